@@ -1,0 +1,179 @@
+"""One tree of errors, each of which knows what the client must be told.
+
+An error carries the HTTP status of the answer, a machine-readable reason (the `error` parameter
+of Proxy-Status, RFC 9209 §2.3), the value of the span attribute `error.type`, whose fault it is,
+and whether another attempt may help. Only `server/reply.py` turns one into bytes.
+
+ProxyError
+├── ClientError                 the request is wrong: 4xx, 501, 505
+│   ├── BadRequest              malformed: 400 and the connection closes
+│   └── ClientGone              nobody is left to answer
+├── NoRoute                     404
+├── Overloaded                  503, the gateway's own limits
+└── UpstreamError               502/503/504
+    ├── NoEndpoint              503
+    ├── ConnectRefused / ConnectTimeout / ConnectFailed
+    ├── UpstreamReset           closed before a complete response head
+    ├── UpstreamTimeout         504: first byte, idle, or the route's total time
+    ├── BadResponse             502, the upstream does not speak HTTP
+    └── Truncated               the body ended early; the client must see that
+ConfigError                     a file that cannot be used; names file, key and remedy
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ProxyError(Exception):
+    """Base of everything that ends a request early."""
+
+    status: int = 500
+    reason: str = "proxy_internal_error"  # RFC 9209 §2.3
+    error_type: str = "proxy_internal_error"  # span attribute error.type, low cardinality
+    source: str = "proxy"  # client | proxy | upstream
+    retryable: bool = False  # another attempt may succeed, and nothing was given away yet
+    close: bool = False  # the client connection must not be used again
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.reason)
+        self.detail = detail or self.reason
+
+
+class ClientError(ProxyError):
+    """A request that is refused for what it is; `status` is given by the place that found it."""
+
+    reason = "http_request_error"
+    source = "client"
+
+    def __init__(self, status: int, detail: str, *, close: bool = False) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.error_type = str(status)
+        self.close = close
+
+
+class BadRequest(ClientError):
+    """A malformed request: where it ends is not certain, so the connection closes (RFC 9112 §9)."""
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(status, detail, close=True)
+
+
+class ClientGone(ProxyError):
+    """The client closed the connection before its answer was complete."""
+
+    status = 499  # nginx's number for it; only logs see it
+    reason = "client_gone"
+    error_type = "client_gone"
+    source = "client"
+    close = True
+
+
+class NoRoute(ProxyError):
+    status = 404
+    reason = "destination_not_found"
+    error_type = "404"
+    source = "client"
+
+
+class Overloaded(ProxyError):
+    status = 503
+    reason = "connection_limit_reached"
+    error_type = "overloaded"
+
+
+class LoopDetected(ProxyError):
+    """The request came through this gateway too often (RFC 9110 §7.6.3, RFC 5842 §7.2)."""
+
+    status = 508
+    reason = "proxy_loop_detected"
+    error_type = "508"
+    source = "client"
+
+
+class UpstreamError(ProxyError):
+    status = 502
+    source = "upstream"
+
+
+class NoEndpoint(UpstreamError):
+    status = 503
+    reason = "destination_unavailable"
+    error_type = "no_endpoint"
+
+
+class ConnectRefused(UpstreamError):
+    status = 503
+    reason = "connection_refused"
+    error_type = "connection_refused"
+    retryable = True
+
+
+class ConnectFailed(UpstreamError):
+    """Unreachable host, failed name resolution, and their like."""
+
+    status = 503
+    reason = "destination_ip_unroutable"
+    error_type = "connect_failed"
+    retryable = True
+
+
+class DnsFailed(ConnectFailed):
+    reason = "dns_error"
+    error_type = "dns_error"
+
+
+class ConnectTimeout(UpstreamError):
+    status = 504
+    reason = "connection_timeout"
+    error_type = "connect_timeout"
+    retryable = True
+
+
+class UpstreamReset(UpstreamError):
+    reason = "connection_terminated"
+    error_type = "connection_reset"
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+    reason = "http_response_timeout"
+    error_type = "timeout"
+
+
+class BadResponse(UpstreamError):
+    reason = "http_protocol_error"
+    error_type = "bad_response"
+
+
+class Truncated(UpstreamError):
+    reason = "http_response_incomplete"
+    error_type = "response_truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a configuration file, and what to write instead."""
+
+    key: str  # dotted path: route[2].timeout
+    message: str
+    remedy: str = ""
+    line: int = 0  # 1-based; 0 = not known
+    file: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        kind = "warning: " if self.warning else ""
+        tail = f" ({self.remedy})" if self.remedy else ""
+        return f"{place}: {kind}{self.key}: {self.message}{tail}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `problems` holds all that was found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(p) for p in problems))
+        self.problems = problems

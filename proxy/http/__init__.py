@@ -1,0 +1,1 @@
+"""HTTP as a subject of rules: heads, headers, framing, paths. Pure: no sockets, no clock."""

@@ -1,0 +1,1 @@
+"""The worker: one process that accepts connections, forwards requests and records them."""

@@ -1,0 +1,131 @@
+"""Exchange and Attempt: the mutable facts of one request, as plain slots.
+
+The server fills them in while a request runs; the encoders read them once, at its end. Times are
+`time.monotonic_ns()`, 0 = did not happen, except `wall_ns`, the Unix time that belongs to
+`start`: a span's timestamps are wall_ns + (t - start), so that a clock step cannot turn a
+duration negative.
+"""
+
+from __future__ import annotations
+
+from proxy.tracing.context import TraceContext
+
+
+class Attempt:
+    """One try against one endpoint: one CLIENT span."""
+
+    __slots__ = (
+        "address",
+        "connected",
+        "cost_connect",
+        "end",
+        "error",
+        "first_byte",
+        "host",
+        "ordinal",
+        "peer",
+        "port",
+        "retry_reason",
+        "reused",
+        "sent",
+        "span_id",
+        "start",
+        "status",
+        "upstream",
+    )
+
+    def __init__(self, start: int, span_id: bytes, ordinal: int) -> None:
+        self.start = start
+        self.span_id = span_id  # 16 hex digits, injected into this attempt's headers
+        self.ordinal = ordinal  # 0 first, then http.request.resend_count
+        self.retry_reason = ""  # why the one before it failed: error.type or status
+        self.upstream = ""  # the upstream's name
+        self.address = ""  # "host:port" or URL authority as configured
+        self.host = ""  # server.address
+        self.port = 0  # server.port
+        self.peer: tuple[str, int] | None = None  # network.peer.address, .port, once connected
+        self.reused = False  # a warm connection
+        self.connected = 0  # when a connection was at hand
+        self.sent = 0  # when the head was written
+        self.first_byte = 0  # when the response head was complete
+        self.cost_connect = 0  # ns spent dialling
+        self.end = 0
+        self.status = 0
+        self.error = ""  # error.type; "" = none. 4xx/5xx answers set it to the status
+
+
+class Exchange:
+    """One request: one SERVER span, one access record, one point in each histogram."""
+
+    __slots__ = (
+        "attempts",
+        "body_in",
+        "body_out",
+        "captured",
+        "client",
+        "client_gone",
+        "client_port",
+        "context",
+        "error",
+        "first_byte",
+        "flags_random",
+        "head_sent",
+        "host",
+        "host_port",
+        "link",
+        "method",
+        "path",
+        "peer",
+        "peer_port",
+        "query",
+        "request_id",
+        "route",
+        "sampled",
+        "scheme",
+        "span_id",
+        "start",
+        "status",
+        "trace_id",
+        "user_agent",
+        "version",
+        "wall_ns",
+        "end",
+    )
+
+    def __init__(self, start: int, wall_ns: int) -> None:
+        self.start = start
+        self.wall_ns = wall_ns
+        self.end = 0
+        self.first_byte = 0  # when the response head was written to the client
+        # what was asked
+        self.method = ""  # as received; encoders map unknown ones to _OTHER
+        self.scheme = "http"
+        self.path = ""
+        self.query = ""
+        self.host = ""  # server.address, "" = not known
+        self.host_port = 0  # server.port, 0 = not said
+        self.version = "1.1"
+        self.user_agent = b""
+        self.client = ""  # client.address: the original client, from trusted forwarding fields
+        self.client_port = 0
+        self.peer = ""  # network.peer.address
+        self.peer_port = 0
+        self.request_id = b""
+        self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
+        # where it went
+        self.route: object | None = None  # telemetry.blocks.RouteBlocks, None = no route matched
+        self.attempts: list[Attempt] = []
+        # its trace
+        self.trace_id = b""  # 32 hex digits
+        self.span_id = b""  # 16 hex digits of the SERVER span
+        self.sampled = False
+        self.flags_random = True  # W3C level 2 flag that goes with trace_id
+        self.context: TraceContext | None = None  # the trusted caller's: parent of the SERVER span
+        self.link: TraceContext | None = None  # an untrusted caller's
+        # how it ended
+        self.status = 0  # sent to the client, 0 = nothing was sent
+        self.error = ""  # error.type; 5xx answers have the status here
+        self.head_sent = False
+        self.client_gone = False
+        self.body_in = 0  # bytes of request body received
+        self.body_out = 0  # bytes of response body written
