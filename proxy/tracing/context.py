@@ -11,7 +11,7 @@ class TraceContext:
 
     __slots__ = ("debug", "random", "sampled", "span_id", "state", "trace_id")
 
-    def __init__(  # noqa: PLR0913 - one value with six parts, made in two places
+    def __init__(
         self,
         trace_id: bytes,
         span_id: bytes,

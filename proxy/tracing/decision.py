@@ -1,0 +1,36 @@
+"""The start of a request's trace: what the server calls, once per request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proxy.tracing import ids
+from proxy.tracing.context import TraceContext
+from proxy.tracing.propagate import Extractor
+from proxy.tracing.sampling import Sampler
+from proxy.tracing.trust import Untrusted, judge
+
+# (trace id, context to pass on, link, sampled, random flag). The context is the trusted caller's,
+# and the parent only if it has a `span_id`: a bare B3 decision ("b3: d") and the threshold of a
+# trace that starts here (`Sampler.carry`) have none. A tuple, because a NamedTuple costs 0.2 µs.
+Decision = tuple[bytes, TraceContext | None, TraceContext | None, bool, bool]
+
+
+def start(
+    fields: Mapping[bytes, bytes],
+    trusted: bool,
+    extractor: Extractor,
+    sampler: Sampler,
+    untrusted: Untrusted,
+    getrandbits: ids.GetRandBits,
+) -> Decision:
+    """Reads the caller's context, applies the trust rule, and decides what is recorded."""
+    parent, link = judge(extractor.extract(fields), trusted, untrusted)
+    if parent is not None and parent.trace_id:
+        trace_id = parent.trace_id
+        random = parent.random  # for the same trace id exactly as received, W3C level 2 §3.2.2.5.2
+    else:
+        trace_id = ids.trace_id(getrandbits)
+        random = True
+    sampled = sampler.decide(parent, trace_id)
+    return trace_id, sampler.carry(parent, trace_id, sampled), link, sampled, random

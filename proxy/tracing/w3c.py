@@ -1,0 +1,143 @@
+"""W3C Trace Context: `traceparent` and `tracestate`, from header values and back.
+
+Knows nothing of trust, sampling or other formats. Rules: W3C Trace Context Level 2 §3 with the
+tracestate key grammar of June 2026 (w3c/trace-context PR 584).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from proxy.tracing.context import TraceContext
+
+MAX_MEMBERS = 32  # §3.3.1.1: more make the whole tracestate invalid
+# §3.3.1.5 asks for 512 at least. Half of the 8 KiB that nginx and Apache accept for one header
+# line, so that what we pass on is never the reason for a 431 further down.
+MAX_STATE = 4096
+LONG_MEMBER = 128  # §3.3.1.5: longer members go first when a tracestate is cut
+
+Pair = tuple[bytes, bytes]
+
+_HEX = b"0123456789abcdef"
+_OWS = b" \t"
+_NO_TRACE = b"0" * 32
+_NO_SPAN = b"0" * 16
+_VERSIONS = frozenset(b"%02x" % n for n in range(255))  # ff is forbidden, §3.2.2.1
+# flags -> (sampled, random); bits that we do not know are ignored, §3.2.2.5
+_FLAGS = {b"%02x" % n: (n & 1 == 1, n & 2 == 2) for n in range(256)}
+_SUFFIXES = (b"-00", b"-01", b"-02", b"-03")  # index: sampled + 2 * random
+
+_MEMBER = (
+    rb"[a-z0-9][a-z0-9_\-*/@]{0,255}="
+    rb"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+_is_member = re.compile(_MEMBER).fullmatch
+# What nearly every tracestate looks like: no empty members, OWS around commas only.
+_is_plain_state = re.compile(
+    rb"%b(?:[ \t]*,[ \t]*%b){0,%d}" % (_MEMBER, _MEMBER, MAX_MEMBERS - 1)
+).fullmatch
+
+
+def extract(fields: Mapping[bytes, bytes]) -> TraceContext | None:
+    """The caller's context, or None where `traceparent` is absent or invalid.
+
+    A tracestate that cannot be used is dropped alone (§3.3); without a traceparent it is ignored.
+    """
+    header = fields.get(b"traceparent")
+    if header is None:
+        return None
+    context = parse_parent(header)
+    if context is not None and b"tracestate" in fields:
+        context.state = parse_state(fields[b"tracestate"])
+    return context
+
+
+def parse_parent(header: bytes) -> TraceContext | None:
+    """A `traceparent` value as a context without state; None if it is invalid (§3.2)."""
+    parts = header.split(b"-")
+    # split and translate: 0.6 µs; one regex with groups: 0.75 µs (benchmarks/micro_tracing.py)
+    if len(parts) != 4 or parts[0] != b"00":
+        return _parse_unusual(header)
+    _, trace_id, span_id, flags = parts
+    if len(trace_id) != 32 or len(span_id) != 16 or flags not in _FLAGS:
+        return _parse_unusual(header)
+    if header.translate(None, _HEX) != b"---" or trace_id == _NO_TRACE or span_id == _NO_SPAN:
+        return None
+    sampled, random = _FLAGS[flags]
+    return TraceContext(trace_id, span_id, sampled, random=random)
+
+
+def _parse_unusual(header: bytes) -> TraceContext | None:
+    """Values with white space around them, and versions above 00, read by their first 55 bytes."""
+    value = header.strip(_OWS)
+    version = value[:2]
+    if version == b"00":
+        return parse_parent(value) if len(value) == 55 and value != header else None
+    known = value[:55]
+    if version not in _VERSIONS or len(known) != 55 or value[55:56] not in (b"", b"-"):
+        return None
+    return parse_parent(b"00" + known[2:]) if known.count(b"-") == 3 and known[52] == 45 else None
+
+
+def parse_state(header: bytes) -> bytes:
+    """A usable tracestate, fit to be passed on (§3.3.1); b"" if there is none or it is invalid.
+
+    Members keep their order and their duplicates; empty ones go; an overlong state is cut.
+    """
+    value = header.strip(_OWS)
+    if _is_plain_state(value) is None:
+        members = _members(value)
+        if len(members) > MAX_MEMBERS or not all(map(_is_member, members)):
+            return b""
+        value = b",".join(members)
+    return value if len(value) <= MAX_STATE else cut_state(value, MAX_STATE)
+
+
+def cut_state(state: bytes, limit: int) -> bytes:
+    """`state` in at most `limit` bytes: whole members only, the long ones go first (§3.3.1.5)."""
+    members = _members(state)
+    size = sum(map(len, members)) + len(members) - 1
+    for shortest in (LONG_MEMBER + 1, 0):
+        for index in range(len(members) - 1, -1, -1):
+            if size <= limit:
+                return b",".join(members)
+            if len(members[index]) >= shortest:
+                size -= len(members.pop(index)) + 1
+    return b",".join(members)
+
+
+def put_first(state: bytes, key: bytes, value: bytes) -> bytes:
+    """`state` with the member `key` replaced by one at the left, or only removed if value is b"".
+
+    A changed member moves to the front; what overflows is dropped at the right (§3.5).
+    """
+    prefix = key + b"="
+    members = [m for m in _members(state) if not m.startswith(prefix)]
+    if value:
+        members.insert(0, prefix + value)
+    return cut_state(b",".join(members[:MAX_MEMBERS]), MAX_STATE)
+
+
+def member(state: bytes, key: bytes) -> bytes:
+    """The value of the first member called `key`; b"" if there is none."""
+    prefix = key + b"="
+    if prefix in state:
+        for entry in _members(state):
+            if entry.startswith(prefix):
+                return entry[len(prefix) :]
+    return b""
+
+
+def _members(state: bytes) -> list[bytes]:
+    return [m for m in (part.strip(_OWS) for part in state.split(b",")) if m]
+
+
+def inject(
+    trace_id: bytes, span_id: bytes, sampled: bool, random: bool, context: TraceContext | None
+) -> list[Pair]:
+    """`traceparent`, and `tracestate` where the context has one; always version 00."""
+    parent = b"".join((b"00-", trace_id, b"-", span_id, _SUFFIXES[sampled + random + random]))
+    if context is None or not context.state:
+        return [(b"traceparent", parent)]
+    return [(b"traceparent", parent), (b"tracestate", context.state)]
