@@ -22,7 +22,7 @@ class Fields(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Demand:
     """What one header field or query parameter must be."""
 
     name: str
@@ -36,6 +36,10 @@ class Test:
             return self.regex.fullmatch(value) is not None
         return self.wanted == "*" or self.wanted == value
 
+    def follows_from(self, wanted: str | None) -> bool:
+        """Whether a value that meets `wanted` certainly meets this demand."""
+        return wanted is not None and self.wanted in ("*", wanted)
+
     def failure(self, value: str | None) -> str:
         if value is None:
             return f"{self.name} is missing, wanted {self.wanted}"
@@ -47,8 +51,8 @@ class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
     methods: frozenset[str] | None
-    headers: tuple[tuple[bytes, Test], ...]
-    query: tuple[Test, ...]
+    headers: tuple[tuple[bytes, Demand], ...]
+    query: tuple[Demand, ...]
 
     def __len__(self) -> int:
         return (self.methods is not None) + len(self.headers) + len(self.query)
@@ -56,41 +60,41 @@ class Conditions:
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
             return False
-        for name, test in self.headers:
-            if not test.holds(_text(head.get(name))):
+        for name, demand in self.headers:
+            if not demand.holds(_text(head.get(name))):
                 return False
-        return all(test.holds(parameter(query, test.name)) for test in self.query)
+        return all(demand.holds(parameter(query, demand.name)) for demand in self.query)
 
     def failure(self, method: str, query: str, head: Fields) -> str:
         """The first condition that fails in words, "" if all hold."""
         if self.methods is not None and method not in self.methods:
             return f"method is {method}, wanted {' or '.join(sorted(self.methods))}"
-        for name, test in self.headers:
-            if not test.holds(value := _text(head.get(name))):
-                return "header " + test.failure(value)
-        for test in self.query:
-            if not test.holds(value := parameter(query, test.name)):
-                return "query " + test.failure(value)
+        for name, demand in self.headers:
+            if not demand.holds(value := _text(head.get(name))):
+                return "header " + demand.failure(value)
+        for demand in self.query:
+            if not demand.holds(value := parameter(query, demand.name)):
+                return "query " + demand.failure(value)
         return ""
 
     def follow_from(self, other: Conditions) -> bool:
         """Whether every request that meets `other` certainly meets these."""
         if self.methods is not None and not (other.methods and other.methods <= self.methods):
             return False
-        theirs = {t.name: t.wanted for _, t in other.headers}
-        asked = {t.name: t.wanted for t in other.query}
-        return all(theirs.get(t.name) in _enough(t, theirs) for _, t in self.headers) and all(
-            asked.get(t.name) in _enough(t, asked) for t in self.query
+        headers = {d.name: d.wanted for _, d in other.headers}
+        query = {d.name: d.wanted for d in other.query}
+        return all(d.follows_from(headers.get(d.name)) for _, d in self.headers) and all(
+            d.follows_from(query.get(d.name)) for d in self.query
         )
 
 
 def compile_when(when: When) -> Conditions:
     """The conditions of `when`; ValueError for a regular expression that is none."""
-    headers = [_test(name.lower(), wanted) for name, wanted in when.header.items()]
+    headers = [_demand(name.lower(), wanted) for name, wanted in when.header.items()]
     return Conditions(
         frozenset(when.method) or None,
-        tuple((test.name.encode("utf-8"), test) for test in headers),
-        tuple(_test(name, wanted) for name, wanted in when.query.items()),
+        tuple((demand.name.encode("utf-8"), demand) for demand in headers),
+        tuple(_demand(name, wanted) for name, wanted in when.query.items()),
     )
 
 
@@ -106,21 +110,14 @@ def parameter(query: str, name: str) -> str | None:
     return None
 
 
-def _test(name: str, wanted: str) -> Test:
+def _demand(name: str, wanted: str) -> Demand:
     if not wanted.startswith("~"):
-        return Test(name, wanted)
+        return Demand(name, wanted)
     try:
-        return Test(name, wanted, re.compile(wanted[1:]))
+        return Demand(name, wanted, re.compile(wanted[1:]))
     except re.error as error:
         raise ValueError(f"{name}: {wanted!r} is not a regular expression: {error}") from None
 
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogateescape")
-
-
-def _enough(test: Test, others: dict[str, str]) -> tuple[str, ...]:
-    """The demands on the same name from which `test` follows."""
-    if test.wanted == "*":
-        return (others[test.name],) if test.name in others else ()
-    return (test.wanted,)

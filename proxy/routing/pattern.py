@@ -4,7 +4,8 @@ Owns the grammar alone: the table knows which pattern wins, the configuration kn
 
     /api/orders          exact; a slash at the end makes another path
     /api/{id}            template: {name} is one whole segment that is not empty
-    /api/*               prefix of whole segments: /api, /api/ and /api/x, never /apix; may hold {name}
+    /api/*               prefix of whole segments: /api, /api/ and /api/x, never /apix; may
+                         hold {name}
     ~^/v[0-9]+/.*$       regular expression over the whole path (as if between ^ and $), named
                          groups are captures
 """
@@ -67,7 +68,7 @@ def is_capture(segment: str) -> bool:
 
 
 def parse_host(host: str) -> str:
-    """"shop.example" in lower case, ".example.com" for "*.example.com", "" for "*".
+    """ "shop.example" in lower case, ".example.com" for "*.example.com", "" for "*".
 
     ValueError if it is none of these.
     """
@@ -80,7 +81,9 @@ def parse_host(host: str) -> str:
     if ":" in name or "/" in name:
         raise ValueError(f"{host!r} is not a host: write the name alone, no port, scheme or path")
     if "*" in name:
-        raise ValueError(f'{host!r}: "*" stands only for whole labels at the front, "*.example.com"')
+        raise ValueError(
+            f'{host!r}: "*" stands only for whole labels at the front, "*.example.com"'
+        )
     if not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError(f'{host!r} is not a host name: write "shop.example" or "*.example.com"')
     return "." + name if text.startswith("*.") else name
@@ -108,7 +111,9 @@ def _segment(text: str, path: str) -> str:
     if "{" in text or "}" in text:
         raise ValueError(f"{text!r} in {path!r}: a capture is a whole segment, as in /api/{{id}}")
     if "*" in text:
-        raise ValueError(f'{path!r}: "*" stands only at the end, after a slash; one segment is {{id}}')
+        raise ValueError(
+            f'{path!r}: "*" stands only at the end, after a slash; one segment is {{id}}'
+        )
     if not text:
         return text
     try:

@@ -1,0 +1,97 @@
+"""Routes that can never match, because another one takes each of their requests first.
+
+Reads patterns and conditions as they are written. Two rules, applied to each host of a route:
+the same path with conditions that follow from its own, earlier in the order; and a regular
+expression whose beginning lies under a prefix pattern, since prefixes are asked first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from proxy.routing.pattern import Pattern, is_capture
+from proxy.routing.zone import Leaf
+
+Shadow = tuple[int, int, str]
+
+_META = re.compile(r"[\\^$.|?*+()\[\]{}]")
+
+
+def find(
+    leaves: Sequence[Leaf], hosts: Sequence[set[str]], label: Callable[[int], str]
+) -> list[Shadow]:
+    """All shadowed routes; a route with several hosts is one if it is shadowed in each."""
+    takers: dict[tuple[int, str], Leaf] = {}
+    for host in set().union(*hosts):
+        for leaf, taker in _pairs([leaf for leaf in leaves if host in hosts[leaf.index]]):
+            takers[leaf.index, host] = taker
+    found = []
+    for leaf in leaves:
+        mine = [takers.get((leaf.index, host)) for host in sorted(hosts[leaf.index])]
+        if mine[0] is not None and all(mine):
+            found.append((leaf.index, mine[0].index, _reason(leaf, mine[0], label)))
+    return found
+
+
+def literal_prefix(regex: str) -> str:
+    """The text with which every full match of `regex` begins; "" if that is not plain to see."""
+    text = regex.removeprefix("^")
+    if "|" in text or "(?" in text:
+        return ""
+    meta = _META.search(text)
+    if meta is None:
+        return text
+    # A quantifier may take the character before it away.
+    return text[: meta.start() - 1] if meta[0] in "?*{" else text[: meta.start()]
+
+
+def _pairs(leaves: list[Leaf]) -> list[tuple[Leaf, Leaf]]:
+    """(shadowed, taker) among the routes of one host."""
+    pairs = []
+    groups: dict[tuple[str, ...], list[Leaf]] = {}
+    for leaf in sorted(leaves, key=Leaf.order):
+        group = groups.setdefault(_shape(leaf.pattern), [])
+        taker = next((t for t in group if _takes_all(t, leaf)), None)
+        if taker is None and leaf.pattern.kind == "regex":
+            taker = next(
+                (t for t in leaves if _covers(t.pattern, leaf.pattern) and _takes_all(t, leaf)),
+                None,
+            )
+        if taker is not None:
+            pairs.append((leaf, taker))
+        else:
+            group.append(leaf)
+    return pairs
+
+
+def _shape(pattern: Pattern) -> tuple[str, ...]:
+    """Equal for patterns that fit the same paths, whatever their captures are called."""
+    if pattern.kind == "regex":
+        return (pattern.kind, pattern.template)
+    return (pattern.kind, *("{}" if is_capture(s) else s for s in pattern.segments))
+
+
+def _takes_all(taker: Leaf, leaf: Leaf) -> bool:
+    if taker.conditions is None:
+        return True
+    return leaf.conditions is not None and taker.conditions.follow_from(leaf.conditions)
+
+
+def _covers(prefix: Pattern, regex: Pattern) -> bool:
+    """Whether every path that `regex` matches lies under `prefix`."""
+    if prefix.kind != "prefix" or any(is_capture(s) for s in prefix.segments):
+        return False
+    return not prefix.path or literal_prefix(regex.template[1:]).startswith(prefix.path + "/")
+
+
+def _reason(leaf: Leaf, taker: Leaf, label: Callable[[int], str]) -> str:
+    if leaf.pattern.kind == "regex" and taker.pattern.kind == "prefix":
+        return (
+            f"{label(taker.index)} takes all its requests: prefixes come before regular expressions"
+        )
+    if leaf.index > taker.index and leaf.order()[0] == taker.order()[0]:
+        return f"{label(taker.index)} has the same host and path, and comes first in the file"
+    return (
+        f"{label(taker.index)} has the same host and path, and conditions that always hold as well"
+    )

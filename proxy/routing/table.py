@@ -1,0 +1,111 @@
+"""The compiled routes: which one takes a request, and why.
+
+Owns the order among hosts: an exact name, then wildcards from the longest suffix to the
+shortest, then routes for any host; `zone.py` has the order within one. A host whose routes all
+refuse a request passes it on to the next less specific one. The table answers with the route's
+place in the file; it must not know what routes do with requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from proxy.config.model import Route
+from proxy.routing import shadow
+from proxy.routing.conditions import Fields, compile_when
+from proxy.routing.pattern import parse, parse_host
+from proxy.routing.zone import Found, Leaf, Zone
+
+
+class Table:
+    """All routes; immutable, so that a reload replaces it by one assignment."""
+
+    __slots__ = ("_any", "_exact", "_leaves", "_routes", "_wildcards")
+
+    def __init__(self, routes: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
+        self._routes = routes
+        self._leaves = leaves
+        self._any = zones.get("")
+        self._wildcards = {host: zone for host, zone in zones.items() if host.startswith(".")}
+        self._exact = {h: z for h, z in zones.items() if h and h not in self._wildcards}
+
+    @classmethod
+    def compile(cls, routes: Sequence[Route]) -> Table:
+        """The table of `routes`; ValueError for a path, host or condition that is none."""
+        leaves = [
+            Leaf(index, parse(route.path), compile_when(route.when))
+            for index, route in enumerate(routes)
+        ]
+        hosts: dict[str, list[Leaf]] = {}
+        for leaf, route in zip(leaves, routes, strict=True):
+            for host in dict.fromkeys(parse_host(h) for h in route.host or ["*"]):
+                hosts.setdefault(host, []).append(leaf)
+        return cls(routes, {host: Zone(found) for host, found in hosts.items()}, leaves)
+
+    def match(self, host: str, method: str, path: str, query: str, head: Fields) -> Found | None:
+        """The index of the route that takes the request, and its captures; None if none does.
+
+        `host` is in lower case and without port, `path` normalised, `query` without "?". The
+        captures are parts of `path` as they stand there, percent-encoded; a prefix captures what
+        it left as "*" ("", "/" or "/x/y"). They may be shared, so nobody changes them.
+        """
+        zone = self._exact.get(host)
+        if zone is not None:
+            found = zone.find(method, path, query, head)
+            if found is not None:
+                return found
+        if self._wildcards:
+            for zone in self._suffixes(host):
+                found = zone.find(method, path, query, head)
+                if found is not None:
+                    return found
+        return None if self._any is None else self._any.find(method, path, query, head)
+
+    def explain(self, host: str, method: str, path: str, query: str, head: Fields) -> list[str]:
+        """One line for each route whose host and path fit, in the order in which they are asked."""
+        lines = []
+        taken = False
+        for leaf in self._candidates(host, path):
+            failure = leaf.conditions.failure(method, query, head) if leaf.conditions else ""
+            verdict = failure or ("fits too, but is less specific or later" if taken else "matches")
+            taken = taken or not failure
+            lines.append(f"{self._label(leaf.index)}: {verdict}")
+        return lines or self._near_misses(host, path)
+
+    def shadowed(self) -> list[tuple[int, int, str]]:
+        """(route that can never match, route that takes all its requests, reason), by file order.
+
+        Finds what follows from hosts, paths and conditions as they are written; it proves nothing
+        about two different regular expressions.
+        """
+        hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._routes]
+        return shadow.find(self._leaves, hosts, self._label)
+
+    def _suffixes(self, host: str) -> Iterator[Zone]:
+        dot = host.find(".", 1)
+        while dot > 0:
+            zone = self._wildcards.get(host[dot:])
+            if zone is not None:
+                yield zone
+            dot = host.find(".", dot + 1)
+
+    def _candidates(self, host: str, path: str) -> Iterator[Leaf]:
+        zones = [self._exact.get(host), *self._suffixes(host), self._any]
+        for zone in zones:
+            if zone is not None:
+                yield from zone.candidates(path)
+
+    def _label(self, index: int) -> str:
+        route = self._routes[index]
+        host = f"{' or '.join(route.host)} " if route.host else ""
+        name = f"{route.name} " if route.name and route.name != route.path else ""
+        return f"route[{index}] {name}({host}{route.path})"
+
+    def _near_misses(self, host: str, path: str) -> list[str]:
+        """What to say when nothing fits: most often it is a slash at the end."""
+        other = path[:-1] if path.endswith("/") and len(path) > 1 else path + "/"
+        end = "with" if other.endswith("/") else "without"
+        return [f"no route has host {host} and path {path}"] + [
+            f"{self._label(leaf.index)}: would take {other}, {end} a slash at the end"
+            for leaf in self._candidates(host, other)
+        ]

@@ -1,0 +1,103 @@
+"""Whether a request is tried again, and after what pause.
+
+Owns three decisions, all without side effects outside `Budget`: may this failure be retried, is
+there room in the budget, how long to wait. Time and chance are arguments.
+
+Never retried: what a client has already seen part of, and a request whose body cannot be sent
+again. A connect failure sent nothing, so it may be retried for every method; all else only for
+the methods of the policy, idempotent ones by default (RFC 9110 §9.2.2).
+"""
+
+from __future__ import annotations
+
+from proxy.config.model import Retry
+from proxy.errors import (
+    ConnectFailed,
+    ConnectRefused,
+    ConnectTimeout,
+    NoEndpoint,
+    ProxyError,
+    UpstreamError,
+)
+
+WINDOW = 10  # seconds a budget looks back; linkerd2 and Finagle use the same
+CAP = 10  # longest pause in multiples of the first: 250 ms for the default 25 ms, as Envoy
+
+_NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout)
+
+
+def may_retry(
+    retry: Retry,
+    method: str,
+    attempt: int,
+    outcome: ProxyError | int,
+    repeatable: bool,
+    left: float,
+) -> bool:
+    """Whether attempt number `attempt` (0 first) that ended in `outcome` may be followed by one.
+
+    `outcome` is an error or the status of a complete response head. `repeatable` says that the
+    client has seen nothing of a response, and that the request's body can be sent (again) from
+    its beginning. `left` is the time in seconds until the request must end, inf without limit.
+    """
+    if attempt >= retry.times or not repeatable or left <= 0:
+        return False
+    if isinstance(outcome, _NOTHING_SENT):
+        return True
+    if method not in retry.methods:
+        return False
+    if isinstance(outcome, int):
+        return outcome in retry.on
+    if isinstance(outcome, NoEndpoint) or not isinstance(outcome, UpstreamError):
+        return False
+    # A timeout or a broken answer counts as the status that the client would see.
+    return outcome.retryable or outcome.status in retry.on
+
+
+def backoff(retry: Retry, attempt: int, random: float) -> float:
+    """Seconds to wait after attempt number `attempt` (0 first); `random` is in [0, 1).
+
+    Full jitter: anything from nothing to the pause that doubles each time, so that clients which
+    failed together do not return together.
+    """
+    return random * retry.backoff * min(1 << min(attempt, 16), CAP)
+
+
+class Budget:
+    """Keeps retries to a share of the requests of the last seconds.
+
+    Without it a server that fails under load gets `times` as much of it. `floor` retries a second
+    are allowed in any case, so that a quiet gateway can retry at all.
+    """
+
+    __slots__ = ("_floor", "_now", "_requests", "_retries", "_share")
+
+    def __init__(self, share: float, floor: float = 1.0) -> None:
+        self._share = share
+        self._floor = floor * WINDOW
+        self._now = 0  # the second that the newest counter stands for
+        self._requests = [0] * WINDOW
+        self._retries = [0] * WINDOW
+
+    def request(self, now: float) -> None:
+        """Count a request (not an attempt) at monotonic time `now`."""
+        second = int(now)
+        if second != self._now:
+            self._advance(second)
+        self._requests[second % WINDOW] += 1
+
+    def take(self, now: float) -> bool:
+        """Count a retry if there is room for it; False if there is none."""
+        second = int(now)
+        if second != self._now:
+            self._advance(second)
+        if sum(self._retries) + 1 > max(self._share * sum(self._requests), self._floor):
+            return False
+        self._retries[second % WINDOW] += 1
+        return True
+
+    def _advance(self, second: int) -> None:
+        for passed in range(self._now + 1, min(second, self._now + WINDOW) + 1):
+            self._requests[passed % WINDOW] = 0
+            self._retries[passed % WINDOW] = 0
+        self._now = max(self._now, second)
