@@ -8,6 +8,7 @@ duration negative.
 
 from __future__ import annotations
 
+from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.context import TraceContext
 
 
@@ -27,11 +28,13 @@ class Attempt:
         "port",
         "retry_reason",
         "reused",
+        "scheme",
         "sent",
         "span_id",
         "start",
         "status",
         "upstream",
+        "version",
     )
 
     def __init__(self, start: int, span_id: bytes, ordinal: int) -> None:
@@ -41,8 +44,10 @@ class Attempt:
         self.retry_reason = ""  # why the one before it failed: error.type or status
         self.upstream = ""  # the upstream's name
         self.address = ""  # "host:port" or URL authority as configured
+        self.scheme = "http"
         self.host = ""  # server.address
         self.port = 0  # server.port
+        self.version = "1.1"  # network.protocol.version of this hop
         self.peer: tuple[str, int] | None = None  # network.peer.address, .port, once connected
         self.reused = False  # a warm connection
         self.connected = 0  # when a connection was at hand
@@ -66,6 +71,8 @@ class Exchange:
         "client_gone",
         "client_port",
         "context",
+        "counted",
+        "end",
         "error",
         "first_byte",
         "flags_random",
@@ -82,6 +89,7 @@ class Exchange:
         "route",
         "sampled",
         "scheme",
+        "sent_path",
         "span_id",
         "start",
         "status",
@@ -89,7 +97,6 @@ class Exchange:
         "user_agent",
         "version",
         "wall_ns",
-        "end",
     )
 
     def __init__(self, start: int, wall_ns: int) -> None:
@@ -102,6 +109,7 @@ class Exchange:
         self.scheme = "http"
         self.path = ""
         self.query = ""
+        self.sent_path = ""  # what the upstream was asked for after a rewrite, "" = path
         self.host = ""  # server.address, "" = not known
         self.host_port = 0  # server.port, 0 = not said
         self.version = "1.1"
@@ -113,7 +121,7 @@ class Exchange:
         self.request_id = b""
         self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
         # where it went
-        self.route: object | None = None  # telemetry.blocks.RouteBlocks, None = no route matched
+        self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []
         # its trace
         self.trace_id = b""  # 32 hex digits
@@ -129,3 +137,4 @@ class Exchange:
         self.client_gone = False
         self.body_in = 0  # bytes of request body received
         self.body_out = 0  # bytes of response body written
+        self.counted = ""  # scheme under which Recorder.begin counted it as active

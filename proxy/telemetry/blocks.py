@@ -1,0 +1,230 @@
+"""What is always the same about requests of one kind, encoded once.
+
+A *kind* is all that determines a span's name, status and low-cardinality attributes: route,
+method, status, error, scheme, version for the SERVER side, and the endpoint for the CLIENT side.
+Its block holds those as bytes for spans and logs, and the histogram that counts it; at the end of
+a request one dictionary lookup finds it. Blocks belong to a route and die with its snapshot, the
+numbers do not.
+
+Rules: HTTP semantic conventions 1.44, http-spans.md and http-metrics.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from proxy.telemetry import instruments, protobuf
+from proxy.telemetry.metrics import Attributes, Histogram, Number, Registry
+
+# RFC 9110 §9.3 and RFC 5789; whatever else a client writes there becomes _OTHER
+METHODS = frozenset(
+    ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT")
+)
+OTHER = "_OTHER"
+GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
+
+SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
+KIND_SERVER, KIND_CLIENT = 2, 3
+STATUS_ERROR = protobuf.delimited(15, b"\x18\x02")  # Span.status = { code: STATUS_CODE_ERROR }
+SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, SeverityNumber
+
+# A label in one of these would be a second attribute of the same key.
+RESERVED = (
+    "client.",
+    "error.",
+    "http.",
+    "network.",
+    "peer.",
+    "server.",
+    "spangate.",
+    "url.",
+    "user_agent.",
+)
+
+KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
+
+ServerKind = tuple[str, int, str, str, str]  # method, status, error, scheme, version
+# method, address, upstream, scheme, version, status, error
+ClientKind = tuple[str, str, str, str, str, int, str]
+
+
+class RouteBlocks:
+    """A route as telemetry sees it, and the blocks made for it so far.
+
+    `name`: the route's name, "" where no route matched. `template`: `http.route` and the span
+    name's second word, None = none. `labels`: the configuration's and the route's, merged.
+    `upstream_template`: `url.template` after a rewrite, None = the same as `template`.
+    """
+
+    __slots__ = ("clients", "labels", "name", "servers", "template", "upstream_template")
+
+    def __init__(
+        self,
+        name: str,
+        template: str | None,
+        labels: Mapping[str, str],
+        upstream_template: str | None = None,
+    ) -> None:
+        self.name = name
+        self.template = template
+        self.upstream_template = upstream_template or template
+        self.labels = {k: v for k, v in labels.items() if not k.startswith(RESERVED)}
+        self.servers: dict[ServerKind, ServerBlock] = {}
+        self.clients: dict[ClientKind, ClientBlock] = {}
+
+    def server(self, kind: ServerKind, registry: Registry) -> ServerBlock:
+        """Make and keep the block that `servers` does not have yet."""
+        if len(self.servers) >= KINDS_LIMIT:
+            self.servers.clear()
+        block = self.servers[kind] = ServerBlock(self, kind, registry)
+        return block
+
+    def client(self, kind: ClientKind, address: tuple[str, int], registry: Registry) -> ClientBlock:
+        """Make and keep the block that `clients` does not have yet; `address`: host, port."""
+        if len(self.clients) >= KINDS_LIMIT:
+            self.clients.clear()
+        block = self.clients[kind] = ClientBlock(self, kind, address, registry)
+        return block
+
+
+class ServerBlock:
+    """One kind of answer of one route."""
+
+    __slots__ = ("duration", "json", "log", "request_size", "response_size", "span")
+
+    def __init__(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
+        method, status, error, scheme, version = kind
+        error_type = server_error(status, error)
+        pairs = _pairs(
+            ("http.request.method", method),
+            ("url.scheme", scheme),
+            ("http.route", route.template or ""),
+            ("http.response.status_code", status),
+            ("error.type", error_type),
+            ("network.protocol.version", version),
+            ("spangate.route", route.name),
+            ("spangate.client_gone", error == GONE),
+            *route.labels.items(),
+        )
+        name = _name(method, route.template)
+        self.span = (
+            protobuf.delimited(5, protobuf.text(name))
+            + bytes((0x30, KIND_SERVER))
+            + protobuf.attributes(SPAN_ATTRIBUTES, pairs)
+            + (STATUS_ERROR if error_type else b"")
+        )
+        shown = status or (499 if error == GONE else 0)
+        self.log = _log(f"{name} {shown}", _severity(shown, error_type), pairs)
+        self.json = _json(route, shown, error_type or (GONE if error == GONE else ""))
+        self.duration = registry.histogram(instruments.SERVER_DURATION, pairs)
+        self.request_size: Histogram | None = None  # opt-in; the recorder puts them here
+        self.response_size: Histogram | None = None
+
+    def measure_bodies(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
+        """Count body sizes too."""
+        method, status, _, scheme, _ = kind
+        pairs = _pairs(
+            ("http.request.method", method),
+            ("url.scheme", scheme),
+            ("http.route", route.template or ""),
+            ("http.response.status_code", status),
+            ("spangate.route", route.name),
+            *route.labels.items(),
+        )
+        self.request_size = registry.histogram(instruments.REQUEST_SIZE, pairs)
+        self.response_size = registry.histogram(instruments.RESPONSE_SIZE, pairs)
+
+
+class ClientBlock:
+    """One kind of outcome at one endpoint."""
+
+    __slots__ = ("duration", "reused", "span", "url")
+
+    def __init__(
+        self, route: RouteBlocks, kind: ClientKind, address: tuple[str, int], registry: Registry
+    ) -> None:
+        method, authority, upstream, scheme, version, status, error = kind
+        error_type = client_error(status, error)
+        pairs = _pairs(
+            ("http.request.method", method),
+            ("server.address", address[0]),
+            ("server.port", address[1]),
+            ("http.response.status_code", status),
+            ("error.type", error_type),
+            ("network.protocol.version", version),
+            ("spangate.upstream", upstream),
+            ("spangate.client_gone", error == GONE),
+            *route.labels.items(),
+        )
+        template = route.upstream_template
+        more = _pairs(("peer.service", upstream), ("url.template", template or ""))
+        self.span = (
+            protobuf.delimited(5, protobuf.text(_name(method, template)))
+            + bytes((0x30, KIND_CLIENT))
+            + protobuf.attributes(SPAN_ATTRIBUTES, pairs + more)
+            + (STATUS_ERROR if error_type else b"")
+        )
+        # Whatever a configured URL holds before "@" is a credential (url.full: MUST NOT show it).
+        self.url = protobuf.text(f"{scheme}://{authority.rpartition('@')[2]}")
+        self.duration = registry.histogram(instruments.CLIENT_DURATION, pairs)
+        self.reused: Number = registry.number(
+            instruments.UPSTREAM_REUSED, endpoint_attributes(upstream, *address)
+        )
+
+
+def endpoint_attributes(upstream: str, host: str, port: int) -> Attributes:
+    """The attributes of numbers that are counted for each endpoint."""
+    return _pairs(("spangate.upstream", upstream), ("server.address", host), ("server.port", port))
+
+
+def server_error(status: int, error: str) -> str:
+    """error.type of a SERVER span, which is an error exactly when this is not empty.
+
+    An answer of 4xx is the client's error, not ours (http-spans.md "Status"); an answer that
+    broke off is one whatever its status said.
+    """
+    if error == GONE:
+        return ""
+    if status >= 500:
+        return error or str(status)
+    return "" if error == str(status) else error
+
+
+def client_error(status: int, error: str) -> str:
+    """error.type of a CLIENT span: here 4xx is an error too."""
+    if error == GONE:
+        return ""
+    return error or (str(status) if status >= 400 else "")
+
+
+def _pairs(*pairs: tuple[str, str | int | bool]) -> Attributes:
+    """Those that have a value; an attribute without one is not written."""
+    return tuple(pair for pair in pairs if pair[1])
+
+
+def _name(method: str, template: str | None) -> str:
+    word = "HTTP" if method == OTHER else method
+    return f"{word} {template}" if template else word
+
+
+def _severity(status: int, error_type: str) -> tuple[int, str]:
+    return SEVERITIES[2 if error_type else 1 if status >= 400 else 0]
+
+
+def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:
+    """The constant fields of a LogRecord: severity, text, body, attributes, event name."""
+    number, name = severity
+    return (
+        bytes((0x10, number))
+        + protobuf.delimited(3, name.encode())
+        + protobuf.delimited(5, protobuf.any_value(body))
+        + protobuf.attributes(LOG_ATTRIBUTES, pairs)
+        + protobuf.delimited(12, b"http.server.request")
+    )
+
+
+def _json(route: RouteBlocks, status: int, error: str) -> str:
+    """The constant members of an access line, with a comma behind each."""
+    members = {"status": status, "route": route.name, "error": error, "labels": route.labels}
+    return json.dumps(members, separators=(",", ":"))[1:-1] + ","

@@ -1,0 +1,80 @@
+"""The table of everything that is counted: name, unit, kind, meaning, boundaries.
+
+Prometheus and OTLP exposition are both made from it, so that they cannot disagree. Values are
+integers everywhere, divided by `divisor` only when shown, which keeps sums exact.
+
+Names without "spangate." are those of the HTTP semantic conventions 1.44 (http-metrics.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    COUNTER = 1  # only grows: a monotonic cumulative sum
+    GAUGE = 2  # grows and shrinks: a non-monotonic cumulative sum (UpDownCounter)
+    HISTOGRAM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What one metric is; boundaries and values are raw: `raw / divisor` is in `unit`."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    boundaries: tuple[int, ...] = ()
+    divisor: int = 1
+
+
+# http-metrics.md: advised boundaries 0.005 … 10 s, in ns
+DURATIONS = tuple(
+    milliseconds * 1_000_000
+    for milliseconds in (5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000)
+)
+SIZES = tuple(4**n for n in range(4, 15))  # 256 B … 256 MiB; the conventions advise none
+
+SERVER_DURATION = "http.server.request.duration"
+CLIENT_DURATION = "http.client.request.duration"
+ACTIVE = "http.server.active_requests"
+REQUEST_SIZE = "http.server.request.body.size"
+RESPONSE_SIZE = "http.server.response.body.size"
+DOWNSTREAM_OPEN = "spangate.downstream.connections.open"
+DOWNSTREAM_TOTAL = "spangate.downstream.connections"
+UPSTREAM_OPEN = "http.client.open_connections"
+UPSTREAM_CREATED = "spangate.upstream.connections.created"
+UPSTREAM_REUSED = "spangate.upstream.connections.reused"
+RETRIES = "spangate.retries"
+REJECTED = "spangate.rejected"
+HEALTHY = "spangate.endpoint.healthy"
+OVERFLOWED = "spangate.metrics.overflowed"
+
+_C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+
+INSTRUMENTS: dict[str, Instrument] = {
+    row.name: row
+    for row in (
+        Instrument(SERVER_DURATION, _H, "s", "Duration of HTTP server requests.", DURATIONS, 10**9),
+        Instrument(CLIENT_DURATION, _H, "s", "Duration of HTTP client requests.", DURATIONS, 10**9),
+        Instrument(ACTIVE, _G, "{request}", "Number of active HTTP server requests."),
+        Instrument(REQUEST_SIZE, _H, "By", "Size of HTTP server request bodies.", SIZES),
+        Instrument(RESPONSE_SIZE, _H, "By", "Size of HTTP server response bodies.", SIZES),
+        Instrument(DOWNSTREAM_OPEN, _G, "{connection}", "Connections of clients that are open."),
+        Instrument(DOWNSTREAM_TOTAL, _C, "{connection}", "Connections accepted from clients."),
+        Instrument(
+            UPSTREAM_OPEN,
+            _G,
+            "{connection}",
+            "Connections to upstreams that are open, by http.connection.state (active, idle).",
+        ),
+        Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
+        Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
+        Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(HEALTHY, _G, "{endpoint}", "1 if the endpoint is thought healthy, else 0."),
+        Instrument(OVERFLOWED, _C, "{series}", "Attribute sets folded into the overflow series."),
+    )
+}
