@@ -1,0 +1,168 @@
+"""Exporter: delivers batches to one OTLP destination, in the order queue → retry → timeout.
+
+Owns the destination's queue and the tasks that empty it; the transport owns connections, and
+`otlp/status.py` the meaning of answers. Destinations share nothing but immutable batches, so a
+dead one holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from random import random
+
+from proxy import tasks
+from proxy.collector.batch import Batch, Signal
+from proxy.collector.books import Ledger
+from proxy.collector.queue import Queue
+from proxy.collector.retry import Backoff
+from proxy.errors import ConfigError, Problem
+from proxy.otlp.status import Outcome, Verdict
+from proxy.otlp.transport import MAX_REQUEST, Transport
+
+log = logging.getLogger("spangate")
+
+COMPLAIN_EVERY = 30.0  # seconds between two log lines about the same destination
+
+
+class OtlpExporter:
+    """A Stage. `ledgers` has one account for each signal that comes here."""
+
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        queue: Queue,
+        backoff: Backoff,
+        ledgers: Mapping[Signal, Ledger],
+        *,
+        concurrency: int = 4,
+    ) -> None:
+        self.name = name
+        self.queue = queue
+        self._transport = transport
+        self._backoff = backoff
+        self._ledgers = ledgers
+        self._concurrency = concurrency
+        self._senders: list[asyncio.Task[None]] = []
+        self._complaint = _Complaint(name)
+        self._quiet_until = 0.0  # loop time before which the collector wants to hear nothing
+        self._hurry = asyncio.Event()  # set when stopping: a pause is cut short once
+
+    async def start(self) -> None:
+        try:
+            await self._transport.start()
+        except (OSError, ValueError) as error:
+            raise ConfigError([Problem("export.otlp", f"{self.name}: {error}")]) from error
+        self._senders = [
+            tasks.spawn(self._deliver(), f"export {self.name}") for _ in range(self._concurrency)
+        ]
+
+    def consume(self, batch: Batch) -> bool:
+        if batch.size > MAX_REQUEST:
+            self._ledgers[batch.signal].drop(batch.items, "too_large")
+            return True
+        if self.queue.put(batch):
+            return True
+        self._ledgers[batch.signal].drop(batch.items, "queue_full")
+        self._complaint.say(asyncio.get_running_loop().time(), "queue full, dropping telemetry")
+        return False
+
+    def held(self, signal: Signal) -> int:
+        return self.queue.items(signal)
+
+    async def stop(self, deadline: float) -> None:
+        self.queue.close()
+        self._hurry.set()
+        if self._senders:
+            await asyncio.wait(self._senders, timeout=deadline)
+        await tasks.cancel(*self._senders)
+        for batch in self.queue.drain():
+            self._ledgers[batch.signal].drop(batch.items, "shutdown")
+        await self._transport.close()
+
+    async def _deliver(self) -> None:
+        while (batch := await self.queue.get()) is not None:
+            outcome = await self._settle(batch)
+            self._book(batch, outcome)
+
+    async def _settle(self, batch: Batch) -> Outcome:
+        """Attempts until the batch is accepted, refused, or given up (a RETRY outcome)."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        attempt = 0
+        while True:
+            await self._rest(self._quiet_until - loop.time())
+            attempt += 1
+            outcome = await self._transport.send(batch.signal, batch.payload, batch.items)
+            if outcome.verdict is not Verdict.RETRY:
+                return outcome
+            now = loop.time()
+            self._complaint.say(now, f"{outcome.reason}: {outcome.message}")
+            pause = self._backoff.pause(attempt, outcome.delay, now - begun, random)
+            if pause is None:
+                return outcome
+            if outcome.delay:  # asked for by the collector, so it holds for every sender
+                self._quiet_until = max(self._quiet_until, now + pause)
+            await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep; the stop of the exporter ends a sleep that had begun before it."""
+        if seconds <= 0:
+            return
+        if self._hurry.is_set():
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+    def _book(self, batch: Batch, outcome: Outcome) -> None:
+        """One step without an await: the batch leaves the queue and enters the books."""
+        ledger = self._ledgers[batch.signal]
+        self.queue.done(batch)
+        if outcome.verdict is Verdict.ACCEPTED:
+            ledger.exported += batch.items - outcome.rejected
+            ledger.drop(outcome.rejected, "rejected")
+            self._complaint.over()
+            if outcome.rejected or outcome.message:
+                self._warn(f"{outcome.rejected} {batch.signal} rejected: {outcome.message}")
+        elif outcome.verdict is Verdict.RETRY:
+            ledger.drop(batch.items, "retry_exhausted")
+        else:
+            ledger.drop(batch.items, f"permanent_{outcome.reason}")
+            self._warn(f"refused for good, {outcome.reason}: {outcome.message}")
+
+    def _warn(self, text: str) -> None:
+        self._complaint.say(asyncio.get_running_loop().time(), text)
+
+
+class _Complaint:
+    """Log lines about one destination: the first at once, then one each interval at most."""
+
+    __slots__ = ("_name", "_next", "_silent", "_troubled")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next = 0.0
+        self._silent = 0
+        self._troubled = False
+
+    def say(self, now: float, text: str) -> None:
+        if now < self._next:
+            self._silent += 1
+            return
+        more = f" ({self._silent} more like it not shown)" if self._silent else ""
+        log.warning("export to %s: %s%s", self._name, text[:300], more)
+        self._next = now + COMPLAIN_EVERY
+        self._silent = 0
+        self._troubled = True
+
+    def over(self) -> None:
+        """A batch was accepted."""
+        if self._troubled:
+            self._troubled = False
+            log.info("export to %s: delivering", self._name)

@@ -1,0 +1,135 @@
+"""OTLP/HTTP: one POST for each request, protobuf or JSON.
+
+Owns the aiohttp session. Answers are judged in `status.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json as stdjson
+import time
+
+import aiohttp
+
+from proxy.otlp import json, status
+from proxy.otlp.endpoint import Endpoint
+from proxy.otlp.status import Outcome
+from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers, ssl_context
+from proxy.otlp.wire import WireError
+
+_OFFLOAD = 32 * 1024  # bytes from which compressing is done in a thread: ~1 ms of the hub's loop
+_GZIP_LEVEL = 1  # span batches: 8 % larger than level 6 at a quarter of its time
+
+_CONTENT_TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
+
+
+class HttpTransport:
+    """POSTs to `endpoint.url(signal)`; keep-alive, no redirects, no cookies."""
+
+    __slots__ = ("_endpoint", "_headers", "_options", "_session", "_timeout")
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._timeout = aiohttp.ClientTimeout(total=options.timeout or None)
+        self._headers = {
+            "User-Agent": USER_AGENT,
+            "Content-Type": _CONTENT_TYPES[endpoint.protocol],
+            UNTRACED[0]: UNTRACED[1],
+            **({"Content-Encoding": "gzip"} if options.gzip else {}),
+            **options.headers,
+        }
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        check_headers(self._options.headers)
+        tls = ssl_context(self._options) if self._endpoint.tls else False
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            skip_auto_headers=("Accept-Encoding",),
+        )
+
+    async def send(self, signal: str, payload: bytes, items: int) -> Outcome:
+        assert self._session is not None
+        try:
+            body = await self._encode(signal, payload)
+            async with self._session.post(
+                self._endpoint.url(signal),
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+            ) as answer:
+                return await self._judge(answer, items)
+        except WireError as error:
+            return Outcome(status.Verdict.PERMANENT, "malformed", str(error))
+        except TimeoutError:
+            return status.unreachable("timeout", f"no answer in {self._options.timeout:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return status.unreachable("connect", str(error) or type(error).__name__)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _encode(self, signal: str, payload: bytes) -> bytes:
+        if len(payload) > _OFFLOAD and (self._options.gzip or self._endpoint.protocol == "json"):
+            return await asyncio.to_thread(self._body, signal, payload)
+        return self._body(signal, payload)
+
+    def _body(self, signal: str, payload: bytes) -> bytes:
+        if self._endpoint.protocol == "json":
+            payload = json.request_to_json(signal, payload)
+        if self._options.gzip:
+            payload = gzip.compress(payload, _GZIP_LEVEL, mtime=0)
+        return payload
+
+    async def _judge(self, answer: aiohttp.ClientResponse, items: int) -> Outcome:
+        body = await _limited(answer.content)
+        if body is None:
+            return Outcome(status.Verdict.PERMANENT, "response_too_large")
+        as_json = answer.content_type == "application/json"
+        if answer.status < 300:
+            return _json_success(body, items) if as_json else status.accepted(body, items)
+        message = _json_message(body) if as_json else status.status_message(body)
+        retry_after = answer.headers.get("Retry-After", "")
+        return status.from_http(
+            answer.status, retry_after, message or answer.reason or "", time.time()
+        )
+
+
+async def _limited(content: aiohttp.StreamReader) -> bytes | None:
+    """The decompressed body; None if it is larger than a response may be."""
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > status.MAX_RESPONSE:
+            return None
+    return bytes(body)
+
+
+def _json_success(body: bytes, items: int) -> Outcome:
+    parsed = _json_object(body).get("partialSuccess")
+    if not isinstance(parsed, dict):
+        return status.accepted(b"", items)
+    rejected = 0
+    for key in ("rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"):
+        try:
+            rejected = rejected or int(parsed.get(key) or 0)
+        except (TypeError, ValueError):
+            continue
+    return status.partial(rejected, str(parsed.get("errorMessage") or ""), items)
+
+
+def _json_message(body: bytes) -> str:
+    return str(_json_object(body).get("message") or "")
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        parsed = stdjson.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,176 @@
+"""OTLP/JSON to and from the generated protobuf classes.
+
+Not protobuf's own JSON mapping: ids are hex instead of base64, enumerations are numbers, unknown
+fields are ignored and only lowerCamelCase names count (OTLP specification, "JSON Protobuf
+Encoding"). protobuf's `json_format` reads a hex id as base64 without an error, so it is not used.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from proxy.otlp.wire import WireError
+
+REQUESTS: dict[str, type[Message]] = {
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+    "logs": ExportLogsServiceRequest,
+}
+
+_IDS = frozenset(("trace_id", "span_id", "parent_span_id"))
+_LONG = frozenset(
+    (
+        FieldDescriptor.TYPE_INT64,
+        FieldDescriptor.TYPE_UINT64,
+        FieldDescriptor.TYPE_SINT64,
+        FieldDescriptor.TYPE_FIXED64,
+        FieldDescriptor.TYPE_SFIXED64,
+    )
+)
+_FLOATS = frozenset((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT))
+_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_MAX_DEPTH = 100  # protobuf's own recursion limit
+
+
+def request_to_json(signal: str, payload: bytes) -> bytes:
+    """A serialised request as JSON text; raises WireError if it is not one."""
+    try:
+        message = REQUESTS[signal].FromString(payload)
+    except DecodeError as error:
+        raise WireError(str(error)) from None
+    return json.dumps(to_dict(message), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def request_from_json(signal: str, text: bytes) -> bytes:
+    """JSON text as a serialised request; raises WireError if it is not one."""
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"not JSON: {error}") from None
+    message = REQUESTS[signal]()
+    fill(message, tree)
+    return message.SerializeToString()
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """The message as what `json.dumps` takes."""
+    out: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        write = _writer(field)
+        out[field.json_name] = [write(v) for v in value] if field.is_repeated else write(value)
+    return out
+
+
+def fill(message: Message, tree: object, depth: int = 0) -> None:
+    """Set the fields of `message` from a parsed JSON object; raises WireError."""
+    if not isinstance(tree, dict):
+        raise WireError(f"{message.DESCRIPTOR.name}: an object is wanted")
+    if depth > _MAX_DEPTH:
+        raise WireError("nested too deeply")
+    by_name = {f.json_name: f for f in message.DESCRIPTOR.fields}
+    for key, value in tree.items():
+        field = by_name.get(key)
+        if field is None or value is None:  # proto3: null is the same as absent
+            continue
+        try:
+            _set(message, field, value, depth)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, WireError):
+                raise
+            raise WireError(f"{message.DESCRIPTOR.name}.{key}: {error}") from None
+
+
+def _writer(field: Any) -> Callable[[Any], Any]:
+    if field.type == FieldDescriptor.TYPE_MESSAGE:
+        return to_dict
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return bytes.hex if field.name in _IDS else _base64
+    if field.type in _LONG:
+        return str
+    if field.type in _FLOATS:
+        return _number
+    return _same
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _set(message: Message, field: Any, value: Any, depth: int) -> None:
+    if field.is_repeated:
+        if not isinstance(value, list):
+            raise TypeError("an array is wanted")
+        target = getattr(message, field.name)
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for item in value:
+                fill(target.add(), item, depth + 1)
+        else:
+            target.extend([_scalar(field, item) for item in value])
+    elif field.type == FieldDescriptor.TYPE_MESSAGE:
+        child = getattr(message, field.name)
+        child.SetInParent()
+        fill(child, value, depth + 1)
+    else:
+        setattr(message, field.name, _scalar(field, value))
+
+
+def _scalar(field: Any, value: Any) -> Any:
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return _bytes(field, value)
+    if field.type in _FLOATS:
+        if isinstance(value, str):
+            return _NAMED[value] if value in _NAMED else float(value)
+        return value
+    if field.type == FieldDescriptor.TYPE_ENUM or field.cpp_type in (
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    ):
+        return _integer(field, value)
+    return value
+
+
+def _integer(field: Any, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError("an integer is wanted")
+    if isinstance(value, str) and field.type == FieldDescriptor.TYPE_ENUM:
+        raise TypeError("enumerations are numbers in OTLP/JSON")
+    whole = int(value)
+    if isinstance(value, float) and whole != value:
+        raise ValueError("an integer is wanted")
+    return whole
+
+
+def _bytes(field: Any, value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError("a string is wanted")
+    if field.name in _IDS:
+        return bytes.fromhex(value)
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))

@@ -1,0 +1,74 @@
+"""Transport: one way of handing a serialised request to a collector, and its settings.
+
+A transport makes one attempt and says what came of it; whether and when to try again is not its
+business. It never raises for anything that a network or a collector can do.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proxy import __version__
+from proxy.otlp.status import Outcome
+
+USER_AGENT = f"spangate/{__version__} OTel-OTLP-Exporter-Spangate/{__version__}"
+
+# Our own export must not be traced by what it passes on its way, which may be this very gateway:
+# its spans would make requests that make spans. B3: the decision "do not sample", without ids.
+UNTRACED = ("b3", "0")
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")  # what gRPC metadata can carry too
+
+MAX_REQUEST = 64 * 1024 * 1024  # OTLP 1.11: a client must not send more in one request
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to connect; file names are of PEM files, "" = none."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    gzip: bool = False
+    timeout: float = 10.0  # seconds for one attempt, 0 = no limit
+    concurrency: int = 4
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+class Transport(Protocol):
+    """`start` once inside a running loop, then `send` as often as wanted, then `close`."""
+
+    async def start(self) -> None:
+        """Load certificates and the like; raises ValueError or OSError for unusable ones."""
+
+    async def send(self, signal: str, payload: bytes, items: int) -> Outcome:
+        """One attempt within the timeout."""
+
+    async def close(self) -> None:
+        """Free connections; requests under way end."""
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raises ValueError for what cannot be sent as a header field (RFC 9110 §5.1, §5.5)."""
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if not _VALUE.fullmatch(value):
+            raise ValueError(f"the value of header {name!r} must be printable ASCII")
+
+
+def ssl_context(options: Options) -> ssl.SSLContext:
+    """For HTTPS; raises OSError or ssl.SSLError (an OSError) for files that cannot be used."""
+    context = ssl.create_default_context(cafile=options.ca or None)
+    if options.cert:
+        context.load_cert_chain(options.cert, options.key or None)
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
