@@ -70,7 +70,9 @@ class RecordEncoder:
         """A `ScopeLogs.log_records` entry (field 2); `query` without secrets."""
         took = exchange.end - exchange.start
         end = exchange.wall_ns + took
-        flags = (1 if exchange.sampled else 0) | (2 if exchange.flags_random else 0)
+        flags = 0
+        if exchange.trace_id:
+            flags = (1 if exchange.sampled else 0) | (2 if exchange.flags_random else 0)
         parts = [
             _TIMES.pack(0x09, exchange.wall_ns, 0x59, end, 0x45, flags),
             block.log,

@@ -75,6 +75,11 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(HEALTHY, _G, "{endpoint}", "1 if the endpoint is thought healthy, else 0."),
-        Instrument(OVERFLOWED, _C, "{series}", "Attribute sets folded into the overflow series."),
+        Instrument(
+            OVERFLOWED,
+            _C,
+            "{series}",
+            "Times a new attribute set was folded into the overflow series.",
+        ),
     )
 }

@@ -16,6 +16,8 @@ from proxy.telemetry.metrics import Number, Registry, Report
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.span import SpanEncoder
 
+SCHEMES = ("http", "https", "ws", "wss")
+
 
 class Recorder:
     """Turns exchanges into what is recorded of them, and keeps it until it is taken.
@@ -76,7 +78,8 @@ class Recorder:
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
-        scheme = exchange.counted = exchange.scheme
+        # From X-Forwarded-Proto it may be any word, and each would be a series for ever.
+        scheme = exchange.counted = exchange.scheme if exchange.scheme in SCHEMES else OTHER
         number = self._active.get(scheme)
         if number is None:
             number = self.registry.number(instruments.ACTIVE, (("url.scheme", scheme),))
@@ -92,16 +95,18 @@ class Recorder:
         if exchange.counted:
             self._active[exchange.counted].value -= 1
             exchange.counted = ""
+        if exchange.end < exchange.start:
+            exchange.end = exchange.start  # a negative duration would make a sum fall
         block = self._server_block(exchange)
         took = exchange.end - exchange.start
         bucket = block.duration.record(took)
         if block.request_size is not None and block.response_size is not None:
             block.request_size.record(exchange.body_in)
             block.response_size.record(exchange.body_out)
-        query = exchange.query
-        if query:
-            query = self._redactor.query(query)
         traced = exchange.sampled and self.spans
+        query = exchange.query
+        if query and (traced or self.logs or self.lines):
+            query = self._redactor.query(query)
         if traced:
             self._keep_span(self._span.server(exchange, block, query))
             if self._exemplars:

@@ -78,7 +78,7 @@ class Sources:
 
     def _address(self, name: TextAttribute, number: IntAttribute, host: str, port: int) -> bytes:
         block = name.encode(text(host)) if host else b""
-        return block + number.encode(port) if port else block
+        return block + number.encode(port) if 0 < port < 65536 else block
 
 
 def _keep(cache: dict[K, bytes], key: K, block: bytes) -> bytes:
