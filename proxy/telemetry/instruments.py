@@ -49,7 +49,6 @@ UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
-HEALTHY = "spangate.endpoint.healthy"
 OVERFLOWED = "spangate.metrics.overflowed"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
@@ -74,7 +73,6 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
-        Instrument(HEALTHY, _G, "{endpoint}", "1 if the endpoint is thought healthy, else 0."),
         Instrument(
             OVERFLOWED,
             _C,

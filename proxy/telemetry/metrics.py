@@ -22,9 +22,13 @@ Key = tuple[str, Attributes]  # instrument's name, attributes
 OVERFLOW: Attributes = (("otel.metric.overflow", True),)
 
 
-# trace_id (32 hex digits), span_id (16), measured value (raw, as the histogram's), Unix ns.
-# A plain tuple, as two are made for each sampled request.
-Exemplar = tuple[bytes, bytes, int, int]
+class Exemplar(NamedTuple):
+    """One measured value and the trace in which it was measured."""
+
+    trace_id: bytes  # 32 hex digits
+    span_id: bytes  # 16 hex digits
+    value: int  # raw, as the histogram's
+    time: int  # Unix ns
 
 
 class Point(NamedTuple):
@@ -62,7 +66,8 @@ class Histogram:
         self.boundaries = boundaries
         self.counts = [0] * (len(boundaries) + 1)
         self.sum = 0
-        self.exemplars: list[Exemplar | None] = [None] * (len(boundaries) + 1)
+        # Fields of an Exemplar: a plain tuple takes 30 ns to make, a NamedTuple 300.
+        self.exemplars: list[tuple[bytes, bytes, int, int] | None] = [None] * (len(boundaries) + 1)
         self.reported = 0
 
     def record(self, value: int) -> int:
@@ -73,8 +78,8 @@ class Histogram:
         return bucket
 
     def point(self) -> Point:
-        exemplars = tuple(self.exemplars) if any(self.exemplars) else ()
-        return Point(tuple(self.counts), self.sum, exemplars)
+        exemplars = tuple(e and Exemplar(*e) for e in self.exemplars)
+        return Point(tuple(self.counts), self.sum, exemplars if any(exemplars) else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,5 +214,5 @@ def _add(one: Point | None, other: Point) -> Point:
     exemplars = one.exemplars or other.exemplars
     if one.exemplars and other.exemplars:
         pairs = zip(one.exemplars, other.exemplars, strict=True)
-        exemplars = tuple(a if b is None or (a and a[3] > b[3]) else b for a, b in pairs)
+        exemplars = tuple(a if b is None or (a and a.time > b.time) else b for a, b in pairs)
     return Point(counts, one.sum + other.sum, exemplars)
