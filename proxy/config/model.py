@@ -24,7 +24,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file: immutable, and unknown keys are errors."""
 
 
-class Listener(Section):
+class Listener(Section, frozen=True):
     """One address that takes requests."""
 
     address: str  # ":8080", "127.0.0.1:8080", "[::1]:8080"
@@ -32,7 +32,7 @@ class Listener(Section):
     name: str = ""
 
 
-class Tracing(Section):
+class Tracing(Section, frozen=True):
     """Which context is believed, what is recorded, what is sent on."""
 
     sample: Share = Share(1.0)  # of the traces that start here; a trusted parent's is obeyed
@@ -70,7 +70,7 @@ class Tracing(Section):
     response_header: str = ""  # name of a response header that tells the trace id, "" = none
 
 
-class Retrying(Section):
+class Retrying(Section, frozen=True):
     """How an exporter tries again (names and defaults of the Collector's retry_on_failure)."""
 
     initial: Seconds = Seconds(1)
@@ -78,7 +78,7 @@ class Retrying(Section):
     elapsed: Seconds = Seconds(300)  # 0 = for as long as the queue holds it
 
 
-class Tls(Section):
+class Tls(Section, frozen=True):
     """TLS towards a collector."""
 
     ca: str = ""  # PEM file; "" = the system's
@@ -87,10 +87,13 @@ class Tls(Section):
     insecure_skip_verify: bool = False
 
 
-class Export(Section):
+class Export(Section, frozen=True):
     """The short form of the collector: where this gateway's own telemetry goes."""
 
     otlp: list[str] = field(default_factory=list)  # grpc://h:4317, http://h:4318, http+json://…
+    traces: list[str] = field(default_factory=list)  # instead of otlp for this signal; an HTTP
+    metrics: list[str] = field(default_factory=list)  # URL is used as it is here, while otlp
+    logs: list[str] = field(default_factory=list)  # gets /v1/traces and so on appended
     signals: list[Literal["traces", "metrics", "logs"]] = field(
         default_factory=lambda: ["traces", "metrics", "logs"]
     )
@@ -108,26 +111,26 @@ class Export(Section):
     metrics_interval: Seconds = Seconds(15)
 
 
-class Admin(Section):
+class Admin(Section, frozen=True):
     """Where operators look: health, metrics, configuration, books."""
 
     listen: str = "127.0.0.1:9901"  # "" = no admin port
 
 
-class AccessLog(Section):
+class AccessLog(Section, frozen=True):
     """One record for each request."""
 
     stdout: bool | None = None  # None = when stdout is a terminal
     otlp: bool = True  # as OTLP logs, where [export] takes logs
 
 
-class Metrics(Section):
+class Metrics(Section, frozen=True):
     series: Positive = 2000  # cap for each instrument; what exceeds it is counted as "other"
     body_sizes: bool = False
     exemplars: bool = True
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """What one client may ask for; beyond it the answer is 413, 414, 431 or a closed door."""
 
     request_line: Size = Size(8 * 1024)  # nginx large_client_header_buffers: 8k
@@ -139,7 +142,7 @@ class Limits(Section):
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
 
 
-class Forwarding(Section):
+class Forwarding(Section, frozen=True):
     """What is told to upstreams about the client (RFC 7239, RFC 9110 §7.6)."""
 
     trust: list[str] | None = None  # whose X-Forwarded-* and Forwarded are believed; None = tracing
@@ -150,7 +153,7 @@ class Forwarding(Section):
     underscores: Literal["drop", "reject", "pass"] = "drop"  # X_Forwarded_For and its kind
 
 
-class Retry(Section):
+class Retry(Section, frozen=True):
     """Extra tries of one request."""
 
     times: Count = 1
@@ -162,7 +165,7 @@ class Retry(Section):
     budget: Share = Share(0.2)  # retries may be this share of recent requests
 
 
-class When(Section):
+class When(Section, frozen=True):
     """Further conditions on a request; all must hold."""
 
     method: list[str] = field(default_factory=list)
@@ -170,40 +173,40 @@ class When(Section):
     query: dict[str, str] = field(default_factory=dict)
 
 
-class Rewrite(Section):
+class Rewrite(Section, frozen=True):
     strip: str | None = None  # take this prefix away
     prefix: str | None = None  # put this in the place of the matched prefix
     path: str | None = None  # template: "/v2/{id}"
 
 
-class Redirect(Section):
+class Redirect(Section, frozen=True):
     to: str  # absolute or path; {name} of the route's template and {path}, {query} are filled in
     status: Literal[301, 302, 303, 307, 308] = 308
 
 
-class Respond(Section):
+class Respond(Section, frozen=True):
     status: Status = 200
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class HeaderEdit(Section):
+class HeaderEdit(Section, frozen=True):
     set: dict[str, str] = field(default_factory=dict)
     add: dict[str, str] = field(default_factory=dict)
     remove: list[str] = field(default_factory=list)
 
 
-class Headers(Section):
+class Headers(Section, frozen=True):
     request: HeaderEdit = field(default_factory=HeaderEdit)
     response: HeaderEdit = field(default_factory=HeaderEdit)
 
 
-class RouteTrace(Section):
+class RouteTrace(Section, frozen=True):
     sample: Share | None = None
     sampler: Literal["parent", "ratio", "always", "never"] | None = None
 
 
-class Defaults(Section):
+class Defaults(Section, frozen=True):
     """Values for routes and upstreams that say nothing else; 0 = no limit."""
 
     timeout: Seconds = Seconds(0)  # the client's whole wait, all tries and the body included
@@ -213,7 +216,7 @@ class Defaults(Section):
     retry: Retry | None = None
 
 
-class Route(Section):
+class Route(Section, frozen=True):
     """Which requests, and what to do with them; exactly one of to, redirect, respond."""
 
     name: str = ""  # default: the path
@@ -237,7 +240,7 @@ class Route(Section):
     labels: dict[str, str] = field(default_factory=dict)
 
 
-class Health(Section):
+class Health(Section, frozen=True):
     """Active probes, made by the hub; without it every endpoint counts as healthy."""
 
     path: str = "/healthz"
@@ -248,14 +251,14 @@ class Health(Section):
     fall: Positive = 3  # bad probes until down
 
 
-class Pool(Section):
+class Pool(Section, frozen=True):
     """Warm connections, counted for each worker and endpoint."""
 
     idle: Count = 128  # kept at most
     idle_timeout: Seconds = Seconds(4)  # below what servers commonly keep; linkerd: 3 s
 
 
-class Upstream(Section):
+class Upstream(Section, frozen=True):
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
@@ -267,7 +270,7 @@ class Upstream(Section):
     retry: Retry | None = None
 
 
-class Config(Section):
+class Config(Section, frozen=True):
     """The whole file."""
 
     listen: list[Listener] = field(default_factory=lambda: [Listener(address=":8080")])

@@ -1,0 +1,222 @@
+"""What must hold within and between routes once each of their values is well-formed.
+
+Paths and hosts are judged by the routing package's own grammar, which is imported when it is
+asked: configuration stands below routing everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
+from proxy.config.locate import Path
+from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
+from proxy.config.report import Report, suggestion
+from proxy.config.syntax import is_authority, is_token, parse_placeholders, parse_regex
+
+# Set by the gateway itself for every message; an edit would break framing or this hop.
+FRAMING = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Written last by the gateway, whatever an edit says.
+TRACE = frozenset(
+    {"traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled"}
+)
+BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
+
+
+def check_routes(config: Config, report: Report) -> None:
+    """Report routes that cannot work, and upstreams that none of them uses."""
+    if not config.route and not report.is_broken("route"):
+        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"'
+        report.warn((), "there are no routes: every request is answered 404", remedy)
+    named: dict[str, int] = {}
+    for i, route in enumerate(config.route):
+        # An element that could not be made is None here; the report knows of it already.
+        if isinstance(route, Route):
+            _name(route, i, named, report)
+            _route(route, ("route", i), config, report)
+    if not report.is_broken("route"):
+        used = {name for route in config.route for name in route.to}
+        for name in config.upstream.keys() - used:
+            report.warn(("upstream", name), "no route uses this upstream")
+
+
+def _name(route: Route, index: int, named: dict[str, int], report: Report) -> None:
+    path: Path = ("route", index, "name")
+    if route.name in named:
+        line = report.lines.near(("route", named[route.name]))
+        remedy = f"the other one is in line {line}" if line else ""
+        report.error(path, f"two routes are called {route.name!r}", remedy)
+    elif not route.name.isprintable():
+        report.error(path, "a name is one line of visible characters")
+    named.setdefault(route.name, index)
+
+
+def _route(route: Route, path: Path, config: Config, report: Report) -> None:
+    captures = _pattern(route, path, report)
+    _hosts(route, path, report)
+    _when(route.when, (*path, "when"), report)
+    _action(route, path, config, report)
+    if route.rewrite is not None:
+        _rewrite(route.rewrite, route, captures, path, report)
+    if route.redirect is not None:
+        _redirect(route.redirect, captures, (*path, "redirect", "to"), report)
+    if route.respond is not None:
+        _respond(route.respond, (*path, "respond"), report)
+    _edits(route.headers.request, (*path, "headers", "request"), FRAMING | {"host"}, report)
+    _edits(route.headers.response, (*path, "headers", "response"), FRAMING, report)
+    if route.host_header is not None and not is_authority(route.host_header):
+        remedy = 'write "shop.example" or "shop.example:8080"'
+        report.error((*path, "host_header"), f"{route.host_header!r} is not a host", remedy)
+    check_retry(route.retry, (*path, "retry"), report)
+
+
+def _pattern(route: Route, path: Path, report: Report) -> frozenset[str] | None:
+    """The names that the path captures; None if it is broken."""
+    from proxy.routing.pattern import parse
+
+    if report.is_broken(*path, "path") or not attempt(parse, route.path, (*path, "path"), report):
+        return None
+    return frozenset(parse(route.path).captures)
+
+
+def _hosts(route: Route, path: Path, report: Report) -> None:
+    from proxy.routing.pattern import parse_host
+
+    for i, host in enumerate(route.host):
+        if not report.is_broken(*path, "host", i):
+            attempt(parse_host, host, (*path, "host", i), report)
+
+
+def _when(when: When, path: Path, report: Report) -> None:
+    for i, method in enumerate(when.method):
+        if report.is_broken(*path, "method", i):
+            continue
+        if not is_token(method):
+            report.error((*path, "method", i), f"{method!r} is not a method")
+        elif method != method.upper():
+            remedy = f'did you mean "{method.upper()}"?'
+            report.warn((*path, "method", i), "methods are case-sensitive", remedy)
+    for name in when.header:
+        check_field_name(name, (*path, "header", name), report)
+    for kind in ("header", "query"):
+        for name, value in getattr(when, kind).items():
+            if value.startswith("~"):
+                attempt(parse_regex, value[1:], (*path, kind, name), report)
+
+
+def _action(route: Route, path: Path, config: Config, report: Report) -> None:
+    said = [key for key in ("to", "redirect", "respond") if getattr(route, key)]
+    broken = any(report.is_broken(*path, key) for key in ("to", "redirect", "respond"))
+    if len(said) != 1 and not broken:
+        what = " and ".join(f"`{key}`" for key in said) or "nothing"
+        message = f"a route says what to do exactly once, this one says {what}"
+        report.error(path, message, "give one of `to`, `redirect`, `respond`")
+    for name in route.to:
+        if name not in config.upstream and not report.is_broken("upstream", name):
+            remedy = suggestion(name, config.upstream) or f"add [upstream.{name}]"
+            report.error((*path, "to", name), f"there is no upstream {name!r}", remedy)
+
+
+def _rewrite(
+    rewrite: Rewrite, route: Route, captures: frozenset[str] | None, path: Path, report: Report
+) -> None:
+    place: Path = (*path, "rewrite")
+    said = [k for k in ("strip", "prefix", "path") if getattr(rewrite, k) is not None]
+    if report.is_broken(*place):
+        return
+    if len(said) != 1:
+        report.error(place, "a rewrite does one thing", "give one of `strip`, `prefix`, `path`")
+    if not route.to and not report.is_broken(*path, "to"):
+        report.warn(place, "nothing is forwarded, so nothing is rewritten")
+    for key in said:
+        text = getattr(rewrite, key)
+        if not text.startswith("/") or not all("!" <= c <= "~" and c not in "?#" for c in text):
+            report.error((*place, key), f"{text!r} is not a path", 'write "/new"')
+            return
+    if rewrite.strip is not None:
+        _strip(rewrite.strip, route, captures, (*place, "strip"), report)
+    if rewrite.prefix is not None and route.path.startswith("~"):
+        remedy = "use rewrite.path"
+        report.error((*place, "prefix"), "a regular expression has no prefix to replace", remedy)
+    if rewrite.path is not None:
+        _placeholders(rewrite.path, captures, (*place, "path"), report)
+
+
+def _strip(
+    strip: str, route: Route, captures: frozenset[str] | None, path: Path, report: Report
+) -> None:
+    if captures is None or route.path.startswith("~"):
+        return
+    head = strip.rstrip("/")
+    if route.path != head and not route.path.startswith(head + "/"):
+        message = f"{strip!r} does not begin the route's path {route.path!r}"
+        report.error(path, message, "strip whole segments of the path")
+
+
+def _redirect(
+    redirect: Redirect, captures: frozenset[str] | None, path: Path, report: Report
+) -> None:
+    if report.is_broken(*path):
+        return
+    to = redirect.to
+    if not to.startswith(("/", "http://", "https://")):
+        remedy = 'write "https://example.com/new" or "/new"'
+        report.error(path, f"{to!r} is neither a path nor an http URL", remedy)
+    elif not all("!" <= c <= "~" for c in to):
+        report.error(path, "a URL holds visible ASCII only", "percent-encode the rest")
+    else:
+        known = None if captures is None else captures | {"path", "query"}
+        _placeholders(to, known, path, report)
+
+
+def _placeholders(text: str, known: frozenset[str] | None, path: Path, report: Report) -> None:
+    if not attempt(parse_placeholders, text, path, report) or known is None:
+        return
+    for name in parse_placeholders(text):
+        if name not in known:
+            message = f"the route's path captures no {{{name}}}"
+            report.error(path, message, suggestion(name, known) or "add it to the path")
+
+
+def _respond(respond: Respond, path: Path, report: Report) -> None:
+    if respond.status < 200 and not report.is_broken(*path, "status"):
+        report.error((*path, "status"), "a 1xx status ends no request", "200 to 599")
+    if respond.body and respond.status in BODILESS:
+        report.error((*path, "body"), f"{respond.status} has no body", "leave it out")
+    check_fields(respond.headers.items(), (*path, "headers"), report)
+    _refuse(respond.headers, (*path, "headers"), FRAMING, report)
+
+
+def _edits(edit: HeaderEdit, path: Path, forbidden: frozenset[str], report: Report) -> None:
+    for kind, fields in (("set", edit.set), ("add", edit.add)):
+        check_fields(fields.items(), (*path, kind), report)
+        _refuse(fields, (*path, kind), forbidden, report)
+    for i, name in enumerate(edit.remove):
+        if not report.is_broken(*path, "remove", i):
+            check_field_name(name, (*path, "remove", i), report)
+            _refuse_one(name, (*path, "remove", i), forbidden, report)
+
+
+def _refuse(names: Iterable[str], path: Path, forbidden: frozenset[str], report: Report) -> None:
+    for name in names:
+        _refuse_one(name, (*path, name), forbidden, report)
+
+
+def _refuse_one(name: str, path: Path, forbidden: frozenset[str], report: Report) -> None:
+    lower = name.lower()
+    if lower in forbidden:
+        remedy = "use `host_header`" if lower == "host" else "leave it out"
+        report.error(path, f"{name} belongs to the connection and is the gateway's own", remedy)
+    elif lower in TRACE and "request" in path:
+        report.warn(path, f"{name} is written by the gateway afterwards", "see [tracing]")

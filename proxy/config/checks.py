@@ -1,0 +1,186 @@
+"""What must hold between values once each of them is well-formed: everything but routes.
+
+A check reads structs and writes to the report; it skips what is already known to be broken, so
+that one mistake is told once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from proxy.config.locate import Path
+from proxy.config.model import Config, Health, Upstream
+from proxy.config.report import Report
+from proxy.config.syntax import (
+    is_field_value,
+    is_token,
+    parse_address,
+    parse_network,
+    parse_otlp,
+    parse_server,
+)
+
+MAX_WORKERS = 1024  # a slip of the finger, not a machine
+GRPC_MESSAGE = 4 * 1024 * 1024  # what gRPC servers commonly accept
+
+
+def check(config: Config, report: Report) -> None:
+    """Report whatever cannot work in `config`, routes excepted."""
+    _listeners(config, report)
+    _processes(config, report)
+    _tracing(config, report)
+    _export(config, report)
+    _limits(config, report)
+    for name, upstream in config.upstream.items():
+        _upstream(upstream, ("upstream", name), report)
+
+
+def attempt(parse: Callable[[str], object], text: str, path: Path, report: Report) -> bool:
+    """Whether `parse` takes `text`; its complaint goes to the report."""
+    try:
+        parse(text)
+    except ValueError as error:
+        report.error(path, str(error))
+        return False
+    return True
+
+
+def check_fields(fields: Iterable[tuple[str, str]], path: Path, report: Report) -> None:
+    """Field names that are tokens, values that can be sent. Values may be secret: never shown."""
+    for name, value in fields:
+        check_field_name(name, (*path, name), report)
+        if not is_field_value(value):
+            remedy = "no line breaks, control characters or blanks at the ends"
+            report.error((*path, name), "this value cannot be sent in a header", remedy)
+
+
+def check_field_name(name: str, path: Path, report: Report) -> None:
+    if not is_token(name):
+        remedy = "letters, digits and -; no blanks, no colon"
+        report.error(path, f"{name!r} is not a header name", remedy)
+
+
+def _listeners(config: Config, report: Report) -> None:
+    taken: dict[tuple[str, int], str] = {}
+    if not config.listen and not report.is_broken("listen"):
+        report.error(("listen",), "there is no listener", 'write listen = ":8080"')
+    for i, listener in enumerate(config.listen):
+        # An element that could not be made is None here; the report knows of it already.
+        if not report.is_broken("listen", i):
+            path = ("listen", i, "address")
+            _address(listener.address, path, f"listen[{i}]", taken, report)
+            _networks(listener.trust, ("listen", i, "trust"), report)
+    if config.admin.listen and not report.is_broken("admin", "listen"):
+        _address(config.admin.listen, ("admin", "listen"), "admin.listen", taken, report)
+
+
+def _address(
+    text: str, path: Path, title: str, taken: dict[tuple[str, int], str], report: Report
+) -> None:
+    if not attempt(parse_address, text, path, report):
+        return
+    host, port = parse_address(text)
+    place = ("" if host in ("0.0.0.0", "::") else host, port)
+    if port and place in taken:
+        report.error(path, f"{text!r} is already taken by {taken[place]}", "use another port")
+    taken.setdefault(place, title)
+
+
+def _processes(config: Config, report: Report) -> None:
+    if config.workers != "auto" and config.workers > MAX_WORKERS:
+        report.error(("workers",), f"more than {MAX_WORKERS} workers", 'write "auto"')
+    _networks(config.forwarding.trust, ("forwarding", "trust"), report)
+    if config.forwarding.via and not is_token(config.forwarding.via):
+        remedy = 'one word such as "spangate"; "" for none'
+        report.error(("forwarding", "via"), "not a pseudonym (RFC 9110 §7.6.3)", remedy)
+
+
+def _networks(networks: list[str] | None, path: Path, report: Report) -> None:
+    for i, network in enumerate(networks or ()):
+        if not report.is_broken(*path, i):
+            attempt(parse_network, network, (*path, i), report)
+
+
+def _tracing(config: Config, report: Report) -> None:
+    tracing = config.tracing
+    _networks(tracing.trust, ("tracing", "trust"), report)
+    for key in ("request_headers", "response_headers"):
+        for i, name in enumerate(getattr(tracing, key)):
+            if not report.is_broken("tracing", key, i):
+                check_field_name(name, ("tracing", key, i), report)
+    if tracing.response_header:
+        check_field_name(tracing.response_header, ("tracing", "response_header"), report)
+    for i, path in enumerate(tracing.untraced):
+        if not report.is_broken("tracing", "untraced", i) and not path.startswith("/"):
+            report.error(("tracing", "untraced", i), f"{path!r} is not a path", 'start with "/"')
+
+
+def _export(config: Config, report: Report) -> None:
+    export = config.export
+    grpc = False
+    for key in ("otlp", "traces", "metrics", "logs"):
+        for i, url in enumerate(getattr(export, key)):
+            if not report.is_broken("export", key, i):
+                attempt(parse_otlp, url, ("export", key, i), report)
+                grpc = grpc or url.lower().startswith("grpc")
+    if not report.is_broken("export", "headers"):
+        check_fields(export.headers.items(), ("export", "headers"), report)
+    if grpc and export.batch_bytes > GRPC_MESSAGE:
+        remedy = 'write "3MiB"'
+        report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)
+    _tls(config, report)
+
+
+def _tls(config: Config, report: Report) -> None:
+    tls = config.export.tls
+    if bool(tls.cert) != bool(tls.key) and not report.is_broken("export", "tls"):
+        report.error(("export", "tls"), "`cert` and `key` come together", "give both or neither")
+    for key in ("ca", "cert", "key"):
+        name = getattr(tls, key)
+        if name and not report.is_broken("export", "tls", key) and not _is_file(name):
+            report.warn(("export", "tls", key), f"there is no file {name!r}")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return os.path.isfile(name)
+    except ValueError:  # a NUL in the name
+        return False
+
+
+def _limits(config: Config, report: Report) -> None:
+    for key in ("request_line", "head_bytes"):
+        if getattr(config.limits, key) == 0:
+            message = "a request head cannot be unlimited"
+            report.error(("limits", key), message, "leave it out for the default")
+
+
+def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
+    if not report.is_broken(*path, "servers"):
+        if not upstream.servers:
+            remedy = 'write servers = ["http://10.0.0.1:8000"]'
+            report.error(path, "this upstream has no servers", remedy)
+        for url in upstream.servers:
+            attempt(parse_server, url, (*path, "servers", url), report)
+    if upstream.health is not None:
+        _health(upstream.health, (*path, "health"), report)
+    check_retry(upstream.retry, (*path, "retry"), report)
+
+
+def _health(health: Health, path: Path, report: Report) -> None:
+    visible = all("!" <= c <= "~" for c in health.path)
+    if not health.path.startswith("/") or not visible:
+        report.error((*path, "path"), f"{health.path!r} is not a path", 'write "/healthz"')
+    if not health.every and not report.is_broken(*path, "every"):
+        report.error((*path, "every"), "probes need a pause between them", 'write "5s"')
+
+
+def check_retry(retry: object, path: Path, report: Report) -> None:
+    """Warn about retries that would repeat answers that are fine, and methods that are none."""
+    for i, status in enumerate(getattr(retry, "on", ())):
+        if status is not None and status < 400:
+            report.warn((*path, "on", i), f"{status} is not an error and would be tried again")
+    for i, method in enumerate(getattr(retry, "methods", ())):
+        if method is not None and not is_token(method):
+            report.error((*path, "methods", i), f"{method!r} is not a method")

@@ -1,0 +1,71 @@
+"""What is wrong with one file: problems, each with its line, collected instead of raised.
+
+Everything that reads the configuration writes here, so that a user sees all mistakes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from proxy.config.locate import Lines, Path, dotted
+from proxy.errors import ConfigError, Problem
+
+
+class Report:
+    """The problems of one file."""
+
+    __slots__ = ("_broken", "_hidden", "file", "lines", "problems")
+
+    def __init__(self, file: str, lines: Lines | None = None) -> None:
+        self.file = file
+        self.lines = lines if lines is not None else Lines()
+        self.problems: list[Problem] = []
+        self._broken: set[Path] = set()
+        self._hidden: dict[str, str] = {}
+
+    def error(self, path: Path, message: str, remedy: str = "") -> None:
+        self._broken.update(path[:n] for n in range(len(path) + 1))
+        self._add(path, message, remedy, warning=False)
+
+    def warn(self, path: Path, message: str, remedy: str = "") -> None:
+        self._add(path, message, remedy, warning=True)
+
+    def foreign(self, source: str, key: str, message: str, remedy: str = "") -> None:
+        """A warning about something outside the file, such as an environment variable."""
+        self.problems.append(Problem(key, message, remedy, 0, source, True))
+
+    def hide(self, secret: str, written: str) -> None:
+        """From now on no problem shows `secret`, but the reference that led to it."""
+        if secret:
+            self._hidden[secret] = written
+
+    def is_broken(self, *path: str | int) -> bool:
+        """Whether an error was found at or below this key: what follows from it is not one more."""
+        return path in self._broken
+
+    def settle(self) -> list[Problem]:
+        """The warnings; raises ConfigError with everything if there was an error."""
+        found = sorted(self.problems, key=lambda p: p.line)
+        if self._broken:
+            raise ConfigError(found)
+        return found
+
+    def _add(self, path: Path, message: str, remedy: str, *, warning: bool) -> None:
+        path = self.lines.written(path)
+        line = self.lines.near(path)
+        key, message, remedy = map(self._shown, (dotted(path) or "file", message, remedy))
+        self.problems.append(Problem(key, message, remedy, line, self.file, warning))
+
+    def _shown(self, text: str) -> str:
+        for secret, written in self._hidden.items():
+            text = text.replace(secret, written)
+        return text
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`did you mean "timeout"?`, or all that is known where that is short, or nothing."""
+    names = sorted(known)
+    if close := get_close_matches(word, names, n=1, cutoff=0.6):
+        return f"did you mean `{close[0]}`?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= 8 else ""

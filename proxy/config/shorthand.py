@@ -1,0 +1,110 @@
+"""Short forms become long ones, so that everything behind this sees one shape.
+
+    listen = ":8080"                 listen = [{ address = ":8080" }]
+    host = "a", when.method = "GET"  lists of one
+    to = "orders"                    to = { orders = 1 }
+    to = "http://10.0.0.1:8000"      an upstream of that one server, named after it
+    servers = ["http://a", …]        servers = { "http://a" = 1, … }
+    export.otlp = "grpc://…"         a list of one
+    retry = 2                        retry = { times = 2 }
+
+What has the wrong type altogether is left alone: the conversion reports it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from proxy.config.expand import Expanded
+from proxy.config.locate import Path
+from proxy.config.report import Report
+
+Raw = dict[str, Any]
+
+
+def lengthen(raw: Raw, report: Report) -> None:
+    """Rewrite `raw` in place; duplicates that a list may hold are reported."""
+    _listen(raw, report)
+    if isinstance(export := raw.get("export"), dict):
+        for key in ("otlp", "traces", "metrics", "logs"):
+            _one_as_list(export, key)
+    if isinstance(defaults := raw.get("defaults"), dict):
+        _retry(defaults)
+    for name, upstream in _named(raw.get("upstream")):
+        _retry(upstream)
+        _servers(upstream, ("upstream", name, "servers"), report)
+    for i, route in enumerate(raw["route"] if isinstance(raw.get("route"), list) else ()):
+        if isinstance(route, dict):
+            _route(route, i, raw, report)
+
+
+def _listen(raw: Raw, report: Report) -> None:
+    single = isinstance(raw.get("listen"), str)
+    _one_as_list(raw, "listen")
+    listen = raw.get("listen")
+    for i, item in enumerate(listen if isinstance(listen, list) else ()):
+        if isinstance(item, str):
+            raw["listen"][i] = {"address": item}
+            place: Path = ("listen",) if single else ("listen", i)
+            report.lines.alias(("listen", i, "address"), place)
+
+
+def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
+    _one_as_list(route, "host")
+    _retry(route)
+    if isinstance(when := route.get("when"), dict):
+        _one_as_list(when, "method")
+    place: Path = ("route", index, "to")
+    to = route.get("to")
+    if isinstance(to, str):
+        report.lines.alias((*place, str(to)), place)
+        to = {to: 1}
+    if isinstance(to, dict):
+        route["to"] = {_upstream(raw, k, place, report): v for k, v in to.items()}
+
+
+def _upstream(raw: Raw, target: str, place: Path, report: Report) -> str:
+    """The upstream's name; if `target` is a URL, an upstream of that one server is made."""
+    upstreams = raw.setdefault("upstream", {})
+    if "://" not in target or not isinstance(upstreams, dict):
+        return target
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", target.split("://", 1)[1].rpartition("@")[2])
+    base = plain.strip("-.")[:58] or "server"
+    name, n = base, 1
+    while name in upstreams and upstreams[name] != {"servers": {target: 1}}:
+        n += 1
+        name = f"{base}-{n}"
+    upstreams.setdefault(name, {"servers": {target: 1}})
+    report.lines.alias(("upstream", name), place)
+    return name
+
+
+def _servers(upstream: Raw, path: Path, report: Report) -> None:
+    _one_as_list(upstream, "servers")
+    servers = upstream.get("servers")
+    if not isinstance(servers, list) or not all(isinstance(s, str) for s in servers):
+        return
+    for i, url in enumerate(servers):
+        report.lines.alias((*path, str(url)), (*path, i))
+        if url in servers[:i]:
+            remedy = "for a greater share write { URL = weight, … }"
+            report.error((*path, i), f"{url!r} is listed twice", remedy)
+    upstream["servers"] = dict.fromkeys(servers, 1)
+
+
+def _retry(table: Raw) -> None:
+    times = table.get("retry")
+    if isinstance(times, Expanded) or (isinstance(times, int) and not isinstance(times, bool)):
+        table["retry"] = {"times": times}
+
+
+def _one_as_list(table: Raw, key: str) -> None:
+    if isinstance(table.get(key), str):
+        table[key] = [table[key]]
+
+
+def _named(table: object) -> list[tuple[str, Raw]]:
+    if not isinstance(table, dict):
+        return []
+    return [(name, item) for name, item in table.items() if isinstance(item, dict)]

@@ -1,0 +1,121 @@
+"""The small grammars of configuration values: addresses, URLs, networks, header fields.
+
+Paths and hosts of routes have theirs in `routing/pattern.py`. Each `parse_…` returns the parts or
+raises ValueError with what is wrong and what to write; none knows where in a file the text stood.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+OTLP_SCHEMES = ("grpc", "grpcs", "http", "https", "http+json", "https+json")
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?"
+_ADDRESS = re.compile(rf"({_HOST}|\*)?:(\d{{1,5}})")
+_SERVER = re.compile(rf"http://({_HOST})(?::(\d{{1,5}}))?/?", re.IGNORECASE)
+_OTLP = re.compile(rf"([a-z+]+)://({_HOST})(?::(\d{{1,5}}))?(/[!-~]*)?", re.IGNORECASE)
+_AUTHORITY = re.compile(rf"(?:{_HOST})(?::\d{{1,5}})?")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*|\*)\}")
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` can be a field name or a method."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_field_value(text: str) -> bool:
+    """Whether `text` can be sent as a field value (RFC 9110 §5.5: no CR, LF, NUL, blank ends)."""
+    return all(c == "\t" or " " <= c != "\x7f" for c in text) and text == text.strip(" \t")
+
+
+def is_authority(text: str) -> bool:
+    """Whether `text` can be a Host field: host, perhaps with a port."""
+    return _AUTHORITY.fullmatch(text) is not None
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Where to listen: ":8080" -> ("", 8080), "[::1]:80" -> ("::1", 80); port 0 = any free one."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        raise ValueError(f'{text!r} is not an address: write ":8080" or "127.0.0.1:8080"')
+    host = (found[1] or "").strip("[]").replace("*", "")
+    return _checked_host(host, text), _port(found[2], text)
+
+
+def parse_server(url: str) -> tuple[str, int]:
+    """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
+    found = _SERVER.fullmatch(url)
+    if found is not None:
+        return _checked_host(found[1].strip("[]"), url), _port(found[2] or "80", url)
+    scheme, separator, rest = url.partition("://")
+    if scheme.lower() == "https" and separator:
+        raise ValueError("TLS to upstreams is not built yet: use an http:// server")
+    if separator and scheme.lower() != "http":
+        raise ValueError(f"{scheme}:// is not a way to reach an upstream: use http://")
+    if "@" in rest:
+        raise ValueError("a server URL carries no user or password: set an authorization header")
+    if "/" in rest.rstrip("/") or "?" in rest:
+        raise ValueError("a server URL has no path or query: use the route's `rewrite`")
+    raise ValueError(f'{url!r} is not a server: write "http://10.0.0.1:8000"')
+
+
+def parse_otlp(url: str) -> tuple[str, str, int, str]:
+    """A collector's URL as (scheme, host, port, path); port 0 = not said."""
+    found = _OTLP.fullmatch(url)
+    if found is None:
+        if "@" in url:
+            raise ValueError("an OTLP URL carries no user or password: use export.headers")
+        raise ValueError(f'{url!r} is not an OTLP URL: write "grpc://localhost:4317"')
+    scheme, path = found[1].lower(), found[4] or ""
+    if scheme not in OTLP_SCHEMES:
+        known = ", ".join(f"{s}://" for s in OTLP_SCHEMES)
+        raise ValueError(f"{scheme}:// is not an OTLP transport: use one of {known}")
+    if scheme.startswith("grpc") and path.strip("/"):
+        raise ValueError("a gRPC URL has no path")
+    port = _port(found[3], url) if found[3] else 0
+    return scheme, _checked_host(found[2].strip("[]"), url), port, path
+
+
+def parse_network(text: str) -> str:
+    """A CIDR network or a single address, in canonical form."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        wide = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'{text!r} is not a network: write "10.0.0.0/8" or "::1"') from None
+    raise ValueError(f'{text!r} has bits set beyond its mask: write "{wide}"')
+
+
+def parse_regex(text: str) -> re.Pattern[str]:
+    """A compiled regular expression."""
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+
+
+def parse_placeholders(text: str) -> list[str]:
+    """The names in braces in a redirect or rewrite: "/v2/{id}" -> ["id"]."""
+    if any(c in "{}" for c in _PLACEHOLDER.sub("", text)):
+        raise ValueError(f'{text!r}: braces that hold no name; write "{{id}}"')
+    return _PLACEHOLDER.findall(text)
+
+
+def _checked_host(host: str, text: str) -> str:
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise ValueError(f"{text!r}: {host!r} is not an IPv6 address") from None
+    return host
+
+
+def _port(digits: str, text: str) -> int:
+    if (port := int(digits)) > 65535:
+        raise ValueError(f"{text!r}: a port is at most 65535")
+    return port
