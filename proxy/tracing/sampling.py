@@ -101,7 +101,7 @@ class Sampler:
         if context is None:
             return self._root if sampled else None
         if context.debug or (self._obeys and context.sampled is not None):
-            if b"th:" in context.state and not _agrees(context.state, trace_id, sampled):
+            if context.state and not _agrees(context.state, trace_id, sampled):
                 context.state = with_threshold(context.state, b"")
         elif self._th != b"0" or b"th:" in context.state:
             context.state = with_threshold(context.state, self._th if sampled else b"")
@@ -121,7 +121,7 @@ def with_threshold(state: bytes, th: bytes) -> bytes:
 
 
 def _agrees(state: bytes, trace_id: bytes, sampled: bool) -> bool:
-    """Whether a caller's `th` leads to its own sampled flag; if not, `th` must go."""
+    """Whether a caller's `th`, if any, leads to its own sampled flag; if not, `th` must go."""
     for entry in w3c.member(state, b"ot").split(b";"):
         if entry.startswith(b"th:"):
             th = entry[3:]

@@ -56,17 +56,20 @@ def extract(fields: Mapping[bytes, bytes]) -> TraceContext | None:
 
 def parse_parent(header: bytes) -> TraceContext | None:
     """A `traceparent` value as a context without state; None if it is invalid (§3.2)."""
+    # split and translate: 0.55 µs; one regex with groups: 0.75 µs (benchmarks/micro_tracing.py)
     parts = header.split(b"-")
-    # split and translate: 0.6 µs; one regex with groups: 0.75 µs (benchmarks/micro_tracing.py)
-    if len(parts) != 4 or parts[0] != b"00":
+    if len(parts) != 4:
         return _parse_unusual(header)
-    _, trace_id, span_id, flags = parts
-    if len(trace_id) != 32 or len(span_id) != 16 or flags not in _FLAGS:
+    version, trace_id, span_id, last = parts
+    flags = _FLAGS.get(last)
+    if version != b"00" or len(trace_id) != 32 or len(span_id) != 16 or flags is None:
         return _parse_unusual(header)
     if header.translate(None, _HEX) != b"---" or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
-    sampled, random = _FLAGS[flags]
-    return TraceContext(trace_id, span_id, sampled, random=random)
+    context = TraceContext(trace_id, span_id, flags[0])
+    if flags[1]:
+        context.random = True
+    return context
 
 
 def _parse_unusual(header: bytes) -> TraceContext | None:
