@@ -63,7 +63,10 @@ class Conditions:
         for name, demand in self.headers:
             if not demand.holds(_text(head.get(name))):
                 return False
-        return all(demand.holds(parameter(query, demand.name)) for demand in self.query)
+        for demand in self.query:
+            if not demand.holds(parameter(query, demand.name)):
+                return False
+        return True
 
     def failure(self, method: str, query: str, head: Fields) -> str:
         """The first condition that fails in words, "" if all hold."""

@@ -55,10 +55,14 @@ class Table:
             if found is not None:
                 return found
         if self._wildcards:
-            for zone in self._suffixes(host):
-                found = zone.find(method, path, query, head)
-                if found is not None:
-                    return found
+            dot = host.find(".", 1)
+            while dot > 0:
+                zone = self._wildcards.get(host[dot:])
+                if zone is not None:
+                    found = zone.find(method, path, query, head)
+                    if found is not None:
+                        return found
+                dot = host.find(".", dot + 1)
         return None if self._any is None else self._any.find(method, path, query, head)
 
     def explain(self, host: str, method: str, path: str, query: str, head: Fields) -> list[str]:

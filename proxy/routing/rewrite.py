@@ -1,0 +1,164 @@
+"""What a route makes of a path: another path for the upstream, or a Location for the client.
+
+Captures are parts of a normalised path, percent-encoded as they came, and are written back that
+way. Whatever is put together here is normalised again, and a dot segment that appears only then
+is refused (Traefik GHSA-xf64-8mw2-4gr2, CVE-2026-65600). In a Location each value is encoded for
+the place where it stands, so that it can neither end the field nor move to another host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from proxy.config.model import Redirect, Rewrite, Route
+from proxy.errors import BadRequest
+from proxy.http.path import renormalise
+from proxy.routing.pattern import REST, Pattern, parse
+
+PathMaker = Callable[[str, dict[str, str]], str]
+LocationMaker = Callable[[str, str, dict[str, str]], str]
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_LOCATION = re.compile(r"(https?://[^/?#]*)?([^?#]*)(.*)", re.ASCII | re.DOTALL)
+_rooted = re.compile(r"/(?!/)|\{path\}|\{\*\}").match
+_label = re.compile(r"[A-Za-z0-9-]+").fullmatch
+# What quote() leaves as it is, besides letters, digits and "-._~": RFC 3986 §3.3 and §3
+_PATH = "!$&'()*+,;=:@/%"
+_LITERAL = _PATH + "?#[]"
+
+
+def compile_rewrite(route: Route) -> PathMaker | None:
+    """(path, captures) -> the upstream's path; None if the route rewrites nothing.
+
+    The maker raises BadRequest if the new path is no normal one. ValueError, from here, for a
+    rewrite that is wrong in itself: no or several of strip, prefix, path, or an unknown capture.
+    """
+    rewrite = route.rewrite
+    if rewrite is None:
+        return None
+    if sum(part is not None for part in (rewrite.strip, rewrite.prefix, rewrite.path)) != 1:
+        raise ValueError("a rewrite is one of strip, prefix and path")
+    if rewrite.strip is not None:
+        return _stripper(rewrite.strip)
+    template = _path_template(rewrite, parse(route.path))
+
+    def make(path: str, captures: dict[str, str]) -> str:
+        return renormalise(template.fill(captures) or "/")
+
+    return make
+
+
+def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) -> LocationMaker:
+    """(path, query, captures) -> the Location. The maker raises BadRequest as above.
+
+    `captures` are the names that the route's pattern has, and ValueError says that `to` uses
+    another one; None leaves that unchecked, and what is not there is filled with nothing. A
+    capture called "path" or "query" hides the request's own. The query is only kept where `to`
+    asks for it: "https://example.com{path}?{query}".
+    """
+    parts = _LOCATION.fullmatch(redirect.to)
+    assert parts is not None  # each of its groups may be empty
+    origin, path, tail = parts[1] or "", _with_rest(parts[2]), parts[3]
+    if not origin and not _rooted(path):
+        raise ValueError(f'{redirect.to!r} must begin with "https://", "http://" or one "/"')
+    allowed = None if captures is None else (*captures, "path", "query")
+    location = Location(*(Template.parse(part, allowed) for part in (origin, path, tail)))
+    try:
+        location.make("/x", "", {n: "/x" if n == REST else "x" for n in captures or ()})
+    except BadRequest as error:
+        if captures is not None:
+            raise ValueError(f"{redirect.to!r} cannot be used: {error.detail}") from None
+    return location.make
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with places to fill: literals[0] names[0] literals[1] names[1] … literals[-1]."""
+
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str, allowed: Sequence[str] | None) -> Template:
+        """ValueError for braces that name nothing in `allowed`."""
+        pieces = _PLACEHOLDER.split(text)
+        names = pieces[1::2]
+        unknown = [] if allowed is None else [n for n in names if n not in allowed]
+        if unknown or any("{" in literal or "}" in literal for literal in pieces[::2]):
+            known = ", ".join(f"{{{n}}}" for n in allowed or ()) or "none"
+            raise ValueError(f"{text!r} names what the path does not capture; known here: {known}")
+        return cls(tuple(quote(piece, safe=_LITERAL) for piece in pieces[::2]), tuple(names))
+
+    def fill(self, values: dict[str, str]) -> str:
+        made = self.literals[0]
+        for name, literal in zip(self.names, self.literals[1:], strict=True):
+            made += values.get(name, "") + literal
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A redirect's target in three parts, each of which has an encoding of its own."""
+
+    origin: Template  # "https://{tenant}.example.com"
+    path: Template
+    tail: Template  # query and fragment with their "?" and "#"
+
+    def make(self, path: str, query: str, captures: dict[str, str]) -> str:
+        values = {"path": path, "query": query, **captures}
+        if not all(_label(values.get(name, "")) for name in self.origin.names):
+            raise BadRequest("a part of the path cannot stand in a host name")
+        where = self.path.fill({n: quote(v, safe=_PATH) for n, v in values.items()})
+        if where or not self.origin.literals[0]:
+            where = renormalise(where or "/")
+        if not self.tail.names:
+            return self.origin.fill(values) + where + self.tail.literals[0]
+        # The path is a value here and is encoded once more; a capture is the encoded form already.
+        inside = {"path": quote(path, safe="/"), "query": quote(query, safe=_LITERAL)}
+        inside.update((n, quote(v, safe="/%")) for n, v in captures.items())
+        # An empty query leaves no question mark behind.
+        return self.origin.fill(values) + where + self.tail.fill(inside).removesuffix("?")
+
+
+def _stripper(prefix: str) -> PathMaker:
+    if parse(prefix).kind != "exact":
+        raise ValueError(f"strip = {prefix!r}: write it out, without captures and /*")
+    start = parse(prefix).path.rstrip("/")
+    length = len(start)
+
+    def strip(path: str, captures: dict[str, str]) -> str:
+        if not path.startswith(start):
+            return path
+        rest = path[length:]
+        # Whole segments only: what follows is a normal path, and nothing new can appear in it.
+        return rest if rest.startswith("/") else path if rest else "/"
+
+    return strip
+
+
+def _path_template(rewrite: Rewrite, pattern: Pattern) -> Template:
+    """The template of `prefix` or `path`, tried out once so that its own faults show at start."""
+    if rewrite.path is not None:
+        text = _with_rest(rewrite.path)
+    else:
+        text = (rewrite.prefix or "").rstrip("/") + "{*}"
+        if pattern.kind != "prefix":
+            raise ValueError(
+                "rewrite.prefix needs a path that ends in /*: it replaces what precedes"
+            )
+    if not text.startswith("/") and text != "{*}":
+        raise ValueError(f'the new path {text!r} does not begin with "/"')
+    template = Template.parse(text, pattern.captures)
+    try:
+        renormalise(template.fill({n: "/x" if n == REST else "x" for n in pattern.captures}))
+    except BadRequest as error:
+        raise ValueError(f"the new path {text!r} cannot be used: {error.detail}") from None
+    return template
+
+
+def _with_rest(path: str) -> str:
+    """ "/v2/*" is a short form of "/v2{*}"."""
+    return path[:-2] + "{*}" if path.endswith("/*") else path
