@@ -76,7 +76,7 @@ class Batcher:
         if len(piece) <= self._room:
             self._append(piece, items)
             return
-        parts = list(self._format.split(piece, self._room))
+        parts = list(self._format.split(piece, self._room)) or [(piece, items)]
         for part, count in parts[:-1]:
             # The sender's word on the number of items is kept: the books were opened with it.
             count = min(count, items)

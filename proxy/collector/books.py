@@ -18,20 +18,20 @@ link_…, …          reported by workers: lost before it reached the collector
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from proxy.collector.batch import Signal
+from proxy.telemetry.instruments import Instrument, Kind
+from proxy.telemetry.metrics import Series
 
 Place = Callable[[], int]
 
 
-class Family(NamedTuple):
-    """One metric family for `/metrics`; a counter's name has its `_total`."""
-
-    name: str
-    kind: str  # counter | gauge
-    help: str
-    samples: list[tuple[dict[str, str], int]]
+CREATED, EXPORTED, DROPPED, QUEUED = (
+    Instrument("spangate.export.created", Kind.COUNTER, "{item}", "Items offered to an exporter."),
+    Instrument("spangate.export.exported", Kind.COUNTER, "{item}", "Items a collector accepted."),
+    Instrument("spangate.export.dropped", Kind.COUNTER, "{item}", "Items lost, by reason."),
+    Instrument("spangate.export.queued", Kind.GAUGE, "{item}", "Items batched, queued or sent."),
+)
 
 
 class Ledger:
@@ -98,23 +98,16 @@ class Books:
             }
         return out
 
-    def families(self) -> list[Family]:
-        """The same numbers for `/metrics`, read in one go so that a scrape balances."""
-        created, exported, dropped, queued = _families()
+    def series(self) -> list[Series]:
+        """The same numbers for `/metrics` and OTLP, read in one go so that they balance."""
+        rows: dict[Instrument, list[Series]] = {
+            instrument: [] for instrument in (CREATED, EXPORTED, DROPPED, QUEUED)
+        }
         for ledger in self:
-            labels = {"signal": ledger.signal, "exporter": ledger.exporter}
-            created.samples.append((labels, ledger.created))
-            exported.samples.append((labels, ledger.exported))
-            queued.samples.append((labels, ledger.queued))
+            labels = (("signal", ledger.signal), ("exporter", ledger.exporter))
+            rows[CREATED].append(Series(CREATED, labels, ledger.created))
+            rows[EXPORTED].append(Series(EXPORTED, labels, ledger.exported))
+            rows[QUEUED].append(Series(QUEUED, labels, ledger.queued))
             for reason, items in ledger.dropped.items():
-                dropped.samples.append(({**labels, "reason": reason}, items))
-        return [created, exported, dropped, queued]
-
-
-def _families() -> tuple[Family, Family, Family, Family]:
-    return (
-        Family("spangate_export_created_total", "counter", "Items offered to an exporter.", []),
-        Family("spangate_export_exported_total", "counter", "Items a collector accepted.", []),
-        Family("spangate_export_dropped_total", "counter", "Items lost, by reason.", []),
-        Family("spangate_export_queued", "gauge", "Items batched, queued or being sent.", []),
-    )
+                rows[DROPPED].append(Series(DROPPED, (*labels, ("reason", reason)), items))
+        return [series for group in rows.values() for series in group]

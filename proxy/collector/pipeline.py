@@ -26,7 +26,7 @@ from proxy.otlp.connect import connect
 from proxy.otlp.endpoint import Endpoint, parse
 from proxy.otlp.envelope import Envelope
 from proxy.otlp.transport import MAX_REQUEST, Options
-from proxy.otlp.wire import WireError, split_entries
+from proxy.otlp.wire import WireError, split, split_entries
 
 NOBODY = "none"  # the exporter under which items are booked that no exporter takes
 
@@ -62,10 +62,12 @@ class Pipeline:
         if settings.console:
             self._add_console(console or sys.stderr)
         envelope = Envelope(resource)
-        self._batchers: dict[Signal, Batcher] = {
-            signal: self._batcher(signal, envelope)
+        entries = Format(envelope.request, envelope.overhead, split_entries)
+        requests = Format(b"".join, 0, partial(split, "metrics"))
+        self._batchers = {
+            signal: self._batcher(signal, requests if signal == "metrics" else entries)
             for signal in SIGNALS
-            if signal != "metrics" and self._takers[signal]
+            if self._takers[signal]
         }
         self._nobody = {
             signal: self.books.open(signal, NOBODY)
@@ -84,17 +86,11 @@ class Pipeline:
 
     def offer(self, signal: Signal, entries: bytes, items: int) -> None:
         """Take concatenated `ScopeSpans.spans` or `ScopeLogs.log_records` fields (number 2)."""
-        if not self._open(signal, items):
-            return
-        try:
-            self._batchers[signal].add(entries, items)
-        except WireError:
-            self._drop(signal, items, "malformed")
+        self._add(signal, entries, items)
 
     def offer_metrics(self, payload: bytes, items: int) -> None:
         """Take a serialised ExportMetricsServiceRequest with so many data points."""
-        if self._open("metrics", items):
-            self._fan_out(Batch("metrics", payload, items))
+        self._add("metrics", payload, items)
 
     def note_dropped(self, signal: Signal, items: int, reason: str) -> None:
         """Book what was lost before it came here, as the workers report it."""
@@ -113,30 +109,30 @@ class Pipeline:
         for ledger, place in self._places:  # the books live on, this pipeline need not
             ledger.places.remove(place)
 
-    def _open(self, signal: Signal, items: int) -> bool:
-        """Book new items; False if they went no further."""
-        if not self._stopped and self._ledgers[signal]:
-            for ledger in self._ledgers[signal]:
-                ledger.created += items
-            return True
-        self.note_dropped(signal, items, "shutdown" if self._ledgers[signal] else "no_exporter")
-        return False
-
-    def _drop(self, signal: Signal, items: int, reason: str) -> None:
-        for ledger in self._ledgers[signal]:
-            ledger.drop(items, reason)
+    def _add(self, signal: Signal, piece: bytes, items: int) -> None:
+        ledgers = self._ledgers[signal]
+        if self._stopped or not ledgers:
+            self.note_dropped(signal, items, "shutdown" if ledgers else "no_exporter")
+            return
+        for ledger in ledgers:
+            ledger.created += items
+        try:
+            self._batchers[signal].add(piece, items)
+        except WireError:
+            for ledger in ledgers:
+                ledger.drop(items, "malformed")
 
     def _fan_out(self, batch: Batch) -> None:
         for stage in self._takers[batch.signal]:
             stage.consume(batch)
 
-    def _batcher(self, signal: Signal, envelope: Envelope) -> Batcher:
+    def _batcher(self, signal: Signal, form: Format) -> Batcher:
         settings = self._settings
         size = min(settings.batch_bytes or MAX_REQUEST, settings.queue_bytes or MAX_REQUEST)
         batcher = Batcher(
             signal,
             Bounds(settings.batch_items, min(size, MAX_REQUEST), settings.batch_age),
-            Format(envelope.request, envelope.overhead, split_entries),
+            form,
             self._fan_out,
         )
         for ledger in self._ledgers[signal]:

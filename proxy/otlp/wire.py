@@ -1,9 +1,9 @@
 """A scanner over serialised OTLP: counts, splits and reads ids without decoding anything.
 
-It knows three levels of nesting, which are the same in all signals: request → ResourceX (field 1)
-→ ScopeX (field 2) → item (field 2). Bounds are strict: any bytes either scan or raise WireError,
-never anything else. Unknown fields are kept; groups (wire types 3 and 4), which OTLP never had,
-are refused. Inside an item only metrics are looked at, to count their data points.
+It knows the way down from a request to its items (request → ResourceX → ScopeX → item) and no
+other field. Bounds are strict: any bytes either scan or raise WireError, never anything else.
+Unknown fields are kept; groups (wire types 3 and 4), which OTLP never had, are refused. Items
+themselves are not looked into.
 
 Source: protobuf encoding guide; opentelemetry-proto v1 `*_service.proto`, field numbers of
 `ResourceSpans`, `ScopeSpans`, `Metric`, `Export…ServiceResponse`.
@@ -13,14 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from proxy.telemetry.protobuf import delimited
+from proxy.telemetry.protobuf import DELIMITED, FIXED32, FIXED64, VARINT, delimited
 
 Field = tuple[int, int, int, int, int]  # number, wire type, start of tag, of value, end of value
+Path = tuple[frozenset[int], ...]
 
-_RESOURCES = 1  # Export…Request.resource_*
-_SCOPES = 2  # Resource*.scope_*
-_ITEMS = 2  # Scope*.spans | metrics | log_records
-_POINTS = frozenset((5, 7, 9, 10, 11))  # Metric.gauge sum histogram exponential_histogram summary
+# Field numbers from the request down to what is counted. A metric's data is one of gauge, sum,
+# histogram, exponential_histogram and summary, and in each of them field 1 holds the points.
+_RECORDS: Path = (frozenset((1,)), frozenset((2,)), frozenset((2,)))
+_PATHS: dict[str, Path] = {
+    "traces": _RECORDS,
+    "logs": _RECORDS,
+    "metrics": (*_RECORDS, frozenset((5, 7, 9, 10, 11)), frozenset((1,))),
+}
+_FRAMING = 6  # a tag of one byte and a length of at most five
 
 
 class WireError(ValueError):
@@ -36,14 +42,14 @@ def fields(buf: bytes, start: int, end: int) -> Iterator[Field]:
         number, kind = key >> 3, key & 7
         if not 0 < number < 1 << 29:
             raise WireError(f"field number {number} at byte {tag}")
-        if kind == 2:
+        if kind == DELIMITED:
             size, pos = _varint(buf, pos, end)
             stop = pos + size
-        elif kind == 0:
+        elif kind == VARINT:
             stop = _varint(buf, pos, end)[1]
-        elif kind == 1:
+        elif kind == FIXED64:
             stop = pos + 8
-        elif kind == 5:
+        elif kind == FIXED32:
             stop = pos + 4
         else:
             raise WireError(f"wire type {kind} at byte {tag}")
@@ -55,29 +61,17 @@ def fields(buf: bytes, start: int, end: int) -> Iterator[Field]:
 
 def count(signal: str, request: bytes) -> int:
     """Spans, data points or log records in an Export…ServiceRequest."""
-    total = 0
-    for _, _, item, end in _items(request):
-        total += _points(request, item, end) if signal == "metrics" else 1
-    return total
+    return _amount(request, 0, len(request), _PATHS[signal])
 
 
 def split(signal: str, request: bytes, limit: int) -> list[tuple[bytes, int]]:
-    """Cut a request into requests of at most `limit` bytes with their item counts.
+    """Cut a request into requests of at most `limit` bytes, with their item counts.
 
-    Cuts fall between resources, scopes or items, and every part repeats what encloses its items
-    (resource, scope, schema URLs, unknown fields). A single item larger than `limit` makes a part
-    of its own that exceeds it. Empty envelopes are left out.
+    Cuts fall between resources, scopes, records and, in metrics, data points; every part repeats
+    what encloses its items (resource, scope, schema URLs, unknown fields). A single item that is
+    larger makes a part of its own that exceeds `limit`. Empty envelopes are left out.
     """
-    return list(
-        _pack(
-            (
-                part
-                for resource in _children(request, 0, len(request), _RESOURCES)
-                for part in _split_resource(signal, request, resource, limit)
-            ),
-            limit,
-        )
-    )
+    return list(_parts(request, (0, len(request)), _PATHS[signal], limit))
 
 
 def split_entries(entries: bytes, limit: int) -> list[tuple[bytes, int]]:
@@ -90,12 +84,12 @@ def partial_success(response: bytes) -> tuple[int, str]:
     """(rejected items, message) of an Export…ServiceResponse; (0, "") for full success."""
     rejected, message = 0, ""
     for number, kind, _, start, end in fields(response, 0, len(response)):
-        if number != 1 or kind != 2:
+        if number != 1 or kind != DELIMITED:
             continue
         for inner, wire, _, begin, stop in fields(response, start, end):
-            if inner == 1 and wire == 0:
+            if inner == 1 and wire == VARINT:
                 rejected = _varint(response, begin, stop)[0]
-            elif inner == 2 and wire == 2:
+            elif inner == 2 and wire == DELIMITED:
                 message = response[begin:stop].decode("utf-8", "replace")
     # int64: a negative number is a 64-bit two's complement
     return (rejected if rejected < 1 << 63 else 0), message
@@ -116,71 +110,46 @@ def _varint(buf: bytes, pos: int, end: int) -> tuple[int, int]:
             raise WireError(f"varint of more than ten bytes at byte {pos}")
 
 
-def _children(buf: bytes, start: int, end: int, number: int) -> list[tuple[int, int, int]]:
-    """(start of tag, of value, end) of each embedded message `number`."""
-    return [
-        (tag, value, stop)
-        for n, kind, tag, value, stop in fields(buf, start, end)
-        if n == number and kind == 2
-    ]
+def _amount(buf: bytes, start: int, end: int, path: Path) -> int:
+    numbers, deeper = path[0], path[1:]
+    total = 0
+    for number, kind, _, value, stop in fields(buf, start, end):
+        if number in numbers and kind == DELIMITED:
+            total += _amount(buf, value, stop, deeper) if deeper else 1
+    return total
 
 
-def _items(request: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(start of its ScopeX, start of tag, of value, end) of every item."""
-    for _, resource, resource_end in _children(request, 0, len(request), _RESOURCES):
-        for _, scope, scope_end in _children(request, resource, resource_end, _SCOPES):
-            for tag, value, stop in _children(request, scope, scope_end, _ITEMS):
-                yield scope, tag, value, stop
-
-
-def _points(buf: bytes, start: int, end: int) -> int:
-    return sum(
-        len(_children(buf, value, stop, 1))
-        for number, kind, _, value, stop in fields(buf, start, end)
-        if number in _POINTS and kind == 2
-    )
-
-
-def _split_resource(
-    signal: str, buf: bytes, resource: tuple[int, int, int], limit: int
+def _parts(
+    buf: bytes, span: tuple[int, int], path: Path, limit: int
 ) -> Iterator[tuple[bytes, int]]:
-    """The parts of one ResourceX as `resource_*` fields, none above `limit` where it can be."""
-    tag, start, end = resource
-    scopes = _children(buf, start, end, _SCOPES)
-    items = [
-        (scope, item) for scope in scopes for item in _children(buf, scope[1], scope[2], _ITEMS)
-    ]
-    if not items:
+    """The message in buf[span] as several of at most `limit` bytes, with their item counts."""
+    if not path:
+        yield buf[span[0] : span[1]], 1
         return
-    if end - tag <= limit:
-        yield buf[tag:end], sum(_amount(signal, buf, i) for _, i in items)
+    numbers, deeper = path[0], path[1:]
+    frame = bytearray()
+    children: list[Field] = []
+    for field in fields(buf, *span):
+        if field[0] in numbers and field[1] == DELIMITED:
+            children.append(field)
+        else:
+            frame += buf[field[2] : field[4]]
+    room = limit - len(frame)
+    pieces = (piece for child in children for piece in _pieces(buf, child, deeper, room))
+    for run, amount in _pack(pieces, room):
+        yield bytes(frame) + run, amount
+
+
+def _pieces(buf: bytes, child: Field, path: Path, room: int) -> Iterator[tuple[bytes, int]]:
+    """An embedded message as fields of its parent: whole if it fits, else in parts."""
+    number, _, tag, start, end = child
+    if end - tag <= room:
+        amount = _amount(buf, start, end, path) if path else 1
+        if amount:
+            yield buf[tag:end], amount
         return
-    frame = _without(buf, start, end, _SCOPES)
-    for scope in scopes:
-        yield from _split_scope(signal, buf, (frame, scope), limit)
-
-
-def _split_scope(
-    signal: str, buf: bytes, place: tuple[bytes, tuple[int, int, int]], limit: int
-) -> Iterator[tuple[bytes, int]]:
-    outer, (_, start, end) = place
-    inner = _without(buf, start, end, _ITEMS)
-    # two length prefixes of at most five bytes and two tags of one byte
-    room = limit - len(outer) - len(inner) - 12
-    items = (
-        (buf[item[0] : item[2]], _amount(signal, buf, item))
-        for item in _children(buf, start, end, _ITEMS)
-    )
-    for run, amount in _pack(items, room):
-        yield _wrap(outer, inner, run), amount
-
-
-def _amount(signal: str, buf: bytes, item: tuple[int, int, int]) -> int:
-    return _points(buf, item[1], item[2]) if signal == "metrics" else 1
-
-
-def _wrap(outer: bytes, inner: bytes, items: bytes) -> bytes:
-    return delimited(_RESOURCES, outer + delimited(_SCOPES, inner + items))
+    for part, amount in _parts(buf, (start, end), path, room - _FRAMING):
+        yield delimited(number, part), amount
 
 
 def _pack(pieces: Iterable[tuple[bytes, int]], limit: int) -> Iterator[tuple[bytes, int]]:
