@@ -6,13 +6,13 @@ asked: configuration stands below routing everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
 from proxy.config.report import Report, suggestion
-from proxy.config.syntax import is_authority, is_token, parse_placeholders, parse_regex
+from proxy.config.syntax import is_authority, is_token, parse_regex
 
 # Set by the gateway itself for every message; an edit would break framing or this hop.
 FRAMING = frozenset(
@@ -63,13 +63,13 @@ def _name(route: Route, index: int, named: dict[str, int], report: Report) -> No
 
 
 def _route(route: Route, path: Path, config: Config, report: Report) -> None:
-    captures = _pattern(route, path, report)
+    captures = _captures(route, path, report)
     _hosts(route, path, report)
     _when(route.when, (*path, "when"), report)
     _action(route, path, config, report)
-    if route.rewrite is not None:
-        _rewrite(route.rewrite, route, captures, path, report)
-    if route.redirect is not None:
+    if route.rewrite is not None and captures is not None:
+        _rewrite(route.rewrite, route, path, report)
+    if route.redirect is not None and captures is not None:
         _redirect(route.redirect, captures, (*path, "redirect", "to"), report)
     if route.respond is not None:
         _respond(route.respond, (*path, "respond"), report)
@@ -81,13 +81,13 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
     check_retry(route.retry, (*path, "retry"), report)
 
 
-def _pattern(route: Route, path: Path, report: Report) -> frozenset[str] | None:
-    """The names that the path captures; None if it is broken."""
+def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | None:
+    """The names that the path captures; None if it is broken, and so all that uses them."""
     from proxy.routing.pattern import parse
 
     if report.is_broken(*path, "path") or not attempt(parse, route.path, (*path, "path"), report):
         return None
-    return frozenset(parse(route.path).captures)
+    return parse(route.path).captures
 
 
 def _hosts(route: Route, path: Path, report: Report) -> None:
@@ -128,35 +128,22 @@ def _action(route: Route, path: Path, config: Config, report: Report) -> None:
             report.error((*path, "to", name), f"there is no upstream {name!r}", remedy)
 
 
-def _rewrite(
-    rewrite: Rewrite, route: Route, captures: frozenset[str] | None, path: Path, report: Report
-) -> None:
+def _rewrite(rewrite: Rewrite, route: Route, path: Path, report: Report) -> None:
+    from proxy.routing.rewrite import compile_rewrite
+
     place: Path = (*path, "rewrite")
-    said = [k for k in ("strip", "prefix", "path") if getattr(rewrite, k) is not None]
     if report.is_broken(*place):
         return
-    if len(said) != 1:
-        report.error(place, "a rewrite does one thing", "give one of `strip`, `prefix`, `path`")
     if not route.to and not report.is_broken(*path, "to"):
         report.warn(place, "nothing is forwarded, so nothing is rewritten")
-    for key in said:
-        text = getattr(rewrite, key)
-        if not text.startswith("/") or not all("!" <= c <= "~" and c not in "?#" for c in text):
-            report.error((*place, key), f"{text!r} is not a path", 'write "/new"')
-            return
-    if rewrite.strip is not None:
-        _strip(rewrite.strip, route, captures, (*place, "strip"), report)
-    if rewrite.prefix is not None and route.path.startswith("~"):
-        remedy = "use rewrite.path"
-        report.error((*place, "prefix"), "a regular expression has no prefix to replace", remedy)
-    if rewrite.path is not None:
-        _placeholders(rewrite.path, captures, (*place, "path"), report)
+    said = [key for key in ("strip", "prefix", "path") if getattr(rewrite, key) is not None]
+    place = (*place, *said) if len(said) == 1 else place
+    if attempt(lambda _: compile_rewrite(route), "", place, report) and rewrite.strip is not None:
+        _strip(rewrite.strip, route, place, report)
 
 
-def _strip(
-    strip: str, route: Route, captures: frozenset[str] | None, path: Path, report: Report
-) -> None:
-    if captures is None or route.path.startswith("~"):
+def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
+    if route.path.startswith("~"):
         return
     head = strip.rstrip("/")
     if route.path != head and not route.path.startswith(head + "/"):
@@ -164,29 +151,18 @@ def _strip(
         report.error(path, message, "strip whole segments of the path")
 
 
-def _redirect(
-    redirect: Redirect, captures: frozenset[str] | None, path: Path, report: Report
-) -> None:
+def _redirect(redirect: Redirect, captures: Sequence[str], path: Path, report: Report) -> None:
+    from proxy.routing.rewrite import compile_redirect
+
     if report.is_broken(*path):
         return
-    to = redirect.to
-    if not to.startswith(("/", "http://", "https://")):
-        remedy = 'write "https://example.com/new" or "/new"'
-        report.error(path, f"{to!r} is neither a path nor an http URL", remedy)
-    elif not all("!" <= c <= "~" for c in to):
+    if not all("!" <= c <= "~" for c in redirect.to):
         report.error(path, "a URL holds visible ASCII only", "percent-encode the rest")
+    elif not redirect.to.startswith(("/", "http://", "https://")):
+        remedy = 'write "https://example.com/new" or "/new"'
+        report.error(path, f"{redirect.to!r} is neither a path nor an http URL", remedy)
     else:
-        known = None if captures is None else captures | {"path", "query"}
-        _placeholders(to, known, path, report)
-
-
-def _placeholders(text: str, known: frozenset[str] | None, path: Path, report: Report) -> None:
-    if not attempt(parse_placeholders, text, path, report) or known is None:
-        return
-    for name in parse_placeholders(text):
-        if name not in known:
-            message = f"the route's path captures no {{{name}}}"
-            report.error(path, message, suggestion(name, known) or "add it to the path")
+        attempt(lambda _: compile_redirect(redirect, captures), "", path, report)
 
 
 def _respond(respond: Respond, path: Path, report: Report) -> None:

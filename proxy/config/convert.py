@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from proxy.config.expand import Expanded
+from proxy.config.expand import KEY, Expanded
 from proxy.config.locate import Path
 from proxy.config.report import Report, suggestion
 from proxy.config.units import Seconds, Share, Size
@@ -85,7 +85,9 @@ class Converter:
             return FAILED
         made = {}
         for key, item in raw.items():
-            name = self._leaf(kinds[0], key, (*path, str(key)))
+            if isinstance(key, Expanded):
+                self.expanded[(*path, KEY, str(key))] = key
+            name = self._leaf(kinds[0], str(key), (*path, str(key)))
             value = self.value(kinds[1], item, (*path, str(key)))
             if name is not FAILED and value is not FAILED:
                 made[name] = value

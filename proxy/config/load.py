@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,30 +18,16 @@ import msgspec
 from proxy.config.check_routes import check_routes
 from proxy.config.checks import check
 from proxy.config.convert import Converter
-from proxy.config.expand import Expanded, Expander
-from proxy.config.locate import Lines, Path, locate
+from proxy.config.expand import Expander
+from proxy.config.loaded import Loaded as Loaded
+from proxy.config.locate import locate
 from proxy.config.model import Config, Route
 from proxy.config.otel_env import Environment, fill, table
 from proxy.config.otel_export import fill_export
+from proxy.config.redact import redacted as redacted
 from proxy.config.report import Report
 from proxy.config.shorthand import lengthen
 from proxy.errors import ConfigError, Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A configuration and where it came from."""
-
-    config: Config
-    file: str
-    warnings: list[Problem] = field(default_factory=list)
-    lines: Lines = field(default_factory=Lines)
-    expanded: Mapping[Path, Expanded] = field(default_factory=dict)  # what ${…} put in
-
-    def where(self, path: Path) -> str:
-        """ "routes.toml:12" for a key that the file says, "" for one that it leaves out."""
-        line = self.lines.exact(path)
-        return f"{self.file}:{line}" if line else ""
 
 
 def load(path: str, environ: Mapping[str, str]) -> Loaded:

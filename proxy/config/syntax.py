@@ -17,7 +17,6 @@ _ADDRESS = re.compile(rf"({_HOST}|\*)?:(\d{{1,5}})")
 _SERVER = re.compile(rf"http://({_HOST})(?::(\d{{1,5}}))?/?", re.IGNORECASE)
 _OTLP = re.compile(rf"([a-z+]+)://({_HOST})(?::(\d{{1,5}}))?(/[!-~]*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(rf"(?:{_HOST})(?::\d{{1,5}})?")
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*|\*)\}")
 
 
 def is_token(text: str) -> bool:
@@ -97,13 +96,6 @@ def parse_regex(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
-
-
-def parse_placeholders(text: str) -> list[str]:
-    """The names in braces in a redirect or rewrite: "/v2/{id}" -> ["id"]."""
-    if any(c in "{}" for c in _PLACEHOLDER.sub("", text)):
-        raise ValueError(f'{text!r}: braces that hold no name; write "{{id}}"')
-    return _PLACEHOLDER.findall(text)
 
 
 def _checked_host(host: str, text: str) -> str:

@@ -1,0 +1,27 @@
+"""Loaded: a configuration that can be used, with what is known about where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.config.expand import Expanded
+from proxy.config.locate import Lines, Path
+from proxy.config.model import Config
+from proxy.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load` returns; `lines` and `expanded` go by paths of the model, not of short forms."""
+
+    config: Config
+    file: str
+    warnings: list[Problem] = field(default_factory=list)
+    lines: Lines = field(default_factory=Lines)
+    expanded: Mapping[Path, Expanded] = field(default_factory=dict)  # what ${…} put in
+
+    def where(self, path: Path) -> str:
+        """ "routes.toml:12" for a key that the file says, "" for one that it leaves out."""
+        line = self.lines.exact(path)
+        return f"{self.file}:{line}" if line else ""

@@ -1,0 +1,72 @@
+"""The configuration in force as it may be shown: the secrets are gone, the units are back.
+
+Hidden is what came from a file (`${file:…}`), every export header, whatever its key calls a
+secret, and the user part of URLs. A string that came from the environment is shown as it is
+written, `${NAME}`, since nobody knows which of those are secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from proxy.config.expand import KEY, Expanded
+from proxy.config.loaded import Loaded
+from proxy.config.locate import Path
+from proxy.config.units import Seconds, Size, seconds_text, size_text
+
+REDACTED = "REDACTED"
+
+_SECRET_KEY = re.compile(
+    r"authori[sz]ation|token|passw|secret|api.?key|access.?key|cookie|credential|session",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"(?<=://)[^/?#@\s]*@")
+_HIDDEN_TABLES: tuple[Path, ...] = (("export", "headers"),)
+
+
+def redacted(loaded: Loaded) -> dict[str, Any]:
+    """Every key of the model with its value, in types that JSON knows, durations as "2s"."""
+    shown = _shown(loaded.config, (), loaded.expanded)
+    assert isinstance(shown, dict)
+    return shown
+
+
+def _shown(value: object, path: Path, expanded: Mapping[Path, Expanded]) -> object:
+    if isinstance(value, msgspec.Struct):
+        return {
+            name: _shown(getattr(value, name), (*path, name), expanded)
+            for name in value.__struct_fields__
+        }
+    if isinstance(value, dict):
+        return {
+            _text(str(key), expanded.get((*path, KEY, key))): _shown(item, (*path, key), expanded)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_shown(item, (*path, i), expanded) for i, item in enumerate(value)]
+    return _leaf(value, path, expanded.get(path))
+
+
+def _leaf(value: object, path: Path, origin: Expanded | None) -> object:
+    if isinstance(value, Seconds):
+        return seconds_text(value)
+    if isinstance(value, Size):
+        return size_text(value)
+    if not isinstance(value, str):
+        return value
+    names = [step for step in path if isinstance(step, str)]
+    if value and (path[:-1] in _HIDDEN_TABLES or _SECRET_KEY.search(names[-1])):
+        return REDACTED
+    return _text(value, origin)
+
+
+def _text(text: str, origin: Expanded | None) -> str:
+    if origin is not None:
+        if origin.secret:
+            return REDACTED
+        text = origin.written
+    return _USERINFO.sub(f"{REDACTED}@", text)
