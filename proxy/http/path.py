@@ -73,8 +73,8 @@ def renormalise(path: str) -> str:
 def decode_slashes(path: str) -> str:
     """`path`, normalised before, with %2F decoded and normalised again; BadRequest as there.
 
-    The result may belong to another route: whoever decodes because a route says so matches
-    again, and refuses the request if another route wins.
+    The result may belong to another route: whoever decodes because a route says so has to match
+    again, or the decision was made on another path than the one that is forwarded.
     """
     if "%2F" not in path:
         return path

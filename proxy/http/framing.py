@@ -1,0 +1,142 @@
+"""Where a message's body begins and ends (RFC 9112 §6), and what is refused for being unclear.
+
+llhttp has already refused most of it; what it lets through (Host, versions, HTTP/1.0 with
+Transfer-Encoding, `gzip, chunked`) is refused here. Anything ambiguous is an error and closes the
+connection, because two readers that disagree about where a message ends can be made to see
+different requests.
+"""
+
+from __future__ import annotations
+
+from proxy.errors import BadRequest, BadResponse
+from proxy.http.head import RequestHead, ResponseHead
+from proxy.http.headers import nominated, tokens, without
+
+_MOST_DIGITS = 19  # of a Content-Length: below 2**64 in every reader
+
+
+def frame_request(head: RequestHead) -> None:
+    """Set `length` and `keep_alive`, and take hop-by-hop fields nominated in Connection away.
+
+    Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
+    transfer coding other than chunked, 505 for another major version.
+    """
+    fields = head.fields
+    if head.version != "1.1":
+        _check_version(head)
+    coding = fields.get(b"transfer-encoding")
+    length = fields.get(b"content-length")
+    if coding is not None:
+        _check_chunked(coding, length, head.version)
+        head.length = None
+    elif length is not None:
+        head.length = content_length(length)
+    connection = fields.get(b"connection")
+    if connection is not None:
+        _apply_connection(head, connection)
+    expect = fields.get(b"expect")
+    if expect is not None and expect.lower() != b"100-continue":
+        raise BadRequest("the only expectation known is 100-continue", status=417)
+
+
+def _check_version(head: RequestHead) -> None:
+    if head.version == "0.9":
+        raise BadRequest("HTTP/0.9 is not served")
+    if head.version != "1.0":
+        raise BadRequest("this listener speaks HTTP/1.1 and HTTP/1.0", status=505)
+    head.keep_alive = False
+    if head.method in ("GET", "HEAD") and head.fields.get(b"content-length", b"0") != b"0":
+        raise BadRequest("HTTP/1.0 GET and HEAD have no body")
+
+
+def _check_chunked(coding: bytes, length: bytes | None, version: str) -> None:
+    if version == "1.0":
+        raise BadRequest("HTTP/1.0 has no Transfer-Encoding")  # RFC 9112 §6.1: faulty framing
+    if length is not None:
+        raise BadRequest("Content-Length together with Transfer-Encoding")
+    if coding.lower() == b"chunked":
+        return
+    if tokens(coding)[-1:] == [b"chunked"] and tokens(coding).count(b"chunked") == 1:
+        raise BadRequest("no transfer coding but chunked is understood", status=501)
+    raise BadRequest("a Transfer-Encoding that does not end in one chunked")
+
+
+def content_length(value: bytes) -> int:
+    """1*DIGIT and nothing else (RFC 9110 §8.6); BadRequest otherwise."""
+    if not value.isdigit() or len(value) > _MOST_DIGITS:
+        raise BadRequest("Content-Length is not one decimal number")
+    return int(value)
+
+
+def _apply_connection(head: RequestHead, connection: bytes) -> None:
+    if connection == b"keep-alive":
+        head.keep_alive = True
+        return
+    options = tokens(connection)
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    names = nominated(connection)
+    if names:
+        head.headers = without(head.headers, names)
+        for name in names:
+            head.fields.pop(name, None)
+
+
+def frame_response(head: ResponseHead, request_method: str) -> None:
+    """Set `length` (None = chunked or until close) and `keep_alive` of an upstream's answer.
+
+    Raises BadResponse (502). Where Transfer-Encoding and Content-Length come together the former
+    wins and the connection is not used again (RFC 9112 §6.3).
+    """
+    fields = head.fields
+    coding = fields.get(b"transfer-encoding")
+    length = fields.get(b"content-length")
+    connection = fields.get(b"connection")
+    if connection is not None and connection != b"keep-alive":
+        _response_connection(head, connection)
+    elif head.version == "1.0" and connection is None:
+        head.keep_alive = False
+    if coding is not None:
+        _response_coding(head, coding, length)
+    elif length is not None:
+        if not length.isdigit() or len(length) > _MOST_DIGITS:
+            raise BadResponse("the upstream's Content-Length is not one decimal number")
+        head.length = int(length)
+    else:
+        head.length = None
+        head.keep_alive = False
+    if request_method == "HEAD" or head.status in (204, 304):
+        if head.length is None and coding is None:
+            head.keep_alive = _persistent(head, connection)
+        head.length = 0
+
+
+def _persistent(head: ResponseHead, connection: bytes | None) -> bool:
+    if connection is None:
+        return head.version == "1.1"
+    return b"close" not in tokens(connection)
+
+
+def _response_connection(head: ResponseHead, connection: bytes) -> None:
+    options = tokens(connection)
+    head.keep_alive = b"close" not in options and (
+        head.version == "1.1" or b"keep-alive" in options
+    )
+    names = [t for t in options if t not in (b"close", b"keep-alive", b"upgrade")]
+    if names:
+        head.headers = without(head.headers, names)
+
+
+def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) -> None:
+    if coding.lower() != b"chunked" or head.version == "1.0":
+        raise BadResponse("the upstream uses a transfer coding other than chunked")
+    if length is not None:
+        head.keep_alive = False
+    head.length = None
+
+
+def is_chunked(head: RequestHead | ResponseHead) -> bool:
+    """Whether the body comes in chunks; what the framing rules refused is not seen here."""
+    return b"transfer-encoding" in head.fields

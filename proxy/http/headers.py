@@ -1,0 +1,101 @@
+"""Which header fields the gateway itself reads, removes or rewrites, and which it passes on.
+
+Everything not named here goes from one side to the other as it came, in order.
+"""
+
+from __future__ import annotations
+
+from proxy.errors import BadRequest
+from proxy.http.head import Pair
+
+# Connection-specific: never forwarded (RFC 9110 §7.6.1). Proxy-Authorization is for this hop.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",  # RFC 9113 §3.1: without its Upgrade it means nothing
+    }
+)
+
+FORWARDING = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
+)
+
+TRACE = frozenset(
+    {
+        b"traceparent",
+        b"tracestate",
+        b"b3",
+        b"x-b3-traceid",
+        b"x-b3-spanid",
+        b"x-b3-parentspanid",
+        b"x-b3-sampled",
+        b"x-b3-flags",
+    }
+)
+
+REQUEST_SPECIAL = (
+    HOP_BY_HOP
+    | FORWARDING
+    | TRACE
+    | {
+        b"host",
+        b"content-length",
+        b"expect",
+        b"max-forwards",
+        b"via",
+        b"user-agent",
+        b"x-request-id",
+        b"baggage",
+    }
+)
+
+RESPONSE_SPECIAL = HOP_BY_HOP - {b"proxy-authorization", b"te", b"http2-settings"} | {
+    b"content-length",
+    b"x-request-id",
+}
+
+# Read by the gateway, then passed on unchanged where nothing else is said.
+PASSED_ON = (b"user-agent", b"expect")
+
+# Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,
+# because obeying it would change where the message goes or ends (Traefik CVE-2021-32813).
+_NOT_NOMINATED = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"expect"}
+)
+_CONNECTION_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te"})
+_MAX_NOMINATED = 10  # Envoy's sanitizeConnectionHeader
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """The members of a comma-separated list, lower case, empty ones left out."""
+    return [t for t in (m.strip() for m in value.lower().split(b",")) if t]
+
+
+def nominated(connection: bytes) -> list[bytes]:
+    """The field names that a Connection header asks to remove.
+
+    Raises BadRequest (400) for pseudo-header names and for more than ten.
+    """
+    names = [t for t in tokens(connection) if t not in _CONNECTION_OPTIONS]
+    if len(names) > _MAX_NOMINATED or any(n.startswith(b":") for n in names):
+        raise BadRequest("the Connection header nominates too many or impossible fields")
+    return [n for n in names if n not in _NOT_NOMINATED]
+
+
+def without(headers: list[Pair], names: list[bytes] | frozenset[bytes]) -> list[Pair]:
+    """`headers` less the fields with these lower-case names."""
+    return [pair for pair in headers if pair[0].lower() not in names]

@@ -1,0 +1,67 @@
+"""`python -m proxy.server`: a worker process. The hub starts it with the descriptors it needs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import mmap
+import os
+import signal
+import socket
+import sys
+
+from proxy.server.worker import Worker
+
+_COUNTS = 64  # bytes: eight u64
+
+
+def main() -> int:
+    """Parse the command line that the hub wrote, and serve until drained."""
+    parser = argparse.ArgumentParser(prog="spangate worker")
+    parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
+    parser.add_argument("--counts", type=int, required=True, help="descriptor of shared counts")
+    parser.add_argument("--id", type=int, default=0)
+    parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=FD")
+    options = parser.parse_args()
+    sockets = {}
+    for item in options.socket:
+        address, _, fd = item.rpartition("=")
+        sockets[address] = socket.socket(fileno=int(fd))
+    counts = memoryview(mmap.mmap(options.counts, _COUNTS)).cast("Q")
+    os.close(options.counts)
+    link = socket.socket(fileno=options.link)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _loop_factory().run(_serve(options.id, counts, sockets, link))
+    return 0
+
+
+def _loop_factory() -> asyncio.Runner:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+async def _serve(
+    number: int, counts: memoryview, sockets: dict[str, socket.socket], link: socket.socket
+) -> None:
+    loop = asyncio.get_running_loop()
+    worker = Worker(number, counts, sockets)
+    loop.add_signal_handler(signal.SIGTERM, worker.drain)
+    await loop.create_unix_connection(lambda: worker.link, sock=link)
+    worker.run()
+    # What is alive now lives as long as the process, and a request leaves no cycles behind, so
+    # the collector need look neither often nor at everything.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    await worker.stopped.wait()
+    while worker.link.unsent:
+        await asyncio.sleep(0.01)
+    worker.link.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

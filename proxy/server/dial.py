@@ -1,0 +1,44 @@
+"""Opening a connection to an endpoint: the seam at which the system's errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from proxy.errors import (
+    ConnectFailed,
+    ConnectRefused,
+    ConnectTimeout,
+    DnsFailed,
+    UpstreamError,
+)
+from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.pool import Pool
+
+_ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
+    (TimeoutError, ConnectTimeout),
+    (ConnectionRefusedError, ConnectRefused),
+    (socket.gaierror, DnsFailed),
+    (OSError, ConnectFailed),
+)
+
+
+async def dial(pool: Pool, timeout: float) -> UpstreamConnection:
+    """A new connection to the pool's address; `timeout` in seconds, 0 = the system's.
+
+    Raises ConnectRefused, ConnectTimeout, DnsFailed or ConnectFailed.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout or None):
+            _, connection = await loop.create_connection(
+                lambda: UpstreamConnection(pool), pool.host, pool.port
+            )
+    except OSError as error:
+        raise _translate(error, pool) from error
+    return connection
+
+
+def _translate(error: OSError, pool: Pool) -> UpstreamError:
+    ours = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
+    return ours(f"{pool.host}:{pool.port}: {error}")

@@ -1,0 +1,501 @@
+"""The life of a request, readable top to bottom in `Story._serve`.
+
+A story is a coroutine that its connections step themselves: whatever arrives (an answer's head,
+a new connection, an error) is sent or thrown into it, and nothing in it awaits asyncio. That reads
+like sequential code and costs 0.2 µs more than callbacks, where a task with futures costs 4.
+
+Bodies do not pass through the coroutine: `on_body` and `on_data` hand each piece straight to the
+other side, with back-pressure both ways. Protocols are codecs below this file: the story knows
+heads, pieces and ends, never bytes of HTTP/1.1.
+"""
+
+from __future__ import annotations
+
+import logging
+import types
+from collections.abc import Coroutine, Generator
+from time import monotonic_ns, time_ns
+from typing import TYPE_CHECKING, Any
+
+from proxy.errors import (
+    BadRequest,
+    ClientError,
+    ClientGone,
+    NoEndpoint,
+    NoRoute,
+    Overloaded,
+    ProxyError,
+    UpstreamError,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from proxy.http.head import Pair, RequestHead, ResponseHead
+from proxy.server import outbound
+from proxy.server.reply import Reply, synthesize
+from proxy.server.snapshot import RouteEntry, Target
+from proxy.telemetry.facts import Attempt, Exchange
+from proxy.tracing import decision, ids
+
+if TYPE_CHECKING:
+    from proxy.server.h1_downstream import ClientConnection
+    from proxy.server.h1_upstream import UpstreamConnection
+    from proxy.server.worker import Worker
+    from proxy.upstream.endpoint import Endpoint
+
+log = logging.getLogger("spangate")
+
+REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
+
+
+@types.coroutine
+def _event() -> Generator[None, Any, Any]:
+    """Wait for what a connection or the sweep sends or throws."""
+    return (yield)
+
+
+class Story:
+    """One request from its head to its record. Owned by its client connection."""
+
+    __slots__ = (
+        "_attempt",
+        "_coroutine",
+        "_deadline",
+        "_held",
+        "_held_bytes",
+        "_idle_since",
+        "_moved",
+        "_on_deadline",
+        "_pairs",
+        "_target",
+        "_upstream",
+        "client",
+        "head",
+        "replayable",
+        "snapshot",
+        "total",
+        "worker",
+        "x",
+    )
+
+    def __init__(self, worker: Worker, client: ClientConnection, head: RequestHead) -> None:
+        self.worker = worker
+        self.client = client
+        self.head = head
+        self.x = Exchange(monotonic_ns(), time_ns())
+        self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
+        self._coroutine: Coroutine[Any, Any, None] | None = None
+        self._target: Target | None = None
+        self._attempt: Attempt | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._pairs: list[Pair] = []
+        self._held: list[bytes] = []  # request body that has come before or may be needed again
+        self._held_bytes = 0
+        self.replayable = True
+        self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
+        self._deadline = 0  # of the present phase
+        self._on_deadline: type[UpstreamError] = UpstreamTimeout
+        self._moved = False  # a byte went either way since the last sweep
+        self._idle_since = 0
+
+    def begin(self) -> None:
+        """Run to the first wait, or to the end."""
+        self._coroutine = self._serve()
+        self._step(None)
+
+    # the story
+
+    async def _serve(self) -> None:
+        x = self.x
+        try:
+            outbound.describe(x, self.head, self.client, self.snapshot)
+            self.worker.recorder.begin(x)
+            local = outbound.last_hop(self.head)
+            if local is not None:
+                self._trace(None)
+                self._reply(local)
+                return
+            entry, captures = self._match()
+            self._trace(entry)
+            if entry.answer is not None:
+                self._reply(entry.answer(self.head, captures))
+                return
+            target = self._target = entry.pick(self.worker.random())
+            outbound.check_length(self.head.length, target.body_limit)
+            path = outbound.target(self.head, x, entry, captures)
+            self._pairs = outbound.pairs(self, entry, self.snapshot)
+            if target.total_ns:
+                self.total = x.start + target.total_ns
+            response = await self._attempts(target, path)
+            self._relay(entry, response)
+            await _event()  # until the answer's body has ended
+            self.client.end()
+        except ProxyError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("a request failed inside the gateway")
+            self._fail(ProxyError(type(error).__name__))
+        finally:
+            self._finish()
+
+    def _match(self) -> tuple[RouteEntry, dict[str, str]]:
+        found = self.snapshot.match(self.head)
+        if found is None:
+            raise NoRoute("no route matches this request")
+        self.x.route = found[0].blocks
+        return found
+
+    def _trace(self, entry: RouteEntry | None) -> None:
+        """Whose trace this is part of, and whether it is recorded."""
+        snapshot, x = self.snapshot, self.x
+        sampler = snapshot.sampler if entry is None else entry.sampler
+        if self.head.path in snapshot.untraced:
+            sampler = snapshot.never
+        x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
+            self.head.fields,
+            self.client.trusted,
+            snapshot.extractor,
+            sampler,
+            snapshot.untrusted,
+            self.worker.getrandbits,
+        )
+        x.span_id = ids.span_id(self.worker.getrandbits)
+
+    async def _attempts(self, target: Target, path: str) -> ResponseHead:
+        """Try endpoints until one answers acceptably; the last one's answer or error counts."""
+        failed: Endpoint | None = None
+        ordinal, reason = 0, ""
+        while True:
+            endpoint = target.balancer.pick(monotonic_ns() * 1e-9, failed)
+            if endpoint is None:
+                raise NoEndpoint(f"upstream {target.name} has no endpoint")
+            attempt = self._begin_attempt(target, endpoint, ordinal, reason)
+            response: ResponseHead | None = None
+            failure: UpstreamError | None = None
+            try:
+                upstream = self._warm(target, endpoint) or await self._dial(target, endpoint)
+                self._send(upstream, path)
+                response = await _event()
+            except UpstreamError as error:
+                failure = error
+            pause = self._judge(target, attempt, response, failure)
+            if pause is None:
+                if failure is not None:
+                    raise failure
+                assert response is not None
+                return response
+            reason = self._give_up_attempt(failure, response)
+            await self._back_off(pause)
+            failed, ordinal = endpoint, ordinal + 1
+
+    def _begin_attempt(
+        self, target: Target, endpoint: Endpoint, ordinal: int, reason: str
+    ) -> Attempt:
+        attempt = Attempt(monotonic_ns(), ids.span_id(self.worker.getrandbits), ordinal)
+        attempt.upstream = target.name
+        attempt.address = endpoint.authority
+        attempt.host = endpoint.host
+        attempt.port = endpoint.port
+        attempt.retry_reason = reason
+        self._attempt = attempt
+        self.x.attempts.append(attempt)
+        return attempt
+
+    def _warm(self, target: Target, endpoint: Endpoint) -> UpstreamConnection | None:
+        attempt = self._attempt
+        assert attempt is not None
+        if attempt.retry_reason == STALE:
+            return None  # its siblings are as old
+        upstream = self.worker.pool_of(endpoint).take()
+        if upstream is not None:
+            attempt.reused = True
+            attempt.connected = attempt.start
+        return upstream
+
+    async def _dial(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
+        attempt = self._attempt
+        assert attempt is not None
+        if not self.client.upload_done:
+            self.client.pause()
+        self._wait(0, UpstreamTimeout)  # dialling has a clock of its own
+        self.worker.dial(self, endpoint, target.connect)
+        upstream: UpstreamConnection = await _event()
+        attempt.connected = monotonic_ns()
+        attempt.cost_connect = attempt.connected - attempt.start
+        return upstream
+
+    def _send(self, upstream: UpstreamConnection, path: str) -> None:
+        """Write the head, with this attempt's own span id in it, and what there is of the body."""
+        x, attempt, target = self.x, self._attempt, self._target
+        assert attempt is not None and target is not None
+        traced = self.snapshot.injector.inject(
+            x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
+        )
+        attempt.peer = upstream.peer
+        attempt.sent = attempt.connected
+        self._upstream = upstream
+        upstream.start(self, self.head.method, path, self._pairs + traced, self._held)
+        if self.client.upload_done:
+            if self.head.length != 0:
+                upstream.finish_request()
+            self._wait(target.first_byte_ns, UpstreamTimeout)
+        else:
+            self._wait(0, UpstreamTimeout)  # the clock for the answer starts when all is sent
+            self.client.resume()
+        if not self.replayable:
+            self._held = []
+
+    def _judge(
+        self,
+        target: Target,
+        attempt: Attempt,
+        response: ResponseHead | None,
+        failure: UpstreamError | None,
+    ) -> float | None:
+        """Seconds to wait before another attempt, or None: this was the last one."""
+        attempt.end = now = monotonic_ns()
+        if failure is None:
+            assert response is not None
+            attempt.status = response.status
+            attempt.first_byte = now
+            if response.status >= 400:
+                attempt.error = str(response.status)
+            if not target.retry_statuses or response.status not in target.retry_statuses:
+                return None
+        else:
+            attempt.error = failure.error_type
+        return self.worker.judge_retry(self, target, attempt, failure)
+
+    def _give_up_attempt(self, failure: UpstreamError | None, response: ResponseHead | None) -> str:
+        """Leave an attempt behind; the reason that the next one states."""
+        attempt, upstream = self._attempt, self._upstream
+        assert attempt is not None
+        self._upstream = None
+        if upstream is not None and failure is None:
+            upstream.drop_answer()
+        if attempt.reused and isinstance(failure, UpstreamReset):
+            return STALE
+        return attempt.error
+
+    async def _back_off(self, pause: float) -> None:
+        self._wait(0, UpstreamTimeout)
+        if pause > 0:
+            self.worker.later(pause, self)
+            await _event()
+
+    def _relay(self, entry: RouteEntry, response: ResponseHead) -> None:
+        """Begin the answer; from here on nothing can be tried again."""
+        x, target = self.x, self._target
+        assert target is not None
+        self._held = []
+        self.replayable = False
+        self._wait(0, UpstreamTimeout)
+        x.status = response.status
+        pairs = outbound.answer(self, entry, response)
+        length = response.length
+        declared = response.fields.get(b"content-length", b"")
+        self.client.send_head(response.status, response.reason, pairs, length, declared)
+        x.head_sent = True
+        x.first_byte = monotonic_ns()
+
+    # endings
+
+    def _reply(self, reply: Reply) -> None:
+        """An answer of the gateway's own."""
+        x, client = self.x, self.client
+        x.status = reply.status
+        x.head_sent = True
+        if x.status >= 500 and not x.error:
+            x.error = str(x.status)
+        pairs = reply.headers
+        if self.snapshot.request_id and x.request_id:
+            pairs = [*pairs, (b"x-request-id", x.request_id)]
+        body = b"" if self.head.method == "HEAD" or reply.status in (204, 304) else reply.body
+        declared = b"%d" % len(reply.body)
+        client.send_head(reply.status, b"", pairs, len(body), declared)
+        x.first_byte = monotonic_ns()
+        if body:
+            x.body_out = len(body)
+            client.send_data(body)
+        client.end()
+
+    def _fail(self, error: ProxyError) -> None:
+        """Tell the client what can still be told."""
+        x, attempt = self.x, self._attempt
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if attempt is not None and (not attempt.end or x.head_sent):
+            attempt.end = monotonic_ns()
+            if not isinstance(error, ClientGone | ClientError):
+                attempt.error = error.error_type
+        if isinstance(error, ClientGone):
+            x.client_gone = True
+            return
+        x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+        if x.head_sent:
+            self.client.abort()  # the truncation must be seen
+            return
+        if not x.trace_id:
+            self._trace(None)
+        reply = synthesize(error, self.head.get(b"accept"), x.trace_id if x.sampled else b"")
+        if error.close:
+            self.client.close_after()
+        self._reply(reply)
+
+    def _finish(self) -> None:
+        """Always, once, and without waiting: the record of what happened."""
+        x = self.x
+        x.end = monotonic_ns()
+        attempt = self._attempt
+        if attempt is not None and x.head_sent and attempt.status:
+            attempt.end = x.end
+        self._coroutine = None
+        self._upstream = None
+        if x.status >= 500 and not x.error:
+            x.error = str(x.status)
+        self.worker.finish(x)
+        self.client.next()
+
+    # what the connections tell it
+
+    def _step(self, value: object) -> None:
+        coroutine = self._coroutine
+        if coroutine is not None:
+            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
+                coroutine.send(value)
+            except StopIteration:
+                pass
+
+    def _throw(self, error: ProxyError) -> None:
+        coroutine = self._coroutine
+        if coroutine is not None:
+            try:  # noqa: SIM105
+                coroutine.throw(error)
+            except StopIteration:
+                pass
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the request body."""
+        x, upstream = self.x, self._upstream
+        x.body_in += len(data)
+        self._moved = True
+        limit = self._target.body_limit if self._target is not None else 0
+        if limit and x.body_in > limit:
+            self._throw(ClientError(413, "the request body is too large", close=True))
+            return
+        if self.replayable:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes > REPLAY:
+                self.replayable = False
+                if upstream is not None:
+                    self._held = []
+        elif upstream is None and self._coroutine is not None:
+            self._held.append(data)
+        if upstream is not None:
+            upstream.send(data)
+        else:
+            self.client.pause()
+
+    def on_body_end(self) -> None:
+        """The request is complete."""
+        if self._upstream is not None:
+            self._upstream.finish_request()
+            if not self.x.head_sent and self._target is not None:
+                self._wait(self._target.first_byte_ns, UpstreamTimeout)
+
+    def on_bad_body(self, error: BadRequest) -> None:
+        self._throw(error)
+
+    def on_client_gone(self) -> None:
+        self._throw(ClientGone())
+
+    def on_shutdown(self) -> None:
+        """The worker's time to drain is over."""
+        self._throw(Overloaded("the gateway is shutting down"))
+
+    def on_client_blocked(self) -> None:
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def on_client_drained(self) -> None:
+        self._moved = True
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def on_upload_blocked(self) -> None:
+        self.client.pause()
+
+    def on_upload_drained(self) -> None:
+        self._moved = True
+        self.client.resume()
+
+    def on_connected(self, upstream: UpstreamConnection) -> None:
+        """The connection that was dialled for this story."""
+        if self._coroutine is None:
+            upstream.close()
+        else:
+            self._step(upstream)
+
+    def on_connect_failed(self, error: UpstreamError) -> None:
+        self._throw(error)
+
+    def on_paused_enough(self) -> None:
+        self._step(None)
+
+    def on_informational(self, head: ResponseHead) -> None:
+        self.client.send_informational(head.status, head.reason, head.headers)
+
+    def on_response(self, head: ResponseHead) -> None:
+        self._step(head)
+
+    def on_data(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+        self._moved = True
+        self.x.body_out += len(data)
+        self.client.send_data(data)
+
+    def flush(self) -> None:
+        """No more of the answer is at hand just now."""
+        self.client.flush()
+
+    def on_response_end(self) -> None:
+        self._upstream = None
+        self._step(None)
+
+    def on_upstream_failed(self, error: ProxyError) -> None:
+        self._upstream = None
+        self._throw(error)
+
+    # deadlines
+
+    def _wait(self, nanoseconds: int, error: type[UpstreamError]) -> None:
+        """The present phase may last this long; 0 = only the idle and total limits hold."""
+        self._deadline = monotonic_ns() + nanoseconds if nanoseconds else 0
+        self._on_deadline = error
+        self._moved = True
+
+    def tick(self, now: int) -> None:
+        """Called by the sweep a few times a second; `now` in monotonic ns."""
+        if self.total and now >= self.total:
+            self._throw(UpstreamTimeout("the route's total time is up"))
+        elif self._deadline:
+            if now >= self._deadline:
+                self._throw(self._on_deadline())
+        elif self._moved:
+            self._moved = False
+            self._idle_since = now
+        elif (
+            self._target is not None
+            and self._target.idle_ns
+            and now - self._idle_since >= self._target.idle_ns
+        ):
+            self._throw(self._idle_error())
+
+    def _idle_error(self) -> ProxyError:
+        if not self.client.upload_done and not self.x.head_sent:
+            return ClientError(408, "the request body stopped coming", close=True)
+        return UpstreamTimeout("no byte in either direction for too long")
+
+
+STALE = "stale_connection"

@@ -1,0 +1,383 @@
+"""One HTTP/1.1 connection from a client: bytes to requests, one story at a time, and back.
+
+Requests that come while one is being answered wait in the buffer, and the socket is not read
+beyond a bound, so pipelined requests are answered in order and cost no queue. The story is told of
+body, end and loss; it answers through `send_head`, `send_data`, `end` and `next`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from proxy.errors import BadRequest, ClientError
+from proxy.http.chunked import ChunkedDecoder, ChunkedError
+from proxy.http.framing import frame_request
+from proxy.http.h1 import RequestReader, encode_response, reason_of
+from proxy.http.head import Pair, RequestHead
+from proxy.http.target import resolve
+from proxy.server.exchange import Story
+from proxy.server.h1_upstream import WRITE_HIGH
+from proxy.server.reply import synthesize
+
+if TYPE_CHECKING:
+    from proxy.server.worker import Listening, Worker
+
+HEAD, BODY, WAIT, LINGER, CLOSED = range(5)
+
+_HOLD = 64 * 1024  # bytes of further requests kept while one is answered
+_JOIN = 16 * 1024  # a head and a body up to this size go out in one write
+_LINGER_NS = 1_000_000_000  # reading on after the last answer, so that a reset cannot eat it
+
+
+class ClientConnection(asyncio.Protocol):
+    """Everything that happens on one client socket."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_close",
+        "_decoder",
+        "_head",
+        "_left",
+        "_pending",
+        "_pumping",
+        "_reader",
+        "_reading_paused",
+        "_since",
+        "_state",
+        "_story",
+        "forwards",
+        "listening",
+        "peer",
+        "peer_bytes",
+        "peer_port",
+        "transport",
+        "trusted",
+        "worker",
+    )
+
+    transport: Any  # asyncio.Transport, bare for speed when compiled
+
+    def __init__(self, worker: Worker, listening: Listening) -> None:
+        self.worker = worker
+        self.listening = listening
+        self.peer = ""
+        self.peer_port = 0
+        self.peer_bytes = b""
+        self.trusted = False  # its trace context counts
+        self.forwards = False  # its X-Forwarded-* and Forwarded count
+        self._reader = RequestReader()
+        self._state = HEAD
+        self._buffer = b""
+        self._head: RequestHead | None = None
+        self._story: Story | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._left = 0  # bytes of a request body to come
+        self._pending = b""  # a response head not written yet
+        self._chunked = False  # the response goes out in chunks
+        self._close = False  # after this answer
+        self._pumping = False
+        self._reading_paused = False
+        self._since = 0  # when it became idle, a head began, or lingering began
+
+    # what the event loop tells it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        name = transport.get_extra_info("peername")
+        if isinstance(name, tuple):
+            self.peer, self.peer_port = name[0], name[1]
+        self.peer_bytes = self.peer.encode("ascii") or b"unix"
+        self.trusted = self.listening.trusted(self.peer)
+        self.forwards = self.worker.snapshot.forwarding.trusted(self.peer)
+        self._since = monotonic_ns()
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        if not self.worker.admit(self):
+            self._refuse(ClientError(503, "too many connections", close=True))
+
+    def data_received(self, data: bytes) -> None:
+        if self._state >= LINGER:
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        self._pump()
+
+    def eof_received(self) -> bool:
+        return False  # nothing more will come: whoever asked is gone
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._state = CLOSED
+        self.worker.release(self)
+        story, self._story = self._story, None
+        if story is not None:
+            story.on_client_gone()
+
+    def pause_writing(self) -> None:
+        if self._story is not None:
+            self._story.on_client_blocked()
+
+    def resume_writing(self) -> None:
+        if self._story is not None:
+            self._story.on_client_drained()
+
+    # reading requests
+
+    def _pump(self) -> None:
+        """Take what the buffer holds, until it is empty or a story must end first."""
+        if self._pumping:
+            return  # a story ended inside the loop below, which goes on by itself
+        self._pumping = True
+        while self._buffer and (
+            self._take_head() if self._state == HEAD else self._state == BODY and self._take_body()
+        ):
+            pass
+        self._pumping = False
+        if len(self._buffer) > _HOLD and self._state == WAIT:
+            self.pause()
+
+    def _take_head(self) -> bool:
+        data = self._buffer
+        end = data.find(b"\r\n\r\n") + 4
+        if end == 3 or data[:2] == b"\r\n":
+            return self._partial_head(data)
+        self._buffer = data[end:]
+        try:
+            head = self.worker.check_head(self._reader, data[:end])
+        except ClientError as error:
+            self._refuse(error)
+            return False
+        self._head = head
+        if head.length == 0:
+            self._state = WAIT
+        else:
+            self._state = BODY
+            self._left = head.length or 0
+            self._decoder = ChunkedDecoder() if head.length is None else None
+        self._close = not head.keep_alive or self.worker.draining
+        self._story = Story(self.worker, self, head)
+        self._story.begin()
+        return self._state <= BODY
+
+    def _partial_head(self, data: bytes) -> bool:
+        if data[:2] == b"\r\n":  # RFC 9112 §2.2: ignore an empty line before the request line
+            self._buffer = data[2:]
+            if data[2:4] == b"\r\n":
+                self._refuse(BadRequest("more than one empty line before a request"))
+                return False
+            return True
+        if not self._since:
+            self._since = monotonic_ns()
+        limits = self.worker.snapshot.limits
+        try:
+            if len(data) > limits.head_bytes:
+                raise BadRequest("the header fields are too large", status=431)
+            if b"\r\n" not in data and len(data) > limits.request_line:
+                raise BadRequest("the request line is too long", status=414)
+        except ClientError as error:
+            self._refuse(error)
+        return False
+
+    def _take_body(self) -> bool:
+        story, data = self._story, self._buffer
+        if story is None:
+            return False
+        if self._decoder is not None:
+            return self._take_chunks(story, self._decoder, data)
+        self._buffer = data[self._left :]
+        if self._buffer:
+            data = data[: self._left]
+        self._left -= len(data)
+        story.on_body(data)
+        if not self._left and self._state == BODY:
+            self._state = WAIT
+            story.on_body_end()
+        return True
+
+    def _take_chunks(self, story: Story, decoder: ChunkedDecoder, data: bytes) -> bool:
+        self._buffer = b""
+        try:
+            pieces = decoder.feed(data)
+        except ChunkedError as error:
+            self._close = True
+            story.on_bad_body(BadRequest(f"malformed chunked body: {error}"))
+            return False
+        for piece in pieces:
+            story.on_body(piece)
+        if decoder.done and self._state == BODY:
+            self._buffer = decoder.rest
+            self._state = WAIT
+            self._decoder = None
+            story.on_body_end()
+        return True
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer what never became a request, and close."""
+        self.worker.count_refused(error)
+        reply = synthesize(error, None)
+        self._head = None
+        self._close = True
+        self.send_head(reply.status, b"", reply.headers, len(reply.body), b"")
+        self.send_data(reply.body)
+        self.end()
+        self.next()
+
+    # what a story does with it
+
+    @property
+    def upload_done(self) -> bool:
+        return self._state != BODY
+
+    def send_head(
+        self, status: int, reason: bytes, pairs: list[Pair], length: int | None, declared: bytes
+    ) -> None:
+        """Begin the answer. `length` of its body in bytes, None = not known; `declared` is the
+        Content-Length of the upstream's answer where no body follows (HEAD, 304)."""
+        head = self._head
+        framing = b""
+        if head is not None and (head.method == "HEAD" or status == 304):
+            if declared:
+                framing = b"content-length: " + declared + b"\r\n"
+        elif length is not None:
+            if status != 204:
+                framing = b"content-length: %d\r\n" % length
+        elif head is not None and head.version == "1.1":
+            framing = b"transfer-encoding: chunked\r\n"
+            self._chunked = True
+        else:
+            self._close = True
+        if self._close or self._state == BODY:
+            self._close = True
+            framing += b"connection: close\r\n"
+        elif head is not None and head.version == "1.0":
+            framing += b"connection: keep-alive\r\n"
+        self._pending = encode_response(status, reason or reason_of(status), pairs, framing)
+
+    def send_informational(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
+        """A 1xx answer (RFC 9110 §15.2); HTTP/1.0 clients do not know them."""
+        if self._head is not None and self._head.version == "1.1":
+            self.transport.write(encode_response(status, reason, pairs, b""))
+
+    def send_data(self, data: bytes) -> None:
+        """A piece of the answer's body, not empty."""
+        if self._chunked:
+            self.flush()
+            self.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+        elif self._pending and len(data) <= _JOIN:
+            self.transport.write(self._pending + data)
+            self._pending = b""
+        else:
+            self.flush()
+            self.transport.write(data)
+
+    def flush(self) -> None:
+        if self._pending:
+            self.transport.write(self._pending)
+            self._pending = b""
+
+    def end(self) -> None:
+        """The answer is complete."""
+        self.flush()
+        if self._chunked:
+            self.transport.write(b"0\r\n\r\n")
+            self._chunked = False
+
+    def next(self) -> None:
+        """The story is over: take the next request, or close."""
+        self._story = None
+        if self._state == CLOSED:
+            return
+        if self._close or self._state == BODY:
+            self._hang_up()
+            return
+        self._state = HEAD
+        self._since = monotonic_ns() if not self._buffer else 0
+        self.resume()
+        if self._buffer:
+            self._pump()
+
+    def _hang_up(self) -> None:
+        """Close so that the answer arrives: data unread at a close would reset the connection and
+        take the answer with it (RFC 9112 §9.6), so what still comes is read and thrown away."""
+        unread = self._state in (BODY, HEAD) or bool(self._buffer)
+        self._buffer = b""
+        if not unread:
+            self._state = LINGER
+            self.transport.close()
+            return
+        self._state = LINGER
+        self._since = monotonic_ns()
+        self.resume()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def cut(self) -> None:
+        """The time to drain is over: answer what has no answer yet, and close."""
+        if self._story is not None:
+            self._close = True
+            self._story.on_shutdown()
+        if self._state != CLOSED:
+            self.transport.close()
+
+    def close_after(self) -> None:
+        """Take no further request on this connection."""
+        self._close = True
+
+    def abort(self) -> None:
+        """End the connection so that the client sees that its answer is incomplete."""
+        self._story = None
+        self._state = CLOSED
+        self.transport.abort()
+
+    def pause(self) -> None:
+        if not self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    # what the sweep asks
+
+    def tick(self, now: int) -> None:
+        """Check deadlines; `now` in monotonic ns. Called a few times a second."""
+        if self._story is not None:
+            self._story.tick(now)
+        elif self._state == LINGER:
+            if now - self._since > _LINGER_NS:
+                self.transport.abort()
+        elif self._since:
+            self._check_idle(now - self._since)
+
+    def _check_idle(self, waited: int) -> None:
+        limits = self.worker.snapshot.limits
+        if self._buffer:
+            if waited > limits.header_timeout * 1e9 > 0:
+                self._refuse(BadRequest("the request head took too long", status=408))
+        elif waited > limits.keepalive * 1e9 > 0 or self.worker.is_closing_idle(waited):
+            self._state = LINGER
+            self.transport.close()
+
+
+def check_head(worker: Worker, reader: RequestReader, data: bytes) -> RequestHead:
+    """Bytes to a request that may be routed.
+
+    Raises BadRequest or ClientError: 400, 414, 417, 431, 501, 505.
+    """
+    limits = worker.snapshot.limits
+    size = len(data)
+    if size > limits.request_line and data.find(b"\r\n") > limits.request_line:
+        raise BadRequest("the request line is too long", status=414)
+    if size > limits.head_bytes:
+        raise BadRequest("the header fields are too large", status=431)
+    # a field takes four bytes at least, so short heads need no counting
+    if size > 4 * limits.head_fields and data.count(b"\r\n") > limits.head_fields + 2:
+        raise BadRequest("too many header fields", status=431)
+    head = reader.read(data)
+    if reader.has_underscores():
+        worker.snapshot.underscores(head)
+    frame_request(head)
+    resolve(head, worker.authorities)
+    return head

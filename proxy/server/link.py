@@ -1,0 +1,63 @@
+"""The worker's end of the link: telemetry up, configuration down.
+
+What does not fit is dropped and counted, never waited for: a slow hub must not slow a request.
+Two cells of the counts shared with the hub say what was created and what was dropped here, so the
+books balance also after a `kill -9`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from proxy.server import frames
+
+MOST_UNSENT = 8 * 1024 * 1024  # bytes waiting for the hub; about 7,000 requests' spans
+
+
+class Link(asyncio.Protocol):
+    """`take(kind, items, payload)` is called for each frame from the hub, `lost()` at its end."""
+
+    def __init__(self, take: Callable[[int, int, bytes], None], lost: Callable[[], None]) -> None:
+        self._take = take
+        self._lost = lost
+        self._frames = frames.Frames()
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for kind, items, payload in self._frames.feed(data):
+            self._take(kind, items, payload)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._lost()
+
+    def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
+        """A frame that must arrive."""
+        if self._transport is not None:
+            self._transport.write(frames.encode(kind, payload, items))
+
+    def offer(self, kind: int, payload: bytes, items: int) -> bool:
+        """Telemetry; False if it was dropped because the hub does not keep up or is gone."""
+        transport = self._transport
+        if transport is None or transport.get_write_buffer_size() > MOST_UNSENT:
+            return False
+        transport.write(frames.encode(kind, payload, items))
+        return True
+
+    def report(self, report: object) -> None:
+        """Numbers; cumulative, so they may wait as long as they must."""
+        self.send(frames.METRICS, pickle.dumps(report, pickle.HIGHEST_PROTOCOL))
+
+    @property
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,157 @@
+"""The heads that leave the gateway: what is told to the upstream and to the client.
+
+Nominated and hop-by-hop fields are already gone when a head arrives here (`http/framing.py`), and
+the gateway's own fields are written last, so that nothing a client sends can take them away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.errors import ClientError
+from proxy.http.head import Pair, RequestHead, ResponseHead
+from proxy.http.headers import PASSED_ON
+from proxy.server.reply import Reply
+from proxy.server.snapshot import RouteEntry, Snapshot
+from proxy.telemetry.facts import Exchange
+from proxy.tracing.baggage import passed_on
+
+if TYPE_CHECKING:
+    from proxy.server.exchange import Story
+    from proxy.server.h1_downstream import ClientConnection
+
+_MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
+
+
+def describe(x: Exchange, head: RequestHead, client: ClientConnection, snapshot: Snapshot) -> None:
+    """Fill in what was asked, and by whom."""
+    fields = head.fields
+    x.method = head.method
+    x.path = head.path
+    x.query = head.query
+    x.version = head.version
+    x.user_agent = fields.get(b"user-agent", b"")
+    x.host, x.host_port = snapshot.host(head.authority)
+    x.peer = client.peer
+    x.peer_port = client.peer_port
+    forwarding = snapshot.forwarding
+    if client.forwards:
+        x.client = forwarding.client(fields, client.peer)
+        x.scheme = forwarding.scheme(fields, True)
+    else:
+        x.client = client.peer
+    if snapshot.request_headers:
+        for name, key in snapshot.request_headers:
+            value = head.get(name)
+            if value is not None:
+                x.captured.append((key, value.decode("utf-8", "replace")))
+
+
+def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str, str]) -> str:
+    """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
+    path = head.path
+    if entry.rewrite is not None and path != "*":
+        path = x.sent_path = entry.rewrite(path, captures)
+    return f"{path}?{head.query}" if head.query else path
+
+
+def check_length(length: int | None, limit: int) -> None:
+    """Refuse an announced body before a byte of it is read: ClientError (413)."""
+    if limit and length is not None and length > limit:
+        raise ClientError(413, "the request body is too large", close=True)
+
+
+def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
+    """The upstream's header fields, all but the trace context, which belongs to an attempt."""
+    head, client = story.head, story.client
+    fields = head.fields
+    out = head.headers
+    for name in PASSED_ON:
+        value = fields.get(name)
+        if value is not None:
+            out.append((name, value))
+    if entry.request_edits is not None:
+        out = entry.request_edits.apply(out)
+    host = entry.host_header
+    out.insert(0, (b"host", head.authority.encode("ascii") if host is None else host))
+    snapshot.forwarding.add(out, head, client.peer_bytes, client.forwards)
+    if snapshot.request_id:
+        story.x.request_id = _request_id(story, fields)
+        out.append((b"x-request-id", story.x.request_id))
+    if head.length is None:
+        out.append((b"transfer-encoding", b"chunked"))
+    elif b"content-length" in fields:
+        out.append((b"content-length", b"%d" % head.length))
+    if not fields.keys().isdisjoint(_RARE):
+        _add_rare(out, story, snapshot)
+    return out
+
+
+_RARE = frozenset({b"te", b"baggage", b"max-forwards", b"x-request-id"})
+
+
+def _add_rare(out: list[Pair], story: Story, snapshot: Snapshot) -> None:
+    fields = story.head.fields
+    if b"trailers" in fields.get(b"te", b"").lower():
+        out.append((b"te", b"trailers"))
+    if not snapshot.request_id and b"x-request-id" in fields:
+        out.append((b"x-request-id", fields[b"x-request-id"]))
+    if snapshot.baggage and story.client.trusted:
+        baggage = passed_on(fields.get(b"baggage", b""))
+        if baggage:
+            out.append((b"baggage", baggage))
+    hops = fields.get(b"max-forwards")
+    if hops is not None:
+        out.append((b"max-forwards", _fewer(hops, story.head.method)))
+
+
+def _request_id(story: Story, fields: dict[bytes, bytes]) -> bytes:
+    given = fields.get(b"x-request-id")
+    if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
+        return given
+    return b"%032x" % story.worker.getrandbits(128)
+
+
+def _fewer(hops: bytes, method: str) -> bytes:
+    """RFC 9110 §7.6.2: counted down for OPTIONS (and TRACE, which is refused); else as it came."""
+    if method == "OPTIONS" and hops.isdigit() and len(hops) < 10:
+        return b"%d" % (int(hops) - 1)
+    return hops
+
+
+def last_hop(head: RequestHead) -> Reply | None:
+    """The gateway's own answer to what must not be forwarded, whatever the routes say.
+
+    OPTIONS is answered when it has no hops left or asks about the server as a whole
+    (RFC 9110 §7.6.2, §9.3.7); TRACE would show a client what other parties added: 405.
+    """
+    if head.method == "OPTIONS":
+        hops = head.fields.get(b"max-forwards")
+        if head.path == "*" or (hops is not None and hops.strip(b"0") == b""):
+            return Reply(200, [(b"allow", _METHODS)], b"")
+    elif head.method == "TRACE":
+        return Reply(405, [(b"allow", _METHODS)], b"")
+    return None
+
+
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+def answer(story: Story, entry: RouteEntry, response: ResponseHead) -> list[Pair]:
+    """The client's header fields, all but framing and connection, which are the codec's."""
+    x, snapshot = story.x, story.snapshot
+    out = response.headers
+    if entry.response_edits is not None:
+        out = entry.response_edits.apply(out)
+    if x.request_id and b"x-request-id" not in response.fields:
+        out.append((b"x-request-id", x.request_id))
+    elif b"x-request-id" in response.fields:
+        out.append((b"x-request-id", response.fields[b"x-request-id"]))
+    if snapshot.trace_header:
+        out.append((snapshot.trace_header, x.trace_id))
+    if snapshot.response_headers:
+        for name, key in snapshot.response_headers:
+            value = response.get(name)
+            if value is not None:
+                x.captured.append((key, value.decode("utf-8", "replace")))
+    return out

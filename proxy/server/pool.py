@@ -1,0 +1,66 @@
+"""Warm connections to one endpoint, newest first: the oldest go cold together and are closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.server.h1_upstream import UpstreamConnection
+
+
+class Pool:
+    """The idle connections of one worker to one address; lives as long as the worker."""
+
+    __slots__ = ("_idle", "host", "idle_limit", "idle_ns", "open", "opened", "port", "reused")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.idle_limit = 128
+        self.idle_ns = 4_000_000_000
+        self._idle: list[UpstreamConnection] = []
+        self.open = 0  # connections that exist, idle ones included
+        self.opened = 0  # made since the start
+        self.reused = 0  # times that a warm one was used
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.host}:{self.port} {self.open} open, {len(self._idle)} idle>"
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    def take(self) -> UpstreamConnection | None:
+        """The connection used last, or None."""
+        idle = self._idle
+        if not idle:
+            return None
+        self.reused += 1
+        return idle.pop()
+
+    def give(self, connection: UpstreamConnection, now: int) -> None:
+        """Take back a connection on which a whole exchange ended well."""
+        if len(self._idle) >= self.idle_limit or connection.idle_ns(self.idle_ns) <= 0:
+            connection.close()
+            return
+        connection.idle_since = now
+        self._idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection has ended, idle or not."""
+        self.open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def expire(self, now: int) -> None:
+        """Close what has been idle for too long."""
+        cold = [c for c in self._idle if now - c.idle_since >= c.idle_ns(self.idle_ns)]
+        for connection in cold:
+            self._idle.remove(connection)
+            connection.close()
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()

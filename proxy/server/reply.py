@@ -1,0 +1,52 @@
+"""The one place where an error becomes an answer to a client.
+
+The body is short, JSON or plain text as the client accepts; Proxy-Status (RFC 9209) carries the
+machine-readable reason. Nothing internal is told: no stack trace, no address of a backend.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from proxy.errors import ProxyError
+from proxy.http.h1 import reason_of
+from proxy.http.head import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer made by the gateway itself."""
+
+    status: int
+    headers: list[Pair]
+    body: bytes
+    close: bool = False
+
+
+def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -> Reply:
+    """The answer to a request that ended in `error`."""
+    detail = error.detail if error.source == "client" else _public(error)
+    if _wants_text(accept):
+        kind, body = b"text/plain; charset=utf-8", f"{error.status} {detail}\n".encode()
+    else:
+        told = {"status": error.status, "error": error.reason, "detail": detail}
+        if trace_id:
+            told["trace_id"] = trace_id.decode("ascii")
+        kind, body = b"application/json", json.dumps(told).encode() + b"\n"
+    headers = [
+        (b"content-type", kind),
+        (b"proxy-status", b"spangate; error=" + error.reason.encode("ascii")),
+    ]
+    return Reply(error.status, headers, body, error.close)
+
+
+def _public(error: ProxyError) -> str:
+    return f"{reason_of(error.status).decode('ascii')}: {error.reason.replace('_', ' ')}"
+
+
+def _wants_text(accept: bytes | None) -> bool:
+    if accept is None:
+        return False
+    low = accept.lower()
+    return b"json" not in low and (b"text/" in low)

@@ -1,0 +1,341 @@
+"""The worker: listeners, client connections, pools, the sweep, and the way to the hub.
+
+All of its time is event-driven but for two coarse timers: the sweep checks deadlines that lie on
+the connections, the flush sends up what was recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+import socket
+import sys
+from collections.abc import Callable
+from time import monotonic_ns
+
+from proxy.config.model import Config, Listener
+from proxy.errors import ClientError, UpstreamError, UpstreamReset
+from proxy.http.h1 import RequestReader
+from proxy.http.head import RequestHead
+from proxy.http.target import Authorities
+from proxy.server import frames
+from proxy.server.dial import dial
+from proxy.server.exchange import STALE, Story
+from proxy.server.h1_downstream import ClientConnection, check_head
+from proxy.server.link import Link
+from proxy.server.pool import Pool
+from proxy.server.snapshot import Snapshot, Target
+from proxy.tasks import spawn
+from proxy.telemetry import instruments
+from proxy.telemetry.blocks import endpoint_attributes
+from proxy.telemetry.facts import Attempt, Exchange
+from proxy.telemetry.recorder import Recorder
+from proxy.tracing.trust import Networks
+from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.retry import backoff, may_retry
+
+SWEEP = 0.1  # seconds; the precision of every timeout
+FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
+REPORT = 10  # flushes between two reports of numbers
+FLUSH_BYTES = 64 * 1024  # records that go at once
+IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
+# request may be on its way already
+
+CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS = range(6)
+
+
+class Listening:
+    """One listening socket and whose trace context counts on it."""
+
+    __slots__ = ("server", "socket", "trusted")
+
+    def __init__(self, sock: socket.socket, trusted: Callable[[str], bool]) -> None:
+        self.socket = sock
+        self.trusted = trusted
+        self.server: asyncio.Server | None = None
+
+
+class Worker:
+    """One per process. `counts` are the eight u64 shared with the hub (server/frames.py)."""
+
+    def __init__(self, number: int, counts: memoryview, sockets: dict[str, socket.socket]) -> None:
+        self.snapshot = Snapshot(Config())
+        self.recorder = Recorder(Config(), terminal=False)
+        self.authorities = Authorities()
+        self.draining = False
+        self.stopped = asyncio.Event()
+        generator = random.Random()
+        self.random = generator.random
+        self.getrandbits = generator.getrandbits
+        self._number = number
+        self._counts = counts
+        self._sockets = sockets
+        self._listening: list[Listening] = []
+        self._connections: set[ClientConnection] = set()
+        self._pools: dict[tuple[str, int], Pool] = {}
+        self._health: dict[tuple[str, str], bool] = {}
+        self._timers_run = True
+        self._ticks = 0
+        self._accepted = 0
+        self._drain_until = 0
+        self.link = Link(self._take, self.drain)
+
+    # the hub's orders
+
+    def _take(self, kind: int, items: int, payload: bytes) -> None:
+        if kind == frames.SNAPSHOT:
+            spawn(self.apply(pickle.loads(payload)), "apply a snapshot")
+        elif kind == frames.HEALTH:
+            self._health.update(pickle.loads(payload))
+            self._apply_health()
+        elif kind == frames.DRAIN:
+            self.drain()
+        elif kind == frames.COLLECT:
+            self.flush(report=True)
+            self.link.send(frames.COLLECTED, items=items)
+
+    async def apply(self, config: Config) -> None:
+        """Go by `config` from the next request on; the first time, begin to listen."""
+        first = not self._listening
+        self.snapshot = Snapshot(config, self._number)
+        self.recorder.configure(config, terminal=sys.stdout.isatty())
+        self._apply_health()
+        self._apply_pools()
+        if first:
+            await self._listen(config)
+            self.link.send(frames.READY)
+        else:
+            self._apply_trust(config)
+
+    def _apply_health(self) -> None:
+        for (upstream, url), up in self._health.items():
+            balancer = self.snapshot.balancers.get(upstream)
+            if balancer is not None:
+                balancer.set_up(url, up)
+
+    def _apply_pools(self) -> None:
+        used = set()
+        for name, endpoints in self.snapshot.endpoints.items():
+            settings = self.snapshot.config.upstream[name].pool
+            for endpoint in endpoints:
+                pool = self.pool_of(endpoint)
+                pool.idle_limit = settings.idle
+                pool.idle_ns = int(settings.idle_timeout * 1e9)
+                used.add((endpoint.host, endpoint.port))
+        for key in self._pools.keys() - used:
+            self._pools.pop(key).close()
+
+    def _apply_trust(self, config: Config) -> None:
+        by_address = {listener.address: listener for listener in config.listen}
+        for address, listening in zip(self._sockets, self._listening, strict=True):
+            if address in by_address:
+                listening.trusted = _trust(config, by_address[address])
+
+    async def _listen(self, config: Config) -> None:
+        loop = asyncio.get_running_loop()
+        by_address = {listener.address: listener for listener in config.listen}
+        for address, sock in self._sockets.items():
+            listener = by_address.get(address, Listener(address=address))
+            listening = Listening(sock, _trust(config, listener))
+            self._listening.append(listening)
+            listening.server = await loop.create_server(
+                lambda listening=listening: ClientConnection(self, listening),  # type: ignore[misc]
+                sock=sock,
+                backlog=4096,
+            )
+
+    # what connections and stories ask of it
+
+    def check_head(self, reader: RequestReader, data: bytes) -> RequestHead:
+        return check_head(self, reader, data)
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Count a client connection; False if it is one too many."""
+        self._connections.add(connection)
+        self._accepted += 1
+        self._counts[CONNECTIONS] = len(self._connections)
+        limit = self.snapshot.limits.connections
+        return not limit or len(self._connections) <= limit
+
+    def release(self, connection: ClientConnection) -> None:
+        self._connections.discard(connection)
+        self._counts[CONNECTIONS] = len(self._connections)
+
+    def count_refused(self, error: ClientError) -> None:
+        self.recorder.reject(str(error.status))
+
+    def pool_of(self, endpoint: Endpoint) -> Pool:
+        key = (endpoint.host, endpoint.port)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(endpoint.host, endpoint.port)
+        return pool
+
+    def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> None:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+        spawn(self._dial(story, self.pool_of(endpoint), timeout), "dial")
+
+    async def _dial(self, story: Story, pool: Pool, timeout: float) -> None:
+        try:
+            connection = await dial(pool, timeout)
+        except UpstreamError as error:
+            story.on_connect_failed(error)
+        else:
+            story.on_connected(connection)
+
+    def later(self, seconds: float, story: Story) -> None:
+        """Wake a story that pauses between two attempts."""
+        asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
+
+    def judge_retry(
+        self, story: Story, target: Target, attempt: Attempt, failure: UpstreamError | None
+    ) -> float | None:
+        """Seconds to wait before another attempt, or None if there must not be one."""
+        retry, x = target.retry, story.x
+        stale = attempt.reused and isinstance(failure, UpstreamReset)
+        if stale and story.replayable and x.method in IDEMPOTENT:
+            return 0.0  # the upstream closed a warm connection as we wrote: not its failure
+        if retry is None or target.budget is None:
+            return None
+        now = monotonic_ns() * 1e-9
+        tries = sum(a.retry_reason != STALE for a in x.attempts) - 1
+        outcome = attempt.status if failure is None else failure
+        left = (story.total - monotonic_ns()) * 1e-9 if story.total else float("inf")
+        if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
+            return None
+        return backoff(retry, tries, self.random()) if target.budget.take(now) else None
+
+    def finish(self, x: Exchange) -> None:
+        """Record an exchange that is over."""
+        recorder, counts = self.recorder, self._counts
+        recorder.finish(x)
+        counts[REQUESTS] += 1
+        counts[CREATED_SPANS] = recorder.spans_created
+        counts[CREATED_LOGS] = recorder.logs_created
+        if recorder.pending_bytes > FLUSH_BYTES:
+            self.flush()
+
+    # timers
+
+    def run(self) -> None:
+        """Start the two timers."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(SWEEP, self._sweep)
+        loop.call_later(FLUSH, self._tick)
+
+    def _sweep(self) -> None:
+        if not self._timers_run:
+            return
+        now = monotonic_ns()
+        for connection in list(self._connections):
+            connection.tick(now)
+        for pool in self._pools.values():
+            pool.expire(now)
+        if self.draining and (not self._connections or now > self._drain_until):
+            self._stop()
+            return
+        asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+
+    def _tick(self) -> None:
+        if not self._timers_run:
+            return
+        self._ticks += 1
+        self.flush(report=self._ticks % REPORT == 0)
+        asyncio.get_running_loop().call_later(FLUSH, self._tick)
+
+    def flush(self, report: bool = False) -> None:
+        """Send up what was recorded."""
+        recorder = self.recorder
+        if recorder.pending_bytes:
+            self._offer(frames.SPANS, DROPPED_SPANS, *recorder.take_spans())
+            self._offer(frames.LOGS, DROPPED_LOGS, *recorder.take_logs())
+            lines = recorder.take_lines()
+            if lines:
+                sys.stdout.buffer.write(lines)
+                sys.stdout.buffer.flush()
+        if report:
+            self._measure()
+            self.link.report(recorder.report())
+
+    def _offer(self, kind: int, dropped: int, payload: bytes, items: int) -> None:
+        if items and not self.link.offer(kind, payload, items):
+            self._counts[dropped] += items
+
+    def _measure(self) -> None:
+        """Numbers that are counted where they are, and copied when they are asked for."""
+        number = self.recorder.registry.number
+        number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
+        number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        for name, endpoints in self.snapshot.endpoints.items():
+            for endpoint in endpoints:
+                pool = self.pool_of(endpoint)
+                where = endpoint_attributes(name, endpoint.host, endpoint.port)
+                for state, value in (("idle", pool.idle), ("active", pool.open - pool.idle)):
+                    key = (*where, ("http.connection.state", state))
+                    number(instruments.UPSTREAM_OPEN, key).value = value
+                number(instruments.UPSTREAM_CREATED, where).value = pool.opened
+
+    # the end
+
+    def is_closing_idle(self, waited: int) -> bool:
+        """Whether an idle connection that has waited so long (ns) should be closed now."""
+        return self.draining and waited > IDLE_GRACE
+
+    def drain(self) -> None:
+        """Accept no more, finish what runs, then stop."""
+        if self.draining:
+            return
+        self.draining = True
+        limit = self.snapshot.config.drain_timeout
+        self._drain_until = monotonic_ns() + int(limit * 1e9)
+        for listening in self._listening:
+            self._stop_accepting(listening)
+        for connection in self._connections:
+            connection.close_after()
+        self.link.send(frames.DRAINING)
+
+    def _stop_accepting(self, listening: Listening) -> None:
+        """Close the listener, but serve who is in its queue, whom the kernel would reset."""
+        if listening.server is not None:
+            listening.server.close()
+        try:
+            while True:
+                sock, _ = listening.socket.accept()
+                spawn(self._adopt(sock, listening), "adopt a queued connection")
+        except OSError:
+            return  # BlockingIOError: the queue is empty
+
+    async def _adopt(self, sock: socket.socket, listening: Listening) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: ClientConnection(self, listening), sock)
+
+    def _stop(self) -> None:
+        for connection in list(self._connections):
+            connection.cut()
+        asyncio.get_running_loop().call_soon(self._say_goodbye)
+
+    def _say_goodbye(self) -> None:
+        self.flush(report=True)
+        self.link.send(frames.DRAINED)
+        self.stopped.set()
+
+    def halt(self) -> None:
+        """Stop at once, without goodbyes."""
+        self._timers_run = False
+        for listening in self._listening:
+            if listening.server is not None:
+                listening.server.close()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        for pool in self._pools.values():
+            pool.close()
+        self.link.close()
+
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
+
+
+def _trust(config: Config, listener: Listener) -> Callable[[str], bool]:
+    cidrs = config.tracing.trust if listener.trust is None else listener.trust
+    return Networks(cidrs).holds
