@@ -1,0 +1,1 @@
+"""The admin port: what operators and Prometheus may see of a running gateway."""

@@ -1,0 +1,27 @@
+"""What the admin port needs to know, and nothing about who knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from proxy.telemetry.metrics import Series
+
+
+class View(Protocol):
+    """The running gateway, read only."""
+
+    def unready(self) -> str:
+        """Why no traffic should be sent here now; "" = it should."""
+
+    async def refresh(self) -> None:
+        """Bring in what workers have counted until now; returns soon, with or without it."""
+
+    def series(self) -> Iterable[Series]:
+        """Every metric."""
+
+    def config(self) -> Mapping[str, Any]:
+        """The configuration in force, secrets redacted."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """Workers, routes, upstreams, books: what `/stats` shows."""

@@ -1,0 +1,1 @@
+"""The hub: one process that owns sockets, configuration, health, admin port and collector."""

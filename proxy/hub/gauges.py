@@ -1,0 +1,102 @@
+"""What the hub itself can tell, as series of the same shape as the workers' metrics.
+
+One list for `/metrics` and OTLP, so that both always say the same. Names outside "spangate." are
+those of the semantic conventions (process-metrics.md).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+
+from proxy import __version__
+from proxy.collector.books import Ledger
+from proxy.hub.procfs import Usage, usage
+from proxy.hub.supervisor import Slot
+from proxy.hub.worker import State, Worker
+from proxy.telemetry.instruments import Instrument, Kind
+from proxy.telemetry.metrics import Attributes, Series
+
+_C, _G = Kind.COUNTER, Kind.GAUGE
+
+BUILD = Instrument("spangate.build.info", _G, "", "Always 1; the labels tell the release.")
+MEMORY = Instrument("process.memory.usage", _G, "By", "Resident memory.")
+CPU = Instrument("process.cpu.time", _C, "s", "CPU time, user and system.", divisor=1_000_000)
+FILES = Instrument(
+    "process.open_file_descriptor.count", _G, "{file_descriptor}", "Open file descriptors."
+)
+WORKERS = Instrument("spangate.workers", _G, "{process}", "Worker processes, by state.")
+RESTARTS = Instrument(
+    "spangate.worker.restarts", _C, "{restart}", "Workers replaced because they had died."
+)
+RELOADS = Instrument("spangate.config.reloads", _C, "{reload}", "Reloads, by result.")
+RELOAD_FAILED = Instrument(
+    "spangate.config.reload_failed", _C, "{reload}", "Reloads refused; the old file is in force."
+)
+LAST_RELOAD = Instrument(
+    "spangate.config.last_reload_success", _G, "", "1 if the last reload succeeded, else 0."
+)
+CREATED = Instrument(
+    "spangate.export.created", _C, "{item}", "Items of telemetry offered to an exporter."
+)
+EXPORTED = Instrument("spangate.export.exported", _C, "{item}", "Items a collector accepted.")
+DROPPED = Instrument("spangate.export.dropped", _C, "{item}", "Items lost, by reason.")
+QUEUED = Instrument("spangate.export.queued", _G, "{item}", "Items batched, queued or being sent.")
+RECORDED = Instrument(
+    "spangate.records.created", _C, "{item}", "Spans and log records made by workers."
+)
+ON_LINK = Instrument(
+    "spangate.link.pending", _G, "{item}", "Records that workers made and the hub has not seen."
+)
+UP = Instrument(
+    "spangate.upstream.endpoint.up", _G, "", "1 if active probes find the endpoint up, else 0."
+)
+PROBES = Instrument("spangate.upstream.probes", _C, "{probe}", "Active probes, by result.")
+CHANGES = Instrument(
+    "spangate.upstream.endpoint.changes", _C, "{change}", "Changes between up and down."
+)
+
+
+def build() -> Iterator[Series]:
+    yield Series(
+        BUILD, (("version", __version__), ("python.version", platform.python_version())), 1
+    )
+
+
+def reloads(succeeded: int, failed: int, last: bool) -> Iterator[Series]:
+    yield Series(RELOADS, (("result", "success"),), succeeded)
+    yield Series(RELOADS, (("result", "failure"),), failed)
+    yield Series(RELOAD_FAILED, (), failed)
+    yield Series(LAST_RELOAD, (), int(last))
+
+
+def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series]:
+    """Memory, CPU and files of hub and workers, and how many workers there are."""
+    if (own := usage(os.getpid())) is not None:
+        yield from _process((("spangate.process", "hub"),), own, 0.0)
+    for slot in slots:
+        labels: Attributes = (("spangate.process", "worker"), ("spangate.worker", slot.number))
+        now = usage(slot.current.pid) if slot.current is not None else None
+        yield from _process(labels, now or Usage(0, 0.0, 0), slot.cpu_spent)
+        yield Series(RESTARTS, (("spangate.worker", slot.number),), slot.restarts)
+    states = [worker.state for worker in alive]
+    for state in (State.STARTING, State.READY, State.DRAINING):
+        yield Series(WORKERS, (("state", state.name.lower()),), states.count(state))
+
+
+def ledgers(books: Iterable[Ledger]) -> Iterator[Series]:
+    """created = exported + dropped + queued in each ledger, read in one go."""
+    for book in books:
+        labels: Attributes = (("signal", book.signal), ("exporter", book.exporter))
+        yield Series(CREATED, labels, book.created)
+        yield Series(EXPORTED, labels, book.exported)
+        yield Series(QUEUED, labels, book.queued)
+        for reason, items in book.dropped.items():
+            yield Series(DROPPED, (*labels, ("reason", reason)), items)
+
+
+def _process(labels: Attributes, now: Usage, spent: float) -> Iterator[Series]:
+    yield Series(MEMORY, labels, now.resident)
+    yield Series(CPU, labels, round((now.cpu + spent) * 1_000_000))
+    yield Series(FILES, labels, now.files)

@@ -1,0 +1,188 @@
+"""The life of the process tree: start, serve, reload, stop.
+
+Workers are started first and everything heavy is imported while they start, so that the first
+request does not wait for it. Order of the stop: /ready says so, workers stop accepting and finish,
+their last records are exported, the admin port closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from proxy import __version__
+from proxy.config.load import Loaded
+from proxy.errors import ConfigError
+from proxy.hub.intake import Intake
+from proxy.hub.reload import Reloads, reload
+from proxy.hub.sockets import Sockets
+from proxy.hub.supervisor import COMMAND, Supervisor
+from proxy.hub.worker import Worker
+from proxy.server import frames
+from proxy.tasks import cancel, spawn
+
+if TYPE_CHECKING:
+    from proxy.hub.services import Services
+
+log = logging.getLogger("spangate")
+
+PRE_STOP = 0.0  # seconds between "/ready says 503" and the end of accepting
+FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
+
+
+class Hub:
+    """One gateway. `sockets` and `admin` are bound already; the hub closes them."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        sockets: Sockets,
+        admin: socket.socket | None,
+        *,
+        workers: int,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self.loaded = loaded
+        self.sockets = sockets
+        self.started = time.monotonic()
+        self.stopping = False
+        self.reloads = Reloads()
+        self.intake = Intake(loaded.config.metrics.series)
+        self.supervisor = Supervisor(
+            sockets, self.intake, greet=self._greet, buried=self._buried, command=command
+        )
+        self.services: Services | None = None
+        self.snapshot = pickle.dumps(loaded.config)
+        self._admin = admin
+        self._count = workers
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run(self) -> int:
+        """Until a signal ends it; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        starting = spawn(self._start(), "start")
+        listening = spawn(self._obey(), "signals")
+        await asyncio.wait([starting, listening], return_when=asyncio.FIRST_COMPLETED)
+        failed = starting.done() and not starting.result()
+        if not failed:
+            await listening
+        await cancel(starting, listening)
+        return await self._stop(failed)
+
+    async def refresh(self) -> None:
+        """Bring in everything that workers have recorded until now."""
+        await self.supervisor.collect()
+        for worker in self.supervisor.alive:
+            self.intake.settle(worker)
+
+    def tell_health(self) -> None:
+        """Tell all workers what is known about every probed server."""
+        for kind, payload in self._health():
+            self.supervisor.broadcast(kind, payload)
+
+    async def _start(self) -> bool:
+        """False, with the reason on stderr, if the gateway cannot run."""
+        try:
+            await self.supervisor.start(self._count, _addresses(self.loaded))
+            self.services = (await asyncio.to_thread(_import_services))(self)
+            await self.services.start(self._admin)
+        except (ConfigError, OSError) as error:
+            _say(f"spangate: {error}")
+            return False
+        await self.supervisor.ready()
+        _say(self._ready_line())
+        return True
+
+    async def _obey(self) -> None:
+        """Handle signals until one says stop."""
+        while True:
+            number = await self._signals.get()
+            if number != signal.SIGHUP:
+                return
+            if self.services is None:
+                log.warning("reload ignored: still starting")
+            else:
+                await reload(self, self.services)
+
+    async def _stop(self, failed: bool) -> int:
+        self.stopping = True
+        stop = spawn(self._drain(failed), "stop")
+        again = spawn(self._second_signal(), "second signal")
+        await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            log.warning("stopping at once")
+            await cancel(stop)
+            await self.supervisor.kill()
+            if self.services is not None:
+                await self.services.stop(0.0)
+        await cancel(again)
+        self.sockets.close(self.sockets.addresses)
+        return 1 if failed else 0
+
+    async def _drain(self, failed: bool) -> None:
+        if failed:
+            await self.supervisor.kill()
+        else:
+            await asyncio.sleep(PRE_STOP)
+            await self.supervisor.drain(self.loaded.config.drain_timeout + 1.0)
+        if self.services is not None:
+            await self.services.stop(FLUSH_DEADLINE)
+
+    async def _second_signal(self) -> None:
+        while await self._signals.get() == signal.SIGHUP:
+            pass
+
+    def _greet(self) -> Iterator[tuple[int, bytes]]:
+        yield frames.SNAPSHOT, self.snapshot
+        yield from self._health()
+
+    def _health(self) -> Iterator[tuple[int, bytes]]:
+        if self.services is not None and (states := self.services.prober.states()):
+            yield frames.HEALTH, pickle.dumps(states)
+
+    def _buried(self, worker: Worker) -> None:
+        self.intake.bury(worker)
+
+    def _ready_line(self) -> str:
+        config = self.loaded.config
+        places = ", ".join(self.sockets.name(a) for a in self.sockets.addresses)
+        parts = [f"http on {places}"]
+        if self._admin is not None:
+            parts.append(f"admin on http://{_admin_name(config.admin.listen, self._admin)}")
+        parts.append(_plural(self._count, "worker"))
+        parts.append(_plural(len(config.route), "route"))
+        return f"spangate {__version__} ready: {', '.join(parts)}"
+
+
+def _import_services() -> type[Services]:
+    from proxy.hub.services import Services
+
+    return Services
+
+
+def _addresses(loaded: Loaded) -> list[str]:
+    return [listener.address for listener in loaded.config.listen]
+
+
+def _admin_name(listen: str, sock: socket.socket) -> str:
+    """`listen` with the port that was really bound and a host that a browser understands."""
+    host = listen.rpartition(":")[0] or "localhost"
+    return f"{host}:{sock.getsockname()[1]}"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

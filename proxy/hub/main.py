@@ -1,0 +1,79 @@
+"""`spangate run`: from a file's path to a running hub, and to an exit code.
+
+Only what workers need to be started is imported here; the rest follows when they run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+from proxy.config.load import Loaded, load
+from proxy.config.model import Config
+from proxy.errors import ConfigError
+from proxy.hub.hub import Hub
+from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
+from proxy.hub.supervisor import COMMAND
+
+
+def run(path: str, workers: int | None, command: Sequence[str] = COMMAND) -> int:
+    """Run the gateway of the file `path` until a signal ends it; returns the exit code.
+
+    `workers` wins over the file. `command` starts a worker; what it is told is appended.
+    """
+    try:
+        loaded = load(path, os.environ)
+    except ConfigError as error:
+        return _refuse(*error.problems)
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{warning}\n")
+    _log_to_stderr()
+    raise_descriptor_limit()
+    count = workers or worker_count(loaded.config)
+    sockets = Sockets(count)
+    try:
+        sockets.open(listener.address for listener in loaded.config.listen)
+        admin = _admin_socket(loaded)
+    except ListenError as error:
+        return _refuse(f"spangate: {error}")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        hub = Hub(loaded, sockets, admin, workers=count, command=command)
+        return runner.run(hub.run())
+
+
+def worker_count(config: Config) -> int:
+    """What `workers` says; "auto" is the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if config.workers == "auto" else config.workers
+
+
+def _admin_socket(loaded: Loaded) -> socket.socket | None:
+    listen = loaded.config.admin.listen
+    return listen_once(listen, "admin.listen") if listen else None
+
+
+def _refuse(*reasons: object) -> int:
+    for reason in reasons:
+        sys.stderr.write(f"{reason}\n")
+    return 1
+
+
+def _log_to_stderr() -> None:
+    log = logging.getLogger("spangate")
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s spangate %(levelname)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,119 @@
+"""What the admin port may see of the hub: implements `admin.view.View`, changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from proxy import __version__
+from proxy.config.model import Route
+from proxy.config.redact import redacted
+from proxy.hub import gauges
+from proxy.hub.intake import RECORDS
+from proxy.hub.procfs import usage
+from proxy.hub.supervisor import Slot
+from proxy.hub.worker import Worker
+from proxy.telemetry.metrics import Series
+
+if TYPE_CHECKING:
+    from proxy.hub.hub import Hub
+    from proxy.hub.services import Services
+
+
+class Status:
+    """One hub, read only."""
+
+    __slots__ = ("_hub", "_services")
+
+    def __init__(self, hub: Hub, services: Services) -> None:
+        self._hub = hub
+        self._services = services
+
+    def unready(self) -> str:
+        if self._hub.stopping:
+            return "stopping"
+        if not any(worker.accepting for worker in self._hub.supervisor.current()):
+            return "no worker is ready"
+        return ""
+
+    async def refresh(self) -> None:
+        await self._hub.refresh()
+
+    def series(self) -> Iterator[Series]:
+        hub = self._hub
+        yield from hub.intake.totals.series()
+        yield from self._services.prober.series()
+        yield from gauges.ledgers(self._services.books)
+        yield from self._records()
+        yield from gauges.processes(hub.supervisor.slots, hub.supervisor.alive)
+        yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
+        yield from gauges.build()
+
+    def config(self) -> Mapping[str, Any]:
+        return redacted(self._hub.loaded)
+
+    def stats(self) -> Mapping[str, Any]:
+        hub = self._hub
+        config = hub.loaded.config
+        slots = {slot.number: slot for slot in hub.supervisor.slots}
+        workers = sorted(hub.supervisor.alive, key=lambda worker: worker.id)
+        return {
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - hub.started, 3),
+            "ready": not self.unready(),
+            "listeners": [
+                {"address": a, "port": hub.sockets.port(a)} for a in hub.sockets.addresses
+            ],
+            "workers": [_worker(worker, slots[worker.slot]) for worker in workers],
+            "routes": [_route(route) for route in config.route],
+            "upstreams": self._upstreams(),
+            "export": self._services.books.as_dict(),
+            "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
+        }
+
+    def _records(self) -> Iterable[Series]:
+        alive = self._hub.supervisor.alive
+        for signal in RECORDS:
+            labels = (("signal", signal),)
+            pending = sum(worker.tally(signal)[2] for worker in alive)
+            yield Series(gauges.ON_LINK, labels, pending)
+            yield Series(gauges.RECORDED, labels, self._hub.intake.created(signal, alive))
+
+    def _upstreams(self) -> dict[str, Any]:
+        states = self._services.prober.states()
+        return {
+            name: {
+                "servers": [
+                    {"url": url, "weight": weight, "up": states.get((name, url), True)}
+                    for url, weight in upstream.servers.items()
+                ],
+                "probed": upstream.health is not None,
+            }
+            for name, upstream in self._hub.loaded.config.upstream.items()
+        }
+
+
+def _worker(worker: Worker, slot: Slot) -> dict[str, Any]:
+    now = usage(worker.pid)
+    return {
+        "id": worker.id,
+        "slot": slot.number,
+        "pid": worker.pid,
+        "state": worker.state.name.lower(),
+        "restarts": slot.restarts,
+        "requests": worker.requests,
+        "connections": worker.connections,
+        "rss": now.resident if now else 0,
+    }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    action = "redirect" if route.redirect else "respond" if route.respond else "proxy"
+    return {
+        "name": route.name or route.path,
+        "host": route.host,
+        "path": route.path,
+        "action": action,
+        "to": dict(route.to),
+    }

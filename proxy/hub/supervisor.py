@@ -1,0 +1,278 @@
+"""Worker processes: started, watched, replaced, rolled over, drained.
+
+It owns who fills which slot. Configuration, telemetry and the order of a shutdown belong to the
+hub; a worker gets its snapshot as bytes that the supervisor does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from proxy.hub.link import Intake, pair
+from proxy.hub.sockets import Sockets
+from proxy.hub.worker import State, Worker
+from proxy.tasks import spawn
+
+log = logging.getLogger("spangate")
+
+COMMAND = (sys.executable, "-m", "proxy.server")
+QUICK = 1.0  # seconds: a worker that dies sooner than this is held to be broken
+BACKOFF = 0.1  # seconds before the second quick replacement, doubled each time
+BACKOFF_MAX = 5.0
+START_TIMEOUT = 15.0  # seconds that a new worker may take to become ready in a roll-over
+KILL_TIMEOUT = 3.0  # seconds until a killed worker must have been buried
+COLLECT_TIMEOUT = 0.25  # seconds that a scrape waits for workers
+
+
+class Slot:
+    """One place for a worker; its sockets outlive the processes that fill it."""
+
+    __slots__ = ("coming", "cpu_spent", "current", "number", "quick", "restarts")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.current: Worker | None = None
+        self.coming: Worker | None = None  # takes over in a roll-over
+        self.restarts = 0
+        self.cpu_spent = 0.0  # seconds, of processes that have ended
+        self.quick = 0  # deaths in a row that came soon after the start
+
+
+class RollFailed(Exception):
+    """A new worker did not become ready; the old ones go on."""
+
+
+class Supervisor:
+    """All workers of one hub.
+
+    `greet` gives the frames that a new worker is sent at once (its snapshot, then health), and
+    `buried` is called once with each worker that is gone and whose link has been read to its end.
+    """
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        intake: Intake,
+        *,
+        greet: Callable[[], Iterator[tuple[int, bytes]]],
+        buried: Callable[[Worker], None],
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self.slots: list[Slot] = []
+        self.alive: set[Worker] = set()  # everything started and not yet buried
+        self.listeners: tuple[str, ...] = ()  # addresses that new workers get
+        self._sockets = sockets
+        self._intake = intake
+        self._greet = greet
+        self._buried = buried
+        self._command = command
+        self._ids = 0
+        self._questions = 0
+        self._stopping = False
+
+    async def start(self, count: int, listeners: Sequence[str]) -> None:
+        """Fill `count` slots; returns when the processes run, not when they are ready."""
+        self.listeners = tuple(listeners)
+        self.slots = [Slot(n) for n in range(count)]
+        for slot in self.slots:
+            await self._launch(slot)
+
+    def current(self) -> list[Worker]:
+        """The workers that fill the slots now."""
+        return [s.current for s in self.slots if s.current is not None]
+
+    def broadcast(self, kind: int, payload: bytes = b"") -> None:
+        for worker in self.alive:
+            worker.link.send(kind, payload)
+
+    async def ready(self) -> None:
+        """Wait until every slot has a worker that accepts."""
+        while waiting := [s for s in self.slots if s.current is None or not s.current.accepting]:
+            worker = waiting[0].current
+            if worker is None or worker.state is not State.STARTING:
+                await asyncio.sleep(0.02)  # between a death and its replacement
+            else:
+                await worker.reached(State.READY, 1.0)
+
+    async def collect(self, timeout: float = COLLECT_TIMEOUT) -> bool:
+        """Have all workers report what happened until now; False if one did not in time."""
+        self._questions += 1
+        asked = [w for w in self.alive if State.READY <= w.state < State.DRAINED]
+        answers = [w.collect(self._questions, timeout) for w in asked]
+        return all(await asyncio.gather(*answers))
+
+    async def roll(self, listeners: Sequence[str], drain_timeout: float) -> None:
+        """Replace the workers one by one, so that they listen on `listeners`.
+
+        The first new worker proves the configuration: if it does not become ready, RollFailed is
+        raised and nothing has changed. A later one that fails is killed and tried again like any
+        worker that dies.
+        """
+        before, self.listeners = self.listeners, tuple(listeners)
+        for slot in self.slots:
+            if self._stopping:
+                return
+            worker = await self._launch(slot, coming=True)
+            await worker.reached(State.READY, START_TIMEOUT)
+            slot.coming = None
+            if worker.accepting:
+                self._take_over(slot, worker, drain_timeout)
+                continue
+            worker.kill()
+            if slot is self.slots[0]:
+                self.listeners = before
+                if slot.current is None:
+                    self._replace(slot, 0.0)
+                raise RollFailed(f"worker {worker.id} did not become ready with it")
+            self._take_over(slot, None, drain_timeout)
+            self._replace(slot, BACKOFF)
+
+    async def drain(self, timeout: float) -> bool:
+        """Stop all workers; True when each of them has finished what it had begun.
+
+        A slot's sockets close as soon as its worker has stopped accepting: what the kernel sends
+        to an open socket that nobody reads would hang until the end.
+        """
+        self._stopping = True
+        deadline = time.monotonic() + timeout
+        for worker in self.alive:
+            worker.drain()
+        await asyncio.gather(*(self._close_slot(s, timeout) for s in self.slots))
+        workers = list(self.alive)
+        await asyncio.gather(
+            *(w.reached(State.GONE, max(0.0, deadline - time.monotonic())) for w in workers)
+        )
+        late = [w for w in workers if w.state < State.GONE]
+        for worker in late:
+            log.warning("worker %d did not finish in time and is killed", worker.id)
+        await self.kill()
+        return not late
+
+    async def kill(self) -> None:
+        """End all workers at once and wait until they are buried."""
+        self._stopping = True
+        workers = list(self.alive)
+        for worker in workers:
+            worker.kill()
+        await asyncio.gather(*(w.reached(State.BURIED, KILL_TIMEOUT) for w in workers))
+
+    async def _close_slot(self, slot: Slot, timeout: float) -> None:
+        for worker in [w for w in self.alive if w.slot == slot.number]:
+            await worker.reached(State.DRAINING, timeout)
+        self._sockets.close_slot(slot.number)
+
+    async def _launch(self, slot: Slot, *, coming: bool = False) -> Worker:
+        self._ids += 1
+        worker = Worker(self._ids, slot.number, self._intake, time.monotonic())
+        ours, theirs = pair()
+        with theirs:
+            try:
+                self._execute(worker, theirs.fileno())
+            except BaseException:
+                ours.close()
+                worker.counts.close()
+                raise
+        # Its place must be known before the first await: it may die at once.
+        if coming:
+            slot.coming = worker
+        else:
+            slot.current = worker
+        self.alive.add(worker)
+        loop = asyncio.get_running_loop()
+        pidfd = os.pidfd_open(worker.pid)
+        loop.add_reader(pidfd, self._exited, slot, worker, pidfd)
+        await loop.create_unix_connection(lambda: worker.link, sock=ours)
+        for kind, payload in self._greet():
+            worker.link.send(kind, payload)
+        return worker
+
+    def _execute(self, worker: Worker, link: int) -> None:
+        sockets = self._sockets.of_slot(worker.slot, self.listeners)
+        counts = worker.counts.fd
+        arguments = ["--link", str(link), "--id", str(worker.id), "--counts", str(counts)]
+        for address, sock in sockets:
+            arguments += ["--socket", f"{address}={sock.fileno()}"]
+        worker.process = subprocess.Popen(
+            [*self._command, *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[link, counts, *(s.fileno() for _, s in sockets)],
+            process_group=0,  # Ctrl-C in a terminal reaches the hub alone, and the hub drains
+        )
+        worker.counts.close_fd()
+
+    def _exited(self, slot: Slot, worker: Worker, pidfd: int) -> None:
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        status, spent = _reap(worker)
+        slot.cpu_spent += spent
+        expected = self._stopping or worker.asked_to_drain
+        worker.advance(State.GONE)
+        spawn(self._bury(worker), f"bury worker {worker.id}")
+        if not expected:
+            log.error("worker %d (pid %d) %s", worker.id, worker.pid, describe_exit(status))
+        if slot.current is worker and not self._stopping:
+            slot.current = None
+            quick = time.monotonic() - worker.started < QUICK
+            slot.quick = slot.quick + 1 if quick else 0
+            self._replace(slot, backoff(slot.quick))
+
+    def _replace(self, slot: Slot, delay: float) -> None:
+        slot.restarts += 1
+        spawn(self._refill(slot, delay), f"replace worker in slot {slot.number}")
+
+    async def _refill(self, slot: Slot, delay: float) -> None:
+        if delay:
+            await asyncio.sleep(delay)
+        if self._stopping or slot.current is not None or slot.coming is not None:
+            return
+        try:
+            await self._launch(slot)
+        except OSError as error:  # no memory or no process to be had now
+            log.error("cannot start a worker: %s", error)
+            slot.quick += 1
+            self._replace(slot, backoff(slot.quick + 1))
+
+    def _take_over(self, slot: Slot, worker: Worker | None, drain_timeout: float) -> None:
+        old, slot.current = slot.current, worker
+        if old is not None:
+            old.drain()
+            spawn(self._end(old, drain_timeout + 1.0), f"drain worker {old.id}")
+
+    async def _end(self, worker: Worker, timeout: float) -> None:
+        if not await worker.reached(State.GONE, timeout):
+            log.warning("worker %d did not finish in time and is killed", worker.id)
+            worker.kill()
+
+    async def _bury(self, worker: Worker) -> None:
+        """Read the link to its end before the books of the dead are closed."""
+        try:
+            await asyncio.wait_for(worker.link.lost.wait(), 1.0)
+        except TimeoutError:
+            worker.link.close()
+        self.alive.discard(worker)
+        self._buried(worker)
+        worker.advance(State.BURIED)
+
+
+def _reap(worker: Worker) -> tuple[int, float]:
+    """(exit status as Popen tells it, CPU seconds that the process has used)."""
+    assert worker.process is not None
+    _, status, usage = os.wait4(worker.pid, 0)
+    worker.process.returncode = os.waitstatus_to_exitcode(status)
+    return worker.process.returncode, usage.ru_utime + usage.ru_stime
+
+
+def backoff(quick_deaths: int) -> float:
+    """Seconds to wait after this many deaths in a row soon after the start."""
+    return min(BACKOFF_MAX, BACKOFF * 2 ** (quick_deaths - 2)) if quick_deaths > 1 else 0.0
+
+
+def describe_exit(status: int) -> str:
+    """What Popen.returncode means, in words."""
+    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

@@ -1,0 +1,165 @@
+"""One worker process as the hub sees it: its state, its link, its shared counts.
+
+Who decides to start, drain or replace it is the supervisor. A worker's state only moves forward,
+so that "has it come to X yet" can be waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from proxy.hub.counts import (
+    CONNECTIONS,
+    CREATED_LOGS,
+    CREATED_SPANS,
+    DROPPED_LOGS,
+    DROPPED_SPANS,
+    REQUESTS,
+    Counts,
+)
+from proxy.hub.link import Intake, Link
+from proxy.server import frames
+
+if TYPE_CHECKING:
+    from proxy.collector.batch import Signal
+
+
+class State(IntEnum):
+    STARTING = 0
+    READY = 1
+    DRAINING = 2  # no longer accepting
+    DRAINED = 3  # everything is flushed
+    GONE = 4  # the process has ended
+    BURIED = 5  # its link has been read to the end and its books are closed
+
+
+# What a frame says about the state of its sender.
+_REACHED = {
+    frames.READY: State.READY,
+    frames.DRAINING: State.DRAINING,
+    frames.DRAINED: State.DRAINED,
+}
+
+_CELLS: dict[Signal, tuple[int, int]] = {
+    "traces": (CREATED_SPANS, DROPPED_SPANS),
+    "logs": (CREATED_LOGS, DROPPED_LOGS),
+}
+
+
+class Worker:
+    """One process in one slot; `id` is never used twice."""
+
+    __slots__ = (
+        "_asked",
+        "_waiting",
+        "asked_to_drain",
+        "counts",
+        "id",
+        "link",
+        "process",
+        "slot",
+        "started",
+        "state",
+    )
+
+    def __init__(self, id: int, slot: int, intake: Intake, started: float) -> None:
+        self.id = id
+        self.slot = slot
+        self.started = started  # monotonic seconds
+        self.state = State.STARTING
+        self.asked_to_drain = False
+        self.counts = Counts()
+        self.link = Link(id, intake, self._event)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._waiting: list[tuple[State, asyncio.Future[None]]] = []
+        self._asked: dict[int, asyncio.Future[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.id} slot {self.slot} pid {self.pid} {self.state.name.lower()}>"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process is not None else 0
+
+    @property
+    def accepting(self) -> bool:
+        return self.state is State.READY and not self.asked_to_drain
+
+    @property
+    def requests(self) -> int:
+        return self.counts[REQUESTS]
+
+    @property
+    def connections(self) -> int:
+        return self.counts[CONNECTIONS] if self.state < State.GONE else 0
+
+    def tally(self, signal: Signal) -> tuple[int, int, int]:
+        """(created, dropped by the worker, still on the way) of "traces" or "logs".
+
+        Read in this order, so that a busy worker cannot make the third negative.
+        """
+        created_cell, dropped_cell = _CELLS[signal]
+        dropped = self.counts[dropped_cell]
+        created = self.counts[created_cell]
+        return created, dropped, created - dropped - self.link.received[signal]
+
+    def drain(self) -> None:
+        if not self.asked_to_drain:
+            self.asked_to_drain = True
+            self.link.send(frames.DRAIN)
+
+    def kill(self) -> None:
+        # Not Popen.kill, which reaps: until the supervisor has, the pid is surely this process.
+        if self.process is not None and self.state < State.GONE:
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    async def reached(self, state: State, timeout: float) -> bool:
+        """Wait until the worker is in `state` or beyond it; False after `timeout` seconds."""
+        if self.state >= state:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((state, future))
+        return await _done_in_time(future, timeout)
+
+    async def collect(self, number: int, timeout: float) -> bool:
+        """Ask for everything recorded until now; True when it has arrived."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked[number] = future
+        self.link.send(frames.COLLECT, items=number)
+        try:
+            return await _done_in_time(future, timeout)
+        finally:
+            self._asked.pop(number, None)
+
+    def advance(self, state: State) -> None:
+        """Move forward; a state that was passed already changes nothing."""
+        if state <= self.state:
+            return
+        self.state = state
+        for wanted, future in self._waiting:
+            if wanted <= state and not future.done():
+                future.set_result(None)
+        self._waiting = [(w, f) for w, f in self._waiting if not f.done()]
+        if state >= State.GONE:
+            for future in self._asked.values():
+                if not future.done():
+                    future.set_result(None)
+
+    def _event(self, kind: int, items: int) -> None:
+        if kind == frames.COLLECTED:
+            future = self._asked.get(items)
+            if future is not None and not future.done():
+                future.set_result(None)
+        elif (state := _REACHED.get(kind)) is not None:
+            self.advance(state)
+
+
+async def _done_in_time(future: asyncio.Future[None], timeout: float) -> bool:
+    done, _ = await asyncio.wait([future], timeout=timeout)
+    future.cancel()
+    return bool(done)
