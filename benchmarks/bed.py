@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import peers, proc, workload
 from benchmarks.peers import Target
 
+BULK = 1024 * 1024  # bytes at /bulk/zeros, for clients that go away in the middle of them
 START_PATIENCE = 20.0  # seconds; Envoy and Caddy take one or two
 
 
@@ -44,20 +45,23 @@ class Bed:
     stack: contextlib.ExitStack
     running: dict[str, Running] = field(default_factory=dict)
 
-    def start(self, target: Target, core: int | None = None) -> Running:
-        """Start a proxy and wait for its first answer; RuntimeError with its log if none comes."""
+    def start(self, target: Target, backend: int = 0) -> Running:
+        """Start a proxy and wait for its first answer; RuntimeError with its log if none comes.
+
+        `backend` is a port to be used in the place of the common one.
+        """
         port, admin = peers.free_port(), peers.free_port()
         values = {
             "DIR": str(self.directory),
             "PORT": str(port),
             "ADMIN": str(admin),
-            "BACKEND": str(self.backend),
+            "BACKEND": str(backend or self.backend),
             "SINK": str(self.sink),
         }
         command, env = peers.prepare(target, values)
         log = self.directory / f"{target.name}.out"
         begin = time.perf_counter()
-        process = proc.start(command, self.front if core is None else core, log, env)
+        process = proc.start(command, self.front, log, env)
         self.stack.callback(proc.stop, process)
         proxy = Running(target, process, port, admin)
         try:
@@ -107,6 +111,8 @@ def make() -> Iterator[Bed]:
             "PORT": str(bed.backend),
             "BODY": workload.BODY.decode(),
         }
+        (directory / "bulk").mkdir()
+        (directory / "bulk" / "zeros").write_bytes(bytes(BULK))
         text = (peers.HERE / "peers" / "backend.conf").read_text()
         (directory / "backend.conf").write_text(peers.fill(text, values))
         nginx = peers.find("nginx")

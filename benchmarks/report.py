@@ -145,7 +145,8 @@ def markdown(made: Mapping[str, Any]) -> str:
     versions_line = ", ".join(f"{k} {v}" for k, v in made["versions"].items() if v)
     parts = [
         f"Measured {made['date'][:10]} at commit {made['commit']} on {m['cpu']}, "
-        f"{m['cores']} cores, Linux {m['kernel']}; medians of {rounds} interleaved rounds of {w['seconds']:g} s.",
+        f"{m['cores']} cores, Linux {m['kernel']}; medians of {rounds} interleaved rounds "
+        f"of {w['seconds']:g} s.",
         f"Versions: {versions_line}.",
         _markdown_table(rows(made["medians"])),
     ]
