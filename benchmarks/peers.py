@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 ENTRY = BIN / "spangate"
 
-# What the OpenTelemetry SDK of Go does with spans: its queue of 2,048 is lost in a moment at these
-# rates, and five seconds of delay would carry a round's spans into the next one.
+# The OpenTelemetry SDK of Go drops spans beyond a queue of 2,048, a tenth of a second of these
+# rates, and its five seconds of delay would carry a round's spans into the next one.
 GO = {
     "GOMAXPROCS": "1",
     "OTEL_BSP_MAX_QUEUE_SIZE": "262144",
