@@ -51,7 +51,7 @@ def check_fields(fields: Iterable[tuple[str, str]], path: Path, report: Report) 
     for name, value in fields:
         check_field_name(name, (*path, name), report)
         if not is_field_value(value):
-            remedy = "no line breaks, control characters or blanks at the ends"
+            remedy = "no control characters, blanks at the ends, or beyond Latin-1"
             report.error((*path, name), "this value cannot be sent in a header", remedy)
 
 
@@ -81,7 +81,7 @@ def _address(
     if not attempt(parse_address, text, path, report):
         return
     host, port = parse_address(text)
-    place = ("" if host in ("0.0.0.0", "::") else host, port)
+    place = ("" if host == "0.0.0.0" else host, port)
     if port and place in taken:
         report.error(path, f"{text!r} is already taken by {taken[place]}", "use another port")
     taken.setdefault(place, title)

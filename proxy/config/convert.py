@@ -62,7 +62,7 @@ class Converter:
         return cls(**values)
 
     def value(self, kind: Any, raw: Any, path: Path) -> Any:
-        kind = _without_none(kind)
+        kind = without_none(kind)
         origin = get_origin(kind)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self.struct(kind, raw, path)
@@ -125,7 +125,7 @@ def _number(text: str) -> object:
         return text
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
     """`X` of `X | None`: TOML has no null, so a key that is there has a value."""
     args = get_args(kind)
     rest = [arg for arg in args if arg is not NoneType]

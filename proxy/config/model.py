@@ -91,9 +91,10 @@ class Export(Section, frozen=True):
     """The short form of the collector: where this gateway's own telemetry goes."""
 
     otlp: list[str] = field(default_factory=list)  # grpc://h:4317, http://h:4318, http+json://…
-    traces: list[str] = field(default_factory=list)  # instead of otlp for this signal; an HTTP
-    metrics: list[str] = field(default_factory=list)  # URL is used as it is here, while otlp
-    logs: list[str] = field(default_factory=list)  # gets /v1/traces and so on appended
+    # HTTP URLs here are used as they stand, while otlp's get /v1/traces and so on appended.
+    traces: list[str] = field(default_factory=list)  # for traces alone, instead of otlp
+    metrics: list[str] = field(default_factory=list)  # for metrics alone, instead of otlp
+    logs: list[str] = field(default_factory=list)  # for logs alone, instead of otlp
     signals: list[Literal["traces", "metrics", "logs"]] = field(
         default_factory=lambda: ["traces", "metrics", "logs"]
     )

@@ -178,11 +178,9 @@ def _propagators(tracing: Raw, env: Environment) -> None:
 
 def _extracted(inject: list[str]) -> list[str]:
     """OTel runs all propagators and a later one overwrites; here the first valid one wins: so the
-    order turns round. Either B3 propagator reads both of its encodings, the single header first
+    order turns round. Either B3 propagator reads both of its encodings, and so does "b3" here
     (specification context/api-propagators.md, "B3 Requirements")."""
-    extract: list[str] = []
-    for form in reversed(inject):
-        extract += ["w3c"] if form == "w3c" else ["b3", "b3multi"]
+    extract = ["w3c" if form == "w3c" else "b3" for form in reversed(inject)]
     return list(dict.fromkeys(extract))
 
 

@@ -13,9 +13,9 @@ OTLP_SCHEMES = ("grpc", "grpcs", "http", "https", "http+json", "https+json")
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?"
-_ADDRESS = re.compile(rf"({_HOST}|\*)?:(\d{{1,5}})")
+_ADDRESS = re.compile(rf"({_HOST})?:(\d{{1,5}})")
 _SERVER = re.compile(rf"http://({_HOST})(?::(\d{{1,5}}))?/?", re.IGNORECASE)
-_OTLP = re.compile(rf"([a-z+]+)://({_HOST})(?::(\d{{1,5}}))?(/[!-~]*)?", re.IGNORECASE)
+_OTLP = re.compile(rf"([a-z+]+)://([^@/\s]+@)?({_HOST})(?::(\d{{1,5}}))?(/[!-~]*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(rf"(?:{_HOST})(?::\d{{1,5}})?")
 
 
@@ -25,8 +25,10 @@ def is_token(text: str) -> bool:
 
 
 def is_field_value(text: str) -> bool:
-    """Whether `text` can be sent as a field value (RFC 9110 §5.5: no CR, LF, NUL, blank ends)."""
-    return all(c == "\t" or " " <= c != "\x7f" for c in text) and text == text.strip(" \t")
+    """Whether `text` can be sent as a field value: no CR, LF or NUL, no blanks at its ends, and in
+    Latin-1 (RFC 9110 §5.5)."""
+    inside = all(c == "\t" or " " <= c <= "\xff" and c != "\x7f" for c in text)
+    return inside and text == text.strip(" \t")
 
 
 def is_authority(text: str) -> bool:
@@ -39,7 +41,7 @@ def parse_address(text: str) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text)
     if found is None:
         raise ValueError(f'{text!r} is not an address: write ":8080" or "127.0.0.1:8080"')
-    host = (found[1] or "").strip("[]").replace("*", "")
+    host = (found[1] or "").strip("[]")
     return _checked_host(host, text), _port(found[2], text)
 
 
@@ -47,7 +49,10 @@ def parse_server(url: str) -> tuple[str, int]:
     """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)
     if found is not None:
-        return _checked_host(found[1].strip("[]"), url), _port(found[2] or "80", url)
+        host, port = _checked_host(found[1].strip("[]"), url), _port(found[2] or "80", url)
+        if port == 0:
+            raise ValueError(f"{url!r}: nothing can be reached at port 0")
+        return host, port
     scheme, separator, rest = url.partition("://")
     if scheme.lower() == "https" and separator:
         raise ValueError("TLS to upstreams is not built yet: use an http:// server")
@@ -64,17 +69,18 @@ def parse_otlp(url: str) -> tuple[str, str, int, str]:
     """A collector's URL as (scheme, host, port, path); port 0 = not said."""
     found = _OTLP.fullmatch(url)
     if found is None:
-        if "@" in url:
-            raise ValueError("an OTLP URL carries no user or password: use export.headers")
-        raise ValueError(f'{url!r} is not an OTLP URL: write "grpc://localhost:4317"')
-    scheme, path = found[1].lower(), found[4] or ""
+        raise ValueError('this is not an OTLP URL: write "grpc://localhost:4317"')
+    scheme, user, host, port, path = found.groups()
+    scheme = scheme.lower()
     if scheme not in OTLP_SCHEMES:
         known = ", ".join(f"{s}://" for s in OTLP_SCHEMES)
         raise ValueError(f"{scheme}:// is not an OTLP transport: use one of {known}")
-    if scheme.startswith("grpc") and path.strip("/"):
+    if scheme.startswith("grpc") and (path or "").strip("/"):
         raise ValueError("a gRPC URL has no path")
-    port = _port(found[3], url) if found[3] else 0
-    return scheme, _checked_host(found[2].strip("[]"), url), port, path
+    if scheme.startswith("grpc") and user:
+        raise ValueError("a gRPC URL carries no user or password: use export.headers")
+    number = _port(port, f"{scheme}://{host}:{port}") if port else 0
+    return scheme, _checked_host(host.strip("[]"), host), number, path or ""
 
 
 def parse_network(text: str) -> str:

@@ -1,0 +1,138 @@
+"""The command `spangate`: what is typed, what is printed, which exit code.
+
+Nothing heavy is imported before a command is known, so that `spangate run` starts at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from proxy import __version__
+
+if TYPE_CHECKING:
+    from proxy.config.loaded import Loaded
+    from proxy.errors import Problem
+
+DEFAULT_FILE = "routes.toml"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Spangate: a reverse proxy in which every request leaves a correct trace."""
+
+
+@main.command()
+@click.argument("file", default=DEFAULT_FILE)
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; wins over the file.")
+def run(file: str, workers: int | None) -> None:
+    """Run the gateway that FILE (routes.toml) describes."""
+    from proxy.errors import ConfigError
+    from proxy.hub.main import run as run_hub
+
+    try:
+        code = run_hub(file, workers)
+    except ConfigError as error:
+        _print(error.problems, err=True)
+        code = 1
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("file", default=DEFAULT_FILE)
+@click.option("--strict", is_flag=True, help="Warnings count as errors.")
+def check(file: str, strict: bool) -> None:
+    """Print everything that is wrong with FILE (routes.toml); exit code 1 if anything is."""
+    loaded = _load(file, err=False)
+    warnings = [*loaded.warnings, *_shadowed(loaded)]
+    _print(warnings)
+    routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
+    if strict and warnings:
+        sys.exit(1)
+    click.echo(f"ok: {_count(routes, 'route')}, {_count(upstreams, 'upstream')}")
+
+
+@main.command()
+@click.argument("file", default="")
+@click.argument("method", default="")
+@click.argument("url", default="")
+@click.option("-H", "--header", "headers", multiple=True, help="A request header: 'name: value'.")
+def explain(file: str, method: str, url: str, headers: tuple[str, ...]) -> None:
+    """Tell what happens to a request: explain [FILE] METHOD URL."""
+    if not url:
+        file, method, url = DEFAULT_FILE, file, method
+    if not url:
+        raise click.UsageError("give a method and a URL: explain [FILE] GET http://localhost/path")
+    loaded = _load(file, err=True)
+    from proxy.errors import BadRequest
+    from proxy.explain import explain as explained
+    from proxy.explain import read_request
+
+    try:
+        taken, lines = explained(loaded, read_request(method, url, headers))
+    except BadRequest as error:
+        taken, lines = False, [f"answer     {error.status}: {error.detail}"]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo("\n".join(lines))
+    sys.exit(0 if taken else 1)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of routes.toml, for editors."""
+    import json
+
+    from proxy.config.schema import schema as made
+
+    click.echo(json.dumps(made(), indent=2, ensure_ascii=False))
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"spangate {__version__}")
+
+
+def _load(file: str, *, err: bool) -> Loaded:
+    """The file, or its problems on the screen and exit code 1."""
+    from proxy.config.load import load
+    from proxy.errors import ConfigError
+
+    try:
+        return load(file, os.environ)
+    except ConfigError as error:
+        _print(error.problems, err=err)
+        sys.exit(1)
+
+
+def _shadowed(loaded: Loaded) -> list[Problem]:
+    """A warning for each route that can never match."""
+    from proxy.config.locate import dotted
+    from proxy.errors import Problem
+    from proxy.routing.table import Table
+
+    return [
+        Problem(
+            dotted(("route", route)),
+            f"never matches: {reason}",
+            "narrow that route or remove this one",
+            loaded.lines.near(("route", route)),
+            loaded.file,
+            warning=True,
+        )
+        for route, _, reason in Table.compile(loaded.config.route).shadowed()
+    ]
+
+
+def _print(problems: Iterable[Problem], *, err: bool = False) -> None:
+    for problem in problems:
+        click.echo(str(problem), err=err)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

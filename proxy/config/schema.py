@@ -1,0 +1,138 @@
+"""The JSON schema of the file, for editors: what the model says, and the short forms as well.
+
+msgspec writes the schemas of single values (it cannot write defaults that have units, so tables
+are walked here); `${…}` is allowed wherever a value is, and the model's comments become the
+descriptions that an editor shows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from proxy.config import model
+from proxy.config.convert import without_none
+from proxy.config.units import Seconds, Share, Size, seconds_text, size_text
+
+Schema = dict[str, Any]
+
+_REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
+_STRING: Schema = {"type": "string"}
+_STRINGS: Schema = {"type": "array", "items": _STRING}
+_UNITS: dict[Any, Schema] = {
+    Seconds: {
+        "anyOf": [
+            {"type": "string", "pattern": r"^( *\d+(\.\d+)? *(us|ms|s|m|h|d))+ *$"},
+            {"const": 0},
+        ]
+    },
+    Size: {
+        "anyOf": [
+            {"type": "string", "pattern": r"^ *\d+(\.\d+)? *([KkMmGg][Ii]?)?[Bb] *$"},
+            {"const": 0},
+        ]
+    },
+    Share: {"type": "number", "minimum": 0, "maximum": 1},
+}
+# (table, key) -> what may be written there besides the long form; see shorthand.py.
+_SHORT: dict[tuple[type, str], list[Schema]] = {
+    (model.Config, "listen"): [
+        _STRING,
+        {
+            "type": "array",
+            "items": {"anyOf": [_STRING, {"$ref": "#/$defs/Listener"}]},
+        },
+    ],
+    (model.Export, "otlp"): [_STRING],
+    (model.Export, "traces"): [_STRING],
+    (model.Export, "metrics"): [_STRING],
+    (model.Export, "logs"): [_STRING],
+    (model.Route, "host"): [_STRING],
+    (model.Route, "to"): [_STRING],
+    (model.When, "method"): [_STRING],
+    (model.Upstream, "servers"): [_STRING, _STRINGS],
+    (model.Route, "retry"): [{"type": "integer", "minimum": 0}],
+    (model.Upstream, "retry"): [{"type": "integer", "minimum": 0}],
+    (model.Defaults, "retry"): [{"type": "integer", "minimum": 0}],
+}
+_FIELD = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
+
+
+def schema() -> Schema:
+    """A JSON Schema (draft 2020-12) of routes.toml."""
+    tables: dict[str, Schema] = {}
+    _table(model.Config, tables)
+    top = tables.pop("Config")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Spangate routes.toml",
+        **top,
+        "$defs": tables,
+    }
+
+
+def default_of(field: Any) -> Any:
+    """A field's default as the file would say it; None where there is none or it is a table."""
+    if field.default is not msgspec.NODEFAULT:
+        value = field.default
+    else:
+        value = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else None
+    if isinstance(value, Seconds):
+        return seconds_text(value)
+    if isinstance(value, Size):
+        return size_text(value)
+    if isinstance(value, list) and any(isinstance(item, msgspec.Struct) for item in value):
+        return None
+    return value if isinstance(value, bool | int | float | str | list) else None
+
+
+def comments_of(table: type) -> dict[str, str]:
+    """Key -> the comment beside it in the model."""
+    return dict(_FIELD.findall(inspect.getsource(table)))
+
+
+def _table(table: Any, tables: dict[str, Schema]) -> Schema:
+    """A reference to the schema of one table, which is made on the way."""
+    name = table.__name__
+    if name not in tables:
+        made: Schema = {"type": "object", "additionalProperties": False}
+        tables[name] = made
+        fields = msgspec.structs.fields(table)
+        comments = comments_of(table)
+        made["description"] = inspect.cleandoc(table.__doc__ or "")
+        made["properties"] = {f.name: _field(table, f, comments, tables) for f in fields}
+        made["required"] = [f.name for f in fields if f.required]
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _field(table: type, field: Any, comments: dict[str, str], tables: dict[str, Schema]) -> Schema:
+    made = _value(field.type, tables)
+    if short := _SHORT.get((table, field.name)):
+        made = {"anyOf": [*short, made]}
+    if field.name in comments:
+        made = {**made, "description": comments[field.name]}
+    default = default_of(field)
+    return made if default is None or default == [] else {**made, "default": default}
+
+
+def _value(kind: Any, tables: dict[str, Schema]) -> Schema:
+    kind = without_none(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _table(kind, tables)
+    if get_origin(kind) is list:
+        return {"type": "array", "items": _value(get_args(kind)[0], tables)}
+    if get_origin(kind) is dict:
+        name, item = get_args(kind)
+        made: Schema = {"type": "object", "additionalProperties": _value(item, tables)}
+        if pattern := _leaf(name).get("pattern"):
+            made["propertyNames"] = {"pattern": pattern}
+        return made
+    leaf = _leaf(kind)
+    return leaf if leaf == _STRING else {"anyOf": [leaf, _REFERENCE]}
+
+
+def _leaf(kind: Any) -> Schema:
+    return msgspec.json.schema(kind, schema_hook=_UNITS.__getitem__)
