@@ -50,7 +50,7 @@ ClientKind = tuple[str, str, str, str, str, int, str]
 
 
 class RouteBlocks:
-    """A route as telemetry sees it, and the blocks made for it so far.
+    """A route as telemetry sees it, and the blocks made for it so far, by one Recorder.
 
     `name`: the route's name, "" where no route matched. `template`: `http.route` and the span
     name's second word, None = none. `labels`: the configuration's and the route's, merged.

@@ -161,8 +161,9 @@ class Recorder:
 
     def _attempt(self, exchange: Exchange, attempt: Attempt, query: str, traced: bool) -> None:
         block = self._client_block(exchange, attempt)
-        took = (attempt.end or exchange.end) - attempt.start
-        bucket = block.duration.record(took)
+        end = attempt.end or exchange.end
+        took = end - attempt.start
+        bucket = block.duration.record(took if took > 0 else 0)
         if attempt.reused:
             block.reused.value += 1
         if attempt.ordinal:
@@ -170,8 +171,9 @@ class Recorder:
         if traced:
             self._keep_span(self._span.client(exchange, attempt, block, query))
             if self._exemplars:
+                time = exchange.wall_ns + end - exchange.start
                 block.duration.exemplars[bucket] = (
-                    exchange.trace_id, attempt.span_id, took, exchange.wall_ns + took
+                    exchange.trace_id, attempt.span_id, took, time
                 )  # fmt: skip
 
     def _client_block(self, exchange: Exchange, attempt: Attempt) -> ClientBlock:

@@ -143,10 +143,11 @@ def _phases(exchange: Exchange) -> bytes:
     connect = first_byte = upstream = 0
     answered = False
     for attempt in attempts:
-        dialling = attempt.cost_connect
-        connect += dialling
         if attempt.connected:
-            queue += attempt.connected - attempt.start - dialling
+            connect += attempt.cost_connect
+            queue += attempt.connected - attempt.start - attempt.cost_connect
+        else:  # it ended while dialling
+            connect += (attempt.end or exchange.end) - attempt.start
         if attempt.sent:
             upstream += (attempt.end or exchange.end) - attempt.sent
         if attempt.first_byte:

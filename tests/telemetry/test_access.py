@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+
+from proxy.telemetry.facts import Exchange
+
+from .exchanges import MS, SERVER, TRACE, WALL, answered, attributes, exchange, record, recorder
+
+
+def line(made: Exchange) -> dict[str, object]:
+    by = recorder()
+    by.finish(made)
+    lines = by.take_lines()
+    assert lines.count(b"\n") == 1
+    assert lines.endswith(b"\n")
+    found: dict[str, object] = json.loads(lines)
+    return found
+
+
+def test_a_line_says_all_there_is_to_say() -> None:
+    made = answered(200, query="a=1&sig=x", body_in=5, body_out=901, request_id=b"r-1")
+
+    assert line(made) == {
+        "time": "2026-09-21T14:13:20.123Z",
+        "method": "GET",
+        "path": "/api/orders/42",
+        "query": "a=1&sig=REDACTED",
+        "status": 200,
+        "duration_ms": 20.0,
+        "route": "orders",
+        "upstream": "orders",
+        "endpoint": "orders.internal:8000",
+        "attempts": 1,
+        "bytes_in": 5,
+        "bytes_out": 901,
+        "client": "192.0.2.7",
+        "host": "shop.example",
+        "user_agent": "curl/8.5",
+        "request_id": "r-1",
+        "trace_id": TRACE.decode(),
+        "span_id": SERVER.decode(),
+        "sampled": True,
+        "error": "",
+        "labels": {"team": "shop"},
+    }
+
+
+def test_every_line_has_the_same_keys() -> None:
+    bare = line(exchange(404, route=None, trace_id=b"", span_id=b"", sampled=False))
+
+    assert bare.keys() == line(answered(200)).keys()
+    assert (bare["route"], bare["upstream"], bare["attempts"]) == ("", "", 0)
+    assert (bare["labels"], bare["trace_id"], bare["sampled"]) == ({}, "", False)
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "error"),
+    [
+        (exchange(0, client_gone=True), 499, "client_gone"),
+        (answered(200, client_gone=True), 200, "client_gone"),
+        (answered(404), 404, ""),
+        (answered(500), 500, "500"),
+        (exchange(503, error="no_endpoint"), 503, "no_endpoint"),
+    ],
+)
+def test_status_and_error(made: Exchange, status: int, error: str) -> None:
+    found = line(made)
+
+    assert (found["status"], found["error"]) == (status, error)
+
+
+def test_seconds_change() -> None:
+    by = recorder()
+    for wall in (WALL, WALL + 1000 * MS, WALL + 1001 * MS):
+        made = answered(200)
+        made.wall_ns = wall
+        by.finish(made)
+
+    assert [json.loads(row)["time"] for row in by.take_lines().splitlines()] == [
+        "2026-09-21T14:13:20.123Z",
+        "2026-09-21T14:13:21.123Z",
+        "2026-09-21T14:13:21.124Z",
+    ]
+
+
+def test_an_otlp_record_belongs_to_its_span() -> None:
+    made = answered(200, query="a=1&sig=x", body_in=5, body_out=901, request_id=b"r-1")
+    found = record(made)
+
+    assert found.trace_id == bytes.fromhex(TRACE.decode())
+    assert found.span_id == bytes.fromhex(SERVER.decode())
+    assert found.flags == 3
+    assert (found.time_unix_nano, found.observed_time_unix_nano) == (WALL, WALL + 20 * MS)
+    assert found.event_name == "http.server.request"
+    assert found.body.string_value == "GET /api/orders/{id} 200"
+    assert attributes(found) == {
+        "http.request.method": "GET",
+        "url.scheme": "http",
+        "url.path": "/api/orders/42",
+        "url.query": "a=1&sig=REDACTED",
+        "http.route": "/api/orders/{id}",
+        "http.response.status_code": 200,
+        "http.request.body.size": 5,
+        "http.response.body.size": 901,
+        "network.protocol.version": "1.1",
+        "server.address": "shop.example",
+        "server.port": 8080,
+        "client.address": "192.0.2.7",
+        "network.peer.address": "10.0.0.9",
+        "network.peer.port": 43210,
+        "user_agent.original": "curl/8.5",
+        "spangate.route": "orders",
+        "spangate.upstream": "orders",
+        "spangate.endpoint": "orders.internal:8000",
+        "spangate.attempts": 1,
+        "spangate.duration_ms": 20.0,
+        "spangate.request_id": "r-1",
+        "team": "shop",
+    }
+
+
+def test_a_record_of_an_untraced_request_points_to_no_trace() -> None:
+    found = record(answered(200, trace_id=b"", span_id=b"", sampled=False))
+
+    assert (found.trace_id, found.span_id, found.flags) == (b"", b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("made", "severity", "text"),
+    [
+        (answered(200), SeverityNumber.SEVERITY_NUMBER_INFO, "INFO"),
+        (answered(404), SeverityNumber.SEVERITY_NUMBER_WARN, "WARN"),
+        (exchange(0, client_gone=True), SeverityNumber.SEVERITY_NUMBER_WARN, "WARN"),
+        (answered(500), SeverityNumber.SEVERITY_NUMBER_ERROR, "ERROR"),
+        (exchange(0, error="timeout"), SeverityNumber.SEVERITY_NUMBER_ERROR, "ERROR"),
+    ],
+)
+def test_severity(made: Exchange, severity: int, text: str) -> None:
+    found = record(made)
+
+    assert (found.severity_number, found.severity_text) == (severity, text)
+
+
+TEXT = st.text(st.characters(), max_size=60) | st.sampled_from(
+    ["\ud800", '"\\\n\r\x1b[31m\x7f\x00', "€" * 5000, "\u2028"]
+)
+BYTES = st.binary(max_size=60) | st.just(b"\xff\xfe" * 4000)
+
+
+@given(TEXT, TEXT, BYTES, TEXT, BYTES)
+def test_nothing_that_a_client_sends_breaks_a_record(
+    path: str, query: str, agent: bytes, host: str, request_id: bytes
+) -> None:
+    made = answered(200, path=path, query=query, user_agent=agent, host=host, client=host,
+                    method=host or "GET", request_id=request_id)  # fmt: skip
+    by = recorder()
+    by.finish(made)
+    raw = by.take_lines()
+
+    assert raw.count(b"\n") == 1
+    assert all(0x20 <= byte < 0x7F for byte in raw[:-1])
+    assert json.loads(raw)["path"].encode("utf-8") is not None  # no lone surrogates
+    attributes(record(made))

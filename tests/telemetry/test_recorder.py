@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
+from proxy.config.model import AccessLog, Config, Export, Metrics, Tracing
+from proxy.telemetry import instruments
+from proxy.telemetry.metrics import Point, Report
+from proxy.telemetry.recorder import Recorder
+
+from .exchanges import MS, SERVER, TRACE, answered, attempt, exchange, recorder, spans
+
+EXPORT = Export(otlp=["grpc://x:4317"])
+
+
+def points(report: Report, name: str) -> dict[tuple[tuple[str, object], ...], Point]:
+    return {key[1]: p for key, p in report.histograms.items() if key[0] == name}
+
+
+def numbers(report: Report, name: str) -> dict[tuple[tuple[str, object], ...], int]:
+    return {key[1]: value for key, value in report.numbers.items() if key[0] == name}
+
+
+def test_an_unsampled_request_is_counted_and_not_traced() -> None:
+    by = recorder()
+    by.finish(answered(200, sampled=False))
+
+    assert by.take_spans() == (b"", 0)
+    (point,) = points(by.report(), instruments.SERVER_DURATION).values()
+    assert (sum(point.counts), point.sum) == (1, 20 * MS)
+    assert point.exemplars == ()
+
+
+def test_attributes_of_the_durations() -> None:
+    by = recorder()
+    by.finish(answered(503))
+    report = by.report()
+
+    (server,) = points(report, instruments.SERVER_DURATION)
+    assert dict(server) == {
+        "http.request.method": "GET",
+        "url.scheme": "http",
+        "http.route": "/api/orders/{id}",
+        "http.response.status_code": 503,
+        "error.type": "503",
+        "network.protocol.version": "1.1",
+        "spangate.route": "orders",
+        "team": "shop",
+    }
+    (client,) = points(report, instruments.CLIENT_DURATION)
+    assert dict(client) == {
+        "http.request.method": "GET",
+        "server.address": "orders.internal",
+        "server.port": 8000,
+        "http.response.status_code": 503,
+        "error.type": "503",
+        "network.protocol.version": "1.1",
+        "spangate.upstream": "orders",
+        "team": "shop",
+    }
+
+
+def test_exemplars_point_to_the_spans_that_were_made() -> None:
+    by = recorder()
+    by.finish(answered(200))
+    report = by.report()
+    made = ScopeSpans.FromString(by.take_spans()[0]).spans
+
+    found = [
+        exemplar
+        for name in (instruments.SERVER_DURATION, instruments.CLIENT_DURATION)
+        for point in points(report, name).values()
+        for exemplar in point.exemplars
+        if exemplar
+    ]
+    assert [e.trace_id for e in found] == [TRACE, TRACE]
+    assert [bytes.fromhex(e.span_id.decode()) for e in found] == [s.span_id for s in made]
+    assert [e.time for e in found] == [s.end_time_unix_nano for s in made]
+    assert found[0].span_id == SERVER
+    assert [e.value for e in found] == [20 * MS, 4 * MS]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(export=EXPORT, metrics=Metrics(exemplars=False)),
+        Config(export=Export(otlp=["grpc://x:1"], signals=["metrics"])),
+        Config(),  # sampled, but nobody keeps the trace
+    ],
+)
+def test_no_exemplar_leads_nowhere(config: Config) -> None:
+    by = recorder(config)
+    by.finish(answered(200))
+
+    assert all(point.exemplars == () for point in by.report().histograms.values())
+
+
+@pytest.mark.parametrize(
+    ("config", "terminal", "made"),
+    [
+        (Config(), False, (0, 0, 0)),
+        (Config(), True, (0, 0, 1)),
+        (Config(export=EXPORT), False, (2, 1, 0)),
+        (Config(export=Export(console=True)), False, (2, 0, 0)),
+        (Config(export=Export(otlp=["grpc://x:1"], signals=["logs"])), False, (0, 1, 0)),
+        (Config(export=EXPORT, access_log=AccessLog(otlp=False, stdout=True)), False, (2, 0, 1)),
+        (Config(export=EXPORT, access_log=AccessLog(stdout=False)), True, (2, 1, 0)),
+    ],
+)
+def test_only_what_somebody_wants_is_made(
+    config: Config, terminal: bool, made: tuple[int, int, int]
+) -> None:
+    by = Recorder(config, terminal=terminal)
+    by.finish(answered(200))
+
+    found = by.take_spans()[1], by.take_logs()[1], by.take_lines().count(b"\n")
+    assert found == made
+    assert (by.spans_created, by.logs_created) == made[:2]
+
+
+def test_what_waits_is_known_by_its_size() -> None:
+    by = recorder()
+    for _ in range(3):
+        by.finish(answered(200))
+    waiting = by.pending_bytes
+    taken = len(by.take_spans()[0]) + len(by.take_logs()[0]) + len(by.take_lines())
+
+    assert waiting == taken > 0
+    assert by.pending_bytes == 0
+    assert by.take_spans() == (b"", 0)
+    assert (by.spans_created, by.logs_created) == (6, 3)
+
+
+def test_active_requests_rise_and_fall() -> None:
+    by = recorder()
+    running = [exchange(200), exchange(200), exchange(200, scheme="gopher")]
+    for made in running:
+        by.begin(made)
+    assert sum(numbers(by.report(), instruments.ACTIVE).values()) == 3
+
+    running[0].scheme = "https"  # learnt later, from a forwarding field
+    for made in running:
+        by.finish(made)
+    assert set(numbers(by.report(), instruments.ACTIVE).values()) == {0}
+
+
+def test_retries_and_warm_connections_are_counted() -> None:
+    by = recorder()
+    made = exchange(200)
+    attempt(made, 503, reused=True)
+    attempt(made, 200, retry_reason="503")
+    by.finish(made)
+    report = by.report()
+
+    (reused,) = numbers(report, instruments.UPSTREAM_REUSED).values()
+    retries = numbers(report, instruments.RETRIES)
+    assert reused == 1
+    assert retries == {
+        (
+            ("spangate.route", "orders"),
+            ("spangate.upstream", "orders"),
+            ("spangate.retry.reason", "503"),
+        ): 1
+    }
+
+
+def test_input_that_never_became_a_request_is_counted_by_reason() -> None:
+    by = recorder()
+    for reason in ("bad_request", "head_timeout", "bad_request"):
+        by.reject(reason)
+
+    assert numbers(by.report(), instruments.REJECTED) == {
+        (("spangate.reason", "bad_request"),): 2,
+        (("spangate.reason", "head_timeout"),): 1,
+    }
+
+
+def test_body_sizes_are_measured_where_asked_for() -> None:
+    for wanted in (False, True):
+        by = recorder(Config(metrics=Metrics(body_sizes=wanted)))
+        by.finish(exchange(200, body_in=100, body_out=901))
+        report = by.report()
+        sizes = [
+            point.sum
+            for name in (instruments.REQUEST_SIZE, instruments.RESPONSE_SIZE)
+            for point in points(report, name).values()
+        ]
+        assert sizes == ([100, 901] if wanted else [])
+
+
+def test_a_new_configuration_takes_effect_and_numbers_live_on() -> None:
+    by = recorder()
+    by.finish(exchange(404, route=None))
+    changed = Config(export=EXPORT, tracing=Tracing(redact_query=["token"]), labels={"zone": "b"})
+    by.configure(changed)
+    by.take_spans()
+
+    (server,) = spans(exchange(404, route=None, query="token=T&sig=S"), by)
+    found = {pair.key: pair.value.string_value for pair in server.attributes}
+    assert (found["url.query"], found["zone"]) == ("token=REDACTED&sig=S", "b")
+    assert sum(sum(p.counts) for p in by.report().histograms.values()) == 2
+
+
+def test_a_clock_that_was_not_set_does_not_make_a_sum_fall() -> None:
+    by = recorder()
+    by.finish(exchange(200, end=0))
+
+    (point,) = points(by.report(), instruments.SERVER_DURATION).values()
+    assert (sum(point.counts), point.sum) == (1, 0)
+
+
+def test_ever_new_methods_and_names_do_not_make_series() -> None:
+    by = recorder(Config(metrics=Metrics(series=10)))
+    for number in range(100):
+        by.finish(answered(200, method=f"M{number}", host=f"h{number}", path=f"/{number}"))
+
+    assert len(points(by.report(), instruments.SERVER_DURATION)) == 1
