@@ -118,7 +118,7 @@ class Hub:
         stop = spawn(self._drain(failed), "stop")
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.done():
+        if cut := not stop.done():
             log.warning("stopping at once")
             await cancel(stop)
             await self.supervisor.kill()
@@ -126,7 +126,7 @@ class Hub:
                 await self.services.stop(0.0)
         await cancel(again)
         self.sockets.close(self.sockets.addresses)
-        return 1 if failed else 0
+        return 1 if failed or cut else 0
 
     async def _drain(self, failed: bool) -> None:
         if failed:

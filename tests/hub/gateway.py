@@ -1,0 +1,157 @@
+"""A hub in a process of its own, as `spangate run` starts it, and what tests ask of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+FAKE = (sys.executable, "-m", "tests.hub.fake_worker")
+DEADLINE = 20.0  # seconds: generous, since many of these run at once
+
+MINIMAL = """
+listen = "127.0.0.1:0"
+drain_timeout = "3s"
+[admin]
+listen = "127.0.0.1:0"
+[[route]]
+path = "/*"
+respond = {{ status = 200, body = "pong" }}
+{more}
+"""
+
+_MAIN = """
+import sys
+from proxy.hub.main import run
+path, workers, *command = sys.argv[1:]
+sys.exit(run(path, int(workers), command) if command else run(path, int(workers)))
+"""
+
+
+class Gateway:
+    """One running hub. `lines` is what it has written to stderr so far."""
+
+    def __init__(self, file: Path, workers: int, command: tuple[str, ...]) -> None:
+        self.file = file
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, str(file), str(workers), *command],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip("\n"))
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        def find() -> re.Match[str] | None:
+            return next((m for line in self.lines if (m := re.search(pattern, line))), None)
+
+        found = until(lambda: find() or (self.process.poll() is not None and "ended"))
+        assert isinstance(found, re.Match), self.lines
+        return found
+
+    def wait_ready(self) -> None:
+        line = self.wait_for_line(r"ready: http on (\S+), admin on http://(\S+), ")
+        self.port = int(line[1].rpartition(":")[2])
+        self.admin = int(line[2].rpartition(":")[2])
+
+    def get(self, path: str = "/", port: int = 0) -> str:
+        """The answer's body; raises OSError if the connection was refused or reset."""
+        return fetch(port or self.port, path)[2].decode()
+
+    def ask(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """From the admin port."""
+        return fetch(self.admin, path, headers)
+
+    def stats(self) -> Any:
+        return json.loads(self.ask("/stats")[2])
+
+    def values(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Every sample of /metrics by name and sorted labels."""
+        _, _, body = self.ask("/metrics", Accept="application/openmetrics-text;version=1.0.0")
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(body.decode())
+            for sample in family.samples
+        }
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def rewrite(self, text: str) -> None:
+        """A new file, and HUP."""
+        self.file.write_text(text)
+        self.signal(signal.SIGHUP)
+
+    def end(self) -> int:
+        """TERM, and the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def gateway(
+    folder: Path, text: str = "", *, workers: int = 2, command: tuple[str, ...] = ()
+) -> Iterator[Gateway]:
+    """A gateway that is ready; it is ended, however the test ends."""
+    file = folder / "routes.toml"
+    file.write_text(text or MINIMAL.format(more=""))
+    hub = Gateway(file, workers, command)
+    try:
+        hub.wait_ready()
+        yield hub
+    finally:
+        if hub.process.poll() is None:
+            hub.process.kill()
+        hub.process.wait()
+        hub._reader.join(DEADLINE)
+        assert hub.process.stderr is not None
+        hub.process.stderr.close()
+
+
+def fetch(
+    port: int, path: str, headers: dict[str, str] | None = None, method: str = "GET"
+) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers, body) from 127.0.0.1, on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    try:
+        connection.request(method, path, headers={"Connection": "close", **(headers or {})})
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    finally:
+        connection.close()
+
+
+def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
+    """The first true value of `condition`."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+    return value
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,145 @@
+"""Workers that die are replaced, nobody is refused meanwhile, and the books know what was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from proxy.hub.supervisor import backoff, describe_exit
+from tests.hub.gateway import DEADLINE, FAKE, MINIMAL, Gateway, fetch, gateway, is_alive, until
+
+
+def created(hub: Gateway, signal_name: str = "traces") -> tuple[float, float, float, float]:
+    """(made by workers, booked, dropped because a worker died, still on the link)."""
+    values = hub.values()
+    label = ("signal", signal_name)
+    dropped = ("exporter", "none"), ("reason", "worker_died"), label
+    return (
+        values["spangate_records_created_total", (label,)],
+        values.get(("spangate_export_created_total", (("exporter", "none"), label)), 0.0),
+        values.get(("spangate_export_dropped_total", dropped), 0.0),
+        values["spangate_link_pending", (label,)],
+    )
+
+
+class Client:
+    """Opens a new connection for each request until told to stop; keeps what went wrong."""
+
+    def __init__(self, port: int) -> None:
+        self.refused: list[str] = []
+        self.answered = 0
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(DEADLINE)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                fetch(self._port, "/")
+                self.answered += 1
+            except ConnectionRefusedError as error:
+                self.refused.append(str(error))
+            except OSError:
+                pass  # it was in the killed worker's hands
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_is_replaced_and_no_connection_is_refused(
+    tmp_path: Path, workers: int
+) -> None:
+    with gateway(tmp_path, workers=workers) as hub, Client(hub.port) as client:
+        until(lambda: client.answered > 5)
+        for _ in range(3):
+            victim = hub.stats()["workers"][0]["pid"]
+            os.kill(victim, signal.SIGKILL)
+            until(
+                lambda victim=victim: (
+                    len(w := hub.stats()["workers"]) == workers
+                    and all(x["pid"] != victim and x["state"] == "ready" for x in w)
+                )
+            )
+        seen = client.answered
+        until(lambda: client.answered > seen + 5)
+        assert client.refused == []
+        assert sum(w["restarts"] for w in hub.stats()["workers"]) == 3
+        assert any("was ended by signal 9" in line for line in hub.lines)
+
+
+def test_counters_never_fall_when_a_worker_dies(tmp_path: Path) -> None:
+    name = "spangate_downstream_connections_total"
+    with gateway(tmp_path, workers=1, command=FAKE) as hub:
+        for _ in range(5):
+            hub.get()
+        before = hub.values()[name, ()]
+        os.kill(hub.stats()["workers"][0]["pid"], signal.SIGKILL)
+        until(lambda: [w["id"] for w in hub.stats()["workers"] if w["state"] == "ready"] == [2])
+        hub.get()
+        assert (before, hub.values()[name, ()]) == (5, 6)
+
+
+def test_books_tell_what_a_dead_worker_took_along(tmp_path: Path) -> None:
+    with gateway(tmp_path, workers=1, command=FAKE) as hub:
+        hub.get("/")
+        assert created(hub) == (1, 1, 0, 0)
+        hub.get("/lost")
+        hub.get("/lost")
+        assert created(hub) == (3, 1, 0, 2)
+        os.kill(hub.stats()["workers"][0]["pid"], signal.SIGKILL)
+        until(lambda: created(hub) == (3, 3, 2, 0))
+        hub.get("/")
+        assert created(hub) == (4, 4, 2, 0)
+
+
+def test_a_worker_that_keeps_dying_is_not_started_in_a_tight_loop(tmp_path: Path) -> None:
+    with gateway(tmp_path, workers=1, command=FAKE) as hub:
+        for _ in range(3):
+            until(lambda: _crashes(hub))
+        until(lambda: hub.get("/") != "")
+        assert len([line for line in hub.lines if "exited with status 7" in line]) == 3
+
+
+def _crashes(hub: Gateway) -> bool:
+    """Whether a worker was there to be crashed."""
+    before = len(hub.lines)
+    with contextlib.suppress(OSError):
+        hub.get("/crash")
+    return bool(until(lambda: len(hub.lines) > before))
+
+
+@pytest.mark.parametrize(
+    ("deaths", "seconds"), [(0, 0), (1, 0), (2, 0.1), (3, 0.2), (4, 0.4), (7, 3.2), (8, 5), (99, 5)]
+)
+def test_backoff(deaths: int, seconds: float) -> None:
+    assert backoff(deaths) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("status", "text"), [(-9, "signal 9"), (3, "status 3")])
+def test_exits_are_described(status: int, text: str) -> None:
+    assert text in describe_exit(status)
+
+
+def test_workers_do_not_outlive_a_hub_that_is_killed(tmp_path: Path) -> None:
+    with gateway(tmp_path) as hub:
+        pids = [w["pid"] for w in hub.stats()["workers"]]
+        hub.process.kill()
+        until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def test_workers_get_the_listeners_and_the_configuration(tmp_path: Path) -> None:
+    text = MINIMAL.format(more='[[route]]\npath = "/b"\nrespond = { status = 204 }\n')
+    with gateway(tmp_path, text, workers=1, command=FAKE) as hub:
+        worker, pid, routes, _ = hub.get().split(maxsplit=3)
+        assert (worker, int(pid), routes) == ("1", hub.stats()["workers"][0]["pid"], "2")
