@@ -63,10 +63,9 @@ class Conditions:
         for name, demand in self.headers:
             if not demand.holds(_text(head.get(name))):
                 return False
-        for demand in self.query:
-            if not demand.holds(parameter(query, demand.name)):
-                return False
-        return True
+        if not self.query:  # a generator that yields nothing costs 0.2 µs
+            return True
+        return all(demand.holds(parameter(query, demand.name)) for demand in self.query)
 
     def failure(self, method: str, query: str, head: Fields) -> str:
         """The first condition that fails in words, "" if all hold."""

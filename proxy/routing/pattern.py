@@ -70,6 +70,7 @@ def is_capture(segment: str) -> bool:
 def parse_host(host: str) -> str:
     """ "shop.example" in lower case, ".example.com" for "*.example.com", "" for "*".
 
+    An IPv6 address loses its brackets.
     ValueError if it is none of these.
     """
     text = host.lower()
@@ -77,7 +78,7 @@ def parse_host(host: str) -> str:
         return ""
     name = text[2:] if text.startswith("*.") else text
     if name.startswith("[") and name.endswith("]") and ":" in name:
-        return name  # IPv6
+        return name[1:-1]  # IPv6
     if ":" in name or "/" in name:
         raise ValueError(f"{host!r} is not a host: write the name alone, no port, scheme or path")
     if "*" in name:

@@ -22,7 +22,10 @@ PathMaker = Callable[[str, dict[str, str]], str]
 LocationMaker = Callable[[str, str, dict[str, str]], str]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_LOCATION = re.compile(r"(https?://[^/?#]*)?([^?#]*)(.*)", re.ASCII | re.DOTALL)
+# {path} and {*} begin with a slash, and end the origin as one does.
+_LOCATION = re.compile(
+    r"(https?://(?:[^/?#{]|\{(?!(?:path|\*)\})[^/?#{]*)*)?([^?#]*)(.*)", re.DOTALL
+)
 _rooted = re.compile(r"/(?!/)|\{path\}|\{\*\}").match
 _label = re.compile(r"[A-Za-z0-9-]+").fullmatch
 # What quote() leaves as it is, besides letters, digits and "-._~": RFC 3986 §3.3 and §3
@@ -66,6 +69,8 @@ def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) 
         raise ValueError(f'{redirect.to!r} must begin with "https://", "http://" or one "/"')
     allowed = None if captures is None else (*captures, "path", "query")
     location = Location(*(Template.parse(part, allowed) for part in (origin, path, tail)))
+    if not all(literal.startswith(".") for literal in location.origin.literals[1:]):
+        raise ValueError(f'{redirect.to!r}: in a host a capture is a label before a "."')
     try:
         location.make("/x", "", {n: "/x" if n == REST else "x" for n in captures or ()})
     except BadRequest as error:

@@ -67,14 +67,14 @@ class Budget:
     """Keeps retries to a share of the requests of the last seconds.
 
     Without it a server that fails under load gets `times` as much of it. `floor` retries a second
-    are allowed in any case, so that a quiet gateway can retry at all.
+    are allowed in any case, so that a quiet gateway can retry at all; a share of 0 allows none.
     """
 
     __slots__ = ("_floor", "_now", "_requests", "_retries", "_share")
 
     def __init__(self, share: float, floor: float = 1.0) -> None:
         self._share = share
-        self._floor = floor * WINDOW
+        self._floor = floor * WINDOW if share else 0.0
         self._now = 0  # the second that the newest counter stands for
         self._requests = [0] * WINDOW
         self._retries = [0] * WINDOW

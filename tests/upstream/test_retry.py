@@ -1,0 +1,142 @@
+"""What is tried again, how long that waits, and how much of it there may be."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config.model import Retry
+from proxy.config.units import Seconds
+from proxy.errors import (
+    BadResponse,
+    ClientGone,
+    ConnectFailed,
+    ConnectRefused,
+    ConnectTimeout,
+    DnsFailed,
+    NoEndpoint,
+    Overloaded,
+    ProxyError,
+    Truncated,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from proxy.upstream.retry import WINDOW, Budget, backoff, may_retry
+
+ON_503 = Retry(times=2, on=[503])
+ON_TIMEOUT = Retry(times=2, on=[504])
+
+OUTCOMES = [
+    # policy, method, outcome, may be retried
+    (Retry(), "GET", ConnectRefused(), True),
+    (Retry(), "POST", ConnectRefused(), True),  # nothing was sent
+    (Retry(), "POST", ConnectTimeout(), True),
+    (Retry(), "PATCH", DnsFailed(), True),
+    (Retry(), "POST", ConnectFailed(), True),
+    (Retry(), "GET", UpstreamReset(), True),
+    (Retry(), "POST", UpstreamReset(), False),
+    (Retry(methods=["POST"]), "POST", UpstreamReset(), True),
+    (Retry(methods=["POST"]), "GET", UpstreamReset(), False),
+    (Retry(), "GET", UpstreamTimeout(), False),
+    (ON_TIMEOUT, "GET", UpstreamTimeout(), True),
+    (ON_TIMEOUT, "POST", UpstreamTimeout(), False),
+    (Retry(), "GET", BadResponse(), False),
+    (Retry(on=[502]), "GET", BadResponse(), True),
+    (Retry(), "GET", Truncated(), False),
+    (ON_503, "GET", NoEndpoint(), False),  # asking again finds nobody either
+    (ON_503, "GET", Overloaded(), False),  # our own limit
+    (ON_503, "GET", ClientGone(), False),
+    (ON_503, "GET", ProxyError(), False),
+    (ON_503, "GET", 503, True),
+    (ON_503, "POST", 503, False),
+    (ON_503, "GET", 500, False),
+    (Retry(), "GET", 503, False),
+    (ON_503, "GET", 200, False),
+]
+
+
+@pytest.mark.parametrize(("retry", "method", "outcome", "expected"), OUTCOMES)
+def test_outcomes(retry: Retry, method: str, outcome: ProxyError | int, expected: bool) -> None:
+    assert may_retry(retry, method, 0, outcome, True, inf) is expected
+    assert not may_retry(retry, method, 0, outcome, False, inf), "a body that is gone, bytes sent"
+    assert not may_retry(retry, method, 0, outcome, True, 0.0), "no time is left"
+    assert not may_retry(retry, method, retry.times, outcome, True, inf), "no tries are left"
+
+
+def test_times_counts_extra_tries() -> None:
+    retry = Retry(times=2)
+    may = [may_retry(retry, "GET", attempt, ConnectRefused(), True, 1.0) for attempt in range(4)]
+    assert may == [True, True, False, False]
+    assert not may_retry(Retry(times=0), "GET", 0, ConnectRefused(), True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"),
+    [(0, 0.025), (1, 0.05), (2, 0.1), (3, 0.2), (4, 0.25), (5, 0.25), (10**6, 0.25)],
+)
+def test_pauses_double_up_to_the_cap(attempt: int, longest: float) -> None:
+    assert backoff(Retry(), attempt, 0.0) == 0
+    assert backoff(Retry(), attempt, 0.5) == pytest.approx(longest / 2)
+    assert backoff(Retry(), attempt, 0.9999999) == pytest.approx(longest)
+
+
+def test_a_policy_without_pause_has_none() -> None:
+    assert backoff(Retry(backoff=Seconds(0)), 3, 0.9) == 0
+
+
+def taken(budget: Budget, now: float, tries: int = 1000) -> int:
+    return sum(budget.take(now) for _ in range(tries))
+
+
+def test_retries_are_a_share_of_requests() -> None:
+    budget = Budget(0.2)
+    for _ in range(100):
+        budget.request(5.5)
+    assert taken(budget, 5.9) == 20
+    for _ in range(50):
+        budget.request(6.0)
+    assert taken(budget, 6.0) == 10
+
+
+def test_a_quiet_gateway_may_retry_too() -> None:
+    assert taken(Budget(0.2), 100.0) == WINDOW
+    assert taken(Budget(0.2, 3.0), 100.0) == 3 * WINDOW
+
+
+def test_a_share_of_nothing_allows_nothing() -> None:
+    budget = Budget(0.0)
+    budget.request(1.0)
+    assert taken(budget, 1.0) == 0
+
+
+def test_what_is_long_ago_no_longer_counts() -> None:
+    budget = Budget(0.5, 0.0)
+    for _ in range(10):
+        budget.request(1000.0)
+    assert taken(budget, 1000.0 + WINDOW - 1) == 5
+    assert taken(budget, 1000.0 + WINDOW) == 0
+    for _ in range(10):
+        budget.request(1000.0 + 2 * WINDOW)
+    assert taken(budget, 1000.0 + 2 * WINDOW) == 5
+
+
+@given(
+    st.floats(0.01, 1),
+    st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60),
+)
+def test_the_share_holds_in_every_window(share: float, steps: list[tuple[float, bool]]) -> None:
+    budget, now = Budget(share, 0.0), 0.0
+    requests: list[float] = []
+    retries: list[float] = []
+    for pause, is_retry in steps:
+        now += pause
+        if not is_retry:
+            budget.request(now)
+            requests.append(now)
+        elif budget.take(now):
+            retries.append(now)
+            recent = [t for t in requests if t > now - WINDOW]
+            assert sum(t > now - WINDOW + 1 for t in retries) <= share * len(recent)
