@@ -51,7 +51,7 @@ def read_request(method: str, url: str, headers: Sequence[str]) -> RequestHead:
     parts = urlsplit(url if "://" in url or url.startswith("/") else f"http://{url}")
     head = RequestHead()
     head.method = method
-    head.authority = parts.netloc.rpartition("@")[2].lower()
+    head.authority = parts.netloc.rpartition("@")[2].lower() or "localhost"
     head.path = normalise(parts.path or "/")
     head.query = parts.query
     for header in headers:

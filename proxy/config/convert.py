@@ -7,6 +7,7 @@ are walked here and only single values are given to msgspec.
 from __future__ import annotations
 
 import re
+from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -46,7 +47,7 @@ class Converter:
         if not isinstance(raw, dict):
             self._report.error(path, f"expected a table, got {_kind(raw)}")
             return FAILED
-        fields = {f.name: f for f in msgspec.structs.fields(cls)}
+        fields = _fields(cls)
         for key in raw.keys() - fields.keys():
             self._unknown(key, path, fields.keys())
         values = {}
@@ -110,6 +111,11 @@ class Converter:
             self._report.error((key,), f"[{key}] is not built yet", LATER[key])
         else:
             self._report.error((*path, key), "unknown key", suggestion(key, known))
+
+
+@cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route
+def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
+    return {f.name: f for f in msgspec.structs.fields(cls)}
 
 
 def _parse(kind: Any, raw: object) -> object:

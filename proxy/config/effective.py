@@ -37,12 +37,13 @@ def effective(config: Config, route: Route, upstream: str, where: Where | None =
     """
     origin: dict[str, str] = {}
     values: dict[str, Any] = {}
-    layers = _layers(config, route, upstream)
+    # Only lines need the place in the file, and finding it costs a walk over all routes.
+    index = next((i for i, r in enumerate(config.route) if r is route), 0) if where else 0
+    layers = _layers(config, route, index, upstream)
     for key in ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout", "retry"):
         values[key] = _first(layers, key)
         origin[key] = _origin(layers, key, where)
     limit = [layers[0], _Layer("[limits]", ("limits",), "body", config.limits, Limits())]
-    said = route.body_limit
     origin["body_limit"] = _origin(limit, "body_limit", where)
     return Effective(
         timeout=float(values["timeout"]),
@@ -50,7 +51,7 @@ def effective(config: Config, route: Route, upstream: str, where: Where | None =
         first_byte_timeout=float(values["first_byte_timeout"]),
         idle_timeout=float(values["idle_timeout"]),
         retry=values["retry"],
-        body_limit=int(config.limits.body if said is None else said),
+        body_limit=int(config.limits.body if route.body_limit is None else route.body_limit),
         origin=origin,
     )
 
@@ -66,8 +67,7 @@ class _Layer:
     builtin: Defaults | Limits | None = None  # what holds where the table is silent
 
 
-def _layers(config: Config, route: Route, upstream: str) -> list[_Layer]:
-    index = next((i for i, r in enumerate(config.route) if r is route), 0)
+def _layers(config: Config, route: Route, index: int, upstream: str) -> list[_Layer]:
     layers = [_Layer(f"route '{route.name or route.path}'", ("route", index), "", route)]
     if (found := config.upstream.get(upstream)) is not None:
         layers.append(_Layer(f"upstream '{upstream}'", ("upstream", upstream), "", found))

@@ -27,7 +27,7 @@ def is_token(text: str) -> bool:
 def is_field_value(text: str) -> bool:
     """Whether `text` can be sent as a field value: no CR, LF or NUL, no blanks at its ends, and in
     Latin-1 (RFC 9110 §5.5)."""
-    inside = all(c == "\t" or " " <= c <= "\xff" and c != "\x7f" for c in text)
+    inside = all(c == "\t" or (" " <= c <= "\xff" and c != "\x7f") for c in text)
     return inside and text == text.strip(" \t")
 
 
