@@ -93,11 +93,11 @@ class Table:
                 yield zone
             dot = host.find(".", dot + 1)
 
-    def _candidates(self, host: str, path: str) -> Iterator[Leaf]:
+    def _candidates(self, host: str, path: str) -> list[Leaf]:
+        """Every route that fits, once, even if several of its hosts do."""
         zones = [self._exact.get(host), *self._suffixes(host), self._any]
-        for zone in zones:
-            if zone is not None:
-                yield from zone.candidates(path)
+        fitting = (leaf for zone in zones if zone is not None for leaf in zone.candidates(path))
+        return list(dict.fromkeys(fitting))
 
     def _label(self, index: int) -> str:
         route = self._routes[index]

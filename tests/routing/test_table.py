@@ -116,6 +116,24 @@ def test_captures(path: str, captures: dict[str, str]) -> None:
     assert found[1] == captures
 
 
+@pytest.mark.parametrize(
+    ("paths", "asked", "expected"),
+    [
+        (["/a/*", "/a/{x}"], "/a/b", "/a/{x}"),  # no choice of segments on the way
+        (["/*", "/a/*", "/a/{x}/c"], "/a/b", "/a/*"),
+        (["/{x}/*", "/a/b/*"], "/a/b/c", "/a/b/*"),
+        (["/{x}/b/*", "/a/*"], "/a/b/c", "/{x}/b/*"),
+        (["/a/{x}/*", "/{x}/b/*"], "/a/b/c", "/a/{x}/*"),
+        (["/a/{x}/c", "/{x}/b/c"], "/a/b/c", "/a/{x}/c"),
+        (["/a/b/{x}/d", "/a/{x}/c/e", "/{x}/b/c/e"], "/a/b/c/e", "/a/{x}/c/e"),
+        (["/a/{x}/", "/a/*"], "/a//", "/a/*"),
+    ],
+)
+def test_ways_through_the_tree(paths: list[str], asked: str, expected: str) -> None:
+    for ordered in (paths, paths[::-1]):
+        assert winner([Route(path=p) for p in ordered], "h" + asked) == expected
+
+
 def test_groups_of_a_regular_expression_are_captures() -> None:
     table = Table.compile([Route(path="~/v(?P<n>[0-9]+)(?P<rest>/.*)?")])
     assert table.match("h", "GET", "/v2/x", "", Fields()) == (0, {"n": "2", "rest": "/x"})
