@@ -8,42 +8,44 @@ Source of the record: opentelemetry/proto/logs/v1, LogRecord.
 from __future__ import annotations
 
 from binascii import unhexlify
+from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from struct import Struct
-from time import gmtime, strftime
 
-from proxy.telemetry.blocks import LOG_ATTRIBUTES, ServerBlock
+from proxy.telemetry.blocks import LOG_ATTRIBUTES, METHODS, ServerBlock
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.protobuf import (
+    TEXT_LIMIT,
     IntAttribute,
     TextAttribute,
-    delimited,
+    attributes,
     double_head,
+    entry,
     text,
-    varint,
 )
-from proxy.telemetry.sources import Sources
+from proxy.telemetry.sources import Sources, keep
 
 # time_unix_nano (1), observed_time_unix_nano (11), flags (8): tags 0x09, 0x59, 0x45
 _TIMES = Struct("<BQBQBI")
 _DURATION = double_head(LOG_ATTRIBUTES, "spangate.duration_ms")
 _HEAD_DURATION = Struct(f"<{len(_DURATION)}sd")
-_HEADS = [b"\x12" + varint(size) for size in range(4096)]
 
 _LINE = (
     '{"time":"%s.%03dZ","method":%s,"path":%s,"query":%s,%s"duration_ms":%.3f,'
-    '"upstream":%s,"endpoint":%s,"attempts":%d,"bytes_in":%d,"bytes_out":%d,'
-    '"client":%s,"host":%s,"user_agent":%s,"request_id":%s,'
+    '%s"bytes_in":%d,"bytes_out":%d,%s"request_id":%s,'
     '"trace_id":"%s","span_id":"%s","sampled":%s}\n'
 )
+_DESTINATION = '"upstream":%s,"endpoint":%s,"attempts":%d,'
+_NOWHERE = _DESTINATION % ('""', '""', 0)
+_CALLER = '"client":%s,"host":%s,"user_agent":%s,'
 
 
 class RecordEncoder:
     """Makes access records; holds only what it has encoded before."""
 
     __slots__ = (
-        "_attempts",
-        "_endpoint",
+        "_callers",
+        "_destinations",
         "_in",
         "_out",
         "_path",
@@ -51,19 +53,17 @@ class RecordEncoder:
         "_request_id",
         "_second",
         "_sources",
-        "_upstream",
     )
 
     def __init__(self) -> None:
         self._sources = Sources(LOG_ATTRIBUTES)
         self._path = TextAttribute(LOG_ATTRIBUTES, "url.path")
         self._query = TextAttribute(LOG_ATTRIBUTES, "url.query")
-        self._upstream = TextAttribute(LOG_ATTRIBUTES, "spangate.upstream")
-        self._endpoint = TextAttribute(LOG_ATTRIBUTES, "spangate.endpoint")
         self._request_id = TextAttribute(LOG_ATTRIBUTES, "spangate.request_id")
-        self._attempts = IntAttribute(LOG_ATTRIBUTES, "spangate.attempts")
         self._in = IntAttribute(LOG_ATTRIBUTES, "http.request.body.size")
         self._out = IntAttribute(LOG_ATTRIBUTES, "http.response.body.size")
+        self._destinations: dict[tuple[str, str, int], tuple[bytes, str]] = {}
+        self._callers: dict[tuple[str, str, bytes], str] = {}
         self._second = (0, "1970-01-01T00:00:00")
 
     def record(self, exchange: Exchange, block: ServerBlock, query: str) -> bytes:
@@ -89,63 +89,72 @@ class RecordEncoder:
             parts.append(self._query.encode(text(query)))
         if exchange.request_id:
             parts.append(self._request_id.encode(text(exchange.request_id)))
-        if attempts := exchange.attempts:
-            parts.append(self._upstream.encode(text(attempts[-1].upstream)))
-            parts.append(self._endpoint.encode(text(attempts[-1].address)))
-            parts.append(self._attempts.encode(len(attempts)))
-        body = b"".join(parts)
-        size = len(body)
-        return _HEADS[size] + body if size < 4096 else delimited(2, body)
+        if exchange.attempts:
+            parts.append(self._destination(exchange)[0])
+        if exchange.method not in METHODS:
+            original = ("http.request.method_original", exchange.method)
+            parts.append(attributes(LOG_ATTRIBUTES, [original]))
+        return entry(b"".join(parts))
 
     def line(self, exchange: Exchange, block: ServerBlock, query: str) -> bytes:
         """A line of JSON; `query` without secrets. All keys are always there."""
         took = exchange.end - exchange.start
-        attempts = exchange.attempts
-        last = attempts[-1] if attempts else None
         second, milliseconds = divmod(exchange.wall_ns // 1_000_000, 1000)
-        return (
-            (
-                _LINE
-                % (
-                    self._clock(second),
-                    milliseconds,
-                    _quote(exchange.method),
-                    _quote(exchange.path),
-                    _quote(query),
-                    block.json,
-                    took / 1e6,
-                    _quote(last.upstream) if last else '""',
-                    _quote(last.address) if last else '""',
-                    len(attempts),
-                    exchange.body_in,
-                    exchange.body_out,
-                    _quote(exchange.client),
-                    _quote(exchange.host),
-                    _quote_bytes(exchange.user_agent),
-                    _quote_bytes(exchange.request_id),
-                    exchange.trace_id.decode("ascii"),
-                    exchange.span_id.decode("ascii"),
-                    "true" if exchange.sampled else "false",
-                )
-            )
-            .replace("\x7f", "\\u007f")
-            .encode("ascii")
+        line = _LINE % (
+            self._clock(second),
+            milliseconds,
+            _quote(exchange.method),
+            _quote(exchange.path),
+            _quote(query),
+            block.json,
+            took / 1e6,
+            self._destination(exchange)[1] if exchange.attempts else _NOWHERE,
+            exchange.body_in,
+            exchange.body_out,
+            self._caller(exchange),
+            _quote(exchange.request_id),
+            exchange.trace_id.decode("ascii"),
+            exchange.span_id.decode("ascii"),
+            "true" if exchange.sampled else "false",
         )
+        # JSON has no need to escape DEL, but terminals act on it.
+        return line.replace("\x7f", "\\u007f").encode("ascii")
+
+    def _destination(self, exchange: Exchange) -> tuple[bytes, str]:
+        """Upstream, endpoint and number of attempts: attributes, and members of a line."""
+        last, count = exchange.attempts[-1], len(exchange.attempts)
+        key = (last.upstream, last.address, count)
+        found = self._destinations.get(key)
+        if found is None:
+            pairs = (
+                ("spangate.upstream", last.upstream),
+                ("spangate.endpoint", last.address),
+                ("spangate.attempts", count),
+            )
+            members = _DESTINATION % (_quote(last.upstream), _quote(last.address), count)
+            found = (attributes(LOG_ATTRIBUTES, pairs), members)
+            keep(self._destinations, key, found)
+        return found
+
+    def _caller(self, exchange: Exchange) -> str:
+        """Client, host and user agent: members of a line."""
+        key = (exchange.client, exchange.host, exchange.user_agent)
+        found = self._callers.get(key)
+        if found is None:
+            members = _CALLER % (_quote(key[0]), _quote(key[1]), _quote(key[2]))
+            found = keep(self._callers, key, members)
+        return found
 
     def _clock(self, second: int) -> str:
         """RFC 3339 without fraction; most requests ask for the same second as the last one."""
         known, shown = self._second
         if known != second:
-            shown = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+            shown = datetime.fromtimestamp(second, UTC).isoformat()[:19]
             self._second = (second, shown)
         return shown
 
 
-def _quote(value: str) -> str:
-    if len(value) < 1024 and value.isascii():
+def _quote(value: str | bytes) -> str:
+    if isinstance(value, str) and len(value) <= TEXT_LIMIT and value.isascii():
         return encode_basestring_ascii(value)
-    return encode_basestring_ascii(text(value).decode())
-
-
-def _quote_bytes(value: bytes) -> str:
     return encode_basestring_ascii(text(value).decode())

@@ -23,17 +23,25 @@ _SHORT = 256  # lengths for which TextAttribute has its head ready: 14 KB for ea
 _DOUBLE = struct.Struct("<d")
 
 
-def varint(number: int) -> bytes:
-    """`number` in base 128, least significant group first; negative ones as 64-bit two's
-    complement (protobuf encoding guide, "Signed Integers")."""
-    if number < 0:
-        number &= 0xFFFF_FFFF_FFFF_FFFF
+def _varint(number: int) -> bytes:
     groups = bytearray()
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)
         number >>= 7
     groups.append(number)
     return bytes(groups)
+
+
+_READY = 2048  # lengths, counts and most body sizes: 0.07 µs, where the loop takes 0.3
+_VARINTS = [_varint(number) for number in range(_READY)]
+
+
+def varint(number: int) -> bytes:
+    """`number` in base 128, least significant group first; negative ones as 64-bit two's
+    complement (protobuf encoding guide, "Signed Integers")."""
+    if 0 <= number < _READY:
+        return _VARINTS[number]
+    return _varint(number & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 def tag(field: int, wire: int) -> bytes:
@@ -43,6 +51,11 @@ def tag(field: int, wire: int) -> bytes:
 def delimited(field: int, payload: bytes) -> bytes:
     """A string, bytes or message field."""
     return tag(field, DELIMITED) + varint(len(payload)) + payload
+
+
+def entry(message: bytes) -> bytes:
+    """`delimited(2, message)`: of ScopeSpans.spans, or of ScopeLogs.log_records."""
+    return b"\x12" + varint(len(message)) + message
 
 
 def text(value: str | bytes) -> bytes:

@@ -14,6 +14,7 @@ from proxy.telemetry.facts import Exchange
 from proxy.telemetry.protobuf import IntAttribute, TextAttribute, text
 
 K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 LIMIT = 4096  # entries of some 300 bytes
 
@@ -55,7 +56,7 @@ class Sources:
             found = self._address(self._host, self._host_port, host, port)
             if agent:
                 found += self._agent.encode(text(agent))
-            found = _keep(self._asked, key, found)
+            found = keep(self._asked, key, found)
         return found
 
     def sent_by(self, exchange: Exchange) -> bytes:
@@ -65,7 +66,7 @@ class Sources:
         if found is None:
             found = self._address(self._client, self._client_port, key[0], key[1])
             found += self._address(self._peer, self._peer_port, key[2], key[3])
-            found = _keep(self._sent_by, key, found)
+            found = keep(self._sent_by, key, found)
         return found
 
     def peer(self, peer: tuple[str, int]) -> bytes:
@@ -73,7 +74,7 @@ class Sources:
         found = self._peers.get(peer)
         if found is None:
             block = self._address(self._peer, self._peer_port, peer[0], peer[1])
-            found = _keep(self._peers, peer, block)
+            found = keep(self._peers, peer, block)
         return found
 
     def _address(self, name: TextAttribute, number: IntAttribute, host: str, port: int) -> bytes:
@@ -81,8 +82,9 @@ class Sources:
         return block + number.encode(port) if 0 < port < 65536 else block
 
 
-def _keep(cache: dict[K, bytes], key: K, block: bytes) -> bytes:
+def keep(cache: dict[K, V], key: K, value: V) -> V:
+    """Remember `value`; a full cache starts again, which costs less than keeping an order."""
     if len(cache) >= LIMIT:
         cache.clear()
-    cache[key] = block
-    return block
+    cache[key] = value
+    return value

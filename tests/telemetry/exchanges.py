@@ -118,6 +118,7 @@ def attributes(of: Span | LogRecord | Span.Link) -> dict[str, Plain]:
 
 def value(pair: KeyValue) -> Plain:
     kind = pair.value.WhichOneof("value")
+    assert kind is not None
     if kind == "array_value":
         return [_string(item) for item in pair.value.array_value.values]
     found: Plain = getattr(pair.value, kind)

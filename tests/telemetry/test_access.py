@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
@@ -124,6 +124,13 @@ def test_an_otlp_record_belongs_to_its_span() -> None:
     }
 
 
+def test_an_unknown_method_is_told_apart() -> None:
+    found = attributes(record(answered(200, method="BREW")))
+
+    assert found["http.request.method"] == "_OTHER"
+    assert found["http.request.method_original"] == "BREW"
+
+
 def test_a_record_of_an_untraced_request_points_to_no_trace() -> None:
     found = record(answered(200, trace_id=b"", span_id=b"", sampled=False))
 
@@ -152,6 +159,7 @@ TEXT = st.text(st.characters(), max_size=60) | st.sampled_from(
 BYTES = st.binary(max_size=60) | st.just(b"\xff\xfe" * 4000)
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(TEXT, TEXT, BYTES, TEXT, BYTES)
 def test_nothing_that_a_client_sends_breaks_a_record(
     path: str, query: str, agent: bytes, host: str, request_id: bytes

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.telemetry.redact import Redactor
@@ -30,6 +30,7 @@ def test_values_of_listed_parameters_are_hidden(query: str, shown: str) -> None:
     assert REDACTOR.query(query) == shown
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(st.sampled_from(["a=1", "sig=SECRET", "s%69g=SECRET", "", "b", "x" * 1500])))
 def test_no_secret_is_left_wherever_it_stands(pairs: list[str]) -> None:
     assert "SECRET" not in REDACTOR.query("&".join(pairs))
