@@ -63,6 +63,8 @@ class Hub:
         self._admin = admin
         self._count = workers
         self._signals: asyncio.Queue[int] = asyncio.Queue()
+        self._serving = asyncio.Event()  # the services run, so that there is something to reload
+        self._reload_due = False
 
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
@@ -72,7 +74,7 @@ class Hub:
         starting = spawn(self._start(), "start")
         listening = spawn(self._obey(), "signals")
         await asyncio.wait([starting, listening], return_when=asyncio.FIRST_COMPLETED)
-        failed = starting.done() and not starting.result()
+        failed = starting.done() and (starting.exception() is not None or not starting.result())
         if not failed:
             await listening
         await cancel(starting, listening)
@@ -95,6 +97,7 @@ class Hub:
             await self.supervisor.start(self._count, _addresses(self.loaded))
             self.services = (await asyncio.to_thread(_import_services))(self)
             await self.services.start(self._admin)
+            self._serving.set()
         except (ConfigError, OSError) as error:
             _say(f"spangate: {error}")
             return False
@@ -104,14 +107,19 @@ class Hub:
 
     async def _obey(self) -> None:
         """Handle signals until one says stop."""
-        while True:
-            number = await self._signals.get()
-            if number != signal.SIGHUP:
-                return
-            if self.services is None:
-                log.warning("reload ignored: still starting")
-            else:
-                await reload(self, self.services)
+        reloading: asyncio.Task[None] | None = None
+        while await self._signals.get() == signal.SIGHUP:
+            self._reload_due = True
+            if reloading is None or reloading.done():
+                reloading = spawn(self._reload(), "reload")
+        await cancel(reloading)
+
+    async def _reload(self) -> None:
+        """Read the file as often as was asked for, but not several times at once."""
+        await self._serving.wait()
+        while self._reload_due and self.services is not None:
+            self._reload_due = False
+            await reload(self, self.services)
 
     async def _stop(self, failed: bool) -> int:
         self.stopping = True

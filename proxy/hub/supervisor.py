@@ -26,6 +26,7 @@ QUICK = 1.0  # seconds: a worker that dies sooner than this is held to be broken
 BACKOFF = 0.1  # seconds before the second quick replacement, doubled each time
 BACKOFF_MAX = 5.0
 START_TIMEOUT = 15.0  # seconds that a new worker may take to become ready in a roll-over
+DRAIN_UNASKED = 3600.0  # seconds; such a worker keeps its own deadline
 KILL_TIMEOUT = 3.0  # seconds until a killed worker must have been buried
 COLLECT_TIMEOUT = 0.25  # seconds that a scrape waits for workers
 
@@ -190,6 +191,7 @@ class Supervisor:
         await loop.create_unix_connection(lambda: worker.link, sock=ours)
         for kind, payload in self._greet():
             worker.link.send(kind, payload)
+        spawn(self._mind_leaving(slot, worker), f"watch worker {worker.id}")
         return worker
 
     def _execute(self, worker: Worker, link: int) -> None:
@@ -214,13 +216,20 @@ class Supervisor:
         expected = self._stopping or worker.asked_to_drain
         worker.advance(State.GONE)
         spawn(self._bury(worker), f"bury worker {worker.id}")
-        if not expected:
+        if not expected or status > 0:
             log.error("worker %d (pid %d) %s", worker.id, worker.pid, describe_exit(status))
         if slot.current is worker and not self._stopping:
             slot.current = None
             quick = time.monotonic() - worker.started < QUICK
             slot.quick = slot.quick + 1 if quick else 0
             self._replace(slot, backoff(slot.quick))
+
+    async def _mind_leaving(self, slot: Slot, worker: Worker) -> None:
+        """A worker that stops unasked (somebody sent it TERM) has left its sockets to nobody."""
+        await worker.reached(State.DRAINING, None)
+        if worker.state < State.GONE and slot.current is worker and not self._stopping:
+            self._take_over(slot, None, DRAIN_UNASKED)
+            self._replace(slot, 0.0)
 
     def _replace(self, slot: Slot, delay: float) -> None:
         slot.restarts += 1

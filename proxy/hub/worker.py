@@ -118,7 +118,7 @@ class Worker:
         if self.process is not None and self.state < State.GONE:
             os.kill(self.process.pid, signal.SIGKILL)
 
-    async def reached(self, state: State, timeout: float) -> bool:
+    async def reached(self, state: State, timeout: float | None) -> bool:
         """Wait until the worker is in `state` or beyond it; False after `timeout` seconds."""
         if self.state >= state:
             return True
@@ -159,7 +159,7 @@ class Worker:
             self.advance(state)
 
 
-async def _done_in_time(future: asyncio.Future[None], timeout: float) -> bool:
+async def _done_in_time(future: asyncio.Future[None], timeout: float | None) -> bool:
     done, _ = await asyncio.wait([future], timeout=timeout)
     future.cancel()
     return bool(done)

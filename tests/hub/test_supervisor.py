@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused(
         assert client.refused == []
         assert sum(w["restarts"] for w in hub.stats()["workers"]) == 3
         assert any("was ended by signal 9" in line for line in hub.lines)
+
+
+def test_a_worker_that_stops_by_itself_is_replaced_while_it_finishes(tmp_path: Path) -> None:
+    with gateway(tmp_path, workers=1) as hub:
+        idle = socket.create_connection(("127.0.0.1", hub.port), DEADLINE)
+        until(lambda: hub.stats()["workers"][0]["connections"] == 1)
+        os.kill(hub.stats()["workers"][0]["pid"], signal.SIGTERM)
+        until(lambda: [w["id"] for w in hub.stats()["workers"] if w["state"] == "ready"] == [2])
+        assert hub.get() == "pong"
+        idle.close()
+        until(lambda: [w["id"] for w in hub.stats()["workers"]] == [2])
 
 
 def test_counters_never_fall_when_a_worker_dies(tmp_path: Path) -> None:
