@@ -202,10 +202,16 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Of everything that is measured or measures."""
     found = {product: peers.version(product) for product in peers.VERSION_COMMANDS}
-    found["python"] = platform.python_version()
+    found["python"] = f"{platform.python_version()} ({interpreter()})"
     for package in ("uvloop", "httptools", "grpcio", "protobuf"):
         found[package] = importlib.metadata.version(package)
     return found
+
+
+def interpreter() -> str:
+    """How Python was linked; see "The interpreter" in docs/performance.md."""
+    maps = Path("/proc/self/maps").read_text()
+    return "shared libpython" if "libpython3" in maps else "static"
 
 
 def commit() -> str:

@@ -18,6 +18,7 @@ from benchmarks import load, peers, proc, report, workload
 from benchmarks.bed import Bed, Running
 from benchmarks.peers import Target
 
+REST = 3.0  # seconds for the spans of the warm-up to be sent, or the first round would pay for them
 SETTLE = 8.0  # seconds at most for the spans of a round to arrive
 COMPLETE = 0.995  # share of the expected spans below which a round counts as lossy
 
@@ -93,6 +94,7 @@ def _start(bed: Bed, targets: Sequence[Target]) -> tuple[list[str], list[Running
             load.run(proxy.port, 1, bed.back, bed.directory)  # warm: connections, caches, JIT
     for note in notes:
         print(note, file=sys.stderr)
+    time.sleep(REST)
     return notes, proxies
 
 
