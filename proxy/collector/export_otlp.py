@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from random import random
 
@@ -24,6 +25,8 @@ from proxy.otlp.transport import MAX_REQUEST, Transport
 log = logging.getLogger("spangate")
 
 COMPLAIN_EVERY = 30.0  # seconds between two log lines about the same destination
+
+_TOO_LATE = Outcome(Verdict.RETRY, "shutdown")
 
 
 class OtlpExporter:
@@ -49,6 +52,7 @@ class OtlpExporter:
         self._complaint = _Complaint(name)
         self._quiet_until = 0.0  # loop time before which the collector wants to hear nothing
         self._hurry = asyncio.Event()  # set when stopping: a pause is cut short once
+        self._end = math.inf  # loop time by which everything must be over
 
     async def start(self) -> None:
         try:
@@ -74,6 +78,7 @@ class OtlpExporter:
 
     async def stop(self, deadline: float) -> None:
         self.queue.close()
+        self._end = asyncio.get_running_loop().time() + deadline
         self._hurry.set()
         if self._senders:
             await asyncio.wait(self._senders, timeout=deadline)
@@ -88,13 +93,19 @@ class OtlpExporter:
             self._book(batch, outcome)
 
     async def _settle(self, batch: Batch) -> Outcome:
-        """Attempts until the batch is accepted, refused, or given up (a RETRY outcome)."""
+        """Attempts until the batch is accepted, refused, or given up (a RETRY outcome).
+
+        A stop that comes meanwhile allows one more try at once, and those that fit in its time.
+        """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         attempt = 0
         while True:
+            if self._quiet_until > self._end:
+                return _TOO_LATE
             await self._rest(self._quiet_until - loop.time())
             attempt += 1
+            stopping = self._hurry.is_set()
             outcome = await self._transport.send(batch.signal, batch.payload, batch.items)
             if outcome.verdict is not Verdict.RETRY:
                 return outcome
@@ -105,7 +116,10 @@ class OtlpExporter:
                 return outcome
             if outcome.delay:  # asked for by the collector, so it holds for every sender
                 self._quiet_until = max(self._quiet_until, now + pause)
-            await self._rest(pause)
+            if stopping and now + pause > self._end:
+                return _TOO_LATE
+            if stopping or not self._hurry.is_set():
+                await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
         """Sleep; the stop of the exporter ends a sleep that had begun before it."""
@@ -131,7 +145,7 @@ class OtlpExporter:
             if outcome.rejected or outcome.message:
                 self._warn(f"{outcome.rejected} {batch.signal} rejected: {outcome.message}")
         elif outcome.verdict is Verdict.RETRY:
-            ledger.drop(batch.items, "retry_exhausted")
+            ledger.drop(batch.items, "shutdown" if outcome is _TOO_LATE else "retry_exhausted")
         else:
             ledger.drop(batch.items, f"permanent_{outcome.reason}")
             self._warn(f"refused for good, {outcome.reason}: {outcome.message}")

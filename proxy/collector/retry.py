@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 FACTOR = 1.5  # multiplier and jitter of the Collector's retry_on_failure
 JITTER = 0.5
+LONGEST = 3600.0  # a wrong clock or date at the other end must not silence us for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Backoff:
         grown = min(self.max, self.initial * FACTOR ** min(attempt - 1, 64))
         wait = grown * (1 - JITTER + 2 * JITTER * random())
         if asked is not None and asked > 0:
-            wait = max(wait, asked + self.initial * JITTER * random())
+            wait = max(wait, min(asked, LONGEST) + self.initial * JITTER * random())
         if self.elapsed and spent + wait > self.elapsed:
             return None
         return wait

@@ -1,0 +1,247 @@
+"""Every transport against a collector on a real socket: what is sent, what answers mean."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from proxy.otlp.connect import connect
+from proxy.otlp.endpoint import parse
+from proxy.otlp.envelope import Envelope
+from proxy.otlp.status import Outcome, Verdict
+from proxy.otlp.transport import Options, Transport
+from tests.otlp import samples
+from tests.otlp.fake_collector import HANG, Answer, FakeCollector, TlsFiles
+
+PROTOCOLS = ["grpc", "http", "http+json"]
+PAYLOADS = {
+    "traces": Envelope({"service.name": "gate"}).request([samples.spans(10)]),
+    "logs": Envelope({"service.name": "gate"}).request([samples.logs(10)]),
+    "metrics": samples.metrics(10),
+}
+
+
+@asynccontextmanager
+async def connected(endpoint: str, options: Options | None = None) -> AsyncIterator[Transport]:
+    transport = connect(parse(endpoint), options or Options())
+    await transport.start()
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+async def send(collector: FakeCollector, options: Options | None = None) -> Outcome:
+    async with connected(collector.endpoint, options) as transport:
+        return await transport.send("traces", PAYLOADS["traces"], 10)
+
+
+@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_every_signal_arrives(protocol: str, signal: str, gzip: bool) -> None:
+    options = Options(gzip=gzip, headers={"X-Api-Key": "s3cret"})
+    async with (
+        FakeCollector(protocol) as collector,
+        connected(collector.endpoint, options) as transport,
+    ):
+        outcome = await transport.send(signal, PAYLOADS[signal], 10)
+        assert outcome == Outcome(Verdict.ACCEPTED)
+        assert collector.items(signal) == 10
+        request = collector.received[0]
+        assert request.headers["x-api-key"] == "s3cret"
+        assert request.headers["b3"] == "0"
+        assert "spangate/" in request.headers["user-agent"]
+        if protocol != "grpc":
+            assert request.path == f"/v1/{signal}"
+            assert request.headers.get("content-encoding") == ("gzip" if gzip else None)
+            assert (request.size < len(PAYLOADS[signal])) == gzip or protocol == "http+json"
+        if protocol != "http+json":
+            assert request.payload == PAYLOADS[signal]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_large_compressed_requests_arrive_whole(protocol: str) -> None:
+    payload = Envelope({}).request([samples.spans(2000)])
+    async with (
+        FakeCollector(protocol) as collector,
+        connected(collector.endpoint, Options(gzip=True)) as transport,
+    ):
+        assert (await transport.send("traces", payload, 2000)).verdict is Verdict.ACCEPTED
+        assert ExportTraceServiceRequest.FromString(
+            collector.received[0].payload
+        ) == ExportTraceServiceRequest.FromString(payload)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answer", "verdict", "reason", "delay"),
+    [
+        ("http", Answer(http=429, headers={"Retry-After": "7"}), Verdict.RETRY, "http_429", 7.0),
+        ("http", Answer(http=503), Verdict.RETRY, "http_503", None),
+        ("http", Answer(http=500), Verdict.PERMANENT, "http_500", None),
+        ("http", Answer(http=400, message="no"), Verdict.PERMANENT, "http_400", None),
+        ("http", Answer(http=307, headers={"Location": "/"}), Verdict.PERMANENT, "http_307", None),
+        ("http+json", Answer(http=400, message="no"), Verdict.PERMANENT, "http_400", None),
+        ("http+json", Answer(http=504), Verdict.RETRY, "http_504", None),
+        ("grpc", Answer(grpc=14), Verdict.RETRY, "grpc_unavailable", None),
+        ("grpc", Answer(grpc=14, retry_info=1.5), Verdict.RETRY, "grpc_unavailable", 1.5),
+        ("grpc", Answer(grpc=8), Verdict.PERMANENT, "grpc_resource_exhausted", None),
+        ("grpc", Answer(grpc=8, retry_info=2), Verdict.RETRY, "grpc_resource_exhausted", 2.0),
+        ("grpc", Answer(grpc=3, message="no"), Verdict.PERMANENT, "grpc_invalid_argument", None),
+        ("grpc", Answer(grpc=12), Verdict.PERMANENT, "grpc_unimplemented", None),
+    ],
+)
+async def test_errors(
+    protocol: str, answer: Answer, verdict: Verdict, reason: str, delay: float | None
+) -> None:
+    async with FakeCollector(protocol) as collector:
+        collector.script(answer)
+        outcome = await send(collector)
+        assert (outcome.verdict, outcome.reason, outcome.delay) == (verdict, reason, delay)
+        if answer.message:
+            assert outcome.message == answer.message
+        assert len(collector.received) == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_partial_success(protocol: str) -> None:
+    async with FakeCollector(protocol) as collector:
+        collector.script(Answer(reject=3, message="too old"))
+        outcome = await send(collector)
+    assert outcome == Outcome(Verdict.ACCEPTED, message="too old", rejected=3)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"nonsense", b"[" * 100_000, b'{"partialSuccess": 7}',
+     b'{"partialSuccess": {"rejectedSpans": "many"}}'],
+    ids=["list", "nonsense", "deep", "number", "word"],
+)  # fmt: skip
+async def test_an_acceptance_with_a_strange_json_body_is_an_acceptance(body: bytes) -> None:
+    async with FakeCollector("http+json") as collector:
+        collector.script(Answer(body=body))
+        assert (await send(collector)).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_response_above_4_mib_is_refused(protocol: str) -> None:
+    async with FakeCollector(protocol) as collector:
+        collector.script(Answer(body=b"\0" * (5 << 20)))
+        outcome = await send(collector)
+    assert outcome.verdict is Verdict.PERMANENT
+    assert outcome.reason in ("response_too_large", "grpc_resource_exhausted")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_no_answer_in_time(protocol: str) -> None:
+    async with (
+        FakeCollector(protocol) as collector,
+        connected(collector.endpoint, Options(timeout=0.2)) as transport,
+    ):
+        collector.script(HANG)
+        outcome = await transport.send("traces", PAYLOADS["traces"], 10)
+        assert outcome.verdict is Verdict.RETRY
+        assert outcome.reason in ("timeout", "grpc_deadline_exceeded")
+        # and the transport works on
+        assert (await transport.send("traces", PAYLOADS["traces"], 10)).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_nobody_listens_and_then_somebody_does(protocol: str) -> None:
+    async with FakeCollector(protocol) as collector, connected(collector.endpoint) as transport:
+        assert (await transport.send("traces", PAYLOADS["traces"], 10)).verdict is Verdict.ACCEPTED
+        await collector.die()
+        outcome = await transport.send("traces", PAYLOADS["traces"], 10)
+        assert outcome.verdict is Verdict.RETRY
+        await collector.revive()
+        async with asyncio.timeout(20):
+            while outcome.verdict is not Verdict.ACCEPTED:
+                await asyncio.sleep(0.05)  # a gRPC channel reconnects when it thinks fit
+                outcome = await transport.send("traces", PAYLOADS["traces"], 10)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_peer_that_hangs_up_or_speaks_something_else(protocol: str) -> None:
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail ready\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(rude, "127.0.0.1", 0, family=socket.AF_INET)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with connected(f"{protocol}://127.0.0.1:{port}", Options(timeout=3)) as transport:
+            outcome = await transport.send("traces", PAYLOADS["traces"], 10)
+    assert outcome.verdict is Verdict.RETRY
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options"),
+    [
+        ("http://h", Options(headers={"a b": "c"})),
+        ("http://h", Options(headers={"a": "c\r\nd: e"})),
+        ("grpc://h", Options(headers={"a": "ü"})),
+        ("https://h", Options(ca="/does/not/exist.pem")),
+        ("grpcs://h", Options(ca="/does/not/exist.pem")),
+        ("https://h", Options(cert="/does/not/exist.pem")),
+        ("grpcs://h", Options(verify=False)),
+    ],
+)
+async def test_settings_that_cannot_work_are_refused_at_the_start(
+    endpoint: str, options: Options
+) -> None:
+    transport = connect(parse(endpoint), options)
+    with pytest.raises((ValueError, OSError)):
+        await transport.start()
+    await transport.close()
+
+
+class Pki:
+    def __init__(self, folder: Path) -> None:
+        authority, server = trustme.CA(), None
+        server = authority.issue_cert("localhost")
+        client = authority.issue_cert("gate")
+        self.ca = folder / "ca.pem"
+        self.cert, self.key = folder / "client.pem", folder / "client.key"
+        self.tls = TlsFiles(folder / "server.pem", folder / "server.key")
+        self.mtls = TlsFiles(self.tls.cert, self.tls.key, self.ca)
+        authority.cert_pem.write_to_path(str(self.ca))
+        server.cert_chain_pems[0].write_to_path(str(self.tls.cert))
+        server.private_key_pem.write_to_path(str(self.tls.key))
+        client.cert_chain_pems[0].write_to_path(str(self.cert))
+        client.private_key_pem.write_to_path(str(self.key))
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_tls(protocol: str, pki: Pki) -> None:
+    async with FakeCollector(protocol, tls=pki.tls) as collector:
+        assert (await send(collector, Options(ca=str(pki.ca)))).verdict is Verdict.ACCEPTED
+        distrusted = await send(collector, Options(timeout=3))
+        assert distrusted.verdict is Verdict.RETRY
+        assert len(collector.received) == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_mtls(protocol: str, pki: Pki) -> None:
+    async with FakeCollector(protocol, tls=pki.mtls) as collector:
+        anonymous = await send(collector, Options(ca=str(pki.ca), timeout=3))
+        assert anonymous.verdict is Verdict.RETRY
+        known = Options(ca=str(pki.ca), cert=str(pki.cert), key=str(pki.key))
+        assert (await send(collector, known)).verdict is Verdict.ACCEPTED
+        assert len(collector.received) == 1
+
+
+async def test_verification_can_be_switched_off_for_http(pki: Pki) -> None:
+    async with FakeCollector("http", tls=pki.tls) as collector:
+        assert (await send(collector, Options(verify=False))).verdict is Verdict.ACCEPTED
