@@ -21,9 +21,9 @@ import re
 from proxy.errors import BadRequest
 
 _PLAIN = r"A-Za-z0-9_~!$&'()*+,;=:@\-"  # pchar without "." and "%", RFC 3986 §3.3
-# Segments that begin with neither a dot nor a slash hold nothing to do. 0.2 µs for 14 characters,
-# where eight substring tests cost 0.3.
-_ordinary = re.compile(rf"(?:/[{_PLAIN}][{_PLAIN}.]*)+/?|/").fullmatch
+# Segments that begin with neither a dot nor a slash hold nothing to do: 0.2 µs for 14 characters.
+# Possessive, so that nothing is tried twice: 0.3 instead of 0.4 µs for 67.
+_ordinary = re.compile(rf"(?:/[{_PLAIN}][{_PLAIN}.]*+)++/?|/").fullmatch
 _foreign = re.compile(r"[^\x21-\x7e]|[\\#?]").search
 _hidden_dots = re.compile(r"(?:^|%2F)\.{1,2}(?:$|;|%3B|%2F)").search
 

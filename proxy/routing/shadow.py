@@ -8,12 +8,13 @@ expression whose beginning lies under a prefix pattern, since prefixes are asked
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from proxy.routing.pattern import Pattern, is_capture
 from proxy.routing.zone import Leaf
 
 Shadow = tuple[int, int, str]
+Shape = tuple[str, ...]
 
 _META = re.compile(r"[\\^$.|?*+()\[\]{}]")
 
@@ -23,8 +24,12 @@ def find(
 ) -> list[Shadow]:
     """All shadowed routes; a route with several hosts is one if it is shadowed in each."""
     takers: dict[tuple[int, str], Leaf] = {}
-    for host in set().union(*hosts):
-        for leaf, taker in _pairs([leaf for leaf in leaves if host in hosts[leaf.index]]):
+    by_host: dict[str, list[Leaf]] = {}
+    for leaf in leaves:
+        for host in hosts[leaf.index]:
+            by_host.setdefault(host, []).append(leaf)
+    for host, sharing in by_host.items():
+        for leaf, taker in _pairs(sharing):
             takers[leaf.index, host] = taker
     found = []
     for leaf in leaves:
@@ -49,15 +54,12 @@ def literal_prefix(regex: str) -> str:
 def _pairs(leaves: list[Leaf]) -> list[tuple[Leaf, Leaf]]:
     """(shadowed, taker) among the routes of one host."""
     pairs = []
-    groups: dict[tuple[str, ...], list[Leaf]] = {}
-    for leaf in sorted(leaves, key=Leaf.order):
+    groups: dict[Shape, list[Leaf]] = {}
+    # Regular expressions last: prefixes anywhere in the file may take their requests.
+    for leaf in sorted(leaves, key=lambda leaf: (leaf.pattern.kind == "regex", leaf.order())):
         group = groups.setdefault(_shape(leaf.pattern), [])
-        taker = next((t for t in group if _takes_all(t, leaf)), None)
-        if taker is None and leaf.pattern.kind == "regex":
-            taker = next(
-                (t for t in leaves if _covers(t.pattern, leaf.pattern) and _takes_all(t, leaf)),
-                None,
-            )
+        earlier = [*group, *_prefixes(groups, leaf.pattern)]
+        taker = next((t for t in earlier if _takes_all(t, leaf)), None)
         if taker is not None:
             pairs.append((leaf, taker))
         else:
@@ -65,7 +67,7 @@ def _pairs(leaves: list[Leaf]) -> list[tuple[Leaf, Leaf]]:
     return pairs
 
 
-def _shape(pattern: Pattern) -> tuple[str, ...]:
+def _shape(pattern: Pattern) -> Shape:
     """Equal for patterns that fit the same paths, whatever their captures are called."""
     if pattern.kind == "regex":
         return (pattern.kind, pattern.template)
@@ -78,11 +80,12 @@ def _takes_all(taker: Leaf, leaf: Leaf) -> bool:
     return leaf.conditions is not None and taker.conditions.follow_from(leaf.conditions)
 
 
-def _covers(prefix: Pattern, regex: Pattern) -> bool:
-    """Whether every path that `regex` matches lies under `prefix`."""
-    if prefix.kind != "prefix" or any(is_capture(s) for s in prefix.segments):
-        return False
-    return not prefix.path or literal_prefix(regex.template[1:]).startswith(prefix.path + "/")
+def _prefixes(groups: dict[Shape, list[Leaf]], pattern: Pattern) -> Iterator[Leaf]:
+    """Routes with a prefix under which every path lies that a regular expression matches."""
+    if pattern.kind == "regex":
+        segments = literal_prefix(pattern.template[1:]).split("/")[1:-1]
+        for count in range(len(segments) + 1):
+            yield from groups.get(("prefix", *segments[:count]), ())
 
 
 def _reason(leaf: Leaf, taker: Leaf, label: Callable[[int], str]) -> str:
