@@ -1,0 +1,88 @@
+"""Which of several values is in force, and who said so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from proxy.config.effective import effective
+from proxy.config.load import loads
+from proxy.config.model import Retry
+
+TEXT = """
+[defaults]
+timeout = "9s"
+connect_timeout = "5s"
+idle_timeout = "8s"
+
+[limits]
+body = "1KiB"
+
+[[route]]
+path = "/first"
+to = "u"
+
+[[route]]
+name = "orders"
+path = "/orders"
+to = "u"
+timeout = "1s"
+retry = 0
+body_limit = "2KiB"
+
+[upstream.u]
+servers = "http://10.0.0.1"
+timeout = "3s"
+idle_timeout = 0
+retry = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "key", "value", "origin"),
+    [
+        (1, "timeout", 1.0, "route 'orders' (routes.toml:18)"),
+        (0, "timeout", 3.0, "upstream 'u' (routes.toml:24)"),
+        (1, "idle_timeout", 0.0, "upstream 'u' (routes.toml:25)"),
+        (1, "connect_timeout", 5.0, "[defaults] (routes.toml:4)"),
+        (1, "first_byte_timeout", 60.0, "built in"),
+        (1, "retry", Retry(times=0), "route 'orders' (routes.toml:19)"),
+        (0, "retry", Retry(times=2), "upstream 'u' (routes.toml:26)"),
+        (1, "body_limit", 2048, "route 'orders' (routes.toml:20)"),
+        (0, "body_limit", 1024, "[limits] (routes.toml:8)"),
+    ],
+)
+def test_the_route_wins_then_the_upstream_then_defaults(
+    route: int, key: str, value: object, origin: str
+) -> None:
+    loaded = loads(TEXT, "routes.toml", {})
+    force = effective(loaded.config, loaded.config.route[route], "u", loaded.where)
+    assert (getattr(force, key), force.origin[key]) == (value, origin)
+
+
+def test_without_lines_a_repeated_default_is_a_built_in_one() -> None:
+    config = loads(TEXT, "routes.toml", {}).config
+    force = effective(config, config.route[1], "u")
+    assert force.origin == {
+        "timeout": "route 'orders'",
+        "connect_timeout": "built in",
+        "first_byte_timeout": "built in",
+        "idle_timeout": "upstream 'u'",
+        "retry": "route 'orders'",
+        "body_limit": "route 'orders'",
+    }
+
+
+def test_a_route_without_upstream_has_values_too() -> None:
+    config = loads("[[route]]\nrespond = {}", "f", {}).config
+    force = effective(config, config.route[0], "")
+    assert (force.timeout, force.connect_timeout, force.retry) == (0.0, 5.0, None)
+
+
+def test_workers_import_it_without_the_loader() -> None:
+    code = "import sys, proxy.config.effective as e; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert not loaded & {"tomllib", "click", "rich", "proxy.config.load", "asyncio"}

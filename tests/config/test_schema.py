@@ -1,0 +1,118 @@
+"""The JSON schema takes what the loader takes, and nothing that it refuses for its shape."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.config.schema import schema
+
+from .test_load import DESIGN
+
+SCHEMA = schema()
+TYPES: dict[str, Any] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": int | float,
+    "boolean": bool,
+}
+
+
+def accepts(rule: dict[str, Any], value: Any) -> bool:
+    """The part of JSON Schema that ours uses."""
+    if "$ref" in rule:
+        return accepts(SCHEMA["$defs"][rule["$ref"].rpartition("/")[2]], value)
+    if "anyOf" in rule:
+        return any(accepts(option, value) for option in rule["anyOf"])
+    if "const" in rule or "enum" in rule:
+        return value in rule.get("enum", [rule.get("const")])
+    kind = TYPES[rule["type"]]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        return False
+    if isinstance(value, dict):
+        return _accepts_table(rule, value)
+    if isinstance(value, list):
+        return all(accepts(rule["items"], item) for item in value)
+    if isinstance(value, str):
+        return re.search(rule.get("pattern", ""), value) is not None
+    return rule.get("minimum", value) <= value <= rule.get("maximum", value)
+
+
+def _accepts_table(rule: dict[str, Any], table: dict[str, Any]) -> bool:
+    known = rule.get("properties", {})
+    more = rule["additionalProperties"]
+    names = re.compile(rule.get("propertyNames", {}).get("pattern", ""))
+    return (
+        all(name in table for name in rule.get("required", ()))
+        and all(names.search(name) for name in table)
+        and all(
+            accepts(known[name], item) if name in known else more and accepts(more, item)
+            for name, item in table.items()
+        )
+    )
+
+
+def test_it_is_json() -> None:
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+
+
+def test_the_examples_are_valid() -> None:
+    shipped = Path(__file__).parents[2] / "routes.toml"
+    for text in (DESIGN, shipped.read_text()):
+        assert accepts(SCHEMA, tomllib.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'listen = ":80"',
+        'listen = [":80", { address = ":81" }]',
+        '[[route]]\nto = "http://a"\nhost = "a"\nretry = 2\nwhen.method = "GET"',
+        '[[route]]\nto = { a = 1, b = 2 }\nhost = ["a"]\nretry = { times = 2, on = [503] }',
+        'upstream.a.servers = "http://a"\nupstream.b.servers = ["http://a"]',
+        'upstream.a.servers = { "http://a" = 3 }\nupstream.a.retry = 1',
+        'export.otlp = "grpc://a"\nexport.traces = ["http://b"]',
+        'workers = "${N}"\ntracing.sample = "${S}"\nexport.compression = "${C}"',
+        'workers = "auto"\ndrain_timeout = "1m 30s"\nlimits.body = "1.5 MiB"',
+        "drain_timeout = 0\nlimits.body = 0\nlimits.connections = 0\ndefaults.retry = 1",
+    ],
+)
+def test_short_forms_and_references_are_valid(text: str) -> None:
+    assert accepts(SCHEMA, tomllib.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "liste = ':80'",
+        "listen = 80",
+        "listen = [{}]",
+        "workers = 0",
+        "workers = 'all'",
+        "drain_timeout = 5",
+        "drain_timeout = '5'",
+        "limits.body = '5'",
+        "tracing.sample = 10",
+        "tracing.extract = ['jaeger']",
+        "route = [{ to = 5 }]",
+        "route = [{ to = { a = 0 } }]",
+        "route = [{ redirect = {} }]",
+        "upstream.'a b'.servers = 'http://a'",
+        "[collector]",
+    ],
+)
+def test_what_the_loader_refuses_for_its_shape_is_not_valid(text: str) -> None:
+    assert not accepts(SCHEMA, tomllib.loads(text))
+
+
+def test_keys_say_what_they_mean_and_what_their_default_is() -> None:
+    limits = SCHEMA["$defs"]["Limits"]["properties"]
+    assert limits["head_bytes"]["default"] == "64KiB"
+    assert "408" in limits["header_timeout"]["description"]
