@@ -158,6 +158,8 @@ class Story:
             snapshot.untrusted,
             self.worker.getrandbits,
         )
+        if sampler is snapshot.never:
+            x.sampled = False  # not even for a caller in debug, whom samplers obey
         x.span_id = ids.span_id(self.worker.getrandbits)
 
     async def _attempts(self, target: Target, path: str) -> ResponseHead:
@@ -332,7 +334,7 @@ class Story:
             x.client_gone = True
             return
         x.error = error.error_type if error.status >= 500 or x.head_sent else ""
-        if x.head_sent:
+        if x.head_sent and not self.client.take_back():
             self.client.abort()  # the truncation must be seen
             return
         if not x.trace_id:

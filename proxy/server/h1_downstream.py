@@ -275,6 +275,13 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write(self._pending)
             self._pending = b""
 
+    def take_back(self) -> bool:
+        """Forget the head that was given; False if it is on its way already."""
+        held, self._pending = self._pending, b""
+        if held:
+            self._chunked = False
+        return bool(held)
+
     def end(self) -> None:
         """The answer is complete."""
         self.flush()
