@@ -20,18 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from proxy.collector.batch import Signal
-from proxy.telemetry.instruments import Instrument, Kind
-from proxy.telemetry.metrics import Series
 
 Place = Callable[[], int]
-
-
-CREATED, EXPORTED, DROPPED, QUEUED = (
-    Instrument("spangate.export.created", Kind.COUNTER, "{item}", "Items offered to an exporter."),
-    Instrument("spangate.export.exported", Kind.COUNTER, "{item}", "Items a collector accepted."),
-    Instrument("spangate.export.dropped", Kind.COUNTER, "{item}", "Items lost, by reason."),
-    Instrument("spangate.export.queued", Kind.GAUGE, "{item}", "Items batched, queued or sent."),
-)
 
 
 class Ledger:
@@ -97,17 +87,3 @@ class Books:
                 "balanced": ledger.balanced,
             }
         return out
-
-    def series(self) -> list[Series]:
-        """The same numbers for `/metrics` and OTLP, read in one go so that they balance."""
-        rows: dict[Instrument, list[Series]] = {
-            instrument: [] for instrument in (CREATED, EXPORTED, DROPPED, QUEUED)
-        }
-        for ledger in self:
-            labels = (("signal", ledger.signal), ("exporter", ledger.exporter))
-            rows[CREATED].append(Series(CREATED, labels, ledger.created))
-            rows[EXPORTED].append(Series(EXPORTED, labels, ledger.exported))
-            rows[QUEUED].append(Series(QUEUED, labels, ledger.queued))
-            for reason, items in ledger.dropped.items():
-                rows[DROPPED].append(Series(DROPPED, (*labels, ("reason", reason)), items))
-        return [series for group in rows.values() for series in group]

@@ -81,8 +81,12 @@ class Pipeline:
 
     async def start(self) -> None:
         """Open exporters; what was offered before waits in their queues."""
-        for stage in self._stages:
-            await stage.start()
+        try:
+            for stage in self._stages:
+                await stage.start()
+        except ConfigError:
+            await self.stop(0)
+            raise
 
     def offer(self, signal: Signal, entries: bytes, items: int) -> None:
         """Take concatenated `ScopeSpans.spans` or `ScopeLogs.log_records` fields (number 2)."""

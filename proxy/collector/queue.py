@@ -21,7 +21,7 @@ class Queue:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: deque[Batch] = deque()
-        self._taken: dict[int, Batch] = {}
+        self._taken: list[Batch] = []  # as many as there are senders
         self._items: dict[Signal, int] = {"traces": 0, "metrics": 0, "logs": 0}
         self._wake = asyncio.Event()
         self._closed = False
@@ -45,12 +45,12 @@ class Queue:
             self._wake.clear()
             await self._wake.wait()
         batch = self._waiting.popleft()
-        self._taken[id(batch)] = batch
+        self._taken.append(batch)
         return batch
 
     def done(self, batch: Batch) -> None:
         """The batch taken with `get` was sent, or given up."""
-        del self._taken[id(batch)]
+        self._taken.remove(batch)
         self.size -= batch.size
         self._items[batch.signal] -= batch.items
 
@@ -65,7 +65,7 @@ class Queue:
 
     def drain(self) -> list[Batch]:
         """Give up everything, what was taken first."""
-        left = [*self._taken.values(), *self._waiting]
+        left = [*self._taken, *self._waiting]
         self._taken.clear()
         self._waiting.clear()
         self.size = 0

@@ -61,9 +61,13 @@ def _walk(spans: Sequence[Span]) -> Iterator[tuple[str, Span]]:
         parent = span.parent_id if span.parent_id in known else b""
         children.setdefault(parent, []).append(span)
     # A stack, not recursion: spans can come from anywhere and be nested as deep as they like.
-    # A span is taken from `children` once, so that ids in a circle cannot turn it for ever.
-    stack = [("", "", root) for root in reversed(children.pop(b"", []))]
-    while stack:
+    # Siblings are taken from `children` once, so that ids in a circle cannot turn it for ever;
+    # what hangs on no root (such a circle) follows as if it were one.
+    stack: list[tuple[str, str, Span]] = []
+    while stack or children:
+        if not stack:
+            roots = children.pop(b"" if b"" in children else next(iter(children)))
+            stack = [("", "", root) for root in reversed(roots)]
         drawn, below, span = stack.pop()
         yield drawn, span
         kids = children.pop(span.span_id, [])

@@ -41,19 +41,6 @@ def test_as_dict() -> None:
     }
 
 
-def test_series() -> None:
-    rows = {
-        (s.instrument.name, dict(s.attributes)["signal"], dict(s.attributes).get("reason")): s.value
-        for s in filled().series()
-    }
-    assert rows["spangate.export.created", "traces", None] == 10
-    assert rows["spangate.export.exported", "traces", None] == 5
-    assert rows["spangate.export.dropped", "traces", "rejected"] == 3
-    assert rows["spangate.export.queued", "traces", None] == 2
-    assert rows["spangate.export.created", "logs", None] == 0
-    assert len(rows) == 7
-
-
 def test_repr_tells_the_story() -> None:
     books = filled()
     assert repr(books.open("traces", "grpc://a:4317")) == (
