@@ -29,7 +29,16 @@ FRAMING = frozenset(
 )
 # Written last by the gateway, whatever an edit says.
 TRACE = frozenset(
-    {"traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled"}
+    {
+        "b3",
+        "traceparent",
+        "tracestate",
+        "x-b3-flags",
+        "x-b3-parentspanid",
+        "x-b3-sampled",
+        "x-b3-spanid",
+        "x-b3-traceid",
+    }
 )
 BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 

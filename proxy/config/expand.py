@@ -14,6 +14,7 @@ from typing import Any
 
 from proxy.config.locate import Path
 from proxy.config.report import Report
+from proxy.config.syntax import is_text
 
 MAX_FILE = 64 * 1024  # bytes; a secret is shorter, /dev/zero is not
 
@@ -95,6 +96,9 @@ class Expander:
             self._report.error(path, f"${{{inside}}} names no variable", remedy)
             return ""
         value = self._environ.get(variable[1])
+        if value is not None and not is_text(value):
+            self._report.error(path, f"environment variable {variable[1]} is not UTF-8")
+            return ""
         if variable[2] is not None:
             return value or variable[2]  # unset or empty, as in a shell
         if value is None:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from proxy.config.report import Report, suggestion
-from proxy.config.syntax import is_field_value, is_token
+from proxy.config.syntax import is_field_value, is_text, is_token
 
 Raw = dict[str, Any]
 
@@ -29,7 +29,9 @@ class Environment:
         self._report = report
 
     def get(self, name: str) -> str:
-        return self._environ.get(name, "").strip()
+        """The value, "" if unset, empty, or not in UTF-8 (which no exporter could send)."""
+        value = self._environ.get(name, "").strip()
+        return value if is_text(value) else ""
 
     def ignored(self, name: str, message: str, remedy: str = "") -> None:
         self._report.foreign("environment", name, message, remedy)

@@ -24,6 +24,11 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
+def is_text(text: str) -> bool:
+    """Whether it was UTF-8: environment and arguments may hold any bytes (PEP 383)."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def is_field_value(text: str) -> bool:
     """Whether `text` can be sent as a field value: no CR, LF or NUL, no blanks at its ends, and in
     Latin-1 (RFC 9110 §5.5)."""

@@ -117,3 +117,8 @@ def test_problems_do_not_show_what_a_secret_file_holds(tmp_path: Path) -> None:
         loads(text, "f", {})
     assert len(caught.value.problems) == 3
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_variable_that_is_not_text_is_a_problem() -> None:
+    with pytest.raises(ConfigError, match="A is not UTF-8"):
+        label("${A}", {"A": "\udcff"})

@@ -61,6 +61,7 @@ def value(environ: dict[str, str], field: str, text: str = "") -> Any:
         ({"OTEL_METRICS_EXPORTER": "none"}, "export/signals", ["traces", "logs"]),
         ({"OTEL_METRICS_EXPORTER": "prometheus"}, "export/signals", ["traces", "logs"]),
         ({"OTEL_SERVICE_NAME": "", "OTEL_PROPAGATORS": " "}, "resource", {}),
+        ({"OTEL_SERVICE_NAME": "\udcff"}, "resource", {}),  # the byte FF, which is not UTF-8
     ],
 )
 def test_variables_fill_what_the_file_leaves_out(
