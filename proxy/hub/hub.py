@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spangate")
 
+SOON = 1.0  # seconds that workers get to start before anything else is done
 PRE_STOP = 0.0  # seconds between "/ready says 503" and the end of accepting
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
@@ -95,6 +96,8 @@ class Hub:
         """False, with the reason on stderr, if the gateway cannot run."""
         try:
             await self.supervisor.start(self._count, _addresses(self.loaded))
+            # Half a second of imports must not take the workers' cores while they start.
+            await self.supervisor.ready(SOON)
             self.services = (await asyncio.to_thread(_import_services))(self)
             await self.services.start(self._admin)
             self._serving.set()

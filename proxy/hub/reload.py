@@ -6,7 +6,6 @@ pipeline, start one worker on the new listeners.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import pickle
@@ -17,7 +16,6 @@ from proxy.config.model import Config
 from proxy.errors import ConfigError
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
-from proxy.hub.worker import State
 from proxy.server import frames
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from proxy.hub.services import Services
 
 log = logging.getLogger("spangate")
-
-ADOPT_TIMEOUT = 5.0  # seconds until a removed listener closes, whether or not its queue is empty
 
 
 class Reloads:
@@ -78,7 +74,9 @@ async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
             pipeline = await services.prepare(new.config)
         _set(hub, new)
         if set(addresses) != set(hub.supervisor.listeners):
-            await hub.supervisor.roll(addresses, new.config.drain_timeout)
+            await hub.supervisor.roll(
+                addresses, new.config.drain_timeout, lambda: _close_all_but(hub, addresses)
+            )
         else:
             hub.supervisor.broadcast(frames.SNAPSHOT, hub.snapshot)
     except BaseException:
@@ -91,7 +89,6 @@ async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
         services.adopt(new.config, pipeline)
     services.prober.configure(new.config.upstream)
     hub.tell_health()
-    await _close_removed(hub, addresses)
 
 
 def _set(hub: Hub, loaded: Loaded) -> None:
@@ -100,15 +97,9 @@ def _set(hub: Hub, loaded: Loaded) -> None:
     hub.intake.totals.cap = loaded.config.metrics.series
 
 
-async def _close_removed(hub: Hub, addresses: list[str]) -> None:
-    """Close listeners that are gone, once their workers have taken what was queued on them."""
-    removed = [a for a in hub.sockets.addresses if a not in addresses]
-    if not removed:
-        return
-    current = hub.supervisor.current()
-    leaving = [w for w in hub.supervisor.alive if w not in current]
-    await asyncio.gather(*(w.reached(State.DRAINING, ADOPT_TIMEOUT) for w in leaving))
-    hub.sockets.close(removed)
+def _close_all_but(hub: Hub, addresses: list[str]) -> None:
+    """Give up the hub's copies of listeners that are gone: their last worker ends them."""
+    hub.sockets.close([a for a in hub.sockets.addresses if a not in addresses])
 
 
 def exports_differ(old: Config, new: Config) -> bool:

@@ -57,11 +57,6 @@ class Sockets:
             for sock in self._by_address.pop(address, ()):
                 sock.close()
 
-    def close_slot(self, slot: int) -> None:
-        """Close one slot's sockets, when its worker has stopped accepting for good."""
-        for group in self._by_address.values():
-            group[slot].close()
-
     def of_slot(self, slot: int, addresses: Iterable[str]) -> list[tuple[str, socket.socket]]:
         """(address, socket) for each of `addresses`."""
         return [(a, self._by_address[a][slot]) for a in addresses]
@@ -73,10 +68,8 @@ class Sockets:
 
     def port(self, address: str) -> int:
         """The port that was really bound; 0 = the address is no longer listened on."""
-        for sock in self._by_address.get(address, ()):
-            if sock.fileno() >= 0:
-                return int(sock.getsockname()[1])
-        return 0
+        group = self._by_address.get(address)
+        return int(group[0].getsockname()[1]) if group else 0
 
     def _bind(self, address: str) -> list[socket.socket]:
         host, port = split_address(address)

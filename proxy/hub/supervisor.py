@@ -92,14 +92,18 @@ class Supervisor:
         for worker in self.alive:
             worker.link.send(kind, payload)
 
-    async def ready(self) -> None:
-        """Wait until every slot has a worker that accepts."""
-        while waiting := [s for s in self.slots if s.current is None or not s.current.accepting]:
+    async def ready(self, timeout: float = float("inf")) -> None:
+        """Wait until every slot has a worker that accepts, `timeout` seconds at most."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            waiting = [s for s in self.slots if s.current is None or not s.current.accepting]
+            if not waiting:
+                return
             worker = waiting[0].current
             if worker is None or worker.state is not State.STARTING:
                 await asyncio.sleep(0.02)  # between a death and its replacement
             else:
-                await worker.reached(State.READY, 1.0)
+                await worker.reached(State.READY, min(left, 1.0))
 
     async def collect(self, timeout: float = COLLECT_TIMEOUT) -> bool:
         """Have all workers report what happened until now; False if one did not in time."""
@@ -108,12 +112,14 @@ class Supervisor:
         answers = [w.collect(self._questions, timeout) for w in asked]
         return all(await asyncio.gather(*answers))
 
-    async def roll(self, listeners: Sequence[str], drain_timeout: float) -> None:
+    async def roll(
+        self, listeners: Sequence[str], drain_timeout: float, proven: Callable[[], None]
+    ) -> None:
         """Replace the workers one by one, so that they listen on `listeners`.
 
         The first new worker proves the configuration: if it does not become ready, RollFailed is
-        raised and nothing has changed. A later one that fails is killed and tried again like any
-        worker that dies.
+        raised and nothing has changed; else `proven` is called before an old one is drained. A
+        later one that fails is killed and tried again like any worker that dies.
         """
         before, self.listeners = self.listeners, tuple(listeners)
         for slot in self.slots:
@@ -123,6 +129,8 @@ class Supervisor:
             await worker.reached(State.READY, START_TIMEOUT)
             slot.coming = None
             if worker.accepting:
+                if slot is self.slots[0]:
+                    proven()
                 self._take_over(slot, worker, drain_timeout)
                 continue
             worker.kill()
@@ -137,14 +145,14 @@ class Supervisor:
     async def drain(self, timeout: float) -> bool:
         """Stop all workers; True when each of them has finished what it had begun.
 
-        A slot's sockets close as soon as its worker has stopped accepting: what the kernel sends
-        to an open socket that nobody reads would hang until the end.
+        The hub's copies of the sockets close first. So a worker that has emptied its queue and
+        closes its own ends the socket for good, and what comes later is refused, not stranded.
         """
         self._stopping = True
         deadline = time.monotonic() + timeout
+        self._sockets.close(self._sockets.addresses)
         for worker in self.alive:
             worker.drain()
-        await asyncio.gather(*(self._close_slot(s, timeout) for s in self.slots))
         workers = list(self.alive)
         await asyncio.gather(
             *(w.reached(State.GONE, max(0.0, deadline - time.monotonic())) for w in workers)
@@ -162,11 +170,6 @@ class Supervisor:
         for worker in workers:
             worker.kill()
         await asyncio.gather(*(w.reached(State.BURIED, KILL_TIMEOUT) for w in workers))
-
-    async def _close_slot(self, slot: Slot, timeout: float) -> None:
-        for worker in [w for w in self.alive if w.slot == slot.number]:
-            await worker.reached(State.DRAINING, timeout)
-        self._sockets.close_slot(slot.number)
 
     async def _launch(self, slot: Slot, *, coming: bool = False) -> Worker:
         self._ids += 1

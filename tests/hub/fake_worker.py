@@ -43,7 +43,7 @@ class Fake:
             for kind, items, payload in stream.feed(data):
                 await self.obey(kind, items, payload)
         for server in self.servers:
-            asyncio.get_running_loop().remove_reader(server.sockets[0].fileno())
+            server.close()
         self.send(frames.DRAINING)
         while self.running:
             await asyncio.sleep(0.01)

@@ -73,17 +73,15 @@ def test_a_name_that_does_not_resolve_is_a_listen_error() -> None:
         listen_once("no.such.name.invalid:80", "admin.listen")
 
 
-def test_a_closed_slot_leaves_the_others(sockets: Sockets) -> None:
-    sockets.open(["127.0.0.1:0"])
+def test_a_closed_listener_refuses_and_can_be_opened_again(sockets: Sockets) -> None:
+    sockets.open(["127.0.0.1:0", "[::1]:0"])
     port = sockets.port("127.0.0.1:0")
-    sockets.close_slot(0)
-    assert sockets.port("127.0.0.1:0") == port
-    socket.create_connection(("127.0.0.1", port), 5).close()
-    sockets.close_slot(1)
-    sockets.close_slot(2)
-    assert sockets.port("127.0.0.1:0") == 0
+    sockets.close(["127.0.0.1:0"])
+    assert (sockets.port("127.0.0.1:0"), sockets.addresses) == (0, ["[::1]:0"])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
+    sockets.open([f"127.0.0.1:{port}"])
+    socket.create_connection(("127.0.0.1", port), 5).close()
 
 
 def test_ipv4_and_ipv6_on_one_port(sockets: Sockets) -> None:
