@@ -166,6 +166,8 @@ class Story:
         """Try endpoints until one answers acceptably; the last one's answer or error counts."""
         failed: Endpoint | None = None
         ordinal, reason = 0, ""
+        if target.budget is not None:
+            target.budget.request(self.x.start * 1e-9)
         while True:
             endpoint = target.balancer.pick(monotonic_ns() * 1e-9, failed)
             if endpoint is None:
@@ -271,9 +273,13 @@ class Story:
         """Leave an attempt behind; the reason that the next one states."""
         attempt, upstream = self._attempt, self._upstream
         assert attempt is not None
+        self._attempt = None
         self._upstream = None
-        if upstream is not None and failure is None:
-            upstream.drop_answer()
+        if upstream is not None:
+            if failure is None:
+                upstream.drop_answer()
+            else:
+                upstream.abort()  # its answer, if it still came, would be taken for the next one's
         if attempt.reused and isinstance(failure, UpstreamReset):
             return STALE
         return attempt.error
@@ -484,7 +490,7 @@ class Story:
         elif self._deadline:
             if now >= self._deadline:
                 self._throw(self._on_deadline())
-        elif self._moved:
+        elif self._moved or self._upstream is None:  # dialling and pauses have their own clocks
             self._moved = False
             self._idle_since = now
         elif (

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 IDLE, HEAD, BODY, CLOSED = range(4)
 
 MOST_HEAD = 64 * 1024  # bytes of a response head; nginx 8 KiB, Envoy 60 KiB
-_DRAIN = 64 * 1024  # of an answer that nobody wants any more, to save the connection
 WRITE_HIGH = 256 * 1024  # one read of uvloop fits without a pause
 
 
@@ -101,11 +100,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_done = True
 
     def drop_answer(self) -> None:
-        """The story goes on without the rest of this answer (a retry)."""
+        """The story goes on without the body of the answer whose head it is being told (a retry).
+
+        The connection is saved if the body came together with the head, else it is closed, for
+        nobody would notice if the rest never came.
+        """
         self.story = None
-        small = self._left is not None and self._left <= _DRAIN and self._decoder is None
-        if not small or not self._request_done:
-            self.abort()
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
@@ -200,6 +200,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self._complete()
             elif self.story is not None:
                 self.story.flush()
+            else:
+                self.abort()
 
     def _take_head(self, head: ResponseHead) -> None:
         story = self.story
