@@ -45,12 +45,15 @@ def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     """The same for a text; `file` is for messages, and for ${file:…} with a relative path."""
     file = file or "<text>"
     try:
-        raw = tomllib.loads(text)
-        report = Report(file, locate(text))
-        return _build(raw, report, environ)
+        return _build(_parse(text, file), Report(file, locate(text)), environ)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
         raise ConfigError([problem]) from None
+
+
+def _parse(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and integers beyond what int() reads
         raise ConfigError([_syntax(error, file)]) from None
 
