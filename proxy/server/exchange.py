@@ -221,8 +221,12 @@ class Story:
         if not self.client.upload_done:
             self.client.pause()
         self._wait(0, UpstreamTimeout)  # dialling has a clock of its own
-        self.worker.dial(self, endpoint, target.connect)
-        upstream: UpstreamConnection = await _event()
+        dialling = self.worker.dial(self, endpoint, target.connect)
+        try:
+            upstream: UpstreamConnection = await _event()
+        except ProxyError:
+            dialling.cancel()  # nobody waits for it any more
+            raise
         attempt.connected = monotonic_ns()
         attempt.cost_connect = attempt.connected - attempt.start
         return upstream
@@ -501,7 +505,8 @@ class Story:
             self._throw(self._idle_error())
 
     def _idle_error(self) -> ProxyError:
-        if not self.client.upload_done and not self.x.head_sent:
+        client = self.client
+        if not client.upload_done and not client.reading_paused and not self.x.head_sent:
             return ClientError(408, "the request body stopped coming", close=True)
         return UpstreamTimeout("no byte in either direction for too long")
 

@@ -44,7 +44,6 @@ class ClientConnection(asyncio.Protocol):
         "_pending",
         "_pumping",
         "_reader",
-        "_reading_paused",
         "_since",
         "_state",
         "_story",
@@ -53,6 +52,7 @@ class ClientConnection(asyncio.Protocol):
         "peer",
         "peer_bytes",
         "peer_port",
+        "reading_paused",
         "transport",
         "trusted",
         "worker",
@@ -79,7 +79,7 @@ class ClientConnection(asyncio.Protocol):
         self._chunked = False  # the response goes out in chunks
         self._close = False  # after this answer
         self._pumping = False
-        self._reading_paused = False
+        self.reading_paused = False  # whoever is slow then, it is not the client
         self._since = 0  # when it became idle, a head began, or lingering began
 
     # what the event loop tells it
@@ -337,13 +337,13 @@ class ClientConnection(asyncio.Protocol):
         self.transport.abort()
 
     def pause(self) -> None:
-        if not self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = True
+        if not self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        if self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = False
+        if self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = False
             self.transport.resume_reading()
 
     # what the sweep asks

@@ -172,9 +172,9 @@ class Worker:
             pool = self._pools[key] = Pool(endpoint.host, endpoint.port)
         return pool
 
-    def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> None:
+    def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> asyncio.Task[None]:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
-        spawn(self._dial(story, self.pool_of(endpoint), timeout), "dial")
+        return spawn(self._dial(story, self.pool_of(endpoint), timeout), "dial")
 
     async def _dial(self, story: Story, pool: Pool, timeout: float) -> None:
         try:
