@@ -12,9 +12,11 @@ import re
 # An extension may hold anything printable; it ends at CRLF only (CVE-2025-43859, -2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
-_MOST_LINE = 16 + 256  # a size and 256 bytes of extension
-_MOST_EXTENSIONS = 16 * 1024  # in one body
-_MOST_TRAILERS = 8 * 1024
+_MOST_EXTENSION = 256  # bytes, in one chunk
+_MOST_EXTENSIONS = 16 * 1024  # bytes, in one body
+_MOST_TRAILERS = 8 * 1024  # bytes
+_MOST_FIELDS = 64  # in the trailer section
+_SMALL = 4096  # bytes of a chunk that is cheaper to copy than to handle
 
 SIZE, DATA, DATA_END, TRAILER, DONE = range(5)
 
@@ -26,7 +28,7 @@ class ChunkedError(ValueError):
 class ChunkedDecoder:
     """Feed it wire bytes; it returns the content in them. `rest` holds what comes after the end."""
 
-    __slots__ = ("_extensions", "_left", "_line", "_state", "_trailers", "rest")
+    __slots__ = ("_extensions", "_fields", "_left", "_line", "_state", "_trailers", "rest")
 
     def __init__(self) -> None:
         self._state = SIZE
@@ -34,6 +36,7 @@ class ChunkedDecoder:
         self._line = b""  # an incomplete line
         self._extensions = 0
         self._trailers = 0
+        self._fields = 0
         self.rest = b""
 
     @property
@@ -41,7 +44,11 @@ class ChunkedDecoder:
         return self._state == DONE
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Pieces of content, in order, none of them empty. Raises ChunkedError."""
+        """The content in `data`, as pieces in order, none of them empty. Raises ChunkedError.
+
+        Small pieces come as one, so that a body in many small chunks costs whoever handles it
+        no more than one in few large ones.
+        """
         out: list[bytes] = []
         if self._line:
             data = self._line + data
@@ -59,12 +66,12 @@ class ChunkedDecoder:
             line_end = data.find(b"\r\n", position)
             if line_end < 0:
                 self._keep(data[position:])
-                return out
+                break
             self._take_line(data[position:line_end])
             position = line_end + 2
-        if position < end:
+        if self._state == DONE:
             self.rest = data[position:]
-        return out
+        return [b"".join(out)] if len(out) > 1 and end < len(out) * _SMALL else out
 
     def _keep(self, part: bytes) -> None:
         """Remember the beginning of a line, unless it can no longer become a good one."""
@@ -73,16 +80,12 @@ class ChunkedDecoder:
             raise ChunkedError("a bare CR or LF in the chunked framing")
         if self._state == DATA_END and body:
             raise ChunkedError("a chunk is longer than its size")
-        if len(part) > (_MOST_TRAILERS if self._state == TRAILER else _MOST_LINE):
-            raise ChunkedError("a line of the chunked framing is too long")
-        if self._state == SIZE and body and _SIZE_LINE.fullmatch(body) is None:
-            self._refuse_partial(body)
+        if self._state == SIZE and body:
+            size, semicolon, _ = body.partition(b";")
+            self._check_size(body if semicolon else size.rstrip(b" \t"), len(body))
+        elif len(body) > _MOST_TRAILERS:
+            raise ChunkedError("trailers that are too long")
         self._line = part
-
-    def _refuse_partial(self, body: bytes) -> None:
-        head = body.partition(b";")[0].rstrip(b" \t")
-        if _SIZE_LINE.fullmatch(head) is None:
-            raise ChunkedError("a chunk size that is not a hexadecimal number")
 
     def _take_line(self, line: bytes) -> None:
         if self._state == SIZE:
@@ -94,14 +97,20 @@ class ChunkedDecoder:
         else:
             self._take_trailer(line)
 
-    def _take_size(self, line: bytes) -> None:
+    def _check_size(self, line: bytes, length: int) -> bytes:
+        """The digits of a size line that is `length` bytes long until now."""
         match = _SIZE_LINE.fullmatch(line)
-        if match is None or len(line) > _MOST_LINE:
+        if match is None:
             raise ChunkedError("a chunk size that is not a hexadecimal number")
         digits = match[1]
-        self._extensions += len(line) - len(digits)
-        if self._extensions > _MOST_EXTENSIONS:
+        extension = length - len(digits)
+        if extension > _MOST_EXTENSION or self._extensions + extension > _MOST_EXTENSIONS:
             raise ChunkedError("too many bytes of chunk extensions")
+        return digits
+
+    def _take_size(self, line: bytes) -> None:
+        digits = self._check_size(line, len(line))
+        self._extensions += len(line) - len(digits)
         self._left = int(digits, 16)
         self._state = DATA if self._left else TRAILER
 
@@ -110,5 +119,8 @@ class ChunkedDecoder:
             self._state = DONE
             return
         self._trailers += len(line)
-        if self._trailers > _MOST_TRAILERS or _TRAILER.fullmatch(line) is None:
-            raise ChunkedError("trailers that are malformed or too long")
+        self._fields += 1
+        if self._trailers > _MOST_TRAILERS or self._fields > _MOST_FIELDS:
+            raise ChunkedError("too many trailers")
+        if _TRAILER.fullmatch(line) is None:
+            raise ChunkedError("a trailer that is no header field")

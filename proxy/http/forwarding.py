@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from proxy.errors import LoopDetected
 from proxy.http.head import Pair, RequestHead
-from proxy.http.headers import tokens
+from proxy.http.headers import FORWARDING, tokens
 
 _MOST_VIAS = 10  # passes through this gateway before a request counts as a loop
 
@@ -79,9 +79,9 @@ class Forwarding:
             pairs.append((b"forwarded", fields[b"forwarded"]))
         via = fields.get(b"via")
         if via is not None:
-            self._add_to_via(pairs, via)
+            self._add_to_via(pairs, via, head.version)
         elif self._via:
-            pairs.append((b"via", self._via))
+            pairs.append((b"via", self._received(head.version)))
 
     def _add_origin(self, pairs: list[Pair], head: RequestHead, trusted: bool) -> None:
         fields = head.fields
@@ -89,16 +89,20 @@ class Forwarding:
         host = fields.get(b"x-forwarded-host") if trusted else None
         pairs.append((b"x-forwarded-proto", b"http" if proto is None else proto))
         pairs.append((b"x-forwarded-host", head.authority.encode() if host is None else host))
-        if trusted:
-            _copy(pairs, fields, (b"x-forwarded-port", b"x-real-ip"))
+        if trusted and not fields.keys().isdisjoint(_OTHERS):
+            _copy(pairs, fields, _OTHERS)
 
-    def _add_to_via(self, pairs: list[Pair], via: bytes) -> None:
+    def _received(self, version: str) -> bytes:
+        """RFC 9110 §7.6.3: the version is that of the message as it came."""
+        return self._via if version == "1.1" else version.encode() + self._via[3:]
+
+    def _add_to_via(self, pairs: list[Pair], via: bytes, version: str) -> None:
         if not self._via:
             pairs.append((b"via", via))
             return
         if [t.split()[-1] for t in tokens(via)].count(self._pseudonym) >= _MOST_VIAS:
             raise LoopDetected("the request came through this gateway ten times: a routing loop")
-        pairs.append((b"via", via + b", " + self._via))
+        pairs.append((b"via", via + b", " + self._received(version)))
 
     def scheme(self, fields: dict[bytes, bytes], trusted: bool) -> str:
         """url.scheme: what a trusted proxy says it was, else the connection's."""
@@ -108,17 +112,13 @@ class Forwarding:
         return "https" if said is not None and said.strip().lower() == b"https" else "http"
 
 
-_X_FORWARDED = (
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-real-ip",
-)
+_WRITTEN = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+_X_FORWARDED = FORWARDING - {b"forwarded"}
+_OTHERS = _X_FORWARDED - _WRITTEN
 
 
-def _copy(pairs: list[Pair], fields: dict[bytes, bytes], names: tuple[bytes, ...]) -> None:
-    pairs.extend((name, fields[name]) for name in names if name in fields)
+def _copy(pairs: list[Pair], fields: dict[bytes, bytes], names: frozenset[bytes]) -> None:
+    pairs.extend(pair for pair in fields.items() if pair[0] in names)
 
 
 def _element(peer: bytes, head: RequestHead) -> bytes:

@@ -1,7 +1,7 @@
 """Where a message's body begins and ends (RFC 9112 §6), and what is refused for being unclear.
 
-llhttp has already refused most of it; what it lets through (Host, versions, HTTP/1.0 with
-Transfer-Encoding, `gzip, chunked`) is refused here. Anything ambiguous is an error and closes the
+llhttp has already refused most of it; what it lets through (HTTP/1.0 with Transfer-Encoding,
+`gzip, chunked`, 30 digits) is refused here. Anything ambiguous is an error and closes the
 connection, because two readers that disagree about where a message ends can be made to see
 different requests.
 """
@@ -19,11 +19,11 @@ def frame_request(head: RequestHead) -> None:
     """Set `length` and `keep_alive`, and take hop-by-hop fields nominated in Connection away.
 
     Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
-    transfer coding other than chunked, 505 for another major version.
+    transfer coding other than chunked.
     """
     fields = head.fields
-    if head.version != "1.1":
-        _check_version(head)
+    if head.version == "1.0":
+        _check_old(head)
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if coding is not None:
@@ -39,11 +39,7 @@ def frame_request(head: RequestHead) -> None:
         raise BadRequest("the only expectation known is 100-continue", status=417)
 
 
-def _check_version(head: RequestHead) -> None:
-    if head.version == "0.9":
-        raise BadRequest("HTTP/0.9 is not served")
-    if head.version != "1.0":
-        raise BadRequest("this listener speaks HTTP/1.1 and HTTP/1.0", status=505)
+def _check_old(head: RequestHead) -> None:
     head.keep_alive = False
     if head.method in ("GET", "HEAD") and head.fields.get(b"content-length", b"0") != b"0":
         raise BadRequest("HTTP/1.0 GET and HEAD have no body")
@@ -109,21 +105,18 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
         head.keep_alive = False
     if request_method == "HEAD" or head.status in (204, 304):
         if head.length is None and coding is None:
-            head.keep_alive = _persistent(head, connection)
+            head.keep_alive = _persistent(head, tokens(connection or b""))
         head.length = 0
 
 
-def _persistent(head: ResponseHead, connection: bytes | None) -> bool:
-    if connection is None:
-        return head.version == "1.1"
-    return b"close" not in tokens(connection)
+def _persistent(head: ResponseHead, options: list[bytes]) -> bool:
+    """RFC 9112 §9.3."""
+    return b"close" not in options and (head.version == "1.1" or b"keep-alive" in options)
 
 
 def _response_connection(head: ResponseHead, connection: bytes) -> None:
     options = tokens(connection)
-    head.keep_alive = b"close" not in options and (
-        head.version == "1.1" or b"keep-alive" in options
-    )
+    head.keep_alive = _persistent(head, options)
     names = [t for t in options if t not in (b"close", b"keep-alive", b"upgrade")]
     if names:
         head.headers = without(head.headers, names)
@@ -134,6 +127,7 @@ def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) ->
         raise BadResponse("the upstream uses a transfer coding other than chunked")
     if length is not None:
         head.keep_alive = False
+        del head.fields[b"content-length"]
     head.length = None
 
 

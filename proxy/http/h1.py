@@ -15,11 +15,25 @@ from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_MINOR = re.compile(rb"HTTP/(\d)\.(\d)")
+_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP/([0-9]\.[0-9])")
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
+_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9112 §4; llhttp lets control bytes pass
+
+# The methods that llhttp takes in an HTTP request (it knows those of RTSP and ICE, too).
+_NAMES = (
+    "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY COPY LOCK MKCOL MOVE PROPFIND "
+    "PROPPATCH SEARCH UNLOCK BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH "
+    "NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK"
+)
+_METHODS = {name.encode("ascii"): name for name in _NAMES.split()}
 
 
 class RequestReader:
-    """Reads one request head after the other from one connection."""
+    """Reads one request head after the other from one connection.
+
+    The parser is used again only where it is certain to stand at the beginning of a message:
+    nothing of one head may change how the next is read.
+    """
 
     __slots__ = ("_complete", "_head", "_parser", "_underscored")
 
@@ -32,7 +46,7 @@ class RequestReader:
     def read(self, data: bytes) -> RequestHead:
         """The head in `data`, which ends with its blank line.
 
-        Raises BadRequest: 400 for what llhttp refuses, 505 for another major version.
+        Raises BadRequest: 400 for what is malformed, 505 for another version.
         """
         head = self._head = RequestHead()
         self._complete = self._underscored = False
@@ -40,26 +54,32 @@ class RequestReader:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._complete = False  # Upgrade or CONNECT: llhttp stops here, we do not care
-        except httptools.HttpParserInvalidMethodError:
-            return self._read_other_method(data)
         except httptools.HttpParserError as error:
-            raise _refusal(data, error) from None
-        head.method = self._parser.get_method().decode("ascii")
-        head.version = self._parser.get_http_version()
-        if not self._complete:
-            self._parser = httptools.HttpRequestParser(self)  # 0.3 µs; it waits for a body
+            return self._read_other_method(data, error)
+        method: bytes = self._parser.get_method()
+        known = _METHODS.get(method)
+        head.method = method.decode("ascii") if known is None else known
+        # Single spaces, and HTTP rather than RTSP or ICE: llhttp is content with less. Half the
+        # price of its get_http_version().
+        if not data.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(head.target)):
+            head.version = _version(data)
+        if not self._complete or b"proxy-connection" in head.fields:
+            # 0.3 µs. It waits for a body, or takes Proxy-Connection for Connection and has closed.
+            self._parser = httptools.HttpRequestParser(self)
         return head
 
     def has_underscores(self) -> bool:
         """Whether a field name of the last head had an underscore (`X_Forwarded_For`)."""
         return self._underscored
 
-    def _read_other_method(self, data: bytes) -> RequestHead:
+    def _read_other_method(self, data: bytes, error: Exception) -> RequestHead:
         """llhttp knows a fixed list of methods, RFC 9110 §9.1 any token: lend it one it knows."""
         self._parser = httptools.HttpRequestParser(self)
         method, space, rest = data.partition(b" ")
-        if not space or _TOKEN.fullmatch(method) is None or method.upper() == b"POST":
-            raise BadRequest("the request line does not begin with a method")
+        if method in _METHODS:
+            raise _refusal(data, error) from None
+        if not space or _TOKEN.fullmatch(method) is None:
+            raise BadRequest("the request line does not begin with a method") from None
         head = self.read(b"POST " + rest)
         head.method = method.decode("ascii")
         return head
@@ -72,6 +92,7 @@ class RequestReader:
         if low in REQUEST_SPECIAL:
             fields = self._head.fields
             before = fields.get(low)
+            value = value.strip()  # llhttp leaves whitespace at the end (RFC 9112 §5.1)
             fields[low] = value if before is None else before + b", " + value
         else:
             self._head.headers.append((name, value))
@@ -82,12 +103,37 @@ class RequestReader:
         self._complete = True
 
 
+def _version(data: bytes) -> str:
+    """The version of a request line that is not HTTP/1.1 by the letter, or BadRequest."""
+    match = _LINE.fullmatch(data.partition(b"\r\n")[0])
+    if match is None or match[1] == b"1.1":
+        raise BadRequest("the request line is not a method, a target and a version")
+    if match[1] == b"1.0":
+        return "1.0"
+    raise BadRequest("this listener speaks HTTP/1.1 and HTTP/1.0", status=505)
+
+
 def _refusal(data: bytes, error: Exception) -> BadRequest:
-    line = data.partition(b"\r\n")[0]
-    version = _MINOR.search(line.rpartition(b" ")[2])
-    if version is not None and version[1] != b"1":
+    match = _LINE.fullmatch(data.partition(b"\r\n")[0])
+    if match is not None and match[1] not in (b"1.1", b"1.0"):
         return BadRequest("this listener speaks HTTP/1.1 and HTTP/1.0", status=505)
     return BadRequest(f"malformed request: {error}")
+
+
+def check_partial(data: bytes, seen: int) -> None:
+    """Refuse what can no longer become a request head, so that nobody waits for its end.
+
+    `data` is what came until now, of which the first `seen` bytes were checked before. Raises
+    BadRequest for bare CR or LF, and for a first line that is not one of HTTP/1.
+    """
+    if not seen and _TOKEN.match(data) is None:
+        raise BadRequest("the request line does not begin with a method")
+    if _BARE.search(data, max(seen - 1, 0)) is not None:
+        raise BadRequest("a line ends in a bare CR or LF")
+    if b"\r\n" in data and b"\r\n" not in data[:seen]:
+        line = data.partition(b"\r\n")[0]
+        if not line.endswith(b" HTTP/1.1"):
+            _version(data)
 
 
 class ResponseReader:
@@ -109,13 +155,35 @@ class ResponseReader:
         except httptools.HttpParserUpgrade:
             self._complete = False
         except httptools.HttpParserError as error:
+            head = self._read_both_framings(data, error)
+        head.status = status = self._parser.get_status_code()
+        if not data.startswith(b"HTTP/1.1 "):
+            if not data.startswith(b"HTTP/1.0 "):  # llhttp reads RTSP, too
+                raise BadResponse("the upstream does not answer in HTTP/1")
+            head.version = "1.0"
+        if not 100 <= status <= 599:
+            raise BadResponse("the upstream's status makes no sense")
+        if not self._complete or status < 200 or b"proxy-connection" in head.fields:
+            self._parser = httptools.HttpResponseParser(self)  # as in RequestReader.read
+        return head
+
+    def _read_both_framings(self, data: bytes, error: Exception) -> ResponseHead:
+        """Transfer-Encoding with Content-Length: refused by llhttp, settled by `frame_response`.
+
+        The only leniency ever asked of llhttp, which is harmless where it does not frame bodies.
+        """
+        if "present with" not in str(error):
             raise BadResponse(f"the upstream's answer is malformed: {error}") from None
-        head.status = self._parser.get_status_code()
-        head.version = self._parser.get_http_version()
-        if not self._complete:
-            self._parser = httptools.HttpResponseParser(self)
-        if head.version not in ("1.1", "1.0") or not 100 <= head.status <= 599:
-            raise BadResponse("the upstream's status line makes no sense")
+        parser = self._parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        head = self._head = ResponseHead()
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserError as other:
+            raise BadResponse(f"the upstream's answer is malformed: {other}") from None
+        self._complete = False  # a parser with a leniency reads one head and no more
         return head
 
     def on_status(self, reason: bytes) -> None:
@@ -126,6 +194,7 @@ class ResponseReader:
         if low in RESPONSE_SPECIAL:
             fields = self._head.fields
             before = fields.get(low)
+            value = value.strip()
             fields[low] = value if before is None else before + b", " + value
         else:
             self._head.headers.append((name, value))
@@ -146,6 +215,8 @@ def encode_response(status: int, reason: bytes, pairs: list[Pair], framing: byte
     """A whole response head; `framing` holds complete lines (length, coding, connection)."""
     line = _STATUS_LINES.get(status)
     if line is None or reason != _REASONS[status]:
+        if _REASON.fullmatch(reason) is None:
+            reason = reason_of(status)
         line = b"HTTP/1.1 %d %s\r\n" % (status, reason)
     lines = [name + b": " + value for name, value in pairs]
     lines.append(framing)

@@ -23,6 +23,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+# What upstreams are told about the client, and might believe: from strangers all of it is removed.
+# The rest are those that common servers and frameworks go by (Traefik, gunicorn, Werkzeug, Rails).
 FORWARDING = frozenset(
     {
         b"forwarded",
@@ -30,6 +32,13 @@ FORWARDING = frozenset(
         b"x-forwarded-host",
         b"x-forwarded-port",
         b"x-forwarded-proto",
+        b"x-forwarded-prefix",
+        b"x-forwarded-protocol",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-forwarded-tls-client-cert",
+        b"x-forwarded-uri",
         b"x-real-ip",
     }
 )

@@ -62,7 +62,7 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
         head.authority = authorities.check(host)
     elif head.version != "1.0":
         raise BadRequest("HTTP/1.1 requires a Host header")
-    if target[:1] != b"/":
+    if target[:1] != b"/" or head.method == "CONNECT":
         target = _unusual(head, authorities)
     path, _, query = target.partition(b"?")
     try:
@@ -87,8 +87,14 @@ def _unusual(head: RequestHead, authorities: Authorities) -> bytes:
     if scheme.lower() != "http":
         raise BadRequest(f"the request target's scheme does not fit this listener: {scheme}")
     named = authorities.check(authority.encode("latin-1"))
-    if head.authority and named != head.authority:
+    if head.authority and _without_default(named) != _without_default(head.authority):
         raise BadRequest("the request target and the Host header name different hosts")
     head.authority = named
+    if not rest and head.method == "OPTIONS":
+        return b"*"  # RFC 9112 §3.2.4
     origin: str = rest if rest.startswith("/") else "/" + rest
     return origin.encode("latin-1")
+
+
+def _without_default(authority: str) -> str:
+    return authority.removesuffix(":80")  # RFC 9110 §4.2.3
