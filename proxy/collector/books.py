@@ -12,7 +12,7 @@ too_large          more than one request may carry
 malformed          not the bytes it claims to be
 shutdown           still there when the time to stop had passed
 no_exporter        nobody wanted this signal (exporter "none")
-link_…, …          reported by workers: lost before it reached the collector
+link_full, worker_died                lost on the way from a worker (`Pipeline.note_dropped`)
 """
 
 from __future__ import annotations

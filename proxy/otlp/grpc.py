@@ -5,6 +5,7 @@ Owns the channel. Serialisers are the identity, so no protobuf object is made on
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -68,6 +69,12 @@ class GrpcTransport:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and channel is self._channel:
                 await self._replace()
             return _judge(error)
+        except asyncio.CancelledError:
+            # grpc.aio says it this way too when a channel closes under a call.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return status.unreachable("grpc_cancelled", "the channel was closed")
         return status.accepted(body, items)
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,11 +44,11 @@ async def send(collector: FakeCollector, options: Options | None = None) -> Outc
         return await transport.send("traces", PAYLOADS["traces"], 10)
 
 
-@pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_every_signal_arrives(protocol: str, signal: str, gzip: bool) -> None:
-    options = Options(gzip=gzip, headers={"X-Api-Key": "s3cret"})
+async def test_every_signal_arrives(protocol: str, signal: str, compressed: bool) -> None:
+    options = Options(gzip=compressed, headers={"X-Api-Key": "s3cret"})
     async with (
         FakeCollector(protocol) as collector,
         connected(collector.endpoint, options) as transport,
@@ -61,8 +62,8 @@ async def test_every_signal_arrives(protocol: str, signal: str, gzip: bool) -> N
         assert "spangate/" in request.headers["user-agent"]
         if protocol != "grpc":
             assert request.path == f"/v1/{signal}"
-            assert request.headers.get("content-encoding") == ("gzip" if gzip else None)
-            assert (request.size < len(PAYLOADS[signal])) == gzip or protocol == "http+json"
+            assert request.headers.get("content-encoding") == ("gzip" if compressed else None)
+            assert (request.size < len(PAYLOADS[signal])) == compressed or protocol == "http+json"
         if protocol != "http+json":
             assert request.payload == PAYLOADS[signal]
 
@@ -137,6 +138,30 @@ async def test_a_response_above_4_mib_is_refused(protocol: str) -> None:
         outcome = await send(collector)
     assert outcome.verdict is Verdict.PERMANENT
     assert outcome.reason in ("response_too_large", "grpc_resource_exhausted")
+
+
+async def test_a_small_response_that_inflates_is_refused() -> None:
+    bomb = gzip.compress(b"\0" * (64 << 20))
+    assert len(bomb) < 100_000
+    async with FakeCollector("http") as collector:
+        collector.script(Answer(body=bomb, headers={"Content-Encoding": "gzip"}))
+        outcome = await send(collector)
+    assert (outcome.verdict, outcome.reason) == (Verdict.PERMANENT, "response_too_large")
+
+
+async def test_a_channel_that_closes_under_a_call_is_a_reason_to_try_again() -> None:
+    async with FakeCollector("grpc") as collector:
+        collector.default = HANG
+        transport = connect(parse(collector.endpoint), Options())
+        await transport.start()
+        call = asyncio.get_running_loop().create_task(
+            transport.send("traces", PAYLOADS["traces"], 10)
+        )
+        await collector.wait_requests(1)
+        await transport.close()
+        async with asyncio.timeout(10):
+            outcome = await call
+    assert (outcome.verdict, outcome.reason) == (Verdict.RETRY, "grpc_cancelled")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
