@@ -83,7 +83,7 @@ class Bed:
         return found
 
     def spans(self, service: str) -> list[dict[str, Any]]:
-        """The first few spans of `service` since the last reset."""
+        """The last few spans of `service` since the last reset."""
         found: list[dict[str, Any]] = self._ask("GET", f"/spans?service={service}")
         return found
 

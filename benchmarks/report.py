@@ -152,7 +152,7 @@ def markdown(made: Mapping[str, Any]) -> str:
     ]
     if len(budget := budget_rows(made["medians"])) > 1:
         parts.append(_markdown_table(budget))
-    parts += [f"Note: {note.splitlines()[0]}." for note in made["notes"]]
+    parts += [f"Note: {note.splitlines()[0][:200]}." for note in made["notes"]]
     return "\n\n".join(parts)
 
 

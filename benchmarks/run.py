@@ -107,7 +107,7 @@ def _check(bed: Bed, proxy: Running) -> None:
     wanted = trace[:18] + "f" * 14
     status, body, _ = beds.ask(proxy.port, workload.request(wanted))
     if (status, body) != (200, workload.BODY):
-        raise RuntimeError(f"answered {status} and {len(body)} bytes instead of {workload.BODY!r}")
+        raise RuntimeError(f"answered {status} and {len(body)} bytes instead of the backend's")
     if not target.traced:
         return
 
@@ -118,7 +118,8 @@ def _check(bed: Bed, proxy: Running) -> None:
     try:
         proc.wait_until(arrived, 10, "spans of the checked request", every=0.1)
     except TimeoutError as error:
-        raise RuntimeError(f"{error}; got {bed.spans(target.name)}") from None
+        seen = [(s["kind"], s["name"], s["trace"]) for s in bed.spans(target.name)]
+        raise RuntimeError(f"{error}; the last ones were {seen[-4:]}") from None
 
 
 def _round(bed: Bed, proxy: Running, number: int, seconds: float) -> Round:

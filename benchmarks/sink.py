@@ -5,14 +5,14 @@ It reads every message, so that no proxy is measured while it loses spans; parsi
 
     POST /v1/traces /v1/metrics /v1/logs   OTLP protobuf or JSON-free bodies, gzip or plain
     GET  /counts                           {service: {"server": n, "client": n, …}}
-    GET  /spans?service=S                  the first spans of S since /reset, in plain JSON
+    GET  /spans?service=S                  the last few spans of S since /reset, in plain JSON
     POST /reset
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from typing import Any
 
 import uvloop
@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-KEPT = 8  # spans of each service kept for a look at their names and attributes
+KEPT = 16  # the last spans of each service, kept for a look at their names and attributes
 
 
 class Sink:
@@ -32,7 +32,9 @@ class Sink:
 
     def __init__(self) -> None:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.spans: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.spans: defaultdict[str, deque[dict[str, Any]]] = defaultdict(
+            lambda: deque(maxlen=KEPT)
+        )
 
     async def traces(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -65,7 +67,7 @@ class Sink:
         return web.json_response(self.counts)
 
     async def read_spans(self, request: web.Request) -> web.Response:
-        return web.json_response(self.spans.get(request.query["service"], []))
+        return web.json_response(list(self.spans[request.query["service"]]))
 
     async def reset(self, _: web.Request) -> web.Response:
         self.counts.clear()
@@ -74,7 +76,7 @@ class Sink:
 
     def _keep(self, service: str, spans: Any) -> None:
         kept = self.spans[service]
-        for span in spans[: KEPT - len(kept)]:
+        for span in spans[-KEPT:]:
             kept.append(
                 {
                     "name": span.name,
