@@ -38,6 +38,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_keep_alive",
         "_left",
         "_method",
+        "_paused",
         "_reader",
         "_request_chunked",
         "_request_done",
@@ -67,6 +68,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._keep_alive = True
         self._request_chunked = False
         self._request_done = True
+        self._paused = False  # reading, because the client does not take what has come
         self._hint = 0  # ns, from the upstream's Keep-Alive: timeout=
 
     # what a story does with it
@@ -118,10 +120,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.close()
 
     def pause(self) -> None:
-        self.transport.pause_reading()
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
 
     def resume(self) -> None:
-        if self._state != CLOSED and not self.transport.is_closing():
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
             self.transport.resume_reading()
 
     def idle_ns(self, limit: int) -> int:
@@ -260,10 +265,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._decoder = None
         self._state = IDLE
         self.used = True
+        self.resume()
         if self._keep_alive and self._request_done and not self.transport.is_closing():
             self.pool.give(self, monotonic_ns())
-        else:
+        elif self._request_done:
             self.close()
+        else:
+            self.transport.abort()  # close() would wait until the upstream reads what it refused
         if story is not None:
             story.on_response_end()
 

@@ -14,7 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from proxy.telemetry.metrics import Point
-from tests.harness import DEADLINE, OK, Answer, Backend, Client, Gateway, Peer
+from tests.harness import DEADLINE, Answer, Client, Gateway, Peer
 
 SERVER, CLIENT = Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT
 UNSET, ERROR = 0, 2  # Status.code
@@ -234,6 +234,3 @@ def send(client: Client, method: str, path: str, *lines: str, body: bytes = b"")
     framing = [f"Content-Length: {len(body)}"] if body else []
     head = [f"{method} {path} HTTP/1.1", "Host: gateway.test", *framing, *lines, "", ""]
     client.write("\r\n".join(head).encode() + body)
-
-
-__all__ = ["OK", "Backend"]
