@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.errors import ClientError
 from proxy.http.head import Pair, RequestHead, ResponseHead
-from proxy.http.headers import PASSED_ON
+from proxy.http.headers import tokens
 from proxy.server.reply import Reply
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.telemetry.facts import Exchange
@@ -66,10 +66,9 @@ def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
     head, client = story.head, story.client
     fields = head.fields
     out = head.headers
-    for name in PASSED_ON:
-        value = fields.get(name)
-        if value is not None:
-            out.append((name, value))
+    agent = story.x.user_agent
+    if agent:
+        out.append((b"user-agent", agent))
     if entry.request_edits is not None:
         out = entry.request_edits.apply(out)
     host = entry.host_header
@@ -78,6 +77,8 @@ def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
     if snapshot.request_id:
         story.x.request_id = _request_id(story, fields)
         out.append((b"x-request-id", story.x.request_id))
+    elif b"x-request-id" in fields:
+        out.append((b"x-request-id", fields[b"x-request-id"]))
     if head.length is None:
         out.append((b"transfer-encoding", b"chunked"))
     elif b"content-length" in fields:
@@ -87,15 +88,16 @@ def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
     return out
 
 
-_RARE = frozenset({b"te", b"baggage", b"max-forwards", b"x-request-id"})
+_RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
 
 
 def _add_rare(out: list[Pair], story: Story, snapshot: Snapshot) -> None:
     fields = story.head.fields
-    if b"trailers" in fields.get(b"te", b"").lower():
+    if b"trailers" in tokens(fields.get(b"te", b"")):
         out.append((b"te", b"trailers"))
-    if not snapshot.request_id and b"x-request-id" in fields:
-        out.append((b"x-request-id", fields[b"x-request-id"]))
+    expect = fields.get(b"expect")
+    if expect is not None:
+        out.append((b"expect", expect))
     if snapshot.baggage and story.client.trusted:
         baggage = passed_on(fields.get(b"baggage", b""))
         if baggage:
