@@ -18,7 +18,7 @@ _MOST_VIAS = 10  # passes through this gateway before a request counts as a loop
 class Forwarding:
     """The rules of one snapshot; `trusted` says whether an address may speak for others."""
 
-    __slots__ = ("_forwarded", "_pseudonym", "_via", "_x", "trusted")
+    __slots__ = ("_forwarded", "_pseudonym", "_usual", "_via", "_x", "trusted")
 
     def __init__(
         self, trusted: Callable[[str], bool], x_forwarded: bool, forwarded: bool, via: str
@@ -28,6 +28,7 @@ class Forwarding:
         self._forwarded = forwarded
         self._pseudonym = via.lower().encode("ascii")
         self._via = b"1.1 " + via.encode("ascii") if via else b""
+        self._usual = bool(x_forwarded and via and not forwarded)
 
     def client(self, fields: dict[bytes, bytes], peer: str) -> str:
         """client.address: the right-most address that is not a trusted proxy's (facts in
@@ -65,6 +66,10 @@ class Forwarding:
         Raises LoopDetected (508) when Via shows that the request goes round in circles.
         """
         fields = head.fields
+        if self._usual and head.version == "1.1" and fields.keys().isdisjoint(_SAID):
+            host = (b"x-forwarded-host", head.authority.encode("ascii"))
+            pairs += ((b"x-forwarded-for", peer), _HTTP, host, (b"via", self._via))
+            return
         if self._x:
             before = fields.get(b"x-forwarded-for") if trusted else None
             pairs.append((b"x-forwarded-for", peer if before is None else before + b", " + peer))
@@ -112,6 +117,8 @@ class Forwarding:
         return "https" if said is not None and said.strip().lower() == b"https" else "http"
 
 
+_HTTP = (b"x-forwarded-proto", b"http")
+_SAID = FORWARDING | {b"via"}
 _WRITTEN = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 _X_FORWARDED = FORWARDING - {b"forwarded"}
 _OTHERS = _X_FORWARDED - _WRITTEN

@@ -52,7 +52,8 @@ def _check_chunked(coding: bytes, length: bytes | None, version: str) -> None:
         raise BadRequest("Content-Length together with Transfer-Encoding")
     if coding.lower() == b"chunked":
         return
-    if tokens(coding)[-1:] == [b"chunked"] and tokens(coding).count(b"chunked") == 1:
+    codings = tokens(coding)
+    if len(codings) > 1 and codings.index(b"chunked") == len(codings) - 1:
         raise BadRequest("no transfer coding but chunked is understood", status=501)
     raise BadRequest("a Transfer-Encoding that does not end in one chunked")
 

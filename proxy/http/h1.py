@@ -7,9 +7,11 @@ pass through llhttp, so nothing that it thinks of their length matters (`framing
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httptools
 
+from proxy.config.model import Limits
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL
@@ -28,6 +30,26 @@ _NAMES = (
 _METHODS = {name.encode("ascii"): name for name in _NAMES.split()}
 
 
+# Field names as peers spell them -> b"" (passed on), or the lower-case name of a special one.
+# Peers send the same names again and again; this lookup is half the price of lower() and a set.
+_Kinds = dict[bytes, bytes]
+_REQUEST_KINDS: _Kinds = {}
+_RESPONSE_KINDS: _Kinds = {}
+_UNDERSCORED = b"_"
+_MOST_KINDS = 2048  # names that are remembered
+_LONGEST_KIND = 64  # bytes of such a name
+
+
+def _kind(name: bytes, special: frozenset[bytes], kinds: _Kinds) -> bytes:
+    low = name.lower()
+    kind = low if low in special else _UNDERSCORED if b"_" in name else b""
+    if len(name) <= _LONGEST_KIND:
+        if len(kinds) >= _MOST_KINDS:
+            kinds.clear()
+        kinds[name] = kind
+    return kind
+
+
 class RequestReader:
     """Reads one request head after the other from one connection.
 
@@ -35,11 +57,13 @@ class RequestReader:
     nothing of one head may change how the next is read.
     """
 
-    __slots__ = ("_complete", "_head", "_parser", "_underscored")
+    __slots__ = ("_append", "_complete", "_fields", "_head", "_parser", "_underscored")
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._head = RequestHead()
+        self._fields = self._head.fields
+        self._append = self._head.headers.append
         self._complete = False
         self._underscored = False
 
@@ -49,6 +73,8 @@ class RequestReader:
         Raises BadRequest: 400 for what is malformed, 505 for another version.
         """
         head = self._head = RequestHead()
+        self._fields = head.fields
+        self._append = head.headers.append
         self._complete = self._underscored = False
         try:
             self._parser.feed_data(data)
@@ -84,20 +110,26 @@ class RequestReader:
         head.method = method.decode("ascii")
         return head
 
+    def close(self) -> None:
+        """Let go of the parser, which refers back here: a cycle that only the collector frees."""
+        self._parser = None
+
     def on_url(self, url: bytes) -> None:
         self._head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        low = name.lower()
-        if low in REQUEST_SPECIAL:
-            fields = self._head.fields
-            before = fields.get(low)
-            value = value.strip()  # llhttp leaves whitespace at the end (RFC 9112 §5.1)
-            fields[low] = value if before is None else before + b", " + value
+        kind = _REQUEST_KINDS.get(name)
+        if kind is None:
+            kind = _kind(name, REQUEST_SPECIAL, _REQUEST_KINDS)
+        if not kind:
+            self._append((name, value))
+        elif kind is _UNDERSCORED:
+            self._append((name, value))
+            self._underscored = True
         else:
-            self._head.headers.append((name, value))
-            if b"_" in name:
-                self._underscored = True
+            fields = self._fields
+            value = value.strip()  # llhttp leaves whitespace at the end (RFC 9112 §5.1)
+            fields[kind] = fields[kind] + b", " + value if kind in fields else value
 
     def on_message_complete(self) -> None:
         self._complete = True
@@ -120,35 +152,45 @@ def _refusal(data: bytes, error: Exception) -> BadRequest:
     return BadRequest(f"malformed request: {error}")
 
 
-def check_partial(data: bytes, seen: int) -> None:
+def check_partial(data: bytes, seen: int, limits: Limits) -> int:
     """Refuse what can no longer become a request head, so that nobody waits for its end.
 
-    `data` is what came until now, of which the first `seen` bytes were checked before. Raises
-    BadRequest for bare CR or LF, and for a first line that is not one of HTTP/1.
+    `data` is what came until now, of which the first `seen` bytes need not be looked at again;
+    the result is `seen` for the next time, short enough to find a blank line that is cut in two.
+    Raises BadRequest: 400 for a bare CR or LF and for a first line that is not one of HTTP/1,
+    414 and 431 for what is too long.
     """
     if not seen and _TOKEN.match(data) is None:
         raise BadRequest("the request line does not begin with a method")
-    if _BARE.search(data, max(seen - 1, 0)) is not None:
+    line_end = data.find(b"\r\n")
+    if (line_end if line_end >= 0 else len(data) - 1) > limits.request_line:
+        raise BadRequest("the request line is too long", status=414)
+    if len(data) > limits.head_bytes:
+        raise BadRequest("the header fields are too large", status=431)
+    if _BARE.search(data, seen) is not None:
         raise BadRequest("a line ends in a bare CR or LF")
-    if b"\r\n" in data and b"\r\n" not in data[:seen]:
-        line = data.partition(b"\r\n")[0]
-        if not line.endswith(b" HTTP/1.1"):
-            _version(data)
+    if line_end >= seen and not data.startswith(b" HTTP/1.1", line_end - 9):
+        _version(data)
+    return max(len(data) - 3, 0)
 
 
 class ResponseReader:
     """Reads one response head after the other from one connection."""
 
-    __slots__ = ("_complete", "_head", "_parser")
+    __slots__ = ("_append", "_complete", "_fields", "_head", "_parser")
 
     def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._head = ResponseHead()
+        self._fields = self._head.fields
+        self._append = self._head.headers.append
         self._complete = False
 
     def read(self, data: bytes) -> ResponseHead:
         """The head in `data`, which ends with its blank line. Raises BadResponse (502)."""
         head = self._head = ResponseHead()
+        self._fields = head.fields
+        self._append = head.headers.append
         self._complete = False
         try:
             self._parser.feed_data(data)
@@ -177,6 +219,8 @@ class ResponseReader:
         parser = self._parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(lenient_chunked_length=True)
         head = self._head = ResponseHead()
+        self._fields = head.fields
+        self._append = head.headers.append
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -186,28 +230,42 @@ class ResponseReader:
         self._complete = False  # a parser with a leniency reads one head and no more
         return head
 
+    def close(self) -> None:
+        """As in RequestReader."""
+        self._parser = None
+
     def on_status(self, reason: bytes) -> None:
         self._head.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        low = name.lower()
-        if low in RESPONSE_SPECIAL:
-            fields = self._head.fields
-            before = fields.get(low)
-            value = value.strip()
-            fields[low] = value if before is None else before + b", " + value
+        kind = _RESPONSE_KINDS.get(name)
+        if kind is None:
+            kind = _kind(name, RESPONSE_SPECIAL, _RESPONSE_KINDS)
+        if not kind or kind is _UNDERSCORED:
+            self._append((name, value))
         else:
-            self._head.headers.append((name, value))
+            fields = self._fields
+            value = value.strip()
+            fields[kind] = fields[kind] + b", " + value if kind in fields else value
 
     def on_message_complete(self) -> None:
         self._complete = True
 
 
+def check_partial_answer(data: bytes) -> None:
+    """Refuse what can no longer become a response head. Raises BadResponse (502)."""
+    if not b"HTTP/1.".startswith(data[:7]) or _BARE.search(data) is not None:
+        raise BadResponse("the upstream does not answer in HTTP/1")
+
+
+# Joins a (name, value) pair. Adding bytes to bytes takes nearly twice as long, because each side
+# is asked for a buffer (18 pairs: 4.9 µs added, 2.8 joined).
+_LINE_OF = b": ".join
+
+
 def encode_request(method: str, target: str, pairs: list[Pair]) -> bytes:
     """A whole request head."""
-    lines = [name + b": " + value for name, value in pairs]
-    lines.insert(0, f"{method} {target} HTTP/1.1".encode("ascii"))
-    lines.append(b"\r\n")
+    lines = [f"{method} {target} HTTP/1.1".encode("ascii"), *map(_LINE_OF, pairs), b"\r\n"]
     return b"\r\n".join(lines)
 
 
@@ -218,9 +276,7 @@ def encode_response(status: int, reason: bytes, pairs: list[Pair], framing: byte
         if _REASON.fullmatch(reason) is None:
             reason = reason_of(status)
         line = b"HTTP/1.1 %d %s\r\n" % (status, reason)
-    lines = [name + b": " + value for name, value in pairs]
-    lines.append(framing)
-    return line + b"\r\n".join(lines) + b"\r\n"
+    return line + b"\r\n".join([*map(_LINE_OF, pairs), framing]) + b"\r\n"
 
 
 _REASONS = {

@@ -77,9 +77,6 @@ RESPONSE_SPECIAL = HOP_BY_HOP - {b"proxy-authorization", b"te", b"http2-settings
     b"x-request-id",
 }
 
-# Read by the gateway, then passed on unchanged where nothing else is said.
-PASSED_ON = (b"user-agent", b"expect")
-
 # Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,
 # because obeying it would change where the message goes or ends (Traefik CVE-2021-32813).
 _NOT_NOMINATED = frozenset(

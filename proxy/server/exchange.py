@@ -64,7 +64,6 @@ class Story:
         "_held_bytes",
         "_idle_since",
         "_moved",
-        "_on_deadline",
         "_pairs",
         "_target",
         "_upstream",
@@ -93,7 +92,6 @@ class Story:
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
         self._deadline = 0  # of the present phase
-        self._on_deadline: type[UpstreamError] = UpstreamTimeout
         self._moved = False  # a byte went either way since the last sweep
         self._idle_since = 0
 
@@ -165,14 +163,15 @@ class Story:
     async def _attempts(self, target: Target, path: str) -> ResponseHead:
         """Try endpoints until one answers acceptably; the last one's answer or error counts."""
         failed: Endpoint | None = None
-        ordinal, reason = 0, ""
+        reason = ""
         if target.budget is not None:
             target.budget.request(self.x.start * 1e-9)
         while True:
-            endpoint = target.balancer.pick(monotonic_ns() * 1e-9, failed)
+            now = monotonic_ns()
+            endpoint = target.balancer.pick(now * 1e-9, failed)
             if endpoint is None:
                 raise NoEndpoint(f"upstream {target.name} has no endpoint")
-            attempt = self._begin_attempt(target, endpoint, ordinal, reason)
+            attempt = self._begin_attempt(now, target.name, endpoint, reason)
             response: ResponseHead | None = None
             failure: UpstreamError | None = None
             try:
@@ -189,19 +188,20 @@ class Story:
                 return response
             reason = self._give_up_attempt(failure, response)
             await self._back_off(pause)
-            failed, ordinal = endpoint, ordinal + 1
+            failed = endpoint
 
     def _begin_attempt(
-        self, target: Target, endpoint: Endpoint, ordinal: int, reason: str
+        self, now: int, upstream: str, endpoint: Endpoint, reason: str
     ) -> Attempt:
-        attempt = Attempt(monotonic_ns(), ids.span_id(self.worker.getrandbits), ordinal)
-        attempt.upstream = target.name
+        attempts = self.x.attempts
+        attempt = Attempt(now, ids.span_id(self.worker.getrandbits), len(attempts))
+        attempt.upstream = upstream
         attempt.address = endpoint.authority
         attempt.host = endpoint.host
         attempt.port = endpoint.port
         attempt.retry_reason = reason
         self._attempt = attempt
-        self.x.attempts.append(attempt)
+        attempts.append(attempt)
         return attempt
 
     def _warm(self, target: Target, endpoint: Endpoint) -> UpstreamConnection | None:
@@ -220,7 +220,7 @@ class Story:
         assert attempt is not None
         if not self.client.upload_done:
             self.client.pause()
-        self._wait(0, UpstreamTimeout)  # dialling has a clock of its own
+        self._wait(0, 0)  # dialling has a clock of its own
         dialling = self.worker.dial(self, endpoint, target.connect)
         try:
             upstream: UpstreamConnection = await _event()
@@ -245,9 +245,9 @@ class Story:
         if self.client.upload_done:
             if self.head.length != 0:
                 upstream.finish_request()
-            self._wait(target.first_byte_ns, UpstreamTimeout)
+            self._wait(attempt.sent, target.first_byte_ns)
         else:
-            self._wait(0, UpstreamTimeout)  # the clock for the answer starts when all is sent
+            self._wait(0, 0)  # the clock for the answer starts when all is sent
             self.client.resume()
         if not self.replayable:
             self._held = []
@@ -289,7 +289,7 @@ class Story:
         return attempt.error
 
     async def _back_off(self, pause: float) -> None:
-        self._wait(0, UpstreamTimeout)
+        self._wait(0, 0)
         if pause > 0:
             self.worker.later(pause, self)
             await _event()
@@ -300,14 +300,14 @@ class Story:
         assert target is not None
         self._held = []
         self.replayable = False
-        self._wait(0, UpstreamTimeout)
+        self._wait(0, 0)
         x.status = response.status
         pairs = outbound.answer(self, entry, response)
         length = response.length
         declared = response.fields.get(b"content-length", b"")
         self.client.send_head(response.status, response.reason, pairs, length, declared)
         x.head_sent = True
-        x.first_byte = monotonic_ns()
+        x.first_byte = x.attempts[-1].first_byte
 
     # endings
 
@@ -357,7 +357,7 @@ class Story:
     def _finish(self) -> None:
         """Always, once, and without waiting: the record of what happened."""
         x = self.x
-        x.end = monotonic_ns()
+        x.end = x.end or monotonic_ns()
         attempt = self._attempt
         if attempt is not None and x.head_sent and attempt.status:
             attempt.end = x.end
@@ -366,7 +366,7 @@ class Story:
         if x.status >= 500 and not x.error:
             x.error = str(x.status)
         self.worker.finish(x)
-        self.client.next()
+        self.client.next(x.end)
 
     # what the connections tell it
 
@@ -414,7 +414,7 @@ class Story:
         if self._upstream is not None:
             self._upstream.finish_request()
             if not self.x.head_sent and self._target is not None:
-                self._wait(self._target.first_byte_ns, UpstreamTimeout)
+                self._wait(monotonic_ns(), self._target.first_byte_ns)
 
     def on_bad_body(self, error: BadRequest) -> None:
         self._throw(error)
@@ -471,8 +471,10 @@ class Story:
         """No more of the answer is at hand just now."""
         self.client.flush()
 
-    def on_response_end(self) -> None:
+    def on_response_end(self, now: int) -> None:
+        """The answer is complete; `now` in monotonic ns."""
         self._upstream = None
+        self.x.end = now
         self._step(None)
 
     def on_upstream_failed(self, error: ProxyError) -> None:
@@ -481,10 +483,9 @@ class Story:
 
     # deadlines
 
-    def _wait(self, nanoseconds: int, error: type[UpstreamError]) -> None:
-        """The present phase may last this long; 0 = only the idle and total limits hold."""
-        self._deadline = monotonic_ns() + nanoseconds if nanoseconds else 0
-        self._on_deadline = error
+    def _wait(self, since: int, limit: int) -> None:
+        """From `since` on the answer may take `limit` ns; 0 = only idle and total limits hold."""
+        self._deadline = since + limit if limit else 0
         self._moved = True
 
     def tick(self, now: int) -> None:
@@ -493,7 +494,7 @@ class Story:
             self._throw(UpstreamTimeout("the route's total time is up"))
         elif self._deadline:
             if now >= self._deadline:
-                self._throw(self._on_deadline())
+                self._throw(UpstreamTimeout("no answer in time"))
         elif self._moved or self._upstream is None:  # dialling and pauses have their own clocks
             self._moved = False
             self._idle_since = now

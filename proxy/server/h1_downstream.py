@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import BadRequest, ClientError
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.framing import frame_request
-from proxy.http.h1 import RequestReader, encode_response, reason_of
+from proxy.http.h1 import RequestReader, check_partial, encode_response, reason_of
 from proxy.http.head import Pair, RequestHead
 from proxy.http.target import resolve
 from proxy.server.exchange import Story
@@ -22,19 +22,23 @@ from proxy.server.h1_upstream import WRITE_HIGH
 from proxy.server.reply import synthesize
 
 if TYPE_CHECKING:
-    from proxy.server.worker import Listening, Worker
+    from proxy.server.listening import Listening
+    from proxy.server.worker import Worker
 
 HEAD, BODY, WAIT, LINGER, CLOSED = range(5)
 
 _HOLD = 64 * 1024  # bytes of further requests kept while one is answered
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 _LINGER_NS = 1_000_000_000  # reading on after the last answer, so that a reset cannot eat it
+_STALL_NS = 30_000_000_000  # waiting for a client to take any more of its last answer
 
 
 class ClientConnection(asyncio.Protocol):
     """Everything that happens on one client socket."""
 
     __slots__ = (
+        "_begun",
+        "_blank",
         "_buffer",
         "_chunked",
         "_close",
@@ -44,9 +48,11 @@ class ClientConnection(asyncio.Protocol):
         "_pending",
         "_pumping",
         "_reader",
+        "_seen",
         "_since",
         "_state",
         "_story",
+        "_until_close",
         "forwards",
         "listening",
         "peer",
@@ -78,9 +84,13 @@ class ClientConnection(asyncio.Protocol):
         self._pending = b""  # a response head not written yet
         self._chunked = False  # the response goes out in chunks
         self._close = False  # after this answer
+        self._until_close = False  # it is the answer's end, too
         self._pumping = False
         self.reading_paused = False  # whoever is slow then, it is not the client
-        self._since = 0  # when it became idle, a head began, or lingering began
+        self._since = 0  # when it became idle, or lingering began
+        self._begun = 0  # when the first bytes of an incomplete head came
+        self._seen = 0  # bytes of it that were looked at
+        self._blank = False  # an empty line came before it
 
     # what the event loop tells it
 
@@ -108,6 +118,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._state = CLOSED
+        self._reader.close()
         self.worker.release(self)
         story, self._story = self._story, None
         if story is not None:
@@ -138,8 +149,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_head(self) -> bool:
         data = self._buffer
-        end = data.find(b"\r\n\r\n") + 4
-        if end == 3 or data[:2] == b"\r\n":
+        end = data.find(b"\r\n\r\n", self._seen) + 4
+        if end == 3 or data[0] < 0x21:  # whatever llhttp would skip
             return self._partial_head(data)
         self._buffer = data[end:]
         try:
@@ -160,20 +171,17 @@ class ClientConnection(asyncio.Protocol):
         return self._state <= BODY
 
     def _partial_head(self, data: bytes) -> bool:
-        if data[:2] == b"\r\n":  # RFC 9112 §2.2: ignore an empty line before the request line
+        if data[:2] == b"\r\n" and not self._blank:
+            self._blank = True  # RFC 9112 §2.2: ignore an empty line before the request line
+            self._begun = 0
             self._buffer = data[2:]
-            if data[2:4] == b"\r\n":
-                self._refuse(BadRequest("more than one empty line before a request"))
-                return False
             return True
-        if not self._since:
-            self._since = monotonic_ns()
-        limits = self.worker.snapshot.limits
+        if not self._begun:
+            self._begun = monotonic_ns()
+        if data == b"\r" and not self._blank:
+            return False
         try:
-            if len(data) > limits.head_bytes:
-                raise BadRequest("the header fields are too large", status=431)
-            if b"\r\n" not in data and len(data) > limits.request_line:
-                raise BadRequest("the request line is too long", status=414)
+            self._seen = check_partial(data, self._seen, self.worker.snapshot.limits)
         except ClientError as error:
             self._refuse(error)
         return False
@@ -203,7 +211,8 @@ class ClientConnection(asyncio.Protocol):
             story.on_bad_body(BadRequest(f"malformed chunked body: {error}"))
             return False
         for piece in pieces:
-            story.on_body(piece)
+            if self._state == BODY:
+                story.on_body(piece)
         if decoder.done and self._state == BODY:
             self._buffer = decoder.rest
             self._state = WAIT
@@ -220,7 +229,7 @@ class ClientConnection(asyncio.Protocol):
         self.send_head(reply.status, b"", reply.headers, len(reply.body), b"")
         self.send_data(reply.body)
         self.end()
-        self.next()
+        self.next(monotonic_ns())
 
     # what a story does with it
 
@@ -245,7 +254,7 @@ class ClientConnection(asyncio.Protocol):
             framing = b"transfer-encoding: chunked\r\n"
             self._chunked = True
         else:
-            self._close = True
+            self._close = self._until_close = True
         if self._close or self._state == BODY:
             self._close = True
             framing += b"connection: close\r\n"
@@ -289,16 +298,18 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write(b"0\r\n\r\n")
             self._chunked = False
 
-    def next(self) -> None:
-        """The story is over: take the next request, or close."""
+    def next(self, now: int) -> None:
+        """The story is over at `now` (monotonic ns): take the next request, or close."""
         self._story = None
-        if self._state == CLOSED:
+        if self._state >= LINGER:
             return
         if self._close or self._state == BODY:
             self._hang_up()
             return
         self._state = HEAD
-        self._since = monotonic_ns() if not self._buffer else 0
+        self._since = now
+        self._begun = self._seen = 0
+        self._blank = False
         self.resume()
         if self._buffer:
             self._pump()
@@ -308,12 +319,11 @@ class ClientConnection(asyncio.Protocol):
         take the answer with it (RFC 9112 §9.6), so what still comes is read and thrown away."""
         unread = self._state in (BODY, HEAD) or bool(self._buffer)
         self._buffer = b""
-        if not unread:
-            self._state = LINGER
-            self.transport.close()
-            return
         self._state = LINGER
         self._since = monotonic_ns()
+        if not unread:
+            self.transport.close()
+            return
         self.resume()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -331,10 +341,17 @@ class ClientConnection(asyncio.Protocol):
         self._close = True
 
     def abort(self) -> None:
-        """End the connection so that the client sees that its answer is incomplete."""
+        """End the connection so that the client sees that its answer is incomplete: where its
+        framing shows that and it still reads, what there is of it is sent, else it is reset."""
         self._story = None
-        self._state = CLOSED
-        self.transport.abort()
+        if self._until_close or self.transport.get_write_buffer_size() > WRITE_HIGH:
+            self._state = CLOSED
+            self.transport.abort()
+            return
+        self.flush()
+        self._state = LINGER
+        self._since = monotonic_ns()
+        self.transport.close()
 
     def pause(self) -> None:
         if not self.reading_paused and not self.transport.is_closing():
@@ -353,15 +370,23 @@ class ClientConnection(asyncio.Protocol):
         if self._story is not None:
             self._story.tick(now)
         elif self._state == LINGER:
-            if now - self._since > _LINGER_NS:
-                self.transport.abort()
-        elif self._since:
-            self._check_idle(now - self._since)
+            self._check_linger(now)
+        elif self._state == HEAD:
+            self._check_idle(now)
 
-    def _check_idle(self, waited: int) -> None:
+    def _check_linger(self, now: int) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent != self._left:  # which has no other meaning any more
+            self._left = unsent
+            self._since = now  # the answer is still on its way
+        elif now - self._since > (_STALL_NS if unsent else _LINGER_NS):
+            self.transport.abort()
+
+    def _check_idle(self, now: int) -> None:
         limits = self.worker.snapshot.limits
+        waited = now - self._since
         if self._buffer:
-            if waited > limits.header_timeout * 1e9 > 0:
+            if now - self._begun > limits.header_timeout * 1e9 > 0:
                 self._refuse(BadRequest("the request head took too long", status=408))
         elif waited > limits.keepalive * 1e9 > 0 or self.worker.is_closing_idle(waited):
             self._state = LINGER

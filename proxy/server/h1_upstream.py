@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.framing import frame_response, is_chunked
-from proxy.http.h1 import ResponseReader, encode_request
+from proxy.http.h1 import ResponseReader, check_partial_answer, encode_request
 from proxy.http.head import Pair, ResponseHead
 from proxy.http.headers import tokens
 
@@ -156,13 +156,14 @@ class UpstreamConnection(asyncio.Protocol):
         state, story = self._state, self.story
         self._state = CLOSED
         self.story = None
+        self._reader.close()
         self.pool.forget(self)
         if story is None:
             return
         if state == HEAD:
             story.on_upstream_failed(UpstreamReset("closed before a complete answer"))
         elif self._left is None and self._decoder is None and error is None:
-            story.on_response_end()  # close-delimited (RFC 9112 §6.3 rule 8)
+            story.on_response_end(monotonic_ns())  # close-delimited (RFC 9112 §6.3 rule 8)
         else:
             story.on_upstream_failed(Truncated("closed in the middle of the answer"))
 
@@ -184,6 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
                 if (end if end > 3 else len(data)) > MOST_HEAD:
                     raise BadResponse("the upstream's header fields are too large")
                 if end == 3:
+                    check_partial_answer(data)
                     self._buffer = data
                     return
                 self._buffer = b""
@@ -262,18 +264,19 @@ class UpstreamConnection(asyncio.Protocol):
     def _complete(self) -> None:
         """The answer has ended: back to the pool, or closed, and only then does the story go on."""
         story, self.story = self.story, None
+        now = monotonic_ns()
         self._decoder = None
         self._state = IDLE
         self.used = True
         self.resume()
         if self._keep_alive and self._request_done and not self.transport.is_closing():
-            self.pool.give(self, monotonic_ns())
+            self.pool.give(self, now)
         elif self._request_done:
             self.close()
         else:
             self.transport.abort()  # close() would wait until the upstream reads what it refused
         if story is not None:
-            story.on_response_end()
+            story.on_response_end(now)
 
 
 def _keep_alive_hint(value: bytes) -> int:

@@ -11,7 +11,17 @@ if TYPE_CHECKING:
 class Pool:
     """The idle connections of one worker to one address; lives as long as the worker."""
 
-    __slots__ = ("_idle", "host", "idle_limit", "idle_ns", "open", "opened", "port", "reused")
+    __slots__ = (
+        "_idle",
+        "counted",
+        "host",
+        "idle_limit",
+        "idle_ns",
+        "open",
+        "opened",
+        "port",
+        "reused",
+    )
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
@@ -21,6 +31,7 @@ class Pool:
         self._idle: list[UpstreamConnection] = []
         self.open = 0  # connections that exist, idle ones included
         self.opened = 0  # made since the start
+        self.counted = 0  # of these, in the metrics already
         self.reused = 0  # times that a warm one was used
 
     def __repr__(self) -> str:

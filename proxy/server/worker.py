@@ -11,10 +11,9 @@ import pickle
 import random
 import socket
 import sys
-from collections.abc import Callable
 from time import monotonic_ns
 
-from proxy.config.model import Config, Listener
+from proxy.config.model import Config
 from proxy.errors import ClientError, UpstreamError, UpstreamReset
 from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
@@ -24,6 +23,7 @@ from proxy.server.dial import dial
 from proxy.server.exchange import STALE, Story
 from proxy.server.h1_downstream import ClientConnection, check_head
 from proxy.server.link import Link
+from proxy.server.listening import Listening
 from proxy.server.pool import Pool
 from proxy.server.snapshot import Snapshot, Target
 from proxy.tasks import spawn
@@ -31,7 +31,6 @@ from proxy.telemetry import instruments
 from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.recorder import Recorder
-from proxy.tracing.trust import Networks
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import backoff, may_retry
 
@@ -43,17 +42,6 @@ IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection
 # request may be on its way already
 
 CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS = range(6)
-
-
-class Listening:
-    """One listening socket and whose trace context counts on it."""
-
-    __slots__ = ("server", "socket", "trusted")
-
-    def __init__(self, sock: socket.socket, trusted: Callable[[str], bool]) -> None:
-        self.socket = sock
-        self.trusted = trusted
-        self.server: asyncio.Server | None = None
 
 
 class Worker:
@@ -98,7 +86,9 @@ class Worker:
     async def apply(self, config: Config) -> None:
         """Go by `config` from the next request on; the first time, begin to listen."""
         first = not self._listening
-        self.snapshot = Snapshot(config, self._number)
+        snapshot = Snapshot(config, self._number)
+        self._forget_gauges()
+        self.snapshot = snapshot
         self.recorder.configure(config, terminal=sys.stdout.isatty())
         self._apply_health()
         self._apply_pools()
@@ -109,10 +99,10 @@ class Worker:
             self._apply_trust(config)
 
     def _apply_health(self) -> None:
+        probed = {n for n, u in self.snapshot.config.upstream.items() if u.health is not None}
+        self._health = {key: up for key, up in self._health.items() if key[0] in probed}
         for (upstream, url), up in self._health.items():
-            balancer = self.snapshot.balancers.get(upstream)
-            if balancer is not None:
-                balancer.set_up(url, up)
+            self.snapshot.balancers[upstream].set_up(url, up)
 
     def _apply_pools(self) -> None:
         used = set()
@@ -126,24 +116,31 @@ class Worker:
         for key in self._pools.keys() - used:
             self._pools.pop(key).close()
 
+    def _forget_gauges(self) -> None:
+        """What the old snapshot's endpoints had open is no longer looked at."""
+        for name, endpoints in self.snapshot.endpoints.items():
+            for endpoint in endpoints:
+                self._gauge_pool(name, endpoint, 0, 0)
+
+    def _gauge_pool(self, upstream: str, endpoint: Endpoint, idle: int, active: int) -> None:
+        where = endpoint_attributes(upstream, endpoint.host, endpoint.port)
+        for state, value in (("idle", idle), ("active", active)):
+            key = (*where, ("http.connection.state", state))
+            self.recorder.registry.number(instruments.UPSTREAM_OPEN, key).value = value
+
     def _apply_trust(self, config: Config) -> None:
-        by_address = {listener.address: listener for listener in config.listen}
-        for address, listening in zip(self._sockets, self._listening, strict=True):
-            if address in by_address:
-                listening.trusted = _trust(config, by_address[address])
+        for listening in self._listening:
+            listening.trust(config)
 
     async def _listen(self, config: Config) -> None:
-        loop = asyncio.get_running_loop()
-        by_address = {listener.address: listener for listener in config.listen}
         for address, sock in self._sockets.items():
-            listener = by_address.get(address, Listener(address=address))
-            listening = Listening(sock, _trust(config, listener))
+            listening = Listening(address, sock)
+            listening.trust(config)
             self._listening.append(listening)
-            listening.server = await loop.create_server(
-                lambda listening=listening: ClientConnection(self, listening),  # type: ignore[misc]
-                sock=sock,
-                backlog=4096,
-            )
+            await listening.start(self._accept)
+
+    def _accept(self, listening: Listening) -> ClientConnection:
+        return ClientConnection(self, listening)
 
     # what connections and stories ask of it
 
@@ -270,11 +267,10 @@ class Worker:
         for name, endpoints in self.snapshot.endpoints.items():
             for endpoint in endpoints:
                 pool = self.pool_of(endpoint)
+                self._gauge_pool(name, endpoint, pool.idle, pool.open - pool.idle)
                 where = endpoint_attributes(name, endpoint.host, endpoint.port)
-                for state, value in (("idle", pool.idle), ("active", pool.open - pool.idle)):
-                    key = (*where, ("http.connection.state", state))
-                    number(instruments.UPSTREAM_OPEN, key).value = value
-                number(instruments.UPSTREAM_CREATED, where).value = pool.opened
+                number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
+                pool.counted = pool.opened
 
     # the end
 
@@ -290,25 +286,10 @@ class Worker:
         limit = self.snapshot.config.drain_timeout
         self._drain_until = monotonic_ns() + int(limit * 1e9)
         for listening in self._listening:
-            self._stop_accepting(listening)
+            listening.stop()
         for connection in self._connections:
             connection.close_after()
         self.link.send(frames.DRAINING)
-
-    def _stop_accepting(self, listening: Listening) -> None:
-        """Close the listener, but serve who is in its queue, whom the kernel would reset."""
-        if listening.server is not None:
-            listening.server.close()
-        try:
-            while True:
-                sock, _ = listening.socket.accept()
-                spawn(self._adopt(sock, listening), "adopt a queued connection")
-        except OSError:
-            return  # BlockingIOError: the queue is empty
-
-    async def _adopt(self, sock: socket.socket, listening: Listening) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: ClientConnection(self, listening), sock)
 
     def _stop(self) -> None:
         for connection in list(self._connections):
@@ -324,8 +305,7 @@ class Worker:
         """Stop at once, without goodbyes."""
         self._timers_run = False
         for listening in self._listening:
-            if listening.server is not None:
-                listening.server.close()
+            listening.close()
         for connection in list(self._connections):
             connection.transport.abort()
         for pool in self._pools.values():
@@ -334,8 +314,3 @@ class Worker:
 
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
-
-
-def _trust(config: Config, listener: Listener) -> Callable[[str], bool]:
-    cidrs = config.tracing.trust if listener.trust is None else listener.trust
-    return Networks(cidrs).holds
