@@ -29,13 +29,17 @@ async def dial(pool: Pool, timeout: float) -> UpstreamConnection:
     Raises ConnectRefused, ConnectTimeout, DnsFailed or ConnectFailed.
     """
     loop = asyncio.get_running_loop()
+    connection = UpstreamConnection(pool)
     try:
         async with asyncio.timeout(timeout or None):
-            _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(pool), pool.host, pool.port
-            )
+            await loop.create_connection(lambda: connection, pool.host, pool.port)
     except OSError as error:
+        pool.forget(connection)
         raise _translate(error, pool) from error
+    except asyncio.CancelledError:
+        # It may have been made just now, and uvloop then closes it without connection_lost().
+        pool.forget(connection)
+        raise
     return connection
 
 

@@ -183,10 +183,14 @@ class Story:
             pause = self._judge(target, attempt, response, failure)
             if pause is None:
                 if failure is not None:
-                    raise failure
+                    try:
+                        raise failure
+                    finally:
+                        failure = None  # its traceback holds this frame: no cycle may stay
                 assert response is not None
                 return response
             reason = self._give_up_attempt(failure, response)
+            failure = None
             await self._back_off(pause)
             failed = endpoint
 

@@ -138,8 +138,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.pool.open += 1
-        self.pool.opened += 1
+        self.pool.know(self)
         name = transport.get_extra_info("peername")
         self.peer = (name[0], name[1]) if isinstance(name, tuple) else (str(name), 0)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)

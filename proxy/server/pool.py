@@ -13,11 +13,11 @@ class Pool:
 
     __slots__ = (
         "_idle",
+        "_open",
         "counted",
         "host",
         "idle_limit",
         "idle_ns",
-        "open",
         "opened",
         "port",
         "reused",
@@ -29,13 +29,18 @@ class Pool:
         self.idle_limit = 128
         self.idle_ns = 4_000_000_000
         self._idle: list[UpstreamConnection] = []
-        self.open = 0  # connections that exist, idle ones included
+        self._open: set[UpstreamConnection] = set()
         self.opened = 0  # made since the start
         self.counted = 0  # of these, in the metrics already
         self.reused = 0  # times that a warm one was used
 
     def __repr__(self) -> str:
         return f"<Pool {self.host}:{self.port} {self.open} open, {len(self._idle)} idle>"
+
+    @property
+    def open(self) -> int:
+        """Connections that exist, idle ones included."""
+        return len(self._open)
 
     @property
     def idle(self) -> int:
@@ -57,9 +62,14 @@ class Pool:
         connection.idle_since = now
         self._idle.append(connection)
 
+    def know(self, connection: UpstreamConnection) -> None:
+        """A connection has been made."""
+        self._open.add(connection)
+        self.opened += 1
+
     def forget(self, connection: UpstreamConnection) -> None:
-        """The connection has ended, idle or not."""
-        self.open -= 1
+        """The connection has ended, idle or not; may be said more than once."""
+        self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
