@@ -53,7 +53,7 @@ def _check_chunked(coding: bytes, length: bytes | None, version: str) -> None:
     if coding.lower() == b"chunked":
         return
     codings = tokens(coding)
-    if len(codings) > 1 and codings.index(b"chunked") == len(codings) - 1:
+    if codings[-1:] == [b"chunked"] and len(codings) > 1 and codings.count(b"chunked") == 1:
         raise BadRequest("no transfer coding but chunked is understood", status=501)
     raise BadRequest("a Transfer-Encoding that does not end in one chunked")
 
