@@ -1,0 +1,1 @@
+"""What `make run` shows: three small services that call each other through the gateway."""

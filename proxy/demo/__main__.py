@@ -1,0 +1,120 @@
+"""`make run`: start the services and the gateway, tell what to type, show traces as they come.
+
+Everything goes to stdout. PORT and ADMIN_PORT choose other ports than 8080 and 9901.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from proxy.demo.gateway import Gateway, Places
+from proxy.demo.services import ENDLESS, UNLUCKY, Services
+
+ROUTES = Path(__file__).parents[2] / "routes.toml"
+
+ABOUT = """\
+Spangate demo: shop calls orders, orders calls payments, each call through the gateway.
+
+  gateway   {http}
+  admin     {admin}
+  services  {services}
+  routes    {file}
+            edit it, then: kill -HUP {pid}
+
+Type in another terminal:
+
+  curl {http}/shop/orders/42
+      six spans: into the gateway and out of it, for each of three services
+  curl {http}/shop/orders/{unlucky}
+      payments fails at first, and the gateway tries again: one span more
+  curl {http}/shop/orders/{endless}
+      payments hangs: cut off after a second, and the trace shows where
+  curl {admin}/metrics
+      what was counted
+
+Traces appear here, a second after their request. Ctrl-C ends everything."""
+
+NOT_STARTED = """
+The gateway has not started; the reason is above. Where a port is taken, choose others:
+  PORT=8090 ADMIN_PORT=9911 make run
+"""
+
+
+async def run(file: Path) -> int:
+    """Until a signal comes or the gateway ends; returns the exit code."""
+    services = Services()
+    gateway = Gateway(_show, terminal=sys.stdout.isatty())
+    asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, gateway, asked)
+    try:
+        await services.start()
+        gateway.start(str(file), _addresses(services))
+        await _first(gateway.ready, gateway.ended, asked)
+        if gateway.ready.done() and not asked.done():
+            places = gateway.ready.result()
+            services.gateway = places.http.replace("//localhost", "//127.0.0.1")
+            _show(_about(places, services, file, gateway.pid))
+            await _first(gateway.ended, asked)
+        if asked.done():
+            gateway.stop()
+        code = await gateway.ended
+    finally:
+        gateway.kill()
+        await services.stop()
+    if not asked.done():
+        _show("The gateway has ended." if gateway.ready.done() else NOT_STARTED)
+        return code or 1
+    _show("Stopped.")
+    return code
+
+
+def _stop(gateway: Gateway, asked: asyncio.Future[None]) -> None:
+    if asked.done():
+        gateway.stop()  # the second time: at once
+    else:
+        _show("\nStopping …")
+        asked.set_result(None)
+
+
+async def _first(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _addresses(services: Services) -> dict[str, str]:
+    """What routes.toml reads from the environment."""
+    return {n.upper(): f"http://127.0.0.1:{port}" for n, port in services.ports.items()}
+
+
+def _about(places: Places, services: Services, file: Path, pid: int) -> str:
+    return ABOUT.format(
+        http=places.http,
+        admin=places.admin,
+        services=", ".join(f"{name} :{port}" for name, port in services.ports.items()),
+        file=os.path.relpath(file),
+        pid=pid,
+        unlucky=UNLUCKY,
+        endless=ENDLESS,
+    )
+
+
+def _show(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # `make run | head`: nobody reads on, so there is nothing to show
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        signal.raise_signal(signal.SIGTERM)
+
+
+def main() -> int:
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else ROUTES
+    return asyncio.run(run(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
