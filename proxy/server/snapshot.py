@@ -109,9 +109,10 @@ class RouteEntry:
         self.response_edits = _edits(route.headers.response)
         self.sampler = _sampler(config, route)
         template = parse(route.path).template
-        rewritten = route.rewrite.path if route.rewrite is not None else None
         labels = {**config.labels, **route.labels}
-        self.blocks = RouteBlocks(route.name or route.path, template, labels, rewritten)
+        self.blocks = RouteBlocks(
+            route.name or route.path, template, labels, _rewritten(route, template)
+        )
         self._split = Split(dict(route.to)) if route.to else None
         self._targets = {
             name: Target(name, balancers[name], effective(config, route, name)) for name in route.to
@@ -122,6 +123,18 @@ class RouteEntry:
         if self._split is None:
             raise NoRoute("the route leads nowhere")
         return self._targets[self._split.pick(random)]
+
+
+def _rewritten(route: Route, template: str | None) -> str | None:
+    """url.template of the CLIENT span, None = the same as http.route."""
+    rewrite = route.rewrite
+    if rewrite is None or template is None:
+        return None
+    if rewrite.path is not None:
+        return rewrite.path
+    if rewrite.strip is not None:
+        return template.removeprefix(rewrite.strip.rstrip("/")) or "/"
+    return (rewrite.prefix or "").rstrip("/") + "/*"
 
 
 def _sampler(config: Config, route: Route) -> Sampler:
