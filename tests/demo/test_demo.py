@@ -1,0 +1,157 @@
+"""`make run` as a newcomer meets it: what it prints, the first curl, the tree, Ctrl-C."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEADLINE = 30.0  # seconds: generous, since others run at once
+
+
+class Demo:
+    """A running demo on ports of its own."""
+
+    def __init__(self, **environ: str) -> None:
+        self.text = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "proxy.demo"],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PORT": "0", "ADMIN_PORT": "0", **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        self._ended = False
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._more:
+                self.text += line
+                self._more.notify()
+        with self._more:
+            self._ended = True
+            self._more.notify()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        with self._more:
+            self._more.wait_for(lambda: self._ended or re.search(pattern, self.text), DEADLINE)
+        found = re.search(pattern, self.text)
+        assert found is not None, self.text
+        return found
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        port = int(self.wait_for(r"gateway +http://localhost:(\d+)")[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def end(self) -> int:
+        """Wait for the end; everything is in `text` then."""
+        code = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        return code
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    running = Demo()
+    yield running
+    close(running)
+
+
+def close(demo: Demo) -> None:
+    if demo.process.poll() is None:
+        demo.process.kill()
+    demo.end()
+    assert demo.process.stdout is not None
+    demo.process.stdout.close()
+
+
+def test_the_first_curl_leaves_a_tree_and_ctrl_c_leaves_nothing(demo: Demo) -> None:
+    pid = int(demo.wait_for(r"kill -HUP (\d+)")[1])
+    demo.wait_for("Ctrl-C ends everything")
+
+    status, body = demo.get("/shop/orders/42")
+    assert (status, json.loads(body)["payment"]) == (200, "received")
+    tree = demo.wait_for(r"trace [0-9a-f]{32}  6 spans.*\n((?:.+\n){6})")[1]
+    kinds = ["server", "client"] * 3
+    assert re.findall(r"^\W*GET \S+ +(\w+) +200 ", tree, re.MULTILINE) == kinds
+    assert demo.get("/shop/orders/13")[0] == 200
+    assert re.search(r"503.*\n.*200.* try 2 ", demo.wait_for(r" 7 spans(?:.*\n){8}")[0])
+
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.end() == 0
+    assert demo.text.endswith("Stopping …\nStopped.\n")
+    assert "Traceback" not in demo.text
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_what_it_says_to_type_is_what_works(demo: Demo) -> None:
+    """Every URL after `curl` answers; order 99 is the one that is cut off in its middle."""
+    demo.wait_for("Ctrl-C ends everything")
+    urls = re.findall(r"curl http://[\w.]+:(\d+)(/\S+)", demo.text)
+    assert [path for _, path in urls][-1] == "/metrics"
+    for port, path in urls:
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=DEADLINE)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        assert response.status == 200, path
+    assert b'http_route="/payments/{id}"' in body
+    demo.wait_for(r"server +504 timeout +payments ")
+
+
+def test_a_taken_port_is_told_with_the_remedy() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        demo = Demo(PORT=str(taken.getsockname()[1]))
+        try:
+            assert demo.end() == 1
+        finally:
+            close(demo)
+    assert "address already in use" in demo.text
+    assert "PORT=8090 ADMIN_PORT=9911 make run" in demo.text
+    assert "Traceback" not in demo.text
+
+
+def test_services_go_elsewhere_where_their_ports_are_taken() -> None:
+    sockets = []
+    for port in (8001, 8002, 8003):
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            continue  # taken already, which is what this is about
+    demo = Demo()
+    try:
+        demo.wait_for("Ctrl-C ends everything")
+        assert demo.get("/shop/orders/1")[0] == 200
+    finally:
+        close_all(sockets)
+        demo.process.send_signal(signal.SIGTERM)
+        assert demo.end() == 0
+        close(demo)
+
+
+def close_all(sockets: list[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
