@@ -326,7 +326,8 @@ class Story:
         if self.snapshot.request_id and x.request_id:
             pairs = [*pairs, (b"x-request-id", x.request_id)]
         body = b"" if self.head.method == "HEAD" or reply.status in (204, 304) else reply.body
-        declared = b"%d" % len(reply.body)
+        declared = b"%d" % len(reply.body) if reply.status != 304 else b""
+        client.skip_body()
         client.send_head(reply.status, b"", pairs, len(body), declared)
         x.first_byte = monotonic_ns()
         if body:

@@ -245,7 +245,7 @@ class ClientConnection(asyncio.Protocol):
         head = self._head
         framing = b""
         if head is not None and (head.method == "HEAD" or status == 304):
-            if declared:
+            if declared and status != 204:
                 framing = b"content-length: " + declared + b"\r\n"
         elif length is not None:
             if status != 204:
@@ -283,6 +283,13 @@ class ClientConnection(asyncio.Protocol):
         if self._pending:
             self.transport.write(self._pending)
             self._pending = b""
+
+    def skip_body(self) -> None:
+        """The request's body is not wanted; if it is at hand, the connection can still be used."""
+        if self._state == BODY and self._decoder is None and len(self._buffer) >= self._left:
+            self._buffer = self._buffer[self._left :]
+            self._left = 0
+            self._state = WAIT
 
     def take_back(self) -> bool:
         """Forget the head that was given; False if it is on its way already."""

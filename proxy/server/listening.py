@@ -53,8 +53,9 @@ class Listening:
                 return  # BlockingIOError: the queue is empty
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
 
     async def _adopt(self, connection: socket.socket) -> None:
         accept = self._accept

@@ -41,6 +41,9 @@ FLUSH_BYTES = 64 * 1024  # records that go at once
 IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
 # request may be on its way already
 
+_SWEEP_NS = int(SWEEP * 1e9)
+_NEVER = 1 << 63  # ns, monotonic
+
 CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS = range(6)
 
 
@@ -66,7 +69,7 @@ class Worker:
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
-        self._drain_until = 0
+        self._drain_from = self._drain_until = _NEVER
         self.link = Link(self._take, self.drain)
 
     # the hub's orders
@@ -229,7 +232,10 @@ class Worker:
             connection.tick(now)
         for pool in self._pools.values():
             pool.expire(now)
-        if self.draining and (not self._connections or now > self._drain_until):
+        # who was in a listener's queue is adopted within the first sweep
+        if now > self._drain_until or (
+            not self._connections and now > self._drain_from + _SWEEP_NS
+        ):
             self._stop()
             return
         asyncio.get_running_loop().call_later(SWEEP, self._sweep)
@@ -284,7 +290,8 @@ class Worker:
             return
         self.draining = True
         limit = self.snapshot.config.drain_timeout
-        self._drain_until = monotonic_ns() + int(limit * 1e9)
+        self._drain_from = monotonic_ns()
+        self._drain_until = self._drain_from + int(limit * 1e9)
         for listening in self._listening:
             listening.stop()
         for connection in self._connections:
