@@ -8,6 +8,8 @@ body, end and loss; it answers through `send_head`, `send_data`, `end` and `next
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ HEAD, BODY, WAIT, LINGER, CLOSED = range(5)
 _HOLD = 64 * 1024  # bytes of further requests kept while one is answered
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 _LINGER_NS = 1_000_000_000  # reading on after the last answer, so that a reset cannot eat it
+_RESET = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 _STALL_NS = 30_000_000_000  # waiting for a client to take any more of its last answer
 
 
@@ -353,6 +356,8 @@ class ClientConnection(asyncio.Protocol):
         self._story = None
         if self._until_close or self.transport.get_write_buffer_size() > WRITE_HIGH:
             self._state = CLOSED
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)  # abort() alone sends FIN
             self.transport.abort()
             return
         self.flush()

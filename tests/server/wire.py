@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from tests.harness import OK, Answer, Client, Gateway, Peer
+from tests.harness import DEADLINE, OK, Answer, Client, Gateway, Peer
 from tests.server.kit import request
 
 AFTER = b"GET /after HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n"
@@ -106,3 +107,47 @@ async def outcome(gate: Gateway, row: Row, way: str) -> list[Answer]:
     answers = first + split_answers(await client.read_all())
     await client.close()
     return answers
+
+
+class Raw(asyncio.Protocol):
+    """A client that keeps what came before the end, and how it ended: a stream reader would
+    forget the bytes before a reset."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.reset = False
+        self.ended = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.changed.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.reset = error is not None
+        self.ended.set()
+
+    async def until(self, part: bytes) -> None:
+        """Wait until `part` has come."""
+        async with asyncio.timeout(DEADLINE):
+            while part not in self.received:
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def end(self) -> bytes:
+        """All that came until the gateway ended the connection."""
+        async with asyncio.timeout(DEADLINE):
+            await self.ended.wait()
+        return self.received
+
+
+async def raw(gate: Gateway, data: bytes) -> Raw:
+    """A new connection on which `data` was sent."""
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(Raw, "127.0.0.1", gate.port)
+    client.transport.write(data)
+    return client
