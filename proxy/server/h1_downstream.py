@@ -103,12 +103,16 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(name, tuple):
             self.peer, self.peer_port = name[0], name[1]
         self.peer_bytes = self.peer.encode("ascii") or b"unix"
-        self.trusted = self.listening.trusted(self.peer)
-        self.forwards = self.worker.snapshot.forwarding.trusted(self.peer)
+        self.judge()
         self._since = monotonic_ns()
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
         if not self.worker.admit(self):
             self._refuse(ClientError(503, "too many connections", close=True))
+
+    def judge(self) -> None:
+        """Look up what this peer is trusted with; again whenever that may have changed."""
+        self.trusted = self.listening.trusted(self.peer)
+        self.forwards = self.worker.snapshot.forwarding.trusted(self.peer)
 
     def data_received(self, data: bytes) -> None:
         if self._state >= LINGER:

@@ -81,7 +81,8 @@ class Pool:
             connection.close()
 
     def close(self) -> None:
-        """Close all idle connections."""
+        """Close all idle connections, and those that are busy when they are given back."""
+        self.idle_limit = 0
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()

@@ -134,6 +134,8 @@ class Worker:
     def _apply_trust(self, config: Config) -> None:
         for listening in self._listening:
             listening.trust(config)
+        for connection in self._connections:
+            connection.judge()
 
     async def _listen(self, config: Config) -> None:
         for address, sock in self._sockets.items():

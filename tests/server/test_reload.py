@@ -1,0 +1,209 @@
+"""Another configuration while requests run: these end by the old rules, others begin by new."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+
+from proxy.server import frames
+from tests.harness import OK, Backend, gateway, routes
+from tests.server.kit import (
+    Gate,
+    ask,
+    eventually,
+    eventually_collected,
+    is_settled,
+    number,
+    reply,
+    routing,
+    script,
+    send,
+    trace,
+    traces,
+)
+
+RULES = """
+[[route]]
+name = "{0}"
+path = "/{{{0}}}"
+to = "b"
+[route.headers.response]
+set = {{ x-rules = "{0}" }}
+"""
+OLD, NEW = RULES.format("old"), RULES.format("new")
+
+
+async def test_a_running_request_ends_by_the_rules_it_began_with() -> None:
+    handler = Gate(b"", OK)
+    async with (
+        Backend(handler) as old,
+        Backend() as new,
+        gateway(routing({"b": [old.url]}, OLD)) as gate,
+    ):
+        client = await gate.connect()
+        send(client, "GET", "/x")
+        await handler.reached.wait()
+        await gate.reload(routing({"b": [new.url]}, NEW))
+        other = await gate.connect()
+        assert (await ask(other, "GET", "/x"))["x-rules"] == "new"
+        handler.go.set()
+        assert (await client.answer())["x-rules"] == "old"
+        # on the connection of the old request too
+        assert (await ask(client, "GET", "/x"))["x-rules"] == "new"
+        for one in (client, other):
+            await one.close()
+        found = await traces(gate, 3)
+    assert sorted(t.server.name for t in found) == ["GET /{new}", "GET /{new}", "GET /{old}"]
+    assert (len(old.heads), len(new.heads)) == (1, 2)
+
+
+async def test_the_old_upstreams_connections_are_closed() -> None:
+    """Idle ones at once, busy ones when they are done."""
+    handler = Gate(b"", OK)
+    handler.go.set()
+    async with (
+        Backend(handler) as old,
+        Backend() as new,
+        gateway(routing({"b": [old.url]}, OLD)) as gate,
+    ):
+        clients = [await gate.connect() for _ in range(2)]
+        for client in clients:
+            await ask(client, "GET", "/x")
+        send(clients[0], "GET", "/x")
+        handler.go.clear()
+        handler.reached.clear()
+        await handler.reached.wait()
+        await gate.reload(routing({"b": [new.url]}, NEW))
+        handler.go.set()
+        assert (await clients[0].answer()).status == 200
+        await eventually(lambda: all(p.writer.is_closing() or at_end(p) for p in old.peers))
+        for client in clients:
+            await client.close()
+        await eventually(lambda: is_settled(gate))
+        assert {p.port for p in gate.worker._pools.values()} == {new.port}
+
+
+def at_end(peer: object) -> bool:
+    return peer.reader.at_eof()  # type: ignore[attr-defined,no-any-return]
+
+
+async def test_connections_to_an_upstream_that_stays_are_kept() -> None:
+    async with Backend() as backend, gateway(routing({"b": [backend.url]}, OLD)) as gate:
+        await gate.get("/x")
+        await gate.reload(routing({"b": [backend.url]}, NEW))
+        await gate.get("/x")
+    assert len(backend.peers) == 1
+
+
+async def test_gauges_of_a_removed_upstream_fall_to_nothing() -> None:
+    async with (
+        Backend() as old,
+        Backend() as new,
+        gateway(routing({"b": [old.url]}, OLD)) as gate,
+    ):
+        await gate.get("/x")
+        await gate.recorded.collect()
+        assert number(gate, "http.client.open_connections", server_port=old.port) == 1
+        await gate.reload(routing({"b": [new.url]}, NEW))
+        await gate.recorded.collect()
+        assert number(gate, "http.client.open_connections", server_port=old.port) == 0
+        # counters stay
+        created = "spangate.upstream.connections.created"
+        assert number(gate, created, server_port=old.port) == 1
+
+
+async def test_a_retry_after_a_reload_still_goes_to_the_old_servers() -> None:
+    retry = 'retry = { times = 1, on = [503], backoff = "1ms" }'
+    handler = Gate(b"", reply(503))
+    async with Backend(handler) as first, Backend() as second, Backend() as new:
+        config = f'[[route]]\npath = "/*"\nto = "b"\n{retry}'
+        async with gateway(routing({"b": [first.url, second.url]}, config)) as gate:
+            client = await gate.connect()
+            send(client, "GET", "/x")
+            await handler.reached.wait()
+            await gate.reload(routing({"b": [new.url]}, config))
+            handler.go.set()
+            assert (await client.answer()).status == 200
+            await client.close()
+            await eventually(lambda: is_settled(gate))
+    assert (len(second.heads), len(new.heads)) == (1, 0)
+
+
+async def test_sampling_and_formats_change_with_the_next_request() -> None:
+    async with Backend() as backend, gateway(routes(backend, "[tracing]\nsample = 0.0")) as gate:
+        client = await gate.connect()
+        await ask(client, "GET", "/1")
+        await gate.reload(routes(backend, '[tracing]\nsample = 1.0\ninject = ["b3"]'))
+        await ask(client, "GET", "/2")
+        await client.close()
+        await trace(gate)
+    assert (backend.field("traceparent", 0) or "").endswith(("-00", "-02"))
+    assert backend.field("traceparent", 1) is None
+    assert (backend.field("b3", 1) or "").endswith("-1")
+
+
+async def test_trust_that_is_taken_away_ends_on_open_connections_too() -> None:
+    caller = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    lines = [caller, "X-Forwarded-For: 192.0.2.7"]
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await gate.connect()
+        await ask(client, "GET", "/1", *lines)
+        await gate.reload(routes(backend, "[tracing]\ntrust = []"))
+        await ask(client, "GET", "/2", *lines)
+        await client.close()
+        first, second = await traces(gate, 2)
+    assert first.server.parent_span_id and first.about["client.address"] == "192.0.2.7"
+    assert not second.server.parent_span_id and second.about["client.address"] == "127.0.0.1"
+
+
+async def test_limits_change_with_the_next_request() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await gate.connect()
+        assert (await ask(client, "GET", "/" + "a" * 2000)).status == 200
+        await gate.reload(routes(backend, '[limits]\nrequest_line = "1KiB"'))
+        assert (await ask(client, "GET", "/" + "a" * 2000)).status == 414
+        await client.close()
+
+
+@pytest.mark.parametrize("probed", [True, False])
+async def test_what_probes_found_survives_a_reload(probed: bool) -> None:
+    health = "health = {}" if probed else ""
+    async with Backend() as one, Backend() as other:
+        config = routing({"b": [one.url, other.url]}, '[[route]]\nto = "b"')
+        async with gateway(config + "health = {}") as gate:
+            down = pickle.dumps({("b", one.url): False})
+            gate.recorded.send(frames.HEALTH, down)
+            await gate.reload(config + health)
+            for _ in range(4):
+                await gate.get("/x")
+    assert len(one.heads) == (0 if probed else 2)  # nobody would ever say that it is up again
+
+
+async def test_reloads_under_load_lose_nothing() -> None:
+    async with Backend(script(OK)) as one, Backend(script(OK)) as other:
+        configs = [routing({"b": [b.url]}, c) for b, c in ((one, OLD), (other, NEW))]
+        async with gateway(configs[0]) as gate:
+            stop = asyncio.Event()
+
+            async def visit() -> int:
+                client = await gate.connect()
+                served = 0
+                while not stop.is_set():
+                    answer = await ask(client, "GET", "/x")
+                    assert answer.status == 200
+                    served += 1
+                await client.close()
+                return served
+
+            visitors = [asyncio.get_running_loop().create_task(visit()) for _ in range(4)]
+            for i in range(1, 21):
+                await gate.reload(configs[i % 2])
+            stop.set()
+            served = sum(await asyncio.gather(*visitors))
+            await eventually(lambda: is_settled(gate))
+            await eventually_collected(
+                gate, lambda: number(gate, "http.server.request.duration") == served
+            )
+    assert served == len(one.heads) + len(other.heads)
