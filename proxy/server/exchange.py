@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spangate")
 
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
 REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
 
 
@@ -194,9 +195,7 @@ class Story:
             await self._back_off(pause)
             failed = endpoint
 
-    def _begin_attempt(
-        self, now: int, upstream: str, endpoint: Endpoint, reason: str
-    ) -> Attempt:
+    def _begin_attempt(self, now: int, upstream: str, endpoint: Endpoint, reason: str) -> Attempt:
         attempts = self.x.attempts
         attempt = Attempt(now, ids.span_id(self.worker.getrandbits), len(attempts))
         attempt.upstream = upstream
@@ -213,7 +212,8 @@ class Story:
         assert attempt is not None
         if attempt.retry_reason == STALE:
             return None  # its siblings are as old
-        upstream = self.worker.pool_of(endpoint).take()
+        once = self.head.length != 0 or self.head.method not in IDEMPOTENT
+        upstream = self.worker.pool_of(endpoint).take(once)
         if upstream is not None:
             attempt.reused = True
             attempt.connected = attempt.start

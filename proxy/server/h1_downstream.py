@@ -48,6 +48,7 @@ class ClientConnection(asyncio.Protocol):
         "_decoder",
         "_head",
         "_left",
+        "_outbox",
         "_pending",
         "_pumping",
         "_reader",
@@ -71,6 +72,7 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, worker: Worker, listening: Listening) -> None:
         self.worker = worker
+        self._outbox = worker.outbox
         self.listening = listening
         self.peer = ""
         self.peer_port = 0
@@ -272,23 +274,23 @@ class ClientConnection(asyncio.Protocol):
     def send_informational(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
         """A 1xx answer (RFC 9110 §15.2); HTTP/1.0 clients do not know them."""
         if self._head is not None and self._head.version == "1.1":
-            self.transport.write(encode_response(status, reason, pairs, b""))
+            self._outbox.put(self.transport, encode_response(status, reason, pairs, b""))
 
     def send_data(self, data: bytes) -> None:
         """A piece of the answer's body, not empty."""
         if self._chunked:
             self.flush()
-            self.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
+            self._outbox.put_chunk(self.transport, data)
         elif self._pending and len(data) <= _JOIN:
-            self.transport.write(self._pending + data)
+            self._outbox.put(self.transport, self._pending + data)
             self._pending = b""
         else:
             self.flush()
-            self.transport.write(data)
+            self._outbox.put(self.transport, data)
 
     def flush(self) -> None:
         if self._pending:
-            self.transport.write(self._pending)
+            self._outbox.put(self.transport, self._pending)
             self._pending = b""
 
     def skip_body(self) -> None:
@@ -309,7 +311,7 @@ class ClientConnection(asyncio.Protocol):
         """The answer is complete."""
         self.flush()
         if self._chunked:
-            self.transport.write(b"0\r\n\r\n")
+            self._outbox.put(self.transport, b"0\r\n\r\n")
             self._chunked = False
 
     def next(self, now: int) -> None:
@@ -335,6 +337,7 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = b""
         self._state = LINGER
         self._since = monotonic_ns()
+        self._outbox.flush()
         if not unread:
             self.transport.close()
             return
@@ -347,6 +350,7 @@ class ClientConnection(asyncio.Protocol):
         if self._story is not None:
             self._close = True
             self._story.on_shutdown()
+        self._outbox.flush()
         if self._state != CLOSED:
             self.transport.close()
 
@@ -365,6 +369,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
             return
         self.flush()
+        self._outbox.flush()
         self._state = LINGER
         self._since = monotonic_ns()
         self.transport.close()

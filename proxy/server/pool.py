@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from proxy.server.h1_upstream import UpstreamConnection
+    from proxy.server.outbox import Outbox
 
 
 class Pool:
@@ -19,11 +20,13 @@ class Pool:
         "idle_limit",
         "idle_ns",
         "opened",
+        "outbox",
         "port",
         "reused",
     )
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, outbox: Outbox) -> None:
+        self.outbox = outbox  # of the worker
         self.host = host
         self.port = port
         self.idle_limit = 128
@@ -46,13 +49,18 @@ class Pool:
     def idle(self) -> int:
         return len(self._idle)
 
-    def take(self) -> UpstreamConnection | None:
-        """The connection used last, or None."""
+    def take(self, careful: bool) -> UpstreamConnection | None:
+        """The connection used last, or None. `careful`: none whose end waits to be read, because
+        what is sent on it could not be sent again."""
         idle = self._idle
-        if not idle:
-            return None
-        self.reused += 1
-        return idle.pop()
+        while idle:
+            connection = idle.pop()
+            if careful and connection.has_ended():
+                connection.close()
+                continue
+            self.reused += 1
+            return connection
+        return None
 
     def give(self, connection: UpstreamConnection, now: int) -> None:
         """Take back a connection on which a whole exchange ended well."""

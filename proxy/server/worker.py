@@ -20,10 +20,11 @@ from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server import frames
 from proxy.server.dial import dial
-from proxy.server.exchange import STALE, Story
+from proxy.server.exchange import IDEMPOTENT, STALE, Story
 from proxy.server.h1_downstream import ClientConnection, check_head
 from proxy.server.link import Link
 from proxy.server.listening import Listening
+from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.snapshot import Snapshot, Target
 from proxy.tasks import spawn
@@ -54,6 +55,7 @@ class Worker:
         self.snapshot = Snapshot(Config())
         self.recorder = Recorder(Config(), terminal=False)
         self.authorities = Authorities()
+        self.outbox = Outbox()
         self.draining = False
         self.stopped = asyncio.Event()
         generator = random.Random()
@@ -171,7 +173,7 @@ class Worker:
         key = (endpoint.host, endpoint.port)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(endpoint.host, endpoint.port)
+            pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox)
         return pool
 
     def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> asyncio.Task[None]:
@@ -320,6 +322,3 @@ class Worker:
         for pool in self._pools.values():
             pool.close()
         self.link.close()
-
-
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2

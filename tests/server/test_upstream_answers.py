@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from dataclasses import dataclass
 
 import pytest
@@ -494,3 +496,27 @@ async def _ends_at_the_second(peer: Peer) -> None:
     await request(peer)
     peer.write(OK)
     await request(peer)
+
+
+async def test_a_post_is_not_written_to_a_connection_that_has_ended() -> None:
+    """However little before: the end and the request wait in the same turn of the loop."""
+    never = asyncio.Event()
+
+    async def once(peer: Peer) -> None:
+        await request(peer)
+        peer.write(OK)
+        await never.wait()
+
+    async with Backend(once) as backend, gateway(routes(backend)) as gate:
+        client = await gate.connect()
+        assert (await ask(client, "GET", "/1")).status == 200
+        with _same_socket(backend.peers[0].writer) as sock:
+            sock.shutdown(socket.SHUT_RDWR)
+        with _same_socket(client.writer) as sock:
+            sock.send(post(b"Content-Length: 1", body=b"x"))
+        assert (await client.answer()).status == 200
+        assert len(backend.peers) == 2
+
+
+def _same_socket(writer: asyncio.StreamWriter) -> socket.socket:
+    return socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
