@@ -8,6 +8,7 @@ they serve. One of them is not well: payments fails at times (order 13) and hang
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Mapping
 
@@ -60,9 +61,9 @@ class Services:
         await asyncio.sleep(0.004)
         status, order = await self._ask(f"/orders/{request.match_info['id']}", request.headers)
         if status != 200:
-            return web.json_response({"sorry": "no orders today"}, status=502)
+            return _json({"sorry": "no orders today"}, status=502)
         await asyncio.sleep(0.002)
-        return web.json_response({"shop": "Teapots & Sons", **order})
+        return _json({"shop": "Teapots & Sons", **order})
 
     async def _orders(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
@@ -70,16 +71,16 @@ class Services:
         status, payment = await self._ask(f"/payments/{number}", request.headers)
         # An order can be shown without its payment: the client need not suffer, the trace tells.
         paid = payment["payment"] if status == 200 else "unknown"
-        return web.json_response({"order": number, "item": "teapot", "payment": paid})
+        return _json({"order": number, "item": "teapot", "payment": paid})
 
     async def _payments(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
         await asyncio.sleep(5 if number == ENDLESS else 0.02)
         if number == UNLUCKY and number not in self._failed:
             self._failed.add(number)
-            return web.json_response({"sorry": "try again"}, status=503)
+            return _json({"sorry": "try again"}, status=503)
         self._failed.discard(number)
-        return web.json_response({"payment": "received"})
+        return _json({"payment": "received"})
 
     async def _ask(self, path: str, received: Mapping[str, str]) -> tuple[int, dict[str, str]]:
         """(status, body) of another service, which is asked on behalf of `received`."""
@@ -90,6 +91,11 @@ class Services:
                 return response.status, await response.json(content_type=None)
         except (ClientError, TimeoutError, ValueError):
             return 502, {}
+
+
+def _json(body: dict[str, str], status: int = 200) -> web.Response:
+    """With a newline at its end, for whoever reads it in a terminal."""
+    return web.json_response(text=json.dumps(body) + "\n", status=status)
 
 
 def _listen(port: int) -> socket.socket:
