@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable
 from typing import TextIO
 
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
@@ -20,6 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 from proxy import tasks
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.books import Ledger
+from proxy.collector.context import Context
+from proxy.collector.settings.export_console import Settings
 from proxy.collector.tree import KINDS, Span, render
 
 QUIET = 0.4  # seconds without a new span after which a trace is printed
@@ -30,8 +31,6 @@ _TREES = 10  # printed in one sweep
 
 class ConsoleExporter:
     """A Stage for traces. Colour if the stream is a terminal and NO_COLOR is not set."""
-
-    name = "console"
 
     def __init__(self, stream: TextIO, ledger: Ledger, *, quiet: float = QUIET) -> None:
         self._stream = stream
@@ -47,15 +46,10 @@ class ConsoleExporter:
         self._task = tasks.spawn(self._sweep(), "console exporter")
 
     def consume(self, batch: Batch) -> bool:
-        reason = self._refusal(batch)
-        if reason:
-            self._ledger.drop(batch.items, reason)
+        if self._closed or self._held + batch.items > MAX_SPANS:
             return False
-        try:
-            request = ExportTraceServiceRequest.FromString(batch.payload)
-        except DecodeError:
-            self._ledger.drop(batch.items, "malformed")
-            return True
+        request = batch.message()
+        assert isinstance(request, ExportTraceServiceRequest)
         now = asyncio.get_running_loop().time()
         spans = _spans(request)
         for span in spans:
@@ -81,11 +75,6 @@ class ConsoleExporter:
         self._held = 0
         self._traces.clear()
 
-    def _refusal(self, batch: Batch) -> str:
-        if self._closed:
-            return "shutdown"
-        return "queue_full" if self._held + batch.items > MAX_SPANS else ""
-
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -105,6 +94,10 @@ class ConsoleExporter:
                 self._ledger.drop(len(spans), "permanent_stream_closed")
             else:
                 self._ledger.exported += len(spans)
+
+
+def make(settings: Settings, context: Context) -> ConsoleExporter:
+    return ConsoleExporter(context.console, context.ledgers["traces"], quiet=settings.quiet)
 
 
 class _Trace:

@@ -8,48 +8,46 @@ dead one holds up nobody.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-from collections.abc import Mapping
 from random import random
+from typing import Protocol
 
 from proxy import tasks
 from proxy.collector.batch import Batch, Signal
-from proxy.collector.books import Ledger
+from proxy.collector.context import Context
 from proxy.collector.queue import Queue
 from proxy.collector.retry import Backoff
+from proxy.collector.settings.parts import Queue as QueueSettings
+from proxy.collector.settings.parts import Retry, TlsClient
 from proxy.errors import ConfigError, Problem
+from proxy.otlp.connect import connect
+from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.status import Outcome, Verdict
-from proxy.otlp.transport import MAX_REQUEST, Transport
-
-log = logging.getLogger("spangate")
-
-COMPLAIN_EVERY = 30.0  # seconds between two log lines about the same destination
+from proxy.otlp.transport import MAX_REQUEST, Options, Transport
 
 _TOO_LATE = Outcome(Verdict.RETRY, "shutdown")
 
 
 class OtlpExporter:
-    """A Stage. `ledgers` has one account for each signal that comes here."""
+    """A Stage."""
 
     def __init__(
         self,
-        name: str,
         transport: Transport,
         queue: Queue,
         backoff: Backoff,
-        ledgers: Mapping[Signal, Ledger],
+        context: Context,
         *,
         concurrency: int = 4,
     ) -> None:
-        self.name = name
-        self.queue = queue
+        self.name = context.id
+        self.queue: Queue = queue
         self._transport = transport
         self._backoff = backoff
-        self._ledgers = ledgers
+        self._ledgers = context.ledgers
         self._concurrency = concurrency
         self._senders: list[asyncio.Task[None]] = []
-        self._complaint = _Complaint(name)
+        self._condition = context.condition
         self._quiet_until = 0.0  # loop time before which the collector wants to hear nothing
         self._hurry = asyncio.Event()  # set when stopping: a pause is cut short once
         self._end = math.inf  # loop time by which everything must be over
@@ -58,7 +56,7 @@ class OtlpExporter:
         try:
             await self._transport.start()
         except (OSError, ValueError) as error:
-            raise ConfigError([Problem("export.otlp", f"{self.name}: {error}")]) from error
+            raise ConfigError([Problem("", f"{self.name}: {error}")]) from error
         self._senders = [
             tasks.spawn(self._deliver(), f"export {self.name}") for _ in range(self._concurrency)
         ]
@@ -69,8 +67,7 @@ class OtlpExporter:
             return True
         if self.queue.put(batch):
             return True
-        self._ledgers[batch.signal].drop(batch.items, "queue_full")
-        self._complaint.say(asyncio.get_running_loop().time(), "queue full, dropping telemetry")
+        self._condition.warn("queue full, refusing telemetry")
         return False
 
     def held(self, signal: Signal) -> int:
@@ -110,7 +107,7 @@ class OtlpExporter:
             if outcome.verdict is not Verdict.RETRY:
                 return outcome
             now = loop.time()
-            self._complaint.say(now, f"{outcome.reason}: {outcome.message}")
+            self._condition.warn(f"{outcome.reason}: {outcome.message}")
             pause = self._backoff.pause(attempt, outcome.delay, now - begun, random)
             if pause is None:
                 return outcome
@@ -141,42 +138,54 @@ class OtlpExporter:
         if outcome.verdict is Verdict.ACCEPTED:
             ledger.exported += batch.items - outcome.rejected
             ledger.drop(outcome.rejected, "rejected")
-            self._complaint.over()
+            self._condition.over("delivering")
             if outcome.rejected or outcome.message:
-                self._warn(f"{outcome.rejected} {batch.signal} rejected: {outcome.message}")
+                self._condition.warn(
+                    f"{outcome.rejected} {batch.signal} rejected: {outcome.message}"
+                )
         elif outcome.verdict is Verdict.RETRY:
             ledger.drop(batch.items, "shutdown" if outcome is _TOO_LATE else "retry_exhausted")
         else:
             ledger.drop(batch.items, f"permanent_{outcome.reason}")
-            self._warn(f"refused for good, {outcome.reason}: {outcome.message}")
-
-    def _warn(self, text: str) -> None:
-        self._complaint.say(asyncio.get_running_loop().time(), text)
+            self._condition.warn(f"refused for good, {outcome.reason}: {outcome.message}")
 
 
-class _Complaint:
-    """Log lines about one destination: the first at once, then one each interval at most."""
+class _Settings(Protocol):
+    """What the settings of all OTLP exporters have."""
 
-    __slots__ = ("_name", "_next", "_silent", "_troubled")
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def compression(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def tls(self) -> TlsClient: ...
+    @property
+    def retry_on_failure(self) -> Retry: ...
+    @property
+    def sending_queue(self) -> QueueSettings: ...
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._next = 0.0
-        self._silent = 0
-        self._troubled = False
 
-    def say(self, now: float, text: str) -> None:
-        if now < self._next:
-            self._silent += 1
-            return
-        more = f" ({self._silent} more like it not shown)" if self._silent else ""
-        log.warning("export to %s: %s%s", self._name, text[:300], more)
-        self._next = now + COMPLAIN_EVERY
-        self._silent = 0
-        self._troubled = True
-
-    def over(self) -> None:
-        """A batch was accepted."""
-        if self._troubled:
-            self._troubled = False
-            log.info("export to %s: delivering", self._name)
+def build(settings: _Settings, endpoint: Endpoint, context: Context) -> OtlpExporter:
+    """The exporter of one destination."""
+    retry, tls = settings.retry_on_failure, settings.tls
+    options = Options(
+        headers=settings.headers,
+        gzip=settings.compression == "gzip",
+        timeout=settings.timeout,
+        concurrency=settings.sending_queue.num_consumers,
+        ca=tls.ca,
+        cert=tls.cert,
+        key=tls.key,
+        verify=not tls.insecure_skip_verify,
+    )
+    # One that does not try again gives up when its first pause would begin.
+    elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
+    return OtlpExporter(
+        connect(endpoint, options),
+        Queue(settings.sending_queue.queue_size),
+        Backoff(retry.initial_interval, retry.max_interval, elapsed),
+        context,
+        concurrency=settings.sending_queue.num_consumers,
+    )

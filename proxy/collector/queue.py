@@ -10,26 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from proxy.collector.batch import Batch, Signal
+from proxy.collector.batch import SIGNALS, Batch, Signal
 
 
 class Queue:
     """Batches in order of arrival. `limit` in bytes, 0 = no limit."""
 
-    __slots__ = ("_closed", "_items", "_limit", "_taken", "_waiting", "_wake", "size")
+    __slots__ = ("_closed", "_items", "_taken", "_waiting", "_wake", "limit", "size")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._waiting: deque[Batch] = deque()
         self._taken: list[Batch] = []  # as many as there are senders
-        self._items: dict[Signal, int] = {"traces": 0, "metrics": 0, "logs": 0}
+        self._items: dict[Signal, int] = dict.fromkeys(SIGNALS, 0)
         self._wake = asyncio.Event()
         self._closed = False
         self.size = 0  # bytes, waiting and taken
 
     def put(self, batch: Batch) -> bool:
         """False if there is no room, or the queue is closed."""
-        if self._closed or (self._limit and self.size + batch.size > self._limit):
+        if self._closed or (self.limit and self.size + batch.size > self.limit):
             return False
         self._waiting.append(batch)
         self.size += batch.size

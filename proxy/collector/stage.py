@@ -1,45 +1,91 @@
 """Stage: the contract of everything that batches flow through.
 
-It owns no behaviour; receivers, processors and exporters are built to it and tested against it.
+It owns no behaviour; receivers, processors, exporters and connectors are built to it and tested
+against it (tests/collector/test_contract.py takes every row of the registry).
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.collector.batch import Batch, Signal
 
 
-class Stage(Protocol):
-    """A receiver, processor or exporter.
-
-    Life: `start` once, then any number of `consume`, then `stop` once; nothing else in between.
-    A pipeline starts its last stages first and stops its first stages first, so that whoever may
-    still consume has a running stage behind it.
-
-    `consume` is synchronous and never blocks: it decides, and what takes time happens later in a
-    task of the stage's own. True means that the stage answers for the batch from now on: its
-    items will be counted as exported or as dropped for a reason, whatever happens. False means
-    that there was no room (counted by the stage that had none): the caller may tell its sender
-    to come again, or forget the batch. The batch is shared and must not be changed. `consume`
-    raises nothing.
-
-    `stop(deadline)` takes nothing more, finishes what it holds within `deadline` seconds, counts
-    what it could not finish as dropped{shutdown}, and frees every task, socket and file. It
-    returns in little more than `deadline` even if the other side hangs. After it `consume`
-    returns False.
-    """
-
-    name: str
-
-    async def start(self) -> None:
-        """Make ready; raises ConfigError when the settings cannot work."""
+class Sink(Protocol):
+    """Where batches go."""
 
     def consume(self, batch: Batch) -> bool:
-        """Take a batch, or say that there is no room for it."""
+        """Take a batch (True), or say that there is no room for it now (False).
 
-    def held(self, signal: Signal) -> int:
-        """Items of that signal that it answers for and that are in no counter yet."""
+        Synchronous, and it never blocks: what takes time happens later in a task of the stage's
+        own. True means that the stage, or one behind it, answers for the batch from now on: its
+        items will be counted as exported or as dropped for a reason, whatever happens. False
+        means that nothing was taken and nothing was counted: the caller tells its sender to come
+        again, keeps the batch, or drops it, and counts what it does. Raises WireError, again with
+        nothing taken and nothing counted, when the bytes turn out to be no request, and nothing
+        else. A batch is shared: it must not be changed, see `Batch.edit`.
+        """
+
+
+class Outlet(Sink, Protocol):
+    """Where the batches of a receiver or connector go: into each pipeline that names it."""
+
+    def wants(self, signal: Signal) -> bool:
+        """Whether any pipeline takes that signal now; a reload may change it."""
+
+    def push(self, batch: Batch) -> None:
+        """For those whose sender cannot come again: what is refused is dropped and counted."""
+
+
+class Source(Protocol):
+    """What batches come from: a receiver. It passes them to `context.outlet`.
+
+    Life: made, `start` once, `stop` once. Making it has no effects (no socket, no task, no file).
+    """
+
+    async def start(self) -> None:
+        """Make ready; raises ConfigError or OSError when the settings cannot work."""
 
     async def stop(self, deadline: float) -> None:
-        """Finish within `deadline` seconds."""
+        """Take nothing more, finish what was begun within `deadline` seconds, free everything.
+
+        It frees every task, socket and file, and returns in little more than `deadline` even if
+        the other side hangs. Allowed after a failed `start`, and without one.
+        """
+
+
+class Stage(Sink, Source, Protocol):
+    """A processor, exporter or connector.
+
+    Between `start` and `stop` any number of `consume`; a processor passes on to `context.next`, a
+    connector to `context.outlet`. Last stages are started first and first stages are stopped
+    first, so that whoever may still consume has a running stage behind it. `stop` hands what is
+    held to what is behind, or sends it; what could not be finished is counted as
+    dropped{shutdown}. After it nobody calls `consume`; a stage that holds or sends answers False.
+    """
+
+    def held(self, signal: Signal) -> int:
+        """Items of that signal that it answers for and that are in no counter yet.
+
+        Of what came in: items that wait in a connector were counted when it took them, so that it
+        holds 0.
+        """
+
+
+class Backlog(Protocol):
+    """What waits for an exporter."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes; 0 = no limit."""
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A stage with a queue, which metrics then tell of."""
+
+    queue: Backlog

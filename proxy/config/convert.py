@@ -20,8 +20,6 @@ from proxy.config.units import Seconds, Share, Size
 
 FAILED: Any = None  # in the place of what could not be made; the report has an error for it
 
-LATER = {"collector": "it comes with `spangate collect`; until then use [export]"}
-
 _WORDS = {
     "int": "a whole number",
     "str": "a string",
@@ -107,10 +105,7 @@ class Converter:
             return FAILED
 
     def _unknown(self, key: str, path: Path, known: Any) -> None:
-        if not path and key in LATER:
-            self._report.error((key,), f"[{key}] is not built yet", LATER[key])
-        else:
-            self._report.error((*path, key), "unknown key", suggestion(key, known))
+        self._report.error((*path, key), "unknown key", suggestion(key, known))
 
 
 @cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route

@@ -17,6 +17,7 @@ import msgspec
 
 from proxy.config.check_routes import check_routes
 from proxy.config.checks import check
+from proxy.config.collector import read_collector
 from proxy.config.convert import Converter
 from proxy.config.expand import Expander
 from proxy.config.loaded import Loaded as Loaded
@@ -65,8 +66,9 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     fill(raw, env)
     fill_export(table(raw, "export"), table(raw, "access_log"), env)
     converter = Converter(report)
+    collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())
-    config = msgspec.structs.replace(config, route=_with_names(config.route))
+    config = msgspec.structs.replace(config, route=_with_names(config.route), collector=collector)
     check(config, report)
     check_routes(config, report)
     return Loaded(config, report.file, report.settle(), report.lines, converter.expanded)

@@ -7,7 +7,7 @@ upstream means "not said here": a route's value wins over its upstream's, then `
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -110,6 +110,24 @@ class Export(Section, frozen=True):
     queue_bytes: Size = Size(64 * 1024 * 1024)
     concurrency: Positive = 4  # requests under way to one collector
     metrics_interval: Seconds = Seconds(15)
+
+
+class CollectorPipeline(Section, frozen=True):
+    """One way through the collector; its name is a signal, or signal/name."""
+
+    receivers: list[str]  # ids; connectors may be here
+    exporters: list[str]  # each gets everything; connectors may be here
+    processors: list[str] = field(default_factory=list)  # in this order
+
+
+class Collector(Section, frozen=True):
+    """What flows where on this host; the settings of a component follow from its type."""
+
+    receivers: dict[str, Any] = field(default_factory=dict)  # id, type or type/name -> settings
+    processors: dict[str, Any] = field(default_factory=dict)
+    exporters: dict[str, Any] = field(default_factory=dict)
+    connectors: dict[str, Any] = field(default_factory=dict)
+    pipelines: dict[str, CollectorPipeline] = field(default_factory=dict)
 
 
 class Admin(Section, frozen=True):
@@ -281,6 +299,7 @@ class Config(Section, frozen=True):
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     tracing: Tracing = field(default_factory=Tracing)
     export: Export = field(default_factory=Export)
+    collector: Collector | None = None  # the long form of export; see docs/collector.md
     admin: Admin = field(default_factory=Admin)
     access_log: AccessLog = field(default_factory=AccessLog)
     metrics: Metrics = field(default_factory=Metrics)

@@ -7,9 +7,17 @@ http+json://…      https+json://…               the same with JSON bodies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
+
+PATHS = {
+    "traces": "v1/traces",
+    "metrics": "v1/metrics",
+    "logs": "v1/logs",
+    "profiles": "v1development/profiles",
+}
 
 _SCHEMES: dict[str, tuple[Literal["grpc", "protobuf", "json"], bool]] = {
     "grpc": ("grpc", False),
@@ -30,10 +38,11 @@ class Endpoint:
     tls: bool
     base: str  # gRPC: "host:port"; HTTP: "http://user@host:port/prefix" without a final slash
     host: str
+    exact: Mapping[str, str] = field(default_factory=dict)  # HTTP: signal -> URL as it stands
 
     def url(self, signal: str) -> str:
         """HTTP: the address for that signal (OTLP exporter specification, endpoint URLs)."""
-        return f"{self.base}/v1/{signal}"
+        return self.exact.get(signal) or f"{self.base}/{PATHS[signal]}"
 
 
 def parse(text: str) -> Endpoint:

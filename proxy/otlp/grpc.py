@@ -17,10 +17,11 @@ from proxy.otlp.status import Outcome
 from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers
 from proxy.tasks import spawn
 
-_METHODS = {
+METHODS = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
     "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    "profiles": "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
 }
 _CHANNEL: tuple[tuple[str, Any], ...] = (
     ("grpc.primary_user_agent", USER_AGENT),
@@ -96,7 +97,7 @@ class GrpcTransport:
             signal: channel.unary_unary(
                 method, request_serializer=_identity, response_deserializer=_identity
             )
-            for signal, method in _METHODS.items()
+            for signal, method in METHODS.items()
         }
 
     async def _replace(self) -> None:

@@ -1,111 +1,166 @@
-"""Every Stage keeps the contract that is written on the interface."""
+"""Every component of the registry keeps the contract that is written on the interface."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from io import StringIO
+import importlib
+from typing import Any
 
 import pytest
 
-from proxy.collector.batch import Batch
-from proxy.collector.books import Books, Ledger
-from proxy.collector.export_console import ConsoleExporter
-from proxy.collector.export_otlp import OtlpExporter
-from proxy.collector.queue import Queue
-from proxy.collector.retry import Backoff
-from proxy.collector.stage import Stage
-from proxy.otlp.connect import connect
-from proxy.otlp.endpoint import parse
-from proxy.otlp.envelope import Envelope
-from proxy.otlp.transport import Options
-from tests.otlp import samples
+from proxy.collector.batch import Batch, Signal
+from proxy.collector.registry import COMPONENTS, Component
+from proxy.otlp.wire import WireError
+from tests.collector.kit import Place, batch
+
+BUILT = [component for component in COMPONENTS if component.built]
+STAGES = [c for c in BUILT if c.kind != "receiver"]
+CASES = [(c, signal) for c in STAGES for signal in c.signals]
 
 
-def otlp(url: str) -> Callable[[Ledger], Stage]:
-    def make(ledger: Ledger) -> Stage:
-        transport = connect(parse(url), Options(timeout=1))
-        return OtlpExporter(url, transport, Queue(0), Backoff(1, 1, 0), {"traces": ledger})
-
-    return make
+def name(value: Any) -> str:
+    return f"{value.kind}-{value.type}" if isinstance(value, Component) else str(value)
 
 
-def console(ledger: Ledger) -> Stage:
-    return ConsoleExporter(StringIO(), ledger)
+def example(component: Component) -> str:
+    text: str = importlib.import_module(f"tests.collector.components.{component.module}").EXAMPLE
+    return text
 
 
-STAGES = {
-    # port 1: nobody listens there
-    "grpc": otlp("grpc://127.0.0.1:1"),
-    "http": otlp("http://127.0.0.1:1"),
-    "json": otlp("http+json://127.0.0.1:1"),
-    "console": console,
-}
-BATCH = Batch("traces", Envelope({}).request([samples.spans(3)]), 3)
-GARBAGE = Batch("traces", b"\xff" * 10, 3)
+def place(component: Component, signal: Signal = "traces") -> tuple[Place, Any]:
+    found = Place(component.kind, component.type, signal=signal)
+    if component.type == "gateway":
+        from functools import partial
+
+        from proxy.collector.counters import Meters
+        from proxy.collector.fanout import Junction
+
+        found = Place(
+            component.kind,
+            component.type,
+            outlet=Junction(found.books, partial(Meters().flow, "receiver", "gateway", "")),
+        )
+    return found, found.make(example(component))
 
 
-@pytest.fixture(params=STAGES)
-def make(request: pytest.FixtureRequest) -> Callable[[Ledger], Stage]:
-    return STAGES[request.param]
+def tasks() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if not task.done()}
 
 
-def opened(make: Callable[[Ledger], Stage]) -> tuple[Stage, Ledger]:
-    ledger = Books().open("traces", "x")
-    stage = make(ledger)
-    ledger.places.append(lambda: stage.held("traces"))
-    return stage, ledger
-
-
-async def test_every_item_is_somewhere_at_every_moment(
-    make: Callable[[Ledger], Stage],
-) -> None:
-    stage, ledger = opened(make)
-    await stage.start()
-    for batch in (BATCH, GARBAGE, BATCH):
-        ledger.created += batch.items
-        stage.consume(batch)
-        assert ledger.balanced
-        await asyncio.sleep(0)
-        assert ledger.balanced
-    await stage.stop(0.05)
-    assert ledger.balanced
-    assert (ledger.queued, stage.held("logs")) == (0, 0)
-
-
-async def test_after_stop_nothing_is_taken(make: Callable[[Ledger], Stage]) -> None:
-    stage, ledger = opened(make)
-    await stage.start()
-    await stage.stop(0.05)
-    ledger.created += 3
-    assert stage.consume(BATCH) is False
-    assert ledger.balanced
-
-
-async def test_stop_leaves_no_task_behind(make: Callable[[Ledger], Stage]) -> None:
-    before = asyncio.all_tasks()
-    stage, _ = opened(make)
-    await stage.start()
-    stage.consume(BATCH)
+@pytest.mark.parametrize("component", BUILT, ids=name)
+async def test_making_has_no_effects_and_stop_frees_everything(component: Component) -> None:
+    before = tasks()
+    _, made = place(component)
+    assert tasks() == before
+    await made.start()
     await asyncio.sleep(0)
-    await stage.stop(0.05)
-    left = {t for t in asyncio.all_tasks() - before if not t.done()}
-    assert not left
+    async with asyncio.timeout(10):
+        await made.stop(3600)
+    await asyncio.sleep(0)
+    assert tasks() == before
 
 
-async def test_stop_ends_although_the_other_side_does_not(
-    make: Callable[[Ledger], Stage],
+@pytest.mark.parametrize("component", BUILT, ids=name)
+async def test_stop_is_allowed_without_a_start(component: Component) -> None:
+    _, made = place(component)
+    async with asyncio.timeout(10):
+        await made.stop(0.0)
+
+
+@pytest.mark.parametrize(("component", "signal"), CASES, ids=name)
+async def test_every_item_is_somewhere_at_every_moment(
+    component: Component, signal: Signal
 ) -> None:
-    stage, _ = opened(make)
-    await stage.start()
-    stage.consume(BATCH)
-    async with asyncio.timeout(10):
-        await stage.stop(0.05)
+    found, made = place(component, signal)
+    await made.start()
+    for _ in range(3):
+        found.send(batch(signal))
+        await asyncio.sleep(0)
+        assert found.ledger.balanced, found.ledger
+    await made.stop(0.05)
+    assert found.ledger.balanced, found.ledger
+    assert found.ledger.queued == 0
+    assert found.ledger.created >= 3 * batch(signal).items
 
 
-async def test_stop_without_anything_to_do(make: Callable[[Ledger], Stage]) -> None:
-    stage, ledger = opened(make)
-    await stage.start()
+@pytest.mark.parametrize(("component", "signal"), CASES, ids=name)
+async def test_refusing_takes_nothing(component: Component, signal: Signal) -> None:
+    found, made = place(component, signal)
+    await made.start()
+    found.room = False
+    for _ in range(5):
+        created = found.ledger.created
+        if not found.send(batch(signal)):
+            assert found.ledger.created == created
+        await asyncio.sleep(0)
+        assert found.ledger.balanced, found.ledger
     async with asyncio.timeout(10):
-        await stage.stop(3600)
-    assert ledger.balanced
+        await made.stop(0.05)
+    assert found.ledger.balanced, found.ledger
+    assert found.ledger.queued == 0
+    assert found.out == []
+
+
+@pytest.mark.parametrize(("component", "signal"), CASES, ids=name)
+async def test_garbage_is_refused_or_counted(component: Component, signal: Signal) -> None:
+    found, made = place(component, signal)
+    await made.start()
+    try:
+        found.send(Batch(signal, b"\xff" * 10, 3))
+    except WireError:
+        assert found.ledger.created == 0
+    found.send(batch(signal))
+    await made.stop(0.05)
+    assert found.ledger.balanced, found.ledger
+
+
+@pytest.mark.parametrize(("component", "signal"), CASES, ids=name)
+async def test_what_is_shared_stays_unchanged(component: Component, signal: Signal) -> None:
+    found, made = place(component, signal)
+    await made.start()
+    shared = batch(signal, 5)
+    if signal != "profiles":
+        shared.message()
+    shared.shared = True
+    before, items = shared.payload, shared.items
+    found.send(shared)
+    await made.stop(0.05)
+    assert (shared.payload, shared.items) == (before, items)
+    if signal != "profiles":
+        again = type(shared.message())()
+        again.ParseFromString(before)
+        assert shared.message() == again
+
+
+@pytest.mark.parametrize(
+    ("component", "signal"), [(c, s) for c, s in CASES if c.kind == "exporter"], ids=name
+)
+async def test_after_stop_an_exporter_takes_nothing(component: Component, signal: Signal) -> None:
+    found, made = place(component, signal)
+    await made.start()
+    await made.stop(0.05)
+    assert found.send(batch(signal)) is False
+    assert (found.ledger.created, found.ledger.queued) == (0, 0)
+
+
+@pytest.mark.parametrize(("component", "signal"), CASES, ids=name)
+async def test_stop_ends_although_the_other_side_does_not(
+    component: Component, signal: Signal
+) -> None:
+    found, made = place(component, signal)
+    await made.start()
+    found.send(batch(signal))
+    async with asyncio.timeout(10):
+        await made.stop(0.05)
+    assert found.ledger.balanced, found.ledger
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=name)
+def test_rows_are_well_formed(component: Component) -> None:
+    assert component.signals
+    assert bool(component.outputs) == (component.kind == "connector")
+    prefix = {"receiver": "receive", "processor": "process"}.get(component.kind, component.kind)
+    prefix = {"exporter": "export", "connector": "connect"}.get(prefix, prefix)
+    assert component.module.startswith(f"{prefix}_")
+    if component.built:
+        assert component.settings().__doc__

@@ -10,6 +10,7 @@ from proxy.collector.batch import Batch
 from proxy.collector.books import Books, Ledger
 from proxy.collector.export_console import MAX_SPANS, ConsoleExporter
 from proxy.otlp.envelope import Envelope
+from proxy.otlp.wire import WireError
 from proxy.telemetry.protobuf import delimited
 from tests.otlp import samples
 
@@ -78,12 +79,11 @@ async def test_traces_are_kept_apart_and_stop_prints_what_is_left() -> None:
 async def test_memory_is_bounded() -> None:
     console, ledger = exporter(Terminal(), quiet=3600)
     await console.start()
-    for _ in range(MAX_SPANS // 100 + 5):
-        ledger.created += 100
-        console.consume(batch(*(entry(n, samples.TRACE) for n in range(100))))
-        assert ledger.balanced
-    assert ledger.queued == MAX_SPANS
-    assert ledger.dropped == {"queue_full": 500}
+    whole = batch(*(entry(n, samples.TRACE) for n in range(100)))
+    for _ in range(MAX_SPANS // 100):
+        assert console.consume(whole)
+    assert not console.consume(whole)
+    assert (ledger.queued, ledger.dropped) == (MAX_SPANS, {})
     await console.stop(1)
 
 
@@ -98,12 +98,12 @@ async def test_a_wrong_count_does_not_unbalance_the_books(items: int) -> None:
     assert (ledger.exported, ledger.balanced) == (2, True)
 
 
-async def test_garbage_is_dropped() -> None:
+async def test_garbage_is_refused() -> None:
     console, ledger = exporter(Terminal())
     await console.start()
-    ledger.created += 3
-    assert console.consume(Batch("traces", b"\xff\xff", 3))
-    assert (ledger.dropped, ledger.balanced) == ({"malformed": 3}, True)
+    with pytest.raises(WireError):
+        console.consume(Batch("traces", b"\xff\xff", 3))
+    assert (ledger.dropped, ledger.queued) == ({}, 0)
     await console.stop(1)
 
 

@@ -183,12 +183,6 @@ def test_a_problem_is_printed_as_editors_read_it() -> None:
     )
 
 
-def test_the_collector_says_that_it_comes_later() -> None:
-    (problem,) = problems('[collector.receivers.otlp]\ngrpc = ":4317"\n' + ROUTE)
-    assert problem.line == 1
-    assert "spangate collect" in problem.remedy
-
-
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -105,7 +105,6 @@ def test_short_forms_and_references_are_valid(text: str) -> None:
         "route = [{ to = { a = 0 } }]",
         "route = [{ redirect = {} }]",
         "upstream.'a b'.servers = 'http://a'",
-        "[collector]",
     ],
 )
 def test_what_the_loader_refuses_for_its_shape_is_not_valid(text: str) -> None:

@@ -1,0 +1,182 @@
+"""The joints between stages: from receivers into pipelines, along them, and out to exporters.
+
+They count what passes and keep the books; they change nothing. A joint costs one call a batch.
+Where one way of several has no room, the others get the batch and that one's books say dropped;
+only when no way has room is the sender told to come again, so that a dead exporter neither holds
+up the others nor makes anybody send twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from proxy.collector.batch import Batch, Signal
+from proxy.collector.books import Account, Books, Ledger
+from proxy.collector.counters import Flow
+from proxy.collector.stage import Sink, Stage
+from proxy.otlp.wire import WireError
+
+NOBODY = "none"  # the exporter under which items are booked that no pipeline takes
+
+
+class Step:
+    """The way into one processor."""
+
+    __slots__ = ("flow", "stage")
+
+    def __init__(self, stage: Stage, flow: Flow) -> None:
+        self.stage = stage
+        self.flow = flow
+
+    def consume(self, batch: Batch) -> bool:
+        items = batch.items
+        if self.stage.consume(batch):
+            self.flow.accepted += items
+            self.flow.batches += 1
+            return True
+        self.flow.refused += items
+        return False
+
+
+class FanOut:
+    """The end of a pipeline: every exporter gets the batch."""
+
+    __slots__ = ("_account", "_ways", "flow")
+
+    def __init__(self, ways: Sequence[tuple[Stage, Ledger]], account: Account, flow: Flow) -> None:
+        self._ways = ways
+        self._account = account
+        self.flow = flow
+
+    def consume(self, batch: Batch) -> bool:
+        items = batch.items
+        batch.shared = batch.shared or len(self._ways) > 1
+        refused: list[Ledger] = []
+        broken: list[Ledger] = []
+        error: WireError | None = None
+        for stage, ledger in self._ways:
+            try:
+                if not stage.consume(batch):
+                    refused.append(ledger)
+            except WireError as wrong:
+                broken.append(ledger)
+                error = wrong
+        for ledger in refused:
+            ledger.refused += items
+        if len(refused) + len(broken) == len(self._ways):
+            if error is not None and not refused:
+                raise error
+            self._account.refusal = "queue_full"
+            self.flow.refused += items
+            return False
+        for ledger in refused:
+            ledger.drop(items, "queue_full")
+        for ledger in broken:
+            ledger.drop(items, "malformed")
+        self.flow.accepted += items
+        self.flow.batches += 1
+        return True
+
+
+class Entry:
+    """The beginning of a pipeline: what is taken here is in the books of all its exporters."""
+
+    __slots__ = ("_head", "account", "flow")
+
+    def __init__(self, head: Sink, account: Account, flow: Flow) -> None:
+        self._head = head
+        self.account = account
+        self.flow = flow
+
+    def consume(self, batch: Batch) -> bool:
+        items = batch.items
+        if self._head.consume(batch):
+            self.account.add(items)
+            self.flow.accepted += items
+            self.flow.batches += 1
+            return True
+        self.flow.refused += items
+        return False
+
+
+class Junction:
+    """The Outlet of one receiver or connector; a reload gives it other pipelines."""
+
+    __slots__ = ("_books", "_flow", "_ways", "flows", "malformed")
+
+    def __init__(self, books: Books, flow: Callable[[Signal], Flow]) -> None:
+        """`flow` opens the counter of a signal."""
+        self._books = books
+        self._flow = flow
+        self._ways: dict[Signal, tuple[Entry, ...]] = {}
+        self.flows: dict[Signal, Flow] = {}
+        self.malformed = 0  # batches that turned out to be none
+
+    def lead_to(self, ways: dict[Signal, tuple[Entry, ...]]) -> None:
+        self._ways = ways
+        self.flows = {signal: self._flow(signal) for signal in ways}
+
+    def wants(self, signal: Signal) -> bool:
+        return signal in self._ways
+
+    def accounts(self, signal: Signal) -> list[Account]:
+        """Of all pipelines that take the signal; the account of nobody if there is none."""
+        ways = self._ways.get(signal)
+        if ways:
+            return [way.account for way in ways]
+        return [Account([self._books.open(signal, NOBODY)])]
+
+    def consume(self, batch: Batch) -> bool:
+        ways = self._ways.get(batch.signal)
+        if ways is None:
+            return False
+        flow = self.flows[batch.signal]
+        items = batch.items
+        try:
+            taken = ways[0].consume(batch) if len(ways) == 1 else self._spread(batch, ways)
+        except WireError:
+            self.malformed += 1
+            raise
+        if taken:
+            flow.accepted += items
+            flow.batches += 1
+        else:
+            flow.refused += items
+        return taken
+
+    def push(self, batch: Batch) -> None:
+        items = batch.items
+        try:
+            if self.consume(batch):
+                return
+            reason = ""
+        except WireError:
+            reason = "malformed"
+        for account in self.accounts(batch.signal):
+            account.add(items)
+            account.drop(items, reason or self._why(batch.signal, account))
+
+    def _why(self, signal: Signal, account: Account) -> str:
+        return account.refusal if self.wants(signal) else "no_exporter"
+
+    def _spread(self, batch: Batch, ways: tuple[Entry, ...]) -> bool:
+        """Several pipelines share the batch; as long as one takes it, it is taken."""
+        batch.shared = True
+        items = batch.items
+        left: list[tuple[Entry, str]] = []
+        error: WireError | None = None
+        for way in ways:
+            try:
+                if not way.consume(batch):
+                    left.append((way, way.account.refusal))
+            except WireError as wrong:
+                left.append((way, "malformed"))
+                error = wrong
+        if len(left) == len(ways):
+            if error is not None and all(reason == "malformed" for _, reason in left):
+                raise error
+            return False
+        for way, reason in left:
+            way.account.add(items)
+            way.account.drop(items, reason)
+        return True

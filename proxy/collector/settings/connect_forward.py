@@ -1,0 +1,9 @@
+"""Settings of the forward connector: there are none."""
+
+from __future__ import annotations
+
+from proxy.config.model import Section
+
+
+class Settings(Section, frozen=True):
+    """[collector.connectors.forward]"""

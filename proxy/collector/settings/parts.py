@@ -1,0 +1,74 @@
+"""Tables that several components have: TLS, retrying, queues, and the names of problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import field
+
+from proxy.config.model import Positive, Section
+from proxy.config.syntax import is_field_value, is_token, parse_address
+from proxy.config.units import Seconds, Size
+
+# What `Settings.problems()` yields: (key below the component's table, message, remedy).
+Problems = Iterator[tuple[tuple[str | int, ...], str, str]]
+
+
+class TlsServer(Section, frozen=True):
+    """TLS of something that listens; `client_ca` demands a certificate of clients (mTLS)."""
+
+    cert: str  # PEM file, the chain
+    key: str  # PEM file
+    client_ca: str = ""  # PEM file; "" = clients need no certificate
+
+
+class TlsClient(Section, frozen=True):
+    """TLS towards a back end; names as in [export] tls."""
+
+    ca: str = ""  # PEM file; "" = the system's
+    cert: str = ""
+    key: str = ""
+    insecure_skip_verify: bool = False
+
+
+class Auth(Section, frozen=True):
+    """Who may send: a bearer token or a user with a password; empty = everybody."""
+
+    bearer: list[str] = field(default_factory=list)  # tokens, any of which will do
+    basic: dict[str, str] = field(default_factory=dict)  # user -> password
+
+
+class Retry(Section, frozen=True):
+    """Trying again (retry_on_failure of the OpenTelemetry Collector)."""
+
+    enabled: bool = True
+    initial_interval: Seconds = Seconds(1)
+    max_interval: Seconds = Seconds(30)
+    max_elapsed_time: Seconds = Seconds(300)  # 0 = for as long as the queue holds it
+
+
+class Queue(Section, frozen=True):
+    """What waits for one exporter (sending_queue of the OpenTelemetry Collector)."""
+
+    queue_size: Size = Size(64 * 1024 * 1024)  # bytes; 0 = no limit
+    num_consumers: Positive = 4  # requests under way
+
+
+def check_address(key: str, text: str) -> Problems:
+    try:
+        parse_address(text)
+    except ValueError as error:
+        yield (key,), str(error), ""
+
+
+def check_headers(key: str, headers: dict[str, str]) -> Problems:
+    for name, value in headers.items():
+        if not is_token(name):
+            yield (key, name), f"{name!r} is not a header name", "letters, digits and -"
+        if not is_field_value(value):
+            yield (key, name), "this value cannot be sent in a header", "no control characters"
+
+
+def check_tls(key: str, tls: TlsClient) -> Problems:
+    if bool(tls.cert) != bool(tls.key):
+        yield (key,), "`cert` and `key` come together", "give both or neither"

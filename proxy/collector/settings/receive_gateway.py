@@ -1,0 +1,9 @@
+"""Settings of the gateway receiver: there are none, the workers are simply there."""
+
+from __future__ import annotations
+
+from proxy.config.model import Section
+
+
+class Settings(Section, frozen=True):
+    """[collector.receivers.gateway]; needs not be written."""

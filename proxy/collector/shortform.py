@@ -1,0 +1,101 @@
+"""[export], the short form, as the pipelines that it stands for: gateway → batch → exporters.
+
+Generated ids are not of the grammar that users write, so that they never meet theirs: an exporter
+is called by its URL, which is also its name in the books.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from proxy.collector.settings import export_otlp_grpc, export_otlp_http, parts, process_batch
+from proxy.collector.settings.export_console import Settings as Console
+from proxy.config.model import Collector, CollectorPipeline, Export
+from proxy.config.units import Size
+from proxy.errors import ConfigError, Problem
+from proxy.otlp.endpoint import Endpoint, parse
+from proxy.otlp.transport import MAX_REQUEST
+
+EXPORT = "export"
+BATCH = f"batch/{EXPORT}"
+
+
+def lengthen(export: Export, collector: Collector | None) -> Collector:
+    """Both forms as one; raises ConfigError for URLs that cannot be used."""
+    plan = collector or Collector()
+    exporters: dict[str, Any] = {}
+    pipelines: dict[str, CollectorPipeline] = {}
+    for signal in export.signals:
+        own = getattr(export, signal)
+        key = signal if own else "otlp"
+        names = _add(export, key, own or export.otlp, exporters, signal if own else "")
+        if export.console and signal == "traces":
+            exporters["console"] = Console()
+            names.append("console")
+        if names:
+            pipelines[f"{signal}/{EXPORT}"] = CollectorPipeline(["gateway"], names, [BATCH])
+    if not pipelines:
+        return plan
+    return msgspec.structs.replace(
+        plan,
+        exporters={**plan.exporters, **exporters},
+        processors={**plan.processors, BATCH: _batch(export)},
+        pipelines={**plan.pipelines, **pipelines},
+    )
+
+
+def type_of(id: str) -> str:
+    """The component type of an id, generated ones too."""
+    scheme, separator, _ = id.partition("://")
+    if not separator:
+        return id.partition("/")[0]
+    return "otlp_grpc" if scheme.startswith("grpc") else "otlp_http"
+
+
+def _add(
+    export: Export, key: str, urls: list[str], exporters: dict[str, Any], exact: str
+) -> list[str]:
+    """Exporters for these URLs; returns their names, without doubles."""
+    names: dict[str, None] = {}
+    problems = []
+    for index, url in enumerate(urls):
+        try:
+            endpoint = parse(url)
+        except ValueError as error:
+            problems.append(Problem(f"export.{key}[{index}]", str(error)))
+            continue
+        exporters.setdefault(endpoint.name, _exporter(export, url, endpoint, exact))
+        names[endpoint.name] = None
+    if problems:
+        raise ConfigError(problems)
+    return list(names)
+
+
+def _exporter(export: Export, url: str, endpoint: Endpoint, exact: str) -> Any:
+    retry = export.retry
+    common: dict[str, Any] = {
+        "tls": parts.TlsClient(**msgspec.structs.asdict(export.tls)),
+        "headers": export.headers,
+        "compression": export.compression,
+        "timeout": export.timeout,
+        "retry_on_failure": parts.Retry(True, retry.initial, retry.max, retry.elapsed),
+        "sending_queue": parts.Queue(export.queue_bytes, export.concurrency),
+    }
+    if endpoint.protocol == "grpc":
+        return export_otlp_grpc.Settings(endpoint=url, **common)
+    plain = url.replace("+json", "", 1)
+    if exact:
+        common[f"{exact}_endpoint"] = plain
+    encoding: Literal["proto", "json"] = "json" if endpoint.protocol == "json" else "proto"
+    return export_otlp_http.Settings(endpoint=plain, encoding=encoding, **common)
+
+
+def _batch(export: Export) -> process_batch.Settings:
+    size = min(export.batch_bytes or MAX_REQUEST, export.queue_bytes or MAX_REQUEST, MAX_REQUEST)
+    return process_batch.Settings(
+        timeout=export.batch_age,
+        send_batch_size=export.batch_items,
+        send_batch_max_bytes=Size(size),
+    )

@@ -1,0 +1,3 @@
+"""For the contract test."""
+
+EXAMPLE = "limit_percentage = 99"
