@@ -207,7 +207,32 @@ async def test_a_request_is_passed_on_before_its_body_has_come() -> None:
 
 # back-pressure
 
-BOUND = 16 * MIB  # what two pairs of kernel buffers (up to 6 + 4 MiB each way) and our own hold
+BOUND = 8 * MIB  # our 256 KiB each way, small() kernel buffers, and what went before these
+
+
+def small(sock: socket.socket) -> None:
+    """Stop the kernel from buffering megabytes: tcp_rmem may allow 32 of them."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 64 * 1024)
+
+
+async def narrow(gate: Gateway) -> Client:
+    """A client between whom and the gateway the kernel buffers little."""
+    for listening in gate.worker._sockets.values():
+        small(listening)
+    sock = socket.socket()
+    small(sock)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", gate.port))
+    return Client(*await asyncio.open_connection(sock=sock, limit=2**24))
+
+
+def narrow_behind(gate: Gateway, peer: Peer) -> None:
+    """The same between the gateway and a backend."""
+    small(peer.writer.get_extra_info("socket"))
+    for pool in gate.worker._pools.values():
+        for connection in pool._open:
+            small(connection.transport.get_extra_info("socket"))
 
 
 class Accepted:
@@ -239,6 +264,7 @@ async def test_a_client_that_does_not_read_stops_the_backend(framing: str) -> No
 
     async def much(peer: Peer) -> None:
         await request(peer)
+        narrow_behind(gate, peer)
         peer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode())
         if framing == "chunked":
             peer.write(b"%x\r\n" % (HUGE // len(PIECE) * len(PIECE) + len(PIECE)))
@@ -248,7 +274,7 @@ async def test_a_client_that_does_not_read_stops_the_backend(framing: str) -> No
         await peer.writer.drain()
 
     async with Backend(much) as backend, gateway(routes(backend)) as gate:
-        client = await gate.connect()
+        client = await narrow(gate)
         client.writer.transport.pause_reading()
         send(client, "GET", "/x")
         await asyncio.wait_for(accepted.blocked.wait(), 20)
@@ -283,13 +309,14 @@ async def test_a_backend_that_does_not_read_stops_the_client(framing: str, when:
     async def lazy(peer: Peer) -> None:
         head = await peer.head()
         peer.writer.transport.pause_reading()
+        narrow_behind(gate, peer)
         await go.wait()
         peer.writer.transport.resume_reading()
         sizes.append((await digest(body_of(peer.reader, head, total)))[1])
         peer.write(OK)
 
     async with Backend(lazy) as backend, gateway(routes(backend)) as gate:
-        client = await gate.connect()
+        client = await narrow(gate)
         send(client, "PUT", "/x", line.replace(str(HUGE), str(total)))
         if when == "after dialling":
             await eventually(lambda: backend.heads)
@@ -322,17 +349,6 @@ async def test_a_connection_that_was_held_up_at_its_end_is_used_again(size: int)
             assert len((await client.answer()).body) == size
             await client.close()
     assert (len(backend.heads), len(backend.peers)) == (3, 1)
-
-
-async def narrow(gate: Gateway) -> Client:
-    """A client between whom and the gateway the kernel buffers a few KiB only."""
-    for listening in gate.worker._sockets.values():
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", gate.port))
-    return Client(*await asyncio.open_connection(sock=sock, limit=2**24))
 
 
 # early answers
@@ -371,7 +387,7 @@ async def test_an_early_answer_of_a_backend_that_does_not_read() -> None:
     filled, over = asyncio.Event(), asyncio.Event()
     accepted = Accepted()
     async with Backend(refuse) as backend, gateway(routes(backend)) as gate:
-        client = await gate.connect()
+        client = await narrow(gate)
         send(client, "POST", "/x", f"Content-Length: {2 * HUGE}")
         filling = asyncio.get_running_loop().create_task(accepted.fill(client.writer, HUGE))
         await asyncio.wait_for(accepted.blocked.wait(), 20)
