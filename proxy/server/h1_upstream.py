@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 IDLE, HEAD, BODY, CLOSED = range(4)
 
 MOST_HEAD = 64 * 1024  # bytes of a response head; nginx 8 KiB, Envoy 60 KiB
-WRITE_HIGH = 256 * 1024  # one read of uvloop fits without a pause
+WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 
 class UpstreamConnection(asyncio.Protocol):
