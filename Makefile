@@ -14,8 +14,9 @@ BIN  := $(VENV)/bin
 .PHONY: run test lint types bench micro clean
 
 $(VENV)/.run: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@echo "Setting up $(VENV), once; this takes a moment."
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
