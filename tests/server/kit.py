@@ -79,6 +79,27 @@ async def trace(gate: Gateway) -> Trace:
     return only
 
 
+def check_shape(seen: Trace) -> None:
+    """What holds for every trace: ids, parents, kinds, and times inside one another."""
+    server = seen.server
+    ids = {server.span_id, *(c.span_id for c in seen.clients)}
+    assert len(ids) == 1 + len(seen.clients) and all(len(i) == 8 and any(i) for i in ids)
+    assert server.start_time_unix_nano <= server.end_time_unix_nano
+    before = server.start_time_unix_nano
+    for client in seen.clients:
+        assert client.trace_id == server.trace_id
+        assert client.parent_span_id == server.span_id
+        assert before <= client.start_time_unix_nano <= client.end_time_unix_nano
+        assert client.end_time_unix_nano <= server.end_time_unix_nano
+        before = client.end_time_unix_nano  # attempts follow one another
+    total = (server.end_time_unix_nano - server.start_time_unix_nano) / 1e6
+    phases = {k: v for k, v in seen.about.items() if k.startswith("spangate.phase.")}
+    assert "spangate.phase.overhead_ms" in phases
+    assert all(0 <= v <= total + 1e-6 for v in phases.values()), phases
+    sequential = ("queue", "connect", "first_byte")
+    assert sum(phases.get(f"spangate.phase.{n}_ms", 0) for n in sequential) <= total + 1e-6
+
+
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds, which it does soon or never."""
     async with asyncio.timeout(DEADLINE):
