@@ -1,0 +1,188 @@
+"""Decompression of requests, piece by piece, which ends when there is more than is allowed.
+
+Knows content codings (RFC 9110 §8.4.1, RFC 9659 for zstd) and no transport. A bomb costs the
+memory and time of the cap, whatever it claims to become.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from proxy.otlp.wire import WireError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+PIECE = 1024 * 1024  # bytes of output between two chances for others: 1 to 3 ms
+# RFC 9659 §3: a window of 8 MiB must do, and more need not be accepted.
+_ZSTD_WINDOW = {int(zstd.DecompressionParameter.window_log_max): 23}
+# Members of gzip, frames of zstd. What is behind one is copied for the next, so that a megabyte
+# of empty ones would be hours of work.
+MEMBERS = 64
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's window bits
+
+
+class TooLarge(Exception):
+    """More bytes than a request may have."""
+
+
+class _Codec(Protocol):
+    def step(self, data: bytes) -> bytes:
+        """At most PIECE bytes more; after the first call `data` is b"" until new input comes."""
+
+    def hungry(self) -> bool:
+        """Whether a step with b"" would give nothing."""
+
+    def complete(self) -> bool: ...
+
+
+class Inflater:
+    """Takes a body in chunks. `encoding` is one of ENCODINGS, `cap` in bytes of output."""
+
+    __slots__ = ("_cap", "_codec", "_pieces", "size")
+
+    def __init__(self, encoding: str, cap: int) -> None:
+        self._codec: _Codec = _CODECS[encoding]()
+        self._cap = cap
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[None]:
+        """Yields after each PIECE, so that the caller can let others run.
+
+        Raises TooLarge, and WireError for what is not compressed as it says.
+        """
+        data = chunk
+        while True:
+            try:
+                piece = self._codec.step(data)
+            except (zlib.error, zstd.ZstdError) as error:
+                raise WireError(f"cannot be decompressed: {error}") from None
+            data = b""
+            if piece:
+                self._pieces.append(piece)
+                self.size += len(piece)
+                if self.size > self._cap:
+                    self._pieces.clear()
+                    raise TooLarge
+            if self._codec.hungry():
+                return
+            yield
+
+    def finish(self) -> bytes:
+        """Everything; raises WireError if the end is missing."""
+        if not self._codec.complete():
+            raise WireError("the compressed body is cut off")
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+class _Plain:
+    __slots__ = ()
+
+    def step(self, data: bytes) -> bytes:
+        return data
+
+    def hungry(self) -> bool:
+        return True
+
+    def complete(self) -> bool:
+        return True
+
+
+class _Zlib:
+    """gzip, of one member or several, and deflate with zlib's header or without."""
+
+    __slots__ = ("_bits", "_codec", "_full", "_members", "_tail")
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._codec: zlib._Decompress | None = None
+        self._members = 0
+        self._tail = b""
+        self._full = False
+
+    def step(self, data: bytes) -> bytes:
+        data = self._tail + data if self._tail else data
+        if self._codec is None or (self._codec.eof and data):
+            if len(data) < 2:  # not enough to see a header
+                self._tail, self._full = data, False
+                return b""
+            self._codec = zlib.decompressobj(self._window(data))
+            self._members = _counted(self._members)
+        piece = self._codec.decompress(data, PIECE)
+        if self._codec.eof:
+            self._tail = self._codec.unused_data
+            self._full = len(self._tail) >= 2
+        else:
+            self._tail = self._codec.unconsumed_tail
+            self._full = len(piece) == PIECE
+        return piece
+
+    def hungry(self) -> bool:
+        return not self._full
+
+    def complete(self) -> bool:
+        return self._codec is not None and self._codec.eof and not self._tail
+
+    def _window(self, data: bytes) -> int:
+        """RFC 9110 §8.4.1.2: deflate has zlib's header; some senders leave it out."""
+        has_header = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+        return _RAW if self._bits == _ZLIB and not has_header else self._bits
+
+
+class _Zstd:
+    """One frame or several."""
+
+    __slots__ = ("_codec", "_full", "_members", "_tail")
+
+    def __init__(self) -> None:
+        self._codec = zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
+        self._members = 0
+        self._tail = b""
+        self._full = False
+
+    def step(self, data: bytes) -> bytes:
+        data = self._tail + data if self._tail else data
+        if self._codec.eof and data:
+            self._codec = zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
+            self._members = _counted(self._members)
+        piece = self._codec.decompress(data, PIECE)
+        if self._codec.eof:
+            self._tail = self._codec.unused_data
+            self._full = bool(self._tail)
+        else:
+            self._tail = b""
+            self._full = not self._codec.needs_input
+        return piece
+
+    def hungry(self) -> bool:
+        return not self._full
+
+    def complete(self) -> bool:
+        return self._codec.eof
+
+
+def _counted(members: int) -> int:
+    if members >= MEMBERS:
+        raise zlib.error(f"more than {MEMBERS} compressed pieces in a row")
+    return members + 1
+
+
+_CODECS = {
+    "identity": _Plain,
+    "": _Plain,
+    "gzip": lambda: _Zlib(_GZIP),
+    "x-gzip": lambda: _Zlib(_GZIP),
+    "deflate": lambda: _Zlib(_ZLIB),
+    "zstd": _Zstd,
+}
+ENCODINGS = ("gzip", "deflate", "zstd")  # as they are offered to clients
+
+
+def is_known(encoding: str) -> bool:
+    return encoding in _CODECS

@@ -1,0 +1,69 @@
+"""OTLP over WebSocket: binary messages that are requests, one answer for each, in order.
+
+A format of ours, written down in docs/otlp-websocket.md, for senders that want one connection
+with back-pressure through whatever passes HTTP/1.1. A message is a serialised Export…Request of
+the path's signal; the answer is one byte, the gRPC code, and behind it for 0 a serialised
+Export…Response, otherwise a google.rpc.Status.
+"""
+
+from __future__ import annotations
+
+from aiohttp import WSMsgType, web
+
+from proxy.otlp.inflate import is_known
+from proxy.otlp.refusal import MALFORMED, NO_CODING, Refusal, status_bytes
+from proxy.otlp.server import Intake, Taker
+
+PROTOCOL = "otlp.v1"
+OK = b"\x00"
+_HEARTBEAT = 30.0  # seconds; a peer that is gone without a word is noticed after twice that
+
+
+def is_upgrade(request: web.BaseRequest) -> bool:
+    return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+async def converse(
+    request: web.BaseRequest,
+    signal: str,
+    intake: Intake,
+    take: Taker,
+    open_sockets: set[web.WebSocketResponse],
+) -> web.WebSocketResponse:
+    """Serve one connection until either side closes it."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if not is_known(encoding):
+        raise Refusal(NO_CODING)
+    socket = web.WebSocketResponse(
+        protocols=(PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=intake.cap
+    )
+    await socket.prepare(request)
+    open_sockets.add(socket)
+    try:
+        async for message in socket:
+            if message.type is not WSMsgType.BINARY:
+                answer = _refused(Refusal(MALFORMED, "messages are binary"))
+            else:
+                answer = await _answer(signal, message.data, encoding, intake, take)
+            await socket.send_bytes(answer)
+    except ConnectionError:  # the peer went away before its answer
+        pass
+    finally:
+        open_sockets.discard(socket)
+    return socket
+
+
+async def _answer(signal: str, data: bytes, encoding: str, intake: Intake, take: Taker) -> bytes:
+    body = intake.body(encoding)
+    try:
+        await body.feed(data)
+        take(signal, body.finish())
+    except Refusal as refusal:
+        return _refused(refusal)
+    finally:
+        body.close()
+    return OK
+
+
+def _refused(refusal: Refusal) -> bytes:
+    return bytes((refusal.reason.grpc,)) + status_bytes(refusal.reason, refusal.message)
