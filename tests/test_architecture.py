@@ -53,7 +53,7 @@ NOT_IN_WORKERS = (*HEAVY, "proxy.otlp", "proxy.collector", "proxy.admin", "proxy
 
 MOST_LINES = 350
 # Longer than that for now; they may shrink, and leave this table, but not grow.
-TOO_LONG = {"server/exchange.py": 530, "server/h1_downstream.py": 450}
+TOO_LONG = {"server/exchange.py": 375, "server/h1_downstream.py": 450}
 
 SOURCES = sorted(PROXY.rglob("*.py"))
 PACKAGES = sorted({path.relative_to(PROXY).parts[0].removesuffix(".py") for path in SOURCES})

@@ -12,8 +12,7 @@ heads, pieces and ends, never bytes of HTTP/1.1.
 from __future__ import annotations
 
 import logging
-import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,15 @@ from proxy.errors import (
     BadRequest,
     ClientError,
     ClientGone,
-    NoEndpoint,
     NoRoute,
     Overloaded,
     ProxyError,
     UpstreamError,
-    UpstreamReset,
     UpstreamTimeout,
 )
 from proxy.http.head import Pair, RequestHead, ResponseHead
-from proxy.server import outbound
+from proxy.server import attempts, outbound
+from proxy.server.attempts import event
 from proxy.server.reply import Reply, synthesize
 from proxy.server.snapshot import RouteEntry, Target
 from proxy.telemetry.facts import Attempt, Exchange
@@ -40,39 +38,31 @@ if TYPE_CHECKING:
     from proxy.server.h1_downstream import ClientConnection
     from proxy.server.h1_upstream import UpstreamConnection
     from proxy.server.worker import Worker
-    from proxy.upstream.endpoint import Endpoint
 
 log = logging.getLogger("spangate")
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
 REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
-
-
-@types.coroutine
-def _event() -> Generator[None, Any, Any]:
-    """Wait for what a connection or the sweep sends or throws."""
-    return (yield)
 
 
 class Story:
     """One request from its head to its record. Owned by its client connection."""
 
     __slots__ = (
-        "_attempt",
         "_coroutine",
         "_deadline",
-        "_held",
         "_held_bytes",
         "_idle_since",
         "_moved",
-        "_pairs",
-        "_target",
-        "_upstream",
+        "attempt",
         "client",
         "head",
+        "held",
+        "pairs",
         "replayable",
         "snapshot",
+        "target",
         "total",
+        "upstream",
         "worker",
         "x",
     )
@@ -84,11 +74,11 @@ class Story:
         self.x = Exchange(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self._coroutine: Coroutine[Any, Any, None] | None = None
-        self._target: Target | None = None
-        self._attempt: Attempt | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._pairs: list[Pair] = []
-        self._held: list[bytes] = []  # request body that has come before or may be needed again
+        self.target: Target | None = None
+        self.attempt: Attempt | None = None
+        self.upstream: UpstreamConnection | None = None
+        self.pairs: list[Pair] = []
+        self.held: list[bytes] = []  # request body that has come before or may be needed again
         self._held_bytes = 0
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
@@ -118,15 +108,15 @@ class Story:
             if entry.answer is not None:
                 self._reply(entry.answer(self.head, captures))
                 return
-            target = self._target = entry.pick(self.worker.random())
+            target = self.target = entry.pick(self.worker.random())
             outbound.check_length(self.head.length, target.body_limit)
             path = outbound.target(self.head, x, entry, captures)
-            self._pairs = outbound.pairs(self, entry, self.snapshot)
+            self.pairs = outbound.pairs(self, entry, self.snapshot)
             if target.total_ns:
                 self.total = x.start + target.total_ns
-            response = await self._attempts(target, path)
+            response = await attempts.run(self, target, path)
             self._relay(entry, response)
-            await _event()  # until the answer's body has ended
+            await event()  # until the answer's body has ended
             self.client.end()
         except ProxyError as error:
             self._fail(error)
@@ -161,150 +151,13 @@ class Story:
             x.sampled = False  # not even for a caller in debug, whom samplers obey
         x.span_id = ids.span_id(self.worker.getrandbits)
 
-    async def _attempts(self, target: Target, path: str) -> ResponseHead:
-        """Try endpoints until one answers acceptably; the last one's answer or error counts."""
-        failed: Endpoint | None = None
-        reason = ""
-        if target.budget is not None:
-            target.budget.request(self.x.start * 1e-9)
-        while True:
-            now = monotonic_ns()
-            endpoint = target.balancer.pick(now * 1e-9, failed)
-            if endpoint is None:
-                raise NoEndpoint(f"upstream {target.name} has no endpoint")
-            attempt = self._begin_attempt(now, target.name, endpoint, reason)
-            response: ResponseHead | None = None
-            failure: UpstreamError | None = None
-            try:
-                upstream = self._warm(target, endpoint) or await self._dial(target, endpoint)
-                self._send(upstream, path)
-                response = await _event()
-            except UpstreamError as error:
-                failure = error
-            pause = self._judge(target, attempt, response, failure)
-            if pause is None:
-                if failure is not None:
-                    try:
-                        raise failure
-                    finally:
-                        failure = None  # its traceback holds this frame: no cycle may stay
-                assert response is not None
-                return response
-            reason = self._give_up_attempt(failure, response)
-            failure = None
-            await self._back_off(pause)
-            failed = endpoint
-
-    def _begin_attempt(self, now: int, upstream: str, endpoint: Endpoint, reason: str) -> Attempt:
-        attempts = self.x.attempts
-        attempt = Attempt(now, ids.span_id(self.worker.getrandbits), len(attempts))
-        attempt.upstream = upstream
-        attempt.address = endpoint.authority
-        attempt.host = endpoint.host
-        attempt.port = endpoint.port
-        attempt.retry_reason = reason
-        self._attempt = attempt
-        attempts.append(attempt)
-        return attempt
-
-    def _warm(self, target: Target, endpoint: Endpoint) -> UpstreamConnection | None:
-        attempt = self._attempt
-        assert attempt is not None
-        if attempt.retry_reason == STALE:
-            return None  # its siblings are as old
-        once = self.head.length != 0 or self.head.method not in IDEMPOTENT
-        upstream = self.worker.pool_of(endpoint).take(once)
-        if upstream is not None:
-            attempt.reused = True
-            attempt.connected = attempt.start
-        return upstream
-
-    async def _dial(self, target: Target, endpoint: Endpoint) -> UpstreamConnection:
-        attempt = self._attempt
-        assert attempt is not None
-        if not self.client.upload_done:
-            self.client.pause()
-        self._wait(0, 0)  # dialling has a clock of its own
-        dialling = self.worker.dial(self, endpoint, target.connect)
-        try:
-            upstream: UpstreamConnection = await _event()
-        except ProxyError:
-            dialling.cancel()  # nobody waits for it any more
-            raise
-        attempt.connected = monotonic_ns()
-        attempt.cost_connect = attempt.connected - attempt.start
-        return upstream
-
-    def _send(self, upstream: UpstreamConnection, path: str) -> None:
-        """Write the head, with this attempt's own span id in it, and what there is of the body."""
-        x, attempt, target = self.x, self._attempt, self._target
-        assert attempt is not None and target is not None
-        traced = self.snapshot.injector.inject(
-            x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
-        )
-        attempt.peer = upstream.peer
-        attempt.sent = attempt.connected
-        self._upstream = upstream
-        upstream.start(self, self.head.method, path, self._pairs + traced, self._held)
-        if self.client.upload_done:
-            if self.head.length != 0:
-                upstream.finish_request()
-            self._wait(attempt.sent, target.first_byte_ns)
-        else:
-            self._wait(0, 0)  # the clock for the answer starts when all is sent
-            self.client.resume()
-        if not self.replayable:
-            self._held = []
-
-    def _judge(
-        self,
-        target: Target,
-        attempt: Attempt,
-        response: ResponseHead | None,
-        failure: UpstreamError | None,
-    ) -> float | None:
-        """Seconds to wait before another attempt, or None: this was the last one."""
-        attempt.end = now = monotonic_ns()
-        if failure is None:
-            assert response is not None
-            attempt.status = response.status
-            attempt.first_byte = now
-            if response.status >= 400:
-                attempt.error = str(response.status)
-            if not target.retry_statuses or response.status not in target.retry_statuses:
-                return None
-        else:
-            attempt.error = failure.error_type
-        return self.worker.judge_retry(self, target, attempt, failure)
-
-    def _give_up_attempt(self, failure: UpstreamError | None, response: ResponseHead | None) -> str:
-        """Leave an attempt behind; the reason that the next one states."""
-        attempt, upstream = self._attempt, self._upstream
-        assert attempt is not None
-        self._attempt = None
-        self._upstream = None
-        if upstream is not None:
-            if failure is None:
-                upstream.drop_answer()
-            else:
-                upstream.abort()  # its answer, if it still came, would be taken for the next one's
-        if attempt.reused and isinstance(failure, UpstreamReset):
-            return STALE
-        return attempt.error
-
-    async def _back_off(self, pause: float) -> None:
-        self._wait(0, 0)
-        if pause > 0:
-            self.worker.later(pause, self)
-            await _event()
-
     def _relay(self, entry: RouteEntry, response: ResponseHead) -> None:
         """Begin the answer; from here on nothing can be tried again."""
-        x, target = self.x, self._target
+        x, target = self.x, self.target
         assert target is not None
-        self._held = []
+        self.held = []
         self.replayable = False
-        self._wait(0, 0)
+        self.wait(0, 0)
         x.status = response.status
         pairs = outbound.answer(self, entry, response)
         length = response.length
@@ -337,8 +190,8 @@ class Story:
 
     def _fail(self, error: ProxyError) -> None:
         """Tell the client what can still be told."""
-        x, attempt = self.x, self._attempt
-        upstream, self._upstream = self._upstream, None
+        x, attempt = self.x, self.attempt
+        upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.abort()
         if attempt is not None and (not attempt.end or x.head_sent):
@@ -363,11 +216,11 @@ class Story:
         """Always, once, and without waiting: the record of what happened."""
         x = self.x
         x.end = x.end or monotonic_ns()
-        attempt = self._attempt
+        attempt = self.attempt
         if attempt is not None and x.head_sent and attempt.status:
             attempt.end = x.end
         self._coroutine = None
-        self._upstream = None
+        self.upstream = None
         if x.status >= 500 and not x.error:
             x.error = str(x.status)
         self.worker.finish(x)
@@ -393,22 +246,22 @@ class Story:
 
     def on_body(self, data: bytes) -> None:
         """A piece of the request body."""
-        x, upstream = self.x, self._upstream
+        x, upstream = self.x, self.upstream
         x.body_in += len(data)
         self._moved = True
-        limit = self._target.body_limit if self._target is not None else 0
+        limit = self.target.body_limit if self.target is not None else 0
         if limit and x.body_in > limit:
             self._throw(ClientError(413, "the request body is too large", close=True))
             return
         if self.replayable:
-            self._held.append(data)
+            self.held.append(data)
             self._held_bytes += len(data)
             if self._held_bytes > REPLAY:
                 self.replayable = False
                 if upstream is not None:
-                    self._held = []
+                    self.held = []
         elif upstream is None and self._coroutine is not None:
-            self._held.append(data)
+            self.held.append(data)
         if upstream is not None:
             upstream.send(data)
         else:
@@ -416,10 +269,10 @@ class Story:
 
     def on_body_end(self) -> None:
         """The request is complete."""
-        if self._upstream is not None:
-            self._upstream.finish_request()
-            if not self.x.head_sent and self._target is not None:
-                self._wait(monotonic_ns(), self._target.first_byte_ns)
+        if self.upstream is not None:
+            self.upstream.finish_request()
+            if not self.x.head_sent and self.target is not None:
+                self.wait(monotonic_ns(), self.target.first_byte_ns)
 
     def on_bad_body(self, error: BadRequest) -> None:
         self._throw(error)
@@ -432,13 +285,13 @@ class Story:
         self._throw(Overloaded("the gateway is shutting down"))
 
     def on_client_blocked(self) -> None:
-        if self._upstream is not None:
-            self._upstream.pause()
+        if self.upstream is not None:
+            self.upstream.pause()
 
     def on_client_drained(self) -> None:
         self._moved = True
-        if self._upstream is not None:
-            self._upstream.resume()
+        if self.upstream is not None:
+            self.upstream.resume()
 
     def on_upload_blocked(self) -> None:
         self.client.pause()
@@ -478,17 +331,17 @@ class Story:
 
     def on_response_end(self, now: int) -> None:
         """The answer is complete; `now` in monotonic ns."""
-        self._upstream = None
+        self.upstream = None
         self.x.end = now
         self._step(None)
 
     def on_upstream_failed(self, error: ProxyError) -> None:
-        self._upstream = None
+        self.upstream = None
         self._throw(error)
 
     # deadlines
 
-    def _wait(self, since: int, limit: int) -> None:
+    def wait(self, since: int, limit: int) -> None:
         """From `since` on the answer may take `limit` ns; 0 = only idle and total limits hold."""
         self._deadline = since + limit if limit else 0
         self._moved = True
@@ -500,13 +353,13 @@ class Story:
         elif self._deadline:
             if now >= self._deadline:
                 self._throw(UpstreamTimeout("no answer in time"))
-        elif self._moved or self._upstream is None:  # dialling and pauses have their own clocks
+        elif self._moved or self.upstream is None:  # dialling and pauses have their own clocks
             self._moved = False
             self._idle_since = now
         elif (
-            self._target is not None
-            and self._target.idle_ns
-            and now - self._idle_since >= self._target.idle_ns
+            self.target is not None
+            and self.target.idle_ns
+            and now - self._idle_since >= self.target.idle_ns
         ):
             self._throw(self._idle_error())
 
@@ -515,6 +368,3 @@ class Story:
         if not client.upload_done and not client.reading_paused and not self.x.head_sent:
             return ClientError(408, "the request body stopped coming", close=True)
         return UpstreamTimeout("no byte in either direction for too long")
-
-
-STALE = "stale_connection"

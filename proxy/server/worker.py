@@ -14,26 +14,25 @@ import sys
 from time import monotonic_ns
 
 from proxy.config.model import Config
-from proxy.errors import ClientError, UpstreamError, UpstreamReset
+from proxy.errors import ClientError, UpstreamError
 from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server import frames
 from proxy.server.dial import dial
-from proxy.server.exchange import IDEMPOTENT, STALE, Story
+from proxy.server.exchange import Story
 from proxy.server.h1_downstream import ClientConnection, check_head
 from proxy.server.link import Link
 from proxy.server.listening import Listening
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
-from proxy.server.snapshot import Snapshot, Target
+from proxy.server.snapshot import Snapshot
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
 from proxy.telemetry.blocks import endpoint_attributes
-from proxy.telemetry.facts import Attempt, Exchange
+from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.retry import backoff, may_retry
 
 SWEEP = 0.1  # seconds; the precision of every timeout
 FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
@@ -191,24 +190,6 @@ class Worker:
     def later(self, seconds: float, story: Story) -> None:
         """Wake a story that pauses between two attempts."""
         asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
-
-    def judge_retry(
-        self, story: Story, target: Target, attempt: Attempt, failure: UpstreamError | None
-    ) -> float | None:
-        """Seconds to wait before another attempt, or None if there must not be one."""
-        retry, x = target.retry, story.x
-        stale = attempt.reused and isinstance(failure, UpstreamReset)
-        if stale and story.replayable and x.method in IDEMPOTENT:
-            return 0.0  # the upstream closed a warm connection as we wrote: not its failure
-        if retry is None or target.budget is None:
-            return None
-        now = monotonic_ns() * 1e-9
-        tries = sum(a.retry_reason != STALE for a in x.attempts) - 1
-        outcome = attempt.status if failure is None else failure
-        left = (story.total - monotonic_ns()) * 1e-9 if story.total else float("inf")
-        if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
-            return None
-        return backoff(retry, tries, self.random()) if target.budget.take(now) else None
 
     def finish(self, x: Exchange) -> None:
         """Record an exchange that is over."""

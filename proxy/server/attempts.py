@@ -1,0 +1,197 @@
+"""The tries of one request: endpoints are asked until one answers acceptably.
+
+One Attempt, one CLIENT span, one injected span id for each try. What a story waits for it waits
+for here too; what a client was told cannot be tried again, so this ends where the answer begins.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Generator
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any
+
+from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
+from proxy.http.head import ResponseHead
+from proxy.server.snapshot import Target
+from proxy.telemetry.facts import Attempt
+from proxy.tracing import ids
+from proxy.upstream.retry import backoff, may_retry
+
+if TYPE_CHECKING:
+    from proxy.server.exchange import Story
+    from proxy.server.h1_upstream import UpstreamConnection
+    from proxy.upstream.endpoint import Endpoint
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
+STALE = "stale_connection"  # the reason of a try that follows one on a connection that had ended
+
+
+@types.coroutine
+def event() -> Generator[None, Any, Any]:
+    """Wait for what a connection or the sweep sends or throws into the story."""
+    return (yield)
+
+
+async def run(story: Story, target: Target, path: str) -> ResponseHead:
+    """Try endpoints until one answers acceptably; the last one's answer or error counts."""
+    failed: Endpoint | None = None
+    reason = ""
+    if target.budget is not None:
+        target.budget.request(story.x.start * 1e-9)
+    while True:
+        now = monotonic_ns()
+        endpoint = target.balancer.pick(now * 1e-9, failed)
+        if endpoint is None:
+            raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        attempt = _begin(story, now, target.name, endpoint, reason)
+        response: ResponseHead | None = None
+        failure: UpstreamError | None = None
+        try:
+            upstream = _warm(story, target, endpoint) or await _dial(story, target, endpoint)
+            _send(story, upstream, path)
+            response = await event()
+        except UpstreamError as error:
+            failure = error
+        pause = _judge(story, target, attempt, response, failure)
+        if pause is None:
+            if failure is not None:
+                try:
+                    raise failure
+                finally:
+                    failure = None  # its traceback holds this frame: no cycle may stay
+            assert response is not None
+            return response
+        reason = _give_up(story, failure, response)
+        failure = None
+        await _back_off(story, pause)
+        failed = endpoint
+
+
+def _begin(story: Story, now: int, upstream: str, endpoint: Endpoint, reason: str) -> Attempt:
+    attempts = story.x.attempts
+    attempt = Attempt(now, ids.span_id(story.worker.getrandbits), len(attempts))
+    attempt.upstream = upstream
+    attempt.address = endpoint.authority
+    attempt.host = endpoint.host
+    attempt.port = endpoint.port
+    attempt.retry_reason = reason
+    story.attempt = attempt
+    attempts.append(attempt)
+    return attempt
+
+
+def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamConnection | None:
+    attempt = story.attempt
+    assert attempt is not None
+    if attempt.retry_reason == STALE:
+        return None  # its siblings are as old
+    once = story.head.length != 0 or story.head.method not in IDEMPOTENT
+    upstream = story.worker.pool_of(endpoint).take(once)
+    if upstream is not None:
+        attempt.reused = True
+        attempt.connected = attempt.start
+    return upstream
+
+
+async def _dial(story: Story, target: Target, endpoint: Endpoint) -> UpstreamConnection:
+    attempt = story.attempt
+    assert attempt is not None
+    if not story.client.upload_done:
+        story.client.pause()
+    story.wait(0, 0)  # dialling has a clock of its own
+    dialling = story.worker.dial(story, endpoint, target.connect)
+    try:
+        upstream: UpstreamConnection = await event()
+    except ProxyError:
+        dialling.cancel()  # nobody waits for it any more
+        raise
+    attempt.connected = monotonic_ns()
+    attempt.cost_connect = attempt.connected - attempt.start
+    return upstream
+
+
+def _send(story: Story, upstream: UpstreamConnection, path: str) -> None:
+    """Write the head, with this attempt's own span id in it, and what there is of the body."""
+    x, attempt, target = story.x, story.attempt, story.target
+    assert attempt is not None and target is not None
+    traced = story.snapshot.injector.inject(
+        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
+    )
+    attempt.peer = upstream.peer
+    attempt.sent = attempt.connected
+    story.upstream = upstream
+    upstream.start(story, story.head.method, path, story.pairs + traced, story.held)
+    if story.client.upload_done:
+        if story.head.length != 0:
+            upstream.finish_request()
+        story.wait(attempt.sent, target.first_byte_ns)
+    else:
+        story.wait(0, 0)  # the clock for the answer starts when all is sent
+        story.client.resume()
+    if not story.replayable:
+        story.held = []
+
+
+def _judge(
+    story: Story,
+    target: Target,
+    attempt: Attempt,
+    response: ResponseHead | None,
+    failure: UpstreamError | None,
+) -> float | None:
+    """Seconds to wait before another attempt, or None: this was the last one."""
+    attempt.end = now = monotonic_ns()
+    if failure is None:
+        assert response is not None
+        attempt.status = response.status
+        attempt.first_byte = now
+        if response.status >= 400:
+            attempt.error = str(response.status)
+        if not target.retry_statuses or response.status not in target.retry_statuses:
+            return None
+    else:
+        attempt.error = failure.error_type
+    return _pause(story, target, attempt, failure)
+
+
+def _pause(
+    story: Story, target: Target, attempt: Attempt, failure: UpstreamError | None
+) -> float | None:
+    """As _judge, by the route's policy for retries."""
+    retry, x = target.retry, story.x
+    stale = attempt.reused and isinstance(failure, UpstreamReset)
+    if stale and story.replayable and x.method in IDEMPOTENT:
+        return 0.0  # the upstream closed a warm connection as we wrote: not its failure
+    if retry is None or target.budget is None:
+        return None
+    now = monotonic_ns()
+    tries = sum(a.retry_reason != STALE for a in x.attempts) - 1
+    outcome = attempt.status if failure is None else failure
+    left = (story.total - now) * 1e-9 if story.total else float("inf")
+    if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
+        return None
+    return backoff(retry, tries, story.worker.random()) if target.budget.take(now * 1e-9) else None
+
+
+def _give_up(story: Story, failure: UpstreamError | None, response: ResponseHead | None) -> str:
+    """Leave an attempt behind; the reason that the next one states."""
+    attempt, upstream = story.attempt, story.upstream
+    assert attempt is not None
+    story.attempt = None
+    story.upstream = None
+    if upstream is not None:
+        if failure is None:
+            upstream.drop_answer()
+        else:
+            upstream.abort()  # its answer, if it still came, would be taken for the next one's
+    if attempt.reused and isinstance(failure, UpstreamReset):
+        return STALE
+    return attempt.error
+
+
+async def _back_off(story: Story, pause: float) -> None:
+    story.wait(0, 0)
+    if pause > 0:
+        story.worker.later(pause, story)
+        await event()
