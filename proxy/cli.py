@@ -44,6 +44,15 @@ def run(file: str, workers: int | None) -> None:
 
 @main.command()
 @click.argument("file", default=DEFAULT_FILE)
+def collect(file: str) -> None:
+    """Run the collector of FILE (routes.toml) alone, without the gateway."""
+    from proxy.hub.collect import run as run_collector
+
+    sys.exit(run_collector(file))
+
+
+@main.command()
+@click.argument("file", default=DEFAULT_FILE)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 def check(file: str, strict: bool) -> None:
     """Print everything that is wrong with FILE (routes.toml); exit code 1 if anything is."""
@@ -53,7 +62,10 @@ def check(file: str, strict: bool) -> None:
     routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
     if strict and warnings:
         sys.exit(1)
-    click.echo(f"ok: {_count(routes, 'route')}, {_count(upstreams, 'upstream')}")
+    counts = [_count(routes, "route"), _count(upstreams, "upstream")]
+    if loaded.config.collector is not None:
+        counts.append(_count(len(loaded.config.collector.pipelines), "pipeline"))
+    click.echo(f"ok: {', '.join(counts)}")
 
 
 @main.command()

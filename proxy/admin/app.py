@@ -6,6 +6,7 @@ may neither be framed nor run scripts.
 /         index                    /metrics  Prometheus text or OpenMetrics, by Accept
 /live     200 while the hub lives  /config   the configuration in force, JSON, secrets redacted
 /ready    200 or 503 with reason   /stats    workers, routes, upstreams, books, JSON
+                                   /pipelines   the collector's stages, JSON
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ PAGES = {
     "/metrics": "metrics for Prometheus; exemplars with OpenMetrics",
     "/config": "the configuration in force, secrets redacted",
     "/stats": "workers, routes, upstreams and export books",
+    "/pipelines": "the collector: each stage's state, last error and throughput",
 }
 
 _HEADERS = {
@@ -71,6 +73,7 @@ class Admin:
             "/metrics": self._metrics,
             "/config": self._config,
             "/stats": self._stats,
+            "/pipelines": self._pipelines,
         }
         for path, handler in routes.items():
             app.router.add_get(path, handler)  # and HEAD
@@ -122,6 +125,9 @@ class Admin:
     async def _stats(self, request: web.Request) -> web.Response:
         await self._view.refresh()
         return _json(self._view.stats())
+
+    async def _pipelines(self, request: web.Request) -> web.Response:
+        return _json(self._view.pipelines())
 
 
 def _text(status: int, text: str) -> web.Response:

@@ -25,3 +25,6 @@ class View(Protocol):
 
     def stats(self) -> Mapping[str, Any]:
         """Workers, routes, upstreams, books: what `/stats` shows."""
+
+    def pipelines(self) -> Mapping[str, Any]:
+        """The collector's pipelines, each stage with its state: what `/pipelines` shows."""

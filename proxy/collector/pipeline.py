@@ -8,9 +8,12 @@ replaces; [export] is no more than a short form for one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TextIO
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
+from proxy import tasks
+from proxy.collector import observe
 from proxy.collector.batch import Signal
 from proxy.collector.books import Books
 from proxy.collector.build import build
@@ -18,8 +21,10 @@ from proxy.collector.change import Change
 from proxy.collector.counters import Meters
 from proxy.collector.fanout import NOBODY as NOBODY
 from proxy.collector.graph import Graph, World
+from proxy.collector.rates import INTERVAL, Rates
 from proxy.collector.shortform import lengthen
 from proxy.config.model import Collector, Export
+from proxy.telemetry.metrics import Series
 
 Resource = Mapping[str, str | int]
 
@@ -50,6 +55,8 @@ class Pipeline:
         self.graph: Graph = build(lengthen(settings, collector), self._world(resource))
         self.graph.connect()
         self._flushing: set[asyncio.Task[None]] = set()
+        self._rates = Rates()
+        self._sampling: asyncio.Task[None] | None = None
         self._stopped = False
 
     def wants(self, signal: Signal) -> bool:
@@ -59,6 +66,15 @@ class Pipeline:
     async def start(self) -> None:
         """Open exporters and receivers; what was offered before waits in their queues."""
         await self.graph.start()
+        self._sampling = tasks.spawn(self._sample(), "rates of flows")
+
+    def series(self) -> Iterator[Series]:
+        """What the collector counts, for /metrics and OTLP; the books are told elsewhere."""
+        return observe.series(self.graph)
+
+    def view(self) -> dict[str, Any]:
+        """For /pipelines."""
+        return observe.view(self.graph, self._rates.at(time.monotonic()))
 
     def offer(self, signal: Signal, entries: bytes, items: int) -> None:
         """Take concatenated `ScopeSpans.spans` or `ScopeLogs.log_records` fields (number 2)."""
@@ -95,8 +111,14 @@ class Pipeline:
         if self._stopped:
             return
         self._stopped = True
+        await tasks.cancel(self._sampling)
         await self.graph.stop(deadline_seconds)
         await asyncio.gather(*self._flushing, return_exceptions=True)
+
+    async def _sample(self) -> None:
+        while True:
+            self._rates.sample(self.meters.flows.values(), time.monotonic())
+            await asyncio.sleep(INTERVAL)
 
     def _world(self, resource: Resource) -> World:
         return World(self.books, self.meters, resource, self._console)

@@ -22,6 +22,7 @@ from proxy.config.load import Loaded
 from proxy.errors import ConfigError
 from proxy.hub.intake import Intake
 from proxy.hub.reload import Reloads, reload
+from proxy.hub.snapshot import snapshot_of
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, Supervisor
 from proxy.hub.worker import Worker
@@ -60,7 +61,7 @@ class Hub:
             sockets, self.intake, greet=self._greet, buried=self._buried, command=command
         )
         self.services: Services | None = None
-        self.snapshot = pickle.dumps(loaded.config)
+        self.snapshot = snapshot_of(loaded.config)
         self._admin = admin
         self._count = workers
         self._signals: asyncio.Queue[int] = asyncio.Queue()

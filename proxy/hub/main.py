@@ -10,7 +10,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config
@@ -19,30 +20,49 @@ from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
 
+Start = Callable[[Loaded, socket.socket | None], Coroutine[Any, Any, int]]
+
 
 def run(path: str, workers: int | None, command: Sequence[str] = COMMAND) -> int:
     """Run the gateway of the file `path` until a signal ends it; returns the exit code.
 
     `workers` wins over the file. `command` starts a worker; what it is told is appended.
     """
+
+    def start(loaded: Loaded, admin: socket.socket | None) -> Coroutine[Any, Any, int]:
+        return Hub(loaded, sockets, admin, workers=count, command=command).run()
+
     try:
         loaded = load(path, os.environ)
     except ConfigError as error:
         return _refuse(*error.problems)
+    count = workers or worker_count(loaded.config)
+    sockets = Sockets(count)
+    return _run(loaded, start, sockets)
+
+
+def run_hub(path: str, start: Start) -> int:
+    """Run `start` with the file `path` and the admin socket; returns the exit code."""
+    try:
+        loaded = load(path, os.environ)
+    except ConfigError as error:
+        return _refuse(*error.problems)
+    return _run(loaded, start, None)
+
+
+def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
     for warning in loaded.warnings:
         sys.stderr.write(f"{warning}\n")
     _log_to_stderr()
     raise_descriptor_limit()
-    count = workers or worker_count(loaded.config)
-    sockets = Sockets(count)
     try:
-        sockets.open(listener.address for listener in loaded.config.listen)
+        if sockets is not None:
+            sockets.open(listener.address for listener in loaded.config.listen)
         admin = _admin_socket(loaded)
     except ListenError as error:
         return _refuse(f"spangate: {error}")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        hub = Hub(loaded, sockets, admin, workers=count, command=command)
-        return runner.run(hub.run())
+        return runner.run(start(loaded, admin))
 
 
 def worker_count(config: Config) -> int:

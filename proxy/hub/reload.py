@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 from typing import TYPE_CHECKING
 
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config
 from proxy.errors import ConfigError
+from proxy.hub.snapshot import snapshot_of
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.server import frames
 
 if TYPE_CHECKING:
-    from proxy.collector.pipeline import Pipeline
+    from proxy.collector.change import Change
     from proxy.hub.hub import Hub
     from proxy.hub.services import Services
 
@@ -68,10 +68,10 @@ async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
         log.warning("%s", warning)
     addresses = [listener.address for listener in new.config.listen]
     opened = hub.sockets.open(addresses)
-    pipeline: Pipeline | None = None
+    change: Change | None = None
     try:
         if exports_differ(old.config, new.config):
-            pipeline = await services.prepare(new.config)
+            change = await services.prepare(new.config)
         _set(hub, new)
         if set(addresses) != set(hub.supervisor.listeners):
             await hub.supervisor.roll(
@@ -82,18 +82,18 @@ async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
     except BaseException:
         _set(hub, old)
         hub.sockets.close(opened)
-        if pipeline is not None:
-            await pipeline.stop(0.0)
+        if change is not None:
+            await change.abandon()
         raise
-    if pipeline is not None:
-        services.adopt(new.config, pipeline)
+    if change is not None:
+        await services.adopt(new.config, change)
     services.prober.configure(new.config.upstream)
     hub.tell_health()
 
 
 def _set(hub: Hub, loaded: Loaded) -> None:
     hub.loaded = loaded
-    hub.snapshot = pickle.dumps(loaded.config)
+    hub.snapshot = snapshot_of(loaded.config)
     hub.intake.totals.cap = loaded.config.metrics.series
 
 
@@ -104,7 +104,9 @@ def _close_all_but(hub: Hub, addresses: list[str]) -> None:
 
 def exports_differ(old: Config, new: Config) -> bool:
     """Whether the pipeline must be built anew."""
-    return old.export != new.export or old.resource != new.resource
+    return (
+        old.export != new.export or old.collector != new.collector or old.resource != new.resource
+    )
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:

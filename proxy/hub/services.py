@@ -12,12 +12,13 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from proxy.admin.app import Admin
 from proxy.collector import resource
 from proxy.collector.books import Books
+from proxy.collector.change import Change
 from proxy.collector.pipeline import Pipeline
 from proxy.config.model import Config
 from proxy.hub.probes import Key, Prober
@@ -26,6 +27,7 @@ from proxy.hub.status import Status
 from proxy.otlp import metrics
 from proxy.server import frames
 from proxy.tasks import cancel, spawn
+from proxy.telemetry.metrics import Series
 
 if TYPE_CHECKING:
     from proxy.hub.hub import Hub
@@ -47,31 +49,42 @@ class Services:
         self._started_ns = time.time_ns()
         self._admin: Admin | None = None
         self._reporting: asyncio.Task[None] | None = None
-        self._flushing: set[asyncio.Task[None]] = set()
 
     async def start(self, admin: socket.socket | None) -> None:
-        """Raises ConfigError when [export] cannot work."""
+        """Raises ConfigError when [export] or [collector] cannot work."""
         config = self._hub.loaded.config
-        self.adopt(config, await self.prepare(config))
+        self._resource = resource.detect(config.resource, os.environ)
+        pipeline = Pipeline(
+            config.export, self._resource, collector=config.collector, books=self.books
+        )
+        await pipeline.start()
+        self._hub.intake.attach(pipeline)
+        self.restart_reporting()
         self.prober.configure(config.upstream)
         if admin is not None:
             self._admin = Admin(self.status, split_address(config.admin.listen)[0])
             await self._admin.start(admin)
 
-    async def prepare(self, config: Config) -> Pipeline:
-        """A running pipeline for `config` that nothing is sent to yet."""
+    async def prepare(self, config: Config) -> Change:
+        """The collector's next configuration, started and not in force yet."""
+        assert self._hub.intake.pipeline is not None
         attributes = resource.detect(config.resource, os.environ)
-        pipeline = Pipeline(config.export, attributes, books=self.books)
-        await pipeline.start()
-        return pipeline
+        return await self._hub.intake.pipeline.prepare(config.export, attributes, config.collector)
 
-    def adopt(self, config: Config, pipeline: Pipeline) -> None:
-        """Send telemetry to `pipeline` from now on; the one before delivers what it has."""
+    async def adopt(self, config: Config, change: Change) -> None:
+        """Bring it into force; what was before delivers what it has."""
+        assert self._hub.intake.pipeline is not None
         self._resource = resource.detect(config.resource, os.environ)
-        before = self._hub.intake.attach(pipeline)
-        if before is not None:
-            self._flushing.add(spawn(before.stop(FLUSH_DEADLINE), "flush the pipeline before"))
+        await self._hub.intake.pipeline.adopt(change, FLUSH_DEADLINE)
         self.restart_reporting()
+
+    def collector_series(self) -> Iterable[Series]:
+        pipeline = self._hub.intake.pipeline
+        return pipeline.series() if pipeline is not None else ()
+
+    def collector_view(self) -> Mapping[str, Any]:
+        pipeline = self._hub.intake.pipeline
+        return pipeline.view() if pipeline is not None else {}
 
     def restart_reporting(self) -> None:
         """Begin a new interval for the export of our own metrics."""
@@ -87,7 +100,6 @@ class Services:
         pipeline = self._hub.intake.pipeline
         if pipeline is not None:
             await pipeline.stop(deadline)
-        await asyncio.gather(*self._flushing, return_exceptions=True)
         if self._admin is not None:
             await self._admin.stop()
 

@@ -45,6 +45,7 @@ class Status:
         yield from hub.intake.totals.series()
         yield from self._services.prober.series()
         yield from gauges.ledgers(self._services.books)
+        yield from self._services.collector_series()
         yield from self._records()
         yield from gauges.processes(hub.supervisor.slots, hub.supervisor.alive)
         yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
@@ -71,6 +72,9 @@ class Status:
             "export": self._services.books.as_dict(),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
         }
+
+    def pipelines(self) -> Mapping[str, Any]:
+        return self._services.collector_view()
 
     def _records(self) -> Iterable[Series]:
         alive = self._hub.supervisor.alive

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from proxy.otlp.wire import WireError
@@ -173,7 +173,7 @@ def _counted(members: int) -> int:
     return members + 1
 
 
-_CODECS = {
+_CODECS: dict[str, Callable[[], _Codec]] = {
     "identity": _Plain,
     "": _Plain,
     "gzip": lambda: _Zlib(_GZIP),

@@ -1,0 +1,192 @@
+"""`spangate collect`: the collector alone, without workers, listeners and routes.
+
+The same configuration file, admin port and signals as of the gateway: TERM and INT deliver what is
+there and end, HUP reloads. /ready says 200 when every receiver listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from proxy import __version__
+from proxy.admin.app import Admin
+from proxy.collector import resource
+from proxy.collector.pipeline import Pipeline
+from proxy.config.load import Loaded, load
+from proxy.config.redact import redacted
+from proxy.errors import ConfigError
+from proxy.hub import gauges
+from proxy.hub.main import run_hub
+from proxy.hub.reload import Reloads
+from proxy.hub.sockets import split_address
+from proxy.otlp import metrics
+from proxy.tasks import cancel, spawn
+from proxy.telemetry.metrics import Series
+
+log = logging.getLogger("spangate")
+
+FLUSH_DEADLINE = 10.0  # seconds for what is queued when the collector stops or reloads
+
+
+class CollectHub:
+    """One collector process. `admin` is bound already; it implements `admin.view.View`."""
+
+    def __init__(self, loaded: Loaded, admin: socket.socket | None) -> None:
+        self.loaded = loaded
+        self.reloads = Reloads()
+        self.pipeline: Pipeline | None = None
+        self._admin = admin
+        self._started = time.monotonic()
+        self._started_ns = time.time_ns()
+        self._resource: dict[str, str | int] = {}
+        self._unready = "starting"
+        self._signals: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run(self) -> int:
+        """Until a signal ends it; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        server = Admin(self, split_address(self.loaded.config.admin.listen)[0])
+        try:
+            self.pipeline = self._make(self.loaded)
+            if not self.pipeline.graph.chains:
+                raise OSError("there is nothing to collect: add [collector] with pipelines")
+            await self.pipeline.start()
+            if self._admin is not None:
+                await server.start(self._admin)
+        except (ConfigError, OSError) as error:
+            sys.stderr.write(f"spangate: {error}\n")
+            if self.pipeline is not None:
+                await self.pipeline.stop(0.0)
+            return 1
+        reporting = spawn(self._report_regularly(), "report metrics")
+        self._unready = ""
+        self._say_ready()
+        await self._obey(self.pipeline)
+        await cancel(reporting)
+        return await self._stop(self.pipeline, server)
+
+    # -- admin.view.View --------------------------------------------------------------------------
+
+    def unready(self) -> str:
+        return self._unready
+
+    async def refresh(self) -> None:
+        return None
+
+    def series(self) -> Iterator[Series]:
+        if self.pipeline is not None:
+            yield from gauges.ledgers(self.pipeline.books)
+            yield from self.pipeline.series()
+        yield from gauges.processes((), ())
+        yield from gauges.reloads(self.reloads.succeeded, self.reloads.failed, self.reloads.last)
+        yield from gauges.build()
+
+    def config(self) -> Mapping[str, Any]:
+        return redacted(self.loaded)
+
+    def stats(self) -> Mapping[str, Any]:
+        return {
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._started, 3),
+            "ready": not self._unready,
+            "export": self.pipeline.books.as_dict() if self.pipeline is not None else {},
+            "reloads": {"succeeded": self.reloads.succeeded, "failed": self.reloads.failed},
+        }
+
+    def pipelines(self) -> Mapping[str, Any]:
+        return self.pipeline.view() if self.pipeline is not None else {}
+
+    # -- the rest ---------------------------------------------------------------------------------
+
+    def _make(self, loaded: Loaded) -> Pipeline:
+        config = loaded.config
+        self._resource = resource.detect(config.resource, os.environ)
+        return Pipeline(config.export, self._resource, collector=config.collector)
+
+    async def _obey(self, pipeline: Pipeline) -> None:
+        while await self._signals.get() == signal.SIGHUP:
+            await self._reload(pipeline)
+
+    async def _reload(self, pipeline: Pipeline) -> None:
+        try:
+            loaded = load(self.loaded.file, os.environ)
+            config = loaded.config
+            attributes = resource.detect(config.resource, os.environ)
+            change = await pipeline.prepare(config.export, attributes, config.collector)
+        except (ConfigError, OSError) as error:
+            for problem in getattr(error, "problems", [error]):
+                log.error("%s", problem)
+            log.error("reload failed: the configuration in force stays")
+            self.reloads.failed += 1
+            self.reloads.last = False
+            return
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        if self.loaded.config.admin.listen != config.admin.listen:
+            log.warning("admin.listen changed: takes effect after a restart")
+        await pipeline.adopt(change, FLUSH_DEADLINE)
+        self.loaded, self._resource = loaded, attributes
+        self.reloads.succeeded += 1
+        self.reloads.last = True
+        log.info("reloaded: %d pipelines", len(pipeline.graph.chains))
+
+    async def _report_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.loaded.config.export.metrics_interval or 15.0)
+            self._report()
+
+    def _report(self) -> None:
+        """Our own metrics go where the pipelines take them from the gateway."""
+        pipeline = self.pipeline
+        if pipeline is not None and pipeline.wants("metrics"):
+            pipeline.offer_metrics(
+                *metrics.build(self.series(), self._resource, self._started_ns, time.time_ns())
+            )
+
+    async def _stop(self, pipeline: Pipeline, server: Admin) -> int:
+        self._unready = "stopping"
+        self._report()
+        stop = spawn(pipeline.stop(FLUSH_DEADLINE), "stop")
+        again = spawn(self._second_signal(), "second signal")
+        await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
+        cut = not stop.done()
+        if cut:
+            log.warning("stopping at once")
+        await cancel(stop, again)
+        await server.stop()
+        return 1 if cut else 0
+
+    async def _second_signal(self) -> None:
+        while await self._signals.get() == signal.SIGHUP:
+            pass
+
+    def _say_ready(self) -> None:
+        config = self.loaded.config
+        assert self.pipeline is not None
+        graph = self.pipeline.graph
+        places = [
+            f"{node.id} {name} on port {port}"
+            for node in graph.receivers()
+            for name, port in getattr(node.stage, "addresses", {}).items()
+        ]
+        if self._admin is not None:
+            host = config.admin.listen.rpartition(":")[0] or "localhost"
+            places.append(f"admin on http://{host}:{self._admin.getsockname()[1]}")
+        places.append(f"{len(graph.chains)} pipelines")
+        sys.stderr.write(f"spangate {__version__} collector ready: {', '.join(places)}\n")
+        sys.stderr.flush()
+
+
+def run(path: str) -> int:
+    """Collect as the file `path` says until a signal comes; returns the exit code."""
+    return run_hub(path, lambda loaded, admin: CollectHub(loaded, admin).run())

@@ -1,0 +1,37 @@
+"""The configuration as workers get it: what they record is said, where it goes is not.
+
+The collector's settings are left out, because a worker cannot import them and needs no secrets.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import msgspec
+
+from proxy.config.model import Config, Export
+
+_SIGNALS = ("traces", "metrics", "logs")
+_GATEWAY = "gateway"
+
+
+def snapshot_of(config: Config) -> bytes:
+    """What a SNAPSHOT frame carries."""
+    signals = wanted(config)
+    export = Export(otlp=["collector"] if signals else [], signals=signals)  # type: ignore[arg-type]
+    return pickle.dumps(msgspec.structs.replace(config, collector=None, export=export))
+
+
+def wanted(config: Config) -> list[str]:
+    """The signals of the gateway that some pipeline takes, of the short form or the long one."""
+    export = config.export
+    found: set[str] = {
+        signal for signal in export.signals if export.otlp or getattr(export, signal)
+    }
+    if export.console and "traces" in export.signals:
+        found.add("traces")
+    pipelines = config.collector.pipelines if config.collector is not None else {}
+    for name, pipeline in pipelines.items():
+        if _GATEWAY in pipeline.receivers:
+            found.add(name.partition("/")[0])
+    return [signal for signal in _SIGNALS if signal in found]
