@@ -7,6 +7,7 @@ not told then; it shows in the first bytes, with which no OTLP request can begin
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,10 @@ import grpc.aio
 
 from proxy.otlp.grpc import METHODS
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
-from proxy.otlp.server import Gate, Intake, Limits, Taker
+from proxy.otlp.server import Gate, Intake, Limits
+
+# A Taker that may need time: what it returns is awaited before the call is answered.
+Taker = Callable[[str, bytes], Awaitable[None] | None]
 
 _SIGNALS = {method: signal for signal, method in METHODS.items()}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -42,6 +46,7 @@ class Listening:
     limits: Limits
     tls: TlsFiles | None = None
     gate: Gate = field(default_factory=Gate)
+    methods: Mapping[str, str] = field(default_factory=lambda: _SIGNALS)  # method -> signal
     streams: int = 128  # requests at once on one connection
 
 
@@ -68,7 +73,7 @@ class GrpcServer:
                 ("grpc.max_metadata_size", 16 * 1024),
             )
         )
-        server.add_generic_rpc_handlers((_Handlers(self._export),))
+        server.add_generic_rpc_handlers((_Handlers(self._export, listening.methods),))
         address = f"[{listening.host}]" if ":" in listening.host else listening.host or "[::]"
         place = f"{address}:{listening.port}"
         try:
@@ -104,23 +109,28 @@ class GrpcServer:
             raise Refusal(STOPPING)
         encoding = _CODINGS.get(data[:2], "")
         if not encoding:
-            self._take(signal, data)
+            await self._hand_on(signal, data)
             return
         body = self.intake.body(encoding)
         try:
             await body.feed(data)
-            self._take(signal, body.finish())
+            await self._hand_on(signal, body.finish())
         finally:
             body.close()
+
+    async def _hand_on(self, signal: str, payload: bytes) -> None:
+        pending = self._take(signal, payload)
+        if pending is not None:
+            await pending
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """One unary handler for each signal; grpc answers UNIMPLEMENTED for the rest."""
 
-    def __init__(self, export: Any) -> None:
+    def __init__(self, export: Any, methods: Mapping[str, str]) -> None:
         self._handlers = {
             method: grpc.unary_unary_rpc_method_handler(_bound(export, signal))
-            for method, signal in _SIGNALS.items()
+            for method, signal in methods.items()
         }
 
     def service(self, handler_call_details: Any) -> Any:
