@@ -1,0 +1,289 @@
+"""What one scraped target says, as OTLP: series become points, absent ones become stale.
+
+It remembers the series of the last scrape by their text, so that a series which is there again
+costs a dictionary look-up and no parsing, and so that one which is not can be told to be gone. The
+caller fetches, keeps time and decides when a scrape has failed.
+
+Source: OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md, "Prometheus
+Metric points to OTLP"; metrics/data-model.md, "handling unknown start time". Start times: what
+`_created` says, else when the series was first seen, or last seen before its value fell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from proxy import __version__
+from proxy.otlp import metric_bytes
+from proxy.otlp.metric_bytes import Kind, Metric, Request
+from proxy.otlp.prometheus_names import ucum
+from proxy.otlp.prometheus_points import INFO, Point, Role, Slot
+from proxy.otlp.prometheus_text import Exemplar, Families, Family, Sample, TextError, parse_series
+
+Labels = dict[str, str]
+Relabel = Callable[[Labels], Labels | None]
+
+SCOPE_PREFIX = "otel_scope_"
+_OUR_SCOPE = metric_bytes.scope("spangate", __version__)
+_KINDS: dict[str, Kind] = {
+    "counter": "sum",
+    "histogram": "histogram",
+    "summary": "summary",
+    "info": "updown",
+    "stateset": "updown",
+}
+_ROLES = {
+    "_bucket": Role.BUCKET,
+    "_count": Role.COUNT,
+    "_sum": Role.SUM,
+    "_created": Role.CREATED,
+}
+
+
+class LimitError(ValueError):
+    """More than the settings allow; the scrape has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """0 = no limit."""
+
+    samples: int = 0
+    labels: int = 0
+    name_length: int = 0
+    value_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is scraped: `labels` are on each series and have job and instance among them."""
+
+    labels: Mapping[str, str]
+    attributes: tuple[tuple[str, str | int], ...] = ()  # of the resource, besides the service's
+    honor_labels: bool = False
+    honor_timestamps: bool = True
+
+
+class Target:
+    """One target's series. In order: `begin`, `take` until it says no, `finish` or `fail`."""
+
+    def __init__(
+        self, identity: Identity, relabel: Relabel | None = None, limits: Limits | None = None
+    ) -> None:
+        self._identity = identity
+        self._relabel = relabel
+        self._limits = limits or Limits()
+        self.families = Families(self._limits.samples or 100_000)
+        self._changes = 0
+        self._slots: dict[str, Slot] = {}
+        self._points: dict[object, Point] = {}
+        self._touched: list[Point] = []
+        self._info: Labels = {}
+        self._round = 0
+        self._now = 0
+        self.scraped = self.kept = self.added = self.duplicates = self.dropped = 0
+
+    def begin(self, now: int) -> None:
+        """A new scrape, whose samples have the time `now` (Unix ns) if they name none."""
+        self._round += 1
+        self._now = now
+        self._touched.clear()
+        self.scraped = self.kept = self.added = self.duplicates = self.dropped = 0
+
+    def take(self, samples: Iterator[Sample], most: int) -> bool:
+        """Read up to `most` samples; False when there are no more. Raises TextError, LimitError."""
+        got = 0
+        slots, limit, honor = self._slots, self._limits.samples, self._identity.honor_timestamps
+        for series, value, time, exemplar in islice(samples, most):
+            got += 1
+            if self.families.changes != self._changes:  # types changed: look at all names anew
+                slots.clear()
+                self._changes = self.families.changes
+            slot = slots.get(series)
+            if slot is None:
+                slot = slots[series] = self._slot(series)
+            slot.round = self._round
+            if (point := slot.point) is None:
+                continue
+            self.kept += 1
+            if limit and self.kept > limit:
+                raise LimitError(f"more than {limit} samples")
+            self._put(slot, point, value, time if honor else None, exemplar)
+        self.scraped += got
+        return got == most
+
+    def finish(self, request: Request) -> None:
+        """The scrape was good: write its points, and stale ones for what has gone."""
+        resources: dict[object, bytes] = {}
+        for point in self._touched:
+            if (written := point.written()) is None:
+                self.dropped += 1
+                continue
+            resource = resources.get(point.resource)
+            if resource is None:
+                resource = resources[point.resource] = self._resource(point.resource)
+            request.add(resource, point.scope, point.metric, written)
+        self._bury(request, self._round)
+        self._slots = {k: slot for k, slot in self._slots.items() if slot.round == self._round}
+        self._points = {k: p for k, p in self._points.items() if p.round == self._round}
+
+    def fail(self, request: Request) -> None:
+        """The scrape was not good, or the target is no more: nothing of it counts."""
+        self._touched.clear()
+        self._bury(request, -1)
+
+    def report(self, request: Request, up: bool, seconds: float) -> None:
+        """What Prometheus itself says of a scrape."""
+        labels = dict(self._identity.labels)
+        resource = self._resource((labels.pop("job", ""), labels.pop("instance", "")))
+        attributes = metric_bytes.number_attributes(sorted(labels.items()))
+        for name, value in (
+            ("up", float(up)),
+            ("scrape_duration_seconds", seconds),
+            ("scrape_samples_scraped", float(self.scraped)),
+            ("scrape_samples_post_metric_relabeling", float(self.kept)),
+            ("scrape_series_added", float(self.added)),
+        ):
+            metric = Metric(name, "gauge", type="gauge")
+            line = metric_bytes.number(attributes, 0, self._now, value)
+            request.add(resource, _OUR_SCOPE, metric, line)
+
+    # -- one sample -------------------------------------------------------------------------------
+
+    def _put(
+        self, slot: Slot, point: Point, value: float, time: int | None, exemplar: Exemplar | None
+    ) -> None:
+        if point.round != self._round:
+            point.open(self._round, self._now if time is None else time, time is not None)
+            self._touched.append(point)
+        if not point.put(slot, value):
+            self.duplicates += 1
+        elif exemplar is not None:
+            point.exemplars.append(exemplar)
+
+    def _slot(self, series: str) -> Slot:
+        name, pairs = parse_series(series)
+        self._check(name, pairs)
+        family, suffix = self.families.find(name)
+        labels = self._joined(pairs)
+        labels["__name__"] = name
+        if name == "target_info":
+            self._info = dict(pairs)
+            return Slot(None)
+        if family.name == "otel_scope_info" or family.type == "gaugehistogram":
+            return Slot(None)
+        if self._relabel is not None:
+            changed = self._relabel(labels)
+            if changed is None or not changed.get("__name__"):
+                return Slot(None)
+            if changed["__name__"] != name:
+                family = _renamed(family, changed["__name__"], suffix)
+            labels = changed
+        return self._mapped(labels, family, suffix)
+
+    def _joined(self, pairs: Iterable[tuple[str, str]]) -> Labels:
+        """Labels of a series with those of its target; a clash is decided by honor_labels."""
+        own = self._identity.labels
+        labels = dict(own)
+        for key, value in pairs:
+            if key in own and self._identity.honor_labels:
+                if value:
+                    labels[key] = value
+                continue
+            while key in own:
+                key = f"exported_{key}"
+            if value:  # an empty label is none
+                labels[key] = value
+        return labels
+
+    def _mapped(self, labels: Labels, family: Family, suffix: str = "") -> Slot:
+        """Where a series goes, which may be a point that others go to as well."""
+        kind = _KINDS.get(family.type, "gauge")
+        name = labels.pop("__name__")
+        role, bound = Role.VALUE, 0.0
+        if kind in ("histogram", "summary"):
+            name = family.name
+            role, bound = _part(labels, kind, suffix)
+        elif kind == "sum" and suffix == "_created":
+            name, role = f"{family.name}_total", Role.CREATED
+        job, instance = labels.pop("job", ""), labels.pop("instance", "")
+        scope = _scope(labels)
+        attributes = tuple(sorted(labels.items()))
+        key = (name, attributes, job, instance, scope)
+        point = self._points.get(key)
+        if point is None or point.kind != kind:
+            metric = Metric(name, kind, family.help, ucum(family.unit), family.type or "unknown")
+            point = self._points[key] = Point(metric, (job, instance), scope, attributes)
+            self.added += 1
+        return Slot(point, role, bound)
+
+    def _check(self, name: str, pairs: list[tuple[str, str]]) -> None:
+        limits = self._limits
+        if limits.labels and len(pairs) + 1 > limits.labels:
+            raise LimitError(f"{name[:100]} has more than {limits.labels} labels")
+        for key, value in (("__name__", name), *pairs):
+            if limits.name_length and len(key) > limits.name_length:
+                raise LimitError(f"a label name is longer than {limits.name_length}")
+            if limits.value_length and len(value) > limits.value_length:
+                raise LimitError(f"{key[:100]} is longer than {limits.value_length}")
+
+    # -- what surrounds points --------------------------------------------------------------------
+
+    def _resource(self, key: tuple[str, str]) -> bytes:
+        job, instance = key
+        pairs = service(job, instance)
+        pairs += [(k, v) for k, v in self._identity.attributes if v != ""]
+        known = {key for key, _ in pairs}
+        pairs += [(k, v) for k, v in self._info.items() if v and k not in (*known, *INFO)]
+        return metric_bytes.resource(pairs)
+
+    def _bury(self, request: Request, round: int) -> None:
+        for point in self._points.values():
+            if point.alive and point.round != round:
+                point.alive = False
+                if not point.timed:  # whose time is not ours cannot be said to have ended now
+                    line = point.stale(self._now)
+                    request.add(self._resource(point.resource), point.scope, point.metric, line)
+
+
+def service(job: str, instance: str) -> list[tuple[str, str | int]]:
+    """Resource attributes of a job, which may be namespace/name, and an instance."""
+    namespace, slash, name = job.rpartition("/")
+    pairs: list[tuple[str, str | int]] = [("service.name", name)] if name else []
+    if slash and namespace:
+        pairs.append(("service.namespace", namespace))
+    return [*pairs, ("service.instance.id", instance)] if instance else pairs
+
+
+def _part(labels: Labels, kind: Kind, suffix: str) -> tuple[Role, float]:
+    if suffix in ("_bucket", "") and (suffix == "_bucket") == (kind == "histogram"):
+        label = "le" if kind == "histogram" else "quantile"
+        try:
+            bound = float(labels.pop(label))
+        except (KeyError, ValueError):
+            raise TextError(f"a sample of a {kind} has no {label}") from None
+        if math.isnan(bound):
+            raise TextError(f"{label} is not a number")
+        return (Role.BUCKET if kind == "histogram" else Role.QUANTILE), bound
+    return _ROLES.get(suffix, Role.IGNORED), 0.0
+
+
+def _scope(labels: Labels) -> bytes:
+    """The scope that labels name, which are taken out; ours if they name none."""
+    named = {key for key in labels if key.startswith(SCOPE_PREFIX)}
+    if not named:
+        return _OUR_SCOPE
+    found = {key.removeprefix(SCOPE_PREFIX): labels.pop(key) for key in sorted(named)}
+    found.pop("schema_url", None)
+    name, version = found.pop("name", ""), found.pop("version", "")
+    return metric_bytes.scope(name, version, found.items())
+
+
+def _renamed(family: Family, name: str, suffix: str) -> Family:
+    base = name.removesuffix(suffix) if suffix and name.endswith(suffix) else name
+    made = Family(base, family.type)
+    made.help, made.unit = family.help, family.unit
+    return made
