@@ -43,11 +43,11 @@ class Authorities:
 
 
 def split_authority(authority: str) -> tuple[str, int]:
-    """(host without brackets, port or 0)."""
+    """(host without brackets and without the root's dot, port or 0)."""
     host, colon, port = authority.rpartition(":")
     if not colon or not port.isdigit():
         host, port = authority, "0"
-    return host.strip("[]"), int(port)
+    return host.strip("[]").removesuffix("."), int(port)
 
 
 def resolve(head: RequestHead, authorities: Authorities) -> None:

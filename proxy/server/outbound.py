@@ -72,7 +72,9 @@ def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
     if entry.request_edits is not None:
         out = entry.request_edits.apply(out)
     host = entry.host_header
-    out.insert(0, (b"host", head.authority.encode("ascii") if host is None else host))
+    if host is None:  # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
+        host = head.authority.encode("ascii") or _first_authority(story)
+    out.insert(0, (b"host", host))
     snapshot.forwarding.add(out, head, client.peer_bytes, client.forwards)
     if snapshot.request_id:
         story.x.request_id = _request_id(story, fields)
@@ -86,6 +88,11 @@ def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
     if not fields.keys().isdisjoint(_RARE):
         _add_rare(out, story, snapshot)
     return out
+
+
+def _first_authority(story: Story) -> bytes:
+    assert story.target is not None
+    return story.snapshot.endpoints[story.target.name][0].authority.encode("ascii")
 
 
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})

@@ -293,3 +293,17 @@ async def test_a_route_may_have_no_body_edits_at_all_and_a_body() -> None:
         await client.close()
         await eventually(lambda: bodies)
     assert bodies == [b"hello"] and backend.field("content-length") == "5"
+
+
+async def test_a_host_with_the_root_s_dot_is_the_same_host() -> None:
+    async with Backend() as backend, gateway(routes(backend, route='host = "shop.test"')) as gate:
+        answer = await gate.exchange(
+            b"GET / HTTP/1.1\r\nHost: shop.test.\r\nConnection: close\r\n\r\n"
+        )
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_http_1_0_without_host_is_forwarded_with_one() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        await gate.exchange(b"GET / HTTP/1.0\r\n\r\n")
+        assert backend.field("host") == f"127.0.0.1:{backend.port}"
