@@ -128,7 +128,8 @@ def _send(story: Story, upstream: UpstreamConnection, path: str) -> None:
         story.wait(attempt.sent, target.first_byte_ns)
     else:
         story.wait(0, 0)  # the clock for the answer starts when all is sent
-        story.client.resume()
+        if not upstream.blocked:
+            story.client.resume()
     if not story.replayable:
         story.held = []
 

@@ -8,6 +8,7 @@ body, end and loss; it answers through `send_head`, `send_data`, `end` and `next
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from time import monotonic_ns
@@ -388,12 +389,20 @@ class ClientConnection(asyncio.Protocol):
 
     def tick(self, now: int) -> None:
         """Check deadlines; `now` in monotonic ns. Called a few times a second."""
-        if self._story is not None:
+        if self.reading_paused and self._has_left():
+            self.transport.abort()
+        elif self._story is not None:
             self._story.tick(now)
         elif self._state == LINGER:
             self._check_linger(now)
         elif self._state == HEAD:
             self._check_idle(now)
+
+    def _has_left(self) -> bool:
+        """Whether the client has hung up; the loop tells it only while the socket is read."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def _check_linger(self, now: int) -> None:
         unsent = self.transport.get_write_buffer_size()

@@ -45,6 +45,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_request_chunked",
         "_request_done",
         "_state",
+        "blocked",
         "idle_since",
         "peer",
         "pool",
@@ -72,6 +73,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._request_chunked = False
         self._request_done = True
         self._paused = False  # reading, because the client does not take what has come
+        self.blocked = False  # it takes no more of the request for now
         self._hint = 0  # ns, from the upstream's Keep-Alive: timeout=
 
     # what a story does with it
@@ -179,10 +181,12 @@ class UpstreamConnection(asyncio.Protocol):
             story.on_upstream_failed(Truncated("closed in the middle of the answer"))
 
     def pause_writing(self) -> None:
+        self.blocked = True
         if self.story is not None:
             self.story.on_upload_blocked()
 
     def resume_writing(self) -> None:
+        self.blocked = False
         if self.story is not None:
             self.story.on_upload_drained()
 

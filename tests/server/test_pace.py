@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import pytest
 
+from proxy.server.h1_upstream import UpstreamConnection
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
 from tests.server.bodies import FRAMINGS, HUGE, MIB, PIECE, body_of, digest
 from tests.server.kit import (
@@ -17,15 +19,16 @@ from tests.server.kit import (
     request,
     script,
     send,
+    trace,
 )
 
 BOUND = 8 * MIB  # our 256 KiB each way, small() kernel buffers, and what went before these
 
 
-def small(sock: socket.socket) -> None:
+def small(sock: socket.socket, size: int = 64 * 1024) -> None:
     """Stop the kernel from buffering megabytes: tcp_rmem may allow 32 of them."""
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, 64 * 1024)
+        sock.setsockopt(socket.SOL_SOCKET, option, size)
 
 
 async def narrow(gate: Gateway) -> Client:
@@ -147,7 +150,54 @@ async def test_a_backend_that_does_not_read_stops_the_client(framing: str, when:
         await eventually(lambda: is_settled(gate))
 
 
-@pytest.mark.parametrize("size", [270_000, 300_000, 400_000])
+async def test_a_first_piece_that_cannot_be_sent_stops_the_client_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What came during the dial is more than the new connection takes at once."""
+
+    class Small(UpstreamConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            small(transport.get_extra_info("socket"), 4096)
+
+    monkeypatch.setattr("proxy.server.dial.UpstreamConnection", Small)
+    over = asyncio.Event()
+
+    async def deaf(peer: Peer) -> None:
+        peer.writer.transport.pause_reading()
+        await over.wait()
+
+    accepted = Accepted()
+    async with Backend(deaf) as backend, gateway(routes(backend)) as gate:
+        assert backend._server is not None
+        for theirs in backend._server.sockets:
+            with socket.socket(fileno=os.dup(theirs.fileno())) as same:
+                small(same, 4096)
+        for ours in gate.worker._sockets.values():
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200_000)
+        sock = socket.create_connection(("127.0.0.1", gate.port))
+        head = f"PUT /x HTTP/1.1\r\nHost: g\r\nContent-Length: {2 * HUGE}\r\n\r\n".encode()
+        sock.sendall(head + bytes(200_000))  # there before the gateway reads for the first time
+        sock.setblocking(False)
+        client = Client(*await asyncio.open_connection(sock=sock))
+        filling = asyncio.get_running_loop().create_task(accepted.fill(client.writer, HUGE))
+        await asyncio.wait_for(accepted.blocked.wait(), 20)
+        assert accepted.bytes < BOUND
+        # and nobody reads from the client, yet that he resets the connection is noticed
+        filling.cancel()
+        Peer(client.reader, client.writer).reset()
+        await eventually(lambda: is_settled(gate))
+        assert (await trace(gate)).about["spangate.client_gone"] is True
+        over.set()
+
+
+def is_held_up(gate: Gateway) -> bool:
+    """The upstream connection is back in its pool, or waits for the client to read."""
+    pools = gate.worker._pools.values()
+    return any(p.idle or any(c._paused for c in p._open) for p in pools)
+
+
+@pytest.mark.parametrize("size", [80_000, 120_000, 200_000, 300_000, 400_000])
 async def test_a_connection_that_was_held_up_at_its_end_is_used_again(size: int) -> None:
     """The answer's last piece fills the client's buffer: the upstream must not stay paused."""
     answers = script(reply(200, bytes(size)))
@@ -156,7 +206,7 @@ async def test_a_connection_that_was_held_up_at_its_end_is_used_again(size: int)
             client = await narrow(gate)
             client.writer.transport.pause_reading()
             send(client, "GET", "/x")
-            await eventually(lambda: [p.idle for p in gate.worker._pools.values()] == [1])
+            await eventually(lambda: is_held_up(gate))
             client.writer.transport.resume_reading()
             assert len((await client.answer()).body) == size
             await client.close()
