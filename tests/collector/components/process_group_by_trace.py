@@ -1,0 +1,3 @@
+"""For the contract test."""
+
+EXAMPLE = 'wait_duration = "1h"'
