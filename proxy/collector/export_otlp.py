@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from random import random
 from typing import Protocol
 
@@ -167,8 +168,13 @@ class _Settings(Protocol):
     def sending_queue(self) -> QueueSettings: ...
 
 
-def build(settings: _Settings, endpoint: Endpoint, context: Context) -> OtlpExporter:
-    """The exporter of one destination."""
+def build(
+    settings: _Settings,
+    endpoint: Endpoint,
+    context: Context,
+    connect: Callable[[Endpoint, Options], Transport] = connect,
+) -> OtlpExporter:
+    """The exporter of one destination; `connect` makes its transport, not started."""
     retry, tls = settings.retry_on_failure, settings.tls
     options = Options(
         headers=settings.headers,

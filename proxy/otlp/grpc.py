@@ -6,6 +6,7 @@ Owns the channel. Serialisers are the identity, so no protobuf object is made on
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -41,13 +42,24 @@ _CHANNEL: tuple[tuple[str, Any], ...] = (
 
 
 class GrpcTransport:
-    """Calls Export on one channel."""
+    """Calls Export, or another unary method for each signal, on one channel."""
 
-    __slots__ = ("_calls", "_channel", "_credentials", "_endpoint", "_metadata", "_options")
+    __slots__ = (
+        "_calls",
+        "_channel",
+        "_credentials",
+        "_endpoint",
+        "_metadata",
+        "_methods",
+        "_options",
+    )
 
-    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+    def __init__(
+        self, endpoint: Endpoint, options: Options, methods: Mapping[str, str] = METHODS
+    ) -> None:
         self._endpoint = endpoint
         self._options = options
+        self._methods = methods
         headers = {UNTRACED[0]: UNTRACED[1], **options.headers}
         self._metadata = tuple((name.lower(), value) for name, value in headers.items())
         self._credentials: grpc.ChannelCredentials | None = None
@@ -97,7 +109,7 @@ class GrpcTransport:
             signal: channel.unary_unary(
                 method, request_serializer=_identity, response_deserializer=_identity
             )
-            for signal, method in METHODS.items()
+            for signal, method in self._methods.items()
         }
 
     async def _replace(self) -> None:
