@@ -26,6 +26,7 @@ from proxy.collector.tree import KINDS, Span, render
 QUIET = 0.4  # seconds without a new span after which a trace is printed
 MAX_SPANS = 2000  # held; about 2 MB
 _SWEEP = 0.1
+_PATIENCE = 3  # times as long for a trace that is not whole
 _TREES = 10  # printed in one sweep
 
 
@@ -79,16 +80,29 @@ class ConsoleExporter:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(_SWEEP, self._quiet))
-            before = loop.time() - self._quiet
-            ready = [key for key, trace in self._traces.items() if trace.touched <= before]
+            now = loop.time()
+            ready = [key for key, trace in self._traces.items() if now >= self._due(trace)]
             self._print(ready[:_TREES])
+
+    def _due(self, trace: _Trace) -> float:
+        """When to print: later while a parent is missing, which ends after its children."""
+        known = {span.span_id for span in trace.spans}
+        whole = all(not s.parent_id or s.parent_id in known for s in trace.spans)
+        return trace.touched + self._quiet * (1 if whole else _PATIENCE)
+
+    def _width(self) -> int:
+        """Columns of the terminal; 0 if the stream is none."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            return 0
 
     def _print(self, keys: list[bytes]) -> None:
         for key in keys:
             spans = self._traces.pop(key).spans
             self._held -= len(spans)
             try:
-                self._stream.write("\n" + render(spans, colour=self._colour))
+                self._stream.write("\n" + render(spans, colour=self._colour, width=self._width()))
                 self._stream.flush()
             except (OSError, ValueError):  # a closed terminal or stream
                 self._ledger.drop(len(spans), "permanent_stream_closed")

@@ -31,23 +31,30 @@ class Span:
     attributes: Mapping[str, str]
 
 
-def render(spans: Sequence[Span], *, colour: bool = False) -> str:
-    """The tree with a heading and a final newline; spans without their parent are roots."""
+def render(spans: Sequence[Span], *, colour: bool = False, width: int = 0) -> str:
+    """The tree with a heading and a final newline; spans without their parent are roots.
+
+    The bars get what `width` columns leave over, 0 = all they want.
+    """
     begin = min(span.start for span in spans)
     total = max(1, max(span.end for span in spans) - begin)
     rows = [_cells(branch, span) for branch, span in _walk(spans)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    room = width - sum(widths) - 2 * len(widths) if width else _BAR
+    bar = max(0, min(_BAR, room))
     lines = [_heading(spans, total, colour)]
     for (_, span), row in zip(_walk(spans), rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[4] = row[4].rjust(widths[4])
-        lines.append("  ".join([*_painted(cells, span, colour), _bar(span, begin, total)]))
+        shown = [*_painted(cells, span, colour), _bar(span, begin, total, bar)]
+        lines.append("  ".join(shown).rstrip())
     return "\n".join(lines) + "\n"
 
 
 def _heading(spans: Sequence[Span], total: int, colour: bool) -> str:
     failed = sum(span.failed for span in spans)
-    text = f"trace {spans[0].trace_id.hex()}  {len(spans)} spans  {_duration(total)}"
+    noun = "span" if len(spans) == 1 else "spans"
+    text = f"trace {spans[0].trace_id.hex()}  {len(spans)} {noun}  {_duration(total)}"
     if failed:
         text += f"  {failed} failed"
     return _paint(text, "bold", colour)
@@ -111,10 +118,12 @@ def _duration(ns: int) -> str:
     return f"{ns / 1e6:.1f} ms" if ns >= 100_000 else f"{ns / 1e3:.0f} µs"
 
 
-def _bar(span: Span, begin: int, total: int) -> str:
-    first = min(_BAR - 1, (span.start - begin) * _BAR // total)
-    last = max(first + 1, min(_BAR, -(-(span.end - begin) * _BAR // total)))
-    return ("·" * first + "█" * (last - first)).ljust(_BAR, "·")
+def _bar(span: Span, begin: int, total: int, width: int) -> str:
+    if not width:
+        return ""
+    first = min(width - 1, (span.start - begin) * width // total)
+    last = max(first + 1, min(width, -(-(span.end - begin) * width // total)))
+    return ("·" * first + "█" * (last - first)).ljust(width, "·")
 
 
 def _painted(cells: list[str], span: Span, colour: bool) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +24,14 @@ class Places:
 
     http: str
     admin: str
+
+
+def _terminal() -> tuple[int, int]:
+    """A pseudo-terminal as wide as ours, for trees that fit."""
+    ours, theirs = os.openpty()
+    with contextlib.suppress(OSError, termios.error):
+        termios.tcsetwinsize(theirs, termios.tcgetwinsize(sys.stdout.fileno()))
+    return ours, theirs
 
 
 class Gateway:
@@ -43,7 +53,7 @@ class Gateway:
 
     def start(self, file: str, environ: Mapping[str, str]) -> None:
         """Run `file` with two workers; `environ` is added to our own environment."""
-        ours, theirs = os.openpty() if self._terminal else os.pipe()
+        ours, theirs = _terminal() if self._terminal else os.pipe()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "proxy", "run", file, "--workers", "2"],
