@@ -18,7 +18,7 @@ from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.sampling_modes import UNKNOWN, Decider
 from proxy.collector.settings.process_probabilistic_sampler import Settings
-from proxy.collector.splice import Each, Place, decode, edit_items
+from proxy.collector.splice import Each, decode, edit_items
 from proxy.collector.values import find, number_in, scalar
 from proxy.telemetry.protobuf import attributes, delimited
 from proxy.tracing import w3c

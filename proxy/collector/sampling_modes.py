@@ -12,7 +12,6 @@ from proxy.collector import thresholds
 from proxy.collector.settings.process_probabilistic_sampler import Settings
 from proxy.collector.thresholds import NEVER, WHOLE, Told
 
-
 UNKNOWN = -1  # in the place of T: kept, though nobody can say for how many it stands
 
 

@@ -66,18 +66,21 @@ def put(value: Any, plain: Value, depth: int = 0) -> None:
         value.string_value = clean(plain)
     elif isinstance(plain, bytes):
         value.bytes_value = plain
-    elif isinstance(plain, list) and depth <= MAX_DEPTH:
-        value.Clear()
-        value.array_value.SetInParent()
-        for item in plain:
-            put(value.array_value.values.add(), item, depth + 1)
-    elif isinstance(plain, dict) and depth <= MAX_DEPTH:
-        value.Clear()
-        value.kvlist_value.SetInParent()
-        for key, item in plain.items():
-            put(value.kvlist_value.values.add(key=clean(key)).value, item, depth + 1)
     else:
         value.Clear()
+        if depth <= MAX_DEPTH:
+            _put_many(value, plain, depth + 1)
+
+
+def _put_many(value: Any, plain: list[Any] | dict[str, Any] | None, depth: int) -> None:
+    if isinstance(plain, list):
+        value.array_value.SetInParent()
+        for item in plain:
+            put(value.array_value.values.add(), item, depth)
+    elif isinstance(plain, dict):
+        value.kvlist_value.SetInParent()
+        for key, item in plain.items():
+            put(value.kvlist_value.values.add(key=clean(key)).value, item, depth)
 
 
 def assign(attributes: Any, key: str, plain: Value) -> None:
