@@ -55,7 +55,8 @@ class CollectHub:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
-        server = Admin(self, split_address(self.loaded.config.admin.listen)[0])
+        listen = self.loaded.config.admin.listen
+        server = Admin(self, split_address(listen)[0] if listen else "")
         try:
             self.pipeline = self._make(self.loaded)
             if not self.pipeline.graph.chains:

@@ -26,6 +26,7 @@ class Settings(Section, frozen=True):
     http: str = ""  # protobuf, JSON and WebSocket
     max_request_size: Size = Size(64 * MIB)  # decompressed
     max_in_flight_size: Size = Size(256 * MIB)  # of all requests that are being read; 0 = no limit
+    validate: bool = True  # parse every request; false: look at its frame alone
     tls: TlsServer | None = None
     auth: Auth = field(default_factory=Auth)
     cors: Cors = field(default_factory=Cors)  # HTTP only
