@@ -68,7 +68,8 @@ class Identity:
 
 
 class Target:
-    """One target's series. In order: `begin`, `take` until it says no, `finish` or `fail`."""
+    """One target's series. In order: `begin`; `take` until it says no; `write` likewise, then
+    `finish`, or `fail`; `report`. In portions, so that the caller's loop can do other things."""
 
     def __init__(
         self, identity: Identity, relabel: Relabel | None = None, limits: Limits | None = None
@@ -115,10 +116,12 @@ class Target:
         self.scraped += got
         return got == most
 
-    def finish(self, request: Request) -> None:
-        """The scrape was good: write its points, and stale ones for what has gone."""
+    def write(self, request: Request, most: int) -> bool:
+        """The scrape was good: write up to `most` of its points; False when none is left."""
         resources: dict[object, bytes] = {}
-        for point in self._touched:
+        touched = self._touched
+        for _ in range(min(most, len(touched))):
+            point = touched.pop()
             if (written := point.written()) is None:
                 self.dropped += 1
                 continue
@@ -126,6 +129,10 @@ class Target:
             if resource is None:
                 resource = resources[point.resource] = self._resource(point.resource)
             request.add(resource, point.scope, point.metric, written)
+        return bool(touched)
+
+    def finish(self, request: Request) -> None:
+        """All is written: tell what has gone, and forget it."""
         self._bury(request, self._round)
         self._slots = {k: slot for k, slot in self._slots.items() if slot.round == self._round}
         self._points = {k: p for k, p in self._points.items() if p.round == self._round}
@@ -135,20 +142,21 @@ class Target:
         self._touched.clear()
         self._bury(request, -1)
 
-    def report(self, request: Request, up: bool, seconds: float) -> None:
-        """What Prometheus itself says of a scrape."""
+    def report(self, request: Request, up: bool | None, seconds: float = 0.0) -> None:
+        """What Prometheus itself says of a scrape; `up` None = there will be no more of them."""
         labels = dict(self._identity.labels)
         resource = self._resource((labels.pop("job", ""), labels.pop("instance", "")))
         attributes = metric_bytes.number_attributes(sorted(labels.items()))
         for name, value in (
-            ("up", float(up)),
+            ("up", float(up or 0)),
             ("scrape_duration_seconds", seconds),
             ("scrape_samples_scraped", float(self.scraped)),
             ("scrape_samples_post_metric_relabeling", float(self.kept)),
             ("scrape_series_added", float(self.added)),
         ):
             metric = Metric(name, "gauge", type="gauge")
-            line = metric_bytes.number(attributes, 0, self._now, value)
+            known = None if up is None else value
+            line = metric_bytes.number(attributes, 0, self._now, known)
             request.add(resource, _OUR_SCOPE, metric, line)
 
     # -- one sample -------------------------------------------------------------------------------

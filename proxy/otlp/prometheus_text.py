@@ -33,6 +33,8 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 }
 _ALL_SUFFIXES = ("_bucket", "_count", "_sum", "_created", "_gcount", "_gsum", "_total", "_info")
 
+MAX_LINE = 64 * 1024  # a series of more is nobody's; what a regular expression costs is bounded
+
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _BRACES = rf'\{{(?:[^"}}]|{_QUOTED})*\}}'
 _WITH_EXEMPLAR = re.compile(
@@ -87,7 +89,7 @@ class Families:
         if what == "TYPE":
             kind = "unknown" if text == "untyped" else text
             if kind != family.type:
-                self.changes += family.type != ""
+                self.changes += family.type != "" or self._missed
                 family.type = kind
         elif what == "HELP":
             family.help = text
@@ -104,7 +106,7 @@ class Families:
                 base = self._known.get(sample[: -len(suffix)])
                 if base is not None and suffix in SUFFIXES.get(base.type, ()):
                     return base, suffix
-        if family is None:
+        if family is None or not family.type:
             self._missed = True
         return family or Family(sample), ""
 
@@ -119,6 +121,8 @@ def parse(lines: Iterable[str], openmetrics: bool, families: Families) -> Iterat
     for line in lines:
         if ended and line:
             raise TextError("something follows # EOF")
+        if len(line) > MAX_LINE:
+            raise TextError(f"a line of {len(line)} characters")
         if line[:1] in " \t":
             line = line.strip()
             if not line:
@@ -165,8 +169,8 @@ def parse_series(series: str) -> tuple[str, list[tuple[str, str]]]:
 
 def _labels(inside: str, series: str) -> list[tuple[str, str]]:
     labels: list[tuple[str, str]] = []
-    at = 0
-    while at < len(inside) and not inside[at:].isspace():
+    inside, at = inside.rstrip(), 0
+    while at < len(inside):
         found = _LABEL.match(inside, at)
         if found is None:
             _fail(series)
