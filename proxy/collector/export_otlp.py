@@ -16,7 +16,7 @@ from typing import Protocol
 from proxy import tasks
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
-from proxy.collector.queue import Queue
+from proxy.collector.disk_queue import AnyQueue, make_queue
 from proxy.collector.retry import Backoff
 from proxy.collector.settings.parts import Queue as QueueSettings
 from proxy.collector.settings.parts import Retry, TlsClient
@@ -35,14 +35,14 @@ class OtlpExporter:
     def __init__(
         self,
         transport: Transport,
-        queue: Queue,
+        queue: AnyQueue,
         backoff: Backoff,
         context: Context,
         *,
         concurrency: int = 4,
     ) -> None:
         self.name = context.id
-        self.queue: Queue = queue
+        self.queue = queue
         self._transport = transport
         self._backoff = backoff
         self._ledgers = context.ledgers
@@ -58,6 +58,7 @@ class OtlpExporter:
             await self._transport.start()
         except (OSError, ValueError) as error:
             raise ConfigError([Problem("", f"{self.name}: {error}")]) from error
+        await self.queue.start()
         self._senders = [
             tasks.spawn(self._deliver(), f"export {self.name}") for _ in range(self._concurrency)
         ]
@@ -83,6 +84,7 @@ class OtlpExporter:
         await tasks.cancel(*self._senders)
         for batch in self.queue.drain():
             self._ledgers[batch.signal].drop(batch.items, "shutdown")
+        await self.queue.stop()
         await self._transport.close()
 
     async def _deliver(self) -> None:
@@ -134,6 +136,8 @@ class OtlpExporter:
 
     def _book(self, batch: Batch, outcome: Outcome) -> None:
         """One step without an await: the batch leaves the queue and enters the books."""
+        if outcome is _TOO_LATE and self.queue.keep(batch):
+            return
         ledger = self._ledgers[batch.signal]
         self.queue.done(batch)
         if outcome.verdict is Verdict.ACCEPTED:
@@ -190,7 +194,7 @@ def build(
     elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
     return OtlpExporter(
         connect(endpoint, options),
-        Queue(settings.sending_queue.queue_size),
+        make_queue(settings.sending_queue, context),
         Backoff(retry.initial_interval, retry.max_interval, elapsed),
         context,
         concurrency=settings.sending_queue.num_consumers,

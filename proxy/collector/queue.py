@@ -27,6 +27,9 @@ class Queue:
         self._closed = False
         self.size = 0  # bytes, waiting and taken
 
+    async def start(self) -> None:
+        """Nothing to be done in memory."""
+
     def put(self, batch: Batch) -> bool:
         """False if there is no room, or the queue is closed."""
         if self._closed or (self.limit and self.size + batch.size > self.limit):
@@ -54,6 +57,10 @@ class Queue:
         self.size -= batch.size
         self._items[batch.signal] -= batch.items
 
+    def keep(self, batch: Batch) -> bool:
+        """Whether a batch that was taken outlives the process."""
+        return False
+
     def items(self, signal: Signal) -> int:
         """Items of that signal, waiting and taken."""
         return self._items[signal]
@@ -72,6 +79,9 @@ class Queue:
         for signal in self._items:
             self._items[signal] = 0
         return left
+
+    async def stop(self) -> None:
+        """After `drain`; nothing to be done in memory."""
 
     def __len__(self) -> int:
         """Batches that wait."""

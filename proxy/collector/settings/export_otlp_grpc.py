@@ -12,6 +12,7 @@ from proxy.collector.settings.parts import (
     Retry,
     TlsClient,
     check_headers,
+    check_queue,
     check_tls,
 )
 from proxy.config.model import Section
@@ -45,3 +46,4 @@ class Settings(Section, frozen=True):
             yield ("endpoint",), str(error), 'write "localhost:4317" or "grpcs://host:4317"'
         yield from check_headers("headers", self.headers)
         yield from check_tls("tls", self.tls)
+        yield from check_queue("sending_queue", self.sending_queue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from msgspec import field
 
@@ -50,8 +51,20 @@ class Retry(Section, frozen=True):
 class Queue(Section, frozen=True):
     """What waits for one exporter (sending_queue of the OpenTelemetry Collector)."""
 
-    queue_size: Size = Size(64 * 1024 * 1024)  # bytes; 0 = no limit
+    queue_size: Size = Size(64 * 1024 * 1024)  # bytes in memory; 0 = no limit
     num_consumers: Positive = 4  # requests under way
+    storage: str = ""  # directory of a queue on disk; in memory then only what it cannot take
+    storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of its files; 0 = no limit
+    drop: Literal["newest", "oldest"] = "newest"  # when the files have reached that
+    fsync: Literal["always", "interval", "never"] = "interval"  # matters if the machine fails
+    fsync_interval: Seconds = Seconds(1)
+
+
+def check_queue(key: str, queue: Queue) -> Problems:
+    if queue.drop == "oldest" and not queue.storage:
+        yield (key, "drop"), "a queue in memory drops the newest", "give it a `storage`"
+    if "\0" in queue.storage:
+        yield (key, "storage"), "a path cannot have a NUL in it", ""
 
 
 def check_address(key: str, text: str) -> Problems:
