@@ -12,11 +12,11 @@ from typing import Any
 
 from proxy.otlp.jaeger import CHILD_OF, FOLLOWS_FROM, SAMPLED
 from proxy.otlp.jaeger_proto import (
-    BINARY,
-    BOOL,
-    FLOAT64,
-    INT64,
-    STRING,
+    V_BINARY,
+    V_BOOL,
+    V_FLOAT64,
+    V_INT64,
+    V_STRING,
     ProcessMessage,
     SpanMessage,
 )
@@ -115,7 +115,7 @@ def _add_fields(tags: Any, span: Any, scope: Any) -> None:
     code = span.status.code
     _add_text(tags, "otel.status_code", _STATUS_NAMES.get(code, b""))
     if code == ERROR:
-        tags.add(key=b"error", v_type=BOOL, v_bool=True)
+        tags.add(key=b"error", v_type=V_BOOL, v_bool=True)
         _add_text(tags, "otel.status_description", span.status.message.encode())
     _add_count(tags, "otel.dropped_attributes_count", span.dropped_attributes_count)
     _add_count(tags, "otel.dropped_events_count", span.dropped_events_count)
@@ -143,26 +143,26 @@ def _set_time(target: Any, nanoseconds: int) -> None:
 
 def _add_text(tags: Any, key: str, value: bytes) -> None:
     if value:
-        tags.add(key=key.encode(), v_type=STRING, v_str=value)
+        tags.add(key=key.encode(), v_type=V_STRING, v_str=value)
 
 
 def _add_count(tags: Any, key: str, value: int) -> None:
     if value:
-        tags.add(key=key.encode(), v_type=INT64, v_int64=value)
+        tags.add(key=key.encode(), v_type=V_INT64, v_int64=value)
 
 
 def _add_tag(tags: Any, key: str, value: Any) -> None:
     name = key.encode()
     kind = value.WhichOneof("value")
     if kind == "string_value":
-        tags.add(key=name, v_type=STRING, v_str=value.string_value.encode())
+        tags.add(key=name, v_type=V_STRING, v_str=value.string_value.encode())
     elif kind == "int_value":
-        tags.add(key=name, v_type=INT64, v_int64=value.int_value)
+        tags.add(key=name, v_type=V_INT64, v_int64=value.int_value)
     elif kind == "bool_value":
-        tags.add(key=name, v_type=BOOL, v_bool=value.bool_value)
+        tags.add(key=name, v_type=V_BOOL, v_bool=value.bool_value)
     elif kind == "double_value":
-        tags.add(key=name, v_type=FLOAT64, v_float64=value.double_value)
+        tags.add(key=name, v_type=V_FLOAT64, v_float64=value.double_value)
     elif kind == "bytes_value":
-        tags.add(key=name, v_type=BINARY, v_binary=value.bytes_value)
+        tags.add(key=name, v_type=V_BINARY, v_binary=value.bytes_value)
     else:
-        tags.add(key=name, v_type=STRING, v_str=as_text(value).encode())
+        tags.add(key=name, v_type=V_STRING, v_str=as_text(value).encode())

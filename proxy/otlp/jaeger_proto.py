@@ -1,8 +1,7 @@
 """Jaeger's protobuf API: PostSpansRequest, and what is in it, to and from the model's values.
 
-The classes are made from the table below, in a descriptor pool of their own, so that they never
-meet generated ones in the same process. Strings are declared as bytes: the wire form is the same,
-and Jaeger's own server does not refuse a request for a text that is no UTF-8.
+Strings are declared as bytes: the wire form is the same, and Jaeger's own server does not refuse a
+request for a text that is no UTF-8.
 Source: jaeger-idl `proto/api_v2/{model,collector}.proto`.
 """
 
@@ -10,48 +9,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 
+from proxy.otlp.descriptors import BOOL, BYTES, DOUBLE, INT32, INT64, UINT32, Messages, classes
 from proxy.otlp.jaeger import Batch, Log, Process, Reference, Span, Tags, Value
 from proxy.otlp.wire import WireError
 
 POST_SPANS = "/jaeger.api_v2.CollectorService/PostSpans"
 
-STRING, BOOL, INT64, FLOAT64, BINARY = range(5)  # ValueType
+# ValueType
+V_STRING, V_BOOL, V_INT64, V_FLOAT64, V_BINARY = range(5)
 
-_BYTES = FieldDescriptorProto.TYPE_BYTES
-_INT64 = FieldDescriptorProto.TYPE_INT64
-_INT32 = FieldDescriptorProto.TYPE_INT32
-_UINT32 = FieldDescriptorProto.TYPE_UINT32
-_BOOL = FieldDescriptorProto.TYPE_BOOL
-_DOUBLE = FieldDescriptorProto.TYPE_DOUBLE
-
-# message -> (number, name, type); a text is a message's name, with "*" behind it if repeated.
 # Timestamp and Duration have the same two fields. Enumerations are int32 on the wire.
-_Fields = tuple[tuple[int, str, int | str], ...]
-_MESSAGES: dict[str, _Fields] = {
-    "Time": ((1, "seconds", _INT64), (2, "nanos", _INT32)),
+_MESSAGES: Messages = {
+    "Time": ((1, "seconds", INT64), (2, "nanos", INT32)),
     "KeyValue": (
-        (1, "key", _BYTES),
-        (2, "v_type", _INT32),
-        (3, "v_str", _BYTES),
-        (4, "v_bool", _BOOL),
-        (5, "v_int64", _INT64),
-        (6, "v_float64", _DOUBLE),
-        (7, "v_binary", _BYTES),
+        (1, "key", BYTES),
+        (2, "v_type", INT32),
+        (3, "v_str", BYTES),
+        (4, "v_bool", BOOL),
+        (5, "v_int64", INT64),
+        (6, "v_float64", DOUBLE),
+        (7, "v_binary", BYTES),
     ),
     "Log": ((1, "timestamp", "Time"), (2, "fields", "KeyValue*")),
-    "SpanRef": ((1, "trace_id", _BYTES), (2, "span_id", _BYTES), (3, "ref_type", _INT32)),
-    "Process": ((1, "service_name", _BYTES), (2, "tags", "KeyValue*")),
+    "SpanRef": ((1, "trace_id", BYTES), (2, "span_id", BYTES), (3, "ref_type", INT32)),
+    "Process": ((1, "service_name", BYTES), (2, "tags", "KeyValue*")),
     "Span": (
-        (1, "trace_id", _BYTES),
-        (2, "span_id", _BYTES),
-        (3, "operation_name", _BYTES),
+        (1, "trace_id", BYTES),
+        (2, "span_id", BYTES),
+        (3, "operation_name", BYTES),
         (4, "references", "SpanRef*"),
-        (5, "flags", _UINT32),
+        (5, "flags", UINT32),
         (6, "start_time", "Time"),
         (7, "duration", "Time"),
         (8, "tags", "KeyValue*"),
@@ -64,28 +53,7 @@ _MESSAGES: dict[str, _Fields] = {
 }
 
 
-def _classes() -> dict[str, Any]:
-    file = FileDescriptorProto(name="jaeger.proto", package="jaeger.api_v2", syntax="proto3")
-    for message, fields in _MESSAGES.items():
-        made = file.message_type.add(name=message)
-        for number, name, kind in fields:
-            field = made.field.add(name=name, number=number, label=1)
-            if isinstance(kind, int):
-                field.type = kind  # type: ignore[assignment]
-                continue
-            if kind.endswith("*"):
-                field.label = FieldDescriptorProto.LABEL_REPEATED
-            inner = kind.rstrip("*")
-            field.type = FieldDescriptorProto.TYPE_MESSAGE if inner else _BYTES
-            if inner:
-                field.type_name = f".jaeger.api_v2.{inner}"
-    pool = DescriptorPool()
-    pool.Add(file)
-    find = pool.FindMessageTypeByName
-    return {name: GetMessageClass(find(f"jaeger.api_v2.{name}")) for name in _MESSAGES}
-
-
-_CLASSES = _classes()
+_CLASSES = classes("jaeger.api_v2", _MESSAGES)
 PostSpansRequest: Any = _CLASSES["PostSpansRequest"]
 ProcessMessage: Any = _CLASSES["Process"]
 SpanMessage: Any = _CLASSES["Span"]
@@ -135,15 +103,15 @@ def _tags(tags: Any) -> Tags:
 
 def _value(tag: Any) -> Value:
     kind = tag.v_type
-    if kind == STRING:
+    if kind == V_STRING:
         return _text(tag.v_str)
-    if kind == INT64:
+    if kind == V_INT64:
         return tag.v_int64  # type: ignore[no-any-return]
-    if kind == BOOL:
+    if kind == V_BOOL:
         return tag.v_bool  # type: ignore[no-any-return]
-    if kind == FLOAT64:
+    if kind == V_FLOAT64:
         return tag.v_float64  # type: ignore[no-any-return]
-    if kind == BINARY:
+    if kind == V_BINARY:
         return tag.v_binary  # type: ignore[no-any-return]
     raise WireError(f"a tag of type {kind}")
 

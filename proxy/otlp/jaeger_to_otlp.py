@@ -25,6 +25,7 @@ from proxy.otlp.jaeger import (
     Span,
     Value,
 )
+from proxy.otlp.values import add_all
 
 NO_SERVICE = "OTLPResourceNoServiceName"  # the collector's word for a resource without one
 WARNINGS = "@jaeger@warnings"  # as Jaeger 2 calls them itself
@@ -60,26 +61,6 @@ def to_otlp(batches: Iterable[Batch]) -> tuple[ExportTraceServiceRequest, int, i
                 scope.scope.name, scope.scope.version = key
             _fill_span(scope.spans.add(), span, tags)
     return request, taken, nameless
-
-
-def set_value(target: Any, value: Value) -> None:
-    """A Python value into an AnyValue."""
-    if isinstance(value, str):
-        target.string_value = value
-    elif isinstance(value, bool):
-        target.bool_value = value
-    elif isinstance(value, int):
-        target.int_value = value
-    elif isinstance(value, float):
-        target.double_value = value
-    else:
-        target.bytes_value = value
-
-
-def add_all(target: Any, attributes: Attributes) -> None:
-    """Attributes into a repeated KeyValue."""
-    for key, value in attributes.items():
-        set_value(target.add(key=key).value, value)
 
 
 def _fill_resource(resource: Any, process: Process) -> None:

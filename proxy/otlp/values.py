@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 _MAX_DEPTH = 20  # of values in values; what is deeper is left out
@@ -40,3 +41,44 @@ def as_text(value: Any) -> str:
 
 def as_json(made: Any) -> str:
     return json.dumps(made, separators=(",", ":"), ensure_ascii=False)
+
+
+def set_plain(target: Any, value: Any, depth: int = 0) -> None:
+    """What `json.loads` gives, and bytes, into an AnyValue."""
+    if isinstance(value, str):
+        target.string_value = clean(value)
+    elif isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, int | float):
+        _set_number(target, value)
+    elif isinstance(value, bytes):
+        target.bytes_value = value
+    elif isinstance(value, list) and depth < _MAX_DEPTH:
+        target.array_value.SetInParent()
+        for inner in value:
+            set_plain(target.array_value.values.add(), inner, depth + 1)
+    elif isinstance(value, dict) and depth < _MAX_DEPTH:
+        target.kvlist_value.SetInParent()
+        for key, inner in value.items():
+            set_plain(target.kvlist_value.values.add(key=clean(key)).value, inner, depth + 1)
+
+
+def _set_number(target: Any, value: int | float) -> None:
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        target.int_value = value
+        return
+    try:
+        target.double_value = float(value)
+    except OverflowError:
+        target.double_value = math.inf if value > 0 else -math.inf
+
+
+def clean(text: str) -> str:
+    """JSON's escapes can make lone surrogates, which are no UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def add_all(target: Any, attributes: Mapping[str, Any]) -> None:
+    """Attributes into a repeated KeyValue."""
+    for key, value in attributes.items():
+        set_plain(target.add(key=clean(key)).value, value)

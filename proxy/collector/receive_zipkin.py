@@ -1,0 +1,82 @@
+"""Receiver `zipkin`: spans of Zipkin's clients, JSON and protobuf of its v2 API.
+
+The older v1 API is not spoken: it is answered with what to do. Formats are in `proxy.otlp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.collector.batch import Batch
+from proxy.collector.context import Context
+from proxy.collector.settings.receive_zipkin import Settings
+from proxy.collector.translated import Translated, Translation
+from proxy.config.syntax import parse_address
+from proxy.otlp.refusal import Reason, Refusal
+from proxy.otlp.serve_post import Answer, Call, Listening, PostServer
+from proxy.otlp.server import Limits
+from proxy.otlp.zipkin import Span, read_json, read_proto
+from proxy.otlp.zipkin_to_otlp import to_otlp
+
+PATH = "/api/v2/spans"
+_OLD_PATH = "/api/v1/spans"
+_NO_V1 = Reason(404, 12, f"the v1 API is not spoken here: POST {PATH}")
+_NO_TYPE = Reason(415, 3, "Content-Type must be application/json or application/x-protobuf")
+
+Read = Callable[[bytes], list[Span]]
+
+
+class ZipkinReceiver:
+    """A Source. `port` is what was really bound, after `start`."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        host, port = parse_address(settings.endpoint)
+        limits = Limits(settings.max_request_size, settings.max_in_flight_size)
+        self._now = context.now_ns
+        self._parse_tags = settings.parse_string_tags
+        json = Translated(context, "json", self._translation(read_json))
+        self._by_type = {
+            "application/json": json,
+            # What is sent when nothing was said: Zipkin's server takes it as JSON too.
+            "application/octet-stream": json,
+            "application/x-protobuf": Translated(
+                context, "protobuf", self._translation(read_proto)
+            ),
+        }
+        self._server = PostServer(
+            Listening(host, port, limits, f"POST {PATH}"),
+            {("POST", PATH): self._take, ("POST", _OLD_PATH): _refuse},
+        )
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self, deadline: float) -> None:
+        await self._server.stop(deadline)
+
+    async def _take(self, call: Call) -> Answer:
+        translated = self._by_type.get(call.content_type)
+        if translated is None:
+            raise Refusal(_NO_TYPE)
+        await translated.take(call.body)
+        return Answer()
+
+    def _translation(self, read: Read) -> Callable[[bytes], Translation]:
+        def translate(payload: bytes) -> Translation:
+            spans = read(payload)
+            request, taken, nameless = to_otlp(spans, self._now(), parse_tags=self._parse_tags)
+            return Translation(Batch.of("traces", request, taken), nameless)
+
+        return translate
+
+
+async def _refuse(call: Call) -> Answer:
+    raise Refusal(_NO_V1)
+
+
+def make(settings: Settings, context: Context) -> ZipkinReceiver:
+    return ZipkinReceiver(settings, context)
