@@ -10,9 +10,11 @@ ProxyError
 │   └── ClientGone              nobody is left to answer
 ├── NoRoute                     404
 ├── Overloaded                  503, the gateway's own limits
+│   └── ShuttingDown            503, its time to drain is over
+├── LoopDetected                508
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
-    ├── ConnectRefused / ConnectTimeout / ConnectFailed
+    ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
     ├── UpstreamReset           closed before a complete response head
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
     ├── BadResponse             502, the upstream does not speak HTTP
@@ -83,6 +85,13 @@ class Overloaded(ProxyError):
     error_type = "overloaded"
 
 
+class ShuttingDown(Overloaded):
+    """The time to drain was over before the answer was there."""
+
+    reason = "proxy_internal_response"
+    error_type = "shutting_down"
+
+
 class LoopDetected(ProxyError):
     """The request came through this gateway too often (RFC 9110 §7.6.3, RFC 5842 §7.2)."""
 
@@ -117,6 +126,13 @@ class ConnectFailed(UpstreamError):
     reason = "destination_ip_unroutable"
     error_type = "connect_failed"
     retryable = True
+
+
+class ConnectReset(ConnectFailed):
+    """The connection was reset before it was established."""
+
+    reason = "connection_terminated"
+    error_type = "connect_reset"
 
 
 class DnsFailed(ConnectFailed):

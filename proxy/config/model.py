@@ -295,6 +295,7 @@ class Config(Section, frozen=True):
     listen: list[Listener] = field(default_factory=lambda: [Listener(address=":8080")])
     workers: Positive | Literal["auto"] = "auto"
     drain_timeout: Seconds = Seconds(25)
+    drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     tracing: Tracing = field(default_factory=Tracing)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("spangate")
 
 SOON = 1.0  # seconds that workers get to start before anything else is done
-PRE_STOP = 0.0  # seconds between "/ready says 503" and the end of accepting
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
 
@@ -144,7 +143,7 @@ class Hub:
         if failed:
             await self.supervisor.kill()
         else:
-            await asyncio.sleep(PRE_STOP)
+            await asyncio.sleep(self.loaded.config.drain_delay)
             await self.supervisor.drain(self.loaded.config.drain_timeout + 1.0)
         if self.services is not None:
             await self.services.stop(FLUSH_DEADLINE)

@@ -8,6 +8,7 @@ import socket
 from proxy.errors import (
     ConnectFailed,
     ConnectRefused,
+    ConnectReset,
     ConnectTimeout,
     DnsFailed,
     UpstreamError,
@@ -18,6 +19,7 @@ from proxy.server.pool import Pool
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
     (ConnectionRefusedError, ConnectRefused),
+    (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
     (OSError, ConnectFailed),
 )
@@ -26,7 +28,7 @@ _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
 async def dial(pool: Pool, timeout: float) -> UpstreamConnection:
     """A new connection to the pool's address; `timeout` in seconds, 0 = the system's.
 
-    Raises ConnectRefused, ConnectTimeout, DnsFailed or ConnectFailed.
+    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
     """
     loop = asyncio.get_running_loop()
     connection = UpstreamConnection(pool)

@@ -21,8 +21,8 @@ from proxy.errors import (
     ClientError,
     ClientGone,
     NoRoute,
-    Overloaded,
     ProxyError,
+    ShuttingDown,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -282,7 +282,7 @@ class Story:
 
     def on_shutdown(self) -> None:
         """The worker's time to drain is over."""
-        self._throw(Overloaded("the gateway is shutting down"))
+        self._throw(ShuttingDown("the gateway is shutting down"))
 
     def on_client_blocked(self) -> None:
         if self.upstream is not None:

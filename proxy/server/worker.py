@@ -27,6 +27,7 @@ from proxy.server.listening import Listening
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.snapshot import Snapshot
+from proxy.server.stdout import Stdout
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
 from proxy.telemetry.blocks import endpoint_attributes
@@ -38,6 +39,7 @@ SWEEP = 0.1  # seconds; the precision of every timeout
 FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
 REPORT = 10  # flushes between two reports of numbers
 FLUSH_BYTES = 64 * 1024  # records that go at once
+STDOUT_GRACE = 1.0  # seconds that whoever reads the access lines has at the end
 IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
 # request may be on its way already
 
@@ -66,6 +68,7 @@ class Worker:
         self._listening: list[Listening] = []
         self._connections: set[ClientConnection] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
+        self._stdout = Stdout()
         self._health: dict[tuple[str, str], bool] = {}
         self._timers_run = True
         self._ticks = 0
@@ -240,8 +243,7 @@ class Worker:
             self._offer(frames.LOGS, DROPPED_LOGS, *recorder.take_logs())
             lines = recorder.take_lines()
             if lines:
-                sys.stdout.buffer.write(lines)
-                sys.stdout.buffer.flush()
+                self._stdout.offer(lines)
         if report:
             self._measure()
             self.link.report(recorder.report())
@@ -255,6 +257,7 @@ class Worker:
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.LINES_DROPPED).value = self._stdout.dropped
         for name, endpoints in self.snapshot.endpoints.items():
             for endpoint in endpoints:
                 pool = self.pool_of(endpoint)
@@ -290,6 +293,7 @@ class Worker:
 
     def _say_goodbye(self) -> None:
         self.flush(report=True)
+        self._stdout.close(STDOUT_GRACE)
         self.link.send(frames.DRAINED)
         self.stopped.set()
 

@@ -49,6 +49,7 @@ UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
@@ -73,6 +74,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             OVERFLOWED,
             _C,

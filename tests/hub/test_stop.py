@@ -86,6 +86,15 @@ def test_term_finishes_what_runs_and_says_unready_meanwhile(tmp_path: Path) -> N
             hub.get()
 
 
+def test_the_delay_keeps_serving_while_ready_says_no(tmp_path: Path) -> None:
+    delayed = MINIMAL.replace("drain_timeout", 'drain_delay = "700ms"\ndrain_timeout')
+    with gateway(tmp_path, delayed.format(more=""), workers=1) as hub:
+        hub.signal(signal.SIGTERM)
+        until(lambda: hub.ask("/ready")[0] == 503)
+        assert hub.get() == "pong"
+        assert hub.process.wait(DEADLINE) == 0
+
+
 def test_int_stops_as_term_does(tmp_path: Path) -> None:
     with gateway(tmp_path, workers=1) as hub:
         hub.signal(signal.SIGINT)

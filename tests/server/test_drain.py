@@ -149,7 +149,7 @@ async def test_when_the_time_is_up_what_has_no_answer_gets_503() -> None:
         await asyncio.wait_for(handler.gone.wait(), DEADLINE)
         (seen,) = await traces(gate)
     assert seen.about["http.response.status_code"] == 503
-    assert seen.about["error.type"] == "overloaded"
+    assert seen.about["error.type"] == "shutting_down"
     assert len(seen.clients) == 1
 
 
@@ -167,7 +167,7 @@ async def test_when_the_time_is_up_half_an_answer_is_cut_off() -> None:
         await client.close()
         await eventually(lambda: handler.gone.is_set())
         spans = gate.recorded.spans
-    assert {attributes(s)["error.type"] for s in spans} == {"overloaded"}
+    assert {attributes(s)["error.type"] for s in spans} == {"shutting_down"}
 
 
 async def test_a_half_sent_head_does_not_hold_the_worker() -> None:
