@@ -1,0 +1,47 @@
+"""Settings of the Jaeger exporter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from proxy.collector.settings.parts import (
+    Problems,
+    Queue,
+    Retry,
+    TlsClient,
+    check_headers,
+    check_tls,
+)
+from proxy.config.model import Section
+from proxy.config.syntax import parse_otlp
+from proxy.config.units import Seconds
+
+
+class Settings(Section, frozen=True):
+    """[collector.exporters.jaeger]"""
+
+    endpoint: str = "localhost:14250"  # host:port without TLS; grpcs://host:port with it
+    tls: TlsClient = field(default_factory=TlsClient)
+    headers: dict[str, str] = field(default_factory=dict)
+    compression: Literal["none", "gzip"] = "none"
+    timeout: Seconds = Seconds(5)
+    retry_on_failure: Retry = field(default_factory=Retry)
+    sending_queue: Queue = field(default_factory=Queue)
+
+    @property
+    def url(self) -> str:
+        return self.endpoint if "://" in self.endpoint else f"grpc://{self.endpoint}"
+
+    def problems(self) -> Problems:
+        try:
+            scheme, _, port, _ = parse_otlp(self.url)
+            if scheme not in ("grpc", "grpcs"):
+                raise ValueError(f"{self.endpoint!r} is not gRPC")
+            if not port:
+                raise ValueError(f"{self.endpoint!r} has no port")
+        except ValueError as error:
+            yield ("endpoint",), str(error), 'write "localhost:14250" or "grpcs://host:14250"'
+        yield from check_headers("headers", self.headers)
+        yield from check_tls("tls", self.tls)
