@@ -86,14 +86,13 @@ class Segment:
         segment = cls(path)
         segment.size = os.fstat(segment.fd).st_size
         begin = os.pread(segment.fd, len(FILE_HEADER), 0)
-        if begin != FILE_HEADER and begin.startswith(FILE_HEADER[:-1]):
-            segment.close()
-            return None
-        at = len(FILE_HEADER) if begin == FILE_HEADER else 0
+        named = begin.startswith(FILE_HEADER[:-1])
+        at = len(FILE_HEADER) if named else 0
         while at < segment.size:
             at = segment._survey(at)
         segment.close()
-        return segment
+        known = begin == FILE_HEADER or not named or segment.waiting or segment.damaged
+        return segment if known else None
 
     @property
     def fd(self) -> int:
