@@ -53,7 +53,8 @@ def places(job: Scrape, groups: Iterable[Group]) -> dict[Place, None]:
     found: dict[Place, None] = {}
     for labels in _discovered(job, groups):
         kept = relabel(labels) if relabel is not None else labels
-        if kept is not None and len(found) < MAX_TARGETS and (place := _place(job, kept)) is not None:
+        place = _place(job, kept) if kept is not None else None
+        if place is not None and len(found) < MAX_TARGETS:
             found[place] = None
     return found
 

@@ -144,8 +144,9 @@ class Translator:
         if kind == "sum":
             type = "counter" if data.is_monotonic else "gauge"
         family = self._family(metric, type, kind)
+        taken = {**identity, **_RESERVED.get(type, {})}
         for point in data.data_points:
-            labels = tuple(sorted(_labels(base, identity, point.attributes).items()))
+            labels = _labels(base, taken, point.attributes)
             stale = bool(point.flags & _NO_VALUE)
             value: float | None = None
             if kind in ("gauge", "sum"):
@@ -185,17 +186,20 @@ _TYPES = {
 }
 
 
-def _labels(
-    base: Mapping[str, str], identity: Mapping[str, str], attributes: Iterable[Any]
-) -> dict[str, str]:
+# Labels that the format itself gives to samples of a type; "" = not on the series as such.
+_RESERVED = {"histogram": {"le": ""}, "summary": {"quantile": ""}}
+
+
+def _labels(base: Mapping[str, str], taken: Mapping[str, str], attributes: Iterable[Any]) -> Labels:
+    """Of a point; its own attribute gives way where a name is taken."""
     labels = dict(base)
     if attributes:
         own = clean([(a.key, text(a.value)) for a in attributes])
-        for key in identity.keys() & own.keys():
+        for key in taken.keys() & own.keys():
             own[f"exported_{key}"] = own.pop(key)
         labels.update(own)
-    labels.update(identity)
-    return labels
+    labels.update(taken)
+    return tuple(sorted((key, value) for key, value in labels.items() if value))
 
 
 def clean(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

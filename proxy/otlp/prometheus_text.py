@@ -119,10 +119,8 @@ def parse(lines: Iterable[str], openmetrics: bool, families: Families) -> Iterat
     unit = 1_000_000_000 if openmetrics else 1_000_000
     ended = False
     for line in lines:
-        if ended and line:
-            raise TextError("something follows # EOF")
-        if len(line) > MAX_LINE:
-            raise TextError(f"a line of {len(line)} characters")
+        if len(line) > MAX_LINE or (ended and line):
+            raise TextError("something follows # EOF" if ended else f"{len(line)} in one line")
         if line[:1] in " \t":
             line = line.strip()
             if not line:
