@@ -9,14 +9,14 @@ from aiohttp import web
 
 
 class Cors:
-    """Allowed origins with `*` for any run of characters; none = no page may."""
+    """Allowed origins, in which `*` stands for labels or a port; none = no page may."""
 
     __slots__ = ("_headers", "_max_age", "_origins")
 
     def __init__(
         self, origins: Sequence[str] = (), headers: Sequence[str] = (), max_age: float = 0
     ) -> None:
-        patterns = [".*".join(map(re.escape, origin.lower().split("*"))) for origin in origins]
+        patterns = [_pattern(origin.lower()) for origin in origins]
         self._origins = re.compile("|".join(patterns)) if patterns else None
         self._headers = ", ".join(("content-type", "content-encoding", *headers))
         self._max_age = str(int(max_age))
@@ -41,3 +41,7 @@ class Cors:
                 "Access-Control-Max-Age": self._max_age,
             },
         )
+
+
+def _pattern(origin: str) -> str:
+    return ".*" if origin == "*" else "[^/]*".join(map(re.escape, origin.split("*")))

@@ -148,7 +148,9 @@ class _Zstd:
 
     def step(self, data: bytes) -> bytes:
         data = self._tail + data if self._tail else data
-        if self._codec.eof and data:
+        if self._codec.eof:
+            if not data:
+                return b""
             self._codec = zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
             self._members = _counted(self._members)
         piece = self._codec.decompress(data, PIECE)

@@ -27,6 +27,7 @@ from proxy.otlp.refusal import (
     NO_TYPE,
     STOPPING,
     TOO_LARGE,
+    TOO_SLOW,
     UNAUTHENTICATED,
     Refusal,
     status_bytes,
@@ -41,6 +42,7 @@ log = logging.getLogger("spangate")
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _SIGNALS = {f"/{path}": signal for signal, path in PATHS.items()}
 _OFFLOAD = 16 * 1024  # bytes of JSON that are decoded in a thread: above it takes over 3 ms
+PATIENCE = 60.0  # seconds for a body (nginx client_body_timeout, Envoy: 5 min for the request)
 _SERVER = f"spangate/{__version__}"
 
 
@@ -73,7 +75,8 @@ class HttpServer:
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
         server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(server, handle_signals=False)
+        # Requests get their time in `stop`, before the runner is told.
+        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
         listening = self._listening
         site = web.TCPSite(
@@ -96,7 +99,6 @@ class HttpServer:
         for socket in list(self._sockets):
             await socket.close(code=1001, message=b"going away")
         await self._idle(deadline)
-        self._runner._shutdown_timeout = 0.0  # requests have had their time
         await self._runner.cleanup()
         self._runner = None
 
@@ -150,9 +152,12 @@ class HttpServer:
         body = self.intake.body(encoding)
         try:
             content = request.content
-            while chunk := await content.readany():
-                await body.feed(chunk)
+            async with asyncio.timeout(PATIENCE):
+                while chunk := await content.readany():
+                    await body.feed(chunk)
             return body.finish()
+        except TimeoutError:
+            raise Refusal(TOO_SLOW) from None
         finally:
             body.close()
 
