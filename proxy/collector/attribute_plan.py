@@ -61,8 +61,28 @@ class Plan:
 
     def each(self, payload: bytes, resource: Any, gate: Gate | None) -> Each | None:
         """For `splice.edit_items`; None if nothing in the request needs a change."""
+        if self._walks:
+            return self._decoded(resource, gate)
+        present = tuple(needle for needle in self._needles if needle in payload)
+        suffix = self._suffix
+        if not present and not suffix:
+            return None
+        decoded = self._decoded(resource, gate)
+        if gate is not None:
+            return decoded
+        if not present:
+            return lambda item: item + suffix
 
-        def decoded(item: bytes) -> bytes:
+        def appended(item: bytes) -> bytes | None:
+            for needle in present:
+                if needle in item:
+                    return decoded(item)
+            return item + suffix if suffix else item
+
+        return appended
+
+    def _decoded(self, resource: Any, gate: Gate | None) -> Each:
+        def each(item: bytes) -> bytes:
             message = decode(self._item, item)
             if gate is not None and not gate(message, message.attributes):
                 return item
@@ -70,24 +90,7 @@ class Plan:
                 rule(message.attributes, resource)
             return bytes(message.SerializeToString())
 
-        needles, suffix = self._needles, self._suffix
-        if self._walks:
-            return decoded
-        present = tuple(needle for needle in needles if needle in payload)
-        if not present and not suffix:
-            return None
-        if gate is not None:
-            return decoded
-        if not present:
-            return lambda item: item + suffix
-
-        def appended(item: bytes) -> bytes:
-            for needle in present:
-                if needle in item:
-                    return decoded(item)
-            return item + suffix if suffix else item
-
-        return appended
+        return each
 
     def change(self, attributes_: Any, resource: Any) -> None:
         """Carry the actions out on decoded attributes."""

@@ -1,9 +1,9 @@
 """Regular expressions that a file may hold: those that cannot be made to run for ever.
 
 Python's engine tries every way to match, so that `(a+)+$` takes years for thirty letters, and
-the text that it meets is written by strangers. Refused are repetitions within repetitions, two
-neighbouring unlimited ones of the same, alternatives repeated that begin alike being the same
-thing in disguise; what is left is polynomial, and callers cap the text as well.
+the text that it meets is written by strangers. Refused are repetitions and alternatives within
+unlimited repetitions, and within limited ones where that makes too many ways. What is left is
+polynomial in the length of the text, which callers cap.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from re import _parser  # type: ignore[attr-defined]  # the only way to see what
 from typing import Any
 
 MAX_PATTERN = 512  # characters
-MAX_LOOPS = 6  # unlimited repetitions in one pattern, each multiplies the worst case by the length
+MAX_LOOPS = 6  # unlimited repetitions in one pattern: each multiplies the worst case by the length
+MAX_WAYS = 100_000  # in which a limited repetition can match
 MAX_SUBJECT = 2048  # characters of a text that are looked at
 
-_MANY = 16  # {0,16} within a repetition is bearable, {0,1000} is not
+_MANY = 16  # from here on a limit is none
 _LOOPS = ("MAX_REPEAT", "MIN_REPEAT")
 _REFUSED = {"GROUPREF": "a back reference", "GROUPREF_EXISTS": "a conditional group"}
 
@@ -27,7 +28,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
     try:
         compiled = re.compile(text)
-        loops = _loops(_parser.parse(text), False)
+        loops, _ = _weigh(_parser.parse(text))
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     if loops > MAX_LOOPS:
@@ -35,24 +36,38 @@ def compile_pattern(text: str) -> re.Pattern[str]:
     return compiled
 
 
-def _loops(tree: Any, inside: bool) -> int:
-    """Unlimited repetitions; ValueError for one within another."""
-    total = 0
+def _weigh(tree: Any) -> tuple[int, int]:
+    """(unlimited repetitions, ways of everything else to match)."""
+    loops, ways = 0, 1
     for operation, argument in tree:
         name = str(operation)
         if name in _REFUSED:
             raise ValueError(f"{_REFUSED[name]} can take for ever to match")
         if name in _LOOPS:
-            most, body = argument[1], argument[2]
-            loop = most > _MANY
-            if loop and inside:
-                raise ValueError("a repetition within a repetition can take for ever to match")
-            total += loop + _loops(body, inside or loop)
-            if loop and any(str(op) == "BRANCH" for op, _ in _flat(body)):
-                raise ValueError("repeated alternatives can take for ever; use a set: [ab]*")
+            more, times = _repeated(*argument)
         else:
-            total += sum(_loops(sub, inside) for sub in _parts(argument))
-    return total
+            inside = [_weigh(part) for part in _parts(argument)]
+            more, times = sum(found[0] for found in inside), 1
+            for _, found in inside:
+                times *= found
+            times *= len(inside) if name == "BRANCH" else 1
+        loops, ways = loops + more, ways * times
+    return loops, ways
+
+
+def _repeated(least: int, most: int, body: Any) -> tuple[int, int]:
+    loops, ways = _weigh(body)
+    if most > _MANY:
+        if loops:
+            raise ValueError("a repetition within a repetition can take for ever to match")
+        if ways > 1:
+            raise ValueError("repeated alternatives can take for ever; use a set: [ab]*")
+        # {n} is no choice, only long
+        return int(least != most), 1
+    times = (int(most) - int(least) + 1) * ways ** int(most)
+    if times > MAX_WAYS:
+        raise ValueError("a repetition within a repetition can take for ever to match")
+    return loops * int(most), times
 
 
 def _parts(argument: Any) -> list[Any]:
@@ -62,12 +77,3 @@ def _parts(argument: Any) -> list[Any]:
     if isinstance(argument, list | tuple):
         return [part for item in argument for part in _parts(item)]
     return []
-
-
-def _flat(tree: Any) -> list[Any]:
-    found = []
-    for operation, argument in tree:
-        found.append((operation, argument))
-        for part in _parts(argument):
-            found += _flat(part)
-    return found
