@@ -93,7 +93,7 @@ class Model(RuleBasedStateMachine):
             assert (found.batch.signal, found.batch.items) == (expected.signal, expected.items)
             self.taken.append(found)
 
-    @precondition(lambda self: self.taken)
+    @precondition(lambda self: bool(self.taken))
     @rule(which=st.integers(0, 1000))
     def done(self, which: int) -> None:
         taken = self.taken.pop(which % len(self.taken))
@@ -113,7 +113,7 @@ class Model(RuleBasedStateMachine):
         self.waiting = sorted([*self.waiting, *(number_of(t.batch) for t in self.taken)])
         self.taken = []
 
-    @precondition(lambda self: files(self.directory))
+    @precondition(lambda self: bool(files(self.directory)))
     @rule(where=st.integers(0, 10**6), bit=st.integers(0, 7))
     def garble(self, where: int, bit: int) -> None:
         """One bit turns while nobody runs: one record is touched at most, and all is counted."""
