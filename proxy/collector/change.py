@@ -33,7 +33,12 @@ class Change:
 
     async def begin(self) -> None:
         """Start what is new; raises ConfigError with nothing changed."""
-        await start_all([*self._stages, *self._new])
+        try:
+            await start_all([*self._stages, *self._new])
+        except ConfigError:
+            for node in self._stages:
+                node.unseat()
+            raise
 
     async def abandon(self) -> None:
         """Stop what was begun."""

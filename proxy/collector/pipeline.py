@@ -112,7 +112,10 @@ class Pipeline:
             return
         self._stopped = True
         await tasks.cancel(self._sampling)
-        await self.graph.stop(deadline_seconds)
+        begun = time.monotonic()
+        if self._flushing:  # into exporters that have to run until that is over
+            await asyncio.wait(self._flushing, timeout=deadline_seconds / 2)
+        await self.graph.stop(max(0.0, deadline_seconds - (time.monotonic() - begun)))
         await asyncio.gather(*self._flushing, return_exceptions=True)
 
     async def _sample(self) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from proxy.collector import registry
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.books import Account, Books, Shelf
 from proxy.collector.context import Context
-from proxy.collector.counters import Counters
+from proxy.collector.counters import Counters, Flow
 from proxy.collector.fanout import Entry, Step
+from proxy.collector.pipeline import Pipeline
 from proxy.config.load import loads
+from proxy.config.model import Export
 from proxy.otlp.envelope import Envelope
 from tests.otlp import samples
 
@@ -67,8 +72,6 @@ class Place:
 
     def send(self, batch: Batch) -> bool:
         """Offer a batch to the component, with the books kept."""
-        from proxy.collector.counters import Flow
-
         taken = Entry(Step(self._stage, Flow()), self.account, Flow()).consume(batch)
         assert self.ledger.balanced, self.ledger
         return taken
@@ -104,3 +107,32 @@ def batch(signal: Signal = "traces", items: int = 3) -> Batch:
         return Batch(signal, b"\x0a\x00", 1)
     entries = samples.spans(items) if signal == "traces" else samples.logs(items)
     return Batch(signal, Envelope({"service.name": "app"}).request([entries]), items)
+
+
+RESOURCE: dict[str, str | int] = {"service.name": "gate", "process.pid": 7}
+
+
+def plan(toml: str) -> Any:
+    """[collector] of a whole file."""
+    return loads(toml, "test.toml", {}).config.collector
+
+
+@asynccontextmanager
+async def collecting(toml: str) -> AsyncIterator[Pipeline]:
+    """A running collector, whose books must balance to the end."""
+    pipeline = Pipeline(Export(), RESOURCE, collector=plan(toml))
+    await pipeline.start()
+    try:
+        yield pipeline
+    finally:
+        async with asyncio.timeout(30):
+            await pipeline.stop(5)
+        assert pipeline.books.balanced(), list(pipeline.books)
+        assert all(ledger.queued == 0 and not ledger.places for ledger in pipeline.books)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for what nothing else tells of."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
