@@ -64,9 +64,10 @@ def to_otlp(batches: Iterable[Batch]) -> tuple[ExportTraceServiceRequest, int, i
 
 
 def _fill_resource(resource: Any, process: Process) -> None:
-    tags = dict(process.tags)
+    tags: Attributes = {}
     if process.service and process.service != NO_SERVICE:
         tags["service.name"] = process.service
+    tags = {**tags, **dict(process.tags), **tags}
     if "hostname" in tags and "host.name" not in tags:
         tags["host.name"] = tags.pop("hostname")
     resource.dropped_attributes_count = _count(tags, "otel.dropped_attributes_count")
