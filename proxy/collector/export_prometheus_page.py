@@ -9,11 +9,18 @@ Source: prometheus/docs exposition_formats.md; OpenMetrics 1.0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from proxy.otlp.prometheus_series import Exemplar, Family, Labels, Point
-from proxy.otlp.prometheus_values import Buckets, Number, Quantiles, Value, escaped, reading
+from proxy.otlp.prometheus_values import (
+    Buckets,
+    Number,
+    Quantiles,
+    Value,
+    escaped,
+    number_text,
+    reading,
+)
 
 PORTION = 2000  # lines between two chances for others
 
@@ -143,6 +150,26 @@ class Page:
 
     # -- writing ----------------------------------------------------------------------------------
 
+    def _head(self, family: Family, openmetrics: bool) -> list[str]:
+        name, type = family.name, family.type
+        if openmetrics and type == "counter":
+            if self._has_counter(family):
+                name = name.removesuffix("_total")
+            else:
+                type = "unknown"
+        lines = [f"# TYPE {name} {type}"]
+        if openmetrics and family.unit and name.endswith(f"_{family.unit}"):
+            lines.append(f"# UNIT {name} {family.unit}")
+        if family.help:
+            shown = family.help.replace("\\", r"\\").replace("\n", r"\n")
+            lines.append(f"# HELP {name} " + (shown.replace('"', r"\"") if openmetrics else shown))
+        return lines
+
+    def _has_counter(self, family: Family) -> bool:
+        """Whether OpenMetrics can call it a counter: x_total, and no other metric is called x."""
+        name = family.name
+        return name.endswith("_total") and name.removesuffix("_total") not in self._owners
+
     def _lines(self, lines: list[str], family: Family, series: _Series, openmetrics: bool) -> None:
         value, labels, name = series.value, series.labels, family.name
         end = self._stamp(series.time, openmetrics)
@@ -150,7 +177,7 @@ class Page:
             braces = f"{{{labels}}}" if labels else ""
             counter = openmetrics and family.type == "counter" and self._has_counter(family)
             shown = _exemplar(value.exemplar) if counter else ""
-            lines.append(f"{name}{braces} {text(value.value)}{end}{shown}")
+            lines.append(f"{name}{braces} {number_text(value.value)}{end}{shown}")
             return
         before = f"{labels}," if labels else ""
         braces = f"{{{labels}}}" if labels else ""
@@ -162,11 +189,11 @@ class Page:
         elif isinstance(value, Quantiles):
             for quantile, at in value.values:
                 le = bound_text(quantile, openmetrics)
-                lines.append(f'{name}{{{before}quantile="{le}"}} {text(at)}{end}')
+                lines.append(f'{name}{{{before}quantile="{le}"}} {number_text(at)}{end}')
         else:
             return
         if value.sum is not None:
-            lines.append(f"{name}_sum{braces} {text(value.sum)}{end}")
+            lines.append(f"{name}_sum{braces} {number_text(value.sum)}{end}")
         lines.append(f"{name}_count{braces} {value.count}{end}")
 
     def _stamp(self, time: int, openmetrics: bool) -> str:
@@ -176,18 +203,9 @@ class Page:
         return f" {milliseconds / 1000:.3f}" if openmetrics else f" {milliseconds}"
 
 
-def text(value: float) -> str:
-    """A number as both formats read it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value)
-
-
 def bound_text(value: float, openmetrics: bool) -> str:
     """`le` and `quantile`: OpenMetrics wants floats, "1.0"; Prometheus's own clients say "1"."""
-    made = text(value)
+    made = number_text(value)
     return f"{made}.0" if openmetrics and made.lstrip("-").isdigit() else made
 
 
@@ -201,4 +219,4 @@ def _exemplar(exemplar: Exemplar | None) -> str:
         return ""
     labels = ",".join(f'{key}="{escaped(value)}"' for key, value in exemplar.labels)
     when = f" {exemplar.time / 1e9:.3f}" if exemplar.time else ""
-    return f" # {{{labels}}} {text(exemplar.value)}{when}"
+    return f" # {{{labels}}} {number_text(exemplar.value)}{when}"

@@ -149,6 +149,40 @@ def histogram(
     return out + delimited(7, struct.pack(f"<{len(bounds)}d", *bounds)) + exemplars
 
 
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """The content of an ExponentialHistogramDataPoint; sides are (offset, counts)."""
+
+    count: int
+    sum: float
+    scale: int
+    zero_count: int
+    zero_threshold: float
+    positive: tuple[int, Sequence[int]]
+    negative: tuple[int, Sequence[int]]
+
+
+def exponential(
+    attributes: bytes, times: tuple[int, int], value: Exponential | None, exemplars: bytes = b""
+) -> bytes:
+    """An ExponentialHistogramDataPoint; None = stale."""
+    if value is None:
+        return attributes + _times(*times) + b"\x50\x01"
+    out = attributes + _times(*times) + _FIXED.pack(0x21, value.count)
+    out += _DOUBLE.pack(0x29, value.sum) + tag(6, 0) + varint(zigzag(value.scale))
+    out += _FIXED.pack(0x39, value.zero_count) + _DOUBLE.pack(0x71, value.zero_threshold)
+    for field, (offset, counts) in ((8, value.positive), (9, value.negative)):
+        if counts:
+            packed = b"".join(map(varint, counts))
+            out += delimited(field, tag(1, 0) + varint(zigzag(offset)) + delimited(2, packed))
+    return out + exemplars
+
+
+def zigzag(number: int) -> int:
+    """Protobuf's sint32 and sint64."""
+    return number << 1 if number >= 0 else (-number << 1) - 1
+
+
 def summary(
     attributes: bytes,
     times: tuple[int, int],

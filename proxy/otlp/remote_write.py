@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from proxy.otlp.metric_bytes import zigzag
 from proxy.telemetry.protobuf import delimited, tag, varint
 
 Labels = tuple[tuple[str, str], ...]
@@ -141,9 +142,9 @@ def write_v2(series: Iterable[Series]) -> bytes:
             parts.append(delimited(4, inner))
         if one.metadata is not None:
             parts.append(delimited(5, _metadata(one.metadata, symbols)))
-        starts = [s.start for s in (*one.samples, *one.histograms) if s.start]
-        if starts:  # where releases of Prometheus before the final specification look for it
-            parts.append(tag(6, 0) + varint(starts[0]))
+        starts = [s.start for s in one.samples] + [h.start for h in one.histograms]
+        if any(starts):  # where releases of Prometheus before the final specification look for it
+            parts.append(tag(6, 0) + varint(max(starts)))
         out.append(delimited(5, b"".join(parts)))
     return symbols.written() + b"".join(out)
 
@@ -180,7 +181,7 @@ def _histogram(histogram: Histogram, with_start: bool) -> bytes:
     """With integer counts, which is all that OTLP has."""
     out = tag(1, 0) + varint(int(histogram.count))
     out += b"\x19" + _STALE_BYTES if is_stale(histogram.sum) else _DOUBLE.pack(0x19, histogram.sum)
-    out += tag(4, 0) + varint(_zigzag(histogram.schema))
+    out += tag(4, 0) + varint(zigzag(histogram.schema))
     out += _DOUBLE.pack(0x29, histogram.zero_threshold)
     out += tag(6, 0) + varint(int(histogram.zero_count))
     out += _buckets(histogram.negative, 8) + _buckets(histogram.positive, 11)
@@ -199,15 +200,11 @@ def _buckets(buckets: tuple[Sequence[Span], Sequence[float]], field: int) -> byt
     if not counts:
         return b""
     out = b"".join(
-        delimited(field, tag(1, 0) + varint(_zigzag(s.offset)) + tag(2, 0) + varint(s.length))
+        delimited(field, tag(1, 0) + varint(zigzag(s.offset)) + tag(2, 0) + varint(s.length))
         for s in spans
     )
     before, deltas = 0, []
     for count in counts:
-        deltas.append(varint(_zigzag(int(count) - before)))
+        deltas.append(varint(zigzag(int(count) - before)))
         before = int(count)
     return out + delimited(field + 1, b"".join(deltas))
-
-
-def _zigzag(number: int) -> int:
-    return number << 1 if number >= 0 else (-number << 1) - 1
