@@ -82,7 +82,7 @@ class ServiceGraph:
                     values[pair.key] = plain(pair.value)
             for scope in envelope.scope_spans:
                 for span in scope.spans:
-                    if span.kind >= SERVER:
+                    if SERVER <= span.kind <= CONSUMER:
                         self._take(span, service, values, now)
         self._ledgers["traces"].exported += batch.items
         return True
@@ -182,9 +182,10 @@ class ServiceGraph:
         edge.requests += weight
         if any(end.failed for end in ends):
             edge.failed += weight
-        # An end that sends no spans took as long as the one that does tells.
-        edge.client.add(ends[0].seconds, weight)
-        edge.server.add(ends[-1].seconds, weight)
+        if client is not None:
+            edge.client.add(client.seconds, weight)
+        if server is not None:
+            edge.server.add(server.seconds, weight)
 
     def _edge(self, labels: Labels) -> Any:
         before = self._edges.overflowed

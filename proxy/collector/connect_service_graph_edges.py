@@ -89,5 +89,6 @@ def _write(request: Request, edge: Edge, now: int) -> None:
     if edge.requests:
         request.count(f"{name}request_total", edge.requests, times, pairs)
         request.count(f"{name}request_failed_total", edge.failed, times, pairs)
-        request.histogram(f"{name}request_server_seconds", "s", edge.server, times, pairs)
-        request.histogram(f"{name}request_client_seconds", "s", edge.client, times, pairs)
+        for side, seconds in (("server", edge.server), ("client", edge.client)):
+            if not seconds.is_empty:  # an end that sends no spans has seen nothing
+                request.histogram(f"{name}request_{side}_seconds", "s", seconds, times, pairs)

@@ -31,6 +31,10 @@ class Explicit:
         self._counts[bisect_left(self._bounds, value)] += weight
         self._sum += value * weight
 
+    @property
+    def is_empty(self) -> bool:
+        return not any(self._counts)
+
     def write(self, point: Any) -> None:
         """Into a HistogramDataPoint."""
         counts = [round(count) for count in self._counts]

@@ -103,9 +103,9 @@ class BooleanAttribute(Section, frozen=True):
 
 
 class OttlCondition(Section, frozen=True):
-    """Conditions, any of which keeps the trace; in the language of the filter processor."""
+    """A span that meets any of these; in the language of the filter processor."""
 
-    error_mode: Literal["ignore", "propagate", "silent"] = "ignore"
+    error_mode: Literal["ignore", "silent"] = "ignore"  # what makes no sense of a value is nil
     span: list[str] = field(default_factory=list)
     spanevent: list[str] = field(default_factory=list)
 
@@ -277,7 +277,17 @@ def _shares(table: Composite) -> Problems:
 
 
 def _conditions(table: OttlCondition) -> Problems:
-    yield (), "conditions are not built yet", "use string_attribute, numeric_attribute, status_code"
+    from proxy.collector.expression import ExpressionError, compile_condition
+
+    for index, source in enumerate(table.span):
+        try:
+            compile_condition(source, "span")
+        except ExpressionError as error:
+            yield ("span", index), str(error), ""
+    if table.spanevent:
+        yield ("spanevent",), "conditions on span events are not supported", "use `span`"
+    elif not table.span:
+        yield ("span",), "there is no condition", """write span = ['name == "GET /x"']"""
 
 
 _CHECKS: dict[str, Any] = {

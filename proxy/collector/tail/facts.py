@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from proxy.collector.expression import compile_condition
+from proxy.collector.expression_paths import Item
 from proxy.collector.tail.trace import Trace, key_field
 from proxy.collector.tail.verdict import CERTAIN, Verdict
 from proxy.tracing import w3c
@@ -81,6 +83,21 @@ def state(key: str, values: list[str]) -> Matching:
     return Matching(
         lambda trace: any(w3c.member(s.encode(), member) in wanted for s in trace.states() if s)
     )
+
+
+def condition(sources: list[str]) -> Matching:
+    """Expressions, any of which is true of a span."""
+    tests = [compile_condition(source, "span") for source in sources]
+
+    def test(trace: Trace) -> bool:
+        return any(
+            check(Item(span, *frame.around))
+            for frame, scope in trace.decoded
+            for span in scope.spans
+            for check in tests
+        )
+
+    return Matching(test)
 
 
 def number(low: int | None, high: int | None) -> Callable[[Any], bool]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
 from proxy.collector.tail.value import plain
 from proxy.telemetry.protobuf import delimited, varint
@@ -21,14 +21,16 @@ OVERHEAD = 400  # bytes of the objects around one frame (tracemalloc, CPython 3.
 class Frame:
     """The fields of a ResourceSpans but its scopes, and of a ScopeSpans but its spans."""
 
-    __slots__ = ("_attributes", "resource", "scope", "size", "uses")
+    __slots__ = ("_around", "_attributes", "resource", "scope", "size", "uses")
 
     def __init__(self, resource: bytes, scope: bytes) -> None:
         self.resource = resource
         self.scope = scope
-        self.size = len(resource) + len(scope) + OVERHEAD
+        # Four times: it is decoded once somebody asks what is in it.
+        self.size = 4 * (len(resource) + len(scope)) + OVERHEAD
         self.uses = 0
         self._attributes: dict[str, Any] | None = None
+        self._around: tuple[Any, Any] | None = None
 
     def request(self, entries: list[bytes], note: bytes = b"") -> bytes:
         """Entries of this frame as a whole request.
@@ -42,14 +44,23 @@ class Frame:
         return b"".join((b"\x0a", varint(whole), self.resource, head, self.scope, note, *entries))
 
     @property
-    def attributes(self) -> dict[str, Any]:
-        """Of the resource; empty if its bytes are none."""
-        if self._attributes is None:
+    def around(self) -> tuple[Any, Any]:
+        """The decoded resource and scope; empty ones where the bytes are none."""
+        if self._around is None:
             try:
-                pairs = ResourceSpans.FromString(self.resource).resource.attributes
-                self._attributes = {pair.key: plain(pair.value) for pair in pairs}
+                resource = ResourceSpans.FromString(self.resource).resource
+                scope = ScopeSpans.FromString(self.scope).scope
             except DecodeError:
-                self._attributes = {}
+                resource, scope = ResourceSpans().resource, ScopeSpans().scope
+            self._around = resource, scope
+        return self._around
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Of the resource."""
+        if self._attributes is None:
+            pairs = self.around[0].attributes
+            self._attributes = {pair.key: plain(pair.value) for pair in pairs}
         return self._attributes
 
 

@@ -94,6 +94,8 @@ _MAKERS: dict[str, Callable[[_Builder, Any], Policy]] = {
     "boolean_attribute": lambda b, t: facts.Attribute(
         t.key, facts.boolean(t.value), t.invert_match
     ),
+    "ottl_condition": lambda b, t: facts.condition(t.span),
+    "condition": lambda b, t: facts.condition(t.span),
     "and": lambda b, t: And(b.all(t.and_sub_policy)),
     "not": lambda b, t: Not(b.make(t.not_sub_policy)),
     "drop": _Builder.drop,

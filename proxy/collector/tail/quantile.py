@@ -50,7 +50,7 @@ class Quantile:
         return _bucket(ns) > self._known
 
     def _find(self) -> float:
-        above = self._total * (1 - self._share)
+        above = round(self._total * (1 - self._share), 6)  # 20 * (1 - 0.9) is 1.9999999999999996
         seen = 0
         for bucket in sorted(self._counts, reverse=True):
             seen += self._counts[bucket]
