@@ -13,9 +13,9 @@ from re import _parser  # type: ignore[attr-defined]  # the only way to see what
 from typing import Any
 
 MAX_PATTERN = 512  # characters
-MAX_LOOPS = 6  # unlimited repetitions in one pattern: each multiplies the worst case by the length
+MAX_LOOPS = 4  # unlimited repetitions in one pattern: each multiplies the worst case by the length
 MAX_WAYS = 100_000  # in which a limited repetition can match
-MAX_SUBJECT = 2048  # characters of a text that are looked at
+MAX_SUBJECT = 1024  # characters of a text that are looked at
 
 _MANY = 16  # from here on a limit is none
 _LOOPS = ("MAX_REPEAT", "MIN_REPEAT")
@@ -39,8 +39,13 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 def _weigh(tree: Any) -> tuple[int, int]:
     """(unlimited repetitions, ways of everything else to match)."""
     loops, ways = 0, 1
+    before = ""  # the body of an unlimited repetition just before
     for operation, argument in tree:
         name = str(operation)
+        body = f"{argument[2]}" if name in _LOOPS and argument[1] > _MANY else ""
+        if body and body == before:
+            raise ValueError("the same repetition twice can take for ever to match")
+        before = body
         if name in _REFUSED:
             raise ValueError(f"{_REFUSED[name]} can take for ever to match")
         if name in _LOOPS:

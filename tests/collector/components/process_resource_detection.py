@@ -1,0 +1,3 @@
+"""For the contract test."""
+
+EXAMPLE = 'detectors = ["env", "host", "process", "container", "k8s"]'
