@@ -132,7 +132,7 @@ class _Check:
             return
         for key in ("receivers", "exporters"):
             if not getattr(pipeline, key) and not self._report.is_broken(*path, key):
-                self._report.error(path, f"a pipeline needs {key}", f'write {key} = ["…"]')
+                self._report.error((*path, key), f"a pipeline needs {key}", f'write {key} = ["…"]')
         for key in ("receivers", "processors", "exporters"):
             ids = getattr(pipeline, key)
             for i, id in enumerate(ids):

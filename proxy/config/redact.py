@@ -26,6 +26,7 @@ _SECRET_KEY = re.compile(
 )
 _USERINFO = re.compile(r"(?<=://)[^/?#@\s]*@")
 _HIDDEN_TABLES: tuple[Path, ...] = (("export", "headers"),)
+_HIDDEN_SETTINGS = frozenset(("headers", "auth"))  # anywhere in a component of the collector
 
 
 def redacted(loaded: Loaded) -> dict[str, Any]:
@@ -58,10 +59,17 @@ def _leaf(value: object, path: Path, origin: Expanded | None) -> object:
         return size_text(value)
     if not isinstance(value, str):
         return value
-    names = [step for step in path if isinstance(step, str)]
-    if value and (path[:-1] in _HIDDEN_TABLES or _SECRET_KEY.search(names[-1])):
+    if value and _is_secret(path):
         return REDACTED
     return _text(value, origin)
+
+
+def _is_secret(path: Path) -> bool:
+    names = [step for step in path if isinstance(step, str)]
+    if path[0] == "collector":
+        settings = names[3:]  # below collector.exporters.ID
+        return any(name in _HIDDEN_SETTINGS or _SECRET_KEY.search(name) for name in settings)
+    return path[:-1] in _HIDDEN_TABLES or _SECRET_KEY.search(names[-1]) is not None
 
 
 def _text(text: str, origin: Expanded | None) -> str:
