@@ -122,10 +122,11 @@ class ServiceGraph:
 
     def _end(self, span: Any, service: str, values: dict[str, Any], asks: bool) -> End:
         found = dict(values)
-        wanted = self._wanted
-        for pair in span.attributes:
-            if pair.key in wanted:
-                found[pair.key] = plain(pair.value)
+        if asks or self._settings.dimensions:  # nothing else is asked of the one that answers
+            wanted = self._wanted
+            for pair in span.attributes:
+                if pair.key in wanted:
+                    found[pair.key] = plain(pair.value)
         peers = (found.get(name) for name in self._settings.virtual_node_peer_attributes)
         return End(
             service=service,
