@@ -29,6 +29,8 @@ _ID = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}(?:/[!-~]{1,1024})?")
 class Component(Protocol):
     """A row of the registry."""
 
+    type: str
+    aliases: tuple[str, ...]
     built: bool
     signals: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -40,6 +42,11 @@ def find(kind: str, id: str) -> Component | None:
     """The registry's row for a component id."""
     found: Component | None = _registry().find(kind, id.partition("/")[0])
     return found
+
+
+def components(kind: str) -> list[Component]:
+    """All of that kind that can be used."""
+    return [c for c in _registry().COMPONENTS if c.kind == kind and c.built]
 
 
 def read_collector(raw: Any, converter: Converter, report: Report) -> Collector | None:

@@ -49,12 +49,12 @@ class Converter:
         for key in raw.keys() - fields.keys():
             self._unknown(key, path, fields.keys())
         values = {}
-        for name, field in fields.items():
+        for name, field in fields.items():  # `name` may be renamed: `from`, `not`
             if name in raw:
                 value = self.value(field.type, raw[name], (*path, name))
                 if value is not FAILED:
-                    values[name] = value
-            if field.required and name not in values:
+                    values[field.name] = value
+            if field.required and field.name not in values:
                 if name not in raw:
                     self._report.error(path, f"`{name}` is missing")
                 return FAILED
@@ -110,7 +110,7 @@ class Converter:
 
 @cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route
 def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
-    return {f.name: f for f in msgspec.structs.fields(cls)}
+    return {f.encode_name: f for f in msgspec.structs.fields(cls)}
 
 
 def _parse(kind: Any, raw: object) -> object:

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from proxy.config import model
+from proxy.config.collector import components
 from proxy.config.convert import without_none
 from proxy.config.units import Seconds, Share, Size, seconds_text, size_text
 
@@ -91,25 +92,47 @@ def default_of(field: Any) -> Any:
 
 def comments_of(table: type) -> dict[str, str]:
     """Key -> the comment beside it in the model."""
-    return dict(_FIELD.findall(inspect.getsource(table)))
+    try:
+        return dict(_FIELD.findall(inspect.getsource(table)))
+    except OSError:  # made by a function
+        return {}
 
 
 def _table(table: Any, tables: dict[str, Schema]) -> Schema:
     """A reference to the schema of one table, which is made on the way."""
-    name = table.__name__
+    name = _name(table)
     if name not in tables:
         made: Schema = {"type": "object", "additionalProperties": False}
         tables[name] = made
         fields = msgspec.structs.fields(table)
         comments = comments_of(table)
         made["description"] = inspect.cleandoc(table.__doc__ or "")
-        made["properties"] = {f.name: _field(table, f, comments, tables) for f in fields}
-        made["required"] = [f.name for f in fields if f.required]
+        made["properties"] = {f.encode_name: _field(table, f, comments, tables) for f in fields}
+        made["required"] = [f.encode_name for f in fields if f.required]
     return {"$ref": f"#/$defs/{name}"}
 
 
+def _name(table: Any) -> str:
+    """Settings of components have names of their own, below that of their module."""
+    if table.__module__ == model.__name__:
+        return str(table.__name__)
+    return f"{table.__module__.rpartition('.')[2]}.{table.__name__}"
+
+
+def _components(kind: str, tables: dict[str, Schema]) -> Schema:
+    """A table of components: the settings of each follow from the type in its id."""
+    patterns = {}
+    for component in components(kind):
+        names = "|".join((component.type, *component.aliases))
+        patterns[f"^({names})(/.+)?$"] = _table(component.settings(), tables)
+    return {"type": "object", "additionalProperties": False, "patternProperties": patterns}
+
+
 def _field(table: type, field: Any, comments: dict[str, str], tables: dict[str, Schema]) -> Schema:
-    made = _value(field.type, tables)
+    if table is model.Collector and field.name != "pipelines":
+        made = _components(field.name.removesuffix("s"), tables)
+    else:
+        made = _value(field.type, tables)
     if short := _SHORT.get((table, field.name)):
         made = {"anyOf": [*short, made]}
     if field.name in comments:
@@ -135,4 +158,8 @@ def _value(kind: Any, tables: dict[str, Schema]) -> Schema:
 
 
 def _leaf(kind: Any) -> Schema:
-    return msgspec.json.schema(kind, schema_hook=_UNITS.__getitem__)
+    try:
+        made = msgspec.json.schema(kind, schema_hook=_UNITS.__getitem__)
+    except TypeError:  # such as several tables of which one is meant
+        return {}
+    return {} if "$defs" in made else made

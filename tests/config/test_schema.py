@@ -33,6 +33,8 @@ def accepts(rule: dict[str, Any], value: Any) -> bool:
         return any(accepts(option, value) for option in rule["anyOf"])
     if "const" in rule or "enum" in rule:
         return value in rule.get("enum", [rule.get("const")])
+    if not rule:
+        return True
     kind = TYPES[rule["type"]]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         return False
@@ -49,6 +51,8 @@ def _accepts_table(rule: dict[str, Any], table: dict[str, Any]) -> bool:
     known = rule.get("properties", {})
     more = rule["additionalProperties"]
     names = re.compile(rule.get("propertyNames", {}).get("pattern", ""))
+    for pattern, rest in rule.get("patternProperties", {}).items():
+        known = {**known, **{name: rest for name in table if re.search(pattern, name)}}
     return (
         all(name in table for name in rule.get("required", ()))
         and all(names.search(name) for name in table)
@@ -115,3 +119,27 @@ def test_keys_say_what_they_mean_and_what_their_default_is() -> None:
     limits = SCHEMA["$defs"]["Limits"]["properties"]
     assert limits["head_bytes"]["default"] == "64KiB"
     assert "408" in limits["header_timeout"]["description"]
+
+
+COLLECTOR = """
+[collector.receivers.otlp]
+grpc = "127.0.0.1:4317"
+[collector.processors."batch/quick"]
+timeout = "1s"
+[collector.exporters."otlp/old name"]
+endpoint = "localhost:4317"
+[collector.pipelines."traces/2"]
+receivers = ["otlp"]
+exporters = ["otlp/old name"]
+"""
+
+
+def test_components_are_known_by_their_type() -> None:
+    assert accepts(SCHEMA, tomllib.loads(COLLECTOR))
+    for old, new in (
+        ("grpc =", "gprc ="),
+        ("batch/", "bach/"),
+        ('"1s"', "1"),
+        ('receivers = ["otlp"]', 'receivers = "otlp"'),
+    ):
+        assert not accepts(SCHEMA, tomllib.loads(COLLECTOR.replace(old, new)))
