@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from proxy.collector.patterns import MAX_SUBJECT, compile_pattern
@@ -126,21 +126,23 @@ def _upsert(action: Action, source: Source) -> Rule:
     return rule
 
 
-def _matching(action: Action) -> Callable[[Any], list[str]]:
-    """The keys that a delete or hash is about."""
-    pattern = compile_pattern(action.pattern) if action.pattern else None
+def _matching(action: Action) -> Callable[[Any], Iterable[str]]:
+    """The keys that a delete or hash with a pattern is about."""
+    pattern = compile_pattern(action.pattern)
 
     def keys(attributes: Any) -> list[str]:
         return [
             key
             for key in dict.fromkeys(pair.key for pair in attributes)
-            if key == action.key or (pattern and pattern.search(key, 0, MAX_SUBJECT))
+            if key == action.key or pattern.search(key, 0, MAX_SUBJECT)
         ]
 
     return keys
 
 
 def _delete(action: Action, source: Source) -> Rule:
+    if not action.pattern:
+        return lambda attributes, resource: _forget(attributes, action.key)
     keys = _matching(action)
 
     def rule(attributes: Any, resource: Any) -> None:
@@ -150,11 +152,15 @@ def _delete(action: Action, source: Source) -> Rule:
     return rule
 
 
+def _forget(attributes: Any, key: str) -> None:
+    remove(attributes, key)
+
+
 def _hash(action: Action, source: Source) -> Rule:
-    keys = _matching(action)
+    keys = _matching(action) if action.pattern else lambda attributes: (action.key,)
 
     def rule(attributes: Any, resource: Any) -> None:
-        wanted = set(keys(attributes))
+        wanted = frozenset(keys(attributes))
         for pair in attributes:
             if pair.key in wanted:
                 put(pair.value, digest(scalar(pair.value), action.hash_function))

@@ -64,11 +64,12 @@ class Sampler:
 class Spans:
     """Chooses among spans."""
 
-    __slots__ = ("_decider", "_known")
+    __slots__ = ("_decider", "_known", "_told")
 
     def __init__(self, settings: Settings) -> None:
         self._decider = Decider(settings)
         self._known: dict[bytes, bytes] = {}  # trace id -> _DROP, or what to append to each span
+        self._told: dict[tuple[bytes, str], str | None] = {}  # those that say something of it
 
     def chooser(self, payload: bytes) -> Any:
         """For `edit_items`; one look over the whole request saves a look at every span."""
@@ -112,25 +113,53 @@ class Spans:
         if b"ot=" not in item and PRIORITY.encode() not in item:
             return self._quick(item)
         span = decode(Span, item)
-        state = span.trace_state.encode()
-        told = thresholds.read_state(state)
-        priority = number_in(find(span.attributes, PRIORITY))
-        if priority is not None and priority >= 0:
+        state = span.trace_state
+        if PRIORITY.encode() in item:
+            priority = number_in(find(span.attributes, PRIORITY))
             if priority == 0:
                 return None
-            # It is here for itself and stands for itself alone, unless it is told otherwise.
-            threshold: int | None = 0 if told.threshold is None else told.threshold
-        elif told == thresholds.NOTHING:
+            if priority is not None and priority > 0:
+                return self._said(span, item, _alone(state))
+        if "ot=" not in state:
             return self._quick(item)
+        key = (span.trace_id, state)
+        if key not in self._told:
+            if len(self._told) >= _CACHE:
+                self._told.clear()
+            self._told[key] = self._decide_told(span.trace_id, state.encode())
+        after = self._told[key]
+        return None if after is None else self._said(span, item, after)
+
+    def _decide_told(self, trace_id: bytes, state: bytes) -> str | None:
+        """The tracestate afterwards; None = the span goes."""
+        told = thresholds.read_state(state)
+        randomness = thresholds.of_trace_id(trace_id)
+        if told == thresholds.NOTHING:
+            randomness = _randomness(trace_id, self._decider)
+            threshold = self._decider.untold(randomness)
         else:
-            threshold = self._decider.told(told, thresholds.of_trace_id(span.trace_id))
+            threshold = self._decider.told(told, randomness)
         if threshold is None:
             return None
-        if threshold == told.threshold:
+        if threshold == (told.threshold or 0):
+            return state.decode()
+        if threshold == UNKNOWN:
+            return put(state, b"").decode()
+        if told == thresholds.NOTHING:
+            return put(state, _ot(threshold, randomness, self._decider)).decode()
+        return put(state, b"th:" + thresholds.written(threshold)).decode()
+
+    def _said(self, span: Any, item: bytes, state: str) -> bytes:
+        if span.trace_state == state:
             return item
-        said = b"" if threshold == UNKNOWN else b"th:" + thresholds.written(threshold)
-        span.trace_state = put(state, said).decode()
+        span.trace_state = state
         return bytes(span.SerializeToString())
+
+
+def _alone(state: str) -> str:
+    """Of a span that is kept for itself, and stands for itself unless it was told otherwise."""
+    told = thresholds.read_state(state.encode())
+    return put(state.encode(), b"th:0").decode() if told.threshold is None else state
 
 
 class Records:

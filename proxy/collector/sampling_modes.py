@@ -65,7 +65,7 @@ class Decider:
         ratio = min(percentage, 100.0) / 100
         self._closed = settings.fail_closed
         self.hashes = settings.mode == "hash_seed"
-        self.seed = settings.hash_seed
+        self.seed = thresholds.seeded(settings.hash_seed)
         self.nothing = percentage == 0
         self._mode: Mode
         self._consistent: Mode

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import unquote_plus
 
 MAX_VALUE = 16384  # characters of a value that are looked at
+_SHORT, _REMEMBERED = 128, 4096  # characters, texts
 _MARGIN = 512  # of these the last ones go too: half a secret may be among them
 
 # Payment cards: 13 to 19 digits (ISO/IEC 7812-1), in groups or not, with a valid check digit.
@@ -32,7 +33,7 @@ Mask = Callable[[str], str]
 class Secrets:
     """What is masked in texts."""
 
-    __slots__ = ("_allowed", "_blocked", "_mask")
+    __slots__ = ("_allowed", "_blocked", "_harmless", "_mask")
 
     def __init__(
         self,
@@ -44,14 +45,22 @@ class Secrets:
         self._blocked = [_PATTERNS[kind] for kind in kinds] + list(blocked)
         self._allowed = list(allowed)
         self._mask = mask
+        self._harmless: set[str] = set()  # short texts that were looked at: most come again
 
     def cleaned(self, text: str) -> str:
         """The text with its secrets masked; the same object if there are none."""
+        if text in self._harmless:
+            return text
         if not self._blocked or any(pattern.search(text, 0, 1024) for pattern in self._allowed):
             return text
         shown = text if len(text) <= MAX_VALUE else text[:MAX_VALUE]
         for pattern in self._blocked:
             shown = pattern.sub(self._replaced, shown)
+        if shown == text and len(text) <= _SHORT:
+            if len(self._harmless) >= _REMEMBERED:
+                self._harmless.clear()
+            self._harmless.add(text)
+            return text
         return shown if len(text) <= MAX_VALUE else shown[:-_MARGIN]
 
     def _replaced(self, match: re.Match[str]) -> str:

@@ -77,13 +77,18 @@ def fnv32a(content: bytes, state: int = _FNV_BASIS) -> int:
     return state
 
 
+def seeded(seed: int) -> int:
+    """The state of the hash when it has read the seed."""
+    return fnv32a(seed.to_bytes(4, "little"))
+
+
 def of_hash(content: bytes, seed: int) -> int:
     """R of what is hashed: the 14 bits that decide, then a mixture, then the same 14 bits.
 
     The Collector keeps what hashes *below* its rate, so the bits are turned over; the other 42
-    only make R look like one, and are the Collector's as well.
+    only make R look like one, and are the Collector's as well. `seed` as `seeded` gave it.
     """
-    hashed = fnv32a(content, fnv32a(seed.to_bytes(4, "little")))
+    hashed = fnv32a(content, seed)
     bucket = hashed & BUCKETS - 1
     unused = hashed >> 18
     return (BUCKETS - 1 - bucket) << 42 | (unused ^ unused << 10) << 14 & (1 << 42) - 1 | bucket
