@@ -88,6 +88,7 @@ class BatchProcessor:
             size = weight(batch, self._envelopes)
         if (inside := batch.opened()) is not None:
             self._envelopes.add(inside[1])
+        batch.forget()
         self._pieces.append(batch)
         self._size += size
         self._items += batch.items

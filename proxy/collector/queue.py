@@ -34,6 +34,7 @@ class Queue:
         """False if there is no room, or the queue is closed."""
         if self._closed or (self.limit and self.size + batch.size > self.limit):
             return False
+        batch.forget()
         self._waiting.append(batch)
         self.size += batch.size
         self._items[batch.signal] += batch.items

@@ -83,3 +83,11 @@ def test_garbage_cannot_be_decoded() -> None:
         Batch("traces", b"\xff\xff", 3).message()
     with pytest.raises(WireError):
         Batch("logs", b"\xff\xff", 3).edit()
+
+
+def test_what_waits_is_bytes_alone() -> None:
+    made = Batch.of("traces", batch().message())
+    first = made.message()
+    made.forget()
+    assert made.message() is not first
+    assert made.message() == first
