@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from proxy.collector.pipeline import Pipeline
+from proxy.config.load import loads
+from proxy.config.model import Config
 from tests.collector.kit import Place, batch
+from tests.otlp import samples
 from tests.otlp.fake_collector import HANG, FakeCollector
 
 
@@ -69,3 +73,39 @@ async def test_a_collector_that_hangs_at_the_stop_gets_it_again(tmp_path: Path) 
         await collector.wait_items("traces", 12)
         await made.stop(5)
         assert (place.ledger.created, place.ledger.exported) == (12, 12)
+
+
+def config(collector: FakeCollector, directory: Path, timeout: str) -> Config:
+    text = f"""
+        [export]
+        otlp = []
+        [collector.exporters.otlp_http]
+        endpoint = "http://127.0.0.1:{collector.port}"
+        timeout = "{timeout}"
+        retry_on_failure = {{ initial_interval = "20ms", max_interval = "50ms" }}
+        sending_queue = {{ storage = "{directory}" }}
+        [collector.pipelines.traces]
+        receivers = ["gateway"]
+        exporters = ["otlp_http"]
+        """
+    return loads(text, "test.toml", {}).config
+
+
+async def test_a_reload_hands_the_directory_over(tmp_path: Path) -> None:
+    collector = FakeCollector()
+    async with collector:
+        await collector.die()
+        before, after = (config(collector, tmp_path, timeout) for timeout in ("3s", "4s"))
+        pipeline = Pipeline(before.export, {}, collector=before.collector)
+        await pipeline.start()
+        pipeline.offer("traces", samples.spans(5), 5)
+        change = await pipeline.prepare(after.export, {}, after.collector)
+        await pipeline.adopt(change, 0.1)
+        pipeline.offer("traces", samples.spans(3), 3)
+        assert pipeline.books.balanced()
+        await collector.revive()
+        await collector.wait_items("traces", 8)
+        await pipeline.stop(5)
+        ledger = pipeline.books.open("traces", "otlp_http")
+        assert (ledger.created, ledger.exported, ledger.dropped) == (8, 8, {})
+        assert collector.items("traces") == 8
