@@ -1,6 +1,6 @@
-"""Receiver `zipkin`: spans of Zipkin's clients, JSON and protobuf of its v2 API.
+"""Receiver `zipkin`: spans of Zipkin's clients, JSON and protobuf of its v2 API, JSON of v1.
 
-The older v1 API is not spoken: it is answered with what to do. Formats are in `proxy.otlp`.
+Thrift of v1 is not spoken. Formats are in `proxy.otlp`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from proxy.otlp.serve_post import Answer, Call, Listening, PostServer
 from proxy.otlp.server import Limits
 from proxy.otlp.zipkin import Span, read_json, read_proto
 from proxy.otlp.zipkin_to_otlp import to_otlp
+from proxy.otlp.zipkin_v1 import read_json as read_old
 
 PATH = "/api/v2/spans"
 _OLD_PATH = "/api/v1/spans"
-_NO_V1 = Reason(404, 12, f"the v1 API is not spoken here: POST {PATH}")
+_NO_THRIFT = Reason(415, 3, "of the v1 API only JSON is spoken here: POST application/json")
+# The second is what aiohttp makes of no type: Zipkin's server takes that as JSON too.
+_JSON = ("application/json", "application/octet-stream")
 _NO_TYPE = Reason(415, 3, "Content-Type must be application/json or application/x-protobuf")
 
 Read = Callable[[bytes], list[Span]]
@@ -34,18 +37,13 @@ class ZipkinReceiver:
         limits = Limits(settings.max_request_size, settings.max_in_flight_size)
         self._now = context.now_ns
         self._parse_tags = settings.parse_string_tags
+        self._old = Translated(context, "json_v1", self._translation(read_old))
         json = Translated(context, "json", self._translation(read_json))
-        self._by_type = {
-            "application/json": json,
-            # What is sent when nothing was said: Zipkin's server takes it as JSON too.
-            "application/octet-stream": json,
-            "application/x-protobuf": Translated(
-                context, "protobuf", self._translation(read_proto)
-            ),
-        }
+        proto = Translated(context, "protobuf", self._translation(read_proto))
+        self._by_type = {"application/x-protobuf": proto, **dict.fromkeys(_JSON, json)}
         self._server = PostServer(
             Listening(host, port, limits, f"POST {PATH}"),
-            {("POST", PATH): self._take, ("POST", _OLD_PATH): _refuse},
+            {("POST", PATH): self._take, ("POST", _OLD_PATH): self._take_old},
         )
 
     @property
@@ -65,6 +63,12 @@ class ZipkinReceiver:
         await translated.take(call.body)
         return Answer()
 
+    async def _take_old(self, call: Call) -> Answer:
+        if call.content_type not in _JSON:
+            raise Refusal(_NO_THRIFT)
+        await self._old.take(call.body)
+        return Answer()
+
     def _translation(self, read: Read) -> Callable[[bytes], Translation]:
         def translate(payload: bytes) -> Translation:
             spans = read(payload)
@@ -72,10 +76,6 @@ class ZipkinReceiver:
             return Translation(Batch.of("traces", request, taken), nameless)
 
         return translate
-
-
-async def _refuse(call: Call) -> Answer:
-    raise Refusal(_NO_V1)
 
 
 def make(settings: Settings, context: Context) -> ZipkinReceiver:

@@ -64,7 +64,7 @@ def read_json(text: bytes) -> list[Span]:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise WireError(f"not a list of Zipkin spans: {error}") from None
     for span in spans:
-        _check(span)
+        check(span)
     return spans
 
 
@@ -72,7 +72,7 @@ def write_json(spans: list[Span]) -> bytes:
     return msgspec.json.encode(spans)
 
 
-def _check(span: Span) -> None:
+def check(span: Span) -> None:
     """What the types do not say."""
     if not _TRACE_ID.fullmatch(span.trace_id):
         raise WireError(f"traceId {span.trace_id[:40]!r} is not 16 or 32 hex digits")

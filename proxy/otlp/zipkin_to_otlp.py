@@ -35,8 +35,8 @@ _LAST = 2**64 - 1
 _MOST_LINKS = 128
 _EVENT = re.compile(r'("(?:[^"\\]|\\.)*"): (\{.*\})', re.DOTALL)
 _PIPED = re.compile(r"([^|]*)\|(\{.*\})\|(\d{1,9})", re.DOTALL)
-_NUMBER = re.compile(r"-?\d{1,18}")
-_DECIMAL = re.compile(r"-?\d{1,18}\.\d{1,18}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"-?[0-9]{1,18}\.[0-9]{1,18}")
 
 Tags = dict[str, Any]
 

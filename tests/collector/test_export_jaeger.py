@@ -113,7 +113,7 @@ async def test_bytes_that_are_no_request_are_dropped() -> None:
 
 @pytest.mark.parametrize(
     ("endpoint", "text"),
-    [("http://a:1", "not gRPC"), ("jaeger", "no port"), ("grpc://a:1/x", "no path")],
+    [("http://a:1", "not a gRPC"), ("jaeger", "no port"), ("grpc://a:1/x", "not a gRPC")],
 )
 def test_endpoints_are_checked(endpoint: str, text: str) -> None:
     with pytest.raises(ConfigError, match=text):

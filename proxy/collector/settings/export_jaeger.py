@@ -35,13 +35,14 @@ class Settings(Section, frozen=True):
         return self.endpoint if "://" in self.endpoint else f"grpc://{self.endpoint}"
 
     def problems(self) -> Problems:
+        remedy = 'write "localhost:14250" or "grpcs://host:14250"'
         try:
             scheme, _, port, _ = parse_otlp(self.url)
-            if scheme not in ("grpc", "grpcs"):
-                raise ValueError(f"{self.endpoint!r} is not gRPC")
-            if not port:
-                raise ValueError(f"{self.endpoint!r} has no port")
-        except ValueError as error:
-            yield ("endpoint",), str(error), 'write "localhost:14250" or "grpcs://host:14250"'
+        except ValueError:
+            scheme, port = "", 0
+        if scheme not in ("grpc", "grpcs"):
+            yield ("endpoint",), f"{self.endpoint!r} is not a gRPC address", remedy
+        elif not port:
+            yield ("endpoint",), f"{self.endpoint!r} has no port", remedy
         yield from check_headers("headers", self.headers)
         yield from check_tls("tls", self.tls)

@@ -31,13 +31,14 @@ class Settings(Section, frozen=True):
     sending_queue: Queue = field(default_factory=Queue)
 
     def problems(self) -> Problems:
+        remedy = 'write "http://localhost:9411/api/v2/spans"'
         try:
             scheme, _, _, path = parse_otlp(self.endpoint)
-            if scheme not in ("http", "https"):
-                raise ValueError(f"{self.endpoint!r} is not http:// or https://")
-            if not path.strip("/"):
-                raise ValueError(f"{self.endpoint!r} has no path")
-        except ValueError as error:
-            yield ("endpoint",), str(error), 'write "http://localhost:9411/api/v2/spans"'
+        except ValueError:
+            scheme = path = ""
+        if scheme not in ("http", "https"):
+            yield ("endpoint",), f"{self.endpoint!r} is not http:// or https://", remedy
+        elif not path.strip("/"):
+            yield ("endpoint",), f"{self.endpoint!r} has no path", remedy
         yield from check_headers("headers", self.headers)
         yield from check_tls("tls", self.tls)
