@@ -7,6 +7,7 @@ that a node can stand for it that sends no spans.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,7 +40,8 @@ class Pairs:
     def __init__(self, ttl: float, most: int) -> None:
         self._ttl = ttl
         self._most = most
-        self._waiting: dict[Key, tuple[float, End]] = {}  # in the order in which they are due
+        # in the order in which they are due
+        self._waiting: OrderedDict[Key, tuple[float, End]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -33,7 +33,7 @@ from proxy.collector.tail.waiting import (
 )
 from proxy.telemetry.protobuf import attributes
 
-AT_ONCE = 500  # traces judged before others get their turn: 10 ms
+AT_ONCE = 2000  # spans judged before others get their turn: 6 to 25 ms
 
 
 class TailSampling:
@@ -88,10 +88,9 @@ class TailSampling:
         if not self._out.flush():
             return 0.1
         now = self._pace()
-        for _ in range(AT_ONCE):
-            pending = self._waiting.pop_due(now)
-            if pending is None:
-                break
+        judged = 0
+        while judged < AT_ONCE and (pending := self._waiting.pop_due(now)) is not None:
+            judged += pending.spans
             self._decide(pending, now)
         self._send()
         return self._waiting.next_due() - now
@@ -112,7 +111,8 @@ class TailSampling:
         loop = asyncio.get_running_loop()
         now = self._pace()
         while self._waiting.traces:
-            for _ in range(min(AT_ONCE, len(self._waiting))):
+            enough = self._waiting.spans - AT_ONCE
+            while self._waiting.traces and self._waiting.spans > enough:
                 self._decide(self._waiting.pop(self._waiting.oldest()), now)
             await asyncio.sleep(0)
             if loop.time() > end:

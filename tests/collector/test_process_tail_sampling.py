@@ -179,6 +179,17 @@ async def test_a_trace_that_is_too_large_goes() -> None:
     assert stand.counts()["traces_dropped_too_large"] == 1
 
 
+async def test_many_that_are_due_at_once_are_judged_in_turns() -> None:
+    stand = Stand(ALL)
+    stand.send(batch([span(n) for n in range(1, 5001)]))
+    stand.clock.step(10)
+    assert stand.stage.tick() <= 0  # there is more to do
+    assert 0 < stand.place.items < 5000
+    stand.after(0)
+    assert stand.place.items == 5000
+    await stand.stage.stop(1)
+
+
 async def test_while_nothing_behind_has_room_nothing_is_decided_or_taken() -> None:
     stand = Stand(ALL)
     stand.send(batch([span(1)]))

@@ -13,7 +13,7 @@ from proxy.config.units import Seconds, Size
 
 
 class DecisionCache(Section, frozen=True):
-    """Decisions remembered for spans that come late; some 200 bytes each."""
+    """Decisions remembered for spans that come late; some 300 bytes each."""
 
     sampled_cache_size: Count = 0  # traces; 0 = as many as num_traces
     non_sampled_cache_size: Count = 0

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Memo(Generic[T]):
-    """At most `most` traces (some 200 bytes each); the one not asked for the longest goes first."""
+    """At most `most` traces (some 300 bytes each); the one not asked for the longest goes first."""
 
     __slots__ = ("_known", "_most")
 

@@ -8,7 +8,7 @@ queues in order of arrival are all that is needed to know who is due.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict, deque
 
 from proxy.collector.tail.cut import Piece
 from proxy.collector.tail.frames import Frame, Frames
@@ -46,7 +46,9 @@ class Waiting:
         self._after_root = after_root
         self._roots: deque[tuple[float, bytes]] = deque()
         self.frames = Frames()
-        self.traces: dict[bytes, Pending] = {}
+        # A plain dict keeps holes where its first entries were, and walks over them to find the
+        # next one: draining 50,000 traces would take a second.
+        self.traces: OrderedDict[bytes, Pending] = OrderedDict()
         self.spans = 0
         self.weight = 0
 
