@@ -1,4 +1,4 @@
-"""Lock: one directory belongs to one queue of one process.
+"""Lock: one directory belongs to one queue of one process, and is named after its exporter.
 
 The kernel lets go of it when the process ends, however it ends, so that nothing has to be cleaned
 up after a kill. Who holds it is written in the file, for people and for `Busy.ours`.
@@ -10,8 +10,11 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import quote
+from zlib import crc32
 
 _NAME = "lock"
+LONGEST_NAME = 200  # bytes; file systems take 255
 _SELF = f"{os.getpid()} {secrets.token_hex(8)}"  # process ids come again, in containers at once
 
 
@@ -51,3 +54,11 @@ class Lock:
             os.pwrite(self._fd, _SELF.encode(), 0)
         except OSError:
             return  # a full disk; only the name of the holder is missing
+
+
+def directory_name(id: str) -> str:
+    """The directory of an exporter below `storage`: its id, with "/" as %2F."""
+    name = quote(id, safe="")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{crc32(id.encode()):08x}"

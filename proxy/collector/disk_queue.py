@@ -14,14 +14,12 @@ import asyncio
 import errno
 from collections import deque
 from pathlib import Path
-from urllib.parse import quote
-from zlib import crc32
 
 from proxy import tasks
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.disk_books import DiskBooks
-from proxy.collector.disk_lock import Busy
+from proxy.collector.disk_lock import Busy, directory_name
 from proxy.collector.disk_log import Cold, DiskLog
 from proxy.collector.disk_segment import Taken
 from proxy.collector.disk_sync import Sync
@@ -32,7 +30,6 @@ from proxy.errors import ConfigError, Problem
 AGAIN = 0.5  # seconds between two tries of a disk that takes nothing
 BREATH = 0.01  # seconds between two pieces of what is moved from memory to disk
 PIECE = 1024 * 1024  # bytes of it, about 1 ms
-LONGEST_NAME = 200  # bytes; file systems take 255
 # Wrong from the beginning, and not by itself right again: said when the exporter starts.
 HOPELESS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EROFS, errno.EEXIST, errno.ENAMETOOLONG}
 
@@ -214,6 +211,7 @@ class DiskQueue:
     def _remember(self, batch: Batch) -> bool:
         if self._memory_limit and self._memory_size + batch.size > self._memory_limit:
             return False
+        batch.forget()
         self._memory.append(batch)
         self._memory_size += batch.size
         return True
@@ -298,14 +296,6 @@ AnyQueue = Queue | DiskQueue
 def make_queue(settings: Settings, context: Context) -> AnyQueue:
     """The queue of an exporter, in memory or on disk; to be started and stopped with it."""
     return DiskQueue(settings, context) if settings.storage else Queue(settings.queue_size)
-
-
-def directory_name(id: str) -> str:
-    """The directory of an exporter below `storage`: its id, with "/" as %2F."""
-    name = quote(id, safe="")
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}-{crc32(id.encode()):08x}"
 
 
 def _abandon(opening: asyncio.Future[DiskLog]) -> None:

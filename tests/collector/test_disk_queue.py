@@ -20,7 +20,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.collector.batch import Batch
-from proxy.collector.disk_queue import DiskQueue, directory_name, make_queue
+from proxy.collector.disk_lock import directory_name
+from proxy.collector.disk_queue import DiskQueue, make_queue
 from proxy.collector.queue import Queue as MemoryQueue
 from proxy.collector.settings.parts import Queue as Settings
 from proxy.config.units import Seconds, Size
