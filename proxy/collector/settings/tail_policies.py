@@ -6,13 +6,13 @@ are in a table that is called like its type.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
 
+from proxy.collector.patterns import compile_pattern
 from proxy.collector.settings.parts import Problems
 from proxy.config.model import Count, Positive, Section
 from proxy.config.units import Share
@@ -254,9 +254,9 @@ def _patterns(table: StringAttribute) -> Problems:
         return
     for index, value in enumerate(table.values):
         try:
-            re.compile(value)
-        except re.error as error:
-            yield ("values", index), f"no regular expression: {error}", ""
+            compile_pattern(value)
+        except ValueError as error:
+            yield ("values", index), str(error), ""
 
 
 def _bounds(table: NumericAttribute) -> Problems:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from proxy.collector.expression import compile_condition
 from proxy.collector.expression_paths import Item
+from proxy.collector.patterns import MAX_SUBJECT, compile_pattern
 from proxy.collector.tail.trace import Trace, key_field
 from proxy.collector.tail.verdict import CERTAIN, Verdict
 from proxy.tracing import w3c
@@ -126,7 +126,7 @@ class Patterns:
     __slots__ = ("_known", "_most", "_patterns")
 
     def __init__(self, patterns: list[str], remembered: int) -> None:
-        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._patterns = [compile_pattern(pattern) for pattern in patterns]
         self._most = remembered
         self._known: dict[str, bool] = {}
 
@@ -135,7 +135,7 @@ class Patterns:
             return False
         known = self._known.get(value)
         if known is None:
-            known = any(pattern.search(value) for pattern in self._patterns)
+            known = any(pattern.search(value, 0, MAX_SUBJECT) for pattern in self._patterns)
             if len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]
             self._known[value] = known
