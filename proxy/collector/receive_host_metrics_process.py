@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from pathlib import Path
@@ -55,10 +56,8 @@ class Process:
             ("process.parent_pid", int(self.fields[1])),
             ("process.executable.name", self.name),
         ]
-        try:
+        with suppress(OSError):
             pairs.append(("process.executable.path", os.readlink(proc / str(self.pid) / "exe")))
-        except OSError:
-            pass
         return tuple(pairs)
 
     def readings(self, proc: Path) -> Iterator[Reading]:
