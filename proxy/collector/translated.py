@@ -30,7 +30,7 @@ class Translation:
 class Translated:
     """One protocol of one receiver; `translate` raises WireError for what it cannot read."""
 
-    __slots__ = ("_condition", "_malformed", "_nameless", "_outlet", "_translate")
+    __slots__ = ("_condition", "_malformed", "_nameless", "_outlet", "_translate", "_turn")
 
     def __init__(
         self, context: Context, protocol: str, translate: Callable[[bytes], Translation]
@@ -38,6 +38,8 @@ class Translated:
         self._outlet = context.outlet
         self._condition = context.condition
         self._translate = translate
+        # One at a time: more would not be faster, and need the memory of all of them.
+        self._turn = asyncio.Lock()
         count = context.counters.counter
         self._malformed = count(
             "spangate.receiver.malformed",
@@ -56,7 +58,8 @@ class Translated:
             raise Refusal(UNWANTED)
         try:
             if len(payload) > OFFLOAD:
-                made = await asyncio.to_thread(self._translate, payload)
+                async with self._turn:
+                    made = await asyncio.to_thread(self._translate, payload)
             else:
                 made = self._translate(payload)
             if made.batch.items and not self._outlet.consume(made.batch):

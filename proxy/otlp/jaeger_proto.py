@@ -11,10 +11,12 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from proxy.otlp.bounds import Budget, check_entries
 from proxy.otlp.descriptors import BOOL, BYTES, DOUBLE, INT32, INT64, UINT32, Messages, classes
 from proxy.otlp.jaeger import Batch, Log, Process, Reference, Span, Tags, Value
 from proxy.otlp.wire import WireError
 
+_LEAST = 14  # bytes of a span: its own id and the shortest of a trace
 POST_SPANS = "/jaeger.api_v2.CollectorService/PostSpans"
 
 # ValueType
@@ -61,17 +63,27 @@ SpanMessage: Any = _CLASSES["Span"]
 
 def read_request(payload: bytes) -> list[Batch]:
     """The batches of a PostSpansRequest, spans of one process together; raises WireError."""
+    check_entries(payload, (1, 1), _LEAST)
+    budget = Budget(len(payload))
     try:
         batch = PostSpansRequest.FromString(payload).batch
     except DecodeError as error:
         raise WireError(str(error)) from None
     groups: dict[bytes, Batch] = {}
+    budget.spend(len(batch.process.tags))
     common = _group(groups, batch.process)
     for span in batch.spans:
+        _spend(budget, span)
         # A span's own process goes before that of its batch.
         group = _group(groups, span.process) if span.HasField("process") else common
         group[1].append(_span(span))
     return [group for group in groups.values() if group[1]]
+
+
+def _spend(budget: Budget, span: Any) -> None:
+    budget.spend(len(span.tags) + len(span.references) + len(span.warnings))
+    budget.spend(len(span.logs) + sum(len(log.fields) for log in span.logs))
+    budget.spend(len(span.process.tags))
 
 
 def _group(groups: dict[bytes, Batch], process: Any) -> Batch:

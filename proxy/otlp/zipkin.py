@@ -15,6 +15,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
+from proxy.otlp.bounds import Budget, check_entries
 from proxy.otlp.descriptors import BOOL, BYTES, FIXED64, INT32, UINT64, Messages, classes
 from proxy.otlp.wire import WireError
 
@@ -109,27 +110,31 @@ _MESSAGES: Messages = {
     ),
     "ListOfSpans": ((1, "spans", "Span*"),),
 }
+_LEAST = 20  # bytes of a span: its own id and the shorter form of a trace's
 ListOfSpans: Any = classes("zipkin.proto3", _MESSAGES)["ListOfSpans"]
 
 
 def read_proto(payload: bytes) -> list[Span]:
     """Spans of a ListOfSpans; raises WireError."""
+    check_entries(payload, (1,), _LEAST)
     try:
         spans = ListOfSpans.FromString(payload).spans
     except DecodeError as error:
         raise WireError(str(error)) from None
-    return [_span(span) for span in spans]
+    budget = Budget(len(payload))
+    return [_span(span, budget) for span in spans]
 
 
-def _span(span: Any) -> Span:
+def _span(span: Any, budget: Budget) -> Span:
+    budget.spend(len(span.tags) + len(span.annotations))
     if not 0 <= span.kind <= len(KINDS):
         raise WireError(f"a span of kind {span.kind}")
-    for name, value, most in (
-        ("trace_id", span.trace_id, 16),
-        ("id", span.id, 8),
-        ("parent_id", span.parent_id, 8),
+    for name, value, sizes in (
+        ("trace_id", span.trace_id, (8, 16)),
+        ("id", span.id, (8,)),
+        ("parent_id", span.parent_id, (0, 8)),
     ):
-        if len(value) > most or (not value and name != "parent_id"):
+        if len(value) not in sizes:
             raise WireError(f"{name} of {len(value)} bytes")
     return Span(
         span.trace_id.hex(),

@@ -15,6 +15,7 @@ from proxy.otlp.jaeger_thrift import read_batch, read_emit
 from proxy.otlp.jaeger_to_otlp import to_otlp
 from proxy.otlp.thrift import MAX_DEPTH, Binary, Compact
 from proxy.otlp.wire import WireError
+from proxy.telemetry.protobuf import delimited
 from tests.collector.jaeger_samples import BATCH, BINARY_BATCH, BINARY_EMIT, COMPACT_EMIT, PROTO
 
 Read = Callable[[bytes], list[Batch]]
@@ -151,6 +152,28 @@ def test_a_span_of_another_process_is_told_apart() -> None:
 def test_a_text_that_is_no_text_loses_only_its_bad_bytes() -> None:
     ((process, _),) = READERS["http"][0](BINARY_BATCH.replace(b"shop", b"sh\xffp"))
     assert process.service == "sh\ufffdp"
+
+
+SMALL = [
+    pytest.param(delimited(1, b"\x0a\x00" * 50_000), id="spans"),
+    pytest.param(delimited(1, delimited(1, b"\x42\x00" * 50_000)), id="tags"),
+    pytest.param(delimited(1, delimited(1, b"\x4a\x00" * 50_000)), id="logs"),
+    pytest.param(
+        delimited(1, delimited(1, delimited(9, b"\x12\x00" * 50_000))), id="fields-of-a-log"
+    ),
+    pytest.param(delimited(1, delimited(1, b"\x22\x00" * 50_000)), id="references"),
+    pytest.param(delimited(1, delimited(2, b"\x12\x00" * 50_000)), id="tags-of-a-process"),
+    pytest.param(
+        delimited(1, delimited(1, delimited(10, b"\x12\x00" * 50_000))), id="of-its-own-process"
+    ),
+]
+
+
+@pytest.mark.parametrize("payload", SMALL)
+def test_crowds_of_empty_messages_are_refused(payload: bytes) -> None:
+    """They would be a hundred times larger in memory."""
+    with pytest.raises(WireError, match=r"too many parts|a span of 0 bytes"):
+        read_request(payload)
 
 
 @pytest.mark.parametrize("size", [17, 40])

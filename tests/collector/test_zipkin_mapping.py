@@ -235,13 +235,18 @@ def test_what_is_no_span_is_refused(tree: Any, text: str) -> None:
 PROTO_REFUSED = [
     {"id": b"1" * 8},
     {"trace_id": b"1" * 17, "id": b"1" * 8},
+    {"trace_id": b"1" * 7, "id": b"1" * 8},
+    {"trace_id": b"1" * 16, "id": b"1" * 7},
+    {"trace_id": b"1" * 16, "id": b"1" * 8, "tags": [{}] * 50_000},
+    {"trace_id": b"1" * 16, "id": b"1" * 8, "annotations": [{}] * 50_000},
+    {},
     {"trace_id": b"1" * 16, "id": b"1" * 9},
     {"trace_id": b"1" * 16, "id": b"1" * 8, "kind": 5},
     {"trace_id": b"1" * 16, "id": b"1" * 8, "local_endpoint": {"ipv4": b"123"}},
 ]
 
 
-@pytest.mark.parametrize("span", PROTO_REFUSED)
+@pytest.mark.parametrize("span", PROTO_REFUSED, ids=range(len(PROTO_REFUSED)))
 def test_protobuf_that_is_no_span_is_refused(span: dict[str, Any]) -> None:
     with pytest.raises(WireError):
         read_proto(ListOfSpans(spans=[span]).SerializeToString())
