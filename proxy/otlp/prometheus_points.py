@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from proxy.otlp import metric_bytes
 from proxy.otlp.metric_bytes import Metric
-from proxy.otlp.prometheus_text import Exemplar
+from proxy.otlp.prometheus_text import Exemplar, nanoseconds
 
 INFO = ("job", "instance")  # labels of target_info that say nothing new
 
@@ -121,7 +121,7 @@ class Point:
         elif role is Role.COUNT:
             self._count = value
         elif role is Role.CREATED and 0 < value < _LATEST:
-            self._created = int(value * 1e9)
+            self._created = nanoseconds(value)
         return True
 
     def written(self) -> bytes | None:

@@ -221,9 +221,23 @@ def _number(text: str) -> float:
     raise TextError(f"{text[:50]!r} is not a number")
 
 
+def nanoseconds(seconds: float) -> int:
+    """Whole seconds apart from their fraction: in one float they would be 200 ns off.
+
+    Raises ValueError or OverflowError for what is no time.
+    """
+    whole = int(seconds)
+    return whole * 1_000_000_000 + round((seconds - whole) * 1e9)
+
+
 def _time(text: str, unit: int) -> int:
     try:
-        # Integers exactly: a float of ns is 200 ns off
-        return int(text) * unit if text.isdigit() else round(_number(text) * unit)
+        if text.lstrip("-").isdigit():
+            time = int(text) * unit
+        else:
+            time = nanoseconds(_number(text) * unit / 1_000_000_000)
     except (ValueError, OverflowError):
         raise TextError(f"{text[:50]!r} is not a time") from None
+    if not 0 <= time < 1 << 63:
+        raise TextError(f"{text[:50]!r} is not a time")
+    return time
