@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
+from proxy.config.attributes import check_attributes
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
@@ -30,6 +31,7 @@ def check(config: Config, report: Report) -> None:
     _listeners(config, report)
     _processes(config, report)
     _tracing(config, report)
+    check_attributes(config, report)
     _export(config, report)
     _limits(config, report)
     for name, upstream in config.upstream.items():

@@ -298,6 +298,7 @@ class Config(Section, frozen=True):
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
+    attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"
     tracing: Tracing = field(default_factory=Tracing)
     export: Export = field(default_factory=Export)
     collector: Collector | None = None  # the long form of export; see docs/collector.md

@@ -150,6 +150,8 @@ class Story:
         if sampler is snapshot.never:
             x.sampled = False  # not even for a caller in debug, whom samplers obey
         x.span_id = ids.span_id(self.worker.getrandbits)
+        if snapshot.attributes is not None and x.sampled:
+            x.captured += snapshot.attributes.read(self.head.get, self.client.trusted)
 
     def _relay(self, entry: RouteEntry, response: ResponseHead) -> None:
         """Begin the answer; from here on nothing can be tried again."""

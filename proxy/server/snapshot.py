@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from proxy.config.attributes import from_labels
 from proxy.config.effective import Effective, effective
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Route
 from proxy.config.model import Upstream as UpstreamConfig
@@ -22,6 +23,7 @@ from proxy.routing.split import Split
 from proxy.routing.table import Table
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
+from proxy.telemetry.custom import CustomAttributes
 from proxy.tracing.propagate import Extractor, Injector
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
@@ -110,6 +112,7 @@ class RouteEntry:
         self.sampler = _sampler(config, route)
         template = parse(route.path).template
         labels = {**config.labels, **route.labels}
+        labels.update(from_labels(config.attributes, labels))
         self.blocks = RouteBlocks(
             route.name or route.path, template, labels, _rewritten(route, template)
         )
@@ -176,6 +179,7 @@ class Snapshot:
         "_entries",
         "_hosts",
         "_table",
+        "attributes",
         "baggage",
         "balancers",
         "config",
@@ -209,6 +213,7 @@ class Snapshot:
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")
+        self.attributes = CustomAttributes(config.attributes) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
         self.endpoints = {name: _endpoints(name, u) for name, u in config.upstream.items()}
         self.balancers = {n: RoundRobin(e, offset) for n, e in self.endpoints.items()}

@@ -164,12 +164,16 @@ def _original(exchange: Exchange) -> bytes:
 
 
 def _rare(exchange: Exchange) -> bytes:
-    """Captured headers, and the link to a trace that was not believed."""
+    """Captured headers, custom attributes, and the link to a trace that was not believed."""
     # A field that came twice is one attribute with two values: keys must be unique.
     fields: dict[str, list[str]] = {}
     for key, value in exchange.captured:
         fields.setdefault(key, []).append(value)
-    block = attributes(SPAN_ATTRIBUTES, fields.items())
+    # Header fields are lists by convention; attributes of a user's own are what they read.
+    block = attributes(
+        SPAN_ATTRIBUTES,
+        [(k, values if k.startswith("http.") else values[0]) for k, values in fields.items()],
+    )
     link = exchange.link
     if link is None or not link.trace_id or not link.span_id:
         return block
