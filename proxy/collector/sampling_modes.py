@@ -64,7 +64,8 @@ class Decider:
         percentage = settings.sampling_percentage
         ratio = min(percentage, 100.0) / 100
         self._closed = settings.fail_closed
-        self.hashes = settings.mode == "hash_seed"
+        hashed = settings.mode == "hash_seed"
+        self.hashes = hashed and ratio < 1  # of everything, no hash need be known
         self.seed = thresholds.seeded(settings.hash_seed)
         self.nothing = percentage == 0
         self._mode: Mode
@@ -73,14 +74,14 @@ class Decider:
             self._mode = self._consistent = Fixed(NEVER)
             return
         proportional = Proportional(ratio, settings.sampling_precision)
-        if self.hashes:
+        if hashed:
             self._mode = Fixed(thresholds.of_percentage(percentage))
         elif settings.mode == "equalizing":
             self._mode = Fixed(thresholds.of_ratio(ratio, settings.sampling_precision))
         else:
             self._mode = proportional
         # With R or T of its own an item is not hashed: its counts could not be kept right.
-        self._consistent = proportional if self.hashes else self._mode
+        self._consistent = proportional if hashed else self._mode
 
     def untold(self, randomness: int | None) -> int | None:
         """T if an item that says nothing of sampling is kept, or UNKNOWN, else None."""
