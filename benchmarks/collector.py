@@ -1,6 +1,6 @@
 """The collector against `rotel`: CPU a span, OTLP in → batch → OTLP out, in the same run.
 
-    python -m benchmarks.collector [--seconds 4] [--rounds 3] [--only http,grpc]
+    python -m benchmarks.collector [--seconds 4] [--rounds 3] [--only http,grpc] [--write]
 
 Both get the same closed loop of requests of 100 spans from the other core and send to the same
 kind of sink; rounds are interleaved. CPU is utime + stime of the whole process tree.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
+import importlib.metadata
 import importlib.util
 import json
 import socket
@@ -22,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import proc
+from benchmarks import proc, report
 
 CONFIG = """
 [admin]
@@ -39,6 +41,15 @@ receivers = ["otlp"]
 processors = [{names}]
 exporters = ["otlp_{protocol}"]
 """
+
+NAMES = (
+    "spangate",
+    "spangate+gzip",
+    "spangate+attributes+probabilistic_sampler",
+    "rotel",
+)
+BEGIN = "<!-- benchmarks.collector writes below -->"
+END = "<!-- benchmarks.collector writes above -->"
 
 STAGES = {
     "attributes": """
@@ -174,8 +185,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--only", default="http,grpc")
-    parser.add_argument("--names", default="spangate,spangate+gzip,rotel")
+    parser.add_argument("--names", default=",".join(NAMES))
+    parser.add_argument("--write", action="store_true", help="the table into docs/performance.md")
     given = parser.parse_args()
+    rows = []
     for protocol in given.only.split(","):
         rounds: dict[str, list[Round]] = {}
         for _ in range(given.rounds):
@@ -187,10 +200,41 @@ def main() -> None:
                     f"  {found.rss / 2**20:5.0f} MiB  refused {found.refused}  lost {found.lost}",
                     flush=True,
                 )
-        medians = {n: statistics.median(r.cpu for r in found) for n, found in rounds.items()}
-        for name, cpu in medians.items():
-            against = f"  {cpu / medians['rotel']:.2f} × rotel" if "rotel" in medians else ""
-            print(f"{protocol:5} {name:45} {cpu:6.2f} µs/span{against}")
+        rows += table(protocol, rounds)
+    print("\n".join(rows))
+    if given.write:
+        write(rows, given.seconds, given.rounds)
+
+
+def table(protocol: str, rounds: dict[str, list[Round]]) -> list[str]:
+    """Rows of the page's table: medians."""
+    peer = rounds.get("rotel", [])
+    against = statistics.median(r.cpu for r in peer) if peer else 0.0
+    rows = []
+    for name, found in rounds.items():
+        cpu = statistics.median(r.cpu for r in found)
+        rows.append(
+            f"| {protocol} | `{name}` | {cpu:.2f} | ({min(r.cpu for r in found):.2f} to"
+            f" {max(r.cpu for r in found):.2f}) | {f'{cpu / against:.2f}' if against else ''}"
+            f" | {statistics.median(r.rate for r in found):,.0f}"
+            f" | {max(r.rss for r in found) / 2**20:.0f} | {sum(r.lost for r in found)} |"
+        )
+    return rows
+
+
+def write(rows: list[str], seconds: float, rounds: int) -> None:
+    """Put the table between its markers in docs/performance.md."""
+    machine = report.machine()
+    text = (
+        f"Measured {datetime.date.today().isoformat()} at commit {report.commit()} on"
+        f" {machine['cpu']}, {machine['cores']} cores; medians of {rounds} interleaved rounds of"
+        f" {seconds:g} s; rotel {importlib.metadata.version('rotel')}.\n\n"
+        "| OTLP | collector | µs CPU / span | (range) | × rotel | spans/s | RSS MiB | lost |\n"
+        "|---|---|---:|---:|---:|---:|---:|---:|\n" + "\n".join(rows)
+    )
+    head, _, rest = report.PAGE.read_text().partition(BEGIN)
+    tail = rest.partition(END)[2]
+    report.PAGE.write_text(f"{head.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}\n{tail.lstrip()}")
 
 
 if __name__ == "__main__":
