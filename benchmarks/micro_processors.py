@@ -21,8 +21,8 @@ from proxy.collector.context import Context
 from proxy.config.load import loads
 
 SPANS, PER_TRACE = 100, 4
-REQUESTS = 64  # different ones, so that no memory of trace ids flatters the sampler
-ROUNDS = 7
+REQUESTS = 400  # different ones: more traces than the sampler remembers
+ROUNDS = 3
 
 CASES = [
     ("attributes", 'actions = [{ action = "insert", key = "team", value = "shop" }]'),
