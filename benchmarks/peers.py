@@ -1,7 +1,8 @@
 """Who is measured and how each is started: one row for each proxy and mode.
 
 The configurations are in `peers/`, as their own users would write them, with @NAMES@ filled in
-here; what stands between "BEGIN traced" and "END traced" goes away for an untraced run. Every
+here; what stands between "BEGIN traced" and "END traced" goes away for an untraced run, and what
+stands between "BEGIN metrics" and "END metrics" is for the modes called "-all". Every
 proxy has one worker, keeps connections to the backend, and writes no access log.
 """
 
@@ -95,7 +96,7 @@ TARGETS = (
             client=spans,
             env=GO,
         )
-        for name, spans in (("traefik", 0.0), ("traefik-traced", 1.0))
+        for name, spans in (("traefik", 0.0), ("traefik-traced", 1.0), ("traefik-all", 1.0))
     ),
     *(
         Target(
@@ -149,11 +150,17 @@ def prepare(target: Target, values: Mapping[str, str]) -> tuple[list[str], dict[
     for name, template in target.files.items():
         text = (HERE / "peers" / template).read_text()
         if not target.traced:
-            text = re.sub(r"(?m)^\s*# BEGIN traced\n(?s:.*?)# END traced\n", "", text)
+            text = _without("traced", text)
+        if not target.name.endswith("-all"):
+            text = _without("metrics", text)
         Path(values["DIR"], name).write_text(fill(text, values))
     command = [fill(part, values) for part in target.command]
     command[0] = find(command[0]) or command[0]
     return command, {key: fill(text, values) for key, text in target.env.items()}
+
+
+def _without(part: str, text: str) -> str:
+    return re.sub(rf"(?m)^\s*# BEGIN {part}\n(?s:.*?)# END {part}\n", "", text)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

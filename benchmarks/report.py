@@ -37,6 +37,7 @@ BUDGETS = (
     ("100 % traced / Envoy traced", "spangate-100", "envoy-traced", 0.75),
     ("100 % traced / Traefik traced", "spangate-100", "traefik-traced", 0.5),
     ("100 % traced / Caddy traced", "spangate-100", "caddy-traced", 0.5),
+    ("traced, metrics, logs / Traefik traced, metrics", "spangate-all", "traefik-all", 0.5),
     ("100 % traced / untraced", "spangate-100", "spangate", 1.8),
     ("10 % traced / untraced", "spangate-10", "spangate", 1.2),
 )
