@@ -15,7 +15,7 @@ from proxy.collector.context import Context
 from proxy.collector.export_kafka_messages import Format, Message, messages
 from proxy.collector.export_otlp import OtlpExporter
 from proxy.collector.partly import Attempt, deliver
-from proxy.collector.queue import Queue
+from proxy.collector.disk_queue import make_queue
 from proxy.collector.retry import Backoff
 from proxy.collector.settings.export_kafka import Settings
 from proxy.otlp.status import Outcome, Verdict, unreachable
@@ -159,7 +159,7 @@ def make(settings: Settings, context: Context) -> OtlpExporter:
     backoff = Backoff(retry.initial_interval, retry.max_interval, elapsed)
     return OtlpExporter(
         KafkaTransport(settings, context, backoff),
-        Queue(queue.queue_size),
+        make_queue(queue, context),
         backoff,
         context,
         concurrency=queue.num_consumers,

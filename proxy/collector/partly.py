@@ -44,18 +44,21 @@ async def deliver(
     """RETRY or PERMANENT only if nothing was taken; raises nothing that `attempt` does not."""
     loop = asyncio.get_running_loop()
     begun, tries, rejected, message = loop.time(), 0, 0, ""
+    everything = sum(part.items for part in parts)
     left = parts
     while True:
         tries += 1
         made = await attempt(left)
         rejected += made.rejected
-        message = made.trouble.message or message
-        left = made.left
-        if not left:
-            return Outcome(Verdict.ACCEPTED, message=message, rejected=rejected)
+        trouble, left = made.trouble, made.left
+        message = trouble.message or message
         if len(left) == len(parts):
-            return made.trouble
-        pause = backoff.pause(tries, made.trouble.delay, loop.time() - begun, random)
+            return trouble
+        if not left:
+            if trouble.verdict is Verdict.PERMANENT and rejected == everything:
+                return trouble
+            return Outcome(Verdict.ACCEPTED, message=message, rejected=rejected)
+        pause = backoff.pause(tries, trouble.delay, loop.time() - begun, random)
         if pause is None:
             rejected += sum(part.items for part in left)
             return Outcome(Verdict.ACCEPTED, message=f"given up: {message}", rejected=rejected)

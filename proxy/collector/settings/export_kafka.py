@@ -13,7 +13,7 @@ from proxy.collector.settings.kafka_parts import (
     check_connection,
     check_topics,
 )
-from proxy.collector.settings.parts import Problems, Queue, Retry, TlsClient
+from proxy.collector.settings.parts import Problems, Queue, Retry, TlsClient, check_queue
 from proxy.config.model import Section
 from proxy.config.units import Seconds, Size
 
@@ -54,6 +54,7 @@ class Settings(Section, frozen=True):
     def problems(self) -> Problems:
         yield from check_brokers(self.brokers)
         yield from check_connection(self.tls)
+        yield from check_queue("sending_queue", self.sending_queue)
         yield from check_topics({f"{signal}_topic": t for signal, t in self.topics.items()})
         if self.max_message_bytes < LEAST:
             yield ("max_message_bytes",), "too small for a message", 'write "1MB"'
