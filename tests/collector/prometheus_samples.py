@@ -117,7 +117,12 @@ def flat(batches: Iterable[Batch]) -> list[tuple[str, dict[str, str], Any, pb.Me
 def numbers(batches: Iterable[Batch]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """{(name, attributes): value} of number points; None for no recorded value."""
     return {
-        (name, tuple(sorted(attributes.items()))): None if point.flags & 1 else point.as_double
+        (name, tuple(sorted(attributes.items()))): _value(point)
         for name, attributes, point, metric in flat(batches)
         if metric.WhichOneof("data") in ("gauge", "sum")
     }
+
+
+def _value(point: Any) -> Any:
+    kind = point.WhichOneof("value")
+    return None if kind is None else getattr(point, kind)
