@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from proxy import __version__, tasks
+from proxy import tasks
 from proxy.collector.batch import Batch
 from proxy.collector.context import Context
 from proxy.collector.receive_host_metrics_process import processes
@@ -27,8 +27,8 @@ from proxy.collector.settings.receive_host_metrics import Settings
 from proxy.errors import ConfigError, Problem
 from proxy.otlp import metric_bytes
 from proxy.otlp.metric_bytes import Request
+from proxy.otlp.prometheus_identity import OUR_SCOPE
 
-_SCOPE = metric_bytes.scope("spangate", __version__)
 _OF_HOST = ("host.", "os.", "cloud.", "deployment.", "k8s.node.", "k8s.cluster.")
 
 
@@ -112,7 +112,7 @@ def _add(
     for metric, attributes, value in readings:
         begun = start if metric.kind == "sum" else 0
         point = metric_bytes.number(metric_bytes.number_attributes(attributes), begun, now, value)
-        request.add(encoded, _SCOPE, metric, point)
+        request.add(encoded, OUR_SCOPE, metric, point)
 
 
 def make(settings: Settings, context: Context) -> HostMetrics:

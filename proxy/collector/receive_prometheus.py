@@ -21,7 +21,7 @@ from proxy.otlp.metric_bytes import Request
 from proxy.otlp.prometheus_target import Identity, LimitError, Limits, Target
 from proxy.otlp.prometheus_text import TextError, parse
 
-PORTION = 1000  # samples read, or points written, between two chances for others: 2 ms
+PORTION = 250  # samples read, or points written, between two chances for others: 0.5 to 5 ms
 BATCH = 10_000  # points of a batch
 
 

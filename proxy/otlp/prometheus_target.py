@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from proxy import __version__
 from proxy.otlp import metric_bytes
 from proxy.otlp.metric_bytes import Kind, Metric, Request
+from proxy.otlp.prometheus_identity import OUR_SCOPE, scope_of, service
 from proxy.otlp.prometheus_names import ucum
 from proxy.otlp.prometheus_points import INFO, Point, Role, Slot
 from proxy.otlp.prometheus_text import Exemplar, Families, Family, Sample, TextError, parse_series
@@ -26,8 +26,6 @@ from proxy.otlp.prometheus_text import Exemplar, Families, Family, Sample, TextE
 Labels = dict[str, str]
 Relabel = Callable[[Labels], Labels | None]
 
-SCOPE_PREFIX = "otel_scope_"
-_OUR_SCOPE = metric_bytes.scope("spangate", __version__)
 _KINDS: dict[str, Kind] = {
     "counter": "sum",
     "histogram": "histogram",
@@ -81,9 +79,11 @@ class Target:
         self._changes = 0
         self._slots: dict[str, Slot] = {}
         self._points: dict[object, Point] = {}
+        self._metrics: dict[Metric, Metric] = {}  # one object for all points of a name
         self._touched: list[Point] = []
         self._info: Labels = {}
         self._round = 0
+        self._seen = self._written = 0  # series and points of this scrape
         self._now = 0
         self.scraped = self.kept = self.added = self.duplicates = self.dropped = 0
 
@@ -92,6 +92,7 @@ class Target:
         self._round += 1
         self._now = now
         self._touched.clear()
+        self._seen = self._written = 0
         self.scraped = self.kept = self.added = self.duplicates = self.dropped = 0
 
     def take(self, samples: Iterator[Sample], most: int) -> bool:
@@ -106,7 +107,9 @@ class Target:
             slot = slots.get(series)
             if slot is None:
                 slot = slots[series] = self._slot(series)
-            slot.round = self._round
+            if slot.round != self._round:
+                slot.round = self._round
+                self._seen += 1
             if (point := slot.point) is None:
                 continue
             self.kept += 1
@@ -120,6 +123,7 @@ class Target:
         """The scrape was good: write up to `most` of its points; False when none is left."""
         resources: dict[object, bytes] = {}
         touched = self._touched
+        self._written += min(most, len(touched))
         for _ in range(min(most, len(touched))):
             point = touched.pop()
             if (written := point.written()) is None:
@@ -133,9 +137,13 @@ class Target:
 
     def finish(self, request: Request) -> None:
         """All is written: tell what has gone, and forget it."""
-        self._bury(request, self._round)
-        self._slots = {k: slot for k, slot in self._slots.items() if slot.round == self._round}
-        self._points = {k: p for k, p in self._points.items() if p.round == self._round}
+        # Mostly nothing has; to look through 100,000 series takes 70 ms.
+        if self._written != len(self._points):
+            self._bury(request, self._round)
+            self._points = {k: p for k, p in self._points.items() if p.round == self._round}
+            self._metrics = {p.metric: p.metric for p in self._points.values()}
+        if self._seen != len(self._slots):
+            self._slots = {k: s for k, s in self._slots.items() if s.round == self._round}
 
     def fail(self, request: Request) -> None:
         """The scrape was not good, or the target is no more: nothing of it counts."""
@@ -157,7 +165,7 @@ class Target:
             metric = Metric(name, "gauge", type="gauge")
             known = None if up is None else value
             line = metric_bytes.number(attributes, 0, self._now, known)
-            request.add(resource, _OUR_SCOPE, metric, line)
+            request.add(resource, OUR_SCOPE, metric, line)
 
     # -- one sample -------------------------------------------------------------------------------
 
@@ -170,7 +178,7 @@ class Target:
         if not point.put(slot, value):
             self.duplicates += 1
         elif exemplar is not None:
-            point.exemplars.append(exemplar)
+            point.exemplars = [*point.exemplars, exemplar]
 
     def _slot(self, series: str) -> Slot:
         name, pairs = parse_series(series)
@@ -218,12 +226,18 @@ class Target:
         elif kind == "sum" and suffix == "_created":
             name, role = f"{family.name}_total", Role.CREATED
         job, instance = labels.pop("job", ""), labels.pop("instance", "")
-        scope = _scope(labels)
-        attributes = tuple(sorted(labels.items()))
+        scope = scope_of(labels)
+        encode = (
+            metric_bytes.histogram_attributes
+            if kind == "histogram"
+            else metric_bytes.number_attributes
+        )
+        attributes = encode(sorted(labels.items()))
         key = (name, attributes, job, instance, scope)
         point = self._points.get(key)
         if point is None or point.kind != kind:
-            metric = Metric(name, kind, family.help, ucum(family.unit), family.type or "unknown")
+            made = Metric(name, kind, family.help, ucum(family.unit), family.type or "unknown")
+            metric = self._metrics.setdefault(made, made)
             point = self._points[key] = Point(metric, (job, instance), scope, attributes)
             self.added += 1
         return Slot(point, role, bound)
@@ -257,15 +271,6 @@ class Target:
                     request.add(self._resource(point.resource), point.scope, point.metric, line)
 
 
-def service(job: str, instance: str) -> list[tuple[str, str | int]]:
-    """Resource attributes of a job, which may be namespace/name, and an instance."""
-    namespace, slash, name = job.rpartition("/")
-    pairs: list[tuple[str, str | int]] = [("service.name", name)] if name else []
-    if slash and namespace:
-        pairs.append(("service.namespace", namespace))
-    return [*pairs, ("service.instance.id", instance)] if instance else pairs
-
-
 def _part(labels: Labels, kind: Kind, suffix: str) -> tuple[Role, float]:
     if suffix in ("_bucket", "") and (suffix == "_bucket") == (kind == "histogram"):
         label = "le" if kind == "histogram" else "quantile"
@@ -277,17 +282,6 @@ def _part(labels: Labels, kind: Kind, suffix: str) -> tuple[Role, float]:
             raise TextError(f"{label} is not a number")
         return (Role.BUCKET if kind == "histogram" else Role.QUANTILE), bound
     return _ROLES.get(suffix, Role.IGNORED), 0.0
-
-
-def _scope(labels: Labels) -> bytes:
-    """The scope that labels name, which are taken out; ours if they name none."""
-    named = {key for key in labels if key.startswith(SCOPE_PREFIX)}
-    if not named:
-        return _OUR_SCOPE
-    found = {key.removeprefix(SCOPE_PREFIX): labels.pop(key) for key in sorted(named)}
-    found.pop("schema_url", None)
-    name, version = found.pop("name", ""), found.pop("version", "")
-    return metric_bytes.scope(name, version, found.items())
 
 
 def _renamed(family: Family, name: str, suffix: str) -> Family:

@@ -15,17 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from proxy import __version__
 from proxy.otlp import metric_bytes
 from proxy.otlp.metric_bytes import Exponential, Metric, Request
+from proxy.otlp.prometheus_identity import OUR_SCOPE, service
 from proxy.otlp.prometheus_names import ucum
-from proxy.otlp.prometheus_target import service
 from proxy.otlp.remote_write import CUSTOM, Histogram, Labels, Metadata, Series, Span, is_stale
 from proxy.otlp.remote_write_read import Message
 
 REMEMBERED = 10_000  # names with metadata, and targets with a target_info
 
-_SCOPE = metric_bytes.scope("spangate", __version__)
 _SUFFIXES = ("_total", "_bucket", "_count", "_sum", "_created")
 _SUMS = {  # type -> endings of what only grows
     "counter": ("",),
@@ -108,7 +106,7 @@ class Translator:
         if series.samples:
             grows = name.endswith(_SUMS.get(metadata.type, ()))
             metric = _metric(name, "sum" if grows else "gauge", metadata)
-            _numbers(taken, taken.request.points(resource, _SCOPE, metric), pairs, series)
+            _numbers(taken, taken.request.points(resource, OUR_SCOPE, metric), pairs, series)
         for histogram in series.histograms:
             _histogram(taken, (resource, name, metadata), pairs, histogram)
 
@@ -201,7 +199,7 @@ def _histogram(
         value = None if stale else _exponential(histogram)
         point = metric_bytes.exponential(attributes, times, value)
     metric = _metric(name, "histogram" if custom else "exponential", metadata)
-    taken.request.add(resource, _SCOPE, metric, point)
+    taken.request.add(resource, OUR_SCOPE, metric, point)
     taken.histograms += 1
 
 
