@@ -33,8 +33,7 @@ def main() -> int:
     link = socket.socket(fileno=options.link)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _loop_factory().run(_serve(options.id, counts, sockets, link))
-    return 0
+    return _loop_factory().run(_serve(options.id, counts, sockets, link))
 
 
 def _loop_factory() -> asyncio.Runner:
@@ -47,7 +46,8 @@ def _loop_factory() -> asyncio.Runner:
 
 async def _serve(
     number: int, counts: memoryview, sockets: dict[str, socket.socket], link: socket.socket
-) -> None:
+) -> int:
+    """Serve until drained; the exit code."""
     loop = asyncio.get_running_loop()
     worker = Worker(number, counts, sockets)
     loop.add_signal_handler(signal.SIGTERM, worker.drain)
@@ -61,6 +61,7 @@ async def _serve(
     while worker.link.unsent:
         await asyncio.sleep(0.01)
     worker.link.close()
+    return 1 if worker.failed else 0
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Worker:
         self.authorities = Authorities()
         self.outbox = Outbox()
         self.draining = False
+        self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
         generator = random.Random()
         self.random = generator.random
@@ -80,7 +81,7 @@ class Worker:
 
     def _take(self, kind: int, items: int, payload: bytes) -> None:
         if kind == frames.SNAPSHOT:
-            spawn(self.apply(pickle.loads(payload)), "apply a snapshot")
+            spawn(self._try(payload), "apply a snapshot")
         elif kind == frames.HEALTH:
             self._health.update(pickle.loads(payload))
             self._apply_health()
@@ -89,6 +90,17 @@ class Worker:
         elif kind == frames.COLLECT:
             self.flush(report=True)
             self.link.send(frames.COLLECTED, items=items)
+
+    async def _try(self, payload: bytes) -> None:
+        """A snapshot that cannot be applied changes nothing; without any there is no worker (so
+        it is where the program was replaced under a running hub, and the structs differ)."""
+        try:
+            await self.apply(pickle.loads(payload))
+        except Exception:
+            if not self._listening:
+                self.failed = True
+                self.stopped.set()
+            raise
 
     async def apply(self, config: Config) -> None:
         """Go by `config` from the next request on; the first time, begin to listen."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import socket
 
 import pytest
 
 from proxy.server import frames
+from proxy.server.worker import Worker
 from tests.harness import OK, Backend, gateway, routes
 from tests.server.kit import (
     Gate,
@@ -207,3 +209,24 @@ async def test_reloads_under_load_lose_nothing() -> None:
                 gate, lambda: number(gate, "http.server.request.duration") == served
             )
     assert served == len(one.heads) + len(other.heads)
+
+
+async def test_a_snapshot_that_cannot_be_applied_changes_nothing() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        before = gate.worker.snapshot
+        gate.recorded.send(frames.SNAPSHOT, pickle.dumps("no configuration"))
+        assert (await gate.get("/")).status == 200
+        assert gate.worker.snapshot is before and not gate.worker.failed
+
+
+async def test_a_worker_without_any_snapshot_ends() -> None:
+    worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
+    hub, link = socket.socketpair()
+    with hub:
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: worker.link, sock=link)
+        hub.send(frames.encode(frames.SNAPSHOT, pickle.dumps("no configuration")))
+        async with asyncio.timeout(10):
+            await worker.stopped.wait()
+        assert worker.failed
+        worker.halt()
