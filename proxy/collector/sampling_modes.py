@@ -51,6 +51,8 @@ class Proportional:
         before = told.threshold
         if not before:
             return self._untold
+        if self._ratio == 1:
+            return before  # by way of a ratio it would be rounded, and drop a few
         share = (WHOLE - before) / WHOLE * self._ratio
         return max(before, thresholds.of_ratio(share, self._precision))
 
@@ -63,7 +65,7 @@ class Decider:
     def __init__(self, settings: Settings) -> None:
         percentage = settings.sampling_percentage
         ratio = min(percentage, 100.0) / 100
-        self._closed = settings.fail_closed
+        self._closed = settings.fail_closed and ratio < 1  # of everything, R decides nothing
         hashed = settings.mode == "hash_seed"
         self.hashes = hashed and ratio < 1  # of everything, no hash need be known
         self.seed = thresholds.seeded(settings.hash_seed)

@@ -151,6 +151,30 @@ def test_failing_open_keeps_items_without_a_count(
     assert [s.trace_state for s in kept(found)] == [expected]
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("precision", [1, 14])
+@given(
+    trace_id=st.sampled_from([b"", bytes(16), b"short", HALF, HIGH]) | st.binary(max_size=17),
+    state=st.sampled_from(["", "v=1", "ot=th:xyz", "ot=rv:1", "ot=th:f"])
+    | st.integers(0, 2**56 - 1).map("ot=th:{:014x};rv:ffffffffffffff".format)
+    | st.integers(1, 2**56 - 1).map("ot=th:{0:014x};rv:{0:014x}".format),
+)
+def test_of_everything_nothing_is_dropped(
+    mode: str, precision: int, trace_id: bytes, state: str
+) -> None:
+    found = place(f'sampling_percentage = 100\nmode = "{mode}"\nsampling_precision = {precision}')
+    found.send(traces(Span(trace_id=trace_id, trace_state=state)))
+    assert len(kept(found)) == 1
+    assert found.ledger.dropped == {}
+
+
+@pytest.mark.parametrize("record", [{}, {"trace_id": bytes(16)}, {"sampling.threshold": "no"}])
+def test_of_everything_no_record_is_dropped(record: dict[str, Any]) -> None:
+    found = place("sampling_percentage = 100", "logs")
+    found.send(logs(dict(record)))
+    assert log_attributes(found) == [{k: v for k, v in record.items() if k != "trace_id"}]
+
+
 @pytest.mark.parametrize(("value", "stays"), [(0, False), (1, True), ("2", True), (0.0, False)])
 def test_sampling_priority(value: Any, stays: bool) -> None:
     for percentage in (0, 100):

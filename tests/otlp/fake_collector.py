@@ -16,7 +16,7 @@ import gzip
 import json as stdjson
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -221,11 +221,11 @@ class FakeCollector:
         )
 
 
-class _Generic(grpc.GenericRpcHandler):
-    def __init__(self, export: Callable[[str, bytes, Any], Any]) -> None:
+class _Generic(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    def __init__(self, export: Callable[[str, bytes, Any], Awaitable[bytes]]) -> None:
         self._export = export
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
         method = details.method
 
         async def handle(payload: bytes, context: Any) -> bytes:
@@ -251,7 +251,7 @@ def _status(answer: Answer) -> bytes:
         packed = AnyMessage()
         packed.Pack(RetryInfo(retry_delay=delay))
         status.details.append(packed)
-    return status.SerializeToString()
+    return bytes(status.SerializeToString())
 
 
 def _protobuf(answer: Answer) -> bytes:
