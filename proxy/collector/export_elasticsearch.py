@@ -6,16 +6,17 @@ whose transport writes bulk requests.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.books import Account
 from proxy.collector.context import Context
 from proxy.collector.counters import Counters
+from proxy.collector.disk_queue import AnyQueue, make_queue
 from proxy.collector.export_elasticsearch_bulk import BulkTransport
 from proxy.collector.export_otlp import OtlpExporter
 from proxy.collector.process_batch import BatchProcessor
-from proxy.collector.disk_queue import AnyQueue, make_queue
 from proxy.collector.retry import Backoff
 from proxy.collector.settings.export_elasticsearch import Settings
 from proxy.collector.settings.process_batch import Settings as Gathering
@@ -59,10 +60,11 @@ class ElasticsearchExporter:
         return self._sender.held(signal) + (gather.held(signal) if gather is not None else 0)
 
     async def stop(self, deadline: float) -> None:
-        # What was gathered fits into the queue at once, or the queue is full and will not move.
-        for gather in self._gather.values():
-            await gather.stop(min(deadline / 6, 1.0))
-        await self._sender.stop(deadline / 2 if deadline < 2 else deadline - 1.0)
+        # What was gathered fits into the queue at once, or the queue is full and hardly moves.
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline
+        await asyncio.gather(*(g.stop(min(deadline / 2, 1.0)) for g in self._gather.values()))
+        await self._sender.stop(max(0.0, end - loop.time()))
 
 
 def _gathering(

@@ -31,7 +31,7 @@ from proxy.otlp.messages import REQUESTS
 from proxy.otlp.status import Outcome, Verdict
 from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, ssl_context
 
-_OFFLOAD = 32 * 1024  # bytes of a request from which making documents would hold up the hub: 5 ms
+_OFFLOAD = 32 * 1024  # bytes of a request: 70 spans, 2 to 3 ms of making documents
 _GZIP_LEVEL = 1
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _KNOWN = 10_000  # Jaeger's services and operations of a day that need not be stored again

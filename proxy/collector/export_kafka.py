@@ -12,10 +12,10 @@ from typing import Any
 
 from proxy.collector import kafka_client
 from proxy.collector.context import Context
+from proxy.collector.disk_queue import make_queue
 from proxy.collector.export_kafka_messages import Format, Message, messages
 from proxy.collector.export_otlp import OtlpExporter
 from proxy.collector.partly import Attempt, deliver
-from proxy.collector.disk_queue import make_queue
 from proxy.collector.retry import Backoff
 from proxy.collector.settings.export_kafka import Settings
 from proxy.otlp.status import Outcome, Verdict, unreachable

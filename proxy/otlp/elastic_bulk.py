@@ -79,7 +79,9 @@ def read(answer: bytes, documents: Sequence[Document]) -> Reading:
         raise ValueError(f"{len(items)} answers to {len(documents)} documents")
     found = Reading()
     for document, entry in zip(documents, items, strict=True):
-        item = next(iter(entry.values()))
+        item = next(iter(entry.values()), None)
+        if item is None:
+            raise ValueError("an answer to a document is empty")
         if item.status == AGAIN:
             found.left.append(document)
         elif not 200 <= item.status < 300:

@@ -72,15 +72,15 @@ class JaegerMapping:
     def _service(self, pair: tuple[str, ...]) -> Document:
         """With an id that follows from what it says, so that it is stored once a day."""
         day, service, operation = pair
-        where = {"_index": f"{self._prefix}jaeger-service-{day}", "_id": _hash(service, operation)}
+        where = {"_index": f"{self._prefix}jaeger-service-{day}", "_id": fnv1a(service + operation)}
         source = {"serviceName": service, "operationName": operation}
         return Document(encode({"index": where}), encode(source), items=0, pair=pair)
 
 
-def _hash(*texts: str) -> str:
-    """FNV-1a of 64 bits, as Jaeger's own writer makes ids of services."""
+def fnv1a(text: str) -> str:
+    """FNV-1a of 64 bits in hex, as Jaeger's own writer makes ids of services."""
     found = 0xCBF29CE484222325
-    for byte in "".join(texts).encode("utf-8", "replace"):
+    for byte in text.encode("utf-8", "replace"):
         found = (found ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return f"{found:x}"
 
