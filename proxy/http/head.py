@@ -42,11 +42,7 @@ class RequestHead:
 
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
-        value = self.fields.get(name)
-        if value is not None:
-            return value
-        found = [v for n, v in self.headers if n.lower() == name]
-        return b", ".join(found) if found else None
+        return _find(self.fields, self.headers, name)
 
 
 class ResponseHead:
@@ -65,8 +61,12 @@ class ResponseHead:
 
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
-        value = self.fields.get(name)
-        if value is not None:
-            return value
-        found = [v for n, v in self.headers if n.lower() == name]
-        return b", ".join(found) if found else None
+        return _find(self.fields, self.headers, name)
+
+
+def _find(fields: dict[bytes, bytes], headers: list[Pair], name: bytes) -> bytes | None:
+    value = fields.get(name)
+    if value is not None:
+        return value
+    found = [v for n, v in headers if n.lower() == name]
+    return b", ".join(found) if found else None
