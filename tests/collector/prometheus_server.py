@@ -22,6 +22,7 @@ scrape_configs:
     static_configs: [{{ targets: ["127.0.0.1:{scraped}"] }}]
 remote_write:
   - url: http://127.0.0.1:{written}/api/v1/write
+    send_native_histograms: true
     queue_config: {{ batch_send_deadline: 100ms, min_backoff: 30ms }}
     metadata_config: {{ send: true, send_interval: 200ms }}
 """

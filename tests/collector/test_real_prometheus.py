@@ -75,7 +75,12 @@ async def test_prometheus_on_all_four_sides(tmp_path: Path) -> None:
                 written = numbers(taken.out)
                 found = [v for (n, _), v in written.items() if n == "shown_requests_total"]
                 assert found == [42]
-                assert server.port
+                await until(lambda: "pushed_sizes" in names(taken))
+                native = next(p for n, _, p, _ in flat(taken.out) if n == "pushed_sizes")
+                assert (native.scale, native.positive.offset, native.sum) == (3, -2, 1.0)
+                assert list(native.positive.bucket_counts) == [1, 0, 0, 0, 0, 5, 1]
+                kind = next(m for n, _, _, m in flat(taken.out) if n == "shown_requests_total")
+                assert kind.sum.is_monotonic
             finally:
                 await scraper.stop(1)
                 await pusher.stop(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiohttp import web
 from proxy.collector.receive_prometheus_relabel import relabelling
 from proxy.collector.receive_prometheus_targets import TargetFiles, places
 from proxy.collector.settings.receive_prometheus import Group, Relabel, Scrape
+from proxy.config.load import loads
 from proxy.errors import ConfigError
 from tests.collector.kit import Place, settings
 from tests.collector.prometheus_samples import flat, numbers
@@ -63,7 +65,7 @@ class Scraping:
     def failures(self) -> dict[str, int]:
         """{reason: times}"""
         return {
-            dict(attributes)["reason"]: int(value)  # type: ignore[arg-type]
+            str(dict(attributes)["reason"]): int(str(value))
             for instrument, attributes, value in self.place.counters.series()
             if instrument.name == "spangate.prometheus.scrape.failures"
         }
@@ -309,6 +311,15 @@ def test_relabelling(step: dict[str, Any], expected: dict[str, str] | None) -> N
     before = {"a": "1", "b": "2"}
     assert relabel(before) == expected
     assert before == {"a": "1", "b": "2"}
+
+
+def test_the_examples_of_the_documentation_work() -> None:
+    for page in ("prometheus", "hostmetrics"):
+        text = (Path(__file__).parents[2] / f"docs/collector/{page}.md").read_text()
+        examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+        assert examples
+        for example in examples:
+            loads(example, "example.toml", {})  # raises ConfigError
 
 
 @pytest.mark.parametrize(

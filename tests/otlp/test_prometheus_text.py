@@ -136,7 +136,7 @@ def registry() -> CollectorRegistry:
 
 
 def test_it_reads_what_prometheus_client_writes() -> None:
-    text = generate_latest(registry()).decode()
+    text: str = generate_latest(registry()).decode()
     expected = sorted(
         (sample.name, sorted(sample.labels.items()), sample.value)
         for family in text_string_to_metric_families(text)
@@ -147,7 +147,8 @@ def test_it_reads_what_prometheus_client_writes() -> None:
         name, labels = parse_series(series)
         found.append((name, sorted(labels), value))
     assert sorted(found) == expected
-    modern = read(generate_openmetrics(registry()).decode(), True)
+    written: bytes = generate_openmetrics(registry())  # type: ignore[no-untyped-call]
+    modern = read(written.decode(), True)
     assert sum(exemplar is not None for *_, exemplar in modern) == 6
 
 

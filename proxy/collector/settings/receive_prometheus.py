@@ -146,7 +146,7 @@ def _relabel_problems(step: Relabel) -> Problems:
         for reference in _REFERENCE.findall(step.replacement):
             name = reference.strip("{}")
             known = int(name) <= pattern.groups if name.isdigit() else name in pattern.groupindex
-            if name != "$" and not known:
+            if name != "$" and not known and step.action in ("replace", "labelmap"):
                 yield ("replacement",), f"regex has no group {name}", "write ${1} to end a number"
     except ValueError as error:
         yield ("regex",), str(error), ""
