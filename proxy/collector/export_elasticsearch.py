@@ -17,7 +17,7 @@ from proxy.collector.disk_queue import AnyQueue, make_queue
 from proxy.collector.export_elasticsearch_bulk import BulkTransport
 from proxy.collector.export_otlp import OtlpExporter
 from proxy.collector.process_batch import BatchProcessor
-from proxy.collector.retry import Backoff
+from proxy.collector.retry import backoff
 from proxy.collector.settings.export_elasticsearch import Settings
 from proxy.collector.settings.process_batch import Settings as Gathering
 
@@ -28,14 +28,12 @@ class ElasticsearchExporter:
     """A Stage."""
 
     def __init__(self, settings: Settings, context: Context) -> None:
-        retry, queue = settings.retry_on_failure, settings.sending_queue
-        # One that does not try again gives up when its first pause would begin.
-        elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
-        backoff = Backoff(retry.initial_interval, retry.max_interval, elapsed)
+        queue = settings.sending_queue
+        patience = backoff(settings.retry_on_failure, queue)
         self._sender = OtlpExporter(
-            BulkTransport(settings, context, backoff),
+            BulkTransport(settings, context, patience),
             make_queue(queue, context),
-            backoff,
+            patience,
             context,
             concurrency=queue.num_consumers,
         )

@@ -25,7 +25,7 @@ from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.export_file_rotation import RotatingFile, Rules
 from proxy.collector.queue import Queue
-from proxy.collector.retry import Backoff
+from proxy.collector.retry import backoff
 from proxy.collector.settings.export_file import SIGNAL, Rotation, Settings
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.json import request_to_json
@@ -55,9 +55,7 @@ class FileExporter:
         self._condition = context.condition
         self._now_ns = context.now_ns
         self._random = context.random
-        retry = settings.retry_on_failure
-        elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
-        self._backoff = Backoff(retry.initial_interval, retry.max_interval, elapsed)
+        self._backoff = backoff(settings.retry_on_failure)
         self._files = _Files(settings)
         self._hurry = asyncio.Event()
         self._end = math.inf  # loop time by which everything must be over

@@ -16,7 +16,7 @@ from proxy.collector.disk_queue import make_queue
 from proxy.collector.export_kafka_messages import Format, Message, messages
 from proxy.collector.export_otlp import OtlpExporter
 from proxy.collector.partly import Attempt, deliver
-from proxy.collector.retry import Backoff
+from proxy.collector.retry import Backoff, backoff
 from proxy.collector.settings.export_kafka import Settings
 from proxy.otlp.status import Outcome, Verdict, unreachable
 from proxy.otlp.wire import WireError
@@ -153,14 +153,12 @@ class KafkaTransport:
 
 
 def make(settings: Settings, context: Context) -> OtlpExporter:
-    retry, queue = settings.retry_on_failure, settings.sending_queue
-    # One that does not try again gives up when its first pause would begin.
-    elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
-    backoff = Backoff(retry.initial_interval, retry.max_interval, elapsed)
+    queue = settings.sending_queue
+    patience = backoff(settings.retry_on_failure, queue)
     return OtlpExporter(
-        KafkaTransport(settings, context, backoff),
+        KafkaTransport(settings, context, patience),
         make_queue(queue, context),
-        backoff,
+        patience,
         context,
         concurrency=queue.num_consumers,
     )

@@ -17,7 +17,7 @@ from proxy import tasks
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.disk_queue import AnyQueue, make_queue
-from proxy.collector.retry import Backoff
+from proxy.collector.retry import Backoff, backoff
 from proxy.collector.settings.parts import Queue as QueueSettings
 from proxy.collector.settings.parts import Retry, TlsClient
 from proxy.errors import ConfigError, Problem
@@ -179,23 +179,21 @@ def build(
     connect: Callable[[Endpoint, Options], Transport] = connect,
 ) -> OtlpExporter:
     """The exporter of one destination; `connect` makes its transport, not started."""
-    retry, tls = settings.retry_on_failure, settings.tls
+    queue, tls = settings.sending_queue, settings.tls
     options = Options(
         headers=settings.headers,
-        gzip=settings.compression == "gzip",
+        compression=settings.compression,
         timeout=settings.timeout,
-        concurrency=settings.sending_queue.num_consumers,
+        concurrency=queue.num_consumers,
         ca=tls.ca,
         cert=tls.cert,
         key=tls.key,
         verify=not tls.insecure_skip_verify,
     )
-    # One that does not try again gives up when its first pause would begin.
-    elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
     return OtlpExporter(
         connect(endpoint, options),
-        make_queue(settings.sending_queue, context),
-        Backoff(retry.initial_interval, retry.max_interval, elapsed),
+        make_queue(queue, context),
+        backoff(settings.retry_on_failure, queue),
         context,
-        concurrency=settings.sending_queue.num_consumers,
+        concurrency=queue.num_consumers,
     )

@@ -20,9 +20,9 @@ import aiohttp
 from google.protobuf.message import DecodeError
 
 from proxy.collector.context import Context
+from proxy.collector.disk_queue import make_queue
 from proxy.collector.export_otlp import OtlpExporter
-from proxy.collector.queue import Queue
-from proxy.collector.retry import Backoff
+from proxy.collector.retry import backoff
 from proxy.collector.settings.export_prometheus_remote_write import Settings
 from proxy.otlp import snappy, status
 from proxy.otlp.messages import REQUESTS
@@ -195,12 +195,11 @@ def _missing(answer: aiohttp.ClientResponse, body: _Body) -> int:
 
 
 def make(settings: Settings, context: Context) -> OtlpExporter:
-    retry, queue = settings.retry_on_failure, settings.sending_queue
-    elapsed = retry.max_elapsed_time if retry.enabled else 1e-9
+    queue = settings.sending_queue
     return OtlpExporter(
         RemoteWriteTransport(settings, context),
-        Queue(queue.queue_size),
-        Backoff(retry.initial_interval, retry.max_interval, elapsed),
+        make_queue(queue, context),
+        backoff(settings.retry_on_failure, queue),
         context,
         concurrency=queue.num_consumers,
     )

@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proxy.collector.settings.parts import Queue, Retry
+
 FACTOR = 1.5  # multiplier and jitter of the Collector's retry_on_failure
 JITTER = 0.5
+ELAPSED = 300.0  # seconds, the Collector's max_elapsed_time
+# One that does not try again gives up when its first pause would begin.
+_AT_ONCE = 1e-9
 LONGEST = 3600.0  # a wrong clock or date at the other end must not silence us for good
 
 
@@ -40,3 +45,14 @@ class Backoff:
         if self.elapsed and spent + wait > self.elapsed:
             return None
         return wait
+
+
+def backoff(retry: Retry, queue: Queue | None = None) -> Backoff:
+    """What the settings of an exporter say.
+
+    A queue on disk is there to bridge an outage, so that nothing is given up unless it is asked.
+    """
+    elapsed: float | None = retry.max_elapsed_time if retry.enabled else _AT_ONCE
+    if elapsed is None:
+        elapsed = 0.0 if queue is not None and queue.storage else ELAPSED
+    return Backoff(retry.initial_interval, retry.max_interval, elapsed)

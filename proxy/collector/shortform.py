@@ -81,7 +81,12 @@ def _exporter(export: Export, url: str, endpoint: Endpoint, exact: str) -> Any:
         "compression": export.compression,
         "timeout": export.timeout,
         "retry_on_failure": parts.Retry(True, retry.initial, retry.max, retry.elapsed),
-        "sending_queue": parts.Queue(export.queue_bytes, export.concurrency),
+        "sending_queue": parts.Queue(
+            queue_size=export.queue_bytes,
+            num_consumers=export.concurrency,
+            storage=export.storage,
+            storage_size=export.storage_size,
+        ),
     }
     if endpoint.protocol == "grpc":
         return export_otlp_grpc.Settings(endpoint=url, **common)

@@ -128,6 +128,8 @@ def _export(config: Config, report: Report) -> None:
                 grpc = grpc or url.lower().startswith("grpc")
     if not report.is_broken("export", "headers"):
         check_fields(export.headers.items(), ("export", "headers"), report)
+    if "\0" in export.storage and not report.is_broken("export", "storage"):
+        report.error(("export", "storage"), "a path cannot have a NUL in it")
     if grpc and export.batch_bytes > GRPC_MESSAGE:
         remedy = 'write "3MiB"'
         report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)

@@ -75,7 +75,8 @@ class Retrying(Section, frozen=True):
 
     initial: Seconds = Seconds(1)
     max: Seconds = Seconds(30)
-    elapsed: Seconds = Seconds(300)  # 0 = for as long as the queue holds it
+    # 0 = for as long as the queue holds it; if left out "5m", and 0 with a `storage`
+    elapsed: Seconds | None = None
 
 
 class Tls(Section, frozen=True):
@@ -108,6 +109,8 @@ class Export(Section, frozen=True):
     batch_bytes: Size = Size(3 * 1024 * 1024)  # below gRPC's customary 4 MiB
     batch_age: Seconds = Seconds(0.5)
     queue_bytes: Size = Size(64 * 1024 * 1024)
+    storage: str = ""  # directory of queues on disk, one for each collector; "" = in memory
+    storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of each; 0 = no limit
     concurrency: Positive = 4  # requests under way to one collector
     metrics_interval: Seconds = Seconds(15)
 

@@ -95,7 +95,8 @@ class GrpcTransport:
             await self._channel.close(grace=None)
 
     def _open(self) -> None:
-        gzip = grpc.Compression.Gzip if self._options.gzip else grpc.Compression.NoCompression
+        none = grpc.Compression.NoCompression
+        gzip = grpc.Compression.Gzip if self._options.compression == "gzip" else none
         if self._credentials is not None:
             channel = grpc.aio.secure_channel(
                 self._endpoint.base, self._credentials, options=_CHANNEL, compression=gzip

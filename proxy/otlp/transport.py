@@ -32,7 +32,7 @@ class Options:
     """How to connect; file names are of PEM files, "" = none."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
-    gzip: bool = False
+    compression: str = "none"  # "gzip"; HTTP: or a name of deflate.py
     timeout: float = 10.0  # seconds for one attempt, 0 = no limit
     concurrency: int = 4
     ca: str = ""

@@ -7,13 +7,13 @@ is judged, by the table of OTLP/HTTP.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
 
 import aiohttp
 from google.protobuf.message import DecodeError
 
 from proxy.otlp import status
+from proxy.otlp.deflate import compressor
 from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.messages import REQUESTS
 from proxy.otlp.status import Outcome, Verdict
@@ -22,24 +22,24 @@ from proxy.otlp.zipkin import write_json
 from proxy.otlp.zipkin_from_otlp import from_otlp
 
 _OFFLOAD = 16 * 1024  # bytes that are translated in a thread: above it takes over 3 ms
-_GZIP_LEVEL = 1  # as for OTLP, see http.py
 _MESSAGE = 500  # bytes of an error's body that are read for people
 
 
 class ZipkinTransport:
     """A Transport; the endpoint's URL for traces is used as it stands."""
 
-    __slots__ = ("_endpoint", "_headers", "_options", "_session", "_url")
+    __slots__ = ("_compress", "_endpoint", "_headers", "_options", "_session", "_url")
 
     def __init__(self, endpoint: Endpoint, options: Options) -> None:
         self._endpoint = endpoint
         self._url = endpoint.url("traces")
         self._options = options
+        self._compress = compressor(options.compression)
         self._headers = {
             "User-Agent": USER_AGENT,
             "Content-Type": "application/json",
             UNTRACED[0]: UNTRACED[1],
-            **({"Content-Encoding": "gzip"} if options.gzip else {}),
+            **({"Content-Encoding": "gzip"} if options.compression == "gzip" else {}),
             **options.headers,
         }
         self._session: aiohttp.ClientSession | None = None
@@ -80,7 +80,7 @@ class ZipkinTransport:
 
     def _body(self, payload: bytes) -> bytes:
         body = write_json(from_otlp(REQUESTS["traces"].FromString(payload)))
-        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._options.gzip else body
+        return self._compress(body)
 
 
 async def _judge(answer: aiohttp.ClientResponse) -> Outcome:

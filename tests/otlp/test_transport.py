@@ -48,7 +48,7 @@ async def send(collector: FakeCollector, options: Options | None = None) -> Outc
 @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_every_signal_arrives(protocol: str, signal: str, compressed: bool) -> None:
-    options = Options(gzip=compressed, headers={"X-Api-Key": "s3cret"})
+    options = Options(compression="gzip" if compressed else "none", headers={"X-Api-Key": "s3cret"})
     async with (
         FakeCollector(protocol) as collector,
         connected(collector.endpoint, options) as transport,
@@ -73,7 +73,7 @@ async def test_large_compressed_requests_arrive_whole(protocol: str) -> None:
     payload = Envelope({}).request([samples.spans(2000)])
     async with (
         FakeCollector(protocol) as collector,
-        connected(collector.endpoint, Options(gzip=True)) as transport,
+        connected(collector.endpoint, Options(compression="gzip")) as transport,
     ):
         assert (await transport.send("traces", payload, 2000)).verdict is Verdict.ACCEPTED
         assert ExportTraceServiceRequest.FromString(

@@ -13,6 +13,7 @@ from proxy.collector.settings.parts import (
     Retry,
     TlsClient,
     check_headers,
+    check_queue,
     check_tls,
 )
 from proxy.config.model import Positive, Section
@@ -56,3 +57,4 @@ class Settings(Section, frozen=True):
             yield ("endpoint",), str(error), 'write "http://localhost:9090/api/v1/write"'
         yield from check_headers("headers", self.headers)
         yield from check_tls("tls", self.tls)
+        yield from check_queue("sending_queue", self.sending_queue)

@@ -12,6 +12,7 @@ from proxy.collector.settings.parts import (
     Retry,
     TlsClient,
     check_headers,
+    check_queue,
     check_tls,
 )
 from proxy.config.model import Section
@@ -42,3 +43,4 @@ class Settings(Section, frozen=True):
             yield ("endpoint",), f"{self.endpoint!r} has no path", remedy
         yield from check_headers("headers", self.headers)
         yield from check_tls("tls", self.tls)
+        yield from check_queue("sending_queue", self.sending_queue)

@@ -45,7 +45,8 @@ class Retry(Section, frozen=True):
     enabled: bool = True
     initial_interval: Seconds = Seconds(1)
     max_interval: Seconds = Seconds(30)
-    max_elapsed_time: Seconds = Seconds(300)  # 0 = for as long as the queue holds it
+    # 0 = for as long as the queue holds it; if left out "5m", and 0 for a queue with a `storage`
+    max_elapsed_time: Seconds | None = None
 
 
 class Queue(Section, frozen=True):
