@@ -1,7 +1,7 @@
 """OTLP as documents of Elasticsearch's "OTel-native" mapping: nothing renamed.
 
 Pure. Data streams are `traces-*.otel-*` and so on, whose templates Elasticsearch brings along
-from 8.16 on. Source: the Collector's `elasticsearchexporter`, mapping mode `otel`.
+of late. Source: the Collector's `elasticsearchexporter`, mapping mode `otel`.
 """
 
 from __future__ import annotations

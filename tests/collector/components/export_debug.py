@@ -1,0 +1,5 @@
+"""For the contract test."""
+
+EXAMPLE = """
+verbosity = "detailed"
+"""
