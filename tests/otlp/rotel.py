@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -32,8 +33,10 @@ def binary() -> Path:
 
 
 @asynccontextmanager
-async def rotel(folder: Path, forward_to: str) -> AsyncIterator[Rotel]:
-    """A running collector whose three signals go to the OTLP/HTTP base URL `forward_to`."""
+async def rotel(
+    folder: Path, forward_to: str, protocol: Literal["grpc", "http"] = "http"
+) -> AsyncIterator[Rotel]:
+    """A running collector whose three signals go to the base URL `forward_to` by `protocol`."""
     for _ in range(3):  # somebody else may take a port between our asking and rotel's binding
         grpc, http = _free_port(), _free_port()
         process = await asyncio.create_subprocess_exec(
@@ -44,7 +47,7 @@ async def rotel(folder: Path, forward_to: str) -> AsyncIterator[Rotel]:
             f"--otlp-grpc-endpoint=127.0.0.1:{grpc}",
             f"--otlp-http-endpoint=127.0.0.1:{http}",
             "--exporter=otlp",
-            "--otlp-exporter-protocol=http",
+            f"--otlp-exporter-protocol={protocol}",
             f"--otlp-exporter-endpoint={forward_to}",
             "--batch-timeout=20ms",
             stdout=asyncio.subprocess.DEVNULL,
