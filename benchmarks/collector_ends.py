@@ -1,9 +1,10 @@
 """Both ends of the collector benchmark: what sends requests of spans, and what takes them.
 
-    python -m benchmarks.collector_ends sink http|grpc PORT FILE
+    python -m benchmarks.collector_ends sink http|grpc PORT FILE [DELAY]
     python -m benchmarks.collector_ends load http|grpc PORT CONNECTIONS SECONDS SPANS
 
-The sink counts spans and keeps their number in a file; the load prints how many it sent and how
+The sink counts spans and keeps their number in a file, `-` = it only takes them; it answers (over
+HTTP) after DELAY seconds, `inf` = never. The load prints how many it sent and how
 many requests were refused. Both are cheap and bare, since they share the machine with what is
 measured.
 """
@@ -14,6 +15,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import math
 import signal
 import sys
 import time
@@ -72,25 +74,33 @@ def _span(number: int) -> Span:
 class Counter:
     """Spans that came, written to a file for whoever waits for them."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self.spans = 0
         self._file = file
 
     def take(self, payload: bytes) -> None:
+        if self._file is None:
+            return
         message = ExportTraceServiceRequest.FromString(payload)
         self.spans += sum(len(s.spans) for r in message.resource_spans for s in r.scope_spans)
 
     async def tell(self) -> None:
+        if self._file is None:
+            await asyncio.Event().wait()
+            return
+        new = self._file.with_suffix(".new")
         while True:
-            self._file.write_text(json.dumps({"spans": self.spans}))
+            new.write_text(json.dumps({"spans": self.spans}))
+            new.rename(self._file)  # whoever reads it never finds it empty
             await asyncio.sleep(0.1)
 
 
 class HttpSink(asyncio.Protocol):
     """HTTP/1.1 with Content-Length or chunks, one request at a time on a connection."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, delay: float = 0.0) -> None:
         self._counter = counter
+        self._delay = delay
         self._data = bytearray()
         self._transport: Any = None
 
@@ -107,13 +117,20 @@ class HttpSink(asyncio.Protocol):
             body = bytes(self._data[end + 4 : end + 4 + size])
             self._counter.take(gzip.decompress(body) if b"content-encoding: gzip" in head else body)
             del self._data[: end + 4 + size]
+            self._answer()
+
+    def _answer(self) -> None:
+        if not self._delay:
             self._transport.write(OK)
+        elif self._delay < math.inf:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, OK)
 
 
-async def sink(protocol: str, port: int, file: Path) -> None:
+async def sink(protocol: str, port: int, file: Path | None, delay: float = 0.0) -> None:
     counter = Counter(file)
     if protocol == "http":
-        await asyncio.get_running_loop().create_server(lambda: HttpSink(counter), "127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        await loop.create_server(lambda: HttpSink(counter, delay), "127.0.0.1", port)
     else:
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
 
@@ -212,7 +229,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     role, protocol, *rest = sys.argv[1:]
     if role == "sink":
-        uvloop.run(sink(protocol, int(rest[0]), Path(rest[1])))
+        delay = float(rest[2]) if len(rest) > 2 else 0.0
+        file = None if rest[1] == "-" else Path(rest[1])
+        uvloop.run(sink(protocol, int(rest[0]), file, delay))
     else:
         port, connections, seconds, spans = rest
         uvloop.run(load(protocol, int(port), int(connections), float(seconds), int(spans)))
