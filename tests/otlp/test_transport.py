@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator
+import sys
+import zlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import cramjam
 import pytest
 import trustme
+from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proxy.otlp.connect import connect
@@ -20,6 +25,11 @@ from proxy.otlp.status import Outcome, Verdict
 from proxy.otlp.transport import Options, Transport
 from tests.otlp import samples
 from tests.otlp.fake_collector import HANG, Answer, FakeCollector, TlsFiles
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PROTOCOLS = ["grpc", "http", "http+json"]
 PAYLOADS = {
@@ -79,6 +89,48 @@ async def test_large_compressed_requests_arrive_whole(protocol: str) -> None:
         assert ExportTraceServiceRequest.FromString(
             collector.received[0].payload
         ) == ExportTraceServiceRequest.FromString(payload)
+
+
+@pytest.mark.parametrize(
+    ("compression", "coding", "inflate"),
+    [
+        ("none", None, bytes),
+        ("gzip", "gzip", gzip.decompress),
+        ("deflate", "deflate", zlib.decompress),
+        ("zstd", "zstd", zstd.decompress),
+        ("brotli", "br", cramjam.brotli.decompress),
+    ],
+)
+@pytest.mark.parametrize("spans", [10, 3000], ids=["small", "large"])
+async def test_codings_of_http(
+    compression: str, coding: str | None, inflate: Callable[[bytes], Any], spans: int
+) -> None:
+    """As they are on the wire."""
+    seen: list[tuple[str | None, bytes]] = []
+
+    async def take(request: web.BaseRequest) -> web.Response:
+        seen.append((request.headers.get("Content-Encoding"), await request.read()))
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(take, auto_decompress=False))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    payload = Envelope({}).request([samples.spans(spans)])
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with connected(url, Options(compression=compression)) as transport:
+        outcome = await transport.send("traces", payload, spans)
+    await runner.cleanup()
+    assert outcome.verdict is Verdict.ACCEPTED
+    ((said, body),) = seen
+    assert said == coding
+    assert bytes(inflate(body)) == payload
+    assert (len(body) < len(payload)) == (compression != "none")
+
+
+async def test_brotli_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cramjam", None)
+    with pytest.raises(ValueError, match=r"spangate\[brotli\]"):
+        await connect(parse("http://h"), Options(compression="brotli")).start()
 
 
 @pytest.mark.parametrize(
