@@ -90,8 +90,8 @@ def measure(second: str, seconds: float, connections: int) -> Round:
         command = [sys.executable, "-m", "proxy", "collect", str(config)]
         pid = stack.enter_context(running(command, front, folder / "out.log"))
         proc.wait_until(lambda: listens(ports["port"]), 20, "spangate")
-        _load(ports["port"], connections, 0.5)
-        time.sleep(0.5)
+        warm = _load(ports["port"], connections, 0.5)
+        proc.wait_until(lambda: came(counts) >= warm["spans"], 10, "what warmed up")
         cpu, begun, before = proc.cpu(pid), time.monotonic(), came(counts)
         sent = _load(ports["port"], connections, seconds)
         with contextlib.suppress(TimeoutError):
