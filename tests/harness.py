@@ -133,12 +133,16 @@ class Answer:
         return f"<Answer {self.status} {self.body!r}>"
 
 
+_clients: list[Client] = []  # of the running test
+
+
 class Client:
-    """A raw client connection."""
+    """A raw client connection; it need not be closed, the end of its gateway does that."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        _clients.append(self)
 
     def write(self, data: bytes) -> None:
         self.writer.write(data)
@@ -299,6 +303,9 @@ async def gateway(config: str, **environ: str) -> AsyncIterator[Gateway]:
     finally:
         worker.halt()
         recorded.transport.abort()
+        while _clients:  # an open transport keeps uvloop from closing its loop
+            _clients.pop().writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 def routes(backend: Backend, more: str = "", route: str = "") -> str:
