@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 
 class Endpoint:
-    """A server. `up` and `active` change; all else stays as configured."""
+    """A server. `up` changes; all else stays as configured."""
 
-    __slots__ = ("active", "authority", "host", "port", "up", "upstream", "url", "weight")
+    __slots__ = ("authority", "host", "port", "up", "upstream", "url", "weight")
 
     def __init__(self, url: str, weight: int = 1, upstream: str = "") -> None:
         self.host, self.port = parse_server(url)  # server.address, server.port
@@ -22,11 +22,10 @@ class Endpoint:
         self.weight = weight
         self.upstream = upstream
         self.up = True  # what health probes say; without probes always
-        self.active = 0  # attempts under way
 
     def __repr__(self) -> str:
         state = "up" if self.up else "down"
-        return f"<Endpoint {self.upstream} {self.authority}: {state}, {self.active} active>"
+        return f"<Endpoint {self.upstream} {self.authority}: {state}>"
 
 
 def parse_server(url: str) -> tuple[str, int]:

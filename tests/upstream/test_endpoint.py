@@ -21,7 +21,7 @@ def test_servers(url: str, host: str, port: int, authority: str) -> None:
     assert parse_server(url) == (host, port)
     endpoint = Endpoint(url, 3, "shop")
     assert (endpoint.host, endpoint.port, endpoint.authority) == (host, port, authority)
-    assert (endpoint.weight, endpoint.up, endpoint.active, endpoint.url) == (3, True, 0, url)
+    assert (endpoint.weight, endpoint.up, endpoint.url) == (3, True, url)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_what_is_no_server_says_why(url: str, says: str) -> None:
 
 def test_the_state_shows() -> None:
     endpoint = Endpoint("http://a:1", upstream="users")
-    endpoint.up, endpoint.active = False, 2
-    assert repr(endpoint) == "<Endpoint users a:1: down, 2 active>"
+    endpoint.up = False
+    assert repr(endpoint) == "<Endpoint users a:1: down>"
