@@ -16,9 +16,11 @@ import time
 from typing import Any
 
 from proxy.config.load import loads
-from proxy.server.h1_downstream import ClientConnection
+from proxy.server.door import Door
+from proxy.server.h1_client import ClientConnection
 from proxy.server.h1_upstream import UpstreamConnection
-from proxy.server.listening import Listening
+from proxy.server.listener import Listener
+from proxy.server.serve import tell
 from proxy.server.snapshot import Snapshot
 from proxy.server.worker import Worker
 
@@ -84,9 +86,9 @@ def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
     worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
     worker.snapshot = Snapshot(config)
     worker.recorder.configure(config)
-    listening = Listening(":8080", socket.socket())
-    listening.trust(config)
-    client = ClientConnection(worker, listening)
+    listener = Listener(":8080", socket.socket())
+    listener.trust(config)
+    client = ClientConnection(worker, Door(worker, listener, tell))
     client.connection_made(StubTransport(("127.0.0.1", 50000)))  # type: ignore[arg-type]
     endpoint = next(iter(worker.snapshot.endpoints.values()))[0]
     upstream = UpstreamConnection(worker.pool_of(endpoint))

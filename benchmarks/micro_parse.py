@@ -12,6 +12,7 @@ from collections.abc import Callable
 import httptools
 
 from benchmarks import workload
+from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.h1 import RequestReader, ResponseReader, encode_request, encode_response
 
 ANSWER = b"\r\n".join(
@@ -51,13 +52,14 @@ def cases() -> dict[str, Callable[[], object]]:
     )
     head = RequestReader().read(request)
     answer = ResponseReader().read(ANSWER)
+    edits = Edits(workload.PATH, "shop.example.com")
     framing = b"Content-Length: 901\r\n"
     return {
         "request head, llhttp alone": lambda: floor.feed_data(request),
         "request head, read": lambda: asked.read(request),
-        "request head, written": lambda: encode_request("GET", workload.PATH, head.headers),
+        "request head, written": lambda: encode_request(head, edits, [], b""),
         "response head, read": lambda: answered.read(ANSWER),
-        "response head, written": lambda: encode_response(200, b"OK", answer.headers, framing),
+        "response head, written": lambda: encode_response(answer, NO_EDITS, framing),
     }
 
 

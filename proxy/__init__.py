@@ -1,11 +1,13 @@
 """Spangate: a reverse proxy in which every request leaves a correct trace.
 
-Ten nouns carry the design; the rest of the code is about what happens to them.
+Twelve nouns carry the design; the rest of the code is about what happens to them.
 
 Head          request or response without its body                http/head.py
 Route         what to do with the requests that match             config/model.py, routing/
 Upstream      a named set of Endpoints and how to choose          upstream/
 TraceContext  what a caller said about its trace                  tracing/context.py
+Side          what a story asks of its client and upstream        server/sides.py
+Story         the coroutine of one exchange, and its events       server/story.py
 Exchange      the mutable facts of one request                    telemetry/facts.py
 Attempt       the facts of one try against one Endpoint           telemetry/facts.py
 Batch         signal, serialised OTLP bytes, item count           collector/batch.py
@@ -14,7 +16,7 @@ Snapshot      all of the configuration that a request reads       server/snapsho
 Link          the socket between a worker and the hub             server/link.py, hub/link.py
 
 One hub process owns configuration, sockets, admin port and collector; worker processes
-move requests. Where to start reading: `server/exchange.py` is the life of a request,
+move requests. Where to start reading: `server/serve.py` is the life of a request,
 `hub/hub.py` is the life of the process tree.
 """
 

@@ -59,7 +59,7 @@ def read_request(method: str, url: str, headers: Sequence[str]) -> RequestHead:
         if not colon or not name.strip():
             raise ValueError(f"{header!r} is not a header: write 'name: value'")
         field = name.strip().lower().encode(), value.strip().encode()
-        head.headers.append(field)
+        head.receive(*field)
         if field[0] == b"host":
             head.authority = value.strip().lower()
     if head.authority:

@@ -1,13 +1,15 @@
 """The chunked transfer coding (RFC 9112 §7.1): from wire bytes to content, strictly.
 
-Chunk extensions are dropped and limited, trailers are dropped by rule (RFC 9110 §6.5.1 allows it,
-and merging them is how trusted names get smuggled past a header filter). Bare LF, spaces around a
-size, sizes of more than 16 digits, and control bytes are errors.
+Chunk extensions are dropped and limited; trailers are kept within limits, and what becomes of them
+is not decided here. Bare LF, spaces around a size, sizes of more than 16 digits, and control bytes
+are errors. However small the chunks are, one call does a bounded amount of work.
 """
 
 from __future__ import annotations
 
 import re
+
+from proxy.http.head import Pair
 
 # An extension may hold anything printable; it ends at CRLF only (CVE-2025-43859, -2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
@@ -16,7 +18,20 @@ _MOST_EXTENSION = 256  # bytes, in one chunk
 _MOST_EXTENSIONS = 16 * 1024  # bytes, in one body
 _MOST_TRAILERS = 8 * 1024  # bytes
 _MOST_FIELDS = 64  # in the trailer section
+_MOST_LINES = 2048  # chunks that one call takes, 5 ms
+_TINY_COUNT = 4  # tiny ones that count as one: a run is matched at once
 _SMALL = 4096  # bytes of a chunk that is cheaper to copy than to handle
+
+# Whole chunks of 1 to 15 bytes with nothing but their size: what a flood of chunks consists of.
+_TINY_SIZES = [(b"[%x%X]" % (n, n), n) for n in range(1, 16)]
+_TINY = re.compile(
+    b"(?:" + b"|".join(rb"%b\r\n(.{%d})" % size for size in _TINY_SIZES) + rb")\r\n", re.DOTALL
+)
+_TINY_RUN = re.compile(
+    b"(?:(?:" + b"|".join(rb"%b\r\n.{%d}" % size for size in _TINY_SIZES) + rb")\r\n){1,4096}",
+    re.DOTALL,
+)
+_CR = 13
 
 SIZE, DATA, DATA_END, TRAILER, DONE = range(5)
 
@@ -26,17 +41,30 @@ class ChunkedError(ValueError):
 
 
 class ChunkedDecoder:
-    """Feed it wire bytes; it returns the content in them. `rest` holds what comes after the end."""
+    """Feed it wire bytes; it returns the content in them. `rest` holds what comes after the end,
+    `trailers` the fields of the trailer section."""
 
-    __slots__ = ("_extensions", "_fields", "_left", "_line", "_state", "_trailers", "rest")
+    __slots__ = (
+        "_budget",
+        "_extensions",
+        "_left",
+        "_line",
+        "_size",
+        "_state",
+        "has_more",
+        "rest",
+        "trailers",
+    )
 
     def __init__(self) -> None:
         self._state = SIZE
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # an incomplete line
         self._extensions = 0
-        self._trailers = 0
-        self._fields = 0
+        self._size = 0  # bytes of trailers
+        self._budget = 0  # lines that this call may still take
+        self.has_more = False  # the last call had enough: feed it nothing, in another turn
+        self.trailers: list[Pair] = []
         self.rest = b""
 
     @property
@@ -53,8 +81,19 @@ class ChunkedDecoder:
         if self._line:
             data = self._line + data
             self._line = b""
+        self.has_more = False
+        self._budget = _MOST_LINES
         position, end = 0, len(data)
         while position < end and self._state != DONE:
+            if self._budget <= 0:
+                self._line = data[position:]
+                self.has_more = True
+                break
+            if self._state == SIZE and position + 1 < end and data[position + 1] == _CR:
+                run_end = self._take_run(data, position, out)
+                if run_end > position:
+                    position = run_end
+                    continue
             if self._state == DATA:
                 piece = data[position : position + self._left]
                 out.append(piece)
@@ -68,10 +107,22 @@ class ChunkedDecoder:
                 self._keep(data[position:])
                 break
             self._take_line(data[position:line_end])
+            self._budget -= 1
             position = line_end + 2
         if self._state == DONE:
             self.rest = data[position:]
         return [b"".join(out)] if len(out) > 1 and end < len(out) * _SMALL else out
+
+    def _take_run(self, data: bytes, position: int, out: list[bytes]) -> int:
+        """Take the tiny chunks that stand at `position`; where they end."""
+        run = _TINY_RUN.match(data, position)
+        if run is None:
+            return position
+        end = run.end()
+        content = [m[m.lastindex or 0] for m in _TINY.finditer(data, position, end)]
+        self._budget -= 1 + len(content) // _TINY_COUNT
+        out.append(b"".join(content))
+        return end
 
     def _keep(self, part: bytes) -> None:
         """Remember the beginning of a line, unless it can no longer become a good one."""
@@ -118,9 +169,10 @@ class ChunkedDecoder:
         if not line:
             self._state = DONE
             return
-        self._trailers += len(line)
-        self._fields += 1
-        if self._trailers > _MOST_TRAILERS or self._fields > _MOST_FIELDS:
+        self._size += len(line)
+        if self._size > _MOST_TRAILERS or len(self.trailers) >= _MOST_FIELDS:
             raise ChunkedError("too many trailers")
         if _TRAILER.fullmatch(line) is None:
             raise ChunkedError("a trailer that is no header field")
+        name, _, value = line.partition(b":")
+        self.trailers.append((name, value.strip(b" \t")))

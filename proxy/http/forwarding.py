@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.errors import LoopDetected
+from proxy.http.edits import Edits
 from proxy.http.head import Pair, RequestHead
 from proxy.http.headers import FORWARDING, tokens
 
@@ -60,24 +61,25 @@ class Forwarding:
                 return client
         return client
 
-    def add(self, pairs: list[Pair], head: RequestHead, peer: bytes, trusted: bool) -> None:
-        """Append Forwarded, X-Forwarded-* and Via for the next hop.
+    def add(self, edits: Edits, head: RequestHead, peer: bytes, scheme: str, trusted: bool) -> None:
+        """Add Forwarded, X-Forwarded-* and Via for the next hop; `peer` and `scheme` are those
+        of the connection that the request came on.
 
         Raises LoopDetected (508) when Via shows that the request goes round in circles.
         """
-        fields = head.fields
+        fields, pairs = head.fields, edits.added
         if self._usual and head.version == "1.1" and fields.keys().isdisjoint(_SAID):
             host = (b"x-forwarded-host", head.authority.encode("ascii"))
-            pairs += ((b"x-forwarded-for", peer), _HTTP, host, (b"via", self._via))
+            pairs += ((b"x-forwarded-for", peer), _PROTO[scheme], host, (b"via", self._via))
             return
         if self._x:
             before = fields.get(b"x-forwarded-for") if trusted else None
             pairs.append((b"x-forwarded-for", peer if before is None else before + b", " + peer))
-            self._add_origin(pairs, head, trusted)
+            self._add_origin(pairs, head, scheme, trusted)
         elif trusted:
             _copy(pairs, fields, _X_FORWARDED)
         if self._forwarded:
-            element = _element(peer, head)
+            element = _element(peer, head, scheme)
             before = fields.get(b"forwarded") if trusted else None
             pairs.append((b"forwarded", element if before is None else before + b", " + element))
         elif trusted and b"forwarded" in fields:
@@ -88,11 +90,11 @@ class Forwarding:
         elif self._via:
             pairs.append((b"via", self._received(head.version)))
 
-    def _add_origin(self, pairs: list[Pair], head: RequestHead, trusted: bool) -> None:
+    def _add_origin(self, pairs: list[Pair], head: RequestHead, scheme: str, trusted: bool) -> None:
         fields = head.fields
         proto = fields.get(b"x-forwarded-proto") if trusted else None
         host = fields.get(b"x-forwarded-host") if trusted else None
-        pairs.append((b"x-forwarded-proto", b"http" if proto is None else proto))
+        pairs.append(_PROTO[scheme] if proto is None else (b"x-forwarded-proto", proto))
         pairs.append((b"x-forwarded-host", head.authority.encode() if host is None else host))
         if trusted and not fields.keys().isdisjoint(_OTHERS):
             _copy(pairs, fields, _OTHERS)
@@ -109,15 +111,15 @@ class Forwarding:
             raise LoopDetected("the request came through this gateway ten times: a routing loop")
         pairs.append((b"via", via + b", " + self._received(version)))
 
-    def scheme(self, fields: dict[bytes, bytes], trusted: bool) -> str:
-        """url.scheme: what a trusted proxy says it was, else the connection's."""
-        if not trusted:
-            return "http"
+    def scheme(self, fields: dict[bytes, bytes], own: str) -> str:
+        """url.scheme: what a trusted proxy says it was, else `own`, the connection's."""
         said = fields.get(b"x-forwarded-proto")
-        return "https" if said is not None and said.strip().lower() == b"https" else "http"
+        if said is None:
+            return own
+        return "https" if said.strip().lower() == b"https" else "http"
 
 
-_HTTP = (b"x-forwarded-proto", b"http")
+_PROTO = {s: (b"x-forwarded-proto", s.encode("ascii")) for s in ("http", "https")}
 _SAID = FORWARDING | {b"via"}
 _WRITTEN = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 _X_FORWARDED = FORWARDING - {b"forwarded"}
@@ -128,9 +130,9 @@ def _copy(pairs: list[Pair], fields: dict[bytes, bytes], names: frozenset[bytes]
     pairs.extend(pair for pair in fields.items() if pair[0] in names)
 
 
-def _element(peer: bytes, head: RequestHead) -> bytes:
+def _element(peer: bytes, head: RequestHead, scheme: str) -> bytes:
     node = b'"[' + peer + b']"' if b":" in peer else peer
-    return b"for=" + node + b';host="' + head.authority.encode() + b'";proto=http'
+    return b"for=" + node + b';host="' + head.authority.encode() + b'";proto=' + scheme.encode()
 
 
 def _parameter(element: str, name: str) -> str:

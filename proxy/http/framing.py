@@ -9,9 +9,11 @@ different requests.
 from __future__ import annotations
 
 from proxy.errors import BadRequest, BadResponse
+from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.headers import nominated, tokens, without
 
+_FRAMING = frozenset({b"transfer-encoding", b"content-length", b"connection", b"expect"})
 _MOST_DIGITS = 19  # of a Content-Length: below 2**64 in every reader
 
 
@@ -24,6 +26,8 @@ def frame_request(head: RequestHead) -> None:
     fields = head.fields
     if head.version == "1.0":
         _check_old(head)
+    if fields.keys().isdisjoint(_FRAMING):
+        return
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if coding is not None:
@@ -76,7 +80,7 @@ def _apply_connection(head: RequestHead, connection: bytes) -> None:
         head.keep_alive = True
     names = nominated(connection)
     if names:
-        head.headers = without(head.headers, names)
+        head.pairs = without(head.pairs, names)
         for name in names:
             head.fields.pop(name, None)
 
@@ -120,7 +124,7 @@ def _response_connection(head: ResponseHead, connection: bytes) -> None:
     head.keep_alive = _persistent(head, options)
     names = [t for t in options if t not in (b"close", b"keep-alive", b"upgrade")]
     if names:
-        head.headers = without(head.headers, names)
+        head.pairs = without(head.pairs, names)
 
 
 def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) -> None:
@@ -135,3 +139,45 @@ def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) ->
 def is_chunked(head: RequestHead | ResponseHead) -> bool:
     """Whether the body comes in chunks; what the framing rules refused is not seen here."""
     return b"transfer-encoding" in head.fields
+
+
+def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, bool | None]:
+    """How an answer goes out over HTTP/1.1: the lines that frame it, and whether in chunks (None:
+    its end is that of the connection). `asked` None: to what never became a request."""
+    status, length = head.status, head.length
+    if asked is not None and (asked.method == "HEAD" or status == 304):
+        declared = head.fields.get(b"content-length")
+        if declared and status != 204:
+            return b"content-length: " + declared + b"\r\n", False
+        return b"", False
+    if length is not None:
+        return (b"content-length: %d\r\n" % length if status != 204 else b""), False
+    if status == 101 or (asked is not None and asked.method == "CONNECT" and status < 300):
+        return _switched(head), False
+    if asked is not None and asked.version == "1.1":
+        return b"transfer-encoding: chunked\r\n", True
+    return b"", None
+
+
+def frame_upload(head: RequestHead, edits: Edits) -> bytes:
+    """The lines that frame a request over HTTP/1.1, from facts."""
+    if head.length is None:
+        lines = b"transfer-encoding: chunked\r\n"
+    elif b"content-length" in head.fields:
+        lines = b"content-length: %d\r\n" % head.length
+    else:
+        lines = b""
+    if edits.wants & WANTS_TRAILERS:
+        lines += b"te: trailers\r\n"
+    if edits.wants & WANTS_TUNNEL and b"upgrade" in head.fields:
+        lines += _upgrade(head.fields[b"upgrade"])
+    return lines
+
+
+def _switched(head: ResponseHead) -> bytes:
+    to = head.fields.get(b"upgrade")
+    return _upgrade(to) if head.status == 101 and to is not None else b""
+
+
+def _upgrade(to: bytes) -> bytes:
+    return b"connection: upgrade\r\nupgrade: " + to + b"\r\n"

@@ -105,3 +105,12 @@ def nominated(connection: bytes) -> list[bytes]:
 def without(headers: list[Pair], names: list[bytes] | frozenset[bytes]) -> list[Pair]:
     """`headers` less the fields with these lower-case names."""
     return [pair for pair in headers if pair[0].lower() not in names]
+
+
+def keep_alive_ns(value: bytes) -> int:
+    """For how long a Keep-Alive field lets a connection be used, less a second; 0 = not said."""
+    for token in tokens(value):
+        name, _, number = token.partition(b"=")
+        if name == b"timeout" and number.isdigit() and len(number) < 9:
+            return max((int(number) - 1) * 1_000_000_000, 1)
+    return 0

@@ -9,19 +9,17 @@ from __future__ import annotations
 import types
 from collections.abc import Generator
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
 from proxy.http.head import ResponseHead
+from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
+from proxy.server.story import Story
 from proxy.telemetry.facts import Attempt
 from proxy.tracing import ids
+from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import backoff, may_retry
-
-if TYPE_CHECKING:
-    from proxy.server.exchange import Story
-    from proxy.server.h1_upstream import UpstreamConnection
-    from proxy.upstream.endpoint import Endpoint
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
 STALE = "stale_connection"  # the reason of a try that follows one on a connection that had ended
@@ -33,7 +31,7 @@ def event() -> Generator[None, Any, Any]:
     return (yield)
 
 
-async def run(story: Story, target: Target, path: str) -> ResponseHead:
+async def run(story: Story, target: Target) -> ResponseHead:
     """Try endpoints until one answers acceptably; the last one's answer or error counts."""
     failed: Endpoint | None = None
     reason = ""
@@ -49,7 +47,7 @@ async def run(story: Story, target: Target, path: str) -> ResponseHead:
         failure: UpstreamError | None = None
         try:
             upstream = _warm(story, target, endpoint) or await _dial(story, target, endpoint)
-            _send(story, upstream, path)
+            _send(story, upstream)
             response = await event()
         except UpstreamError as error:
             failure = error
@@ -81,7 +79,7 @@ def _begin(story: Story, now: int, upstream: str, endpoint: Endpoint, reason: st
     return attempt
 
 
-def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamConnection | None:
+def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSide | None:
     attempt = story.attempt
     assert attempt is not None
     if attempt.retry_reason == STALE:
@@ -94,7 +92,7 @@ def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamConnectio
     return upstream
 
 
-async def _dial(story: Story, target: Target, endpoint: Endpoint) -> UpstreamConnection:
+async def _dial(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSide:
     attempt = story.attempt
     assert attempt is not None
     if not story.client.upload_done:
@@ -102,29 +100,33 @@ async def _dial(story: Story, target: Target, endpoint: Endpoint) -> UpstreamCon
     story.wait(0, 0)  # dialling has a clock of its own
     dialling = story.worker.dial(story, endpoint, target.connect)
     try:
-        upstream: UpstreamConnection = await event()
+        upstream: UpstreamSide = await event()
     except ProxyError:
-        dialling.cancel()  # nobody waits for it any more
+        dialling.forget()  # nobody waits for it any more
         raise
     attempt.connected = monotonic_ns()
     attempt.cost_connect = attempt.connected - attempt.start
     return upstream
 
 
-def _send(story: Story, upstream: UpstreamConnection, path: str) -> None:
+def _send(story: Story, upstream: UpstreamSide) -> None:
     """Write the head, with this attempt's own span id in it, and what there is of the body."""
     x, attempt, target = story.x, story.attempt, story.target
     assert attempt is not None and target is not None
     traced = story.snapshot.injector.inject(
         x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
     )
-    attempt.peer = upstream.peer
+    attempt.peer = upstream.peer.where
+    attempt.scheme = upstream.scheme
+    attempt.version = upstream.version
     attempt.sent = attempt.connected
     story.upstream = upstream
-    upstream.start(story, story.head.method, path, story.pairs + traced, story.held)
+    upstream.start(story, story.head, story.edits, traced)
+    if story.held:
+        upstream.send_data(b"".join(story.held), False)
     if story.client.upload_done:
         if story.head.length != 0:
-            upstream.finish_request()
+            upstream.end(story.trailers)
         story.wait(attempt.sent, target.first_byte_ns)
     else:
         story.wait(0, 0)  # the clock for the answer starts when all is sent

@@ -15,6 +15,8 @@ from proxy.errors import (
 )
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.pool import Pool
+from proxy.server.sides import StoryEvents
+from proxy.tasks import spawn
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
@@ -22,20 +24,22 @@ _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
     (OSError, ConnectFailed),
+    (Exception, ConnectFailed),  # a name that cannot be encoded, a port that does not exist
 )
+_LONGEST = 120.0  # seconds, where the configuration says "no limit": about the system's own
 
 
 async def dial(pool: Pool, timeout: float) -> UpstreamConnection:
-    """A new connection to the pool's address; `timeout` in seconds, 0 = the system's.
+    """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
 
     Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
     """
     loop = asyncio.get_running_loop()
     connection = UpstreamConnection(pool)
     try:
-        async with asyncio.timeout(timeout or None):
+        async with asyncio.timeout(timeout or _LONGEST):
             await loop.create_connection(lambda: connection, pool.host, pool.port)
-    except OSError as error:
+    except Exception as error:
         pool.forget(connection)
         raise _translate(error, pool) from error
     except asyncio.CancelledError:
@@ -45,6 +49,41 @@ async def dial(pool: Pool, timeout: float) -> UpstreamConnection:
     return connection
 
 
-def _translate(error: OSError, pool: Pool) -> UpstreamError:
+def _translate(error: Exception, pool: Pool) -> UpstreamError:
     ours = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
     return ours(f"{pool.host}:{pool.port}: {error}")
+
+
+class Dialling:
+    """A connection in the making for one story, which is told of it once, unless it has lost
+    interest; however the attempt ends, it ends."""
+
+    __slots__ = ("_story", "_task")
+
+    def __init__(self, story: StoryEvents, pool: Pool, timeout: float) -> None:
+        self._story: StoryEvents | None = story
+        self._task = spawn(self._run(pool, timeout), "dial")
+
+    def forget(self) -> None:
+        self._story = None
+        self._task.cancel()
+
+    async def _run(self, pool: Pool, timeout: float) -> None:
+        try:
+            connection = await dial(pool, timeout)
+        except UpstreamError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._fail(ConnectFailed("dialling was cancelled"))
+            raise
+        else:
+            story, self._story = self._story, None
+            if story is None:
+                connection.close()
+            else:
+                story.on_connected(connection)
+
+    def _fail(self, error: UpstreamError) -> None:
+        story, self._story = self._story, None
+        if story is not None:
+            story.on_connect_failed(error)

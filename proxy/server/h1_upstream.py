@@ -1,31 +1,54 @@
 """One HTTP/1.1 connection to an upstream: bytes to and from it, and whether it may be used again.
 
-It knows nothing of routes, retries or spans; it tells its story what has arrived. A connection on
-which anything was odd (bytes after the body, both framings, an answer before the request's end)
-is closed, never pooled.
+The upstream side of `sides.py` where the side is the connection. One on which anything was odd
+(bytes after the body, both framings, an answer before the request's end) is closed, never pooled.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
-from proxy.http.framing import frame_response, is_chunked
-from proxy.http.h1 import ResponseReader, check_partial_answer, encode_request
-from proxy.http.head import Pair, ResponseHead
-from proxy.http.headers import tokens
+from proxy.http.edits import WANTS_TUNNEL, Edits
+from proxy.http.framing import frame_response, frame_upload, is_chunked
+from proxy.http.h1 import (
+    LAST_CHUNK,
+    ResponseReader,
+    check_partial_answer,
+    encode_request,
+    encode_trailers,
+)
+from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.http.headers import keep_alive_ns
+from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
+from proxy.server.outbox import Outbox
+from proxy.server.peer import NOBODY, peer_of
+from proxy.server.sides import NO_TRAILERS, StoryEvents
+from proxy.server.tap import Tap
+from proxy.server.turns import Turns
 
-if TYPE_CHECKING:
-    from proxy.server.exchange import Story
-    from proxy.server.pool import Pool
 
-IDLE, HEAD, BODY, CLOSED = range(4)
+class Home(Protocol):
+    """Where a connection goes between two exchanges (`pool.py`)."""
+
+    outbox: Outbox
+    turns: Turns
+
+    def know(self, connection: UpstreamConnection) -> None:
+        """It has been made."""
+
+    def give(self, connection: UpstreamConnection, now: int) -> bool:
+        """Take it back; False if it is not wanted."""
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """It has ended."""
+
 
 MOST_HEAD = 64 * 1024  # bytes of a response head; nginx 8 KiB, Envoy 60 KiB
+MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a fault or a flood
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 
@@ -33,90 +56,91 @@ class UpstreamConnection(asyncio.Protocol):
     """Serves one story at a time; between two of them it waits in its pool."""
 
     __slots__ = (
-        "_buffer",
-        "_decoder",
-        "_fd",
-        "_hint",
-        "_keep_alive",
-        "_left",
-        "_method",
-        "_paused",
-        "_reader",
-        "_request_chunked",
-        "_request_done",
-        "_state",
-        "blocked",
-        "idle_since",
-        "peer",
-        "pool",
-        "story",
-        "transport",
-        "used",
-    )
+        "_buffer", "_decoder", "_hint", "_interim", "_keep_alive", "_left", "_method",
+        "_reader", "_request_chunked", "_request_done", "_shut", "_state", "_tap", "_tunnel",
+        "blocked", "idle_since", "peer", "pool", "scheme", "story", "transport", "used", "version",
+    )  # fmt: skip
 
     transport: Any  # asyncio.Transport, bare for speed when compiled
+    _tap: Tap
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Home) -> None:
         self.pool = pool
-        self.story: Story | None = None
-        self.peer: tuple[str, int] = ("", 0)
+        self.story: StoryEvents | None = None
+        self.peer = NOBODY
+        self.scheme = "http"
+        self.version = "1.1"
         self.used = False  # it has carried an exchange before
         self.idle_since = 0
         self._reader = ResponseReader()
         self._state = IDLE
         self._buffer = b""
-        self._fd = -1
         self._method = ""
         self._left: int | None = 0  # bytes of the response body to come; None = until close
         self._decoder: ChunkedDecoder | None = None
         self._keep_alive = True
         self._request_chunked = False
         self._request_done = True
-        self._paused = False  # reading, because the client does not take what has come
+        self._interim = 0  # 1xx heads before this answer
+        self._tunnel = 0  # not 0: the request in hand may become one
+        self._shut = False  # the upstream has shut its end of a tunnel
         self.blocked = False  # it takes no more of the request for now
         self._hint = 0  # ns, from the upstream's Keep-Alive: timeout=
 
-    # what a story does with it
-
-    def start(
-        self, story: Story, method: str, target: str, pairs: list[Pair], body: list[bytes]
-    ) -> None:
-        """Write a request head, and what has already come of its body."""
-        head = encode_request(method, target, pairs)
+    def start(self, story: StoryEvents, head: RequestHead, edits: Edits, more: list[Pair]) -> None:
         self.story = story
-        self._method = method
+        self._method = head.method
         self._state = HEAD
         self._keep_alive = True
-        self._request_done = story.head.length == 0
-        self._request_chunked = story.head.length is None
-        self.pool.outbox.put(self.transport, head)
-        for piece in body:
-            self.send(piece)
+        self._tunnel = edits.wants & WANTS_TUNNEL
+        length = head.length
+        self._request_done = length == 0
+        self._request_chunked = length is None
+        framing = b""
+        if length is None or edits.wants or b"content-length" in head.fields:
+            framing = frame_upload(head, edits)
+        wire = encode_request(head, edits, more, framing)
+        self.pool.outbox.put(self.transport, wire)
 
-    def send(self, data: bytes) -> None:
-        """A piece of the request body."""
+    def send_data(self, data: bytes, last: bool) -> None:
         outbox = self.pool.outbox
         if self._request_chunked:
             outbox.put_chunk(self.transport, data)
+            if last:
+                outbox.put(self.transport, LAST_CHUNK)
         else:
             outbox.put(self.transport, data)
+        if last:
+            self._request_done = True
 
-    def finish_request(self) -> None:
-        """The request body is complete."""
+    def end(self, trailers: Trailers) -> None:
+        if self._state is TUNNEL:
+            self._request_done = True
+            self._shut_tunnel()
+            return
         if self._request_chunked and not self._request_done:
-            self.pool.outbox.put(self.transport, b"0\r\n\r\n")
+            self.pool.outbox.put(self.transport, encode_trailers(trailers))
         self._request_done = True
 
-    def drop_answer(self) -> None:
-        """The story goes on without the body of the answer whose head it is being told (a retry).
+    def open_tunnel(self) -> None:
+        self._state = TUNNEL
+        self._request_chunked = self._request_done = self._keep_alive = False
 
-        The connection is saved if the body came together with the head, else it is closed, for
-        nobody would notice if the rest never came.
-        """
+    def _shut_tunnel(self) -> None:
+        self.pool.outbox.flush()
+        if self.transport.is_closing():
+            return
+        if self._shut:
+            self.story = None
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+
+    def drop_answer(self) -> None:
+        """Saved if the body came together with the head, else closed: who would miss the rest?"""
         self.story = None
 
     def abort(self) -> None:
-        """Close at once, whatever is under way."""
         self.story = None
         self._state = CLOSED
         self.transport.abort()
@@ -128,42 +152,44 @@ class UpstreamConnection(asyncio.Protocol):
 
     def has_ended(self) -> bool:
         """Whether something waits to be read; where nothing was asked, that is the end. 0.6 µs."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        return bool(poll.poll(0))
+        return self._tap.has_input()
 
     def pause(self) -> None:
-        if not self._paused and not self.transport.is_closing():
-            self._paused = True
-            self.transport.pause_reading()
+        self._tap.pause()
 
     def resume(self) -> None:
-        if self._paused and not self.transport.is_closing():
-            self._paused = False
-            self.transport.resume_reading()
+        self._tap.resume()
 
     def idle_ns(self, limit: int) -> int:
-        """For how long it may wait in the pool: the configured time, or less if the upstream
-        said when it closes (one second earlier, because it counts from its own last byte)."""
+        """For how long it may wait in the pool: as configured, or less if the upstream said so."""
         return min(limit, self._hint) if self._hint else limit
-
-    # what the event loop tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self._fd = transport.get_extra_info("socket").fileno()
         self.pool.know(self)
-        name = transport.get_extra_info("peername")
-        self.peer = (name[0], name[1]) if isinstance(name, tuple) else (str(name), 0)
+        self.peer = peer_of(transport)
+        self._tap = Tap(transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
 
     def data_received(self, data: bytes) -> None:
-        if self._state == HEAD:
+        if self._state is HEAD:
             self._read_head(self._buffer + data if self._buffer else data)
-        elif self._state == BODY:
+        elif self._state is BODY:
             self._read_body(data)
-        elif self._state == IDLE:
+        elif self._state is TUNNEL and self.story is not None:
+            self.story.on_data(data, False)
+        elif self._state is IDLE:
             self.abort()  # bytes that nobody asked for: whose answer would they be?
+
+    def eof_received(self) -> bool:
+        if self._state is not TUNNEL or self.story is None:
+            return False
+        self._shut = True
+        story = self.story
+        if self._request_done:
+            self.story = None
+        story.on_response_end(monotonic_ns(), NO_TRAILERS)
+        return not self._request_done
 
     def connection_lost(self, error: Exception | None) -> None:
         state, story = self._state, self.story
@@ -173,10 +199,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool.forget(self)
         if story is None:
             return
-        if state == HEAD:
+        if state is HEAD:
             story.on_upstream_failed(UpstreamReset("closed before a complete answer"))
+        elif state is TUNNEL and self._shut:
+            return  # it was told; what we still sent is lost with the client's next word
         elif self._left is None and self._decoder is None and error is None:
-            story.on_response_end(monotonic_ns())  # close-delimited (RFC 9112 §6.3 rule 8)
+            story.on_response_end(
+                monotonic_ns(), NO_TRAILERS
+            )  # close-delimited (RFC 9112 §6.3 rule 8)
         else:
             story.on_upstream_failed(Truncated("closed in the middle of the answer"))
 
@@ -190,12 +220,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self.story is not None:
             self.story.on_upload_drained()
 
-    # reading an answer
-
     def _read_head(self, data: bytes) -> None:
         story = self.story
         try:
-            while self._state == HEAD:
+            while self._state is HEAD:
                 end = data.find(b"\r\n\r\n") + 4
                 if (end if end > 3 else len(data)) > MOST_HEAD:
                     raise BadResponse("the upstream's header fields are too large")
@@ -215,9 +243,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin_body(self, data: bytes) -> None:
         """What came together with the head, and what there is to do if nothing did."""
-        if self._state == BODY and data:
-            self._read_body(data)
-        if self._state == BODY:
+        if data:
+            if self._state is BODY:
+                self._read_body(data)
+            elif self._state is TUNNEL and self.story is not None:
+                self.story.on_data(data, False)
+        if self._state is BODY and not self._tap.held:
             if self._left == 0:
                 self._complete()
             elif self.story is not None:
@@ -228,19 +259,25 @@ class UpstreamConnection(asyncio.Protocol):
     def _take_head(self, head: ResponseHead) -> None:
         story = self.story
         assert story is not None
-        if head.status < 200:
+        if head.status < 200 and not (head.status == 101 and self._tunnel):
+            self._interim += 1
             if head.status == 101:
                 raise BadResponse("the upstream switched protocols without being asked")
+            if self._interim > MOST_INFORMATIONAL:
+                raise BadResponse("the upstream sends interim answers without an end")
             story.on_informational(head)
             return
+        self._interim = 0
         frame_response(head, self._method)
+        if self._tunnel and (head.status == 101 or self._method == "CONNECT"):
+            head.length = None
         self._keep_alive = head.keep_alive
         self._left = head.length
         self._decoder = ChunkedDecoder() if head.length is None and is_chunked(head) else None
         self._state = BODY
         hint = head.fields.get(b"keep-alive")
         if hint is not None:
-            self._hint = _keep_alive_hint(hint)
+            self._hint = keep_alive_ns(hint)
         story.on_response(head)
 
     def _read_body(self, data: bytes) -> None:
@@ -254,8 +291,8 @@ class UpstreamConnection(asyncio.Protocol):
                 self._keep_alive = False  # bytes after the body: a poisoned response queue
             self._left = left = left - len(data)
         if self.story is not None and data:
-            self.story.on_data(data)
-        if left == 0 and self._state == BODY:
+            self.story.on_data(data, left == 0)
+        if left == 0 and self._state is BODY:
             self._complete()
 
     def _read_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
@@ -267,36 +304,47 @@ class UpstreamConnection(asyncio.Protocol):
             if story is not None:
                 story.on_upstream_failed(Truncated(f"the upstream's chunks are malformed: {error}"))
             return
-        if story is not None:
-            for piece in pieces:
-                story.on_data(piece)
-            story.flush()
-        if decoder.done and self._state == BODY:
-            if decoder.rest:
-                self._keep_alive = False
-            self._complete()
+        done = decoder.done
+        last = len(pieces) - 1 if done and not decoder.trailers else -1
+        for index, piece in enumerate(pieces):
+            if self.story is not None:
+                self.story.on_data(piece, index == last)
+        if done:
+            if self._state is BODY:
+                self._keep_alive = self._keep_alive and not decoder.rest
+                self._complete(tuple(decoder.trailers))
+            return
+        if decoder.has_more and not self._tap.held:
+            self._tap.hold()
+            self.pool.turns.add(self)
+        if self.story is not None:
+            self.story.flush()
 
-    def _complete(self) -> None:
-        """The answer has ended: back to the pool, or closed, and only then does the story go on."""
+    def go_on(self) -> None:
+        """The next slice of many small chunks."""
+        self._tap.let_go()
+        if self._state is BODY and self._decoder is not None:
+            self._read_chunks(self._decoder, b"")
+
+    def _complete(self, trailers: Trailers = NO_TRAILERS) -> None:
+        """Back to the pool before the story goes on, which may need it; closed after that, for
+        closing writes what is gathered, and that must have been recorded."""
         story, self.story = self.story, None
         now = monotonic_ns()
         self._decoder = None
         self._state = IDLE
         self.used = True
-        self.resume()
-        if self._keep_alive and self._request_done and not self.transport.is_closing():
-            self.pool.give(self, now)
-        elif self._request_done:
-            self.close()
-        else:
-            self.transport.abort()  # close() would wait until the upstream reads what it refused
+        if self._tap.paused:
+            self._tap.resume()
+        kept = (
+            self._keep_alive
+            and self._request_done
+            and not self.transport.is_closing()
+            and self.pool.give(self, now)
+        )
         if story is not None:
-            story.on_response_end(now)
-
-
-def _keep_alive_hint(value: bytes) -> int:
-    for token in tokens(value):
-        name, _, number = token.partition(b"=")
-        if name == b"timeout" and number.isdigit() and len(number) < 9:
-            return max((int(number) - 1) * 1_000_000_000, 1)
-    return 0
+            story.on_response_end(now, trailers)
+        if not kept and self._request_done:
+            self.close()
+        elif not kept:
+            self.transport.abort()  # close() would wait until the upstream reads what it refused

@@ -1,29 +1,27 @@
-"""The heads that leave the gateway: what is told to the upstream and to the client.
+"""What is different in the heads that leave the gateway, towards the upstream and the client.
 
-Nominated and hop-by-hop fields are already gone when a head arrives here (`http/framing.py`), and
-the gateway's own fields are written last, so that nothing a client sends can take them away.
+Framing is the codecs'. Nominated and hop-by-hop fields are already gone when a head arrives here
+(`http/framing.py`), and the gateway's own fields are written last, so that nothing a client sends
+can take them away.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from proxy.errors import ClientError
-from proxy.http.head import Pair, RequestHead, ResponseHead
+from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
+from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.headers import tokens
 from proxy.server.reply import Reply
+from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
+from proxy.server.story import Story
 from proxy.telemetry.facts import Exchange
 from proxy.tracing.baggage import passed_on
-
-if TYPE_CHECKING:
-    from proxy.server.exchange import Story
-    from proxy.server.h1_downstream import ClientConnection
 
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
-def describe(x: Exchange, head: RequestHead, client: ClientConnection, snapshot: Snapshot) -> None:
+def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snapshot) -> None:
     """Fill in what was asked, and by whom."""
     fields = head.fields
     x.method = head.method
@@ -32,14 +30,15 @@ def describe(x: Exchange, head: RequestHead, client: ClientConnection, snapshot:
     x.version = head.version
     x.user_agent = fields.get(b"user-agent", b"")
     x.host, x.host_port = snapshot.host(head.authority)
-    x.peer = client.peer
-    x.peer_port = client.peer_port
-    forwarding = snapshot.forwarding
+    peer = client.peer
+    x.peer, x.peer_port = peer.where
     if client.forwards:
-        x.client = forwarding.client(fields, client.peer)
-        x.scheme = forwarding.scheme(fields, True)
+        forwarding = snapshot.forwarding
+        x.client = forwarding.client(fields, peer.address)
+        x.scheme = forwarding.scheme(fields, client.scheme)
     else:
-        x.client = client.peer
+        x.client = peer.address
+        x.scheme = client.scheme
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
             value = head.get(name)
@@ -61,57 +60,56 @@ def check_length(length: int | None, limit: int) -> None:
         raise ClientError(413, "the request body is too large", close=True)
 
 
-def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
-    """The upstream's header fields, all but the trace context, which belongs to an attempt."""
+def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) -> Edits:
+    """The upstream's head, all but the trace context, which belongs to an attempt."""
     head, client = story.head, story.client
     fields = head.fields
-    out = head.headers
+    authority = entry.host_header
+    edits = Edits(
+        target,
+        # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
+        (head.authority or _first_authority(story)) if authority is None else authority.decode(),
+    )
+    add = edits.added.append
     agent = story.x.user_agent
     if agent:
-        out.append((b"user-agent", agent))
+        add((b"user-agent", agent))
     if entry.request_edits is not None:
-        out = entry.request_edits.apply(out)
-    host = entry.host_header
-    if host is None:  # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
-        host = head.authority.encode("ascii") or _first_authority(story)
-    out.insert(0, (b"host", host))
-    snapshot.forwarding.add(out, head, client.peer_bytes, client.forwards)
+        entry.request_edits.apply(edits)
+        add = edits.added.append  # of another list, where something was removed
+    snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
         story.x.request_id = _request_id(story, fields)
-        out.append((b"x-request-id", story.x.request_id))
+        add((b"x-request-id", story.x.request_id))
     elif b"x-request-id" in fields:
-        out.append((b"x-request-id", fields[b"x-request-id"]))
-    if head.length is None:
-        out.append((b"transfer-encoding", b"chunked"))
-    elif b"content-length" in fields:
-        out.append((b"content-length", b"%d" % head.length))
+        add((b"x-request-id", fields[b"x-request-id"]))
     if not fields.keys().isdisjoint(_RARE):
-        _add_rare(out, story, snapshot)
-    return out
+        _add_rare(edits, story, snapshot)
+    return edits
 
 
-def _first_authority(story: Story) -> bytes:
+def _first_authority(story: Story) -> str:
     assert story.target is not None
-    return story.snapshot.endpoints[story.target.name][0].authority.encode("ascii")
+    return story.snapshot.endpoints[story.target.name][0].authority
 
 
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
 
 
-def _add_rare(out: list[Pair], story: Story, snapshot: Snapshot) -> None:
+def _add_rare(edits: Edits, story: Story, snapshot: Snapshot) -> None:
     fields = story.head.fields
     if b"trailers" in tokens(fields.get(b"te", b"")):
-        out.append((b"te", b"trailers"))
+        edits.wants |= WANTS_TRAILERS
     expect = fields.get(b"expect")
     if expect is not None:
-        out.append((b"expect", expect))
+        edits.add(b"expect", expect)
     if snapshot.baggage and story.client.trusted:
         baggage = passed_on(fields.get(b"baggage", b""))
         if baggage:
-            out.append((b"baggage", baggage))
+            edits.add(b"baggage", baggage)
     hops = fields.get(b"max-forwards")
     if hops is not None:
-        out.append((b"max-forwards", _fewer(hops, story.head.method)))
+        edits.add(b"max-forwards", _fewer(hops, story.head.method))
 
 
 def _request_id(story: Story, fields: dict[bytes, bytes]) -> bytes:
@@ -146,21 +144,22 @@ def last_hop(head: RequestHead) -> Reply | None:
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
-def answer(story: Story, entry: RouteEntry, response: ResponseHead) -> list[Pair]:
-    """The client's header fields, all but framing and connection, which are the codec's."""
+def answer(story: Story, entry: RouteEntry, response: ResponseHead) -> Edits:
+    """What is different in the client's head, all but framing and connection."""
     x, snapshot = story.x, story.snapshot
-    out = response.headers
-    if entry.response_edits is not None:
-        out = entry.response_edits.apply(out)
-    if x.request_id and b"x-request-id" not in response.fields:
-        out.append((b"x-request-id", x.request_id))
-    elif b"x-request-id" in response.fields:
-        out.append((b"x-request-id", response.fields[b"x-request-id"]))
-    if snapshot.trace_header:
-        out.append((snapshot.trace_header, x.trace_id))
     if snapshot.response_headers:
         for name, key in snapshot.response_headers:
             value = response.get(name)
             if value is not None:
                 x.captured.append((key, value.decode("utf-8", "replace")))
-    return out
+    own_id = response.fields.get(b"x-request-id") or x.request_id
+    if entry.response_edits is None and not own_id and not snapshot.trace_header:
+        return NO_EDITS
+    edits = Edits()
+    if entry.response_edits is not None:
+        entry.response_edits.apply(edits)
+    if own_id:
+        edits.added.append((b"x-request-id", own_id))
+    if snapshot.trace_header:
+        edits.add(snapshot.trace_header, x.trace_id)
+    return edits

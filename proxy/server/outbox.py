@@ -35,13 +35,21 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self.flush)
         waiting.append((transport, data))
 
-    def put_chunk(self, transport: Any, data: bytes) -> None:
+    def put_last(self, transport: Any, data: bytes) -> None:
+        """The same for what completes a message: never at once, however large, so that the
+        exchange is recorded before its last byte leaves."""
+        waiting = self._waiting
+        if not waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        waiting.append((transport, data))
+
+    def put_chunk(self, transport: Any, data: bytes, last: bool = False) -> None:
         """`data` as a chunk (RFC 9112 §7.1), without copying it if it is large."""
         if len(data) <= _LARGE:
             self.put(transport, b"%x\r\n%b\r\n" % (len(data), data))
         else:
             self.put(transport, b"%x\r\n" % len(data))
-            self.put(transport, data)
+            (self.put_last if last else self.put)(transport, data)
             self.put(transport, b"\r\n")
 
     def flush(self) -> None:

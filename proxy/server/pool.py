@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from proxy.server.h1_upstream import UpstreamConnection
-    from proxy.server.outbox import Outbox
+from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.outbox import Outbox
+from proxy.server.sides import UpstreamSide
+from proxy.server.turns import Turns
 
 
 class Pool:
@@ -23,10 +22,12 @@ class Pool:
         "outbox",
         "port",
         "reused",
+        "turns",
     )
 
-    def __init__(self, host: str, port: int, outbox: Outbox) -> None:
-        self.outbox = outbox  # of the worker
+    def __init__(self, host: str, port: int, outbox: Outbox, turns: Turns) -> None:
+        self.outbox = outbox  # of the worker, as turns
+        self.turns = turns
         self.host = host
         self.port = port
         self.idle_limit = 128
@@ -49,9 +50,9 @@ class Pool:
     def idle(self) -> int:
         return len(self._idle)
 
-    def take(self, careful: bool) -> UpstreamConnection | None:
-        """The connection used last, or None. `careful`: none whose end waits to be read, because
-        what is sent on it could not be sent again."""
+    def take(self, careful: bool) -> UpstreamSide | None:
+        """The connection used last, which is the side of one exchange, or None. `careful`: none
+        whose end waits to be read, because what is sent on it could not be sent again."""
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -62,13 +63,14 @@ class Pool:
             return connection
         return None
 
-    def give(self, connection: UpstreamConnection, now: int) -> None:
-        """Take back a connection on which a whole exchange ended well."""
+    def give(self, connection: UpstreamConnection, now: int) -> bool:
+        """Take back a connection on which a whole exchange ended well; False if it is one too
+        many, and must be closed."""
         if len(self._idle) >= self.idle_limit or connection.idle_ns(self.idle_ns) <= 0:
-            connection.close()
-            return
+            return False
         connection.idle_since = now
         self._idle.append(connection)
+        return True
 
     def know(self, connection: UpstreamConnection) -> None:
         """A connection has been made."""
@@ -83,6 +85,8 @@ class Pool:
 
     def expire(self, now: int) -> None:
         """Close what has been idle for too long."""
+        if not self._idle:
+            return
         cold = [c for c in self._idle if now - c.idle_since >= c.idle_ns(self.idle_ns)]
         for connection in cold:
             self._idle.remove(connection)

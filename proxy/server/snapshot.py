@@ -12,9 +12,9 @@ from proxy.config.effective import Effective, effective
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Route
 from proxy.config.model import Upstream as UpstreamConfig
 from proxy.errors import BadRequest, NoRoute
+from proxy.http.edits import Edits
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import Pair, RequestHead
-from proxy.http.headers import without
 from proxy.http.path import decode_slashes
 from proxy.http.target import split_authority
 from proxy.routing.pattern import parse
@@ -35,8 +35,8 @@ Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
 
 
-class Edits:
-    """Header changes of one direction, encoded."""
+class RouteEdits:
+    """Header changes of one direction that a route asks for, encoded."""
 
     __slots__ = ("_add", "_gone")
 
@@ -48,12 +48,14 @@ class Edits:
             for name, value in (*edit.set.items(), *edit.add.items())
         ]
 
-    def apply(self, pairs: list[Pair]) -> list[Pair]:
-        return without(pairs, self._gone) + self._add if self._gone else pairs + self._add
+    def apply(self, edits: Edits) -> None:
+        if self._gone:
+            edits.remove(self._gone)
+        edits.extend(self._add)
 
 
-def _edits(edit: HeaderEdit) -> Edits | None:
-    return Edits(edit) if edit.set or edit.add or edit.remove else None
+def _edits(edit: HeaderEdit) -> RouteEdits | None:
+    return RouteEdits(edit) if edit.set or edit.add or edit.remove else None
 
 
 class Target:
@@ -256,7 +258,7 @@ class Snapshot:
         if policy == "reject":
             raise BadRequest("a header field name has an underscore")
         if policy == "drop":
-            head.headers = [pair for pair in head.headers if b"_" not in pair[0]]
+            head.drop_underscores()
 
 
 def _forwarding(config: Config) -> Forwarding:

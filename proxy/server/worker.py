@@ -14,20 +14,22 @@ import sys
 from time import monotonic_ns
 
 from proxy.config.model import Config
-from proxy.errors import ClientError, UpstreamError
-from proxy.http.h1 import RequestReader
-from proxy.http.head import RequestHead
+from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.server import frames
-from proxy.server.dial import dial
-from proxy.server.exchange import Story
-from proxy.server.h1_downstream import ClientConnection, check_head
+from proxy.server.dial import Dialling
+from proxy.server.door import Door
+from proxy.server.house import Guest
 from proxy.server.link import Link
-from proxy.server.listening import Listening
+from proxy.server.listener import Listener
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.serve import tell
+from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.stdout import Stdout
+from proxy.server.sweep import SWEEP_NS, Sweep
+from proxy.server.turns import Turns
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
 from proxy.telemetry.blocks import endpoint_attributes
@@ -35,7 +37,6 @@ from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
 
-SWEEP = 0.1  # seconds; the precision of every timeout
 FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
 REPORT = 10  # flushes between two reports of numbers
 FLUSH_BYTES = 64 * 1024  # records that go at once
@@ -43,7 +44,6 @@ STDOUT_GRACE = 1.0  # seconds that whoever reads the access lines has at the end
 IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
 # request may be on its way already
 
-_SWEEP_NS = int(SWEEP * 1e9)
 _NEVER = 1 << 63  # ns, monotonic
 
 CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS = range(6)
@@ -57,6 +57,7 @@ class Worker:
         self.recorder = Recorder(Config(), terminal=False)
         self.authorities = Authorities()
         self.outbox = Outbox()
+        self.turns = Turns()
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -66,9 +67,10 @@ class Worker:
         self._number = number
         self._counts = counts
         self._sockets = sockets
-        self._listening: list[Listening] = []
-        self._connections: set[ClientConnection] = set()
+        self._listeners: list[Listener] = []
+        self._connections: set[Guest] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
+        self._sweep = Sweep(self._check)
         self._stdout = Stdout()
         self._health: dict[tuple[str, str], bool] = {}
         self._timers_run = True
@@ -97,20 +99,21 @@ class Worker:
         try:
             await self.apply(pickle.loads(payload))
         except Exception:
-            if not self._listening:
+            if not self._listeners:
                 self.failed = True
                 self.stopped.set()
             raise
 
     async def apply(self, config: Config) -> None:
         """Go by `config` from the next request on; the first time, begin to listen."""
-        first = not self._listening
+        first = not self._listeners
         snapshot = Snapshot(config, self._number)
         self._forget_gauges()
         self.snapshot = snapshot
         self.recorder.configure(config, terminal=sys.stdout.isatty())
         self._apply_health()
         self._apply_pools()
+        self._sweep.keep(config.limits.keepalive, self._connections)
         if first:
             await self._listen(config)
             self.link.send(frames.READY)
@@ -148,36 +151,35 @@ class Worker:
             self.recorder.registry.number(instruments.UPSTREAM_OPEN, key).value = value
 
     def _apply_trust(self, config: Config) -> None:
-        for listening in self._listening:
-            listening.trust(config)
+        for listener in self._listeners:
+            listener.trust(config)
         for connection in self._connections:
             connection.judge()
 
     async def _listen(self, config: Config) -> None:
         for address, sock in self._sockets.items():
-            listening = Listening(address, sock)
-            listening.trust(config)
-            self._listening.append(listening)
-            await listening.start(self._accept)
-
-    def _accept(self, listening: Listening) -> ClientConnection:
-        return ClientConnection(self, listening)
+            listener = Listener(address, sock)
+            listener.trust(config)
+            self._listeners.append(listener)
+            await listener.start(Door(self, listener, tell).open)
 
     # what connections and stories ask of it
 
-    def check_head(self, reader: RequestReader, data: bytes) -> RequestHead:
-        return check_head(self, reader, data)
-
-    def admit(self, connection: ClientConnection) -> bool:
+    def admit(self, guest: Guest) -> bool:
         """Count a client connection; False if it is one too many."""
-        self._connections.add(connection)
+        self._connections.add(guest)
+        self.watch(guest)
         self._accepted += 1
         self._counts[CONNECTIONS] = len(self._connections)
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
-    def release(self, connection: ClientConnection) -> None:
-        self._connections.discard(connection)
+    def watch(self, guest: Guest) -> None:
+        """Something runs on it: look at its deadlines."""
+        self._sweep.watch(guest)
+
+    def release(self, guest: Guest) -> None:
+        self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
     def count_refused(self, error: ClientError) -> None:
@@ -187,22 +189,14 @@ class Worker:
         key = (endpoint.host, endpoint.port)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox)
+            pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox, self.turns)
         return pool
 
-    def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> asyncio.Task[None]:
+    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
-        return spawn(self._dial(story, self.pool_of(endpoint), timeout), "dial")
+        return Dialling(story, self.pool_of(endpoint), timeout)
 
-    async def _dial(self, story: Story, pool: Pool, timeout: float) -> None:
-        try:
-            connection = await dial(pool, timeout)
-        except UpstreamError as error:
-            story.on_connect_failed(error)
-        else:
-            story.on_connected(connection)
-
-    def later(self, seconds: float, story: Story) -> None:
+    def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
         asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
 
@@ -220,25 +214,21 @@ class Worker:
 
     def run(self) -> None:
         """Start the two timers."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(SWEEP, self._sweep)
-        loop.call_later(FLUSH, self._tick)
+        self._sweep.start()
+        asyncio.get_running_loop().call_later(FLUSH, self._tick)
 
-    def _sweep(self) -> None:
-        if not self._timers_run:
-            return
-        now = monotonic_ns()
-        for connection in list(self._connections):
-            connection.tick(now)
+    def _check(self, now: int) -> bool:
+        """What the sweep looks at each time beside connections; False: this was the last time."""
         for pool in self._pools.values():
             pool.expire(now)
+        if not self.draining:
+            return True
         # who was in a listener's queue is adopted within the first sweep
-        if now > self._drain_until or (
-            not self._connections and now > self._drain_from + _SWEEP_NS
-        ):
+        if now > self._drain_until or (not self._connections and now > self._drain_from + SWEEP_NS):
             self._stop()
-            return
-        asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+            return False
+        self._sweep.watch_all(self._connections)  # an idle one may be closed at any time now
+        return True
 
     def _tick(self) -> None:
         if not self._timers_run:
@@ -292,8 +282,8 @@ class Worker:
         limit = self.snapshot.config.drain_timeout
         self._drain_from = monotonic_ns()
         self._drain_until = self._drain_from + int(limit * 1e9)
-        for listening in self._listening:
-            listening.stop()
+        for listener in self._listeners:
+            listener.stop()
         for connection in self._connections:
             connection.close_after()
         self.link.send(frames.DRAINING)
@@ -312,8 +302,9 @@ class Worker:
     def halt(self) -> None:
         """Stop at once, without goodbyes."""
         self._timers_run = False
-        for listening in self._listening:
-            listening.close()
+        self._sweep.stop()
+        for listener in self._listeners:
+            listener.close()
         for connection in list(self._connections):
             connection.transport.abort()
         for pool in self._pools.values():

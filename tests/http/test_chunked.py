@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
+from tests.http import chunked_before
 
 EXTENSION = st.sampled_from([b"", b";a", b";a=b", b' ;a="b c"', b"\t; x=\xe9"])
 SIZE = st.sampled_from([b"%x", b"%X", b"%05x", b"%016x"])
@@ -141,7 +144,7 @@ def test_a_line_that_never_ends_is_refused_early() -> None:
 
 
 def test_small_chunks_come_as_one_piece_and_large_ones_uncopied() -> None:
-    assert ChunkedDecoder().feed(b"1\r\na\r\n" * 10_000) == [b"a" * 10_000]
+    assert ChunkedDecoder().feed(b"1\r\na\r\n" * 4_000) == [b"a" * 4_000]
     big = b"4e20\r\n" + b"a" * 20_000 + b"\r\n"
     assert [len(piece) for piece in ChunkedDecoder().feed(big * 3)] == [20_000] * 3
 
@@ -169,3 +172,47 @@ def test_the_work_grows_with_the_bytes() -> None:
         return decoder.work
 
     assert work(4000) < 4.1 * work(1000)
+
+
+@given(streams(), st.lists(st.integers(1, 15), max_size=60), MUTATED, st.integers(-(2**16), 2**16))
+def test_the_fast_reader_agrees_with_the_plain_one(
+    stream: tuple[bytes, bytes], sizes: list[int], byte: bytes, place: int
+) -> None:
+    """Content, verdict and rest, for streams with runs of tiny chunks, whole and spoilt."""
+    tiny = b"".join(b"%x\r\n%b\r\n" % (n, b"\r\n1\r\n0\r\nabcdefgh"[:n]) for n in sizes)
+    wire = tiny + stream[0]
+    if place > 0:
+        at = place % len(wire)
+        wire = wire[:at] + byte + wire[at:]
+    for cut in (0, len(wire) // 3):
+        parts = [part for part in (wire[:cut], wire[cut:]) if part]
+        assert _told(ChunkedDecoder(), parts) == _told(chunked_before.ChunkedDecoder(), parts)
+
+
+def _told(decoder: Any, parts: list[bytes]) -> object:
+    content = b""
+    try:
+        for part in parts:
+            content += b"".join(decoder.feed(part))
+    except (ChunkedError, chunked_before.ChunkedError):
+        return "refused"
+    return content, decoder.done, decoder.rest
+
+
+def test_trailers_are_kept() -> None:
+    decoder = ChunkedDecoder()
+    assert decoder.feed(b"1\r\na\r\n0\r\nGrpc-Status: 0\r\nx-b:\r\n\r\nnext") == [b"a"]
+    assert decoder.trailers == [(b"Grpc-Status", b"0"), (b"x-b", b"")]
+    assert decoder.rest == b"next"
+
+
+@pytest.mark.parametrize("chunk", [b"1\r\na\r\n", b"01\r\na\r\n"])
+def test_one_call_does_a_bounded_amount_of_work(chunk: bytes) -> None:
+    decoder = ChunkedDecoder()
+    content, calls = b"".join(decoder.feed(chunk * 40_000 + b"0\r\n\r\n")), 1
+    while decoder.has_more:
+        assert not decoder.done
+        content += b"".join(decoder.feed(b""))
+        calls += 1
+    assert decoder.done and content == b"a" * 40_000
+    assert calls >= 40_000 // (2048 * 4)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.server import worker as worker_module
-from proxy.server.exchange import Story
+from proxy.server.story import Story
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
 from tests.server.kit import (
     Gate,
@@ -242,7 +242,7 @@ async def test_a_request_is_gone_as_soon_as_it_is_over(
             super().__init__(*arguments)
             held.append(weakref.ref(self))
 
-    monkeypatch.setattr("proxy.server.h1_downstream.Story", Watched)
+    monkeypatch.setattr("proxy.server.serve.Story", Watched)
     async with bad_upstream(kind) as urls:
         config = routing({"b": urls}, f'[[route]]\nto = "b"\n{KINDS[kind]}')
         async with gateway(config) as gate:
@@ -274,7 +274,7 @@ async def test_a_story_whose_client_left_is_gone(monkeypatch: pytest.MonkeyPatch
             super().__init__(*arguments)
             held.append(weakref.ref(self))
 
-    monkeypatch.setattr("proxy.server.h1_downstream.Story", Watched)
+    monkeypatch.setattr("proxy.server.serve.Story", Watched)
     handler = Gate(HALF, b"")
     async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         with no_collector():

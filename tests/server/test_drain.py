@@ -124,7 +124,7 @@ async def test_who_is_in_the_queue_is_adopted_even_if_the_sweep_comes_first() ->
         sock = socket.create_connection(("127.0.0.1", gate.port))
         sock.sendall(b"GET /x HTTP/1.1\r\nHost: g\r\n\r\n")
         gate.worker.drain()
-        gate.worker._sweep()
+        gate.worker._sweep._turn()
         sock.setblocking(False)
         client = Client(*await asyncio.open_connection(sock=sock))
         assert (await client.answer()).status == 200

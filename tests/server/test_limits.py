@@ -145,8 +145,8 @@ _SMALL = 16 * 1024
 
 async def slow_client(gate: Gateway) -> Client:
     """One whose socket takes little, as the gateway's does from now on."""
-    for listening in gate.worker._listening:
-        listening.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL)
+    for listener in gate.worker._listeners:
+        listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SMALL)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
     sock.setblocking(False)
@@ -253,7 +253,7 @@ async def test_a_flood_of_requests_waits_outside() -> None:
         client = await raw(gate, get(b"X-A: " + b"b" * 1000) * 900 + AFTER)  # 1 MB
         await eventually(lambda: backend.heads)
         (connection,) = gate.worker._connections
-        await eventually(lambda: connection.reading_paused)
+        await eventually(lambda: connection._tap.held)
         assert len(connection._buffer) < 512 * 1024
         release.set()
         got = await client.end()

@@ -194,7 +194,7 @@ async def test_a_first_piece_that_cannot_be_sent_stops_the_client_too(
 def is_held_up(gate: Gateway) -> bool:
     """The upstream connection is back in its pool, or waits for the client to read."""
     pools = gate.worker._pools.values()
-    return any(p.idle or any(c._paused for c in p._open) for p in pools)
+    return any(p.idle or any(c._tap.paused for c in p._open) for p in pools)
 
 
 @pytest.mark.parametrize("size", [80_000, 120_000, 200_000, 300_000, 400_000])

@@ -1,4 +1,4 @@
-"""One listening socket of a worker: whom it accepts, whose word counts on it, how it ends."""
+"""A listener: one listening socket of a worker, whose word counts on it, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from proxy.config.model import Config, Listener
+from proxy.config import model
 from proxy.tasks import spawn
 from proxy.tracing.trust import Networks
 
-Accept = Callable[["Listening"], asyncio.Protocol]
+Accept = Callable[[], asyncio.Protocol]
 
 
-class Listening:
+class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
     __slots__ = ("_accept", "_server", "address", "socket", "trusted")
@@ -25,10 +25,10 @@ class Listening:
         self._accept: Accept | None = None
         self._server: asyncio.Server | None = None
 
-    def trust(self, config: Config) -> None:
+    def trust(self, config: model.Config) -> None:
         """Believe whom `config` says, from the next connection on."""
         found = [listener for listener in config.listen if listener.address == self.address]
-        listener = found[0] if found else Listener(address=self.address)
+        listener = found[0] if found else model.Listener(address=self.address)
         cidrs = config.tracing.trust if listener.trust is None else listener.trust
         self.trusted = Networks(cidrs).holds
 
@@ -36,7 +36,7 @@ class Listening:
         """Serve each connection with the protocol that `accept` makes."""
         self._accept = accept
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: accept(self), sock=self.socket, backlog=4096
+            accept, sock=self.socket, backlog=4096
         )
 
     def stop(self) -> None:
@@ -61,4 +61,4 @@ class Listening:
         accept = self._accept
         assert accept is not None
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: accept(self), connection)
+        await loop.connect_accepted_socket(accept, connection)

@@ -1,0 +1,47 @@
+"""What is different in a head that leaves, collected beside the head that came.
+
+Lines of the received head whose names are `removed` are left out when it is written, all others
+leave as they came; `added` lines follow them. So nothing that a client sends can take away what
+the gateway adds, and a codec may copy runs of untouched lines.
+"""
+
+from __future__ import annotations
+
+from proxy.http.head import Pair
+
+WANTS_TRAILERS = 1  # whoever asked understands trailers
+WANTS_TUNNEL = 2  # the protocol may be switched
+
+
+class Edits:
+    """The changes of one head. Names in lower case; whoever collects them may append to `added`."""
+
+    __slots__ = ("added", "authority", "removed", "target", "wants")
+
+    def __init__(self, target: str = "", authority: str = "") -> None:
+        self.target = target  # of a request: path and query as the upstream is asked for them
+        self.authority = authority  # of a request: what Host or :authority says
+        self.wants = 0  # of a request: WANTS_TRAILERS, WANTS_TUNNEL
+        self.removed: frozenset[bytes] | None = None
+        self.added: list[Pair] = []
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """One more line, whatever lines of that name there are."""
+        self.added.append((name, value))
+
+    def extend(self, pairs: list[Pair]) -> None:
+        """More lines."""
+        self.added += pairs
+
+    def remove(self, names: frozenset[bytes]) -> None:
+        """No line with one of these names, neither received nor added until now."""
+        self.removed = names if self.removed is None else self.removed | names
+        self.added = [pair for pair in self.added if pair[0] not in names]
+
+    def set(self, name: bytes, value: bytes) -> None:
+        """One line of that name, this one."""
+        self.remove(frozenset({name}))
+        self.add(name, value)
+
+
+NO_EDITS = Edits()  # for heads that leave as they came; nobody changes it

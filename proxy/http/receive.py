@@ -1,0 +1,45 @@
+"""From the bytes of one HTTP/1.1 head to a request that may be routed: the checks, in order."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from proxy.errors import BadRequest
+from proxy.http.framing import frame_request
+from proxy.http.h1 import Limits, RequestReader
+from proxy.http.head import RequestHead
+from proxy.http.target import Authorities, resolve
+
+
+class Rules(Protocol):
+    """What a configuration says about heads."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def underscores(self, head: RequestHead) -> None:
+        """Deal with field names such as X_Forwarded_For."""
+
+
+def receive(
+    reader: RequestReader, data: bytes, rules: Rules, authorities: Authorities
+) -> RequestHead:
+    """The request whose head is `data`, blank line included.
+
+    Raises BadRequest or ClientError: 400, 414, 417, 431, 501, 505.
+    """
+    limits = rules.limits
+    size = len(data)
+    if size > limits.request_line and data.find(b"\r\n") > limits.request_line:
+        raise BadRequest("the request line is too long", status=414)
+    if size > limits.head_bytes:
+        raise BadRequest("the header fields are too large", status=431)
+    # a field takes four bytes at least, so short heads need no counting
+    if size > 4 * limits.head_fields and data.count(b"\r\n") > limits.head_fields + 2:
+        raise BadRequest("too many header fields", status=431)
+    head = reader.read(data)
+    if reader.has_underscores():
+        rules.underscores(head)
+    frame_request(head)
+    resolve(head, authorities)
+    return head

@@ -1,0 +1,102 @@
+"""How a story ends: an answer of the gateway's own, a failure told or shown, and the record.
+
+Errors become answers in `reply.py` alone; what is decided here is what can still be told.
+"""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+from proxy.errors import ClientError, ClientGone, ProxyError
+from proxy.http.edits import NO_EDITS, Edits
+from proxy.http.head import made_response
+from proxy.server.reply import Reply, synthesize
+from proxy.server.sides import NO_TRAILERS
+from proxy.server.snapshot import RouteEntry
+from proxy.server.story import Story
+from proxy.tracing import decision, ids
+
+
+def trace(story: Story, entry: RouteEntry | None) -> None:
+    """Whose trace this is part of, and whether it is recorded."""
+    snapshot, x = story.snapshot, story.x
+    sampler = snapshot.sampler if entry is None else entry.sampler
+    if story.head.path in snapshot.untraced:
+        sampler = snapshot.never
+    x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
+        story.head.fields,
+        story.client.trusted,
+        snapshot.extractor,
+        sampler,
+        snapshot.untrusted,
+        story.worker.getrandbits,
+    )
+    if sampler is snapshot.never:
+        x.sampled = False  # not even for a caller in debug, whom samplers obey
+    x.span_id = ids.span_id(story.worker.getrandbits)
+    if snapshot.attributes is not None and x.sampled:
+        x.captured += snapshot.attributes.read(story.head.get, story.client.trusted)
+
+
+def reply(story: Story, own: Reply) -> None:
+    """An answer of the gateway's own."""
+    x, client = story.x, story.client
+    x.status = own.status
+    x.head_sent = True
+    if x.status >= 500 and not x.error:
+        x.error = str(x.status)
+    edits = NO_EDITS
+    if story.snapshot.request_id and x.request_id:
+        edits = Edits()
+        edits.add(b"x-request-id", x.request_id)
+    body = b"" if story.head.method == "HEAD" or own.status in (204, 304) else own.body
+    declared = b"%d" % len(own.body) if own.status != 304 else b""
+    client.skip_body()
+    client.send_head(made_response(own.status, own.headers, len(body), declared), edits)
+    x.first_byte = monotonic_ns()
+    if body:
+        x.body_out = len(body)
+        client.send_data(body, True)
+    client.end(NO_TRAILERS)
+
+
+def fail(story: Story, error: ProxyError) -> None:
+    """Tell the client what can still be told."""
+    x, attempt = story.x, story.attempt
+    upstream, story.upstream = story.upstream, None
+    if upstream is not None:
+        upstream.abort()
+    if attempt is not None and (not attempt.end or x.head_sent):
+        attempt.end = monotonic_ns()
+        if not isinstance(error, ClientGone | ClientError):
+            attempt.error = error.error_type
+    if isinstance(error, ClientGone):
+        x.client_gone = True
+        return
+    x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+    if x.head_sent and not story.client.take_back():
+        story.client.abort()  # the truncation must be seen
+        return
+    if not x.trace_id:
+        trace(story, None)
+    own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    if error.close:
+        story.client.close_after()
+    reply(story, own)
+
+
+def finish(story: Story) -> None:
+    """Always, once, and without waiting: the record of what happened."""
+    x = story.x
+    x.end = x.end or monotonic_ns()
+    attempt = story.attempt
+    if attempt is not None and x.head_sent and attempt.status:
+        attempt.end = x.end
+    story.coroutine = None
+    story.upstream = None
+    if x.status >= 500 and not x.error:
+        x.error = str(x.status)
+    try:
+        story.worker.finish(x)
+    finally:
+        story.client.next(x.end)

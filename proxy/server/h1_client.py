@@ -1,0 +1,350 @@
+"""One HTTP/1.1 connection from a client: bytes to requests, one story at a time, and back.
+
+The client side of `sides.py` where the side is the connection. Requests that come while one is
+answered wait in the buffer, and no further one is begun while the client takes no answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic_ns
+from typing import Any
+
+from proxy.errors import BadRequest, ClientError
+from proxy.http.body import Body
+from proxy.http.chunked import ChunkedError
+from proxy.http.edits import Edits
+from proxy.http.h1 import RequestReader
+from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.http.receive import receive
+from proxy.server.h1_answer import AnswerWriter
+from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
+from proxy.server.h1_goodbye import Unsent, reset
+from proxy.server.h1_heads import HeadSearch
+from proxy.server.house import Door, House
+from proxy.server.peer import NOBODY
+from proxy.server.reply import synthesize
+from proxy.server.sides import NO_TRAILERS, StoryEvents
+from proxy.server.tap import Tap
+
+WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
+_HOLD = 64 * 1024  # bytes of further requests kept while one is answered
+_AT_ONCE = 2  # requests begun in the turn in which they came
+_SLICE = 4  # requests begun in a slice of a later one
+
+
+class ClientConnection(asyncio.Protocol):
+    """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
+
+    __slots__ = (
+        "_body", "_buffer", "_close", "_door", "_head", "_house", "_pumping", "_queued",
+        "_reader", "_search", "_since", "_state", "_story", "_tap", "_tell", "_unsent", "_writer",
+        "blocked", "filed", "forwards", "peer", "scheme", "transport", "trusted", "watched",
+    )  # fmt: skip
+
+    transport: Any  # asyncio.Transport, bare for speed when compiled
+    _tap: Tap
+
+    def __init__(self, house: House, door: Door) -> None:
+        self._house = house
+        self._door = door
+        self._tell = door.tell
+        self.peer = NOBODY
+        self.scheme = "http"
+        self.trusted = self.forwards = False
+        self.watched = self.filed = False  # the sweep's
+        self._reader = RequestReader()
+        self._state = HEAD
+        self._buffer = b""
+        self._head: RequestHead | None = None
+        self._body: Body | None = None
+        self._story: StoryEvents | None = None
+        self._close = False  # after this answer
+        self._pumping = self._queued = self.blocked = False  # queued: for a later turn
+        self._since = 0  # when it became idle, or lingering began
+        self._search = HeadSearch()
+        self._unsent = Unsent()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self._tap = Tap(transport)
+        self._writer = AnswerWriter(self._house.outbox, transport)
+        self._since = monotonic_ns()
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        peer = self._door.welcome(self, transport)
+        self.peer = peer or NOBODY
+        self.judge()
+        if peer is None:
+            self._refuse(ClientError(503, "too many connections", close=True))
+
+    def judge(self) -> None:
+        self.trusted, self.forwards = self._door.trust(self.peer)
+
+    def data_received(self, data: bytes) -> None:
+        if self._state >= TUNNEL:
+            if self._state is TUNNEL and self._story is not None:
+                self._story.on_body(data, False)
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        self._pump(_AT_ONCE)
+
+    def eof_received(self) -> bool:
+        if self._state is not TUNNEL or self._story is None:
+            return False  # nothing more will come: whoever asked is gone
+        self._story.on_body_end(NO_TRAILERS)
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._state = CLOSED
+        self._reader.close()
+        self._house.release(self)
+        story, self._story = self._story, None
+        if story is not None:
+            story.on_client_gone()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self._unsent.start(monotonic_ns())
+        if self._story is not None:
+            self._story.on_client_blocked()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self._story is not None:
+            self._story.on_client_drained()
+        elif self._state is HEAD:
+            self._since = monotonic_ns()
+            self._pump(_AT_ONCE)
+
+    def _pump(self, heads: int) -> None:
+        """Take what the buffer holds, until it is empty, a story must end first, the client does
+        not take its answers, or this turn has seen enough of this connection."""
+        if self._pumping:
+            return  # a story ended inside the loop below, which goes on by itself
+        self._pumping = True
+        while self._buffer and not self._queued:
+            if self._state is HEAD:
+                if self.blocked:
+                    break
+                if not heads:
+                    self._queue()
+                    break
+                heads -= 1
+                if not self._take_head():
+                    break
+            elif self._state is not BODY or not self._take_body():
+                break
+        self._pumping = False
+        if len(self._buffer) > _HOLD and (self._state is WAIT or self.blocked):
+            self._tap.hold()
+        elif self._tap.held and not self._queued:
+            self._tap.let_go()
+
+    def _queue(self) -> None:
+        self._queued = True
+        self._tap.hold()
+        self._house.turns.add(self)
+
+    def go_on(self) -> None:
+        self._queued = False
+        if self._state is BODY and self._body is not None and self._body.has_more:
+            self._take_body()
+        self._pump(_SLICE)
+
+    def _take_head(self) -> bool:
+        data = self._buffer
+        if not self.watched:
+            self._house.watch(self)
+        end = data.find(b"\r\n\r\n", self._search.seen) + 4
+        if end == 3 or data[0] < 0x21:  # whatever llhttp would skip
+            return self._partial_head(data)
+        self._buffer = data[end:]
+        house = self._house
+        try:
+            head = receive(self._reader, data[:end], house.snapshot, house.authorities)
+        except ClientError as error:
+            self._refuse(error)
+            return False
+        self._head = head
+        if head.length == 0:
+            self._state = WAIT
+        else:
+            self._state = BODY
+            self._body = Body(head.length)
+        self._close = not head.keep_alive or house.draining
+        tell = self._tell
+        self._story = story = tell(house, self, head)
+        story.begin()
+        return True
+
+    def _partial_head(self, data: bytes) -> bool:
+        try:
+            self._buffer = self._search.partial(data, self._house.snapshot.limits)
+        except ClientError as error:
+            self._refuse(error)
+        return len(self._buffer) < len(data) and self._state is HEAD
+
+    def _take_body(self) -> bool:
+        story, body, data = self._story, self._body, self._buffer
+        if story is None or body is None:
+            return False
+        self._buffer = b""
+        try:
+            pieces = body.feed(data)
+        except ChunkedError as error:
+            self._close = True
+            story.on_bad_body(BadRequest(f"malformed chunked body: {error}"))
+            return False
+        done = body.done
+        last = len(pieces) - 1 if done and not body.trailers else -1
+        for index, piece in enumerate(pieces):
+            if self._state is BODY:
+                story.on_body(piece, index == last)
+        if done and self._state is BODY:
+            self._buffer = body.rest
+            self._state = WAIT
+            self._body = None
+            story.on_body_end(body.trailers)
+        elif body.has_more and self._state is BODY and not self._queued:
+            self._queue()
+        return True
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer what never became a request, and close."""
+        self._house.count_refused(error)
+        self._close = True
+        self._writer.reply(synthesize(error, None))
+        self.next(monotonic_ns())
+
+    @property
+    def upload_done(self) -> bool:
+        return self._state is not BODY
+
+    @property
+    def reading_paused(self) -> bool:
+        return self._tap.paused
+
+    def send_informational(self, head: ResponseHead) -> None:
+        if self._head is not None and self._head.version == "1.1":
+            self._writer.informational(head)
+
+    def send_head(self, head: ResponseHead, edits: Edits) -> None:
+        if self._state is BODY and head.status != 101:
+            self._close = True
+        if self._writer.head(head, edits, self._head, self._close):
+            self._close = True
+
+    def send_data(self, data: bytes, last: bool) -> None:
+        self._writer.data(data, last)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def end(self, trailers: Trailers) -> None:
+        self._writer.end(trailers)
+        if self._state is TUNNEL:
+            self._writer.shut()
+
+    def skip_body(self) -> None:
+        body = self._body
+        if self._state is BODY and body is not None and body.skip(self._buffer):
+            self._buffer = body.rest
+            self._state = WAIT
+            self._body = None
+
+    def take_back(self) -> bool:
+        return self._writer.take_back()
+
+    def open_tunnel(self) -> None:
+        self._writer.flush()
+        self._state = TUNNEL
+        self._close = True
+        early, self._buffer = self._buffer, b""
+        if early and self._story is not None:
+            self._story.on_body(early, False)
+
+    def next(self, now: int) -> None:
+        self._story = None
+        if self._state >= LINGER:
+            return
+        if self._close or self._state is BODY:
+            self._hang_up()
+            return
+        self._state = HEAD
+        self._since = now
+        if self._search.touched:
+            self._search.reset()
+        if self._tap.paused:
+            self._tap.resume()
+        if self._buffer or self._tap.held:
+            self._pump(_AT_ONCE)
+
+    def _hang_up(self) -> None:
+        """Close so that the answer arrives: data unread at a close would reset the connection and
+        take the answer with it (RFC 9112 §9.6), so what still comes is read and thrown away."""
+        unread = self._state in (BODY, HEAD) or self._buffer
+        self._buffer = b""
+        self._linger()
+        self._writer.push()
+        if unread:
+            self._tap.open()
+            self._writer.shut()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self._state = LINGER
+        self._unsent.start(monotonic_ns())
+        self._house.watch(self)
+
+    def cut(self) -> None:
+        if self._story is not None:
+            self._close = True
+            self._story.on_shutdown()
+        self._writer.push()
+        if self._state is not CLOSED:
+            self.transport.close()
+
+    def close_after(self) -> None:
+        self._close = True
+
+    def abort(self) -> None:
+        """Send what there is, if the client reads and can see that it is incomplete, or reset."""
+        self._story = None
+        if self._writer.until_close or self.transport.get_write_buffer_size() > WRITE_HIGH:
+            self._state = CLOSED
+            reset(self.transport)
+            return
+        self._writer.push()
+        self._linger()
+        self.transport.close()
+
+    def pause(self) -> None:
+        self._tap.pause()
+
+    def resume(self) -> None:
+        self._tap.resume()
+
+    def idle_since(self) -> int:
+        idle = self._state is HEAD and not self._buffer and not self.blocked
+        return self._since if idle else -1 if self._state is CLOSED else 0
+
+    def tick(self, now: int) -> None:
+        if self._tap.hides_the_end():
+            self.transport.abort()
+        elif self._story is not None:
+            self._story.tick(now)
+        elif self._state is LINGER or (self._state is HEAD and self.blocked):
+            if self._unsent.has_waited(self.transport.get_write_buffer_size(), now):
+                self.transport.abort()
+        elif self._state is HEAD and self._buffer:
+            if self._search.waited(now) > self._house.snapshot.limits.header_timeout * 1e9 > 0:
+                self._refuse(BadRequest("the request head took too long", status=408))
+        elif self._state is HEAD:
+            self._check_idle(now - self._since)
+
+    def _check_idle(self, waited: int) -> None:
+        keepalive = self._house.snapshot.limits.keepalive * 1e9
+        if waited > keepalive > 0 or self._house.is_closing_idle(waited):
+            self._linger()
+            self.transport.close()

@@ -1,0 +1,27 @@
+"""What an HTTP/1.1 connection expects from its upstream, and what may follow what."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class State(IntEnum):
+    """What is expected from the upstream."""
+
+    IDLE = 0  # nothing
+    HEAD = 1  # an answer
+    BODY = 2  # the rest of one
+    TUNNEL = 3  # bytes that are no HTTP
+    CLOSED = 4
+
+
+IDLE, HEAD, BODY, TUNNEL, CLOSED = State
+
+# Where each state may lead; tests hold every connection that they make to it.
+NEXT: dict[State, frozenset[State]] = {
+    IDLE: frozenset({HEAD, CLOSED}),
+    HEAD: frozenset({BODY, CLOSED}),
+    BODY: frozenset({IDLE, TUNNEL, CLOSED}),
+    TUNNEL: frozenset({CLOSED}),
+    CLOSED: frozenset({CLOSED}),
+}

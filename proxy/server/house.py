@@ -1,0 +1,105 @@
+"""What connections and stories ask of the worker that they live in, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from proxy.errors import ClientError
+from proxy.http.head import RequestHead
+from proxy.http.target import Authorities
+from proxy.server.outbox import Outbox
+from proxy.server.peer import Peer
+from proxy.server.sides import ClientSide, Lender, StoryEvents
+from proxy.server.snapshot import Snapshot
+from proxy.server.turns import Turns
+from proxy.telemetry.facts import Exchange
+from proxy.telemetry.recorder import Recorder
+from proxy.upstream.endpoint import Endpoint
+
+
+class Guest(Protocol):
+    """A connection of a client, as the house sees it."""
+
+    transport: Any
+    watched: bool  # the sweep looks at it each time, not only when it has been idle for long
+    filed: bool  # it is in the sweep's calendar
+
+    def tick(self, now: int) -> None:
+        """Check deadlines."""
+
+    def idle_since(self) -> int:
+        """When it became idle (ns); 0 = it is not, -1 = it has ended."""
+
+    def judge(self) -> None:
+        """Look up again what its peer is trusted with."""
+
+    def close_after(self) -> None:
+        """Take no further request."""
+
+    def cut(self) -> None:
+        """The time to drain is over."""
+
+
+Tell = Callable[["House", ClientSide, RequestHead], StoryEvents]
+
+
+class Door(Protocol):
+    """What stands between a listener and a codec (`door.py`)."""
+
+    def welcome(self, guest: Guest, transport: Any) -> Peer | None:
+        """Count a new connection; its peer, or None if it is one too many."""
+
+    def trust(self, peer: Peer) -> tuple[bool, bool]:
+        """Whether its trace context counts, and whether its forwarding fields do."""
+
+    @property
+    def tell(self) -> Tell:
+        """Makes the story of a request, not begun yet."""
+
+
+class Dialling(Protocol):
+    """A connection in the making."""
+
+    def forget(self) -> None:
+        """Nobody waits for it any more."""
+
+
+class House(Protocol):
+    """The worker."""
+
+    snapshot: Snapshot
+    recorder: Recorder
+    authorities: Authorities
+    outbox: Outbox
+    turns: Turns
+    draining: bool
+    random: Callable[[], float]
+    getrandbits: Callable[[int], int]
+
+    def admit(self, guest: Guest) -> bool:
+        """Count a client connection; False if it is one too many."""
+
+    def release(self, guest: Guest) -> None:
+        """It has ended."""
+
+    def watch(self, guest: Guest) -> None:
+        """Something runs on it: look at its deadlines."""
+
+    def count_refused(self, error: ClientError) -> None:
+        """Input that never became an exchange."""
+
+    def pool_of(self, endpoint: Endpoint) -> Lender:
+        """Who lends sides of that endpoint."""
+
+    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+
+    def later(self, seconds: float, story: StoryEvents) -> None:
+        """Wake a story that pauses between two tries."""
+
+    def finish(self, x: Exchange) -> None:
+        """Record an exchange that is over."""
+
+    def is_closing_idle(self, waited: int) -> bool:
+        """Whether an idle connection that has waited so long (ns) should be closed now."""

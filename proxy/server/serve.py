@@ -1,0 +1,83 @@
+"""The life of a request, readable top to bottom in `serve`.
+
+What it waits for (an answer's head, the end of its body) is what the two sides tell the story,
+which steps this coroutine (`story.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from proxy.errors import NoRoute, ProxyError
+from proxy.http.head import RequestHead, ResponseHead
+from proxy.server import answering, attempts, outbound
+from proxy.server.attempts import event
+from proxy.server.house import House
+from proxy.server.sides import ClientSide
+from proxy.server.snapshot import RouteEntry
+from proxy.server.story import Story
+
+log = logging.getLogger("spangate")
+
+
+def tell(house: House, client: ClientSide, head: RequestHead) -> Story:
+    """The story of the request with this head, not begun yet."""
+    story = Story(house, client, head)
+    story.coroutine = serve(story)
+    return story
+
+
+async def serve(story: Story) -> None:
+    """One request, from its head to its record."""
+    x, head, snapshot = story.x, story.head, story.snapshot
+    try:
+        outbound.describe(x, head, story.client, snapshot)
+        story.worker.recorder.begin(x)
+        local = outbound.last_hop(head)
+        if local is not None:
+            answering.trace(story, None)
+            answering.reply(story, local)
+            return
+        entry, captures = _match(story)
+        answering.trace(story, entry)
+        if entry.answer is not None:
+            answering.reply(story, entry.answer(head, captures))
+            return
+        target = story.target = entry.pick(story.worker.random())
+        outbound.check_length(head.length, target.body_limit)
+        path = outbound.target(head, x, entry, captures)
+        story.edits = outbound.request(story, entry, snapshot, path)
+        if target.total_ns:
+            story.total = x.start + target.total_ns
+        response = await attempts.run(story, target)
+        _relay(story, entry, response)
+        story.client.end(await event())  # when the answer's body has ended, with its trailers
+    except ProxyError as error:
+        answering.fail(story, error)
+    except Exception as error:
+        log.exception("a request failed inside the gateway")
+        answering.fail(story, ProxyError(type(error).__name__))
+    finally:
+        answering.finish(story)
+
+
+def _match(story: Story) -> tuple[RouteEntry, dict[str, str]]:
+    found = story.snapshot.match(story.head)
+    if found is None:
+        raise NoRoute("no route matches this request")
+    story.x.route = found[0].blocks
+    return found
+
+
+def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:
+    """Begin the answer; from here on nothing can be tried again."""
+    x, client = story.x, story.client
+    story.held = []
+    story.replayable = False
+    story.wait(0, 0)
+    x.status = response.status
+    client.send_head(response, outbound.answer(story, entry, response))
+    x.head_sent = True
+    x.first_byte = x.attempts[-1].first_byte
+    if client.blocked and story.upstream is not None:
+        story.upstream.pause()  # by an answer before this one

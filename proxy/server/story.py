@@ -1,0 +1,221 @@
+"""The story of one exchange: what is known of it while it runs, and what its two sides tell it.
+
+A story is a coroutine (`serve.py`) that its connections step themselves: whatever arrives (an
+answer's head, a new connection, an error) is sent or thrown into it, and nothing in it awaits
+asyncio. That reads like sequential code and costs 0.2 µs more than callbacks, where a task with
+futures costs 4.
+
+Bodies do not pass through the coroutine: `on_body` and `on_data` hand each piece straight to the
+other side, with back-pressure both ways. Protocols are codecs below this file (`sides.py`): the
+story knows heads, pieces and ends, never bytes of HTTP/1.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from time import monotonic_ns, time_ns
+from typing import Any
+
+from proxy.errors import (
+    BadRequest,
+    ClientError,
+    ClientGone,
+    ProxyError,
+    ShuttingDown,
+    UpstreamTimeout,
+)
+from proxy.http.edits import NO_EDITS, Edits
+from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.server.house import House
+from proxy.server.sides import NO_TRAILERS, ClientSide, UpstreamSide
+from proxy.server.snapshot import Target
+from proxy.server.trailers import passed_on
+from proxy.telemetry.facts import Attempt, Exchange
+
+REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
+
+
+class Story:
+    """One request from its head to its record. Owned by its client side."""
+
+    __slots__ = (
+        "_deadline",
+        "_held_bytes",
+        "_idle_since",
+        "_moved",
+        "attempt",
+        "client",
+        "coroutine",
+        "edits",
+        "head",
+        "held",
+        "replayable",
+        "snapshot",
+        "target",
+        "total",
+        "trailers",
+        "upstream",
+        "worker",
+        "x",
+    )
+
+    def __init__(self, worker: House, client: ClientSide, head: RequestHead) -> None:
+        self.worker = worker
+        self.client = client
+        self.head = head
+        self.x = Exchange(monotonic_ns(), time_ns())
+        self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
+        self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.target: Target | None = None
+        self.attempt: Attempt | None = None
+        self.upstream: UpstreamSide | None = None
+        self.edits: Edits = NO_EDITS  # of the request's head
+        self.held: list[bytes] = []  # request body that has come before or may be needed again
+        self._held_bytes = 0
+        self.trailers = NO_TRAILERS  # of the request
+        self.replayable = True
+        self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
+        self._deadline = 0  # of the present phase
+        self._moved = False  # a byte went either way since the last sweep
+        self._idle_since = 0
+
+    def begin(self) -> None:
+        """Run to the first wait, or to the end."""
+        self._step(None)
+
+    # what the sides tell it
+
+    def _step(self, value: object) -> None:
+        coroutine = self.coroutine
+        if coroutine is not None:
+            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
+                coroutine.send(value)
+            except StopIteration:
+                pass
+
+    def _throw(self, error: ProxyError) -> None:
+        coroutine = self.coroutine
+        if coroutine is not None:
+            try:  # noqa: SIM105
+                coroutine.throw(error)
+            except StopIteration:
+                pass
+
+    def on_body(self, data: bytes, last: bool) -> None:
+        x, upstream = self.x, self.upstream
+        x.body_in += len(data)
+        self._moved = True
+        limit = self.target.body_limit if self.target is not None else 0
+        if limit and x.body_in > limit:
+            self._throw(ClientError(413, "the request body is too large", close=True))
+            return
+        if self.replayable:
+            self.held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes > REPLAY:
+                self.replayable = False
+                if upstream is not None:
+                    self.held = []
+        elif upstream is None and self.coroutine is not None:
+            self.held.append(data)
+        if upstream is not None:
+            upstream.send_data(data, last)
+        else:
+            self.client.pause()
+
+    def on_body_end(self, trailers: Trailers) -> None:
+        if trailers:
+            self.trailers = passed_on(trailers)
+        if self.upstream is not None:
+            self.upstream.end(self.trailers)
+            if not self.x.head_sent and self.target is not None:
+                self.wait(monotonic_ns(), self.target.first_byte_ns)
+
+    def on_bad_body(self, error: BadRequest) -> None:
+        self._throw(error)
+
+    def on_client_gone(self) -> None:
+        self._throw(ClientGone())
+
+    def on_shutdown(self) -> None:
+        self._throw(ShuttingDown("the gateway is shutting down"))
+
+    def on_client_blocked(self) -> None:
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def on_client_drained(self) -> None:
+        self._moved = True
+        if self.upstream is not None:
+            self.upstream.resume()
+
+    def on_upload_blocked(self) -> None:
+        self.client.pause()
+
+    def on_upload_drained(self) -> None:
+        self._moved = True
+        self.client.resume()
+
+    def on_connected(self, upstream: UpstreamSide) -> None:
+        if self.coroutine is None:
+            upstream.close()
+        else:
+            self._step(upstream)
+
+    def on_connect_failed(self, error: ProxyError) -> None:
+        self._throw(error)
+
+    def on_paused_enough(self) -> None:
+        self._step(None)
+
+    def on_informational(self, head: ResponseHead) -> None:
+        self.client.send_informational(head)
+
+    def on_response(self, head: ResponseHead) -> None:
+        self._step(head)
+
+    def on_data(self, data: bytes, last: bool) -> None:
+        self._moved = True
+        self.x.body_out += len(data)
+        self.client.send_data(data, last)
+
+    def flush(self) -> None:
+        self.client.flush()
+
+    def on_response_end(self, now: int, trailers: Trailers) -> None:
+        self.upstream = None
+        self.x.end = now
+        self._step(passed_on(trailers) if trailers else NO_TRAILERS)
+
+    def on_upstream_failed(self, error: ProxyError) -> None:
+        self.upstream = None
+        self._throw(error)
+
+    # deadlines
+
+    def wait(self, since: int, limit: int) -> None:
+        """From `since` on the answer may take `limit` ns; 0 = only idle and total limits hold."""
+        self._deadline = since + limit if limit else 0
+        self._moved = True
+
+    def tick(self, now: int) -> None:
+        if self.total and now >= self.total:
+            self._throw(UpstreamTimeout("the route's total time is up"))
+        elif self._deadline:
+            if now >= self._deadline:
+                self._throw(UpstreamTimeout("no answer in time"))
+        elif self._moved or self.upstream is None:  # dialling and pauses have their own clocks
+            self._moved = False
+            self._idle_since = now
+        elif (
+            self.target is not None
+            and self.target.idle_ns
+            and now - self._idle_since >= self.target.idle_ns
+        ):
+            self._throw(self._idle_error())
+
+    def _idle_error(self) -> ProxyError:
+        client = self.client
+        if not client.upload_done and not client.reading_paused and not self.x.head_sent:
+            return ClientError(408, "the request body stopped coming", close=True)
+        return UpstreamTimeout("no byte in either direction for too long")
