@@ -81,7 +81,7 @@ class ClientConnection(asyncio.Protocol):
         self.trusted, self.forwards = self._door.trust(self.peer)
 
     def data_received(self, data: bytes) -> None:
-        if self._state >= TUNNEL:
+        if self._state is not HEAD and self._state >= TUNNEL:
             if self._state is TUNNEL and self._story is not None:
                 self._story.on_body(data, False)
             return
@@ -265,7 +265,7 @@ class ClientConnection(asyncio.Protocol):
 
     def next(self, now: int) -> None:
         self._story = None
-        if self._state >= LINGER:
+        if self._state is not WAIT and self._state >= LINGER:
             return
         if self._close or self._state is BODY:
             self._hang_up()
