@@ -19,6 +19,7 @@ from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server import frames
+from proxy.server.compile import Compiler
 from proxy.server.dial import dial
 from proxy.server.exchange import Story
 from proxy.server.h1_downstream import ClientConnection, check_head
@@ -26,7 +27,6 @@ from proxy.server.link import Link
 from proxy.server.listening import Listening
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
-from proxy.server.snapshot import Snapshot
 from proxy.server.stdout import Stdout
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
@@ -34,6 +34,7 @@ from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.state import Upstreams
 
 SWEEP = 0.1  # seconds; the precision of every timeout
 FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
@@ -53,7 +54,8 @@ class Worker:
     """One per process. `counts` are the eight u64 shared with the hub (server/frames.py)."""
 
     def __init__(self, number: int, counts: memoryview, sockets: dict[str, socket.socket]) -> None:
-        self.snapshot = Snapshot(Config())
+        self.upstreams = Upstreams(number)
+        self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), terminal=False)
         self.authorities = Authorities()
         self.outbox = Outbox()
@@ -70,7 +72,6 @@ class Worker:
         self._connections: set[ClientConnection] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
         self._stdout = Stdout()
-        self._health: dict[tuple[str, str], bool] = {}
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
@@ -83,8 +84,7 @@ class Worker:
         if kind == frames.SNAPSHOT:
             spawn(self._try(payload), "apply a snapshot")
         elif kind == frames.HEALTH:
-            self._health.update(pickle.loads(payload))
-            self._apply_health()
+            self._apply_health(pickle.loads(payload))
         elif kind == frames.DRAIN:
             self.drain()
         elif kind == frames.COLLECT:
@@ -105,41 +105,44 @@ class Worker:
     async def apply(self, config: Config) -> None:
         """Go by `config` from the next request on; the first time, begin to listen."""
         first = not self._listening
-        snapshot = Snapshot(config, self._number)
-        self._forget_gauges()
-        self.snapshot = snapshot
+        self.adopt(Compiler(config, self.upstreams))
         self.recorder.configure(config, terminal=sys.stdout.isatty())
-        self._apply_health()
-        self._apply_pools()
         if first:
             await self._listen(config)
             self.link.send(frames.READY)
         else:
             self._apply_trust(config)
 
-    def _apply_health(self) -> None:
-        probed = {n for n, u in self.snapshot.config.upstream.items() if u.health is not None}
-        self._health = {key: up for key, up in self._health.items() if key[0] in probed}
-        for (upstream, url), up in self._health.items():
-            self.snapshot.balancers[upstream].set_up(url, up)
+    def adopt(self, compiler: Compiler) -> None:
+        """Requests that begin from now on go by what `compiler` makes; upstreams likewise."""
+        snapshot = compiler.run()
+        gone = self.upstreams.adopt(compiler.plan)
+        self.snapshot = snapshot
+        self._apply_pools(gone)
 
-    def _apply_pools(self) -> None:
-        used = set()
-        for name, endpoints in self.snapshot.endpoints.items():
-            settings = self.snapshot.config.upstream[name].pool
-            for endpoint in endpoints:
-                pool = self.pool_of(endpoint)
-                pool.idle_limit = settings.idle
-                pool.idle_ns = int(settings.idle_timeout * 1e9)
-                used.add((endpoint.host, endpoint.port))
-        for key in self._pools.keys() - used:
-            self._pools.pop(key).close()
+    def _apply_health(self, changes: dict[tuple[str, str], bool]) -> None:
+        for (upstream, url), up in changes.items():
+            state = self.upstreams.get(upstream)
+            if state is not None:
+                state.update(url, up)
 
-    def _forget_gauges(self) -> None:
-        """What the old snapshot's endpoints had open is no longer looked at."""
-        for name, endpoints in self.snapshot.endpoints.items():
-            for endpoint in endpoints:
-                self._gauge_pool(name, endpoint, 0, 0)
+    def _apply_pools(self, gone: list[Endpoint]) -> None:
+        """Pools are made when they are needed; those that nobody needs any more are closed."""
+        for endpoint in gone:
+            if (endpoint.host, endpoint.port) in self._pools:
+                self._gauge_pool(endpoint.upstream, endpoint, 0, 0)
+        used = {(e.host, e.port): e for e in self.upstreams.endpoints()}
+        for key, pool in list(self._pools.items()):
+            if key in used:
+                self._set_up(pool, used[key])
+            else:
+                self._pools.pop(key).close()
+
+    def _set_up(self, pool: Pool, endpoint: Endpoint) -> None:
+        state = self.upstreams.get(endpoint.upstream)
+        if state is not None:
+            pool.idle_limit = state.settings.pool.idle
+            pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
 
     def _gauge_pool(self, upstream: str, endpoint: Endpoint, idle: int, active: int) -> None:
         where = endpoint_attributes(upstream, endpoint.host, endpoint.port)
@@ -188,6 +191,7 @@ class Worker:
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox)
+            self._set_up(pool, endpoint)
         return pool
 
     def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> asyncio.Task[None]:
@@ -209,6 +213,9 @@ class Worker:
     def finish(self, x: Exchange) -> None:
         """Record an exchange that is over."""
         recorder, counts = self.recorder, self._counts
+        if self.upstreams.learning:
+            for attempt in x.attempts:
+                attempt.tell(x.end)
         recorder.finish(x)
         counts[REQUESTS] += 1
         counts[CREATED_SPANS] = recorder.spans_created
@@ -270,13 +277,14 @@ class Worker:
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
         number(instruments.LINES_DROPPED).value = self._stdout.dropped
-        for name, endpoints in self.snapshot.endpoints.items():
-            for endpoint in endpoints:
-                pool = self.pool_of(endpoint)
-                self._gauge_pool(name, endpoint, pool.idle, pool.open - pool.idle)
-                where = endpoint_attributes(name, endpoint.host, endpoint.port)
-                number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
-                pool.counted = pool.opened
+        for endpoint in self.upstreams.endpoints():
+            pool = self._pools.get((endpoint.host, endpoint.port))
+            if pool is None:
+                continue
+            self._gauge_pool(endpoint.upstream, endpoint, pool.idle, pool.open - pool.idle)
+            where = endpoint_attributes(endpoint.upstream, endpoint.host, endpoint.port)
+            number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
+            pool.counted = pool.opened
 
     # the end
 

@@ -34,6 +34,7 @@ to = "b"
 [route.headers.response]
 set = {{ x-rules = "{0}" }}
 """
+PLAIN = '[[route]]\npath = "/*"\nto = "b"\n'
 OLD, NEW = RULES.format("old"), RULES.format("new")
 
 
@@ -84,7 +85,7 @@ async def test_the_old_upstreams_connections_are_closed() -> None:
         for client in clients:
             await client.close()
         await eventually(lambda: is_settled(gate))
-        assert {p.port for p in gate.worker._pools.values()} == {new.port}
+        assert old.port not in {p.port for p in gate.worker._pools.values()}
 
 
 def at_end(peer: object) -> bool:
@@ -116,7 +117,7 @@ async def test_gauges_of_a_removed_upstream_fall_to_nothing() -> None:
         assert number(gate, created, server_port=old.port) == 1
 
 
-async def test_a_retry_after_a_reload_still_goes_to_the_old_servers() -> None:
+async def test_a_retry_after_a_reload_goes_to_the_servers_that_are_there_now() -> None:
     retry = 'retry = { times = 1, on = [503], backoff = "1ms" }'
     handler = Gate(b"", reply(503))
     async with Backend(handler) as first, Backend() as second, Backend() as new:
@@ -130,7 +131,37 @@ async def test_a_retry_after_a_reload_still_goes_to_the_old_servers() -> None:
             assert (await client.answer()).status == 200
             await client.close()
             await eventually(lambda: is_settled(gate))
+    assert (len(second.heads), len(new.heads)) == (0, 1)
+
+
+async def test_a_retry_stays_with_an_upstream_that_is_gone() -> None:
+    retry = 'retry = { times = 1, on = [503], backoff = "1ms" }'
+    handler = Gate(b"", reply(503))
+    async with Backend(handler) as first, Backend() as second, Backend() as new:
+        config = '[[route]]\npath = "/*"\nto = "%s"\n' + retry
+        async with gateway(routing({"b": [first.url, second.url]}, config % "b")) as gate:
+            client = await gate.connect()
+            send(client, "GET", "/x")
+            await handler.reached.wait()
+            await gate.reload(routing({"c": [new.url]}, config % "c"))
+            handler.go.set()
+            assert (await client.answer()).status == 200
+            await client.close()
+            await eventually(lambda: is_settled(gate))
     assert (len(second.heads), len(new.heads)) == (1, 0)
+
+
+async def test_a_reload_does_not_fill_a_spent_budget_again() -> None:
+    retry = 'retry = { times = 1, on = [503], backoff = "0s" }'
+    async with Backend(script(*[reply(503)] * 100)) as backend:
+        configs = [routing({"b": [backend.url]}, rules + retry) for rules in (PLAIN, PLAIN + "\n")]
+        async with gateway(configs[0]) as gate:
+            for number in range(40):
+                assert (await gate.get("/x")).status == 503
+                if number % 5 == 0:
+                    await gate.reload(configs[number % 2])
+    # One a second at least, so 10 in the window; as often again after each reload were it new.
+    assert 40 < len(backend.heads) <= 40 + 12
 
 
 async def test_sampling_and_formats_change_with_the_next_request() -> None:
