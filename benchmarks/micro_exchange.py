@@ -78,11 +78,13 @@ class StubTransport:
         pass
 
 
-def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
+async def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
     """A worker with one client connection and one warm upstream connection."""
     config = loads(CONFIG.format(logs="true" if logs else "false"), "bench.toml", {}).config
     worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
-    worker.adopt(Compiler(config, worker.upstreams))
+    compiler = Compiler(config, worker.upstreams)
+    compiler.run()
+    await worker.adopt(compiler)
     worker.recorder.configure(config)
     listening = Listening(":8080", socket.socket())
     listening.trust(config)
@@ -101,7 +103,7 @@ def run(flags: bytes, logs: bool) -> float:
 
 
 async def _run(flags: bytes, logs: bool, number: int) -> float:
-    worker, client, upstream = prepare(logs)
+    worker, client, upstream = await prepare(logs)
     gc.freeze()  # as a worker does
     request = REQUEST % flags
     best = float("inf")

@@ -37,6 +37,12 @@ class Table:
             pass
         return builder.table()
 
+    def parts(self) -> list[list[object]]:
+        """What it is made of; see `Zone.parts`."""
+        zones = [self._any] if self._any is not None else []
+        zones += [*self._wildcards.values(), *self._exact.values()]
+        return [list(self._leaves), *(zone.parts() for zone in zones)]
+
     def match(self, host: str, method: str, path: str, query: str, head: Fields) -> Found | None:
         """The index of the route that takes the request, and its captures; None if none does.
 

@@ -82,6 +82,10 @@ class Zone:
         self._has_tree = False
         self._regexes: list[Leaf] = []
 
+    def parts(self) -> list[object]:
+        """What it is made of, roughly: whoever frees it may do so piece by piece."""
+        return [*self._root.children.values(), *self._exact.values(), *self._regexes]
+
     def find(self, method: str, path: str, query: str, head: Fields) -> Found | None:
         """The first route that fits and accepts."""
         exact = self._exact.get(path)

@@ -128,6 +128,7 @@ class Snapshot:
     """Everything a request reads, and nothing that changes but a cache of hosts."""
 
     __slots__ = (
+        "__weakref__",
         "_entries",
         "_hosts",
         "_table",
@@ -171,6 +172,10 @@ class Snapshot:
         self._entries = entries
         self._table = table
         self._hosts: dict[str, tuple[str, int]] = {}
+
+    def parts(self) -> list[list[object]]:
+        """All that it is made of, so that it can be freed piece by piece."""
+        return [list(self._entries), list(self.config.route), *self._table.parts()]
 
     def match(self, head: RequestHead) -> tuple[RouteEntry, Captures] | None:
         """The route for a request and what its template captured; None = 404."""

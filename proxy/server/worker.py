@@ -7,7 +7,6 @@ the connections, the flush sends up what was recorded.
 from __future__ import annotations
 
 import asyncio
-import pickle
 import random
 import socket
 import sys
@@ -25,8 +24,10 @@ from proxy.server.exchange import Story
 from proxy.server.h1_downstream import ClientConnection, check_head
 from proxy.server.link import Link
 from proxy.server.listening import Listening
+from proxy.server.orders import Orders
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.snapshot import Snapshot
 from proxy.server.stdout import Stdout
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
@@ -76,70 +77,54 @@ class Worker:
         self._ticks = 0
         self._accepted = 0
         self._drain_from = self._drain_until = _NEVER
-        self.link = Link(self._take, self.drain)
+        self.orders = Orders(self)
+        self.link = Link(self.orders.take, self.drain)
 
     # the hub's orders
 
-    def _take(self, kind: int, items: int, payload: bytes) -> None:
-        if kind == frames.SNAPSHOT:
-            spawn(self._try(payload), "apply a snapshot")
-        elif kind == frames.HEALTH:
-            self._apply_health(pickle.loads(payload))
-        elif kind == frames.DRAIN:
-            self.drain()
-        elif kind == frames.COLLECT:
-            self.flush(report=True)
-            self.link.send(frames.COLLECTED, items=items)
+    def collect(self, number: int) -> None:
+        """Tell everything recorded until now, and that this was it."""
+        self.flush(report=True)
+        self.link.send(frames.COLLECTED, items=number)
 
-    async def _try(self, payload: bytes) -> None:
-        """A snapshot that cannot be applied changes nothing; without any there is no worker (so
-        it is where the program was replaced under a running hub, and the structs differ)."""
-        try:
-            await self.apply(pickle.loads(payload))
-        except Exception:
-            if not self._listening:
-                self.failed = True
-                self.stopped.set()
-            raise
-
-    async def apply(self, config: Config) -> None:
-        """Go by `config` from the next request on; the first time, begin to listen."""
-        first = not self._listening
-        self.adopt(Compiler(config, self.upstreams))
-        self.recorder.configure(config, terminal=sys.stdout.isatty())
-        if first:
-            await self._listen(config)
-            self.link.send(frames.READY)
-        else:
-            self._apply_trust(config)
-
-    def adopt(self, compiler: Compiler) -> None:
-        """Requests that begin from now on go by what `compiler` makes; upstreams likewise."""
-        snapshot = compiler.run()
+    async def adopt(self, compiler: Compiler) -> Snapshot | None:
+        """Go by what `compiler` has made from the next request on; the first time, begin to
+        listen. What was in force before, None the first time."""
+        assert compiler.snapshot is not None
+        config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
-        self.snapshot = snapshot
-        self._apply_pools(gone)
+        self.snapshot = compiler.snapshot
+        self.recorder.configure(config, terminal=sys.stdout.isatty())
+        self.close_pools_of(gone)
+        for pool in self._pools.values():
+            self._set_up(pool)
+        if not self._listening:
+            await self._listen(config)
+            return None
+        self._apply_trust(before.config, config)
+        return before
 
-    def _apply_health(self, changes: dict[tuple[str, str], bool]) -> None:
-        for (upstream, url), up in changes.items():
-            state = self.upstreams.get(upstream)
-            if state is not None:
-                state.update(url, up)
+    def fail(self) -> None:
+        """Without any configuration there is no worker: so it is where the program was replaced
+        under a running hub, and the structs differ."""
+        self.failed = True
+        self.stopped.set()
 
-    def _apply_pools(self, gone: list[Endpoint]) -> None:
-        """Pools are made when they are needed; those that nobody needs any more are closed."""
+    def close_pools_of(self, gone: list[Endpoint]) -> None:
+        """Nobody is sent to these endpoints any more."""
+        if not gone:
+            return
+        used = {(endpoint.host, endpoint.port) for endpoint in self.upstreams.endpoints()}
         for endpoint in gone:
-            if (endpoint.host, endpoint.port) in self._pools:
+            key = (endpoint.host, endpoint.port)
+            if key in self._pools:
                 self._gauge_pool(endpoint.upstream, endpoint, 0, 0)
-        used = {(e.host, e.port): e for e in self.upstreams.endpoints()}
-        for key, pool in list(self._pools.items()):
-            if key in used:
-                self._set_up(pool, used[key])
-            else:
-                self._pools.pop(key).close()
+                if key not in used:
+                    self._pools.pop(key).close()
 
-    def _set_up(self, pool: Pool, endpoint: Endpoint) -> None:
-        state = self.upstreams.get(endpoint.upstream)
+    def _set_up(self, pool: Pool) -> None:
+        """By the upstream that it was made for; several may share an address."""
+        state = self.upstreams.get(pool.upstream)
         if state is not None:
             pool.idle_limit = state.settings.pool.idle
             pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
@@ -150,7 +135,9 @@ class Worker:
             key = (*where, ("http.connection.state", state))
             self.recorder.registry.number(instruments.UPSTREAM_OPEN, key).value = value
 
-    def _apply_trust(self, config: Config) -> None:
+    def _apply_trust(self, before: Config, config: Config) -> None:
+        if _trust(before) == _trust(config):
+            return  # ten thousand connections need not be asked who they are
         for listening in self._listening:
             listening.trust(config)
         for connection in self._connections:
@@ -191,7 +178,8 @@ class Worker:
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox)
-            self._set_up(pool, endpoint)
+            pool.upstream = endpoint.upstream
+            self._set_up(pool)
         return pool
 
     def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> asyncio.Task[None]:
@@ -327,3 +315,9 @@ class Worker:
         for pool in self._pools.values():
             pool.close()
         self.link.close()
+
+
+def _trust(config: Config) -> tuple[object, ...]:
+    """All that says who is believed."""
+    listeners = {listener.address: listener.trust for listener in config.listen}
+    return listeners, config.tracing.trust, config.forwarding.trust

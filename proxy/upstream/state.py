@@ -132,10 +132,13 @@ class Plan:
     def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
         """Look at one upstream after the other; ValueError for what is no server's URL."""
         for name, settings in upstreams.items():
-            state = known.get(name) or UpstreamState(name, known.offset)
-            self.states[name] = state
-            if state.settings != settings:
+            state = known.get(name)
+            if state is None:
+                state = UpstreamState(name, known.offset)
+                state.reconcile(settings, state.wanted(settings))  # nobody sees it yet
+            elif state.settings != settings:
                 self._changes.append((state, settings, state.wanted(settings)))
+            self.states[name] = state
             yield
 
     def apply(self) -> Iterator[Endpoint]:
