@@ -92,7 +92,8 @@ class Orders:
             elif kind == frames.FORGET:
                 self._forget()
             elif kind == frames.ENDPOINTS:
-                self._worker.close_pools_of(endpoints.apply(self._worker.upstreams, payload))
+                gone = endpoints.apply(self._worker.upstreams, payload)
+                await in_slices(self._worker.close_pools_of(gone))
         except Exception as error:
             log.exception("an order of the hub failed")
             if kind in (frames.SNAPSHOT, frames.APPLY):

@@ -10,6 +10,7 @@ import asyncio
 import random
 import socket
 import sys
+from collections.abc import Iterator
 from time import monotonic_ns
 
 from proxy.config.model import Config
@@ -24,7 +25,7 @@ from proxy.server.exchange import Story
 from proxy.server.h1_downstream import ClientConnection, check_head
 from proxy.server.link import Link
 from proxy.server.listening import Listening
-from proxy.server.orders import Orders
+from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.snapshot import Snapshot
@@ -95,7 +96,7 @@ class Worker:
         gone = self.upstreams.adopt(compiler.plan)
         self.snapshot = compiler.snapshot
         self.recorder.configure(config, terminal=sys.stdout.isatty())
-        self.close_pools_of(gone)
+        await in_slices(self.close_pools_of(gone))
         for pool in self._pools.values():
             self._set_up(pool)
         if not self._listening:
@@ -110,17 +111,21 @@ class Worker:
         self.failed = True
         self.stopped.set()
 
-    def close_pools_of(self, gone: list[Endpoint]) -> None:
-        """Nobody is sent to these endpoints any more."""
-        if not gone:
-            return
-        used = {(endpoint.host, endpoint.port) for endpoint in self.upstreams.endpoints()}
+    def close_pools_of(self, gone: list[Endpoint]) -> Iterator[None]:
+        """Nobody is sent to these endpoints any more; done in steps, as there may be many."""
+        stale = set()
         for endpoint in gone:
             key = (endpoint.host, endpoint.port)
             if key in self._pools:
                 self._gauge_pool(endpoint.upstream, endpoint, 0, 0)
-                if key not in used:
-                    self._pools.pop(key).close()
+                stale.add(key)
+        if not stale:
+            return
+        for endpoint in self.upstreams.endpoints():  # another upstream may have the same server
+            stale.discard((endpoint.host, endpoint.port))
+            yield
+        for key in stale:
+            self._pools.pop(key).close()
 
     def _set_up(self, pool: Pool) -> None:
         """By the upstream that it was made for; several may share an address."""

@@ -314,6 +314,34 @@ async def test_endpoints_come_and_go_without_a_configuration() -> None:
     assert (len(one.heads), len(other.heads)) == (1, 3)
 
 
+async def test_requests_are_answered_while_a_large_configuration_is_compiled() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        text = "".join(f'[[route]]\npath = "/{i}"\nto = "http://a:{i + 1}"\n' for i in range(4000))
+        large = list(pack(loads(text, "test.toml", {}).config))
+        client = await gate.connect()
+        assert (await ask(client, "GET", "/x")).status == 200
+        for message in large:
+            gate.recorded.send(frames.SNAPSHOT, message, 2)
+        answered = 0
+        while frames.PREPARED not in gate.recorded.events:
+            assert (await ask(client, "GET", "/x")).status == 200
+            answered += 1
+        assert answered > 2
+        await client.close()
+
+
+async def test_a_server_that_two_upstreams_share_keeps_its_connections() -> None:
+    both = '[[route]]\npath = "/b"\nto = "b"\n[[route]]\npath = "/c"\nto = "c"\n'
+    one = '[[route]]\npath = "/*"\nto = "c"\n'
+    async with Backend() as backend:
+        urls = [backend.url]
+        async with gateway(routing({"b": urls, "c": urls}, both)) as gate:
+            await gate.get("/b")
+            await gate.reload(routing({"c": urls}, one))
+            await gate.get("/c")
+    assert len(backend.peers) == 1
+
+
 async def test_an_old_snapshot_is_freed_when_its_last_request_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
