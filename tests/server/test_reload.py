@@ -269,7 +269,7 @@ async def test_what_was_prepared_can_be_forgotten() -> None:
         config = loads(routing({"b": [new.url]}, NEW), "test.toml", {}).config
         for message in pack(config):
             gate.recorded.send(frames.SNAPSHOT, message, 2)
-        await gate.recorded.until(lambda: frames.PREPARED in gate.recorded.events)
+        await gate.recorded.until(lambda: gate.recorded.events.count(frames.PREPARED) == 2)
         assert (await gate.get("/x"))["x-rules"] == "old"
         gate.recorded.send(frames.FORGET, items=2)
         gate.recorded.send(frames.APPLY, items=2)
@@ -316,17 +316,17 @@ async def test_endpoints_come_and_go_without_a_configuration() -> None:
 
 async def test_requests_are_answered_while_a_large_configuration_is_compiled() -> None:
     async with Backend() as backend, gateway(routes(backend)) as gate:
-        text = "".join(f'[[route]]\npath = "/{i}"\nto = "http://a:{i + 1}"\n' for i in range(4000))
+        text = "".join(f'[[route]]\npath = "/{i}"\nto = "http://a:{i + 1}"\n' for i in range(3000))
         large = list(pack(loads(text, "test.toml", {}).config))
         client = await gate.connect()
         assert (await ask(client, "GET", "/x")).status == 200
         for message in large:
             gate.recorded.send(frames.SNAPSHOT, message, 2)
         answered = 0
-        while frames.PREPARED not in gate.recorded.events:
+        while gate.recorded.events.count(frames.PREPARED) == 1:
             assert (await ask(client, "GET", "/x")).status == 200
             answered += 1
-        assert answered > 2
+        assert answered > 5
         await client.close()
 
 
