@@ -38,7 +38,7 @@ class Answers:
         self.asked = 0  # the last one that it was told
         self.prepared = 0
         self.applied = 0  # the one that is in force there
-        self.refusals: dict[int, str] = {}
+        self.refusals: dict[int, str] = {}  # the last one: generation -> why
 
     def hear(self, kind: int, generation: int, payload: bytes) -> bool:
         """Take in a frame; False if it is of another kind."""
@@ -47,7 +47,7 @@ class Answers:
         elif kind == frames.APPLIED:
             self.applied = self.prepared = generation
         elif kind == frames.REFUSED:
-            self.refusals[generation] = payload.decode("utf-8", "replace") or "no reason given"
+            self.refusals = {generation: payload.decode("utf-8", "replace") or "no reason given"}
         else:
             return False
         return True
