@@ -130,6 +130,7 @@ class RoundRobin:
             return
         if turns is not None:
             self._last = turns.last()
+            self._offset += FEW  # not always with the same one, where nobody can be gone on after
             self._turns = None
             self._others = {}
 
@@ -248,7 +249,8 @@ class Queue:
 
     def change(self, endpoint: Endpoint, usable: bool) -> bool:
         """Put one in, out, or where its weight belongs now; False if the queue is of no use then:
-        it would be empty, or it was made of those that are down."""
+        it would be empty, it was made of those that are down, or so many have changed that making
+        another one is cheaper."""
         if self._panic:
             return False
         self._places.pop(endpoint, None)
@@ -257,7 +259,5 @@ class Queue:
             self._places[endpoint] = self._number
             now = self._heap[0][0] if self._heap else 0.0
             heappush(self._heap, (now + 1 / endpoint.weight, self._number, endpoint))
-        if len(self._heap) > 2 * len(self._places) + FEW:  # many came and went between two turns
-            self._heap = [e for e in self._heap if self._places.get(e[2]) == e[1]]
-            heapify(self._heap)
-        return bool(self._places)
+        void = len(self._heap) - len(self._places)
+        return bool(self._places) and void <= FEW + len(self._places) // 4

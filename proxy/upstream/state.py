@@ -86,14 +86,14 @@ class UpstreamState:
             self.balancer.remove(endpoint)
         return endpoint
 
-    def wanted(self, settings: Upstream) -> dict[str, Endpoint]:
-        """The endpoints that there are with `settings`: those that stay, and new ones."""
+    def gather(self, settings: Upstream, wanted: dict[str, Endpoint]) -> Iterator[None]:
+        """Put the endpoints that there are with `settings` into `wanted`, one in each step: those
+        that stay, and new ones."""
         weights = {url: self.endpoints[url].weight for url in self._discovered}
         weights.update(settings.servers)
-        return {
-            url: self.endpoints.get(url) or Endpoint(url, weight, self.name)
-            for url, weight in weights.items()
-        }
+        for url, weight in weights.items():
+            wanted[url] = self.endpoints.get(url) or Endpoint(url, weight, self.name)
+            yield
 
     def reconcile(self, settings: Upstream, wanted: dict[str, Endpoint]) -> list[Endpoint]:
         """Go by `settings` from now on; the endpoints that are gone."""
@@ -132,14 +132,17 @@ class Plan:
     def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
         """Look at one upstream after the other; ValueError for what is no server's URL."""
         for name, settings in upstreams.items():
-            state = known.get(name)
-            if state is None:
-                state = UpstreamState(name, known.offset)
-                state.reconcile(settings, state.wanted(settings))  # nobody sees it yet
-            elif state.settings != settings:
-                self._changes.append((state, settings, state.wanted(settings)))
+            state = known.get(name) or UpstreamState(name, known.offset)
             self.states[name] = state
             yield
+            if state.settings == settings:
+                continue
+            wanted: dict[str, Endpoint] = {}
+            yield from state.gather(settings, wanted)
+            if known.get(name) is None:
+                state.reconcile(settings, wanted)  # nobody sees it yet
+            else:
+                self._changes.append((state, settings, wanted))
 
     def apply(self) -> Iterator[Endpoint]:
         """Do it, and yield each endpoint that is gone."""
