@@ -16,12 +16,12 @@ import time
 from typing import Any
 
 from proxy.config.load import loads
+from proxy.server.compile import Compiler
 from proxy.server.door import Door
 from proxy.server.h1_client import ClientConnection
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.listener import Listener
 from proxy.server.serve import tell
-from proxy.server.snapshot import Snapshot
 from proxy.server.worker import Worker
 
 CONFIG = """
@@ -80,17 +80,19 @@ class StubTransport:
         pass
 
 
-def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
+async def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
     """A worker with one client connection and one warm upstream connection."""
     config = loads(CONFIG.format(logs="true" if logs else "false"), "bench.toml", {}).config
     worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
-    worker.snapshot = Snapshot(config)
+    compiler = Compiler(config, worker.upstreams)
+    compiler.run()
+    await worker.adopt(compiler)
     worker.recorder.configure(config)
     listener = Listener(":8080", socket.socket())
     listener.trust(config)
     client = ClientConnection(worker, Door(worker, listener, tell))
     client.connection_made(StubTransport(("127.0.0.1", 50000)))  # type: ignore[arg-type]
-    endpoint = next(iter(worker.snapshot.endpoints.values()))[0]
+    endpoint = next(worker.upstreams.endpoints())
     upstream = UpstreamConnection(worker.pool_of(endpoint))
     upstream.connection_made(StubTransport(("127.0.0.1", 9000)))  # type: ignore[arg-type]
     upstream.pool.give(upstream, time.monotonic_ns())
@@ -103,7 +105,7 @@ def run(flags: bytes, logs: bool) -> float:
 
 
 async def _run(flags: bytes, logs: bool, number: int) -> float:
-    worker, client, upstream = prepare(logs)
+    worker, client, upstream = await prepare(logs)
     gc.freeze()  # as a worker does
     request = REQUEST % flags
     best = float("inf")

@@ -15,6 +15,8 @@ Stage         start, consume, stop: receiver, processor, exporter collector/stag
 Snapshot      all of the configuration that a request reads       server/snapshot.py
 Link          the socket between a worker and the hub             server/link.py, hub/link.py
 
+What changes while requests run and outlives a Snapshot is state: upstream/state.py.
+
 One hub process owns configuration, sockets, admin port and collector; worker processes
 move requests. Where to start reading: `server/serve.py` is the life of a request,
 `hub/hub.py` is the life of the process tree.

@@ -94,9 +94,14 @@ def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | Non
     """The names that the path captures; None if it is broken, and so all that uses them."""
     from proxy.routing.pattern import parse
 
-    if report.is_broken(*path, "path") or not attempt(parse, route.path, (*path, "path"), report):
+    place: Path = (*path, "path")
+    if report.is_broken(*place):
         return None
-    return parse(route.path).captures
+    try:
+        return parse(route.path).captures
+    except ValueError as error:
+        report.error(place, str(error))
+        return None
 
 
 def _hosts(route: Route, path: Path, report: Report) -> None:

@@ -61,14 +61,13 @@ class Converter:
         return cls(**values)
 
     def value(self, kind: Any, raw: Any, path: Path) -> Any:
-        kind = without_none(kind)
-        origin = get_origin(kind)
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        kind, shape, args = _shape(kind)
+        if shape is msgspec.Struct:
             return self.struct(kind, raw, path)
-        if origin is list:
-            return self._list(get_args(kind)[0], raw, path)
-        if origin is dict:
-            return self._dict(get_args(kind), raw, path)
+        if shape is list:
+            return self._list(args[0], raw, path)
+        if shape is dict:
+            return self._dict(args, raw, path)
         return self._leaf(kind, raw, path)
 
     def _list(self, kind: Any, raw: Any, path: Path) -> Any:
@@ -111,6 +110,15 @@ class Converter:
 @cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route
 def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
     return {f.encode_name: f for f in msgspec.structs.fields(cls)}
+
+
+@cache  # a type is taken apart once, not for each value of it
+def _shape(kind: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """(the type without None, Struct or list or dict or another, the types inside)."""
+    kind = without_none(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind, msgspec.Struct, ()
+    return kind, get_origin(kind), get_args(kind)
 
 
 def _parse(kind: Any, raw: object) -> object:

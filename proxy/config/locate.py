@@ -41,6 +41,10 @@ class Lines:
         """The line on which this very key stands, 0 if it is not written in the file."""
         return self._at.get(path, 0)
 
+    def parts(self) -> list[Path]:
+        """What it is made of, so that it can be freed piece by piece."""
+        return list(self._at)
+
     def near(self, path: Path) -> int:
         """The line of the key or of the nearest table around it, 0 if there is none."""
         while path:

@@ -12,6 +12,7 @@ import re
 OTLP_SCHEMES = ("grpc", "grpcs", "http", "https", "http+json", "https+json")
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_FIELD_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?"
 _ADDRESS = re.compile(rf"({_HOST})?:(\d{{1,5}})")
 _SERVER = re.compile(rf"http://({_HOST})(?::(\d{{1,5}}))?/?", re.IGNORECASE)
@@ -32,8 +33,7 @@ def is_text(text: str) -> bool:
 def is_field_value(text: str) -> bool:
     """Whether `text` can be sent as a field value: no CR, LF or NUL, no blanks at its ends, and in
     Latin-1 (RFC 9110 §5.5)."""
-    inside = all(c == "\t" or (" " <= c <= "\xff" and c != "\x7f") for c in text)
-    return inside and text == text.strip(" \t")
+    return _FIELD_VALUE.fullmatch(text) is not None and text == text.strip(" \t")
 
 
 def is_authority(text: str) -> bool:
@@ -54,7 +54,8 @@ def parse_server(url: str) -> tuple[str, int]:
     """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)
     if found is not None:
-        host, port = _checked_host(found[1].strip("[]"), url), _port(found[2] or "80", url)
+        host = _checked_host(found[1].strip("[]").lower(), url)
+        port = _port(found[2] or "80", url)
         if port == 0:
             raise ValueError(f"{url!r}: nothing can be reached at port 0")
         return host, port

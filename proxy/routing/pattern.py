@@ -25,6 +25,7 @@ Kind = Literal["exact", "template", "prefix", "regex"]
 REST = "*"  # the capture that holds what a prefix left: "", "/" or "/x/y"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")  # normal as it is, and no dot segment
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
 
@@ -105,6 +106,8 @@ def _split(path: str) -> list[str]:
 
 def _segment(text: str, path: str) -> str:
     """A segment as it stands in a normalised path, or "{name}"."""
+    if _PLAIN.fullmatch(text):
+        return text
     if text.startswith("{") and text.endswith("}"):
         if not _NAME.fullmatch(text[1:-1]):
             raise ValueError(f"{text!r} in {path!r} is not a capture: write {{id}}")

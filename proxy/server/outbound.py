@@ -90,7 +90,7 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
 
 def _first_authority(story: Story) -> str:
     assert story.target is not None
-    return story.snapshot.endpoints[story.target.name][0].authority
+    return story.target.state.authority()
 
 
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})

@@ -25,7 +25,7 @@ class Relay(Story):
 
     def begin(self) -> None:
         self.client.pause()
-        endpoint = self.snapshot.endpoints["b"][0]
+        endpoint = next(self.worker.upstreams.endpoints())
         self.worker.dial(self, endpoint, 1.0)
 
     def on_connected(self, upstream: Any) -> None:
@@ -185,7 +185,7 @@ async def test_states_follow_the_tables(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_every_dial_ends(name: str) -> None:
     """Also where the reason is no OSError: a label that is too long, a port that does not exist."""
     async with Backend() as backend, gateway(routes(backend)) as gate:
-        endpoint = gate.worker.snapshot.endpoints["b"][0]
+        endpoint = next(gate.worker.upstreams.endpoints())
         pool = gate.worker.pool_of(endpoint)
         host, _, port = name.partition(":")
         pool.host, pool.port = host, int(port or 80)
