@@ -14,19 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-PACKAGES = tuple(
-    "otlp formats collector http upstream telemetry routing tracing config".split()  # noqa: SIM905
-)
-    "otlp",
-    "formats",
-    "collector",
-    "http",
-    "upstream",
-    "telemetry",
-    "routing",
-    "tracing",
-    "config",
-]
+PACKAGES = (
+    "otlp", "formats", "collector", "http", "upstream", "telemetry", "routing", "tracing", "config",
+)  # fmt: skip
 
 
 def modules(package: str) -> dict[str, Path]:
