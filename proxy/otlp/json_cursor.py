@@ -13,6 +13,7 @@ import re
 from collections.abc import Generator, Iterator
 from typing import Any
 
+from proxy.otlp.turns import finished
 from proxy.otlp.wire import WireError
 
 WINDOW = 32 * 1024  # bytes that are parsed at once: at worst 2 ms
@@ -118,6 +119,38 @@ class Cursor:
         self._move()
         if _BLANK.fullmatch(self._text, self._at) is None or self._end < len(self._data):
             raise WireError(f"not JSON: something follows at byte {self._place()}")
+
+    def elements(self) -> Iterator[Any]:
+        """The members of a text that is an array, each of any size; LARGE never comes."""
+        if self.open() != "[":
+            raise WireError("not JSON: an array is wanted")
+        seen = 0
+        while self.more(not seen, "]"):
+            seen += 1
+            yield self._whole(0)
+        self.end()
+
+    def _whole(self, depth: int) -> Any:
+        """The next value, of any size."""
+        found = self.value()
+        if found is not LARGE:
+            return found
+        if depth > _DEPTH:
+            raise WireError("nested too deeply")
+        opened = self.open()
+        if opened == '"':
+            return finished(self.text())
+        made: dict[str, Any] = {}
+        values: list[Any] = []
+        is_first, close = True, "}" if opened == "{" else "]"
+        while self.more(is_first, close):
+            is_first = False
+            if close == "]":
+                values.append(self._whole(depth + 1))
+            else:
+                name = self.key()
+                made[name] = self._whole(depth + 1)
+        return values if close == "]" else made
 
     def skip(self, depth: int = 0) -> Iterator[None]:
         """Pass over a value that is large; yields where others may run."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from time import perf_counter
 from typing import TypeVar
 
@@ -22,11 +22,12 @@ Result = TypeVar("Result")
 class Turns:
     """One for all receivers of a process."""
 
-    __slots__ = ("_end", "_passed", "_waiting")
+    __slots__ = ("_end", "_passed", "_thread", "_waiting")
 
     def __init__(self) -> None:
         self._end = 0.0  # when this turn's share is over; 0 = nothing was done in it yet
         self._passed = 0  # works that were begun in it
+        self._thread = asyncio.Lock()
         self._waiting: deque[asyncio.Future[bool]] = deque()
 
     def is_spent(self) -> bool:
@@ -57,6 +58,14 @@ class Turns:
             return result
         finally:
             work.close()
+
+    async def thread(self, work: Callable[[], Result]) -> Result:
+        """Do in a thread what is Python all through, so that the loop gets its turn meanwhile.
+
+        One at a time: more would not be faster, and hold up the loop and each other.
+        """
+        async with self._thread:
+            return await asyncio.to_thread(work)
 
     async def _wait(self) -> None:
         queue = self._waiting.append

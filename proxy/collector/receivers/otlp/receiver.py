@@ -18,6 +18,7 @@ from proxy.collector.batch import Batch
 from proxy.collector.context import Context
 from proxy.collector.parts import TlsServer
 from proxy.collector.receivers.otlp.settings import Settings
+from proxy.collector.receivers.portions import hand_on
 from proxy.config.syntax import parse_address
 from proxy.otlp import serve_grpc, serve_http
 from proxy.otlp.cors import Cors
@@ -25,9 +26,6 @@ from proxy.otlp.parts import PART, counted, parts
 from proxy.otlp.refusal import MALFORMED, OVERLOADED, UNWANTED, Refusal
 from proxy.otlp.server import Gate, Limits
 from proxy.otlp.wire import WireError, count
-
-PATIENCE = 5.0  # seconds for what is behind to have room for the rest of a large request
-AGAIN = 0.05  # seconds between two offers
 
 
 class OtlpReceiver:
@@ -94,21 +92,11 @@ class OtlpReceiver:
         return None
 
     async def _take_in_parts(self, signal: Any, payload: bytes) -> None:
-        """All is valid before some of it is taken; what is taken is not given back.
-
-        So when there is no room for a part that is not the first one, it waits for room, and a
-        sender who is refused all the same will bring twice what was taken.
-        """
+        """All of it is valid before some of it is taken."""
         try:
             found = await self._turns.run(parts(signal, payload, self._count))
-            end = asyncio.get_running_loop().time() + PATIENCE
-            for number, part in enumerate(found):
-                await self._turns.gap()
-                batch = Batch(signal, part.payload(), part.items)
-                while not self._outlet.consume(batch):
-                    if not number or asyncio.get_running_loop().time() > end:
-                        raise Refusal(OVERLOADED)
-                    await asyncio.sleep(AGAIN)
+            portions = (Batch(signal, part.payload(), part.items) for part in found)
+            await hand_on(self._outlet, self._turns, portions)
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
 
