@@ -2,9 +2,10 @@
 
     python -m benchmarks.collector_turns [--only TEXT] [--at-once 4] [--write]
 
-A collector in a process of its own, on uvloop, with a callback in every turn of its loop that takes the time since the turn before: CPU of the process, which neighbours on the machine do not
-disturb (threads count too, since what they hold the loop waits for), and by the clock. Each bomb
-is sent alone and several at once, while a client asks with small requests on another connection.
+A collector in a process of its own, on uvloop, with a callback in every turn of its loop, which
+takes the time since the turn before: CPU of the process, since neighbours on the machine do not
+disturb it (threads count too, for what they hold the loop waits), and by the clock. Each bomb is
+sent alone and several at once, while a client asks with small requests on another connection.
 Bound: 50 ms of CPU.
 """
 

@@ -14,6 +14,7 @@ from proxy.telemetry.protobuf import DELIMITED
 
 _FREE = 1000  # parts of any size
 _BYTES_PER_PART = 8  # smaller than any tag, event or link that says something, on average
+_DEPTH = 32  # messages in messages; these formats have 6
 RUN = 64 * 1024  # bytes that are decoded in one go
 
 
@@ -33,16 +34,19 @@ class Budget:
         if len(message) <= RUN:
             return
         left = _FREE + len(message) // _BYTES_PER_PART
-        ahead = [(0, len(message), descriptor)]
-        while ahead:
-            start, end, kind = ahead.pop()
-            for number, wire, _, begin, stop in fields(message, start, end):
-                left -= 1
-                if left < 0:
-                    raise WireError("too many parts for so few bytes")
-                field = kind.fields_by_number.get(number)
-                if wire == DELIMITED and field is not None and field.message_type is not None:
-                    ahead.append((begin, stop, field.message_type))
+        inside = [(fields(message, 0, len(message)), descriptor)]
+        while inside:
+            following, kind = inside[-1]
+            found = next(following, None)
+            if found is None:
+                inside.pop()
+                continue
+            left -= 1
+            if left < 0 or len(inside) > _DEPTH:
+                raise WireError("too many parts for so few bytes")
+            field = kind.fields_by_number.get(found[0])
+            if found[1] == DELIMITED and field is not None and field.message_type is not None:
+                inside.append((fields(message, *found[3:]), field.message_type))
 
     def spend(self, parts: int) -> None:
         """Raises WireError when they are too many."""

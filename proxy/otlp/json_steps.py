@@ -124,6 +124,7 @@ class _Writer:
             writer = _Writer(cursor, GetMessageClass(field.message_type), self._depth + 1)
             yield from writer.read()
             pieces = writer.finish()
+            self.finish()  # what came before it comes first
             head = varint(field.number << 3 | DELIMITED) + varint(writer.size)
             self._add([head, *pieces])
         elif cursor.open() == '"':

@@ -46,6 +46,9 @@ class Listening:
     gate: Gate = field(default_factory=Gate)
     methods: Mapping[str, str] = field(default_factory=lambda: _SIGNALS)  # method -> signal
     streams: int = 128  # requests at once on one connection
+    connections: int = 1000
+    handshake: float = 10.0  # seconds until a connection has spoken HTTP/2
+    idle: float = 300.0  # seconds without a request, after which a connection is closed
     turns: Turns = field(default_factory=Turns)
 
 
@@ -70,6 +73,10 @@ class GrpcServer:
                 ("grpc.per_message_decompression", 0),
                 ("grpc.max_concurrent_streams", listening.streams),
                 ("grpc.max_metadata_size", 16 * 1024),
+                # Silence costs a descriptor, and there are only so many.
+                ("grpc.server_handshake_timeout_ms", int(listening.handshake * 1000)),
+                ("grpc.max_connection_idle_ms", int(listening.idle * 1000)),
+                ("grpc.max_allowed_incoming_connections", listening.connections),
             )
         )
         server.add_generic_rpc_handlers((_Handlers(self._export, listening.methods),))

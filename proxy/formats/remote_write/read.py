@@ -20,8 +20,8 @@ _DOUBLE = struct.Struct("<d")
 _TARGET = ("__name__", "target_info")
 
 
-# Of series, samples, histograms and exemplars: a series with one sample has a hundred bytes.
-FREE, LEAST = 65_536, 64
+# Of series, samples, histograms and exemplars: Prometheus sends 2,000 at once.
+FREE, LEAST = 65_536, 256
 _SYMBOL = 16  # bytes; on average
 MOST_LABELS = 1024  # of one series or exemplar; Prometheus's servers allow 30 by default
 

@@ -54,7 +54,7 @@ class Span(Struct, rename="camel", omit_defaults=True):
     shared: bool | None = None
 
 
-FREE, LEAST = 1000, 48  # the smallest span with whole ids has 55 bytes
+FREE, LEAST = 1000, 40  # the smallest span with ids and times has 46 bytes
 
 _Model = TypeVar("_Model")
 _DECODER = msgspec.json.Decoder(list[Span], strict=False)
@@ -140,6 +140,7 @@ def read_proto(payload: bytes) -> list[Span]:
     check_entries(payload, (1,), _LEAST)
     budget = Budget(len(payload))
     found: list[Span] = []
+    most = FREE + len(payload) // LEAST
     for run in runs(payload, (1,)):
         budget.weigh(run, ListOfSpans.DESCRIPTOR)
         try:
@@ -147,6 +148,8 @@ def read_proto(payload: bytes) -> list[Span]:
         except DecodeError as error:
             raise WireError(str(error)) from None
         found += [_span(span, budget) for span in spans]
+        if len(found) > most:
+            raise WireError("too many spans for so few bytes")
     return found
 
 
