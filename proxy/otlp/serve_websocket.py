@@ -11,11 +11,12 @@ from __future__ import annotations
 from aiohttp import WSMsgType, web
 
 from proxy.otlp.inflate import is_known
-from proxy.otlp.refusal import MALFORMED, NO_CODING, Refusal, status_bytes
+from proxy.otlp.refusal import MALFORMED, NO_CODING, OVERLOADED, Refusal, status_bytes
 from proxy.otlp.server import Intake, Taker
 
 PROTOCOL = "otlp.v1"
 OK = b"\x00"
+MOST = 1000  # connections
 _HEARTBEAT = 30.0  # seconds; a peer that is gone without a word is noticed after twice that
 
 
@@ -34,6 +35,8 @@ async def converse(
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if not is_known(encoding):
         raise Refusal(NO_CODING)
+    if len(open_sockets) >= MOST:
+        raise Refusal(OVERLOADED)
     socket = web.WebSocketResponse(
         protocols=(PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=intake.cap
     )
@@ -57,7 +60,8 @@ async def _answer(signal: str, data: bytes, encoding: str, intake: Intake, take:
     body = intake.body(encoding)
     try:
         await body.feed(data)
-        take(signal, body.finish())
+        if (taking := take(signal, body.finish())) is not None:
+            await taking
     except Refusal as refusal:
         return _refused(refusal)
     finally:

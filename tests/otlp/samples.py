@@ -8,6 +8,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from proxy.otlp.envelope import Envelope
 from proxy.telemetry.protobuf import delimited
 
 TRACE = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
@@ -57,3 +58,9 @@ def metrics(points: int, *, names: int = 1) -> bytes:
             point = metric.sum.data_points.add(as_int=n, time_unix_nano=BEGIN)
             point.attributes.add(key="n").value.int_value = n
     return request.SerializeToString()
+
+
+def request(signal: str, count: int) -> bytes:
+    """A whole request of one resource and scope."""
+    entries = spans(count) if signal == "traces" else logs(count)
+    return Envelope({"service.name": "sample"}).request([entries])
