@@ -16,10 +16,10 @@ import time
 from typing import Any
 
 from proxy.config.load import loads
+from proxy.server.compile import Compiler
 from proxy.server.h1_downstream import ClientConnection
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.listening import Listening
-from proxy.server.snapshot import Snapshot
 from proxy.server.worker import Worker
 
 CONFIG = """
@@ -78,17 +78,19 @@ class StubTransport:
         pass
 
 
-def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
+async def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
     """A worker with one client connection and one warm upstream connection."""
     config = loads(CONFIG.format(logs="true" if logs else "false"), "bench.toml", {}).config
     worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
-    worker.snapshot = Snapshot(config)
+    compiler = Compiler(config, worker.upstreams)
+    compiler.run()
+    await worker.adopt(compiler)
     worker.recorder.configure(config)
     listening = Listening(":8080", socket.socket())
     listening.trust(config)
     client = ClientConnection(worker, listening)
     client.connection_made(StubTransport(("127.0.0.1", 50000)))  # type: ignore[arg-type]
-    endpoint = next(iter(worker.snapshot.endpoints.values()))[0]
+    endpoint = next(worker.upstreams.endpoints())
     upstream = UpstreamConnection(worker.pool_of(endpoint))
     upstream.connection_made(StubTransport(("127.0.0.1", 9000)))  # type: ignore[arg-type]
     upstream.pool.give(upstream, time.monotonic_ns())
@@ -101,7 +103,7 @@ def run(flags: bytes, logs: bool) -> float:
 
 
 async def _run(flags: bytes, logs: bool, number: int) -> float:
-    worker, client, upstream = prepare(logs)
+    worker, client, upstream = await prepare(logs)
     gc.freeze()  # as a worker does
     request = REQUEST % flags
     best = float("inf")

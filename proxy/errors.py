@@ -193,3 +193,8 @@ class ConfigError(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in one line that is never empty."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -17,6 +17,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from proxy.config.load import loads
+from proxy.config.model import Config
+from proxy.config.wire import pack
 from proxy.server import frames
 from proxy.server.worker import Worker
 from proxy.telemetry.metrics import Totals
@@ -34,6 +36,7 @@ class Recorded(asyncio.Protocol):
         self.logs: list[LogRecord] = []
         self.totals = Totals()
         self.events: list[int] = []
+        self.refused: list[tuple[int, str]] = []  # generation, why
         self.transport: Any = None
         self._frames = frames.Frames()
         self._changed = asyncio.Event()
@@ -50,6 +53,8 @@ class Recorded(asyncio.Protocol):
                 self.logs += ScopeLogs.FromString(payload).log_records
             elif kind == frames.METRICS:
                 self.totals.apply(0, pickle.loads(payload))
+            elif kind == frames.REFUSED:
+                self.refused.append((items, payload.decode()))
             self.events.append(kind)
             if kind == frames.COLLECTED:
                 self._asked = items
@@ -57,6 +62,12 @@ class Recorded(asyncio.Protocol):
 
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
         self.transport.write(frames.encode(kind, payload, items))
+
+    def configure(self, config: Config, generation: int) -> None:
+        """Bring a configuration into force, as a hub does with the only worker it has."""
+        for message in pack(config):
+            self.send(frames.SNAPSHOT, message, generation)
+        self.send(frames.APPLY, items=generation)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE):
@@ -109,11 +120,9 @@ class Gateway:
                 await asyncio.sleep(0.005)
 
     async def reload(self, config: str) -> None:
-        before = self.worker.snapshot
-        self.recorded.send(frames.SNAPSHOT, pickle.dumps(loads(config, "test.toml", {}).config))
-        async with asyncio.timeout(DEADLINE):
-            while self.worker.snapshot is before:
-                await asyncio.sleep(0.001)
+        before = self.worker.orders.generation
+        self.recorded.configure(loads(config, "test.toml", {}).config, before + 1)
+        await self.recorded.until(lambda: self.worker.orders.generation > before)
 
 
 class Answer:
@@ -296,7 +305,7 @@ async def gateway(config: str, **environ: str) -> AsyncIterator[Gateway]:
     await loop.create_unix_connection(lambda: recorded, sock=hub_end)
     await loop.create_unix_connection(lambda: worker.link, sock=worker_end)
     worker.run()
-    recorded.send(frames.SNAPSHOT, pickle.dumps(loaded.config))
+    recorded.configure(loaded.config, 1)
     await recorded.until(lambda: frames.READY in recorded.events)
     try:
         yield Gateway(worker, recorded, sock.getsockname()[1])

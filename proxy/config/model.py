@@ -20,8 +20,8 @@ Positive = Annotated[int, Meta(ge=1)]
 Format = Literal["w3c", "b3", "b3multi"]
 
 
-class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: immutable, and unknown keys are errors."""
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A table of the file: immutable, and unknown keys are errors. Sent without its defaults."""
 
 
 class Listener(Section, frozen=True):

@@ -54,7 +54,8 @@ def parse_server(url: str) -> tuple[str, int]:
     """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)
     if found is not None:
-        host, port = _checked_host(found[1].strip("[]"), url), _port(found[2] or "80", url)
+        host = _checked_host(found[1].strip("[]").lower(), url)
+        port = _port(found[2] or "80", url)
         if port == 0:
             raise ValueError(f"{url!r}: nothing can be reached at port 0")
         return host, port

@@ -37,6 +37,12 @@ RELOAD_FAILED = Instrument(
 LAST_RELOAD = Instrument(
     "spangate.config.last_reload_success", _G, "", "1 if the last reload succeeded, else 0."
 )
+GENERATION = Instrument(
+    "spangate.config.generation", _G, "", "Number of the configuration in force; 1 is the first."
+)
+REFUSED = Instrument(
+    "spangate.config.refused", _C, "{configuration}", "Configurations that a worker refused."
+)
 CREATED = Instrument(
     "spangate.export.created", _C, "{item}", "Items of telemetry offered to an exporter."
 )
@@ -69,6 +75,11 @@ def reloads(succeeded: int, failed: int, last: bool) -> Iterator[Series]:
     yield Series(RELOADS, (("result", "failure"),), failed)
     yield Series(RELOAD_FAILED, (), failed)
     yield Series(LAST_RELOAD, (), int(last))
+
+
+def generation(number: int, refused: int) -> Iterator[Series]:
+    yield Series(GENERATION, (), number)
+    yield Series(REFUSED, (), refused)
 
 
 def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series]:

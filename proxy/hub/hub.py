@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
 import signal
 import socket
 import sys
@@ -22,11 +21,11 @@ from proxy.config.load import Loaded
 from proxy.errors import ConfigError
 from proxy.hub.intake import Intake
 from proxy.hub.reload import Reloads, reload
-from proxy.hub.snapshot import snapshot_of
+from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, Supervisor
 from proxy.hub.worker import Worker
-from proxy.server import frames
+from proxy.server import endpoints, frames
 from proxy.tasks import cancel, spawn
 
 if TYPE_CHECKING:
@@ -50,7 +49,8 @@ class Hub:
         workers: int,
         command: Sequence[str] = COMMAND,
     ) -> None:
-        self.loaded = loaded
+        self.generation = generation(1, loaded, time.time())
+        self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
         self.stopping = False
@@ -60,12 +60,16 @@ class Hub:
             sockets, self.intake, greet=self._greet, buried=self._buried, command=command
         )
         self.services: Services | None = None
-        self.snapshot = snapshot_of(loaded.config)
         self._admin = admin
         self._count = workers
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._serving = asyncio.Event()  # the services run, so that there is something to reload
         self._reload_due = False
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is in force."""
+        return self.generation.loaded
 
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
@@ -89,8 +93,8 @@ class Hub:
 
     def tell_health(self) -> None:
         """Tell all workers what is known about every probed server."""
-        for kind, payload in self._health():
-            self.supervisor.broadcast(kind, payload)
+        for payload in self._health():
+            self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""
@@ -152,13 +156,18 @@ class Hub:
         while await self._signals.get() == signal.SIGHUP:
             pass
 
-    def _greet(self) -> Iterator[tuple[int, bytes]]:
-        yield frames.SNAPSHOT, self.snapshot
-        yield from self._health()
+    def _greet(self, worker: Worker) -> None:
+        """Tell a new worker what is in force."""
+        number = worker.answers.asked = self.generation.number
+        for message in self.generation.messages:
+            worker.link.send(frames.SNAPSHOT, message, number)
+        worker.link.send(frames.APPLY, items=number)
+        for payload in self._health():
+            worker.link.send(frames.ENDPOINTS, payload)
 
-    def _health(self) -> Iterator[tuple[int, bytes]]:
-        if self.services is not None and (states := self.services.prober.states()):
-            yield frames.HEALTH, pickle.dumps(states)
+    def _health(self) -> Iterator[bytes]:
+        if self.services is not None:
+            yield from endpoints.encode_health(self.services.prober.states().items())
 
     def _buried(self, worker: Worker) -> None:
         self.intake.bury(worker)

@@ -36,12 +36,14 @@ class Intake(Protocol):
 class Link(asyncio.Protocol):
     """One worker's link. `lost` is set when no byte will come any more."""
 
-    def __init__(self, worker: int, intake: Intake, event: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, worker: int, intake: Intake, event: Callable[[int, int, bytes], None]
+    ) -> None:
         self.lost = asyncio.Event()
         self.received: dict[Signal, int] = {"traces": 0, "logs": 0}  # items that arrived
         self._worker = worker
         self._intake = intake
-        self._event = event  # (kind, items) of frames that carry no records
+        self._event = event  # (kind, items, payload) of other frames
         self._frames = frames.Frames()
         self._transport: asyncio.Transport | None = None
 
@@ -56,7 +58,7 @@ class Link(asyncio.Protocol):
             elif kind == frames.METRICS:
                 self._intake.report(self._worker, pickle.loads(payload))
             else:
-                self._event(kind, items)
+                self._event(kind, items, payload)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

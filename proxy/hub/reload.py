@@ -1,22 +1,26 @@
 """A reload: the new file takes the place of the old one completely, or not at all.
 
 What may fail is tried before anything changes: parse and check, bind new sockets, build the new
-pipeline, start one worker on the new listeners.
+pipeline, have all workers prepare it, or start one on the new listeners.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import os
+import time
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from proxy.config.load import Loaded, load
+from proxy.config.load import load
 from proxy.config.model import Config
 from proxy.errors import ConfigError
-from proxy.hub.snapshot import snapshot_of
+from proxy.hub.rollout import Refused, Rollout
+from proxy.hub.snapshot import Generation, generation
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
-from proxy.server import frames
 
 if TYPE_CHECKING:
     from proxy.collector.change import Change
@@ -29,72 +33,115 @@ log = logging.getLogger("spangate")
 class Reloads:
     """How reloads went."""
 
-    __slots__ = ("failed", "last", "succeeded")
+    __slots__ = ("error", "failed", "last", "refused", "succeeded", "tried")
 
     def __init__(self) -> None:
         self.succeeded = 0
         self.failed = 0
+        self.refused = 0  # of the failed, because of a worker
         self.last = True
+        self.error = ""  # why the last one failed; "" = it did not
+        self.tried = 1  # the highest generation
 
 
 async def reload(hub: Hub, services: Services) -> bool:
     """Read the file again and apply it; on any error the old one stays in force."""
+    hub.reloads.tried += 1
     try:
-        loaded = load(hub.loaded.file, os.environ)
-        await _apply(hub, services, loaded)
+        new = await _read(hub.loaded.file, hub.reloads.tried)
+        await _apply(hub, services, new)
     except ConfigError as error:
-        for problem in error.problems:
-            log.error("%s", problem)
-        return _failed(hub)
-    except (ListenError, RollFailed, OSError) as error:
-        log.error("%s", error)
-        return _failed(hub)
+        return _failed(hub, *error.problems)
+    except (Refused, RollFailed) as error:
+        hub.reloads.refused += 1
+        return _failed(hub, error)
+    except (ListenError, OSError) as error:
+        return _failed(hub, error)
     hub.reloads.succeeded += 1
     hub.reloads.last = True
-    log.info("reloaded: %d routes", len(loaded.config.route))
+    hub.reloads.error = ""
+    log.info("reloaded: %d routes", len(new.loaded.config.route))
     return True
 
 
-def _failed(hub: Hub) -> bool:
+async def _read(file: str, number: int) -> Generation:
+    """Beside the loop: ten thousand routes take a second to read.
+
+    A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
+    long anyway.
+    """
+    gc.disable()
+    try:
+        return await asyncio.to_thread(_read_now, file, number)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _read_now(file: str, number: int) -> Generation:
+    at = time.time()
+    return generation(number, load(file, os.environ), at)
+
+
+def _failed(hub: Hub, *reasons: object) -> bool:
+    for reason in reasons:
+        log.error("%s", reason)
     hub.reloads.failed += 1
     hub.reloads.last = False
+    hub.reloads.error = "\n".join(str(reason) for reason in reasons)
     log.error("reload failed: the configuration in force stays")
     return False
 
 
-async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
-    old, new = hub.loaded, loaded
-    for warning in (*loaded.warnings, *needs_restart(old.config, new.config)):
+async def _apply(hub: Hub, services: Services, new: Generation) -> None:
+    old, config = hub.generation, new.loaded.config
+    for warning in new.loaded.warnings:
         log.warning("%s", warning)
-    addresses = [listener.address for listener in new.config.listen]
+    addresses = [listener.address for listener in config.listen]
     opened = hub.sockets.open(addresses)
     change: Change | None = None
     try:
-        if exports_differ(old.config, new.config):
-            change = await services.prepare(new.config)
-        _set(hub, new)
+        if exports_differ(old.loaded.config, config):
+            change = await services.prepare(config)
         if set(addresses) != set(hub.supervisor.listeners):
-            await hub.supervisor.roll(
-                addresses, new.config.drain_timeout, lambda: _close_all_but(hub, addresses)
-            )
+            await _roll(hub, new, addresses)
         else:
-            hub.supervisor.broadcast(frames.SNAPSHOT, hub.snapshot)
+            rollout = Rollout(hub.supervisor, new.number, new.messages)
+            await rollout.prepare()
+            _set(hub, new)  # in the same turn: whoever is started now is told the new one
+            await rollout.apply()
     except BaseException:
         _set(hub, old)
         hub.sockets.close(opened)
         if change is not None:
             await change.abandon()
         raise
+    _tell_restart(hub, old.loaded.config)
     if change is not None:
-        await services.adopt(new.config, change)
-    services.prober.configure(new.config.upstream)
+        await services.adopt(config, change)
+    services.prober.configure(config.upstream)
     hub.tell_health()
 
 
-def _set(hub: Hub, loaded: Loaded) -> None:
-    hub.loaded = loaded
-    hub.snapshot = snapshot_of(loaded.config)
-    hub.intake.totals.cap = loaded.config.metrics.series
+async def _roll(hub: Hub, new: Generation, addresses: list[str]) -> None:
+    """Other listeners need other workers, who are told the new one from the beginning."""
+    _set(hub, new)
+    await hub.supervisor.roll(
+        addresses, new.loaded.config.drain_timeout, lambda: _close_all_but(hub, addresses)
+    )
+
+
+def _tell_restart(hub: Hub, old: Config) -> None:
+    """Say once what waits for a restart; /config goes on saying it."""
+    known = needs_restart(hub.booted, old)
+    for key in needs_restart(hub.booted, hub.loaded.config):
+        if key not in known:
+            log.warning("%s changed: takes effect after a restart", key)
+
+
+def _set(hub: Hub, new: Generation) -> None:
+    hub.generation = new
+    hub.intake.totals.cap = new.loaded.config.metrics.series
 
 
 def _close_all_but(hub: Hub, addresses: list[str]) -> None:
@@ -109,11 +156,10 @@ def exports_differ(old: Config, new: Config) -> bool:
     )
 
 
-def needs_restart(old: Config, new: Config) -> list[str]:
-    """What the new file changes and a reload cannot."""
-    changed = []
-    if old.admin.listen != new.admin.listen:
-        changed.append("admin.listen")
-    if old.workers != new.workers:
-        changed.append("workers")
-    return [f"{key} changed: takes effect after a restart" for key in changed]
+# What is made once, before the first worker starts.
+RESTART = ("admin.listen", "workers")
+
+
+def needs_restart(running: Config, new: Config) -> list[str]:
+    """The keys that `new` changes and a reload cannot."""
+    return [key for key in RESTART if attrgetter(key)(running) != attrgetter(key)(new)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pickle
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -25,7 +24,7 @@ from proxy.hub.probes import Key, Prober
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
 from proxy.otlp import metrics
-from proxy.server import frames
+from proxy.server import endpoints, frames
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.metrics import Series
 
@@ -121,4 +120,5 @@ class Services:
         pipeline.offer_metrics(payload, points)
 
     def _health_changed(self, changes: Mapping[Key, bool]) -> None:
-        self._hub.supervisor.broadcast(frames.HEALTH, pickle.dumps(dict(changes)))
+        for payload in endpoints.encode_health(changes.items()):
+            self._hub.supervisor.broadcast(frames.ENDPOINTS, payload)

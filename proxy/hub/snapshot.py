@@ -5,21 +5,39 @@ The collector's settings are left out, because a worker cannot import them and n
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import msgspec
 
+from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Export
+from proxy.config.wire import pack
 
 _SIGNALS = ("traces", "metrics", "logs")
 _GATEWAY = "gateway"
 
 
-def snapshot_of(config: Config) -> bytes:
-    """What a SNAPSHOT frame carries."""
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One configuration, numbered; each that is tried has a number of its own."""
+
+    number: int
+    loaded: Loaded
+    at: float = 0.0  # Unix time at which it was read
+    messages: list[bytes] = field(default_factory=list)  # payloads of its SNAPSHOT frames
+
+
+def generation(number: int, loaded: Loaded, at: float) -> Generation:
+    """Ready to be sent."""
+    return Generation(number, loaded, at, list(snapshot_of(loaded.config)))
+
+
+def snapshot_of(config: Config) -> Iterable[bytes]:
+    """What SNAPSHOT frames carry."""
     signals = wanted(config)
     export = Export(otlp=["collector"] if signals else [], signals=signals)  # type: ignore[arg-type]
-    return pickle.dumps(msgspec.structs.replace(config, collector=None, export=export))
+    return pack(msgspec.structs.replace(config, collector=None, export=export))
 
 
 def wanted(config: Config) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
@@ -12,6 +13,7 @@ from proxy.config.redact import redacted
 from proxy.hub import gauges
 from proxy.hub.intake import RECORDS
 from proxy.hub.procfs import usage
+from proxy.hub.reload import needs_restart
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import Worker
 from proxy.telemetry.metrics import Series
@@ -49,10 +51,11 @@ class Status:
         yield from self._records()
         yield from gauges.processes(hub.supervisor.slots, hub.supervisor.alive)
         yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
+        yield from gauges.generation(hub.generation.number, hub.reloads.refused)
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:
-        return redacted(self._hub.loaded)
+        return {**in_force(self._hub), **redacted(self._hub.loaded)}
 
     def stats(self) -> Mapping[str, Any]:
         hub = self._hub
@@ -71,6 +74,7 @@ class Status:
             "upstreams": self._upstreams(),
             "export": self._services.books.as_dict(),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
+            "last_reload_error": hub.reloads.error,
         }
 
     def pipelines(self) -> Mapping[str, Any]:
@@ -96,6 +100,16 @@ class Status:
             }
             for name, upstream in self._hub.loaded.config.upstream.items()
         }
+
+
+def in_force(hub: Hub) -> dict[str, Any]:
+    """Which configuration is in force, and what of it only after a restart."""
+    read = datetime.fromtimestamp(hub.generation.at, UTC)
+    return {
+        "generation": hub.generation.number,
+        "loaded_at": read.isoformat(timespec="milliseconds"),
+        "pending_restart": needs_restart(hub.booted, hub.loaded.config),
+    }
 
 
 def _worker(worker: Worker, slot: Slot) -> dict[str, Any]:

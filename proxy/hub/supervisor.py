@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from proxy.hub.link import Intake, pair
 from proxy.hub.sockets import Sockets
@@ -52,7 +52,7 @@ class RollFailed(Exception):
 class Supervisor:
     """All workers of one hub.
 
-    `greet` gives the frames that a new worker is sent at once (its snapshot, then health), and
+    `greet` sends a new worker the configuration in force, then health, and
     `buried` is called once with each worker that is gone and whose link has been read to its end.
     """
 
@@ -61,12 +61,13 @@ class Supervisor:
         sockets: Sockets,
         intake: Intake,
         *,
-        greet: Callable[[], Iterator[tuple[int, bytes]]],
+        greet: Callable[[Worker], None],
         buried: Callable[[Worker], None],
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.slots: list[Slot] = []
         self.alive: set[Worker] = set()  # everything started and not yet buried
+        self.stirred = asyncio.Event()  # a worker came, went, or said something of a configuration
         self.listeners: tuple[str, ...] = ()  # addresses that new workers get
         self._sockets = sockets
         self._intake = intake
@@ -87,6 +88,10 @@ class Supervisor:
     def current(self) -> list[Worker]:
         """The workers that fill the slots now."""
         return [s.current for s in self.slots if s.current is not None]
+
+    def is_short(self) -> bool:
+        """Whether some slot waits for a worker that can be told of a configuration."""
+        return any(s.current is None or not s.current.answers.asked for s in self.slots)
 
     def broadcast(self, kind: int, payload: bytes = b"") -> None:
         for worker in self.alive:
@@ -134,11 +139,12 @@ class Supervisor:
                 self._take_over(slot, worker, drain_timeout)
                 continue
             worker.kill()
+            await worker.reached(State.GONE, KILL_TIMEOUT)
             if slot is self.slots[0]:
                 self.listeners = before
                 if slot.current is None:
                     self._replace(slot, 0.0)
-                raise RollFailed(f"worker {worker.id} did not become ready with it")
+                raise RollFailed(f"worker {worker.id} {_why(worker)}")
             self._take_over(slot, None, drain_timeout)
             self._replace(slot, BACKOFF)
 
@@ -192,8 +198,9 @@ class Supervisor:
         pidfd = os.pidfd_open(worker.pid)
         loop.add_reader(pidfd, self._exited, slot, worker, pidfd)
         await loop.create_unix_connection(lambda: worker.link, sock=ours)
-        for kind, payload in self._greet():
-            worker.link.send(kind, payload)
+        worker.stirred = self.stirred.set
+        self._greet(worker)
+        self.stirred.set()
         spawn(self._mind_leaving(slot, worker), f"watch worker {worker.id}")
         return worker
 
@@ -218,6 +225,7 @@ class Supervisor:
         slot.cpu_spent += spent
         expected = self._stopping or worker.asked_to_drain
         worker.advance(State.GONE)
+        self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
         if not expected or status > 0:
             log.error("worker %d (pid %d) %s", worker.id, worker.pid, describe_exit(status))
@@ -270,6 +278,14 @@ class Supervisor:
         self.alive.discard(worker)
         self._buried(worker)
         worker.advance(State.BURIED)
+
+
+def _why(worker: Worker) -> str:
+    """Why it is not ready."""
+    refusals = list(worker.answers.refusals.values())
+    if refusals:
+        return f"refused the configuration: {refusals[-1]}"
+    return "did not become ready with the configuration"
 
 
 def _reap(worker: Worker) -> tuple[int, float]:

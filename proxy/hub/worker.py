@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from proxy.hub.counts import (
     Counts,
 )
 from proxy.hub.link import Intake, Link
+from proxy.hub.rollout import Answers
 from proxy.server import frames
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Worker:
     __slots__ = (
         "_asked",
         "_waiting",
+        "answers",
         "asked_to_drain",
         "counts",
         "id",
@@ -65,6 +68,7 @@ class Worker:
         "slot",
         "started",
         "state",
+        "stirred",
     )
 
     def __init__(self, id: int, slot: int, intake: Intake, started: float) -> None:
@@ -73,6 +77,8 @@ class Worker:
         self.started = started  # monotonic seconds
         self.state = State.STARTING
         self.asked_to_drain = False
+        self.answers = Answers()
+        self.stirred: Callable[[], None] = lambda: None  # called when it has answered
         self.counts = Counts()
         self.link = Link(id, intake, self._event)
         self.process: subprocess.Popen[bytes] | None = None
@@ -89,6 +95,11 @@ class Worker:
     @property
     def accepting(self) -> bool:
         return self.state is State.READY and not self.asked_to_drain
+
+    @property
+    def can_change(self) -> bool:
+        """Whether a configuration still means something to it."""
+        return self.state <= State.READY and not self.asked_to_drain
 
     @property
     def requests(self) -> int:
@@ -150,8 +161,12 @@ class Worker:
                 if not future.done():
                     future.set_result(None)
 
-    def _event(self, kind: int, items: int) -> None:
-        if kind == frames.COLLECTED:
+    def _event(self, kind: int, items: int, payload: bytes) -> None:
+        if self.answers.hear(kind, items, payload):
+            self.stirred()
+            if self.answers.refusals and self.state is State.STARTING:
+                self.kill()  # it has nothing to serve with
+        elif kind == frames.COLLECTED:
             future = self._asked.get(items)
             if future is not None and not future.done():
                 future.set_result(None)

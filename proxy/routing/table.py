@@ -32,15 +32,16 @@ class Table:
     @classmethod
     def compile(cls, routes: Sequence[Route]) -> Table:
         """The table of `routes`; ValueError for a path, host or condition that is none."""
-        leaves = [
-            Leaf(index, parse(route.path), compile_when(route.when))
-            for index, route in enumerate(routes)
-        ]
-        hosts: dict[str, list[Leaf]] = {}
-        for leaf, route in zip(leaves, routes, strict=True):
-            for host in dict.fromkeys(parse_host(h) for h in route.host or ["*"]):
-                hosts.setdefault(host, []).append(leaf)
-        return cls(routes, {host: Zone(found) for host, found in hosts.items()}, leaves)
+        builder = TableBuilder(routes)
+        for _ in builder.steps():
+            pass
+        return builder.table()
+
+    def parts(self) -> list[list[object]]:
+        """What it is made of; see `Zone.parts`."""
+        zones = [self._any] if self._any is not None else []
+        zones += [*self._wildcards.values(), *self._exact.values()]
+        return [list(self._leaves), *(zone.parts() for zone in zones)]
 
     def match(self, host: str, method: str, path: str, query: str, head: Fields) -> Found | None:
         """The index of the route that takes the request, and its captures; None if none does.
@@ -113,3 +114,32 @@ class Table:
             f"{self._label(leaf.index)}: would take {other}, {end} a slash at the end"
             for leaf in self._candidates(host, other)
         ]
+
+
+class TableBuilder:
+    """A table in the making: `steps` does it a route at a time."""
+
+    __slots__ = ("_leaves", "_routes", "_zones")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._leaves: list[Leaf] = []
+        self._zones: dict[str, Zone] = {}
+
+    def steps(self) -> Iterator[None]:
+        """Yields after each route; ValueError as of `Table.compile`."""
+        for index, route in enumerate(self._routes):
+            self._leaves.append(Leaf(index, parse(route.path), compile_when(route.when)))
+            yield
+        hosts = self._zones
+        for leaf in sorted(self._leaves, key=Leaf.order):
+            for host in dict.fromkeys(parse_host(h) for h in self._routes[leaf.index].host or "*"):
+                zone = hosts.get(host)
+                if zone is None:
+                    zone = hosts[host] = Zone()
+                zone.add(leaf)
+            yield
+
+    def table(self) -> Table:
+        """What `steps` has made."""
+        return Table(self._routes, self._zones, self._leaves)

@@ -76,13 +76,15 @@ class Zone:
 
     __slots__ = ("_exact", "_has_tree", "_regexes", "_root")
 
-    def __init__(self, leaves: list[Leaf]) -> None:
+    def __init__(self) -> None:
         self._exact: dict[str, list[Leaf]] = {}
         self._root = Node()
         self._has_tree = False
         self._regexes: list[Leaf] = []
-        for leaf in sorted(leaves, key=Leaf.order):
-            self._add(leaf)
+
+    def parts(self) -> list[object]:
+        """What it is made of, roughly: whoever frees it may do so piece by piece."""
+        return [*self._root.children.values(), *self._exact.values(), *self._regexes]
 
     def find(self, method: str, path: str, query: str, head: Fields) -> Found | None:
         """The first route that fits and accepts."""
@@ -113,7 +115,8 @@ class Zone:
             *(leaf for leaf in self._regexes if _search(leaf, path) is not None),
         ]
 
-    def _add(self, leaf: Leaf) -> None:
+    def add(self, leaf: Leaf) -> None:
+        """One more route; they must come in `Leaf.order`."""
         kind = leaf.pattern.kind
         if kind == "exact":
             self._exact.setdefault(leaf.pattern.path, []).append(leaf)
@@ -133,7 +136,10 @@ def _grow(node: Node, segments: tuple[str, ...]) -> Node:
                 node.capture = Node()
             node = node.capture
         else:
-            node = node.children.setdefault(segment, Node())
+            child = node.children.get(segment)
+            if child is None:
+                child = node.children[segment] = Node()
+            node = child
     return node
 
 

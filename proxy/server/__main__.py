@@ -50,6 +50,7 @@ async def _serve(
     """Serve until drained; the exit code."""
     loop = asyncio.get_running_loop()
     worker = Worker(number, counts, sockets)
+    worker.orders.freezes = True
     loop.add_signal_handler(signal.SIGTERM, worker.drain)
     await loop.create_unix_connection(lambda: worker.link, sock=link)
     worker.run()

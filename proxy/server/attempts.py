@@ -17,6 +17,7 @@ from proxy.server.snapshot import Target
 from proxy.telemetry.facts import Attempt
 from proxy.tracing import ids
 from proxy.upstream.retry import backoff, may_retry
+from proxy.upstream.state import Use
 
 if TYPE_CHECKING:
     from proxy.server.exchange import Story
@@ -41,10 +42,10 @@ async def run(story: Story, target: Target, path: str) -> ResponseHead:
         target.budget.request(story.x.start * 1e-9)
     while True:
         now = monotonic_ns()
-        endpoint = target.balancer.pick(now * 1e-9, failed)
+        endpoint = target.state.balancer.pick(now, None, failed)
         if endpoint is None:
             raise NoEndpoint(f"upstream {target.name} has no endpoint")
-        attempt = _begin(story, now, target.name, endpoint, reason)
+        attempt = _begin(story, now, target, endpoint, reason)
         response: ResponseHead | None = None
         failure: UpstreamError | None = None
         try:
@@ -68,10 +69,13 @@ async def run(story: Story, target: Target, path: str) -> ResponseHead:
         failed = endpoint
 
 
-def _begin(story: Story, now: int, upstream: str, endpoint: Endpoint, reason: str) -> Attempt:
+def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
     attempts = story.x.attempts
     attempt = Attempt(now, ids.span_id(story.worker.getrandbits), len(attempts))
-    attempt.upstream = upstream
+    feedback = target.state.feedback
+    if feedback is not None:
+        attempt.use = Use(feedback, endpoint, now)
+    attempt.upstream = target.name
     attempt.address = endpoint.authority
     attempt.host = endpoint.host
     attempt.port = endpoint.port
@@ -172,13 +176,16 @@ def _pause(
     left = (story.total - now) * 1e-9 if story.total else float("inf")
     if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
         return None
-    return backoff(retry, tries, story.worker.random()) if target.budget.take(now * 1e-9) else None
+    if not target.budget.take(now * 1e-9, retry.budget):
+        return None
+    return backoff(retry, tries, story.worker.random())
 
 
 def _give_up(story: Story, failure: UpstreamError | None, response: ResponseHead | None) -> str:
     """Leave an attempt behind; the reason that the next one states."""
     attempt, upstream = story.attempt, story.upstream
     assert attempt is not None
+    attempt.tell(attempt.end)
     story.attempt = None
     story.upstream = None
     if upstream is not None:

@@ -3,20 +3,24 @@
 A frame is `<u32 payload bytes> <u8 kind> <u32 items>` (little endian) and the payload. The order
 of frames is the order of events: a COLLECTED follows everything recorded before the question.
 
-up    READY      -                 the snapshot is in force and the listeners accept
+up    READY      -                 a snapshot is in force and the listeners accept
       SPANS      ScopeSpans.spans entries, one after the other (field 2, tag and length included)
       LOGS       ScopeLogs.log_records entries, likewise
       METRICS    pickled telemetry.metrics.Report
       COLLECTED  -                 items = the number that came with COLLECT
       DRAINING   -                 no longer accepting; the hub may close the listening sockets
       DRAINED    -                 last frame of a worker that stops
-down  SNAPSHOT   pickled config.Config
-      HEALTH     pickled dict[tuple[upstream, server URL], bool]
+      APPLIED    -                 items = generation that is in force now
+      REFUSED    why, as UTF-8     items = generation; what was in force stays so
+      PREPARED   -                 items = generation that APPLY would bring into force at once
+down  SNAPSHOT   config.wire       items = generation; several frames, of which nothing follows yet
+      ENDPOINTS  server.endpoints  health and weights, endpoints that came or went
       DRAIN      -
       COLLECT    -                 answer with METRICS, SPANS, LOGS so far, then COLLECTED
+      APPLY      -                 items = generation, bring it into force
+      FORGET     -                 items = generation, throw away what was prepared
 
-Both sides run the same code of the same release as the same user, so pickle crosses no trust
-boundary here.
+Orders are carried out one after the other; see server/orders.py for the two that do not wait.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ import struct
 from collections.abc import Iterator
 
 READY, SPANS, LOGS, METRICS, COLLECTED, DRAINING, DRAINED = range(1, 8)
-SNAPSHOT, HEALTH, DRAIN, COLLECT = range(16, 20)
+APPLIED, REFUSED, PREPARED = 8, 9, 10
+SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET = range(16, 22)
 
 HEADER = struct.Struct("<IBI")
 

@@ -92,7 +92,7 @@ def pairs(story: Story, entry: RouteEntry, snapshot: Snapshot) -> list[Pair]:
 
 def _first_authority(story: Story) -> bytes:
     assert story.target is not None
-    return story.snapshot.endpoints[story.target.name][0].authority.encode("ascii")
+    return story.target.state.authority().encode("ascii")
 
 
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})

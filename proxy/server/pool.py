@@ -23,6 +23,7 @@ class Pool:
         "outbox",
         "port",
         "reused",
+        "upstream",
     )
 
     def __init__(self, host: str, port: int, outbox: Outbox) -> None:
@@ -35,6 +36,7 @@ class Pool:
         self._open: set[UpstreamConnection] = set()
         self.opened = 0  # made since the start
         self.counted = 0  # of these, in the metrics already
+        self.upstream = ""  # whose settings it has
         self.reused = 0  # times that a warm one was used
 
     def __repr__(self) -> str:

@@ -1,24 +1,22 @@
 """Snapshot: all of the configuration that a request reads, compiled once and never changed.
 
-A worker swaps its snapshot by one assignment; a story keeps the one it began with.
+A worker swaps its snapshot by one assignment; a story keeps the one it began with. What changes
+while requests run (who is up, whose turn it is, what was retried) is in `upstream/state.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proxy.config.attributes import from_labels
-from proxy.config.effective import Effective, effective
-from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Route
-from proxy.config.model import Upstream as UpstreamConfig
+from proxy.config.effective import Effective
+from proxy.config.model import Config, HeaderEdit, Route
 from proxy.errors import BadRequest, NoRoute
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import Pair, RequestHead
 from proxy.http.headers import without
 from proxy.http.path import decode_slashes
 from proxy.http.target import split_authority
-from proxy.routing.pattern import parse
-from proxy.routing.rewrite import compile_redirect, compile_rewrite
+from proxy.routing.rewrite import compile_rewrite
 from proxy.routing.split import Split
 from proxy.routing.table import Table
 from proxy.server.reply import Reply
@@ -27,9 +25,7 @@ from proxy.telemetry.custom import CustomAttributes
 from proxy.tracing.propagate import Extractor, Injector
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
-from proxy.upstream.balance import RoundRobin
-from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.retry import Budget
+from proxy.upstream.state import UpstreamState
 
 Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
@@ -52,15 +48,14 @@ class Edits:
         return without(pairs, self._gone) + self._add if self._gone else pairs + self._add
 
 
-def _edits(edit: HeaderEdit) -> Edits | None:
+def edits(edit: HeaderEdit) -> Edits | None:
     return Edits(edit) if edit.set or edit.add or edit.remove else None
 
 
 class Target:
-    """One upstream as one route uses it; times in ns, 0 = no limit."""
+    """One upstream as one route uses it; times in ns, 0 = no limit. What changes is in `state`."""
 
     __slots__ = (
-        "balancer",
         "body_limit",
         "budget",
         "connect",
@@ -69,24 +64,25 @@ class Target:
         "name",
         "retry",
         "retry_statuses",
+        "state",
         "total_ns",
     )
 
-    def __init__(self, name: str, balancer: RoundRobin, values: Effective) -> None:
-        self.name = name
-        self.balancer = balancer
+    def __init__(self, state: UpstreamState, values: Effective) -> None:
+        self.name = state.name
+        self.state = state
         self.total_ns = int(values.timeout * 1e9)
         self.connect = values.connect_timeout  # seconds
         self.first_byte_ns = int(values.first_byte_timeout * 1e9)
         self.idle_ns = int(values.idle_timeout * 1e9)
         self.retry = values.retry
         self.retry_statuses = frozenset(values.retry.on) if values.retry else frozenset[int]()
-        self.budget = Budget(values.retry.budget) if values.retry else None
+        self.budget = state.budget if values.retry else None
         self.body_limit = values.body_limit
 
 
 class RouteEntry:
-    """One route, ready for requests."""
+    """One route, ready for requests; made by `compile.py`."""
 
     __slots__ = (
         "_split",
@@ -102,24 +98,24 @@ class RouteEntry:
         "sampler",
     )
 
-    def __init__(self, config: Config, route: Route, balancers: dict[str, RoundRobin]) -> None:
+    def __init__(
+        self,
+        route: Route,
+        blocks: RouteBlocks,
+        sampler: Sampler,
+        targets: dict[str, Target],
+        answer: Answer | None,
+    ) -> None:
         self.route = route
-        self.answer = _answer(route)
-        self.rewrite = compile_rewrite(route)
+        self.blocks = blocks
+        self.sampler = sampler
+        self.answer = answer
+        self.rewrite = compile_rewrite(route) if route.rewrite is not None else None
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
-        self.request_edits = _edits(route.headers.request)
-        self.response_edits = _edits(route.headers.response)
-        self.sampler = _sampler(config, route)
-        template = parse(route.path).template
-        labels = {**config.labels, **route.labels}
-        labels.update(from_labels(config.attributes, labels))
-        self.blocks = RouteBlocks(
-            route.name or route.path, template, labels, _rewritten(route, template)
-        )
-        self._split = Split(dict(route.to)) if route.to else None
-        self._targets = {
-            name: Target(name, balancers[name], effective(config, route, name)) for name in route.to
-        }
+        self.request_edits = edits(route.headers.request)
+        self.response_edits = edits(route.headers.response)
+        self._split = Split(route.to) if route.to else None
+        self._targets = targets
 
     def pick(self, random: float) -> Target:
         """The upstream that gets this request; `random` in [0, 1)."""
@@ -128,62 +124,17 @@ class RouteEntry:
         return self._targets[self._split.pick(random)]
 
 
-def _rewritten(route: Route, template: str | None) -> str | None:
-    """url.template of the CLIENT span, None = the same as http.route."""
-    rewrite = route.rewrite
-    if rewrite is None or template is None:
-        return None
-    if rewrite.path is not None:
-        return rewrite.path
-    if rewrite.strip is not None:
-        return template.removeprefix(rewrite.strip.rstrip("/")) or "/"
-    return (rewrite.prefix or "").rstrip("/") + "/*"
-
-
-def _sampler(config: Config, route: Route) -> Sampler:
-    kind = route.trace.sampler or config.tracing.sampler
-    sample = route.trace.sample if route.trace.sample is not None else config.tracing.sample
-    return Sampler(kind, sample)
-
-
-def _answer(route: Route) -> Answer | None:
-    if route.respond is not None:
-        reply = _fixed(route.respond)
-        return lambda head, captures: reply
-    if route.redirect is not None:
-        return _moved(route.redirect, parse(route.path).captures)
-    return None
-
-
-def _fixed(respond: Respond) -> Reply:
-    headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in respond.headers.items()]
-    if respond.body and not any(n == b"content-type" for n, _ in headers):
-        headers.append((b"content-type", b"text/plain; charset=utf-8"))
-    return Reply(respond.status, headers, respond.body.encode())
-
-
-def _moved(redirect: Redirect, names: Sequence[str]) -> Answer:
-    location = compile_redirect(redirect, names)
-
-    def answer(head: RequestHead, captures: Captures) -> Reply:
-        to = location(head.path, head.query, captures).encode("ascii")
-        return Reply(redirect.status, [(b"location", to)], b"")
-
-    return answer
-
-
 class Snapshot:
-    """Everything a request reads. Raises ValueError for what a config check would have refused."""
+    """Everything a request reads, and nothing that changes but a cache of hosts."""
 
     __slots__ = (
+        "__weakref__",
         "_entries",
         "_hosts",
         "_table",
         "attributes",
         "baggage",
-        "balancers",
         "config",
-        "endpoints",
         "extractor",
         "forwarding",
         "injector",
@@ -198,13 +149,16 @@ class Snapshot:
         "untrusted",
     )
 
-    def __init__(self, config: Config, offset: int = 0) -> None:
+    def __init__(
+        self, config: Config, sampler: Sampler, entries: Sequence[RouteEntry], table: Table
+    ) -> None:
+        """`entries` stand as the routes of `table` do."""
         tracing = config.tracing
         self.config = config
         self.limits = config.limits
         self.extractor = Extractor(tracing.extract)
         self.injector = Injector(tracing.inject)
-        self.sampler = Sampler(tracing.sampler, tracing.sample)
+        self.sampler = sampler
         self.never = Sampler("never", 0.0)
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
@@ -215,11 +169,13 @@ class Snapshot:
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")
         self.attributes = CustomAttributes(config.attributes) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
-        self.endpoints = {name: _endpoints(name, u) for name, u in config.upstream.items()}
-        self.balancers = {n: RoundRobin(e, offset) for n, e in self.endpoints.items()}
-        self._entries = [RouteEntry(config, route, self.balancers) for route in config.route]
-        self._table = Table.compile(config.route)
+        self._entries = entries
+        self._table = table
         self._hosts: dict[str, tuple[str, int]] = {}
+
+    def parts(self) -> list[list[object]]:
+        """All that it is made of, so that it can be freed piece by piece."""
+        return [list(self._entries), list(self.config.route), *self._table.parts()]
 
     def match(self, head: RequestHead) -> tuple[RouteEntry, Captures] | None:
         """The route for a request and what its template captured; None = 404."""
@@ -267,7 +223,3 @@ def _forwarding(config: Config) -> Forwarding:
 
 def _captured(names: list[str], prefix: str) -> list[tuple[bytes, str]]:
     return [(name.lower().encode("ascii"), prefix + name.lower()) for name in names]
-
-
-def _endpoints(name: str, upstream: UpstreamConfig) -> list[Endpoint]:
-    return [Endpoint(url, weight, name) for url, weight in upstream.servers.items()]

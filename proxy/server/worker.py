@@ -7,7 +7,6 @@ the connections, the flush sends up what was recorded.
 from __future__ import annotations
 
 import asyncio
-import pickle
 import random
 import socket
 import sys
@@ -19,11 +18,13 @@ from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server import frames
+from proxy.server.compile import Compiler
 from proxy.server.dial import dial
 from proxy.server.exchange import Story
 from proxy.server.h1_downstream import ClientConnection, check_head
 from proxy.server.link import Link
 from proxy.server.listening import Listening
+from proxy.server.orders import Orders
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.snapshot import Snapshot
@@ -34,6 +35,7 @@ from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.state import Upstreams
 
 SWEEP = 0.1  # seconds; the precision of every timeout
 FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
@@ -53,7 +55,8 @@ class Worker:
     """One per process. `counts` are the eight u64 shared with the hub (server/frames.py)."""
 
     def __init__(self, number: int, counts: memoryview, sockets: dict[str, socket.socket]) -> None:
-        self.snapshot = Snapshot(Config())
+        self.upstreams = Upstreams(number)
+        self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), terminal=False)
         self.authorities = Authorities()
         self.outbox = Outbox()
@@ -70,76 +73,61 @@ class Worker:
         self._connections: set[ClientConnection] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
         self._stdout = Stdout()
-        self._health: dict[tuple[str, str], bool] = {}
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
         self._drain_from = self._drain_until = _NEVER
-        self.link = Link(self._take, self.drain)
+        self.orders = Orders(self)
+        self.link = Link(self.orders.take, self.drain)
 
     # the hub's orders
 
-    def _take(self, kind: int, items: int, payload: bytes) -> None:
-        if kind == frames.SNAPSHOT:
-            spawn(self._try(payload), "apply a snapshot")
-        elif kind == frames.HEALTH:
-            self._health.update(pickle.loads(payload))
-            self._apply_health()
-        elif kind == frames.DRAIN:
-            self.drain()
-        elif kind == frames.COLLECT:
-            self.flush(report=True)
-            self.link.send(frames.COLLECTED, items=items)
+    def collect(self, number: int) -> None:
+        """Tell everything recorded until now, and that this was it."""
+        self.flush(report=True)
+        self.link.send(frames.COLLECTED, items=number)
 
-    async def _try(self, payload: bytes) -> None:
-        """A snapshot that cannot be applied changes nothing; without any there is no worker (so
-        it is where the program was replaced under a running hub, and the structs differ)."""
-        try:
-            await self.apply(pickle.loads(payload))
-        except Exception:
-            if not self._listening:
-                self.failed = True
-                self.stopped.set()
-            raise
-
-    async def apply(self, config: Config) -> None:
-        """Go by `config` from the next request on; the first time, begin to listen."""
-        first = not self._listening
-        snapshot = Snapshot(config, self._number)
-        self._forget_gauges()
-        self.snapshot = snapshot
+    async def adopt(self, compiler: Compiler) -> Snapshot | None:
+        """Go by what `compiler` has made from the next request on; the first time, begin to
+        listen. What was in force before, None the first time."""
+        assert compiler.snapshot is not None
+        config, before = compiler.config, self.snapshot
+        gone = self.upstreams.adopt(compiler.plan)
+        self.snapshot = compiler.snapshot
         self.recorder.configure(config, terminal=sys.stdout.isatty())
-        self._apply_health()
-        self._apply_pools()
-        if first:
+        self.close_pools_of(gone)
+        for pool in self._pools.values():
+            self._set_up(pool)
+        if not self._listening:
             await self._listen(config)
-            self.link.send(frames.READY)
-        else:
-            self._apply_trust(config)
+            return None
+        self._apply_trust(before.config, config)
+        return before
 
-    def _apply_health(self) -> None:
-        probed = {n for n, u in self.snapshot.config.upstream.items() if u.health is not None}
-        self._health = {key: up for key, up in self._health.items() if key[0] in probed}
-        for (upstream, url), up in self._health.items():
-            self.snapshot.balancers[upstream].set_up(url, up)
+    def fail(self) -> None:
+        """Without any configuration there is no worker: so it is where the program was replaced
+        under a running hub, and the structs differ."""
+        self.failed = True
+        self.stopped.set()
 
-    def _apply_pools(self) -> None:
-        used = set()
-        for name, endpoints in self.snapshot.endpoints.items():
-            settings = self.snapshot.config.upstream[name].pool
-            for endpoint in endpoints:
-                pool = self.pool_of(endpoint)
-                pool.idle_limit = settings.idle
-                pool.idle_ns = int(settings.idle_timeout * 1e9)
-                used.add((endpoint.host, endpoint.port))
-        for key in self._pools.keys() - used:
-            self._pools.pop(key).close()
+    def close_pools_of(self, gone: list[Endpoint]) -> None:
+        """Nobody is sent to these endpoints any more."""
+        if not gone:
+            return
+        used = {(endpoint.host, endpoint.port) for endpoint in self.upstreams.endpoints()}
+        for endpoint in gone:
+            key = (endpoint.host, endpoint.port)
+            if key in self._pools:
+                self._gauge_pool(endpoint.upstream, endpoint, 0, 0)
+                if key not in used:
+                    self._pools.pop(key).close()
 
-    def _forget_gauges(self) -> None:
-        """What the old snapshot's endpoints had open is no longer looked at."""
-        for name, endpoints in self.snapshot.endpoints.items():
-            for endpoint in endpoints:
-                self._gauge_pool(name, endpoint, 0, 0)
+    def _set_up(self, pool: Pool) -> None:
+        """By the upstream that it was made for; several may share an address."""
+        state = self.upstreams.get(pool.upstream)
+        if state is not None:
+            pool.idle_limit = state.settings.pool.idle
+            pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
 
     def _gauge_pool(self, upstream: str, endpoint: Endpoint, idle: int, active: int) -> None:
         where = endpoint_attributes(upstream, endpoint.host, endpoint.port)
@@ -147,7 +135,9 @@ class Worker:
             key = (*where, ("http.connection.state", state))
             self.recorder.registry.number(instruments.UPSTREAM_OPEN, key).value = value
 
-    def _apply_trust(self, config: Config) -> None:
+    def _apply_trust(self, before: Config, config: Config) -> None:
+        if _trust(before) == _trust(config):
+            return  # ten thousand connections need not be asked who they are
         for listening in self._listening:
             listening.trust(config)
         for connection in self._connections:
@@ -188,6 +178,8 @@ class Worker:
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox)
+            pool.upstream = endpoint.upstream
+            self._set_up(pool)
         return pool
 
     def dial(self, story: Story, endpoint: Endpoint, timeout: float) -> asyncio.Task[None]:
@@ -209,6 +201,9 @@ class Worker:
     def finish(self, x: Exchange) -> None:
         """Record an exchange that is over."""
         recorder, counts = self.recorder, self._counts
+        if self.upstreams.learning:
+            for attempt in x.attempts:
+                attempt.tell(x.end)
         recorder.finish(x)
         counts[REQUESTS] += 1
         counts[CREATED_SPANS] = recorder.spans_created
@@ -270,13 +265,14 @@ class Worker:
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
         number(instruments.LINES_DROPPED).value = self._stdout.dropped
-        for name, endpoints in self.snapshot.endpoints.items():
-            for endpoint in endpoints:
-                pool = self.pool_of(endpoint)
-                self._gauge_pool(name, endpoint, pool.idle, pool.open - pool.idle)
-                where = endpoint_attributes(name, endpoint.host, endpoint.port)
-                number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
-                pool.counted = pool.opened
+        for endpoint in self.upstreams.endpoints():
+            pool = self._pools.get((endpoint.host, endpoint.port))
+            if pool is None:
+                continue
+            self._gauge_pool(endpoint.upstream, endpoint, pool.idle, pool.open - pool.idle)
+            where = endpoint_attributes(endpoint.upstream, endpoint.host, endpoint.port)
+            number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
+            pool.counted = pool.opened
 
     # the end
 
@@ -319,3 +315,9 @@ class Worker:
         for pool in self._pools.values():
             pool.close()
         self.link.close()
+
+
+def _trust(config: Config) -> tuple[object, ...]:
+    """All that says who is believed."""
+    listeners = {listener.address: listener.trust for listener in config.listen}
+    return listeners, config.tracing.trust, config.forwarding.trust

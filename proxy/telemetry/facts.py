@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.context import TraceContext
+from proxy.upstream.state import Use
 
 
 class Attempt:
@@ -34,6 +35,7 @@ class Attempt:
         "start",
         "status",
         "upstream",
+        "use",
         "version",
     )
 
@@ -57,6 +59,13 @@ class Attempt:
         self.end = 0
         self.status = 0
         self.error = ""  # error.type; "" = none. 4xx/5xx answers set it to the status
+        self.use: Use | None = None  # told of its end, where a balancer learns from attempts
+
+    def tell(self, now: int) -> None:
+        """It is over, at `now` if it does not say when."""
+        use, self.use = self.use, None
+        if use is not None:
+            use.end(self.status, self.error, self.end or now)
 
 
 class Exchange:

@@ -1,37 +1,72 @@
 """Which endpoint takes the next attempt.
 
-Owns the choice; who is up is told from outside, and connections are not seen here. The seam to
-other policies is `Balancer`: two verbs, with time as an argument for those that need it.
+Owns the choice; who is up is written on the endpoints by `state.py`, and connections are not seen
+here. The seam to other policies is `Balancer`: time and the request's key are arguments for those
+that need them, and one that learns from attempts is a `Feedback` as well.
 
 Round robin is the smooth weighted one of nginx (ngx_http_upstream_get_peer): each turn every
 endpoint gains its weight, the richest is chosen and pays the sum of weights, so 5:1:1 gives
 a a b a c a a and never a burst. It repeats itself after sum/gcd turns. Short cycles are written
 down while they run for the first time and read from then on, which makes a turn O(1) without
-ever computing a whole cycle at once.
+ever computing a whole cycle at once. Many endpoints stand in a queue instead (Envoy's
+EdfScheduler): a turn or a change costs O(log n) there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from enum import IntEnum
+from heapq import heapify, heappop, heappush, heapreplace
 from math import gcd
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proxy.upstream.endpoint import Endpoint
 
 LONGEST_CYCLE = 1000  # turns that are written down; 8 KB
+FEW = 64  # endpoints in a cycle at most: its first turns look at each of them, 3 µs for 64
+
+
+class Outcome(IntEnum):
+    """How an attempt ended, as far as its endpoint is to be judged by it."""
+
+    OK = 0  # a status below 400
+    CLIENT_ERROR = 1  # 4xx
+    SERVER_ERROR = 2  # 5xx
+    ERROR = 3  # no complete answer: refused, reset, too late, malformed
+    ABANDONED = 4  # the client or the gateway gave up, which says nothing about the endpoint
 
 
 class Balancer(Protocol):
     """A policy over the endpoints of one upstream."""
 
-    def pick(self, now: float, avoid: Endpoint | None = None) -> Endpoint | None:
-        """The endpoint for one attempt at monotonic time `now`, None if there is none at all.
+    def pick(
+        self, now: int, key: bytes | None = None, avoid: Endpoint | None = None
+    ) -> Endpoint | None:
+        """The endpoint for one attempt at monotonic `now` (ns), None if there is none at all.
 
-        `avoid` has just failed this request: it is chosen only if nobody else is there.
+        `key` is what the route's requests are told apart by, None if it does not say. `avoid` has
+        just failed this request: it is chosen only if nobody else is there.
         """
 
-    def set_up(self, url: str, up: bool) -> bool:
-        """What a probe found; True if that was news. A URL that is not known is not."""
+    def add(self, endpoint: Endpoint) -> None:
+        """One more, or another one of the same URL."""
+
+    def remove(self, endpoint: Endpoint) -> None:
+        """One is gone."""
+
+    def refresh(self, endpoint: Endpoint) -> None:
+        """`up` or `weight` of one of them has changed."""
+
+
+@runtime_checkable
+class Feedback(Protocol):
+    """What a policy is that learns from attempts; for others nothing is called."""
+
+    def begin(self, endpoint: Endpoint, now: int) -> None:
+        """An attempt begins at monotonic `now` (ns)."""
+
+    def end(self, endpoint: Endpoint, outcome: Outcome, ns: int) -> None:
+        """It has ended, its answer's body included, and has taken `ns`. Once for each begin."""
 
 
 class RoundRobin:
@@ -41,50 +76,82 @@ class RoundRobin:
     probe (Envoy: panic mode).
     """
 
-    __slots__ = ("_cycle", "_endpoints", "_others")
+    __slots__ = ("_endpoints", "_last", "_offset", "_others", "_turns")
 
-    def __init__(self, endpoints: Sequence[Endpoint], offset: int = 0) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint] = (), offset: int = 0) -> None:
         """`offset` turns are skipped, so that workers need not all begin with the first."""
         self._endpoints = {e.url: e for e in endpoints}
-        self._renew()
-        if self._cycle is not None:
-            for _ in range(offset % len(self._endpoints)):
-                self._cycle.turn()
+        self._offset = offset
+        self._last: Endpoint | None = None  # whom the turns before the present ones ended with
+        self._turns: Cycle | Queue | None = None  # made when it is first asked for
+        self._others: dict[str, Cycle] = {}
 
     def __repr__(self) -> str:
         up = sum(e.up for e in self._endpoints.values())
         return f"<RoundRobin {up} of {len(self._endpoints)} up>"
 
-    def pick(self, now: float, avoid: Endpoint | None = None) -> Endpoint | None:
-        """See `Balancer`; round robin has no use for `now`."""
-        if self._cycle is None:
-            return None
-        chosen = self._cycle.turn()
-        if chosen is avoid and len(self._cycle.endpoints) > 1:
-            return self._without(avoid).turn()
+    def pick(
+        self, now: int, key: bytes | None = None, avoid: Endpoint | None = None
+    ) -> Endpoint | None:
+        """See `Balancer`; round robin has no use for `now` and `key`."""
+        turns = self._turns
+        if turns is None:
+            turns = self._renew()
+            if turns is None:
+                return None
+        chosen = turns.turn()
+        if chosen is avoid and turns.several:
+            return turns.turn() if isinstance(turns, Queue) else self._without(turns, avoid).turn()
         return chosen
 
-    def set_up(self, url: str, up: bool) -> bool:
+    def add(self, endpoint: Endpoint) -> None:
         """See `Balancer`."""
-        endpoint = self._endpoints.get(url)
-        if endpoint is None or endpoint.up is up:
-            return False
-        endpoint.up = up
-        self._renew()
-        return True
+        before = self._endpoints.get(endpoint.url)
+        self._endpoints[endpoint.url] = endpoint
+        if before is not None:
+            self._change(before, False)
+        self._change(endpoint, endpoint.up)
 
-    def _renew(self) -> None:
+    def remove(self, endpoint: Endpoint) -> None:
+        """See `Balancer`."""
+        if self._endpoints.get(endpoint.url) is endpoint:
+            del self._endpoints[endpoint.url]
+            self._change(endpoint, False)
+
+    def refresh(self, endpoint: Endpoint) -> None:
+        """See `Balancer`."""
+        if self._endpoints.get(endpoint.url) is endpoint:
+            self._change(endpoint, endpoint.up)
+
+    def _change(self, endpoint: Endpoint, usable: bool) -> None:
+        """A queue takes a change in its stride, a cycle is made anew when it is next needed."""
+        turns = self._turns
+        if isinstance(turns, Queue) and turns.change(endpoint, usable):
+            return
+        if turns is not None:
+            self._last = turns.last()
+            self._turns = None
+            self._others = {}
+
+    def _renew(self) -> Cycle | Queue | None:
         everyone = list(self._endpoints.values())
-        chosen = [e for e in everyone if e.up] or everyone
-        self._cycle = Cycle(chosen) if chosen else None
-        self._others: dict[str, Cycle] = {}
+        usable = [e for e in everyone if e.up]
+        chosen = usable or everyone
+        if not chosen:
+            return None
+        start = self._offset % len(chosen)
+        if len(chosen) > FEW:
+            self._turns = Queue(chosen, start, panic=not usable)
+        else:
+            self._turns = cycle = Cycle(chosen)
+            cycle.go_on_after(self._last, start)
+        return self._turns
 
-    def _without(self, avoid: Endpoint) -> Cycle:
+    def _without(self, turns: Cycle, avoid: Endpoint) -> Cycle:
         """A cycle of its own for each failing endpoint, so that retries keep to the weights."""
         cycle = self._others.get(avoid.url)
         if cycle is None:
-            assert self._cycle is not None
-            cycle = Cycle([e for e in self._cycle.endpoints if e is not avoid])
+            cycle = Cycle([e for e in turns.endpoints if e is not avoid])
             self._others[avoid.url] = cycle
         return cycle
 
@@ -92,7 +159,7 @@ class RoundRobin:
 class Cycle:
     """An endless smooth sequence of endpoints, at least one, by weight."""
 
-    __slots__ = ("_balance", "_next", "_period", "_total", "_turns", "endpoints")
+    __slots__ = ("_balance", "_last", "_next", "_period", "_total", "_turns", "endpoints")
 
     def __init__(self, endpoints: list[Endpoint]) -> None:
         self.endpoints = endpoints
@@ -102,6 +169,11 @@ class Cycle:
         self._balance = [0] * len(endpoints)
         self._turns: list[Endpoint] = []  # what was written down of the first cycle
         self._next = 0
+        self._last: Endpoint | None = None  # of the turns that were not read
+
+    @property
+    def several(self) -> bool:
+        return len(self.endpoints) > 1
 
     def turn(self) -> Endpoint:
         """The next endpoint: O(1) when it was written down, else O(endpoints)."""
@@ -109,10 +181,23 @@ class Cycle:
             chosen = self._turns[self._next]
             self._next = self._next + 1 if self._next + 1 < self._period else 0
             return chosen
-        chosen = self._richest()
+        chosen = self._last = self._richest()
         if self._period <= LONGEST_CYCLE:
             self._turns.append(chosen)
         return chosen
+
+    def last(self) -> Endpoint | None:
+        """Who had the turn before the next one."""
+        if len(self._turns) == self._period:
+            return self._turns[self._next - 1]
+        return self._last
+
+    def go_on_after(self, last: Endpoint | None, otherwise: int) -> None:
+        """Skip turns until `last` has had one: a change must not favour who stands first."""
+        turns = min(self._period, LONGEST_CYCLE) if last in self.endpoints else otherwise
+        for _ in range(turns):
+            if self.turn() is last:
+                return
 
     def _richest(self) -> Endpoint:
         balance = self._balance
@@ -123,3 +208,56 @@ class Cycle:
                 best = i
         balance[best] -= self._total
         return self.endpoints[best]
+
+
+class Queue:
+    """Many endpoints, the earliest deadline first: who is chosen stands again 1/weight later.
+
+    Who is taken out stays in the heap until its turn would come, and is passed over then.
+    """
+
+    __slots__ = ("_heap", "_number", "_panic", "_places")
+
+    def __init__(self, endpoints: list[Endpoint], start: int = 0, *, panic: bool = False) -> None:
+        """`panic`: these are all there are, and none of them is up."""
+        order = endpoints[start:] + endpoints[:start]
+        self._panic = panic
+        self._number = len(order)
+        # Each has the number of its place in the queue; another number in the heap is void.
+        self._places = {e: i for i, e in enumerate(order)}
+        self._heap = [(1 / e.weight, i, e) for i, e in enumerate(order)]
+        heapify(self._heap)
+
+    @property
+    def several(self) -> bool:
+        return len(self._places) > 1
+
+    def turn(self) -> Endpoint:
+        """The next endpoint: O(log n)."""
+        heap = self._heap
+        while True:
+            at, place, endpoint = heap[0]
+            if self._places.get(endpoint) == place:
+                heapreplace(heap, (at + 1 / endpoint.weight, place, endpoint))
+                return endpoint
+            heappop(heap)
+
+    def last(self) -> Endpoint | None:
+        """Nobody: who stood in a queue stands anywhere in what comes after it."""
+        return None
+
+    def change(self, endpoint: Endpoint, usable: bool) -> bool:
+        """Put one in, out, or where its weight belongs now; False if the queue is of no use then:
+        it would be empty, or it was made of those that are down."""
+        if self._panic:
+            return False
+        self._places.pop(endpoint, None)
+        if usable:
+            self._number += 1
+            self._places[endpoint] = self._number
+            now = self._heap[0][0] if self._heap else 0.0
+            heappush(self._heap, (now + 1 / endpoint.weight, self._number, endpoint))
+        if len(self._heap) > 2 * len(self._places) + FEW:  # many came and went between two turns
+            self._heap = [e for e in self._heap if self._places.get(e[2]) == e[1]]
+            heapify(self._heap)
+        return bool(self._places)

@@ -1,16 +1,16 @@
-"""One server of an upstream: its address and what this worker knows about it.
+"""One server of an upstream: its address, and what is known about it now.
 
-The balancer chooses among endpoints, the pool keeps connections to them; the endpoint itself
-opens none.
+Endpoints live in `state.py`, outlive a reload, and are shared by all requests. The balancer
+chooses among them, the pool keeps connections to them; the endpoint itself opens none.
 """
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from proxy.config.syntax import parse_server
 
 
 class Endpoint:
-    """A server. `up` changes; all else stays as configured."""
+    """A server. `up` and `weight` change; its address stays."""
 
     __slots__ = ("authority", "host", "port", "up", "upstream", "url", "weight")
 
@@ -26,23 +26,3 @@ class Endpoint:
     def __repr__(self) -> str:
         state = "up" if self.up else "down"
         return f"<Endpoint {self.upstream} {self.authority}: {state}>"
-
-
-def parse_server(url: str) -> tuple[str, int]:
-    """Host (IPv6 without brackets) and port of "http://host[:port]"; ValueError if it is none."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"{url!r} is not a server: {error}") from None
-    if parts.scheme != "http":
-        raise ValueError(f"{url!r} is not a server: write http://host:port")
-    if not host or port == 0 or not host.isascii() or any(c <= " " or c in '\\"<>' for c in url):
-        raise ValueError(f"{url!r} is not a server: write http://host:port")
-    if "@" in parts.netloc:
-        raise ValueError(f"{url!r}: a server has no user or password")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(
-            f"{url!r}: a server has no path, use rewrite = {{ prefix = ... }} on the route"
-        )
-    return host, port or 80

@@ -21,6 +21,7 @@ from proxy.errors import (
 )
 
 WINDOW = 10  # seconds a budget looks back; linkerd2 and Finagle use the same
+FLOOR = 1.0  # retries a second that are always allowed
 CAP = 10  # longest pause in multiples of the first: 250 ms for the default 25 ms, as Envoy
 
 _NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout)
@@ -66,15 +67,14 @@ def backoff(retry: Retry, attempt: int, random: float) -> float:
 class Budget:
     """Keeps retries to a share of the requests of the last seconds.
 
-    Without it a server that fails under load gets `times` as much of it. `floor` retries a second
-    are allowed in any case, so that a quiet gateway can retry at all; a share of 0 allows none.
+    Without it a server that fails under load gets `times` as much of it. Counts what all routes
+    send to one upstream; how large the share is says each route. FLOOR retries a second are
+    allowed in any case, so that a quiet gateway can retry at all; a share of 0 allows none.
     """
 
-    __slots__ = ("_floor", "_now", "_requests", "_retries", "_share")
+    __slots__ = ("_now", "_requests", "_retries")
 
-    def __init__(self, share: float, floor: float = 1.0) -> None:
-        self._share = share
-        self._floor = floor * WINDOW if share else 0.0
+    def __init__(self) -> None:
         self._now = 0  # the second that the newest counter stands for
         self._requests = [0] * WINDOW
         self._retries = [0] * WINDOW
@@ -86,12 +86,14 @@ class Budget:
             self._advance(second)
         self._requests[second % WINDOW] += 1
 
-    def take(self, now: float) -> bool:
-        """Count a retry if there is room for it; False if there is none."""
+    def take(self, now: float, share: float, floor: float = FLOOR) -> bool:
+        """Count a retry if a `share` of the requests has room for it; False if it has none."""
         second = int(now)
         if second != self._now:
             self._advance(second)
-        if sum(self._retries) + 1 > max(self._share * sum(self._requests), self._floor):
+        if not share:
+            return False
+        if sum(self._retries) + 1 > max(share * sum(self._requests), floor * WINDOW):
             return False
         self._retries[second % WINDOW] += 1
         return True

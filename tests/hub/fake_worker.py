@@ -1,7 +1,13 @@
 """A stand-in for the worker process: answers every request and speaks the frames.
 
 Started like the real one. Paths tell it what to do: /crash exits at once, /slow answers after
-0.5 s, anything else answers with the worker's id. Each request counts as one span, which is sent
+0.5 s, anything else answers with the worker's id. The name of a route tells what it does with a
+configuration, "NAME" in all workers or "NAME-ID" in one of them:
+
+    poison       dies while it prepares it       refuse  refuses it        silent  never answers
+    die          dies when it has prepared it    hang    never applies it
+
+ Each request counts as one span, which is sent
 when asked by COLLECT, or never if the path is /lost.
 """
 
@@ -15,7 +21,9 @@ import pickle
 import socket
 from typing import Any
 
-from proxy.server import frames
+from proxy.config.model import Config
+from proxy.config.wire import Unpacker
+from proxy.server import endpoints, frames
 from proxy.telemetry.metrics import Registry
 
 
@@ -34,6 +42,9 @@ class Fake:
             for address, _, fd in (text.rpartition("=") for text in arguments.socket)
         ]
         self.config: Any = None
+        self.unpacker = Unpacker()
+        self.prepared: dict[int, Config] = {}
+        self.dies = self.hangs = False
         self.health: dict[Any, bool] = {}
 
     async def run(self, link: int) -> None:
@@ -53,21 +64,44 @@ class Fake:
 
     async def obey(self, kind: int, items: int, payload: bytes) -> None:
         if kind == frames.SNAPSHOT:
-            self.config = pickle.loads(payload)
-            if any(route.name == "poison" for route in self.config.route):
-                os._exit(3)
-            if not self.servers:
-                self.servers = [
-                    await asyncio.start_server(self.serve, sock=s) for _, s in self.sockets
-                ]
-            self.send(frames.READY)
-        elif kind == frames.HEALTH:
-            self.health.update(pickle.loads(payload))
+            if (config := self.unpacker.feed(payload)) is not None:
+                self.unpacker = Unpacker()
+                self.prepare(items, config)
+        elif kind == frames.APPLY:
+            await self.apply(items)
+        elif kind == frames.FORGET:
+            self.prepared.pop(items, None)
+        elif kind == frames.ENDPOINTS:
+            for name, changes in endpoints._decoder.decode(payload).items():
+                self.health.update({(name, url): c.up for url, c in changes.items()})
         elif kind == frames.COLLECT:
             self.flush()
             self.send(frames.COLLECTED, items=items)
         elif kind == frames.DRAIN:
             self.draining = True
+
+    def prepare(self, generation: int, config: Config) -> None:
+        todo = {route.name.removesuffix(f"-{self.id}") for route in config.route}
+        if "poison" in todo:
+            os._exit(3)
+        if "refuse" in todo:
+            self.send(frames.REFUSED, b"it is not to my taste", generation)
+        elif "silent" not in todo:
+            self.prepared[generation] = config
+            self.send(frames.PREPARED, items=generation)
+        self.dies, self.hangs = "die" in todo, "hang" in todo
+
+    async def apply(self, generation: int) -> None:
+        config = self.prepared.pop(generation, None)
+        if self.dies:
+            os._exit(4)
+        if config is None or self.hangs:
+            return
+        self.config = config
+        self.send(frames.APPLIED, items=generation)
+        if not self.servers:
+            self.servers = [await asyncio.start_server(self.serve, sock=s) for _, s in self.sockets]
+            self.send(frames.READY)
 
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
         self.writer.write(frames.encode(kind, payload, items))

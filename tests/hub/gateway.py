@@ -32,8 +32,10 @@ respond = {{ status = 200, body = "pong" }}
 """
 
 _MAIN = """
-import sys
+import os, sys
+from proxy.hub import rollout
 from proxy.hub.main import run
+rollout.ANSWER = float(os.environ.get("SPANGATE_TEST_ANSWER", rollout.ANSWER))
 path, workers, *command = sys.argv[1:]
 sys.exit(run(path, int(workers), command) if command else run(path, int(workers)))
 """
@@ -96,8 +98,10 @@ class Gateway:
         self.process.send_signal(number)
 
     def rewrite(self, text: str) -> None:
-        """A new file, and HUP."""
-        self.file.write_text(text)
+        """A new file, never seen half written, and HUP."""
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.file)
         self.signal(signal.SIGHUP)
 
     def end(self) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import socket
+import weakref
 
 import pytest
 
-from proxy.server import frames
+from proxy.config.load import loads
+from proxy.config.wire import pack
+from proxy.server import endpoints, frames, orders
+from proxy.server.endpoints import Change
 from proxy.server.worker import Worker
 from tests.harness import OK, Backend, gateway, routes
 from tests.server.kit import (
@@ -34,6 +37,7 @@ to = "b"
 [route.headers.response]
 set = {{ x-rules = "{0}" }}
 """
+PLAIN = '[[route]]\npath = "/*"\nto = "b"\n'
 OLD, NEW = RULES.format("old"), RULES.format("new")
 
 
@@ -84,7 +88,7 @@ async def test_the_old_upstreams_connections_are_closed() -> None:
         for client in clients:
             await client.close()
         await eventually(lambda: is_settled(gate))
-        assert {p.port for p in gate.worker._pools.values()} == {new.port}
+        assert old.port not in {p.port for p in gate.worker._pools.values()}
 
 
 def at_end(peer: object) -> bool:
@@ -116,7 +120,7 @@ async def test_gauges_of_a_removed_upstream_fall_to_nothing() -> None:
         assert number(gate, created, server_port=old.port) == 1
 
 
-async def test_a_retry_after_a_reload_still_goes_to_the_old_servers() -> None:
+async def test_a_retry_after_a_reload_goes_to_the_servers_that_are_there_now() -> None:
     retry = 'retry = { times = 1, on = [503], backoff = "1ms" }'
     handler = Gate(b"", reply(503))
     async with Backend(handler) as first, Backend() as second, Backend() as new:
@@ -130,7 +134,37 @@ async def test_a_retry_after_a_reload_still_goes_to_the_old_servers() -> None:
             assert (await client.answer()).status == 200
             await client.close()
             await eventually(lambda: is_settled(gate))
+    assert (len(second.heads), len(new.heads)) == (0, 1)
+
+
+async def test_a_retry_stays_with_an_upstream_that_is_gone() -> None:
+    retry = 'retry = { times = 1, on = [503], backoff = "1ms" }'
+    handler = Gate(b"", reply(503))
+    async with Backend(handler) as first, Backend() as second, Backend() as new:
+        config = '[[route]]\npath = "/*"\nto = "%s"\n' + retry
+        async with gateway(routing({"b": [first.url, second.url]}, config % "b")) as gate:
+            client = await gate.connect()
+            send(client, "GET", "/x")
+            await handler.reached.wait()
+            await gate.reload(routing({"c": [new.url]}, config % "c"))
+            handler.go.set()
+            assert (await client.answer()).status == 200
+            await client.close()
+            await eventually(lambda: is_settled(gate))
     assert (len(second.heads), len(new.heads)) == (1, 0)
+
+
+async def test_a_reload_does_not_fill_a_spent_budget_again() -> None:
+    retry = 'retry = { times = 1, on = [503], backoff = "0s" }'
+    async with Backend(script(*[reply(503)] * 100)) as backend:
+        configs = [routing({"b": [backend.url]}, rules + retry) for rules in (PLAIN, PLAIN + "\n")]
+        async with gateway(configs[0]) as gate:
+            for number in range(40):
+                assert (await gate.get("/x")).status == 503
+                if number % 5 == 0:
+                    await gate.reload(configs[number % 2])
+    # One a second at least, so 10 in the window; as often again after each reload were it new.
+    assert 40 < len(backend.heads) <= 40 + 12
 
 
 async def test_sampling_and_formats_change_with_the_next_request() -> None:
@@ -175,8 +209,8 @@ async def test_what_probes_found_survives_a_reload(probed: bool) -> None:
     async with Backend() as one, Backend() as other:
         config = routing({"b": [one.url, other.url]}, '[[route]]\nto = "b"')
         async with gateway(config + "health = {}") as gate:
-            down = pickle.dumps({("b", one.url): False})
-            gate.recorded.send(frames.HEALTH, down)
+            for down in endpoints.encode_health([(("b", one.url), False)]):
+                gate.recorded.send(frames.ENDPOINTS, down)
             await gate.reload(config + health)
             for _ in range(4):
                 await gate.get("/x")
@@ -211,12 +245,91 @@ async def test_reloads_under_load_lose_nothing() -> None:
     assert served == len(one.heads) + len(other.heads)
 
 
-async def test_a_snapshot_that_cannot_be_applied_changes_nothing() -> None:
+async def test_a_snapshot_that_cannot_be_applied_changes_nothing_and_says_why() -> None:
     async with Backend() as backend, gateway(routes(backend)) as gate:
         before = gate.worker.snapshot
-        gate.recorded.send(frames.SNAPSHOT, pickle.dumps("no configuration"))
+        gate.recorded.send(frames.SNAPSHOT, b"Hno configuration", 2)
+        gate.recorded.send(frames.SNAPSHOT, b"E", 2)
+        gate.recorded.send(frames.APPLY, items=2)
+        await gate.recorded.until(lambda: bool(gate.recorded.refused))
+        (generation, why), *rest = gate.recorded.refused
+        assert generation == 2 and why and not rest
         assert (await gate.get("/")).status == 200
         assert gate.worker.snapshot is before and not gate.worker.failed
+        await gate.reload(routes(backend))
+        assert gate.worker.snapshot is not before
+
+
+async def test_what_was_prepared_can_be_forgotten() -> None:
+    async with (
+        Backend() as old,
+        Backend() as new,
+        gateway(routing({"b": [old.url]}, OLD)) as gate,
+    ):
+        config = loads(routing({"b": [new.url]}, NEW), "test.toml", {}).config
+        for message in pack(config):
+            gate.recorded.send(frames.SNAPSHOT, message, 2)
+        await gate.recorded.until(lambda: frames.PREPARED in gate.recorded.events)
+        assert (await gate.get("/x"))["x-rules"] == "old"
+        gate.recorded.send(frames.FORGET, items=2)
+        gate.recorded.send(frames.APPLY, items=2)
+        await gate.recorded.collect()
+        assert (await gate.get("/x"))["x-rules"] == "old"
+    assert (len(old.heads), len(new.heads)) == (2, 0)
+
+
+async def test_orders_act_in_the_order_in_which_they_come() -> None:
+    """Health that is told behind a configuration belongs to it, though compiling takes longer."""
+    async with Backend() as one, Backend() as other, gateway(routes(one)) as gate:
+        config = routing({"b": [one.url], "c": [one.url, other.url]}, '[[route]]\nto = "c"')
+        gate.recorded.configure(loads(config + "health = {}", "test.toml", {}).config, 2)
+        for down in endpoints.encode_health([(("c", one.url), False)]):
+            gate.recorded.send(frames.ENDPOINTS, down)
+        await gate.recorded.until(lambda: gate.recorded.events.count(frames.APPLIED) == 2)
+        await gate.reload(config + "health = {}")
+        for _ in range(4):
+            await gate.get("/x")
+    assert (len(one.heads), len(other.heads)) == (0, 4)
+
+
+async def test_endpoints_come_and_go_without_a_configuration() -> None:
+    async with Backend() as one, Backend() as other, gateway(routes(one)) as gate:
+        changes = {
+            "b": {
+                one.url: Change(removed=True),
+                other.url: Change(added=True, weight=2),
+                "ftp://x": Change(added=True),
+                "http://unknown:1": Change(up=False),
+            },
+            "unknown": {other.url: Change(up=False)},
+        }
+        await gate.get("/x")
+        gate.recorded.send(frames.ENDPOINTS, b"\xc1 no message at all")
+        gate.recorded.send(frames.ENDPOINTS, endpoints.encode(changes))
+        await gate.reload(routes(one, "[tracing]\nsample = 0.5"))
+        # A file that says the same about the upstream brings nothing back.
+        assert set(gate.worker.upstreams["b"].endpoints) == {other.url}
+        for _ in range(3):
+            assert (await gate.get("/x")).status == 200
+    assert (len(one.heads), len(other.heads)) == (1, 3)
+
+
+async def test_an_old_snapshot_is_freed_when_its_last_request_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(orders, "RETIRE", 0.01)
+    handler = Gate(b"", OK)
+    async with Backend(handler) as backend, gateway(routing({"b": [backend.url]}, OLD)) as gate:
+        client = await gate.connect()
+        send(client, "GET", "/x")
+        await handler.reached.wait()
+        before = weakref.ref(gate.worker.snapshot)
+        await gate.reload(routing({"b": [backend.url]}, NEW))
+        assert before() is not None
+        handler.go.set()
+        assert (await client.answer())["x-rules"] == "old"
+        await client.close()
+        await eventually(lambda: before() is None)
 
 
 async def test_a_worker_without_any_snapshot_ends() -> None:
@@ -225,7 +338,7 @@ async def test_a_worker_without_any_snapshot_ends() -> None:
     with hub:
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: worker.link, sock=link)
-        hub.send(frames.encode(frames.SNAPSHOT, pickle.dumps("no configuration")))
+        hub.send(frames.encode(frames.SNAPSHOT, b"Hno configuration", 1))
         async with asyncio.timeout(10):
             await worker.stopped.wait()
         assert worker.failed

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
-
 import pytest
 
-from proxy.server import frames
+from proxy.server import endpoints, frames
 from tests.harness import OK, Backend, gateway, routes
 from tests.server.kit import ask, eventually, reply, request, routing, script
 
@@ -137,7 +135,8 @@ async def test_one_server_that_is_down_gets_nothing() -> None:
     async with Backend() as one, Backend() as other:
         config = routing({"b": [one.url, other.url]}, '[[route]]\nto = "b"') + "health = {}"
         async with gateway(config) as gate:
-            gate.recorded.send(frames.HEALTH, pickle.dumps({("b", one.url): False}))
+            for down in endpoints.encode_health([(("b", one.url), False)]):
+                gate.recorded.send(frames.ENDPOINTS, down)
             await gate.recorded.collect()
             for _ in range(4):
                 assert (await gate.get("/x")).status == 200

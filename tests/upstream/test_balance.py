@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.balance import LONGEST_CYCLE, RoundRobin
+from proxy.upstream.balance import FEW, LONGEST_CYCLE, Queue, RoundRobin
 from proxy.upstream.endpoint import Endpoint
 
 NAMES = "abcdefgh"
@@ -20,7 +21,7 @@ def endpoints(*weights: int) -> list[Endpoint]:
 
 
 def picks(balancer: RoundRobin, count: int, avoid: Endpoint | None = None) -> str:
-    chosen = [balancer.pick(0.0, avoid) for _ in range(count)]
+    chosen = [balancer.pick(0, None, avoid) for _ in range(count)]
     return "".join(e.host for e in chosen if e is not None)
 
 
@@ -60,8 +61,7 @@ def test_a_cycle_too_long_to_write_down_keeps_to_the_weights() -> None:
 
 def test_no_endpoint_yields_none() -> None:
     balancer = RoundRobin([])
-    assert balancer.pick(0.0) is None
-    assert not balancer.set_up("http://a", False)
+    assert balancer.pick(0) is None
 
 
 def test_an_offset_spreads_the_first_turns_of_workers() -> None:
@@ -69,22 +69,37 @@ def test_an_offset_spreads_the_first_turns_of_workers() -> None:
     assert "".join(firsts) == "abcabc"
 
 
+def set_up(balancer: RoundRobin, endpoint: Endpoint, up: bool) -> None:
+    endpoint.up = up
+    balancer.refresh(endpoint)
+
+
 def test_what_is_down_is_skipped_until_it_is_up() -> None:
-    balancer = RoundRobin(endpoints(1, 1, 1))
-    assert balancer.set_up("http://b", False)
-    assert not balancer.set_up("http://b", False)
-    assert not balancer.set_up("http://unknown", False)
+    servers = endpoints(1, 1, 1)
+    balancer = RoundRobin(servers)
+    set_up(balancer, servers[1], False)
     assert picks(balancer, 4) == "acac"
     assert repr(balancer) == "<RoundRobin 2 of 3 up>"
-    assert balancer.set_up("http://b", True)
+    set_up(balancer, servers[1], True)
     assert set(picks(balancer, 3)) == set("abc")
 
 
 def test_if_all_are_down_all_are_used() -> None:
-    balancer = RoundRobin(endpoints(2, 1))
-    for name in "ab":
-        balancer.set_up(f"http://{name}", False)
+    servers = endpoints(2, 1)
+    balancer = RoundRobin(servers)
+    for server in servers:
+        set_up(balancer, server, False)
     assert Counter(picks(balancer, 6)) == {"a": 4, "b": 2}
+
+
+def test_changes_do_not_favour_who_stands_first() -> None:
+    servers = endpoints(1, 1, 1)
+    balancer = RoundRobin(servers)
+    seen = ""
+    for turn in range(12):  # one comes or goes before every turn
+        set_up(balancer, servers[2], turn % 2 == 0)
+        seen += picks(balancer, 1)
+    assert seen.count("a") <= 6 and seen.count("b") >= 4
 
 
 @pytest.mark.parametrize(
@@ -105,7 +120,7 @@ def test_what_has_just_failed_is_avoided(
     servers = endpoints(*weights)
     balancer = RoundRobin(servers)
     for name in down:
-        balancer.set_up(f"http://{name}", False)
+        set_up(balancer, servers[NAMES.index(name)], False)
     failed = next(e for e in servers if e.host == avoid)
     assert set(picks(balancer, 20, failed)) == expected
 
@@ -127,29 +142,113 @@ def test_a_pick_is_up_and_not_avoided_where_possible(
     balancer = RoundRobin(servers)
     for number, up, avoiding in steps:
         target = servers[number % len(servers)]
-        balancer.set_up(target.url, up)
-        chosen = balancer.pick(0.0, target if avoiding else None)
+        set_up(balancer, target, up)
+        chosen = balancer.pick(0, None, target if avoiding else None)
         usable = [e for e in servers if e.up] or servers
         assert chosen in usable
         assert not avoiding or chosen is not target or len(usable) == 1
 
 
-def test_a_turn_does_not_cost_more_with_more_endpoints() -> None:
-    """Counted in comparisons, not seconds: a written-down turn reads no endpoint's weight."""
-    reads = Counter[str]()
+READS = Counter[str]()
 
-    class Counting(Endpoint):
-        __slots__ = ()
 
-        def __getattribute__(self, name: str) -> object:
-            reads[name] += 1
-            return object.__getattribute__(self, name)
+class Counting(Endpoint):
+    """Counts how often each of its facts is read."""
 
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> object:
+        READS[name] += 1
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize(("servers", "most"), [(FEW, 0), (10_000, 1)])
+def test_a_turn_does_not_cost_more_with_more_endpoints(servers: int, most: int) -> None:
+    """Counted in reads, not seconds: a turn reads the weight of one endpoint at most."""
     make: Callable[[str], Endpoint] = Counting
-    balancer = RoundRobin([make(f"http://host{i}") for i in range(500)])
-    for _ in range(500):
-        balancer.pick(0.0)
-    reads.clear()
-    for _ in range(500):
-        balancer.pick(0.0)
-    assert reads["weight"] == 0
+    balancer = RoundRobin([make(f"http://host{i}") for i in range(servers)])
+    for _ in range(FEW):
+        balancer.pick(0)
+    READS.clear()
+    for _ in range(100):
+        balancer.pick(0)
+    assert READS["weight"] <= most * 100
+
+
+def test_a_change_does_not_cost_more_with_more_endpoints() -> None:
+    make: Callable[[str], Endpoint] = Counting
+    servers = [make(f"http://host{i}") for i in range(10_000)]
+    balancer = RoundRobin(servers)
+    balancer.pick(0)
+    READS.clear()
+    for server in servers[:100]:
+        set_up(balancer, server, False)
+        set_up(balancer, server, True)
+        balancer.pick(0)
+    assert READS["up"] == 200
+    assert READS["weight"] <= 300
+
+
+def many(*weights: int) -> list[Endpoint]:
+    return [Endpoint(f"http://host{i}", w) for i, w in enumerate(weights)]
+
+
+def test_many_endpoints_keep_to_their_weights_without_bursts() -> None:
+    servers = many(*([1] * 60 + [2] * 20 + [10] * 5))
+    balancer = RoundRobin(servers)
+    chosen = [balancer.pick(0) for _ in range(150 * 20)]
+    counted = Counter(chosen)
+    assert all(abs(counted[e] - 20 * e.weight) <= e.weight for e in servers)
+    heavy = [i for i, e in enumerate(chosen) if e is servers[-1]]
+    assert min(b - a for a, b in itertools.pairwise(heavy)) >= 5
+
+
+@given(st.lists(st.tuples(st.integers(0, FEW + 5), st.sampled_from("udra-")), max_size=60))
+def test_among_many_a_pick_is_up_and_not_avoided(steps: list[tuple[int, str]]) -> None:
+    servers = many(*([1] * (FEW + 6)))
+    there = set(servers)
+    balancer = RoundRobin(servers)
+    for number, what in steps:
+        target = servers[number]
+        if what in "ud" and target in there:
+            set_up(balancer, target, what == "u")
+        elif what == "r":
+            balancer.remove(target)
+            there.discard(target)
+        elif what == "a":
+            balancer.add(target)
+            there.add(target)
+        chosen = balancer.pick(0, None, target)
+        assert chosen in there and chosen is not target
+        assert chosen.up or not any(e.up for e in there)
+
+
+def test_many_that_are_all_down_are_all_used_and_the_first_that_rises_alone() -> None:
+    servers = many(*([1] * (FEW + 1)))
+    balancer = RoundRobin(servers)
+    balancer.pick(0)
+    for server in servers:
+        set_up(balancer, server, False)
+    assert {balancer.pick(0) for _ in range(FEW + 1)} == set(servers)
+    set_up(balancer, servers[7], True)
+    assert {balancer.pick(0) for _ in range(5)} == {servers[7]}
+
+
+def test_flapping_leaves_nothing_behind() -> None:
+    servers = many(*([1] * (FEW + 1)))
+    balancer = RoundRobin(servers)
+    balancer.pick(0)
+    for turn in range(10_000):
+        set_up(balancer, servers[0], turn % 2 == 0)
+    queue = balancer._turns
+    assert isinstance(queue, Queue) and len(queue._heap) < 4 * FEW
+
+
+def test_a_weight_that_changes_counts_from_then_on() -> None:
+    servers = many(*([1] * (FEW + 1)))
+    balancer = RoundRobin(servers)
+    balancer.pick(0)
+    servers[3].weight = FEW
+    balancer.refresh(servers[3])
+    counted = Counter(balancer.pick(0) for _ in range(4 * FEW))
+    assert abs(counted[servers[3]] - 2 * FEW) <= 2

@@ -24,7 +24,7 @@ from proxy.errors import (
     UpstreamReset,
     UpstreamTimeout,
 )
-from proxy.upstream.retry import WINDOW, Budget, backoff, may_retry
+from proxy.upstream.retry import FLOOR, WINDOW, Budget, backoff, may_retry
 
 ON_503 = Retry(times=2, on=[503])
 ON_TIMEOUT = Retry(times=2, on=[504])
@@ -87,12 +87,12 @@ def test_a_policy_without_pause_has_none() -> None:
     assert backoff(Retry(backoff=Seconds(0)), 3, 0.9) == 0
 
 
-def taken(budget: Budget, now: float, tries: int = 1000) -> int:
-    return sum(budget.take(now) for _ in range(tries))
+def taken(budget: Budget, now: float, share: float = 0.2, floor: float = FLOOR) -> int:
+    return sum(budget.take(now, share, floor) for _ in range(1000))
 
 
 def test_retries_are_a_share_of_requests() -> None:
-    budget = Budget(0.2)
+    budget = Budget()
     for _ in range(100):
         budget.request(5.5)
     assert taken(budget, 5.9) == 20
@@ -102,25 +102,34 @@ def test_retries_are_a_share_of_requests() -> None:
 
 
 def test_a_quiet_gateway_may_retry_too() -> None:
-    assert taken(Budget(0.2), 100.0) == WINDOW
-    assert taken(Budget(0.2, 3.0), 100.0) == 3 * WINDOW
+    assert taken(Budget(), 100.0) == WINDOW
+    assert taken(Budget(), 100.0, floor=3.0) == 3 * WINDOW
 
 
 def test_a_share_of_nothing_allows_nothing() -> None:
-    budget = Budget(0.0)
+    budget = Budget()
     budget.request(1.0)
-    assert taken(budget, 1.0) == 0
+    assert taken(budget, 1.0, share=0.0) == 0
+
+
+def test_routes_with_other_shares_spend_from_the_same_budget() -> None:
+    budget = Budget()
+    for _ in range(100):
+        budget.request(1.0)
+    assert taken(budget, 1.0, share=0.3) == 30
+    assert taken(budget, 1.0, share=0.2) == 0
+    assert taken(budget, 1.0, share=0.5) == 20
 
 
 def test_what_is_long_ago_no_longer_counts() -> None:
-    budget = Budget(0.5, 0.0)
+    budget = Budget()
     for _ in range(10):
         budget.request(1000.0)
-    assert taken(budget, 1000.0 + WINDOW - 1) == 5
-    assert taken(budget, 1000.0 + WINDOW) == 0
+    assert taken(budget, 1000.0 + WINDOW - 1, 0.5, 0.0) == 5
+    assert taken(budget, 1000.0 + WINDOW, 0.5, 0.0) == 0
     for _ in range(10):
         budget.request(1000.0 + 2 * WINDOW)
-    assert taken(budget, 1000.0 + 2 * WINDOW) == 5
+    assert taken(budget, 1000.0 + 2 * WINDOW, 0.5, 0.0) == 5
 
 
 @given(
@@ -128,7 +137,7 @@ def test_what_is_long_ago_no_longer_counts() -> None:
     st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60),
 )
 def test_the_share_holds_in_every_window(share: float, steps: list[tuple[float, bool]]) -> None:
-    budget, now = Budget(share, 0.0), 0.0
+    budget, now = Budget(), 0.0
     requests: list[float] = []
     retries: list[float] = []
     for pause, is_retry in steps:
@@ -136,7 +145,7 @@ def test_the_share_holds_in_every_window(share: float, steps: list[tuple[float, 
         if not is_retry:
             budget.request(now)
             requests.append(now)
-        elif budget.take(now):
+        elif budget.take(now, share, 0.0):
             retries.append(now)
             recent = [t for t in requests if t > now - WINDOW]
             assert sum(t > now - WINDOW + 1 for t in retries) <= share * len(recent)

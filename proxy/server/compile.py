@@ -1,0 +1,136 @@
+"""From a Config to a Snapshot, a route at a time, so that requests are served meanwhile.
+
+`Compiler.steps` is a generator: whoever drives it decides how much is done in one turn of the
+loop. What equal routes have in common (targets, samplers, labels) is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from proxy.config.attributes import from_labels
+from proxy.config.effective import effective
+from proxy.config.model import Config, Redirect, Respond, Route
+from proxy.http.head import RequestHead
+from proxy.routing.pattern import parse
+from proxy.routing.rewrite import compile_redirect
+from proxy.routing.table import TableBuilder
+from proxy.server.reply import Reply
+from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
+from proxy.telemetry.blocks import RouteBlocks
+from proxy.tracing.sampling import Kind, Sampler
+from proxy.upstream.state import Plan, Upstreams
+
+
+class Compiler:
+    """One configuration on its way into force; `snapshot` and `plan` are there when all steps are
+    done. Raises ValueError for what a config check would have refused."""
+
+    def __init__(self, config: Config, upstreams: Upstreams) -> None:
+        self.config = config
+        self.plan = Plan()
+        self.snapshot: Snapshot | None = None
+        self._upstreams = upstreams
+        self._samplers: dict[tuple[Kind, float], Sampler] = {}
+        self._targets: dict[object, Target] = {}
+        self._labels = self._with_attributes(config.labels)
+
+    def steps(self) -> Iterator[None]:
+        """Do all of it, yielding after each small part."""
+        config = self.config
+        yield from self.plan.compare(self._upstreams, config.upstream)
+        entries = []
+        for route in config.route:
+            entries.append(self._entry(route))
+            yield
+        table = TableBuilder(config.route)
+        yield from table.steps()
+        sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
+        self.snapshot = Snapshot(config, sampler, entries, table.table())
+
+    def run(self) -> Snapshot:
+        """All steps at once."""
+        for _ in self.steps():
+            pass
+        assert self.snapshot is not None
+        return self.snapshot
+
+    def _entry(self, route: Route) -> RouteEntry:
+        config = self.config
+        pattern = parse(route.path)
+        labels = self._labels
+        if route.labels:
+            labels = self._with_attributes({**config.labels, **route.labels})
+        template = pattern.template
+        blocks = RouteBlocks(route.name or route.path, template, labels, _rewritten(route))
+        trace = route.trace
+        sampler = self._sampler(
+            trace.sampler or config.tracing.sampler,
+            config.tracing.sample if trace.sample is None else trace.sample,
+        )
+        targets = {name: self._target(route, name) for name in route.to}
+        return RouteEntry(route, blocks, sampler, targets, _answer(route, pattern.captures))
+
+    def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
+        return {**labels, **from_labels(self.config.attributes, labels)}
+
+    def _sampler(self, kind: Kind, ratio: float) -> Sampler:
+        sampler = self._samplers.get((kind, ratio))
+        if sampler is None:
+            sampler = self._samplers[(kind, ratio)] = Sampler(kind, ratio)
+        return sampler
+
+    def _target(self, route: Route, name: str) -> Target:
+        """Routes that say the same about an upstream share what holds for it."""
+        key = (
+            name,
+            route.timeout,
+            route.connect_timeout,
+            route.first_byte_timeout,
+            route.idle_timeout,
+            route.body_limit,
+            None if route.retry is None else id(route.retry),  # it lives as long as the config
+        )
+        target = self._targets.get(key)
+        if target is None:
+            target = Target(self.plan.states[name], effective(self.config, route, name))
+            self._targets[key] = target
+        return target
+
+
+def _rewritten(route: Route) -> str | None:
+    """url.template of the CLIENT span, None = the same as http.route."""
+    rewrite = route.rewrite
+    if rewrite is None:
+        return None
+    if rewrite.path is not None:
+        return rewrite.path
+    if rewrite.strip is not None:
+        return route.path.removeprefix(rewrite.strip.rstrip("/")) or "/"
+    return (rewrite.prefix or "").rstrip("/") + "/*"
+
+
+def _answer(route: Route, captures: Sequence[str]) -> Answer | None:
+    if route.respond is not None:
+        reply = _fixed(route.respond)
+        return lambda head, captures: reply
+    if route.redirect is not None:
+        return _moved(route.redirect, captures)
+    return None
+
+
+def _fixed(respond: Respond) -> Reply:
+    headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in respond.headers.items()]
+    if respond.body and not any(n == b"content-type" for n, _ in headers):
+        headers.append((b"content-type", b"text/plain; charset=utf-8"))
+    return Reply(respond.status, headers, respond.body.encode())
+
+
+def _moved(redirect: Redirect, names: Sequence[str]) -> Answer:
+    location = compile_redirect(redirect, names)
+
+    def answer(head: RequestHead, captures: Captures) -> Reply:
+        to = location(head.path, head.query, captures).encode("ascii")
+        return Reply(redirect.status, [(b"location", to)], b"")
+
+    return answer

@@ -1,0 +1,70 @@
+"""What an ENDPOINTS frame carries: changes of single endpoints, apart from configurations.
+
+Health that probes found, weights, and endpoints that came or went, by upstream and URL. Changes
+for what is not known are passed over: the configuration that knew it may be gone already.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+import msgspec
+
+from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.state import Upstreams
+
+log = logging.getLogger("spangate")
+
+AT_ONCE = 200  # changes in a frame: under 1 ms to apply
+
+
+class Change(msgspec.Struct, omit_defaults=True):
+    """One endpoint; None = as it was."""
+
+    up: bool | None = None
+    weight: int | None = None
+    added: bool = False
+    removed: bool = False
+
+
+Changes = dict[str, dict[str, Change]]  # upstream's name -> server's URL -> change
+
+_decoder = msgspec.msgpack.Decoder(Changes)
+
+
+def encode(changes: Mapping[str, Mapping[str, Change]]) -> bytes:
+    return msgspec.msgpack.encode(changes)
+
+
+def encode_health(states: Iterable[tuple[tuple[str, str], bool]]) -> Iterator[bytes]:
+    """Payloads that tell who is up, by (upstream, URL)."""
+    rest = iter(states)
+    while some := list(islice(rest, AT_ONCE)):
+        changes: Changes = {}
+        for (upstream, url), up in some:
+            changes.setdefault(upstream, {})[url] = Change(up=up)
+        yield encode(changes)
+
+
+def apply(upstreams: Upstreams, payload: bytes) -> list[Endpoint]:
+    """Do what a frame says; the endpoints that are gone. ValueError if it is no such frame."""
+    gone: list[Endpoint] = []
+    for name, changes in _decoder.decode(payload).items():
+        state = upstreams.get(name)
+        if state is None:
+            continue
+        for url, change in changes.items():
+            if change.removed:
+                endpoint = state.remove(url)
+                if endpoint is not None:
+                    gone.append(endpoint)
+                continue
+            if change.added:
+                try:
+                    state.add(url, change.weight or 1)
+                except ValueError as error:
+                    log.error("upstream %s: %s", name, error)
+            state.update(url, change.up, change.weight)
+    return gone

@@ -1,0 +1,208 @@
+"""What is known about upstreams while the gateway runs: it outlives every reload.
+
+Owns, by upstream name: the endpoints with their health, the balancer with its position, the
+retry budget. A snapshot only refers to these. A new configuration is compared with them beside
+the running requests (`Plan`), and put into force by a few assignments (`Upstreams.adopt`):
+endpoints that stay keep their state, a changed policy gets a new balancer over them. Requests
+that run see the change with their next attempt; an upstream that is gone stays as it was for
+those that still refer to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from proxy.config.model import Upstream
+from proxy.upstream.balance import Balancer, Feedback, Outcome, RoundRobin
+from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.retry import Budget
+
+Policy = Callable[[Sequence[Endpoint], int], Balancer]
+POLICIES: dict[str, Policy] = {"round_robin": RoundRobin}
+
+
+class UpstreamState:
+    """One upstream, for as long as some configuration has its name."""
+
+    __slots__ = (
+        "_discovered",
+        "_offset",
+        "balancer",
+        "budget",
+        "endpoints",
+        "feedback",
+        "name",
+        "settings",
+    )
+
+    def __init__(self, name: str, offset: int = 0) -> None:
+        """`offset` is where this worker begins in turns, so that not all begin with the first."""
+        self.name = name
+        self.settings = Upstream()  # as of the configuration in force
+        self.endpoints: dict[str, Endpoint] = {}  # by URL
+        self.balancer: Balancer = RoundRobin((), offset)
+        self.feedback: Feedback | None = None  # the balancer, if it learns from attempts
+        self.budget = Budget()
+        self._offset = offset
+        self._discovered: set[str] = set()  # URLs that no file says
+
+    def __repr__(self) -> str:
+        return f"<UpstreamState {self.name}: {self.balancer!r}>"
+
+    def authority(self) -> str:
+        """What a request without Host is sent with: the first server's name."""
+        return next((e.authority for e in self.endpoints.values()), self.name)
+
+    def update(self, url: str, up: bool | None = None, weight: int | None = None) -> bool:
+        """What was found out about an endpoint; True if that was news. An unknown one is not."""
+        endpoint = self.endpoints.get(url)
+        if endpoint is None:
+            return False
+        known = (endpoint.up, endpoint.weight)
+        if up is not None:
+            endpoint.up = up
+        if weight is not None:
+            endpoint.weight = weight
+        if known == (endpoint.up, endpoint.weight):
+            return False
+        self.balancer.refresh(endpoint)
+        return True
+
+    def add(self, url: str, weight: int = 1) -> None:
+        """One that was discovered; a reload keeps it. ValueError for what is no server's URL."""
+        if url in self.endpoints:
+            self.update(url, weight=weight)
+            return
+        endpoint = Endpoint(url, weight, self.name)
+        self._discovered.add(url)
+        self.endpoints[url] = endpoint
+        self.balancer.add(endpoint)
+
+    def remove(self, url: str) -> Endpoint | None:
+        """Forget an endpoint; None if there is none of that URL."""
+        self._discovered.discard(url)
+        endpoint = self.endpoints.pop(url, None)
+        if endpoint is not None:
+            self.balancer.remove(endpoint)
+        return endpoint
+
+    def wanted(self, settings: Upstream) -> dict[str, Endpoint]:
+        """The endpoints that there are with `settings`: those that stay, and new ones."""
+        weights = {url: self.endpoints[url].weight for url in self._discovered}
+        weights.update(settings.servers)
+        return {
+            url: self.endpoints.get(url) or Endpoint(url, weight, self.name)
+            for url, weight in weights.items()
+        }
+
+    def reconcile(self, settings: Upstream, wanted: dict[str, Endpoint]) -> list[Endpoint]:
+        """Go by `settings` from now on; the endpoints that are gone."""
+        before = self.endpoints
+        # What was discovered since `wanted` was made stays too.
+        wanted |= {u: e for u, e in before.items() if u in wanted or u in self._discovered}
+        changed = settings.balance != self.settings.balance
+        self.endpoints, self.settings = wanted, settings
+        for url, endpoint in wanted.items():
+            weight = settings.servers.get(url, endpoint.weight)
+            # Without probes nobody would ever say that it is up again.
+            up = endpoint.up or settings.health is None
+            if url in before and (endpoint.up, endpoint.weight) != (up, weight):
+                endpoint.up, endpoint.weight = up, weight
+                self.balancer.refresh(endpoint)
+            elif url not in before and not changed:
+                self.balancer.add(endpoint)
+        gone = [endpoint for url, endpoint in before.items() if url not in wanted]
+        for endpoint in gone:
+            self.balancer.remove(endpoint)
+        if changed:
+            self.balancer = POLICIES[settings.balance](list(wanted.values()), self._offset)
+            self.feedback = self.balancer if isinstance(self.balancer, Feedback) else None
+        return gone
+
+
+class Plan:
+    """What a configuration will change, worked out while the old one is in force."""
+
+    __slots__ = ("_changes", "states")
+
+    def __init__(self) -> None:
+        self.states: dict[str, UpstreamState] = {}  # by name, as they will be
+        self._changes: list[tuple[UpstreamState, Upstream, dict[str, Endpoint]]] = []
+
+    def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
+        """Look at one upstream after the other; ValueError for what is no server's URL."""
+        for name, settings in upstreams.items():
+            state = known.get(name)
+            if state is None:
+                state = UpstreamState(name, known.offset)
+                state.reconcile(settings, state.wanted(settings))  # nobody sees it yet
+            elif state.settings != settings:
+                self._changes.append((state, settings, state.wanted(settings)))
+            self.states[name] = state
+            yield
+
+    def apply(self) -> Iterator[Endpoint]:
+        """Do it, and yield each endpoint that is gone."""
+        for state, settings, wanted in self._changes:
+            yield from state.reconcile(settings, wanted)
+
+
+class Upstreams:
+    """All upstreams of one worker, by name."""
+
+    __slots__ = ("_states", "learning", "offset")
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+        self.learning = False  # whether the balancer of any wants feedback
+        self._states: dict[str, UpstreamState] = {}
+
+    def get(self, name: str) -> UpstreamState | None:
+        return self._states.get(name)
+
+    def __getitem__(self, name: str) -> UpstreamState:
+        return self._states[name]
+
+    def __iter__(self) -> Iterator[UpstreamState]:
+        return iter(self._states.values())
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        for state in self._states.values():
+            yield from state.endpoints.values()
+
+    def adopt(self, plan: Plan) -> list[Endpoint]:
+        """Bring a plan into force; the endpoints that are gone."""
+        before, self._states = self._states, plan.states
+        gone = list(plan.apply())
+        self.learning = any(state.feedback is not None for state in self)
+        for name, state in before.items():
+            if plan.states.get(name) is not state:
+                gone += state.endpoints.values()
+        return gone
+
+
+class Use:
+    """One attempt that a policy wants to hear the end of."""
+
+    __slots__ = ("_endpoint", "_feedback", "_start")
+
+    def __init__(self, feedback: Feedback, endpoint: Endpoint, now: int) -> None:
+        self._feedback = feedback
+        self._endpoint = endpoint
+        self._start = now
+        feedback.begin(endpoint, now)
+
+    def end(self, status: int, error: str, now: int) -> None:
+        """`status` is of the answer's head, 0 = none came; `error` is the attempt's error.type."""
+        self._feedback.end(self._endpoint, outcome(status, error), now - self._start)
+
+
+def outcome(status: int, error: str) -> Outcome:
+    """How an attempt is judged whose answer had `status` and which ended in `error` ("" = none)."""
+    if error and error != str(status):
+        return Outcome.ERROR
+    if not status:
+        return Outcome.ABANDONED
+    if status < 400:
+        return Outcome.OK
+    return Outcome.CLIENT_ERROR if status < 500 else Outcome.SERVER_ERROR
