@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 from proxy.config.load import Loaded, load
-from proxy.config.model import Config
+from proxy.config.model import Config, Upstream
 from proxy.errors import ConfigError
+from proxy.hub.parts import Change, Whole
 from proxy.hub.snapshot import snapshot_of
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.server import frames
-
-if TYPE_CHECKING:
-    from proxy.collector.change import Change
-    from proxy.hub.hub import Hub
-    from proxy.hub.services import Services
 
 log = logging.getLogger("spangate")
 
@@ -37,7 +34,20 @@ class Reloads:
         self.last = True
 
 
-async def reload(hub: Hub, services: Services) -> bool:
+class Services(Protocol):
+    """What a reload changes besides the workers."""
+
+    @property
+    def prober(self) -> Prober: ...
+    async def prepare(self, config: Config) -> Change: ...
+    async def adopt(self, config: Config, change: Change) -> None: ...
+
+
+class Prober(Protocol):
+    def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
+
+
+async def reload(hub: Whole, services: Services) -> bool:
     """Read the file again and apply it; on any error the old one stays in force."""
     try:
         loaded = load(hub.loaded.file, os.environ)
@@ -55,14 +65,14 @@ async def reload(hub: Hub, services: Services) -> bool:
     return True
 
 
-def _failed(hub: Hub) -> bool:
+def _failed(hub: Whole) -> bool:
     hub.reloads.failed += 1
     hub.reloads.last = False
     log.error("reload failed: the configuration in force stays")
     return False
 
 
-async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
+async def _apply(hub: Whole, services: Services, loaded: Loaded) -> None:
     old, new = hub.loaded, loaded
     for warning in (*loaded.warnings, *needs_restart(old.config, new.config)):
         log.warning("%s", warning)
@@ -91,13 +101,13 @@ async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
     hub.tell_health()
 
 
-def _set(hub: Hub, loaded: Loaded) -> None:
+def _set(hub: Whole, loaded: Loaded) -> None:
     hub.loaded = loaded
     hub.snapshot = snapshot_of(loaded.config)
-    hub.intake.totals.cap = loaded.config.metrics.series
+    hub.totals.cap = loaded.config.metrics.series
 
 
-def _close_all_but(hub: Hub, addresses: list[str]) -> None:
+def _close_all_but(hub: Whole, addresses: list[str]) -> None:
     """Give up the hub's copies of listeners that are gone: their last worker ends them."""
     hub.sockets.close([a for a in hub.sockets.addresses if a not in addresses])
 
@@ -116,4 +126,8 @@ def needs_restart(old: Config, new: Config) -> list[str]:
         changed.append("admin.listen")
     if old.workers != new.workers:
         changed.append("workers")
+    if old.processes != new.processes:
+        changed.append("processes")
+    if old.export.ring != new.export.ring:
+        changed.append("export.ring")
     return [f"{key} changed: takes effect after a restart" for key in changed]

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from proxy.server import frames
+from proxy.server.ring import Ring, memory_only
 from proxy.server.worker import Worker
 from tests.harness import OK, Backend, gateway, routes
 from tests.server.kit import (
@@ -220,7 +221,7 @@ async def test_a_snapshot_that_cannot_be_applied_changes_nothing() -> None:
 
 
 async def test_a_worker_without_any_snapshot_ends() -> None:
-    worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
+    worker = Worker(0, Ring(memory_only()), {})
     hub, link = socket.socketpair()
     with hub:
         loop = asyncio.get_running_loop()

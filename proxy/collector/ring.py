@@ -1,0 +1,146 @@
+"""The collector's end of a ring: runs of entries come out, and are released when they are safe.
+
+Whoever gets a run gets a `Receipt` with it, which batches carry on to what is made of them. When
+the last batch that has it is gone, because it was exported, was dropped and counted, or is on disk,
+the run is released. Nobody has to say so, hence nobody can forget it. Until then the run stays in
+the ring, and a collector that replaces this one reads it again: at least once, never less.
+
+A ring that is fuller than CUSTODY is released as far as it was read, for the workers need the room:
+then it is the exporters' queues that say how much may wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from proxy.ring import (
+    BASE,
+    CELLS,
+    CURSOR,
+    DROPPED,
+    HEAD,
+    LANE,
+    LANES,
+    NOTED,
+    PAGE,
+    SIZE,
+    TAIL,
+    bytes_between,
+    items_between,
+    lane_sizes,
+)
+
+CUSTODY = 0.75  # share of a lane
+
+
+class Receipt:
+    """For one run of a lane."""
+
+    __slots__ = ("_lane", "_run")
+
+    def __init__(self, lane: Lane, run: list[int]) -> None:
+        self._lane = lane
+        self._run = run
+
+    def __del__(self) -> None:
+        self._lane.release(self._run)
+
+
+class Run(NamedTuple):
+    """Whole entries, one after the other."""
+
+    entries: bytes
+    items: int
+    receipt: Receipt
+
+
+class Lane:
+    """One ring of bytes, seen from its reading side."""
+
+    __slots__ = ("_begin", "_cells", "_first", "_memory", "_runs", "_size")
+
+    def __init__(self, memory: Any, cells: memoryview, number: int, begin: int, size: int) -> None:
+        self._memory = memory
+        self._cells = cells
+        self._first = number * LANE
+        self._begin = begin
+        self._size = size
+        self._runs: deque[list[int]] = deque()  # [position behind it, is released]
+        self._store(CURSOR, self._cell(TAIL))  # where a collector before this one had come to
+
+    @property
+    def head(self) -> int:
+        return self._cell(HEAD)
+
+    @property
+    def unreleased(self) -> int:
+        """Bytes."""
+        return bytes_between(self._cell(TAIL), self._cell(HEAD))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left that was ever written."""
+        return self.unreleased == 0
+
+    def read(self, head: int) -> Run | None:
+        """What lies before that position; None if it is nothing, or was read already."""
+        cursor = self._cell(CURSOR)
+        size = bytes_between(cursor, head)
+        if not 0 < size <= self._size:  # an older position than the cursor is far ahead of it
+            return None
+        entries = self._copy(cursor, size)
+        run = [head, 0]
+        self._runs.append(run)
+        self._store(CURSOR, head)
+        receipt = Receipt(self, run)
+        if self.unreleased > self._size * CUSTODY:
+            self._release_all()
+        return Run(entries, items_between(cursor, head), receipt)
+
+    def release(self, run: list[int]) -> None:
+        """That one is safe; room comes free in the order of the bytes."""
+        run[1] = 1
+        runs = self._runs
+        while runs and runs[0][1]:
+            self._store(TAIL, runs.popleft()[0])
+
+    def new_drops(self) -> int:
+        """Items that the worker had to drop since the last call, by whichever collector."""
+        dropped = self._cell(DROPPED)
+        new = dropped - self._cell(NOTED)
+        if new:
+            self._store(NOTED, dropped)
+        return new
+
+    def _release_all(self) -> None:
+        self._runs.clear()
+        self._store(TAIL, self._cell(CURSOR))
+
+    def _copy(self, cursor: int, size: int) -> bytes:
+        at = bytes_between(self._cell(BASE), cursor) & (self._size - 1)
+        begin = self._begin + at
+        end = self._begin + self._size
+        if begin + size <= end:
+            return bytes(self._memory[begin : begin + size])
+        rest = begin + size - end
+        return bytes(self._memory[begin:end]) + bytes(
+            self._memory[self._begin : self._begin + rest]
+        )
+
+    def _cell(self, cell: int) -> int:
+        return self._cells[self._first + cell]
+
+    def _store(self, cell: int, value: int) -> None:
+        self._cells[self._first + cell] = value
+
+
+def lanes_of(memory: Any) -> tuple[Lane, Lane, Lane]:
+    """Spans, logs, lines. One reader at a time: it starts again at the tail."""
+    cells = memoryview(memory)[: CELLS * 8].cast("Q")
+    begin, lanes = PAGE, []
+    for number, size in zip(LANES, lane_sizes(cells[SIZE]), strict=True):
+        lanes.append(Lane(memory, cells, number, begin, size))
+        begin += size
+    spans, logs, lines = lanes
+    return spans, logs, lines
