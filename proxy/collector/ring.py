@@ -5,15 +5,17 @@ the last batch that has it is gone, because it was exported, was dropped and cou
 the run is released. Nobody has to say so, hence nobody can forget it. Until then the run stays in
 the ring, and a collector that replaces this one reads it again: at least once, never less.
 
-A ring that is fuller than CUSTODY is released as far as it was read, for the workers need the room:
-then it is the exporters' queues that say how much may wait.
+What is beyond CUSTODY of a lane is released once it is read, for the workers need the room: then it
+is the exporters' queues that say how much may wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from proxy.otlp.wire import WireError, fields
 from proxy.ring import (
     BASE,
     CELLS,
@@ -22,6 +24,7 @@ from proxy.ring import (
     HEAD,
     LANE,
     LANES,
+    LINES,
     NOTED,
     PAGE,
     SIZE,
@@ -29,9 +32,11 @@ from proxy.ring import (
     bytes_between,
     items_between,
     lane_sizes,
+    position,
 )
 
 CUSTODY = 0.75  # share of a lane
+TURN = 1024 * 1024  # bytes of one run at most, so that nobody waits for long
 
 
 class Receipt:
@@ -84,19 +89,26 @@ class Lane:
         return self.unreleased == 0
 
     def read(self, head: int) -> Run | None:
-        """What lies before that position; None if it is nothing, or was read already."""
+        """What lies before that position, or the first TURN bytes of it.
+
+        None if it is nothing, or was read already.
+        """
         cursor = self._cell(CURSOR)
         size = bytes_between(cursor, head)
         if not 0 < size <= self._size:  # an older position than the cursor is far ahead of it
             return None
-        entries = self._copy(cursor, size)
+        entries = self._copy(cursor, min(size, TURN))
+        if size > TURN:
+            entries, head = self._cut(entries, cursor, head)
         run = [head, 0]
         self._runs.append(run)
         self._store(CURSOR, head)
-        receipt = Receipt(self, run)
-        if self.unreleased > self._size * CUSTODY:
-            self._release_all()
-        return Run(entries, items_between(cursor, head), receipt)
+        self._take_custody()
+        return Run(entries, items_between(cursor, head), Receipt(self, run))
+
+    def is_ahead(self, head: int) -> bool:
+        """Whether something lies before that position that was not read."""
+        return 0 < bytes_between(self._cell(CURSOR), head) <= self._size
 
     def release(self, run: list[int]) -> None:
         """That one is safe; room comes free in the order of the bytes."""
@@ -113,9 +125,18 @@ class Lane:
             self._store(NOTED, dropped)
         return new
 
-    def _release_all(self) -> None:
-        self._runs.clear()
-        self._store(TAIL, self._cell(CURSOR))
+    def _take_custody(self) -> None:
+        """The oldest runs are the likeliest to be safe soon."""
+        most = int(self._size * CUSTODY)
+        while self._runs and self.unreleased > most:
+            self._store(TAIL, self._runs.popleft()[0])
+
+    def _cut(self, piece: bytes, cursor: int, head: int) -> tuple[bytes, int]:
+        """The whole entries in it and the position behind them; all if the first is not whole."""
+        size, items = _whole_lines(piece) if self._first == LINES * LANE else _whole(piece)
+        if not items:
+            return self._copy(cursor, bytes_between(cursor, head)), head
+        return piece[:size], position((cursor >> 32) + items, cursor + size)
 
     def _copy(self, cursor: int, size: int) -> bytes:
         at = bytes_between(self._cell(BASE), cursor) & (self._size - 1)
@@ -133,6 +154,20 @@ class Lane:
 
     def _store(self, cell: int, value: int) -> None:
         self._cells[self._first + cell] = value
+
+
+def _whole(piece: bytes) -> tuple[int, int]:
+    """Bytes and number of the entries that are there to their end."""
+    size = items = 0
+    with suppress(WireError):
+        for _, _, _, _, end in fields(piece, 0, len(piece)):
+            size = end
+            items += 1
+    return size, items
+
+
+def _whole_lines(piece: bytes) -> tuple[int, int]:
+    return piece.rfind(b"\n") + 1, piece.count(b"\n")
 
 
 def lanes_of(memory: Any) -> tuple[Lane, Lane, Lane]:

@@ -136,12 +136,24 @@ class Ring:
             self._read(HEADS.unpack(told))
             return
         self.close()
-        self.read_all()
+        self._read_last()
+
+    def _read_last(self) -> None:
+        heads = [lane.head for lane in self._lanes]
+        self._read(heads)
+        if any(map(Lane.is_ahead, self._lanes, heads)):
+            asyncio.get_running_loop().call_soon(self._read_last)
+            return
         self.ended = True
         self._end()
 
     def _read(self, heads: Sequence[int]) -> None:
+        """Up to those heads; what is more than a turn's worth is left to later turns."""
+        more = False
         for number, (lane, head) in enumerate(zip(self._lanes, heads, strict=True)):
             run, dropped = lane.read(head), lane.new_drops()
             if run is not None or dropped:
                 self._take(number, run, dropped)
+            more = more or lane.is_ahead(head)
+        if more:
+            asyncio.get_running_loop().call_soon(self._read, heads)

@@ -91,6 +91,7 @@ class OtlpExporter:
         while (batch := await self.queue.get()) is not None:
             outcome = await self._settle(batch)
             self._book(batch, outcome)
+            del batch  # or its receipt would be kept until the next one comes
 
     async def _settle(self, batch: Batch) -> Outcome:
         """Attempts until the batch is accepted, refused, or given up (a RETRY outcome).
