@@ -111,7 +111,7 @@ class Hub:
                 asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
             )
             self.services = services(self)
-            await self.services.start(self._admin)
+            self.services.start(self._admin)
             self._serving.set()
         except (ConfigError, OSError) as error:
             _say(f"spangate: {error}")

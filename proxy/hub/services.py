@@ -1,7 +1,7 @@
-"""What the hub runs beside its workers: the collector, health probes, admin port.
+"""What the hub runs beside its workers and the collector: health probes, admin port.
 
-Importing this module imports aiohttp and prometheus-client, a third of a second of CPU. The hub
-does that in a thread after it has started the workers, which serve meanwhile.
+aiohttp takes 14 MB and a quarter of a second, so it is imported, in a thread, when somebody first
+asks the admin port or something is to be probed: a gateway that is looked at by nobody is small.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import asyncio
 import pickle
 import socket
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from proxy.admin.app import Admin
 from proxy.config.model import Config
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
@@ -20,6 +20,9 @@ from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
 from proxy.server import frames
 from proxy.tasks import cancel, spawn
+
+if TYPE_CHECKING:
+    from proxy.admin.app import Admin
 
 
 class Services:
@@ -30,15 +33,15 @@ class Services:
         self._status = Status(hub, self.prober)
         self._hub = hub
         self._admin: Admin | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
 
-    async def start(self, admin: socket.socket | None) -> None:
+    def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
         self.restart_reporting()
         self.prober.configure(config.upstream)
         if admin is not None:
-            self._admin = Admin(self._status, split_address(config.admin.listen)[0])
-            await self._admin.start(admin)
+            asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 
     async def prepare(self, config: Config) -> Change:
         """The collector's next configuration, started and not in force yet."""
@@ -63,8 +66,19 @@ class Services:
 
     async def close(self) -> None:
         """The admin port goes last."""
+        await cancel(self._opening)
         if self._admin is not None:
             await self._admin.stop()
+
+    def _visited(self, admin: socket.socket) -> None:
+        """Somebody is in the queue of the admin port."""
+        asyncio.get_running_loop().remove_reader(admin)
+        self._opening = spawn(self._open(admin), "open the admin port")
+
+    async def _open(self, admin: socket.socket) -> None:
+        make = await asyncio.to_thread(_import_admin)
+        self._admin = make(self._status, split_address(self._hub.loaded.config.admin.listen)[0])
+        await self._admin.start(admin)
 
     async def _report_regularly(self) -> None:
         interval = self._hub.loaded.config.export.metrics_interval
@@ -80,3 +94,9 @@ class Services:
 
     def _health_changed(self, changes: Mapping[Key, bool]) -> None:
         self._hub.supervisor.broadcast(frames.HEALTH, pickle.dumps(dict(changes)))
+
+
+def _import_admin() -> type[Admin]:
+    from proxy.admin.app import Admin
+
+    return Admin

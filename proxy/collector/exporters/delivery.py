@@ -82,6 +82,7 @@ class OtlpExporter:
         if self._senders:
             await asyncio.wait(self._senders, timeout=deadline)
         await tasks.cancel(*self._senders)
+        self._senders.clear()  # they hold what they were sending
         for batch in self.queue.drain():
             self._ledgers[batch.signal].drop(batch.items, "shutdown")
         await self.queue.stop()

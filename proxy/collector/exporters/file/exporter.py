@@ -87,6 +87,7 @@ class FileExporter:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=deadline)
         await tasks.cancel(self._task)
+        self._task = None  # it holds what it was writing
         for batch in self.queue.drain():
             self._ledgers[batch.signal].drop(batch.items, "shutdown")
         self._files.close()
