@@ -5,6 +5,10 @@ lanes, rings of bytes: spans and log records as they stand in OTLP (field 2 of a
 length included), and access lines. Entries tell their own length, so that a lane needs no headers,
 and whatever lies between two positions that were once published is a run of whole entries.
 
+A lane is made of BLOCKS blocks, and its bytes go through them one after the other. Which block
+comes next is the worker's choice and is said by the lane's map: always the first one that is free,
+so that a lane that is emptied in time stays in few pages of memory, and in a processor's cache.
+
 A position is one u64, `items << 32 | bytes`, both counted since the beginning and modulo 2**32.
 It is stored by one instruction: after a `kill -9` at whatever instant, a run and the number of
 entries in it agree. Three positions follow each other round a lane:
@@ -26,21 +30,22 @@ PAGE = 4096
 
 # Cells of lane n are at 8 * n.
 HEAD, TAIL, CURSOR = range(3)
-BASE = 3  # the worker's: bytes at which the lane's memory begins anew, while it was empty
-CREATED = 4  # the worker's: items written, all 64 bits, a little late
-DROPPED = 5  # the worker's: items for which there was no room
-NOTED = 6  # the collector's: how many of these are in the books
+CREATED = 3  # the worker's: items written, all 64 bits, a little late
+DROPPED = 4  # the worker's: items for which there was no room
+NOTED = 5  # the collector's: how many of these are in the books
 LANE = 8
 
 REQUESTS, CONNECTIONS = 24, 25  # the worker's
 SIZE = 26  # bytes of the lane of spans, stored by the hub
 
 CELLS = 27
+MAPS = 1024  # bytes at which the maps are, one byte for each block of each lane
+BLOCKS = 64
 
 SPANS, LOGS, LINES = range(3)
 LANES = (SPANS, LOGS, LINES)
 
-LEAST = 64 * 1024  # bytes of the largest lane
+LEAST = 64 * 1024  # bytes of the largest lane; below that the blocks would be too small
 MOST = 1024 * 1024 * 1024
 
 MASK = 0xFFFFFFFF

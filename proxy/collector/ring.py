@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from proxy.otlp.wire import WireError, fields
 from proxy.ring import (
-    BASE,
+    BLOCKS,
     CELLS,
     CURSOR,
     DROPPED,
@@ -25,6 +25,7 @@ from proxy.ring import (
     LANE,
     LANES,
     LINES,
+    MAPS,
     NOTED,
     PAGE,
     SIZE,
@@ -63,14 +64,16 @@ class Run(NamedTuple):
 class Lane:
     """One ring of bytes, seen from its reading side."""
 
-    __slots__ = ("_begin", "_cells", "_first", "_memory", "_runs", "_size")
+    __slots__ = ("_begin", "_block", "_cells", "_first", "_map", "_memory", "_runs", "_size")
 
     def __init__(self, memory: Any, cells: memoryview, number: int, begin: int, size: int) -> None:
         self._memory = memory
         self._cells = cells
         self._first = number * LANE
+        self._map = MAPS + number * BLOCKS
         self._begin = begin
         self._size = size
+        self._block = size // BLOCKS
         self._runs: deque[list[int]] = deque()  # [position behind it, is released]
         self._store(CURSOR, self._cell(TAIL))  # where a collector before this one had come to
 
@@ -139,15 +142,16 @@ class Lane:
         return piece[:size], position((cursor >> 32) + items, cursor + size)
 
     def _copy(self, cursor: int, size: int) -> bytes:
-        at = bytes_between(self._cell(BASE), cursor) & (self._size - 1)
-        begin = self._begin + at
-        end = self._begin + self._size
-        if begin + size <= end:
-            return bytes(self._memory[begin : begin + size])
-        rest = begin + size - end
-        return bytes(self._memory[begin:end]) + bytes(
-            self._memory[self._begin : self._begin + rest]
-        )
+        pieces = []
+        at = cursor & (self._size - 1)
+        while size:
+            number, start = divmod(at, self._block)
+            piece = min(size, self._block - start)
+            begin = self._begin + self._memory[self._map + number] * self._block + start
+            pieces.append(self._memory[begin : begin + piece])
+            at = (at + piece) & (self._size - 1)
+            size -= piece
+        return b"".join(pieces)
 
     def _cell(self, cell: int) -> int:
         return self._cells[self._first + cell]

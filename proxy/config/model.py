@@ -113,7 +113,7 @@ class Export(Section, frozen=True):
     storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of each; 0 = no limit
     concurrency: Positive = 4  # requests under way to one collector
     # bytes of spans that each worker can hold ready for the collector; half as much for logs
-    ring: Size = Size(16 * 1024 * 1024)
+    ring: Size = Size(32 * 1024 * 1024)
     metrics_interval: Seconds = Seconds(15)
 
 

@@ -7,10 +7,12 @@ not fit is dropped and counted. What memory looks like is said in proxy/ring.py.
 from __future__ import annotations
 
 import os
+from collections import deque
+from heapq import heappop, heappush
 from typing import Any
 
 from proxy.ring import (
-    BASE,
+    BLOCKS,
     CELLS,
     CREATED,
     DROPPED,
@@ -20,6 +22,7 @@ from proxy.ring import (
     LANES,
     LINES,
     LOGS,
+    MAPS,
     MASK,
     PAGE,
     SIZE,
@@ -31,15 +34,14 @@ from proxy.ring import (
 )
 
 AT_ONCE = 512 * 1024  # bytes that are told before the next tick: what the reader takes in one turn
-REWIND = 64 * 1024  # bytes behind which an empty lane begins anew
 
 
 class Lane:
     """One ring of bytes. `memory` is an mmap, whose slices are assigned by a plain copy."""
 
     __slots__ = (
-        "_at", "_begin", "_bytes", "_cells", "_end", "_first", "_head", "_items", "_limit",
-        "_memory", "_size", "_told", "dropped", "wake",
+        "_at", "_begin", "_block", "_bytes", "_cells", "_end", "_first", "_free", "_head",
+        "_items", "_limit", "_map", "_memory", "_size", "_told", "_used", "dropped", "wake",
     )  # fmt: skip
 
     def __init__(self, memory: Any, cells: memoryview, number: int, begin: int, size: int) -> None:
@@ -47,9 +49,13 @@ class Lane:
         self._cells = cells
         self._first = number * LANE
         self._head = self._first + HEAD
-        self._begin = self._at = begin
+        self._map = MAPS + number * BLOCKS
+        self._begin = begin
         self._size = size
-        self._end = begin + size
+        self._block = size // BLOCKS
+        self._at = self._end = begin  # of the block that is being filled; none yet
+        self._free = list(range(BLOCKS))  # a heap
+        self._used: deque[int] = deque()  # in the order of the bytes
         self._bytes = 0  # ever written
         self._items = 0
         self._told = 0  # bytes of which the reader knows
@@ -70,7 +76,7 @@ class Lane:
             self._memory[at:stop] = entries
             self._at = stop
         else:
-            self._wrap(entries)
+            self._spread(entries)
         self._bytes = end
         self._items = items = self._items + items
         self._cells[self._head] = (items & MASK) << 32 | end & MASK
@@ -95,28 +101,38 @@ class Lane:
         self._told = self._bytes
 
     def tick(self) -> None:
-        """Keep the whole count; start again at the beginning of the memory if nothing is there.
+        """Keep the whole count."""
+        self._cells[self._first + CREATED] = self._items
 
-        So a lane that is emptied in time stays in a few pages, which a processor's cache holds.
-        """
-        cells, first = self._cells, self._first
-        cells[first + CREATED] = self._items
-        if self._at > self._begin + REWIND and self._unreleased() == 0:
-            self._at = self._begin
-            cells[first + BASE] = self._bytes & MASK
+    def _spread(self, entries: bytes) -> None:
+        """Over the end of a block and into the next ones."""
+        start = 0
+        while start < len(entries):
+            if self._at == self._end:
+                self._open_block(self._bytes + start)
+            stop = min(len(entries), start + self._end - self._at)
+            at, self._at = self._at, self._at + stop - start
+            self._memory[at : self._at] = entries[start:stop]
+            start = stop
 
-    def _wrap(self, entries: bytes) -> None:
-        cut = self._end - self._at
-        rest = len(entries) - cut
-        self._memory[self._at : self._end] = entries[:cut]
-        self._memory[self._begin : self._begin + rest] = entries[cut:]
-        self._at = self._begin + rest
+    def _open_block(self, at: int) -> None:
+        """Bytes from `at` on go into the first block that is free; there is one."""
+        oldest = self._bytes - self._unreleased()
+        in_use = at // self._block - oldest // self._block
+        while len(self._used) > in_use:
+            heappush(self._free, self._used.popleft())
+        block = heappop(self._free)
+        self._used.append(block)
+        self._memory[self._map + at // self._block % BLOCKS] = block
+        self._at = self._begin + block * self._block
+        self._end = self._at + self._block
 
     def _has_room(self, end: int) -> bool:
         """Whether bytes up to `end` fit; wakes the reader when it should look."""
         if self._bytes > self._told:
             self.wake()
-        room = self._bytes - self._unreleased() + self._size
+        oldest = self._bytes - self._unreleased()
+        room = oldest - oldest % self._block + self._size  # a block that begins to be free is not
         self._limit = min(room, end + AT_ONCE)
         return end <= room
 
