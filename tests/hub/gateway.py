@@ -148,6 +148,22 @@ def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
     return value
 
 
+def children(pid: int, module: str = "") -> list[int]:
+    """Processes that `pid` has started; with `module`, those that run it."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(c) for c in found if is_alive(int(c)) and (not module or module in _words(c))]
+
+
+def _words(pid: str) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that nobody has waited for yet does not."""
     try:
