@@ -160,9 +160,14 @@ class Killing:
 
     def _kill_child(self, hub: subprocess.Popen[bytes]) -> None:
         module = f"proxy.{_MODULES[self._kind]}"
-        victims = [pid for pid in _children(hub.pid) if module in _words(pid)]
-        os.kill(victims[0], signal.SIGKILL)
-        _until(lambda: not _lives(victims[0]))
+
+        def alive() -> list[int]:
+            return [pid for pid in _children(hub.pid) if module in _words(pid)]
+
+        _until(alive)
+        victim = alive()[0]
+        os.kill(victim, signal.SIGKILL)
+        _until(lambda: not _lives(victim))
 
     async def _ask(self) -> None:
         """Requests on a connection that is kept for as long as it lives."""

@@ -35,6 +35,7 @@ log = logging.getLogger("spangate")
 COMMAND = (sys.executable, "-m", "proxy.collector")
 COLLECT_TIMEOUT = 0.25  # seconds that a scrape waits for it
 READY_TIMEOUT = 15.0  # seconds that a reload waits for one that is being replaced
+QUICK_DEATHS = 2  # in a row: beyond that nobody waits for it
 GRACE = 2.0  # seconds beyond its deadline after which it is killed
 
 
@@ -71,9 +72,11 @@ class CollectorProcess:
         await self._launch()
 
     async def prepare(self, config: Config) -> Change:
-        run = await self._living()
-        if run is not None:
-            await run.order(frames.PREPARE, frames.encode(self._setup(config)))
+        payload = frames.encode(self._setup(config))
+        while (run := await self._living()) is not None:
+            with suppress(Died):
+                await run.order(frames.PREPARE, payload)
+                break
         return Prepared(run)
 
     async def adopt(self, config: Config, change: Change) -> None:
@@ -82,6 +85,8 @@ class CollectorProcess:
         if change.run is not None and change.run is self._run:
             with suppress(Died):
                 await change.run.order(frames.ADOPT)
+        elif self._run is not None and self._running.is_set():
+            await self._catch_up(self._run)
 
     async def refresh(self) -> None:
         if self._run is not None:
@@ -130,11 +135,24 @@ class CollectorProcess:
         self._run = run
         for ring in self._rings:
             run.hand_over(ring)
+        config = self._config
         try:
-            await run.order(frames.START, frames.encode(self._setup(self._config)))
+            await run.order(frames.START, frames.encode(self._setup(config)))
         except Died:
             return  # and is replaced
         self._running.set()
+        if config is not self._config:
+            await self._catch_up(run)
+
+    async def _catch_up(self, run: Run) -> None:
+        """It was started while the configuration changed."""
+        try:
+            await run.order(frames.PREPARE, frames.encode(self._setup(self._config)))
+            await run.order(frames.ADOPT)
+        except Died:
+            return
+        except ConfigError as error:
+            log.error("the collector goes on as it was: %s", error)
 
     def _ended(self, run: Run, status: int, spent: float) -> None:
         self.cpu_spent += spent
@@ -164,7 +182,8 @@ class CollectorProcess:
     async def _living(self) -> Run | None:
         """The process that runs, None if none could be started with what is in force."""
         try:
-            await asyncio.wait_for(self._running.wait(), 0.0 if self._quick else READY_TIMEOUT)
+            patience = READY_TIMEOUT if self._quick <= QUICK_DEATHS else 0.0
+            await asyncio.wait_for(self._running.wait(), patience)
         except TimeoutError:
             return None
         return self._run
