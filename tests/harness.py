@@ -16,10 +16,12 @@ from typing import Any
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from proxy.collector.ring import Lane, Run, lanes_of
 from proxy.config.load import loads
 from proxy.config.model import Config
 from proxy.config.wire import pack
 from proxy.server import frames
+from proxy.server.ring import Ring, memory_only
 from proxy.server.worker import Worker
 from proxy.telemetry.metrics import Totals
 
@@ -29,11 +31,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Recorded(asyncio.Protocol):
-    """The hub's end of the link, keeping all that comes up."""
+    """The hub's end of the link and the collector's of the ring, keeping all that comes up."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: bytearray) -> None:
         self.spans: list[Span] = []
         self.logs: list[LogRecord] = []
+        self.lines: list[bytes] = []
+        self._lanes = lanes_of(ring)
         self.totals = Totals()
         self.events: list[int] = []
         self.refused: list[tuple[int, str]] = []  # generation, why
@@ -47,17 +51,14 @@ class Recorded(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for kind, items, payload in self._frames.feed(data):
-            if kind == frames.SPANS:
-                self.spans += ScopeSpans.FromString(payload).spans
-            elif kind == frames.LOGS:
-                self.logs += ScopeLogs.FromString(payload).log_records
-            elif kind == frames.METRICS:
+            if kind == frames.METRICS:
                 self.totals.apply(0, pickle.loads(payload))
             elif kind == frames.REFUSED:
                 self.refused.append((items, payload.decode()))
             self.events.append(kind)
             if kind == frames.COLLECTED:
                 self._asked = items
+        self.read()
         self._changed.set()
 
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
@@ -81,6 +82,17 @@ class Recorded(asyncio.Protocol):
         self.send(frames.COLLECT, items=number)
         await self.until(lambda: self._asked == number)
 
+    def read(self) -> None:
+        """Take what is in the ring."""
+        spans, logs, lines = (run and run.entries for run in map(_rest, self._lanes))
+        self.spans += ScopeSpans.FromString(spans or b"").spans
+        self.logs += ScopeLogs.FromString(logs or b"").log_records
+        self.lines += (lines or b"").splitlines()
+
+
+def _rest(lane: Lane) -> Run | None:
+    return lane.read(lane.head)
+
 
 class Gateway:
     """A running worker: `port` takes requests, `recorded` has what it told."""
@@ -89,6 +101,12 @@ class Gateway:
         self.worker = worker
         self.recorded = recorded
         self.port = port
+
+    @property
+    def made(self) -> int:
+        """Spans."""
+        assert isinstance(self.worker.recorder.sink, Ring)
+        return self.worker.recorder.sink.spans.created
 
     async def connect(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**24))
@@ -298,10 +316,11 @@ async def gateway(config: str, **environ: str) -> AsyncIterator[Gateway]:
     sock = socket.create_server(("127.0.0.1", 0), backlog=128)
     sock.setblocking(False)
     address = loaded.config.listen[0].address
-    worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {address: sock})
+    memory = memory_only(4 * 1024 * 1024)
+    worker = Worker(0, Ring(memory), {address: sock})
     hub_end, worker_end = socket.socketpair()
     loop = asyncio.get_running_loop()
-    recorded = Recorded()
+    recorded = Recorded(memory)
     await loop.create_unix_connection(lambda: recorded, sock=hub_end)
     await loop.create_unix_connection(lambda: worker.link, sock=worker_end)
     worker.run()

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 PACKAGES = (
     "otlp", "formats", "collector", "http", "upstream", "telemetry", "routing", "tracing", "config",
+    "hub",
 )  # fmt: skip
 
 

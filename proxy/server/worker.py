@@ -1,7 +1,7 @@
 """The worker: listeners, client connections, pools, the sweep, and the way to the hub.
 
 All of its time is event-driven but for two coarse timers: the sweep checks deadlines that lie on
-the connections, the flush sends up what was recorded.
+the connections, the other one tells the collector of new records and the hub of numbers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from proxy.errors import ClientError, UpstreamError
 from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
+from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.dial import dial
@@ -27,8 +28,8 @@ from proxy.server.listening import Listening
 from proxy.server.orders import Orders
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.ring import Ring
 from proxy.server.snapshot import Snapshot
-from proxy.server.stdout import Stdout
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
 from proxy.telemetry.blocks import endpoint_attributes
@@ -38,26 +39,22 @@ from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
 
 SWEEP = 0.1  # seconds; the precision of every timeout
-FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
+FLUSH = 0.1  # seconds until the collector is told of a record
 REPORT = 10  # flushes between two reports of numbers
-FLUSH_BYTES = 64 * 1024  # records that go at once
-STDOUT_GRACE = 1.0  # seconds that whoever reads the access lines has at the end
 IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
 # request may be on its way already
 
 _SWEEP_NS = int(SWEEP * 1e9)
 _NEVER = 1 << 63  # ns, monotonic
 
-CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS = range(6)
-
 
 class Worker:
-    """One per process. `counts` are the eight u64 shared with the hub (server/frames.py)."""
+    """One per process. What it records goes into `ring`, which is shared with the collector."""
 
-    def __init__(self, number: int, counts: memoryview, sockets: dict[str, socket.socket]) -> None:
+    def __init__(self, number: int, ring: Ring, sockets: dict[str, socket.socket]) -> None:
         self.upstreams = Upstreams(number)
         self.snapshot = Compiler(Config(), self.upstreams).run()
-        self.recorder = Recorder(Config(), terminal=False)
+        self.recorder = Recorder(Config(), ring, terminal=False)
         self.authorities = Authorities()
         self.outbox = Outbox()
         self.draining = False
@@ -67,12 +64,12 @@ class Worker:
         self.random = generator.random
         self.getrandbits = generator.getrandbits
         self._number = number
-        self._counts = counts
+        self._ring = ring
+        self._counts = ring.cells
         self._sockets = sockets
         self._listening: list[Listening] = []
         self._connections: set[ClientConnection] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
-        self._stdout = Stdout()
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
@@ -83,8 +80,9 @@ class Worker:
     # the hub's orders
 
     def collect(self, number: int) -> None:
-        """Tell everything recorded until now, and that this was it."""
-        self.flush(report=True)
+        """Tell everything counted until now, and that this was it."""
+        self._ring.tick()
+        self.report()
         self.link.send(frames.COLLECTED, items=number)
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
@@ -200,16 +198,11 @@ class Worker:
 
     def finish(self, x: Exchange) -> None:
         """Record an exchange that is over."""
-        recorder, counts = self.recorder, self._counts
         if self.upstreams.learning:
             for attempt in x.attempts:
                 attempt.tell(x.end)
-        recorder.finish(x)
-        counts[REQUESTS] += 1
-        counts[CREATED_SPANS] = recorder.spans_created
-        counts[CREATED_LOGS] = recorder.logs_created
-        if recorder.pending_bytes > FLUSH_BYTES:
-            self.flush()
+        self.recorder.finish(x)
+        self._counts[REQUESTS] += 1
 
     # timers
 
@@ -239,32 +232,21 @@ class Worker:
         if not self._timers_run:
             return
         self._ticks += 1
-        self.flush(report=self._ticks % REPORT == 0)
+        self._ring.tick()
+        if self._ticks % REPORT == 0:
+            self.report()
         asyncio.get_running_loop().call_later(FLUSH, self._tick)
 
-    def flush(self, report: bool = False) -> None:
-        """Send up what was recorded."""
-        recorder = self.recorder
-        if recorder.pending_bytes:
-            self._offer(frames.SPANS, DROPPED_SPANS, *recorder.take_spans())
-            self._offer(frames.LOGS, DROPPED_LOGS, *recorder.take_logs())
-            lines = recorder.take_lines()
-            if lines:
-                self._stdout.offer(lines)
-        if report:
-            self._measure()
-            self.link.report(recorder.report())
-
-    def _offer(self, kind: int, dropped: int, payload: bytes, items: int) -> None:
-        if items and not self.link.offer(kind, payload, items):
-            self._counts[dropped] += items
+    def report(self) -> None:
+        """Send up the numbers."""
+        self._measure()
+        self.link.report(self.recorder.report())
 
     def _measure(self) -> None:
         """Numbers that are counted where they are, and copied when they are asked for."""
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
-        number(instruments.LINES_DROPPED).value = self._stdout.dropped
         for endpoint in self.upstreams.endpoints():
             pool = self._pools.get((endpoint.host, endpoint.port))
             if pool is None:
@@ -300,8 +282,8 @@ class Worker:
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
-        self.flush(report=True)
-        self._stdout.close(STDOUT_GRACE)
+        self._ring.tick()
+        self.report()
         self.link.send(frames.DRAINED)
         self.stopped.set()
 
