@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import mmap
 import pickle
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,7 +32,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Recorded(asyncio.Protocol):
     """The hub's end of the link and the collector's of the ring, keeping all that comes up."""
 
-    def __init__(self, ring: bytearray) -> None:
+    def __init__(self, ring: mmap.mmap) -> None:
         self.spans: list[Span] = []
         self.logs: list[LogRecord] = []
         self.lines: list[bytes] = []

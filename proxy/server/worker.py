@@ -71,6 +71,7 @@ class Worker:
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
+        self._requests = 0
         self._drain_from = self._drain_until = _NEVER
         self.link = Link(self._take, self.drain)
 
@@ -85,7 +86,7 @@ class Worker:
         elif kind == frames.DRAIN:
             self.drain()
         elif kind == frames.COLLECT:
-            self._ring.tick()
+            self._tell()
             self.report()
             self.link.send(frames.COLLECTED, items=items)
 
@@ -207,7 +208,7 @@ class Worker:
     def finish(self, x: Exchange) -> None:
         """Record an exchange that is over."""
         self.recorder.finish(x)
-        self._counts[REQUESTS] += 1
+        self._requests += 1
 
     # timers
 
@@ -237,10 +238,15 @@ class Worker:
         if not self._timers_run:
             return
         self._ticks += 1
-        self._ring.tick()
+        self._tell()
         if self._ticks % REPORT == 0:
             self.report()
         asyncio.get_running_loop().call_later(FLUSH, self._tick)
+
+    def _tell(self) -> None:
+        """Tell the collector that there is something, and the hub how much has been done."""
+        self._counts[REQUESTS] = self._requests
+        self._ring.tick()
 
     def report(self) -> None:
         """Send up the numbers."""
@@ -286,7 +292,7 @@ class Worker:
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
-        self._ring.tick()
+        self._tell()
         self.report()
         self.link.send(frames.DRAINED)
         self.stopped.set()
