@@ -119,12 +119,20 @@ class Killing:
         self._port = port
         self._admin = admin
         self._kind = kind
+        self._hub: subprocess.Popen[bytes]
         self._answered: list[str] = []
         self._over = False
         self._found = Found()
         self._highest: dict[str, float] = {}
 
     async def run(self, kills: int) -> tuple[Found, list[str]]:
+        try:
+            return await self._run(kills)
+        finally:
+            if self._hub.poll() is None:
+                self._hub.kill()
+
+    async def _run(self, kills: int) -> tuple[Found, list[str]]:
         hub = await self._start()
         clients = [asyncio.create_task(self._ask()) for _ in range(CLIENTS)]  # noqa: TID251
         scraping = asyncio.create_task(self._scrape())  # noqa: TID251
@@ -146,7 +154,7 @@ class Killing:
     async def _start(self) -> subprocess.Popen[bytes]:
         self._highest.clear()
         command = [sys.executable, "-m", "proxy", "run", str(self._file)]
-        hub = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        hub = self._hub = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         await asyncio.to_thread(_until, lambda: _get(self._admin, "/ready"))
         return hub
 

@@ -9,7 +9,8 @@ A lane is made of BLOCKS blocks, and its bytes go through them one after the oth
 comes next is the worker's choice and is said by the lane's map: always the first one that is free,
 so that a lane that is emptied in time stays in few pages of memory, and in a processor's cache.
 
-A position is one u64, `items << 32 | bytes`, both counted since the beginning and modulo 2**32.
+A position is one u64, `items << 32 | bytes`, both counted since the beginning, items modulo 2**31
+(so that a sum has a bit to run over into) and bytes modulo 2**32.
 It is stored by one instruction: after a `kill -9` at whatever instant, a run and the number of
 entries in it agree. Three positions follow each other round a lane:
 
@@ -49,6 +50,7 @@ LEAST = 64 * 1024  # bytes of the largest lane; below that the blocks would be t
 MOST = 1024 * 1024 * 1024
 
 MASK = 0xFFFFFFFF
+ITEMS = 0x7FFFFFFF
 HEADS = struct.Struct("<3Q")  # what a worker tells through the pipe: its heads, by lane
 
 
@@ -65,7 +67,7 @@ def total(size: int) -> int:
 
 def position(items: int, size: int) -> int:
     """After so many items in so many bytes."""
-    return (items & MASK) << 32 | size & MASK
+    return (items & ITEMS) << 32 | size & MASK
 
 
 def bytes_between(behind: int, ahead: int) -> int:
@@ -73,4 +75,4 @@ def bytes_between(behind: int, ahead: int) -> int:
 
 
 def items_between(behind: int, ahead: int) -> int:
-    return ((ahead >> 32) - (behind >> 32)) & MASK
+    return ((ahead >> 32) - (behind >> 32)) & ITEMS

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import mmap
 import pickle
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from proxy.collector.ring import Lane, Run, lanes_of
+from proxy.collector.ring import Lane, lanes_of
 from proxy.config.load import loads
 from proxy.config.model import Config
 from proxy.config.wire import pack
@@ -33,10 +34,11 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Recorded(asyncio.Protocol):
     """The hub's end of the link and the collector's of the ring, keeping all that comes up."""
 
-    def __init__(self, ring: bytearray) -> None:
+    def __init__(self, ring: mmap.mmap) -> None:
         self.spans: list[Span] = []
         self.logs: list[LogRecord] = []
         self.lines: list[bytes] = []
+        self.reads = True  # False = the ring fills
         self._lanes = lanes_of(ring)
         self.totals = Totals()
         self.events: list[int] = []
@@ -58,7 +60,8 @@ class Recorded(asyncio.Protocol):
             self.events.append(kind)
             if kind == frames.COLLECTED:
                 self._asked = items
-        self.read()
+        if self.reads:
+            self.read()
         self._changed.set()
 
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
@@ -84,14 +87,17 @@ class Recorded(asyncio.Protocol):
 
     def read(self) -> None:
         """Take what is in the ring."""
-        spans, logs, lines = (run and run.entries for run in map(_rest, self._lanes))
-        self.spans += ScopeSpans.FromString(spans or b"").spans
-        self.logs += ScopeLogs.FromString(logs or b"").log_records
-        self.lines += (lines or b"").splitlines()
+        spans, logs, lines = (b"".join(_rest(lane)) for lane in self._lanes)
+        self.spans += ScopeSpans.FromString(spans).spans
+        self.logs += ScopeLogs.FromString(logs).log_records
+        self.lines += lines.splitlines()
 
 
-def _rest(lane: Lane) -> Run | None:
-    return lane.read(lane.head)
+def _rest(lane: Lane) -> Iterator[bytes]:
+    """What is written by now, which takes more than one turn if it is much."""
+    head = lane.head
+    while (run := lane.read(head)) is not None:
+        yield run.entries
 
 
 class Gateway:

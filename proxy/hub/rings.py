@@ -19,10 +19,10 @@ from proxy.ring import (
     CURSOR,
     DROPPED,
     HEAD,
+    ITEMS,
     LANE,
     LINES,
     LOGS,
-    MASK,
     REQUESTS,
     SIZE,
     SPANS,
@@ -58,9 +58,9 @@ class Ring:
         first = LANE_OF[kind] * LANE
         cursor = self._cells[first + CURSOR]
         head = self._cells[first + HEAD]
-        # The whole count is a little late, and the head has its last 32 bits.
+        # The whole count is a little late, and the head has its last bits.
         known = self._cells[first + CREATED]
-        written = known + (((head >> 32) - known) & MASK)
+        written = known + (((head >> 32) - known) & ITEMS)
         dropped = self._cells[first + DROPPED]
         return written + dropped, dropped, items_between(cursor, head)
 

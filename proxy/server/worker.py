@@ -73,6 +73,7 @@ class Worker:
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
+        self._requests = 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
@@ -81,7 +82,7 @@ class Worker:
 
     def collect(self, number: int) -> None:
         """Tell everything counted until now, and that this was it."""
-        self._ring.tick()
+        self._tell()
         self.report()
         self.link.send(frames.COLLECTED, items=number)
 
@@ -202,7 +203,7 @@ class Worker:
             for attempt in x.attempts:
                 attempt.tell(x.end)
         self.recorder.finish(x)
-        self._counts[REQUESTS] += 1
+        self._requests += 1
 
     # timers
 
@@ -232,10 +233,15 @@ class Worker:
         if not self._timers_run:
             return
         self._ticks += 1
-        self._ring.tick()
+        self._tell()
         if self._ticks % REPORT == 0:
             self.report()
         asyncio.get_running_loop().call_later(FLUSH, self._tick)
+
+    def _tell(self) -> None:
+        """Tell the collector that there is something, and the hub how much has been done."""
+        self._counts[REQUESTS] = self._requests
+        self._ring.tick()
 
     def report(self) -> None:
         """Send up the numbers."""
@@ -282,7 +288,7 @@ class Worker:
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
-        self._ring.tick()
+        self._tell()
         self.report()
         self.link.send(frames.DRAINED)
         self.stopped.set()

@@ -111,10 +111,11 @@ class Recorder:
         if exchange.counted:
             self._active[exchange.counted].value -= 1
             exchange.counted = ""
-        if exchange.end < exchange.start:
-            exchange.end = exchange.start  # a negative duration would make a sum fall
+        start, end = exchange.start, exchange.end
+        # A negative duration would make a sum fall.
+        exchange.end = end = end if end > start else start
+        took = end - start
         block = self._server_block(exchange)
-        took = exchange.end - exchange.start
         bucket = block.duration.record(took)
         if block.request_size is not None and block.response_size is not None:
             block.request_size.record(exchange.body_in)
@@ -134,8 +135,10 @@ class Recorder:
             spans += self._attempt(exchange, attempt, query, traced)
         if traced:
             self._write_spans(spans, 1 + len(exchange.attempts))
-        if self.logs or self.lines:
-            self._write_record(exchange, block, query)
+        if self.logs:
+            self._write_log(self._record.record(exchange, block, query), 1)
+        if self.lines:
+            self._write_line(self._record.line(exchange, block, query), 1)
 
     def report(self) -> Report:
         """Numbers that changed since the last report; every report must reach the hub."""
@@ -152,12 +155,6 @@ class Recorder:
             if self._body_sizes:
                 block.measure_bodies(route, kind, self.registry)
         return block
-
-    def _write_record(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
-        if self.logs:
-            self._write_log(self._record.record(exchange, block, query), 1)
-        if self.lines:
-            self._write_line(self._record.line(exchange, block, query), 1)
 
     def _attempt(self, exchange: Exchange, attempt: Attempt, query: str, traced: bool) -> bytes:
         """Its span, if it is traced."""

@@ -24,7 +24,9 @@ from proxy.ring import (
     LINES,
     PAGE,
     SPANS,
+    TAIL,
     lane_sizes,
+    position,
     total,
 )
 from proxy.server.ring import Ring, memory_only
@@ -217,18 +219,35 @@ def test_a_lane_that_is_emptied_in_time_stays_in_its_first_pages() -> None:
     assert not any(memory[PAGE + 2 * 1024 * 1024 // BLOCKS : PAGE + 1024 * 1024])
 
 
-@given(items=st.integers(0, 2**34), late=st.integers(0, 2**31))
+@given(items=st.integers(0, 2**34), late=st.integers(0, 2**30))
 def test_the_whole_count_is_known_from_a_late_one(items: int, late: int) -> None:
     rings = Rings(SIZE)
     ring = rings.open(1)
     first = SPANS * LANE
-    ring._cells[first + HEAD] = (items & 0xFFFFFFFF) << 32
+    ring._cells[first + HEAD] = position(items, 0)
     ring._cells[first + CURSOR] = ring._cells[first + HEAD]
     ring._cells[first + CREATED] = max(0, items - late)
     ring._cells[first + DROPPED] = 7
     assert ring.tally("traces") == (items + 7, 7, 0)
     rings.finish(1)
     assert (rings.created("traces"), rings.dropped("traces")) == (items + 7, 7)
+
+
+def test_counts_run_over_where_their_bits_end() -> None:
+    memory = memory_only(SIZE)
+    writer = Ring(memory)
+    lane = writer.spans
+    lane._items, lane._bytes = 2**31 - 3, 2**32 - SIZE
+    lane._position = position(lane._items, lane._bytes)
+    for cell in (HEAD, CURSOR, TAIL):
+        writer.cells[SPANS * LANE + cell] = lane._position
+    reader = lanes_of(memory)[SPANS]
+    for number in range(3 * SIZE // 110):
+        assert lane.write(entry(number, 100), 1)
+        run = reader.read(reader.head)
+        assert run is not None and (run.entries, run.items) == (entry(number, 100), 1)
+        del run
+    assert lane.created == 2**31 - 3 + 3 * SIZE // 110
 
 
 def test_the_reader_is_told_at_ticks_and_when_there_is_much_to_read() -> None:
@@ -243,7 +262,7 @@ def test_the_reader_is_told_at_ticks_and_when_there_is_much_to_read() -> None:
         assert pipe.read(1000) is None, "there is nothing new"
         for number in range(1100):
             writer.spans.write(entry(number, 1000), 1)
-        assert len(pipe.read(1000) or b"") == 2 * HEADS.size
+        assert len(pipe.read(1000) or b"") == 4 * HEADS.size
         os.close(theirs)
 
 
