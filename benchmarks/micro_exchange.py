@@ -15,12 +15,14 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.micro_telemetry import release
 from proxy.config.load import loads
 from proxy.server.compile import Compiler
 from proxy.server.door import Door
 from proxy.server.h1_client import ClientConnection
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.listener import Listener
+from proxy.server.ring import Ring, memory_only
 from proxy.server.serve import tell
 from proxy.server.worker import Worker
 
@@ -83,7 +85,7 @@ class StubTransport:
 async def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
     """A worker with one client connection and one warm upstream connection."""
     config = loads(CONFIG.format(logs="true" if logs else "false"), "bench.toml", {}).config
-    worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
+    worker = Worker(0, Ring(memory_only()), {})
     compiler = Compiler(config, worker.upstreams)
     compiler.run()
     await worker.adopt(compiler)
@@ -117,8 +119,7 @@ async def _run(flags: bytes, logs: bool, number: int) -> float:
             upstream.data_received(RESPONSE)
             worker.outbox.flush()
         best = min(best, (time.perf_counter() - began) / (number // 5) * 1e6)
-        worker.recorder.take_spans()
-        worker.recorder.take_logs()
+        release(worker.recorder)
     return best
 
 

@@ -13,6 +13,8 @@ import timeit
 from collections.abc import Callable
 
 from proxy.config.model import Config
+from proxy.ring import HEAD, LANE, LANES, TAIL
+from proxy.server.ring import Ring, memory_only
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.recorder import Recorder
@@ -49,7 +51,7 @@ def _attempt(start: int) -> Attempt:
 
 
 def recorder(spans: bool, logs: bool = False, lines: bool = False) -> Recorder:
-    made = Recorder(Config())
+    made = Recorder(Config(), Ring(memory_only(64 * 1024 * 1024)))
     made.spans, made.logs, made.lines = spans, logs, lines
     return made
 
@@ -58,8 +60,15 @@ def microseconds(by: Recorder, act: Callable[[], None]) -> float:
     best = float("inf")
     for _ in range(7):
         best = min(best, timeit.timeit(act, timer=time.process_time, number=CALLS))
-        by.take_spans(), by.take_logs(), by.take_lines()
+        release(by)
     return best / CALLS * 1e6
+
+
+def release(by: Recorder) -> None:
+    """As a collector does: everything is safe."""
+    assert isinstance(by.sink, Ring)
+    for lane in LANES:
+        by.sink.cells[lane * LANE + TAIL] = by.sink.cells[lane * LANE + HEAD]
 
 
 def finishing(by: Recorder, made: Exchange) -> Callable[[], None]:

@@ -1,6 +1,6 @@
 """Spangate: a reverse proxy in which every request leaves a correct trace.
 
-Twelve nouns carry the design; the rest of the code is about what happens to them.
+Thirteen nouns carry the design; the rest of the code is about what happens to them.
 
 Head          request or response without its body                http/head.py
 Route         what to do with the requests that match             config/model.py, routing/
@@ -13,13 +13,14 @@ Attempt       the facts of one try against one Endpoint           telemetry/fact
 Batch         signal, serialised OTLP bytes, item count           collector/batch.py
 Stage         start, consume, stop: receiver, processor, exporter collector/stage.py
 Snapshot      all of the configuration that a request reads       server/snapshot.py
-Link          the socket between a worker and the hub             server/link.py, hub/link.py
+Link          the socket between the hub and another process      server/link.py, hub/link.py
+Ring          what a worker recorded, in shared memory            server/ring.py, collector/ring.py
 
 What changes while requests run and outlives a Snapshot is state: upstream/state.py.
 
-One hub process owns configuration, sockets, admin port and collector; worker processes
-move requests. Where to start reading: `server/serve.py` is the life of a request,
-`hub/hub.py` is the life of the process tree.
+Three kinds of process: the hub owns configuration, sockets and admin port; workers move
+requests; the collector receives, changes and exports telemetry. Where to start reading:
+`server/serve.py` is the life of a request, `hub/hub.py` is the life of the process tree.
 """
 
 __version__ = "0.1.0"

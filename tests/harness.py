@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import mmap
 import pickle
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
+from proxy.collector.ring import Lane, lanes_of
 from proxy.config.load import loads
 from proxy.config.model import Config
 from proxy.config.wire import pack
 from proxy.server import frames
+from proxy.server.ring import Ring, memory_only
 from proxy.server.worker import Worker
 from proxy.telemetry.metrics import Totals
 
@@ -29,11 +32,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Recorded(asyncio.Protocol):
-    """The hub's end of the link, keeping all that comes up."""
+    """The hub's end of the link and the collector's of the ring, keeping all that comes up."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: mmap.mmap) -> None:
         self.spans: list[Span] = []
         self.logs: list[LogRecord] = []
+        self.lines: list[bytes] = []
+        self.reads = True  # False = the ring fills
+        self._lanes = lanes_of(ring)
         self.totals = Totals()
         self.events: list[int] = []
         self.refused: list[tuple[int, str]] = []  # generation, why
@@ -47,17 +53,15 @@ class Recorded(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for kind, items, payload in self._frames.feed(data):
-            if kind == frames.SPANS:
-                self.spans += ScopeSpans.FromString(payload).spans
-            elif kind == frames.LOGS:
-                self.logs += ScopeLogs.FromString(payload).log_records
-            elif kind == frames.METRICS:
+            if kind == frames.METRICS:
                 self.totals.apply(0, pickle.loads(payload))
             elif kind == frames.REFUSED:
                 self.refused.append((items, payload.decode()))
             self.events.append(kind)
             if kind == frames.COLLECTED:
                 self._asked = items
+        if self.reads:
+            self.read()
         self._changed.set()
 
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
@@ -81,6 +85,20 @@ class Recorded(asyncio.Protocol):
         self.send(frames.COLLECT, items=number)
         await self.until(lambda: self._asked == number)
 
+    def read(self) -> None:
+        """Take what is in the ring."""
+        spans, logs, lines = (b"".join(_rest(lane)) for lane in self._lanes)
+        self.spans += ScopeSpans.FromString(spans).spans
+        self.logs += ScopeLogs.FromString(logs).log_records
+        self.lines += lines.splitlines()
+
+
+def _rest(lane: Lane) -> Iterator[bytes]:
+    """What is written by now, which takes more than one turn if it is much."""
+    head = lane.head
+    while (run := lane.read(head)) is not None:
+        yield run.entries
+
 
 class Gateway:
     """A running worker: `port` takes requests, `recorded` has what it told."""
@@ -89,6 +107,12 @@ class Gateway:
         self.worker = worker
         self.recorded = recorded
         self.port = port
+
+    @property
+    def made(self) -> int:
+        """Spans."""
+        assert isinstance(self.worker.recorder.sink, Ring)
+        return self.worker.recorder.sink.spans.created
 
     async def connect(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**24))
@@ -298,10 +322,11 @@ async def gateway(config: str, **environ: str) -> AsyncIterator[Gateway]:
     sock = socket.create_server(("127.0.0.1", 0), backlog=128)
     sock.setblocking(False)
     address = loaded.config.listen[0].address
-    worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {address: sock})
+    memory = memory_only(4 * 1024 * 1024)
+    worker = Worker(0, Ring(memory), {address: sock})
     hub_end, worker_end = socket.socketpair()
     loop = asyncio.get_running_loop()
-    recorded = Recorded()
+    recorded = Recorded(memory)
     await loop.create_unix_connection(lambda: recorded, sock=hub_end)
     await loop.create_unix_connection(lambda: worker.link, sock=worker_end)
     worker.run()

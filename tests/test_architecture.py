@@ -20,8 +20,8 @@ PROXY = ROOT / "proxy"
 
 # Packages and top-level modules; each may import what stands to the left of a "<" before it.
 ORDER = (
-    "errors tasks < config < http < routing tracing upstream < telemetry < server otlp < formats"
-    " < collector < admin < hub explain < cli < __main__ demo"
+    "errors frames ring runner tasks < config < http < routing tracing upstream < telemetry"
+    " < server otlp < formats < collector < admin < hub explain < cli < __main__ demo"
 )
 RANKS = {name: rank for rank, group in enumerate(ORDER.split(" < ")) for name in group.split()}
 
@@ -53,6 +53,9 @@ NOT_IN_WORKERS = (
     *HEAVY,
     *(f"proxy.{package}" for package in ["otlp", "formats", "collector", "admin", "hub", "cli"]),
 )
+
+# Nothing in the hub reads what strangers send, so it needs neither the code nor the memory.
+NOT_IN_THE_HUB = ("grpc", "google.protobuf", "opentelemetry", "proxy.collector.pipeline")
 
 MOST_LINES = 350
 # Longer than that for now; they may shrink, and leave this table, but not grow.
@@ -158,6 +161,13 @@ def test_a_worker_loads_nothing_heavy() -> None:
     loaded = set(python(code).split())
     assert "proxy.server.serve" in loaded
     assert not loaded & set(NOT_IN_WORKERS)
+
+
+def test_the_hub_loads_nothing_that_strangers_can_make_slow() -> None:
+    code = "import sys, proxy.hub.main, proxy.hub.services, proxy.hub.collector_process"
+    loaded = set(python(code + "; print(*sys.modules)").split())
+    assert "proxy.hub.supervisor" in loaded
+    assert not loaded & set(NOT_IN_THE_HUB)
 
 
 @pytest.mark.parametrize("name", [n for n in PACKAGES if n != "__init__"])

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 PACKAGES = (
     "otlp", "formats", "collector", "http", "upstream", "telemetry", "routing", "tracing", "config",
-    "server",
+    "server", "hub",
 )  # fmt: skip
 
 

@@ -127,6 +127,7 @@ class Admin:
         return _json(self._view.stats())
 
     async def _pipelines(self, request: web.Request) -> web.Response:
+        await self._view.refresh()
         return _json(self._view.pipelines())
 
 

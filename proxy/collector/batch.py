@@ -2,19 +2,20 @@
 
 OTLP stays bytes here: two serialised Export…ServiceRequest messages one after the other are one
 valid message, so nothing is decoded to be gathered, shared or sent. A stage that must look inside
-asks the batch for its message, which is decoded once and shared. Where batches go is not known in
-this module.
+asks the batch for its message, which is decoded once and shared. protobuf is imported by the first
+that asks. Where batches go is not known in this module.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
-from google.protobuf.message import DecodeError, Message
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
 from proxy.otlp.envelope import Envelope
-from proxy.otlp.messages import REQUESTS, amount_in
 from proxy.otlp.wire import WireError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 Signal = Literal["traces", "metrics", "logs", "profiles"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs", "profiles")
@@ -24,14 +25,21 @@ class Batch:
     """One Export…ServiceRequest; what it says never changes, so that stages can share it.
 
     It has bytes, or a message, or both; each is made from the other when first asked for.
-    `items` are spans, data points or log records; of profiles, requests.
+    `items` are spans, data points or log records; of profiles, requests. What is made of a batch
+    carries its `receipt` on, so that whoever gave the batch knows when all of it is gone: when
+    nobody holds the receipt any more. So let go of a batch that is done with.
     """
 
-    __slots__ = ("_entries", "_envelope", "_message", "_payload", "items", "shared", "signal")
+    __slots__ = (
+        "_entries", "_envelope", "_message", "_payload", "items", "receipt", "shared", "signal"
+    )  # fmt: skip
 
-    def __init__(self, signal: Signal, payload: bytes | None, items: int) -> None:
+    def __init__(
+        self, signal: Signal, payload: bytes | None, items: int, receipt: object = None
+    ) -> None:
         self.signal = signal
         self.items = items
+        self.receipt = receipt
         self.shared = False  # set by a fan-out: somebody else has this very object
         self._payload = payload
         self._message: Message | None = None
@@ -39,20 +47,33 @@ class Batch:
         self._envelope: Envelope | None = None
 
     @classmethod
-    def of(cls, signal: Signal, message: Message, items: int | None = None) -> Batch:
+    def of(
+        cls, signal: Signal, message: Message, items: int | None = None, receipt: object = None
+    ) -> Batch:
         """From a message that the caller will not touch again; items are counted if not given."""
-        batch = cls(signal, None, amount_in(signal, message) if items is None else items)
+        if items is None:
+            from proxy.otlp.messages import amount_in
+
+            items = amount_in(signal, message)
+        batch = cls(signal, None, items, receipt)
         batch._message = message
         return batch
 
     @classmethod
-    def open(cls, signal: Signal, entries: bytes, items: int, envelope: Envelope) -> Batch:
+    def open(
+        cls,
+        signal: Signal,
+        entries: bytes,
+        items: int,
+        envelope: Envelope,
+        receipt: object = None,
+    ) -> Batch:
         """From bare entries (fields 2 of a ScopeX) that share a resource and a scope.
 
         The envelope is put around them when the bytes are asked for; until then, batches of one
         envelope can be joined within it.
         """
-        batch = cls(signal, None, items)
+        batch = cls(signal, None, items, receipt)
         batch._entries = entries
         batch._envelope = envelope
         return batch
@@ -105,7 +126,15 @@ class Batch:
         """(entries, envelope) of an open batch; None for one that is a complete request."""
         return (self._entries, self._envelope) if self._envelope is not None else None
 
+    def heir(self, payload: bytes, items: int) -> Batch:
+        """What a processor made of this one."""
+        return Batch(self.signal, payload, items, self.receipt)
+
     def _decode(self) -> Message:
+        from google.protobuf.message import DecodeError
+
+        from proxy.otlp.messages import REQUESTS
+
         try:
             return REQUESTS[self.signal].FromString(self.payload)
         except DecodeError as error:
@@ -113,3 +142,9 @@ class Batch:
 
     def __repr__(self) -> str:
         return f"<Batch {self.signal}: {self.items} items>"
+
+
+def receipts(batches: Iterable[Batch]) -> object:
+    """The receipt of what is made of all of them; None if none has one."""
+    found = tuple({id(b.receipt): b.receipt for b in batches if b.receipt is not None}.values())
+    return found[0] if len(found) == 1 else found or None

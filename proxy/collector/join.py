@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proxy.collector.batch import Batch, Signal
+from proxy.collector.batch import Batch, Signal, receipts
 from proxy.otlp.envelope import Envelope
 from proxy.otlp.wire import split, split_entries
 
@@ -28,7 +28,8 @@ def join(signal: Signal, batches: Sequence[Batch]) -> Batch:
         else:
             opened.setdefault(inside[1], []).append(inside[0])
     pieces += [envelope.request(entries) for envelope, entries in opened.items()]
-    return Batch(signal, b"".join(pieces) if len(pieces) > 1 else pieces[0], items)
+    payload = b"".join(pieces) if len(pieces) > 1 else pieces[0]
+    return Batch(signal, payload, items, receipts(batches))
 
 
 def weight(batch: Batch, known: set[Envelope]) -> int:
@@ -51,15 +52,14 @@ def cut(batch: Batch, limit: int) -> list[Batch]:
         entries, envelope = inside
         room = max(1, limit - envelope.overhead)
         parts = [
-            Batch.open(batch.signal, part, items, envelope)
+            Batch.open(batch.signal, part, items, envelope, batch.receipt)
             for part, items in split_entries(entries, room)
         ]
     elif batch.signal == "profiles":
         return [batch]
     else:
         parts = [
-            Batch(batch.signal, part, items)
-            for part, items in split(batch.signal, batch.payload, limit)
+            batch.heir(part, items) for part, items in split(batch.signal, batch.payload, limit)
         ]
     if not parts:
         return [batch]

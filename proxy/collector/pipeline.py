@@ -1,6 +1,6 @@
-"""Pipeline: the collector as the hub sees it, one object for the life of the process.
+"""Pipeline: the collector as its host sees it, one object for the life of the process.
 
-The workers' link calls `offer` for each frame; nothing here blocks or raises, and every item
+`offer` is called for each run of entries from a ring; nothing here blocks or raises, and every item
 offered is in the books from that instant on. What is behind it is a graph, which a reload
 replaces; [export] is no more than a short form for one.
 """
@@ -31,7 +31,7 @@ Resource = Mapping[str, str | int]
 
 
 class Pipeline:
-    """Everything between the workers' link, or other receivers, and the back ends.
+    """Everything between the workers' rings, or other receivers, and the back ends.
 
     A signal of the gateway that no pipeline takes is booked as created and dropped{no_exporter}
     under the exporter "none", so that the books say what was made in vain; `wants` tells
@@ -78,9 +78,9 @@ class Pipeline:
         """For /pipelines."""
         return observe.view(self.graph, self._rates.at(time.monotonic()))
 
-    def offer(self, signal: Signal, entries: bytes, items: int) -> None:
+    def offer(self, signal: Signal, entries: bytes, items: int, receipt: object = None) -> None:
         """Take concatenated `ScopeSpans.spans` or `ScopeLogs.log_records` fields (number 2)."""
-        self.graph.gateway.offer(signal, entries, items)
+        self.graph.gateway.offer(signal, entries, items, receipt)
 
     def offer_metrics(self, payload: bytes, items: int) -> None:
         """Take a serialised ExportMetricsServiceRequest with so many data points."""

@@ -112,6 +112,8 @@ class Export(Section, frozen=True):
     storage: str = ""  # directory of queues on disk, one for each collector; "" = in memory
     storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of each; 0 = no limit
     concurrency: Positive = 4  # requests under way to one collector
+    # bytes of spans that each worker can hold ready for the collector; half as much for logs
+    ring: Size = Size(32 * 1024 * 1024)
     metrics_interval: Seconds = Seconds(15)
 
 
@@ -297,6 +299,7 @@ class Config(Section, frozen=True):
 
     listen: list[Listener] = field(default_factory=lambda: [Listener(address=":8080")])
     workers: Positive | Literal["auto"] = "auto"
+    processes: Literal["separate", "small"] = "separate"  # small: the collector within the hub
     drain_timeout: Seconds = Seconds(25)
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes

@@ -86,7 +86,7 @@ class CollectHub:
 
     def series(self) -> Iterator[Series]:
         if self.pipeline is not None:
-            yield from gauges.ledgers(self.pipeline.books)
+            yield from gauges.ledgers(self.pipeline.books.standings())
             yield from self.pipeline.series()
         yield from gauges.processes((), ())
         yield from gauges.reloads(self.reloads.succeeded, self.reloads.failed, self.reloads.last)

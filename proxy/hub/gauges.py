@@ -11,7 +11,8 @@ import platform
 from collections.abc import Iterable, Iterator
 
 from proxy import __version__
-from proxy.collector.books import Ledger
+from proxy.collector.books import Standing
+from proxy.hub.parts import Collector
 from proxy.hub.procfs import Usage, usage
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import State, Worker
@@ -29,6 +30,9 @@ FILES = Instrument(
 WORKERS = Instrument("spangate.workers", _G, "{process}", "Worker processes, by state.")
 RESTARTS = Instrument(
     "spangate.worker.restarts", _C, "{restart}", "Workers replaced because they had died."
+)
+COLLECTOR_RESTARTS = Instrument(
+    "spangate.collector.restarts", _C, "{restart}", "Collectors replaced because they had died."
 )
 RELOADS = Instrument("spangate.config.reloads", _C, "{reload}", "Reloads, by result.")
 RELOAD_FAILED = Instrument(
@@ -53,7 +57,10 @@ RECORDED = Instrument(
     "spangate.records.created", _C, "{item}", "Spans and log records made by workers."
 )
 ON_LINK = Instrument(
-    "spangate.link.pending", _G, "{item}", "Records that workers made and the hub has not seen."
+    "spangate.link.pending",
+    _G,
+    "{item}",
+    "Records that no collector has read yet.",
 )
 UP = Instrument(
     "spangate.upstream.endpoint.up", _G, "", "1 if active probes find the endpoint up, else 0."
@@ -96,7 +103,16 @@ def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series
         yield Series(WORKERS, (("state", state.name.lower()),), states.count(state))
 
 
-def ledgers(books: Iterable[Ledger]) -> Iterator[Series]:
+def collector(process: Collector) -> Iterator[Series]:
+    """The collector, where it has a process of its own."""
+    now = usage(process.pid) if process.pid else None
+    if now is not None or process.restarts:
+        labels: Attributes = (("spangate.process", "collector"),)
+        yield from _process(labels, now or Usage(0, 0.0, 0), process.cpu_spent)
+    yield Series(COLLECTOR_RESTARTS, (), process.restarts)
+
+
+def ledgers(books: Iterable[Standing]) -> Iterator[Series]:
     """created = exported + dropped + queued in each ledger, read in one go."""
     for book in books:
         labels: Attributes = (("signal", book.signal), ("exporter", book.exporter))

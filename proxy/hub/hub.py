@@ -1,8 +1,8 @@
 """The life of the process tree: start, serve, reload, stop.
 
-Workers are started first and everything heavy is imported while they start, so that the first
-request does not wait for it. Order of the stop: /ready says so, workers stop accepting and finish,
-their last records are exported, the admin port closes.
+Workers are started first, and the collector and everything heavy while they start, so that the
+first request does not wait for it. Order of the stop: /ready says so, workers stop accepting and
+finish, the collector exports their last records, the admin port closes.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
 from proxy.errors import ConfigError
-from proxy.hub.intake import Intake
+from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
+from proxy.hub.rings import Rings
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, Supervisor
 from proxy.hub.worker import Worker
 from proxy.server import endpoints, frames
 from proxy.tasks import cancel, spawn
+from proxy.telemetry.metrics import Totals
 
 if TYPE_CHECKING:
     from proxy.hub.services import Services
@@ -55,10 +57,12 @@ class Hub:
         self.started = time.monotonic()
         self.stopping = False
         self.reloads = Reloads()
-        self.intake = Intake(loaded.config.metrics.series)
+        self.totals = Totals(loaded.config.metrics.series)
+        self.rings = Rings(loaded.config.export.ring)
         self.supervisor = Supervisor(
-            sockets, self.intake, greet=self._greet, buried=self._buried, command=command
+            sockets, self.rings, self.totals, greet=self._greet, command=command
         )
+        self._collector: Collector | None = None
         self.services: Services | None = None
         self._admin = admin
         self._count = workers
@@ -85,11 +89,16 @@ class Hub:
         await cancel(starting, listening)
         return await self._stop(failed)
 
+    @property
+    def collector(self) -> Collector:
+        assert self._collector is not None, "there is one before anybody can ask"
+        return self._collector
+
     async def refresh(self) -> None:
         """Bring in everything that workers have recorded until now."""
         await self.supervisor.collect()
-        for worker in self.supervisor.alive:
-            self.intake.settle(worker)
+        if self._collector is not None:
+            await self._collector.refresh()
 
     def tell_health(self) -> None:
         """Tell all workers what is known about every probed server."""
@@ -100,10 +109,14 @@ class Hub:
         """False, with the reason on stderr, if the gateway cannot run."""
         try:
             await self.supervisor.start(self._count, _addresses(self.loaded))
-            # Half a second of imports must not take the workers' cores while they start.
+            # What is imported now must not take the workers' cores while they start.
             await self.supervisor.ready(SOON)
-            self.services = (await asyncio.to_thread(_import_services))(self)
-            await self.services.start(self._admin)
+            self._collector = await self._make_collector()
+            services, _ = await asyncio.gather(
+                asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
+            )
+            self.services = services(self)
+            self.services.start(self._admin)
             self._serving.set()
         except (ConfigError, OSError) as error:
             _say(f"spangate: {error}")
@@ -137,8 +150,7 @@ class Hub:
             log.warning("stopping at once")
             await cancel(stop)
             await self.supervisor.kill()
-            if self.services is not None:
-                await self.services.stop(0.0)
+            await self._stop_services(0.0)
         await cancel(again)
         self.sockets.close(self.sockets.addresses)
         return 1 if failed or cut else 0
@@ -149,8 +161,20 @@ class Hub:
         else:
             await asyncio.sleep(self.loaded.config.drain_delay)
             await self.supervisor.drain(self.loaded.config.drain_timeout + 1.0)
+        await self._stop_services(0.0 if failed else FLUSH_DEADLINE)
+
+    async def _stop_services(self, deadline: float) -> None:
         if self.services is not None:
-            await self.services.stop(FLUSH_DEADLINE)
+            await self.services.stop()
+        if self._collector is not None:
+            await self._collector.stop(deadline)
+        if self.services is not None:
+            await self.services.close()
+
+    async def _make_collector(self) -> Collector:
+        small = self.loaded.config.processes == "small"
+        make = await asyncio.to_thread(_import_inside if small else _import_process)
+        return make(self.rings)
 
     async def _second_signal(self) -> None:
         while await self._signals.get() == signal.SIGHUP:
@@ -169,9 +193,6 @@ class Hub:
         if self.services is not None:
             yield from endpoints.encode_health(self.services.prober.states().items())
 
-    def _buried(self, worker: Worker) -> None:
-        self.intake.bury(worker)
-
     def _ready_line(self) -> str:
         config = self.loaded.config
         places = ", ".join(self.sockets.name(a) for a in self.sockets.addresses)
@@ -181,6 +202,18 @@ class Hub:
         parts.append(_plural(self._count, "worker"))
         parts.append(_plural(len(config.route), "route"))
         return f"spangate {__version__} ready: {', '.join(parts)}"
+
+
+def _import_process() -> Callable[[Rings], Collector]:
+    from proxy.hub.collector_process import CollectorProcess
+
+    return CollectorProcess
+
+
+def _import_inside() -> Callable[[Rings], Collector]:
+    from proxy.hub.collector_inside import CollectorInside
+
+    return CollectorInside
 
 
 def _import_services() -> type[Services]:

@@ -5,14 +5,13 @@ Only what workers need to be started is imported here; the rest follows when the
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from proxy import runner
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config
 from proxy.errors import ConfigError
@@ -53,7 +52,7 @@ def run_hub(path: str, start: Start) -> int:
 def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
     for warning in loaded.warnings:
         sys.stderr.write(f"{warning}\n")
-    _log_to_stderr()
+    runner.log_to_stderr()
     raise_descriptor_limit()
     try:
         if sockets is not None:
@@ -61,8 +60,7 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
         admin = _admin_socket(loaded)
     except ListenError as error:
         return _refuse(f"spangate: {error}")
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(start(loaded, admin))
+    return runner.run(start(loaded, admin))
 
 
 def worker_count(config: Config) -> int:
@@ -79,21 +77,3 @@ def _refuse(*reasons: object) -> int:
     for reason in reasons:
         sys.stderr.write(f"{reason}\n")
     return 1
-
-
-def _log_to_stderr() -> None:
-    log = logging.getLogger("spangate")
-    if not log.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s spangate %(levelname)s %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

@@ -10,9 +10,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from proxy import __version__
 from proxy.config.model import Health as Settings
@@ -21,6 +20,9 @@ from proxy.hub import gauges
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.health import Health
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger("spangate")
 
@@ -108,6 +110,7 @@ class Prober:
             self._session = None
 
     async def _watch(self, target: Target) -> None:
+        await asyncio.to_thread(_import)
         every = target.settings.every or 1.0
         await asyncio.sleep(random.uniform(0, min(every, 0.5)))
         while True:
@@ -117,6 +120,8 @@ class Prober:
             await asyncio.sleep(every * random.uniform(1 - JITTER, 1 + JITTER))
 
     async def _probe(self, target: Target) -> bool:
+        import aiohttp
+
         if self._session is None:
             self._session = _session()
         timeout = aiohttp.ClientTimeout(total=target.settings.timeout or None)
@@ -132,12 +137,19 @@ class Prober:
 
 def _session() -> aiohttp.ClientSession:
     """Every probe connects anew, since that is what a client would have to do."""
+    import aiohttp
+
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=True, limit=0),
         headers={"User-Agent": f"spangate-health/{__version__}", "b3": "0"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )
+
+
+def _import() -> None:
+    """14 MB that only those need who probe."""
+    import aiohttp as aiohttp
 
 
 def _wanted(upstreams: Mapping[str, Upstream]) -> Iterator[tuple[Key, Settings]]:

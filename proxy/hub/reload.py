@@ -11,21 +11,18 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from proxy.config.load import load
-from proxy.config.model import Config
+from proxy.config.model import Config, Upstream
 from proxy.errors import ConfigError
+from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
-
-if TYPE_CHECKING:
-    from proxy.collector.change import Change
-    from proxy.hub.hub import Hub
-    from proxy.hub.services import Services
 
 log = logging.getLogger("spangate")
 
@@ -44,7 +41,20 @@ class Reloads:
         self.tried = 1  # the highest generation
 
 
-async def reload(hub: Hub, services: Services) -> bool:
+class Services(Protocol):
+    """What a reload changes besides the workers."""
+
+    @property
+    def prober(self) -> Prober: ...
+    async def prepare(self, config: Config) -> Change: ...
+    async def adopt(self, config: Config, change: Change) -> None: ...
+
+
+class Prober(Protocol):
+    def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
+
+
+async def reload(hub: Whole, services: Services) -> bool:
     """Read the file again and apply it; on any error the old one stays in force."""
     hub.reloads.tried += 1
     before = await asyncio.to_thread(hub.loaded.parts)
@@ -92,7 +102,7 @@ def _read_now(file: str, number: int) -> Generation:
     return generation(number, load(file, os.environ), at)
 
 
-def _failed(hub: Hub, *reasons: object) -> bool:
+def _failed(hub: Whole, *reasons: object) -> bool:
     for reason in reasons:
         log.error("%s", reason)
     hub.reloads.failed += 1
@@ -102,7 +112,7 @@ def _failed(hub: Hub, *reasons: object) -> bool:
     return False
 
 
-async def _apply(hub: Hub, services: Services, new: Generation) -> None:
+async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     old, config = hub.generation, new.loaded.config
     for warning in new.loaded.warnings:
         log.warning("%s", warning)
@@ -132,7 +142,7 @@ async def _apply(hub: Hub, services: Services, new: Generation) -> None:
     hub.tell_health()
 
 
-async def _roll(hub: Hub, new: Generation, addresses: list[str]) -> None:
+async def _roll(hub: Whole, new: Generation, addresses: list[str]) -> None:
     """Other listeners need other workers, who are told the new one from the beginning."""
     _set(hub, new)
     await hub.supervisor.roll(
@@ -140,7 +150,7 @@ async def _roll(hub: Hub, new: Generation, addresses: list[str]) -> None:
     )
 
 
-def _tell_restart(hub: Hub, old: Config) -> None:
+def _tell_restart(hub: Whole, old: Config) -> None:
     """Say once what waits for a restart; /config goes on saying it."""
     known = needs_restart(hub.booted, old)
     for key in needs_restart(hub.booted, hub.loaded.config):
@@ -148,12 +158,12 @@ def _tell_restart(hub: Hub, old: Config) -> None:
             log.warning("%s changed: takes effect after a restart", key)
 
 
-def _set(hub: Hub, new: Generation) -> None:
+def _set(hub: Whole, new: Generation) -> None:
     hub.generation = new
-    hub.intake.totals.cap = new.loaded.config.metrics.series
+    hub.totals.cap = new.loaded.config.metrics.series
 
 
-def _close_all_but(hub: Hub, addresses: list[str]) -> None:
+def _close_all_but(hub: Whole, addresses: list[str]) -> None:
     """Give up the hub's copies of listeners that are gone: their last worker ends them."""
     hub.sockets.close([a for a in hub.sockets.addresses if a not in addresses])
 
@@ -166,7 +176,7 @@ def exports_differ(old: Config, new: Config) -> bool:
 
 
 # What is made once, before the first worker starts.
-RESTART = ("admin.listen", "workers")
+RESTART = ("admin.listen", "workers", "processes", "export.ring")
 
 
 def needs_restart(running: Config, new: Config) -> list[str]:

@@ -11,13 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from proxy.hub.supervisor import Supervisor
+from proxy.hub.worker import Worker
 from proxy.server import frames
-
-if TYPE_CHECKING:
-    from proxy.hub.supervisor import Supervisor
-    from proxy.hub.worker import Worker
 
 log = logging.getLogger("spangate")
 
@@ -27,30 +24,6 @@ DEATHS = 1  # workers that may die while they prepare: one may be chance, two ar
 
 class Refused(Exception):
     """A worker cannot or does not take a configuration; says which one and why."""
-
-
-class Answers:
-    """What one worker has said about configurations, by their generation."""
-
-    __slots__ = ("applied", "asked", "prepared", "refusals")
-
-    def __init__(self) -> None:
-        self.asked = 0  # the last one that it was told
-        self.prepared = 0
-        self.applied = 0  # the one that is in force there
-        self.refusals: dict[int, str] = {}  # the last one: generation -> why
-
-    def hear(self, kind: int, generation: int, payload: bytes) -> bool:
-        """Take in a frame; False if it is of another kind."""
-        if kind == frames.PREPARED:
-            self.prepared = generation
-        elif kind == frames.APPLIED:
-            self.applied = self.prepared = generation
-        elif kind == frames.REFUSED:
-            self.refusals = {generation: payload.decode("utf-8", "replace") or "no reason given"}
-        else:
-            return False
-        return True
 
 
 class Rollout:

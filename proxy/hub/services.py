@@ -1,89 +1,55 @@
-"""What the hub runs beside its workers: collector pipeline, health probes, admin port.
+"""What the hub runs beside its workers and the collector: health probes, admin port.
 
-Importing this module imports grpc, protobuf, aiohttp and prometheus-client, about half a second
-of CPU. The hub does that in a thread after it has started the workers, which serve meanwhile.
+aiohttp takes 14 MB and a quarter of a second, so it is imported, in a thread, when somebody first
+asks the admin port or something is to be probed: a gateway that is looked at by nobody is small.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import socket
-import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from proxy.admin.app import Admin
-from proxy.collector import resource
-from proxy.collector.books import Books
-from proxy.collector.change import Change
-from proxy.collector.pipeline import Pipeline
 from proxy.config.model import Config
+from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
+from proxy.hub.snapshot import wanted
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
-from proxy.otlp import metrics
 from proxy.server import endpoints, frames
 from proxy.tasks import cancel, spawn
-from proxy.telemetry.metrics import Series
 
 if TYPE_CHECKING:
-    from proxy.hub.hub import Hub
-
-log = logging.getLogger("spangate")
-
-FLUSH_DEADLINE = 5.0  # seconds that a pipeline gets to deliver what it holds
+    from proxy.admin.app import Admin
 
 
 class Services:
     """Started once, changed by reloads, stopped last."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.books = Books()
+    def __init__(self, hub: Whole) -> None:
         self.prober = Prober(self._health_changed)
-        self.status = Status(hub, self)
+        self._status = Status(hub, self.prober)
         self._hub = hub
-        self._resource: dict[str, str | int] = {}
-        self._started_ns = time.time_ns()
         self._admin: Admin | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
 
-    async def start(self, admin: socket.socket | None) -> None:
-        """Raises ConfigError when [export] or [collector] cannot work."""
+    def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
-        self._resource = resource.detect(config.resource, os.environ)
-        pipeline = Pipeline(
-            config.export, self._resource, collector=config.collector, books=self.books
-        )
-        await pipeline.start()
-        self._hub.intake.attach(pipeline)
         self.restart_reporting()
         self.prober.configure(config.upstream)
         if admin is not None:
-            self._admin = Admin(self.status, split_address(config.admin.listen)[0])
-            await self._admin.start(admin)
+            asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 
     async def prepare(self, config: Config) -> Change:
         """The collector's next configuration, started and not in force yet."""
-        assert self._hub.intake.pipeline is not None
-        attributes = resource.detect(config.resource, os.environ)
-        return await self._hub.intake.pipeline.prepare(config.export, attributes, config.collector)
+        return await self._hub.collector.prepare(config)
 
     async def adopt(self, config: Config, change: Change) -> None:
         """Bring it into force; what was before delivers what it has."""
-        assert self._hub.intake.pipeline is not None
-        self._resource = resource.detect(config.resource, os.environ)
-        await self._hub.intake.pipeline.adopt(change, FLUSH_DEADLINE)
+        await self._hub.collector.adopt(config, change)
         self.restart_reporting()
-
-    def collector_series(self) -> Iterable[Series]:
-        pipeline = self._hub.intake.pipeline
-        return pipeline.series() if pipeline is not None else ()
-
-    def collector_view(self) -> Mapping[str, Any]:
-        pipeline = self._hub.intake.pipeline
-        return pipeline.view() if pipeline is not None else {}
 
     def restart_reporting(self) -> None:
         """Begin a new interval for the export of our own metrics."""
@@ -91,34 +57,46 @@ class Services:
             self._reporting.cancel()
         self._reporting = spawn(self._report_regularly(), "report metrics")
 
-    async def stop(self, deadline: float) -> None:
-        """Export what the workers have left behind, then close everything."""
+    async def stop(self) -> None:
+        """No more probes and pages; the last report of our own metrics."""
         await cancel(self._reporting)
         await self.prober.stop()
-        self._report()
-        pipeline = self._hub.intake.pipeline
-        if pipeline is not None:
-            await pipeline.stop(deadline)
+        await self._report()
+
+    async def close(self) -> None:
+        """The admin port goes last."""
+        await cancel(self._opening)
         if self._admin is not None:
             await self._admin.stop()
+
+    def _visited(self, admin: socket.socket) -> None:
+        """Somebody is in the queue of the admin port."""
+        asyncio.get_running_loop().remove_reader(admin)
+        self._opening = spawn(self._open(admin), "open the admin port")
+
+    async def _open(self, admin: socket.socket) -> None:
+        make = await asyncio.to_thread(_import_admin)
+        self._admin = make(self._status, split_address(self._hub.loaded.config.admin.listen)[0])
+        await self._admin.start(admin)
 
     async def _report_regularly(self) -> None:
         interval = self._hub.loaded.config.export.metrics_interval
         while interval > 0:
             await asyncio.sleep(interval)
             await self._hub.refresh()
-            self._report()
+            await self._report()
 
-    def _report(self) -> None:
-        """Offer all metrics, the same that `/metrics` shows, to the pipeline."""
-        pipeline = self._hub.intake.pipeline
-        if pipeline is None or not pipeline.wants("metrics"):
-            return
-        payload, points = metrics.build(
-            self.status.series(), self._resource, self._started_ns, time.time_ns()
-        )
-        pipeline.offer_metrics(payload, points)
+    async def _report(self) -> None:
+        """Offer all metrics, the same that `/metrics` shows, to the pipelines."""
+        if "metrics" in wanted(self._hub.loaded.config):
+            await self._hub.collector.report(self._status.series())
 
     def _health_changed(self, changes: Mapping[Key, bool]) -> None:
         for payload in endpoints.encode_health(changes.items()):
             self._hub.supervisor.broadcast(frames.ENDPOINTS, payload)
+
+
+def _import_admin() -> type[Admin]:
+    from proxy.admin.app import Admin
+
+    return Admin

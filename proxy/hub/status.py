@@ -5,32 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proxy import __version__
+from proxy.collector.books import as_dict
 from proxy.config.model import Route
 from proxy.config.redact import redacted
 from proxy.hub import gauges
-from proxy.hub.intake import RECORDS
+from proxy.hub.parts import Whole
+from proxy.hub.probes import Prober
 from proxy.hub.procfs import usage
 from proxy.hub.reload import needs_restart
+from proxy.hub.rings import RECORDS
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import Worker
+from proxy.telemetry.instruments import INSTRUMENTS, LINES_DROPPED
 from proxy.telemetry.metrics import Series
-
-if TYPE_CHECKING:
-    from proxy.hub.hub import Hub
-    from proxy.hub.services import Services
 
 
 class Status:
     """One hub, read only."""
 
-    __slots__ = ("_hub", "_services")
+    __slots__ = ("_hub", "_prober")
 
-    def __init__(self, hub: Hub, services: Services) -> None:
+    def __init__(self, hub: Whole, prober: Prober) -> None:
         self._hub = hub
-        self._services = services
+        self._prober = prober
 
     def unready(self) -> str:
         if self._hub.stopping:
@@ -44,12 +44,13 @@ class Status:
 
     def series(self) -> Iterator[Series]:
         hub = self._hub
-        yield from hub.intake.totals.series()
-        yield from self._services.prober.series()
-        yield from gauges.ledgers(self._services.books)
-        yield from self._services.collector_series()
+        yield from hub.totals.series()
+        yield from self._prober.series()
+        yield from gauges.ledgers(hub.collector.standings())
+        yield from hub.collector.series()
         yield from self._records()
         yield from gauges.processes(hub.supervisor.slots, hub.supervisor.alive)
+        yield from gauges.collector(hub.collector)
         yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
         yield from gauges.generation(hub.generation.number, hub.reloads.refused)
         yield from gauges.build()
@@ -72,24 +73,25 @@ class Status:
             "workers": [_worker(worker, slots[worker.slot]) for worker in workers],
             "routes": [_route(route) for route in config.route],
             "upstreams": self._upstreams(),
-            "export": self._services.books.as_dict(),
+            "export": as_dict(hub.collector.standings()),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
             "last_reload_error": hub.reloads.error,
         }
 
     def pipelines(self) -> Mapping[str, Any]:
-        return self._services.collector_view()
+        return self._hub.collector.view()
 
     def _records(self) -> Iterable[Series]:
-        alive = self._hub.supervisor.alive
+        rings = self._hub.rings
         for signal in RECORDS:
             labels = (("signal", signal),)
-            pending = sum(worker.tally(signal)[2] for worker in alive)
-            yield Series(gauges.ON_LINK, labels, pending)
-            yield Series(gauges.RECORDED, labels, self._hub.intake.created(signal, alive))
+            yield Series(gauges.ON_LINK, labels, rings.pending(signal))
+            yield Series(gauges.RECORDED, labels, rings.created(signal))
+        lines = rings.dropped("lines") + self._hub.collector.lines_dropped
+        yield Series(INSTRUMENTS[LINES_DROPPED], (), lines)
 
     def _upstreams(self) -> dict[str, Any]:
-        states = self._services.prober.states()
+        states = self._prober.states()
         return {
             name: {
                 "servers": [
@@ -102,7 +104,7 @@ class Status:
         }
 
 
-def in_force(hub: Hub) -> dict[str, Any]:
+def in_force(hub: Whole) -> dict[str, Any]:
     """Which configuration is in force, and what of it only after a restart."""
     read = datetime.fromtimestamp(hub.generation.at, UTC)
     return {

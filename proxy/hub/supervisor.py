@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from proxy.hub.link import Intake, pair
+from proxy.hub.link import pair
+from proxy.hub.rings import Rings
 from proxy.hub.sockets import Sockets
 from proxy.hub.worker import State, Worker
 from proxy.tasks import spawn
+from proxy.telemetry.metrics import Totals
 
 log = logging.getLogger("spangate")
 
@@ -52,17 +54,17 @@ class RollFailed(Exception):
 class Supervisor:
     """All workers of one hub.
 
-    `greet` sends a new worker the configuration in force, then health, and
-    `buried` is called once with each worker that is gone and whose link has been read to its end.
+    `greet` sends a new worker the configuration in force, then health. Its numbers go to `totals`,
+    its records into one of `rings`.
     """
 
     def __init__(
         self,
         sockets: Sockets,
-        intake: Intake,
+        rings: Rings,
+        totals: Totals,
         *,
         greet: Callable[[Worker], None],
-        buried: Callable[[Worker], None],
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.slots: list[Slot] = []
@@ -70,9 +72,9 @@ class Supervisor:
         self.stirred = asyncio.Event()  # a worker came, went, or said something of a configuration
         self.listeners: tuple[str, ...] = ()  # addresses that new workers get
         self._sockets = sockets
-        self._intake = intake
+        self._rings = rings
+        self._totals = totals
         self._greet = greet
-        self._buried = buried
         self._command = command
         self._ids = 0
         self._questions = 0
@@ -179,15 +181,17 @@ class Supervisor:
 
     async def _launch(self, slot: Slot, *, coming: bool = False) -> Worker:
         self._ids += 1
-        worker = Worker(self._ids, slot.number, self._intake, time.monotonic())
+        ring = self._rings.open(self._ids)
+        worker = Worker(slot.number, ring, self._totals.apply, time.monotonic())
         ours, theirs = pair()
         with theirs:
             try:
                 self._execute(worker, theirs.fileno())
             except BaseException:
                 ours.close()
-                worker.counts.close()
                 raise
+            finally:
+                ring.started()
         # Its place must be known before the first await: it may die at once.
         if coming:
             slot.coming = worker
@@ -206,17 +210,17 @@ class Supervisor:
 
     def _execute(self, worker: Worker, link: int) -> None:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
-        counts = worker.counts.fd
-        arguments = ["--link", str(link), "--id", str(worker.id), "--counts", str(counts)]
+        ring = worker.ring
+        arguments = ["--link", str(link), "--id", str(worker.id)]
+        arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(
             [*self._command, *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=[link, counts, *(s.fileno() for _, s in sockets)],
+            pass_fds=[link, ring.memory, ring.writer, *(s.fileno() for _, s in sockets)],
             process_group=0,  # Ctrl-C in a terminal reaches the hub alone, and the hub drains
         )
-        worker.counts.close_fd()
 
     def _exited(self, slot: Slot, worker: Worker, pidfd: int) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)
@@ -276,7 +280,7 @@ class Supervisor:
         except TimeoutError:
             worker.link.close()
         self.alive.discard(worker)
-        self._buried(worker)
+        self._totals.retire(worker.id)
         worker.advance(State.BURIED)
 
 

@@ -1,4 +1,4 @@
-"""One worker process as the hub sees it: its state, its link, its shared counts.
+"""One worker process as the hub sees it: its state, its link, its ring.
 
 Who decides to start, drain or replace it is the supervisor. A worker's state only moves forward,
 so that "has it come to X yet" can be waited for.
@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import subprocess
 from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-from proxy.hub.counts import (
-    CONNECTIONS,
-    CREATED_LOGS,
-    CREATED_SPANS,
-    DROPPED_LOGS,
-    DROPPED_SPANS,
-    REQUESTS,
-    Counts,
-)
-from proxy.hub.link import Intake, Link
-from proxy.hub.rollout import Answers
+from proxy.hub.answers import Answers
+from proxy.hub.link import Link
+from proxy.hub.rings import Ring
 from proxy.server import frames
-
-if TYPE_CHECKING:
-    from proxy.collector.batch import Signal
+from proxy.telemetry.metrics import Report
 
 
 class State(IntEnum):
@@ -47,43 +37,42 @@ _REACHED = {
     frames.DRAINED: State.DRAINED,
 }
 
-_CELLS: dict[Signal, tuple[int, int]] = {
-    "traces": (CREATED_SPANS, DROPPED_SPANS),
-    "logs": (CREATED_LOGS, DROPPED_LOGS),
-}
-
 
 class Worker:
-    """One process in one slot; `id` is never used twice."""
+    """One process in one slot; `id` is never used twice. `report` gets the worker's numbers."""
 
     __slots__ = (
         "_asked",
+        "_report",
         "_waiting",
         "answers",
         "asked_to_drain",
-        "counts",
         "id",
         "link",
         "process",
+        "ring",
         "slot",
         "started",
         "state",
         "stirred",
     )
 
-    def __init__(self, id: int, slot: int, intake: Intake, started: float) -> None:
-        self.id = id
+    def __init__(
+        self, slot: int, ring: Ring, report: Callable[[int, Report], None], started: float
+    ) -> None:
+        self.id = ring.number
         self.slot = slot
         self.started = started  # monotonic seconds
         self.state = State.STARTING
         self.asked_to_drain = False
         self.answers = Answers()
         self.stirred: Callable[[], None] = lambda: None  # called when it has answered
-        self.counts = Counts()
-        self.link = Link(id, intake, self._event)
+        self.ring = ring
+        self.link = Link(self._take)
         self.process: subprocess.Popen[bytes] | None = None
         self._waiting: list[tuple[State, asyncio.Future[None]]] = []
         self._asked: dict[int, asyncio.Future[None]] = {}
+        self._report = report
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} slot {self.slot} pid {self.pid} {self.state.name.lower()}>"
@@ -103,21 +92,11 @@ class Worker:
 
     @property
     def requests(self) -> int:
-        return self.counts[REQUESTS]
+        return self.ring.requests
 
     @property
     def connections(self) -> int:
-        return self.counts[CONNECTIONS] if self.state < State.GONE else 0
-
-    def tally(self, signal: Signal) -> tuple[int, int, int]:
-        """(created, dropped by the worker, still on the way) of "traces" or "logs".
-
-        Read in this order, so that a busy worker cannot make the third negative.
-        """
-        created_cell, dropped_cell = _CELLS[signal]
-        dropped = self.counts[dropped_cell]
-        created = self.counts[created_cell]
-        return created, dropped, created - dropped - self.link.received[signal]
+        return self.ring.connections if self.state < State.GONE else 0
 
     def drain(self) -> None:
         if not self.asked_to_drain:
@@ -161,11 +140,13 @@ class Worker:
                 if not future.done():
                     future.set_result(None)
 
-    def _event(self, kind: int, items: int, payload: bytes) -> None:
+    def _take(self, kind: int, items: int, payload: bytes) -> None:
         if self.answers.hear(kind, items, payload):
             self.stirred()
             if self.answers.refusals and self.state is State.STARTING:
                 self.kill()  # it has nothing to serve with
+        elif kind == frames.METRICS:
+            self._report(self.id, pickle.loads(payload))
         elif kind == frames.COLLECTED:
             future = self._asked.get(items)
             if future is not None and not future.done():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from proxy.otlp.endpoint import Endpoint
-from proxy.otlp.grpc import GrpcTransport
-from proxy.otlp.http import HttpTransport
 from proxy.otlp.transport import Options, Transport
 
 
 def connect(endpoint: Endpoint, options: Options) -> Transport:
-    """A transport for the endpoint, not started yet."""
+    """A transport for the endpoint, not started yet; its library is imported now."""
     if endpoint.protocol == "grpc":
+        from proxy.otlp.grpc import GrpcTransport
+
         return GrpcTransport(endpoint, options)
+    from proxy.otlp.http import HttpTransport
+
     return HttpTransport(endpoint, options)

@@ -11,7 +11,7 @@ import time
 
 import aiohttp
 
-from proxy.otlp import json, status
+from proxy.otlp import status
 from proxy.otlp.deflate import Compress, compressor, content_coding
 from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.status import Outcome
@@ -87,6 +87,8 @@ class HttpTransport:
 
     def _body(self, signal: str, payload: bytes) -> bytes:
         if self._endpoint.protocol == "json":
+            from proxy.otlp import json  # and protobuf, which nothing else here needs
+
             payload = json.request_to_json(signal, payload)
         return self._compress(payload) if self._compress else payload
 

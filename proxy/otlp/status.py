@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 
-from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
-
 from proxy.otlp.wire import WireError, partial_success
 
 MAX_RESPONSE = 4 * 1024 * 1024  # specification: a client MUST limit responses to 4 MiB
@@ -114,6 +110,12 @@ def parse_retry_after(value: str, now: float) -> float | None:
 
 def retry_info(details: bytes) -> float | None:
     """Seconds of google.rpc.RetryInfo.retry_delay; None without one, 0 for an empty one."""
+    if not details:
+        return None
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
+
     try:
         for detail in Status.FromString(details).details:
             if detail.Is(RetryInfo.DESCRIPTOR):
@@ -127,6 +129,9 @@ def retry_info(details: bytes) -> float | None:
 
 def status_message(body: bytes) -> str:
     """`message` of the google.rpc.Status that an error body should be, "" if it is not one."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
     try:
         return str(Status.FromString(body).message)
     except DecodeError:

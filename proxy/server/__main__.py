@@ -11,16 +11,17 @@ import signal
 import socket
 import sys
 
+from proxy.runner import run
+from proxy.server.ring import Ring
 from proxy.server.worker import Worker
-
-_COUNTS = 64  # bytes: eight u64
 
 
 def main() -> int:
     """Parse the command line that the hub wrote, and serve until drained."""
     parser = argparse.ArgumentParser(prog="spangate worker")
     parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
-    parser.add_argument("--counts", type=int, required=True, help="descriptor of shared counts")
+    parser.add_argument("--ring", type=int, required=True, help="descriptor of the shared memory")
+    parser.add_argument("--wake", type=int, required=True, help="descriptor that wakes its reader")
     parser.add_argument("--id", type=int, default=0)
     parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=FD")
     options = parser.parse_args()
@@ -28,28 +29,20 @@ def main() -> int:
     for item in options.socket:
         address, _, fd = item.rpartition("=")
         sockets[address] = socket.socket(fileno=int(fd))
-    counts = memoryview(mmap.mmap(options.counts, _COUNTS)).cast("Q")
-    os.close(options.counts)
+    ring = Ring(mmap.mmap(options.ring, 0), options.wake)
+    os.close(options.ring)
     link = socket.socket(fileno=options.link)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return _loop_factory().run(_serve(options.id, counts, sockets, link))
-
-
-def _loop_factory() -> asyncio.Runner:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.Runner()
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    return run(_serve(options.id, ring, sockets, link))
 
 
 async def _serve(
-    number: int, counts: memoryview, sockets: dict[str, socket.socket], link: socket.socket
+    number: int, ring: Ring, sockets: dict[str, socket.socket], link: socket.socket
 ) -> int:
     """Serve until drained; the exit code."""
     loop = asyncio.get_running_loop()
-    worker = Worker(number, counts, sockets)
+    worker = Worker(number, ring, sockets)
     worker.orders.freezes = True
     loop.add_signal_handler(signal.SIGTERM, worker.drain)
     await loop.create_unix_connection(lambda: worker.link, sock=link)

@@ -1,11 +1,9 @@
-"""What passes between a worker and the hub: length-prefixed frames on a Unix stream socket.
+"""What passes between a worker and the hub: kinds of frames (proxy/frames.py).
 
-A frame is `<u32 payload bytes> <u8 kind> <u32 items>` (little endian) and the payload. The order
-of frames is the order of events: a COLLECTED follows everything recorded before the question.
+The order of frames is the order of events: a COLLECTED follows everything counted before the
+question. Records do not pass here, they are in the ring (proxy/ring.py).
 
 up    READY      -                 a snapshot is in force and the listeners accept
-      SPANS      ScopeSpans.spans entries, one after the other (field 2, tag and length included)
-      LOGS       ScopeLogs.log_records entries, likewise
       METRICS    pickled telemetry.metrics.Report
       COLLECTED  -                 items = the number that came with COLLECT
       DRAINING   -                 no longer accepting; the hub may close the listening sockets
@@ -16,7 +14,7 @@ up    READY      -                 a snapshot is in force and the listeners acce
 down  SNAPSHOT   config.wire       items = generation; several frames, of which nothing follows yet
       ENDPOINTS  server.endpoints  health and weights, endpoints that came or went
       DRAIN      -
-      COLLECT    -                 answer with METRICS, SPANS, LOGS so far, then COLLECTED
+      COLLECT    -                 tell the reader of the ring, answer with METRICS, then COLLECTED
       APPLY      -                 items = generation, bring it into force
       FORGET     -                 items = generation, throw away what was prepared
 
@@ -25,39 +23,9 @@ Orders are carried out one after the other; see server/orders.py for the two tha
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from proxy.frames import Frames as Frames
+from proxy.frames import encode as encode
 
-READY, SPANS, LOGS, METRICS, COLLECTED, DRAINING, DRAINED = range(1, 8)
+READY, METRICS, COLLECTED, DRAINING, DRAINED = 1, 4, 5, 6, 7
 APPLIED, REFUSED, PREPARED = 8, 9, 10
 SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET = range(16, 22)
-
-HEADER = struct.Struct("<IBI")
-
-
-def encode(kind: int, payload: bytes = b"", items: int = 0) -> bytes:
-    """One frame as bytes."""
-    return HEADER.pack(len(payload), kind, items) + payload
-
-
-class Frames:
-    """Cuts a byte stream into frames."""
-
-    __slots__ = ("_buffer",)
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (kind, items, payload) for each frame that `data` completes."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        while len(buffer) - start >= HEADER.size:
-            size, kind, items = HEADER.unpack_from(buffer, start)
-            end = start + HEADER.size + size
-            if len(buffer) < end:
-                break
-            yield kind, items, bytes(buffer[start + HEADER.size : end])
-            start = end
-        del buffer[:start]

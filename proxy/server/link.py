@@ -1,9 +1,4 @@
-"""The worker's end of the link: telemetry up, configuration down.
-
-What does not fit is dropped and counted, never waited for: a slow hub must not slow a request.
-Two cells of the counts shared with the hub say what was created and what was dropped here, so the
-books balance also after a `kill -9`.
-"""
+"""The worker's end of the link: numbers up, configuration down. Records go through the ring."""
 
 from __future__ import annotations
 
@@ -13,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy.server import frames
-
-MOST_UNSENT = 8 * 1024 * 1024  # bytes waiting for the hub; about 7,000 requests' spans
 
 
 class Link(asyncio.Protocol):
@@ -41,14 +34,6 @@ class Link(asyncio.Protocol):
         """A frame that must arrive."""
         if self._transport is not None:
             self._transport.write(frames.encode(kind, payload, items))
-
-    def offer(self, kind: int, payload: bytes, items: int) -> bool:
-        """Telemetry; False if it was dropped because the hub does not keep up or is gone."""
-        transport = self._transport
-        if transport is None or transport.get_write_buffer_size() > MOST_UNSENT:
-            return False
-        transport.write(frames.encode(kind, payload, items))
-        return True
 
     def report(self, report: object) -> None:
         """Numbers; cumulative, so they may wait as long as they must."""

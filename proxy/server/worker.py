@@ -1,7 +1,7 @@
 """The worker: listeners, client connections, pools, the sweep, and the way to the hub.
 
 All of its time is event-driven but for two coarse timers: the sweep checks deadlines that lie on
-the connections, the flush sends up what was recorded.
+the connections, the other one tells the collector of new records and the hub of numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from time import monotonic_ns
 from proxy.config.model import Config
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
+from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.dial import Dialling
@@ -26,10 +27,10 @@ from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.ring import Ring
 from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
-from proxy.server.stdout import Stdout
 from proxy.server.sweep import SWEEP_NS, Sweep
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
@@ -39,25 +40,21 @@ from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
 
-FLUSH = 0.1  # seconds that a record waits at most before it goes to the hub
+FLUSH = 0.1  # seconds until the collector is told of a record
 REPORT = 10  # flushes between two reports of numbers
-FLUSH_BYTES = 64 * 1024  # records that go at once
-STDOUT_GRACE = 1.0  # seconds that whoever reads the access lines has at the end
 IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
 # request may be on its way already
 
 _NEVER = 1 << 63  # ns, monotonic
 
-CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS = range(6)
-
 
 class Worker:
-    """One per process. `counts` are the eight u64 shared with the hub (server/frames.py)."""
+    """One per process. What it records goes into `ring`, which is shared with the collector."""
 
-    def __init__(self, number: int, counts: memoryview, sockets: dict[str, socket.socket]) -> None:
+    def __init__(self, number: int, ring: Ring, sockets: dict[str, socket.socket]) -> None:
         self.upstreams = Upstreams(number)
         self.snapshot = Compiler(Config(), self.upstreams).run()
-        self.recorder = Recorder(Config(), terminal=False)
+        self.recorder = Recorder(Config(), ring, terminal=False)
         self.authorities = Authorities()
         self.outbox = Outbox()
         self.turns = Turns()
@@ -68,16 +65,17 @@ class Worker:
         self.random = generator.random
         self.getrandbits = generator.getrandbits
         self._number = number
-        self._counts = counts
+        self._ring = ring
+        self._counts = ring.cells
         self._sockets = sockets
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
         self._sweep = Sweep(self._check)
-        self._stdout = Stdout()
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
+        self._requests = 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
@@ -85,8 +83,9 @@ class Worker:
     # the hub's orders
 
     def collect(self, number: int) -> None:
-        """Tell everything recorded until now, and that this was it."""
-        self.flush(report=True)
+        """Tell everything counted until now, and that this was it."""
+        self._tell()
+        self.report()
         self.link.send(frames.COLLECTED, items=number)
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
@@ -198,16 +197,11 @@ class Worker:
 
     def finish(self, x: Exchange) -> None:
         """Record an exchange that is over."""
-        recorder, counts = self.recorder, self._counts
         if self.upstreams.learning:
             for attempt in x.attempts:
                 attempt.tell(x.end)
-        recorder.finish(x)
-        counts[REQUESTS] += 1
-        counts[CREATED_SPANS] = recorder.spans_created
-        counts[CREATED_LOGS] = recorder.logs_created
-        if recorder.pending_bytes > FLUSH_BYTES:
-            self.flush()
+        self.recorder.finish(x)
+        self._requests += 1
 
     # timers
 
@@ -232,33 +226,27 @@ class Worker:
     def _tick(self) -> None:
         if not self._timers_run:
             return
+        asyncio.get_running_loop().call_later(FLUSH, self._tick)  # first: it goes on whatever fails
         self._ticks += 1
-        self.flush(report=self._ticks % REPORT == 0)
-        asyncio.get_running_loop().call_later(FLUSH, self._tick)
+        self._tell()
+        if self._ticks % REPORT == 0:
+            self.report()
 
-    def flush(self, report: bool = False) -> None:
-        """Send up what was recorded."""
-        recorder = self.recorder
-        if recorder.pending_bytes:
-            self._offer(frames.SPANS, DROPPED_SPANS, *recorder.take_spans())
-            self._offer(frames.LOGS, DROPPED_LOGS, *recorder.take_logs())
-            lines = recorder.take_lines()
-            if lines:
-                self._stdout.offer(lines)
-        if report:
-            self._measure()
-            self.link.report(recorder.report())
+    def _tell(self) -> None:
+        """Tell the collector that there is something, and the hub how much has been done."""
+        self._counts[REQUESTS] = self._requests
+        self._ring.tick()
 
-    def _offer(self, kind: int, dropped: int, payload: bytes, items: int) -> None:
-        if items and not self.link.offer(kind, payload, items):
-            self._counts[dropped] += items
+    def report(self) -> None:
+        """Send up the numbers."""
+        self._measure()
+        self.link.report(self.recorder.report())
 
     def _measure(self) -> None:
         """Numbers that are counted where they are, and copied when they are asked for."""
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
-        number(instruments.LINES_DROPPED).value = self._stdout.dropped
         for endpoint in self.upstreams.endpoints():
             pool = self._pools.get((endpoint.host, endpoint.port))
             if pool is None:
@@ -294,8 +282,8 @@ class Worker:
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
-        self.flush(report=True)
-        self._stdout.close(STDOUT_GRACE)
+        self._tell()
+        self.report()
         self.link.send(frames.DRAINED)
         self.stopped.set()
 

@@ -7,6 +7,8 @@ hottest function of the package (benchmarks/micro_telemetry.py).
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from proxy.config.model import Config
 from proxy.telemetry import instruments
 from proxy.telemetry.access import RecordEncoder
@@ -19,45 +21,56 @@ from proxy.telemetry.span import SpanEncoder
 SCHEMES = ("http", "https", "ws", "wss")
 
 
+class Lane(Protocol):
+    """Where entries of one kind go. It takes them at once, or drops and counts them."""
+
+    def write(self, entries: bytes, items: int) -> object: ...
+
+
+class Sink(Protocol):
+    """Where records go: `ScopeSpans.spans` and `ScopeLogs.log_records` entries, lines of JSON."""
+
+    @property
+    def spans(self) -> Lane: ...
+    @property
+    def logs(self) -> Lane: ...
+    @property
+    def lines(self) -> Lane: ...
+
+
 class Recorder:
-    """Turns exchanges into what is recorded of them, and keeps it until it is taken.
+    """Turns exchanges into what is recorded of them, which is in the sink when `finish` returns.
 
     `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too.
-    `pending_bytes` is what waits to be taken, lines included. `spans_created` and `logs_created`
-    only grow: they are the left side of created = exported + dropped + queued.
     """
 
     __slots__ = (
         "_active",
         "_body_sizes",
-        "_entries",
         "_exemplars",
-        "_lines",
         "_no_route",
         "_record",
-        "_records",
         "_redactor",
         "_span",
+        "_write_line",
+        "_write_log",
+        "_write_spans",
         "lines",
         "logs",
-        "logs_created",
-        "pending_bytes",
         "registry",
+        "sink",
         "spans",
-        "spans_created",
     )
 
-    def __init__(self, config: Config, *, terminal: bool = False) -> None:
+    def __init__(self, config: Config, sink: Sink, *, terminal: bool = False) -> None:
         self.registry = Registry(config.metrics.series)
+        self.sink = sink
         self._span = SpanEncoder()
         self._record = RecordEncoder()
-        self._entries: list[bytes] = []
-        self._records: list[bytes] = []
-        self._lines: list[bytes] = []
+        self._write_spans = sink.spans.write
+        self._write_log = sink.logs.write
+        self._write_line = sink.lines.write
         self._active: dict[str, Number] = {}
-        self.pending_bytes = 0
-        self.spans_created = 0
-        self.logs_created = 0
         self.configure(config, terminal=terminal)
 
     def configure(self, config: Config, *, terminal: bool = False) -> None:
@@ -91,14 +104,18 @@ class Recorder:
         self.registry.number(instruments.REJECTED, (("spangate.reason", reason),)).value += 1
 
     def finish(self, exchange: Exchange) -> None:
-        """Record `exchange`, whose every fact must be in place; call it once."""
+        """Record `exchange`, whose every fact must be in place; call it once.
+
+        Before the answer's last byte is written, so that what was answered is told, whoever dies.
+        """
         if exchange.counted:
             self._active[exchange.counted].value -= 1
             exchange.counted = ""
-        if exchange.end < exchange.start:
-            exchange.end = exchange.start  # a negative duration would make a sum fall
+        start, end = exchange.start, exchange.end
+        # A negative duration would make a sum fall.
+        exchange.end = end = end if end > start else start
+        took = end - start
         block = self._server_block(exchange)
-        took = exchange.end - exchange.start
         bucket = block.duration.record(took)
         if block.request_size is not None and block.response_size is not None:
             block.request_size.record(exchange.body_in)
@@ -107,41 +124,21 @@ class Recorder:
         query = exchange.query
         if query and (traced or self.logs or self.lines):
             query = self._redactor.query(query)
+        spans = b""
         if traced:
-            self._keep_span(self._span.server(exchange, block, query))
+            spans = self._span.server(exchange, block, query)
             if self._exemplars:
                 block.duration.exemplars[bucket] = (
                     exchange.trace_id, exchange.span_id, took, exchange.wall_ns + took
                 )  # fmt: skip
         for attempt in exchange.attempts:
-            self._attempt(exchange, attempt, query, traced)
+            spans += self._attempt(exchange, attempt, query, traced)
+        if traced:
+            self._write_spans(spans, 1 + len(exchange.attempts))
         if self.logs:
-            self._keep_record(self._record.record(exchange, block, query))
+            self._write_log(self._record.record(exchange, block, query), 1)
         if self.lines:
-            line = self._record.line(exchange, block, query)
-            self._lines.append(line)
-            self.pending_bytes += len(line)
-
-    def take_spans(self) -> tuple[bytes, int]:
-        """`ScopeSpans.spans` entries since the last call, and how many."""
-        entries, self._entries = self._entries, []
-        spans = b"".join(entries)
-        self.pending_bytes -= len(spans)
-        return spans, len(entries)
-
-    def take_logs(self) -> tuple[bytes, int]:
-        """`ScopeLogs.log_records` entries since the last call, and how many."""
-        records, self._records = self._records, []
-        logs = b"".join(records)
-        self.pending_bytes -= len(logs)
-        return logs, len(records)
-
-    def take_lines(self) -> bytes:
-        """Lines of JSON for stdout since the last call."""
-        lines, self._lines = self._lines, []
-        text = b"".join(lines)
-        self.pending_bytes -= len(text)
-        return text
+            self._write_line(self._record.line(exchange, block, query), 1)
 
     def report(self) -> Report:
         """Numbers that changed since the last report; every report must reach the hub."""
@@ -159,7 +156,8 @@ class Recorder:
                 block.measure_bodies(route, kind, self.registry)
         return block
 
-    def _attempt(self, exchange: Exchange, attempt: Attempt, query: str, traced: bool) -> None:
+    def _attempt(self, exchange: Exchange, attempt: Attempt, query: str, traced: bool) -> bytes:
+        """Its span, if it is traced."""
         block = self._client_block(exchange, attempt)
         end = attempt.end or exchange.end
         took = end - attempt.start
@@ -168,13 +166,14 @@ class Recorder:
             block.reused.value += 1
         if attempt.ordinal:
             self._retried(exchange.route or self._no_route, attempt)
-        if traced:
-            self._keep_span(self._span.client(exchange, attempt, block, query))
-            if self._exemplars:
-                time = exchange.wall_ns + end - exchange.start
-                block.duration.exemplars[bucket] = (
-                    exchange.trace_id, attempt.span_id, took, time
-                )  # fmt: skip
+        if not traced:
+            return b""
+        if self._exemplars:
+            time = exchange.wall_ns + end - exchange.start
+            block.duration.exemplars[bucket] = (
+                exchange.trace_id, attempt.span_id, took, time
+            )  # fmt: skip
+        return self._span.client(exchange, attempt, block, query)
 
     def _client_block(self, exchange: Exchange, attempt: Attempt) -> ClientBlock:
         route = exchange.route or self._no_route
@@ -199,16 +198,6 @@ class Recorder:
             ("spangate.retry.reason", attempt.retry_reason),
         )
         self.registry.number(instruments.RETRIES, attributes).value += 1
-
-    def _keep_span(self, entry: bytes) -> None:
-        self._entries.append(entry)
-        self.spans_created += 1
-        self.pending_bytes += len(entry)
-
-    def _keep_record(self, entry: bytes) -> None:
-        self._records.append(entry)
-        self.logs_created += 1
-        self.pending_bytes += len(entry)
 
 
 def _is_cut(exchange: Exchange, attempt: Attempt) -> bool:

@@ -1,14 +1,12 @@
 """A stand-in for the worker process: answers every request and speaks the frames.
 
 Started like the real one. Paths tell it what to do: /crash exits at once, /slow answers after
-0.5 s, anything else answers with the worker's id. The name of a route tells what it does with a
-configuration, "NAME" in all workers or "NAME-ID" in one of them:
+0.5 s, anything else answers with the worker's id. Each request makes one span, which is in the
+ring before the answer. The name of a route tells what it does with a configuration, "NAME" in all
+workers or "NAME-ID" in one of them:
 
     poison       dies while it prepares it       refuse  refuses it        silent  never answers
     die          dies when it has prepared it    hang    never applies it
-
- Each request counts as one span, which is sent
-when asked by COLLECT, or never if the path is /lost.
 """
 
 from __future__ import annotations
@@ -23,7 +21,9 @@ from typing import Any
 
 from proxy.config.model import Config
 from proxy.config.wire import Unpacker
+from proxy.ring import REQUESTS
 from proxy.server import endpoints, frames
+from proxy.server.ring import Ring
 from proxy.telemetry.metrics import Registry
 
 
@@ -32,8 +32,7 @@ class Fake:
         self.id = arguments.id
         self.registry = Registry()
         self.requests = self.registry.number("spangate.downstream.connections")
-        self.cells = memoryview(mmap.mmap(arguments.counts, 64)).cast("Q")
-        self.spans = 0  # not sent yet
+        self.ring = Ring(mmap.mmap(arguments.ring, 0), arguments.wake)
         self.running = 0
         self.draining = False
         self.servers: list[asyncio.Server] = []
@@ -107,26 +106,22 @@ class Fake:
         self.writer.write(frames.encode(kind, payload, items))
 
     def flush(self) -> None:
+        self.ring.tick()
         self.send(frames.METRICS, pickle.dumps(self.registry.report()))
-        if self.spans:
-            # A Span with a name only: field 2 of ScopeSpans, then field 5 of Span.
-            self.send(frames.SPANS, b"\x12\x03\x2a\x01s" * self.spans, self.spans)
-            self.spans = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.running += 1
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             path = head.split()[1]
-            self.cells[0] += 1
-            self.cells[4] += 1
+            self.ring.cells[REQUESTS] += 1
             self.requests.value += 1
             if path == "/crash":
                 os._exit(7)
             if path == "/slow":
                 await asyncio.sleep(0.5)
-            if path != "/lost":
-                self.spans += 1
+            # A Span with a name only: field 2 of ScopeSpans, then field 5 of Span.
+            self.ring.spans.write(b"\x12\x03\x2a\x01s", 1)
             body = f"{self.id} {os.getpid()} {len(self.config.route)} {sorted(self.health.items())}"
             writer.write(
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
@@ -144,7 +139,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link", type=int)
     parser.add_argument("--id", type=int)
-    parser.add_argument("--counts", type=int)
+    parser.add_argument("--ring", type=int)
+    parser.add_argument("--wake", type=int)
     parser.add_argument("--socket", action="append", default=[])
     arguments = parser.parse_args()
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -44,13 +44,15 @@ sys.exit(run(path, int(workers), command) if command else run(path, int(workers)
 class Gateway:
     """One running hub. `lines` is what it has written to stderr so far."""
 
-    def __init__(self, file: Path, workers: int, command: tuple[str, ...]) -> None:
+    def __init__(
+        self, file: Path, workers: int, command: tuple[str, ...], stdout: IO[bytes] | int
+    ) -> None:
         self.file = file
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, str(file), str(workers), *command],
             stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -112,12 +114,17 @@ class Gateway:
 
 @contextmanager
 def gateway(
-    folder: Path, text: str = "", *, workers: int = 2, command: tuple[str, ...] = ()
+    folder: Path,
+    text: str = "",
+    *,
+    workers: int = 2,
+    command: tuple[str, ...] = (),
+    stdout: IO[bytes] | int = subprocess.DEVNULL,
 ) -> Iterator[Gateway]:
     """A gateway that is ready; it is ended, however the test ends."""
     file = folder / "routes.toml"
     file.write_text(text or MINIMAL.format(more=""))
-    hub = Gateway(file, workers, command)
+    hub = Gateway(file, workers, command, stdout)
     try:
         hub.wait_ready()
         yield hub
@@ -150,6 +157,22 @@ def until(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
     return value
+
+
+def children(pid: int, module: str = "") -> list[int]:
+    """Processes that `pid` has started; with `module`, those that run it."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(c) for c in found if is_alive(int(c)) and (not module or module in _words(c))]
+
+
+def _words(pid: str) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
 
 
 def is_alive(pid: int) -> bool:

@@ -15,30 +15,14 @@ from tests.server.kit import Gate, ask, attributes, eventually_collected, routin
 STDOUT = "[access_log]\nstdout = true"
 
 
-class Stdout:
-    """What the worker wrote to the file descriptor, line by line."""
-
-    def __init__(self, captured: pytest.CaptureFixture[bytes]) -> None:
-        self._captured = captured
-        self._data = b""
-
-    def lines(self) -> list[dict[str, Any]]:
-        self._data += self._captured.readouterr().out
-        assert self._data.isascii() and (self._data.endswith(b"\n") or not self._data)
-        return [json.loads(line) for line in self._data.splitlines()]
+async def written(gate: Gateway, number: int) -> list[dict[str, Any]]:
+    """The lines, once there are so many."""
+    await eventually_collected(gate, lambda: len(gate.recorded.lines) >= number)
+    assert all(line.isascii() for line in gate.recorded.lines)
+    return [json.loads(line) for line in gate.recorded.lines]
 
 
-@pytest.fixture
-def stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> Stdout:
-    return Stdout(capfdbinary)
-
-
-async def written(gate: Gateway, stdout: Stdout, number: int) -> list[dict[str, Any]]:
-    await eventually_collected(gate, lambda: len(stdout.lines()) >= number)
-    return stdout.lines()
-
-
-async def test_a_line_tells_what_was_asked_and_what_became_of_it(stdout: Stdout) -> None:
+async def test_a_line_tells_what_was_asked_and_what_became_of_it() -> None:
     async with Backend() as backend, gateway(routes(backend, STDOUT)) as gate:
         client = await gate.connect()
         await ask(
@@ -46,7 +30,7 @@ async def test_a_line_tells_what_was_asked_and_what_became_of_it(stdout: Stdout)
             "X-Forwarded-For: 192.0.2.7", body=b"hello",
         )  # fmt: skip
         await client.close()
-        (line,) = await written(gate, stdout, 1)
+        (line,) = await written(gate, 1)
         (seen,) = await traces(gate)
     duration = line.pop("duration_ms")
     server = seen.server
@@ -76,7 +60,7 @@ async def test_a_line_tells_what_was_asked_and_what_became_of_it(stdout: Stdout)
     }
 
 
-async def test_lines_of_requests_that_went_otherwise(stdout: Stdout) -> None:
+async def test_lines_of_requests_that_went_otherwise() -> None:
     handler = Gate(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"")
     config = """
 [access_log]
@@ -100,7 +84,7 @@ respond = { body = "pong" }
         send(client, "GET", "/slow")
         await client.head()
         await client.close()
-        lines = await written(gate, stdout, 4)
+        lines = await written(gate, 4)
     told = [(x["path"], x["status"], x["error"], x["attempts"]) for x in lines]
     assert told == [
         ("/pong", 200, "", 0),
@@ -113,7 +97,7 @@ respond = { body = "pong" }
     assert all(len(x["span_id"]) == 16 for x in lines)
 
 
-async def test_nothing_that_a_client_sends_breaks_a_line(stdout: Stdout) -> None:
+async def test_nothing_that_a_client_sends_breaks_a_line() -> None:
     async with Backend() as backend, gateway(routes(backend, STDOUT)) as gate:
         nasty = b'"\\\x7f\xff\xc3\xa9<script>%0a{}[],:'
         client = await gate.connect()
@@ -130,25 +114,23 @@ async def test_nothing_that_a_client_sends_breaks_a_line(stdout: Stdout) -> None
         )
         assert (await client.answer()).status == 200
         await client.close()
-        (line,) = await written(gate, stdout, 1)
+        (line,) = await written(gate, 1)
     assert line["path"] == "/%22" and line["query"] == "%22=%0D%0A"
     assert line["request_id"] == 'a"b' and "<script>" in line["user_agent"]
 
 
-async def test_it_is_off_where_stdout_is_no_terminal(stdout: Stdout) -> None:
+async def test_it_is_off_where_stdout_is_no_terminal() -> None:
     async with Backend() as backend, gateway(routes(backend)) as gate:
         await gate.get("/x")
         await traces(gate)
-    assert stdout.lines() == []
+    assert gate.recorded.lines == []
 
 
-async def test_it_is_on_by_default_on_a_terminal(
-    stdout: Stdout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_is_on_by_default_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     async with Backend() as backend, gateway(routes(backend)) as gate:
         await gate.get("/x")
-        await written(gate, stdout, 1)
+        await written(gate, 1)
 
 
 # OTLP
@@ -190,7 +172,7 @@ async def test_there_is_one_record_for_each_request_or_none(more: str, expected:
         await asyncio.gather(*(gate.get(f"/{i}") for i in range(3)))
         await traces(gate, 3)
         assert len(gate.recorded.logs) == expected
-        assert gate.worker._counts[1] == expected
+        assert gate.worker._ring.logs.created == expected
 
 
 async def test_severity_follows_the_outcome() -> None:

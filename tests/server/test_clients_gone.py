@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proxy.server import worker as worker_module
+from proxy.ring import CONNECTIONS
 from proxy.server.story import Story
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
 from tests.server.kit import (
@@ -142,7 +142,7 @@ async def test_a_thousand_requests_of_all_kinds_leave_nothing_behind() -> None:
         await eventually(lambda: is_settled(gate))
         await gate.recorded.collect()
         assert number(gate, "http.server.active_requests") == 0
-        assert gate.worker.recorder.spans_created == len(gate.recorded.spans)
+        assert gate.made == len(gate.recorded.spans)
         created = number(gate, "spangate.upstream.connections.created")
         assert created <= len(backend.peers)  # a dial may be given up after the handshake
         assert number(gate, "http.client.open_connections") == sum(
@@ -250,7 +250,7 @@ async def test_a_request_is_gone_as_soon_as_it_is_over(
                 client = await gate.connect()
                 with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                     await ask(client, method, "/x", body=b"b" if method == "POST" else b"")
-                await eventually(lambda: gate.worker.recorder.spans_created)
+                await eventually(lambda: gate.made)
                 # the last callbacks of the loop that still know it
                 await eventually(lambda: held[0]() is None or is_settled_but_client(gate))
                 for _ in range(3):
@@ -306,4 +306,4 @@ async def test_more_connections_than_allowed_are_told_so() -> None:
         for client in (second, fourth):
             await client.close()
         await eventually(lambda: is_settled(gate))
-        assert list(gate.worker._counts)[worker_module.CONNECTIONS] == 0
+        assert gate.worker._counts[CONNECTIONS] == 0

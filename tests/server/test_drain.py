@@ -41,7 +41,7 @@ async def test_a_request_under_way_ends_and_its_connection_with_it() -> None:
         await client.close()
         await drained(gate)
         await asyncio.wait_for(gate.worker.stopped.wait(), DEADLINE)
-    assert ends(gate) == [frames.DRAINING, frames.SPANS, frames.LOGS, frames.DRAINED]
+    assert ends(gate) == [frames.DRAINING, frames.DRAINED]
     assert {s.kind for s in gate.recorded.spans} == {2, 3}
     assert gate.recorded.events[-2:] == [frames.METRICS, frames.DRAINED]
 

@@ -176,7 +176,7 @@ async def test_the_last_answer_on_a_connection_reaches_a_slow_reader(upload: byt
     async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         client = await slow_client(gate)
         client.write(b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + upload + b"\r\n")
-        await eventually(lambda: gate.worker.recorder.spans_created)
+        await eventually(lambda: gate.made)
         for seconds in (0, 1.5, 3):
             sweep(gate, seconds)
         client.writer.transport.resume_reading()
@@ -188,7 +188,7 @@ async def test_who_takes_nothing_of_the_last_answer_is_dropped() -> None:
     async with Backend(script(reply(200, _BODY))) as backend, gateway(routes(backend)) as gate:
         client = await slow_client(gate)
         client.write(get(b"Connection: close"))
-        await eventually(lambda: gate.worker.recorder.spans_created)
+        await eventually(lambda: gate.made)
         sweep(gate, 0)
         sweep(gate, 31)
         await eventually(lambda: not gate.worker._connections)

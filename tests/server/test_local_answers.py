@@ -187,7 +187,7 @@ async def test_a_fault_of_the_gateways_own_is_a_500_without_details(
     monkeypatch.setattr("proxy.server.outbound.target", broken)
     async with Backend() as backend, gateway(routes(backend)) as gate:
         answer = await gate.get("/x")
-        assert gate.worker.recorder.spans_created == 1
+        assert gate.made == 1
     assert answer.status == 500 and answer["proxy-status"].endswith("error=proxy_internal_error")
     assert b"secret" not in answer.head + answer.body and b"KeyError" not in answer.body
     assert "a request failed inside the gateway" in caplog.text  # operators do see it

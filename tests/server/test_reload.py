@@ -12,6 +12,7 @@ from proxy.config.load import loads
 from proxy.config.wire import pack
 from proxy.server import endpoints, frames, orders
 from proxy.server.endpoints import Change
+from proxy.server.ring import Ring, memory_only
 from proxy.server.worker import Worker
 from tests.harness import OK, Backend, gateway, routes
 from tests.server.kit import (
@@ -361,7 +362,7 @@ async def test_an_old_snapshot_is_freed_when_its_last_request_has_ended(
 
 
 async def test_a_worker_without_any_snapshot_ends() -> None:
-    worker = Worker(0, memoryview(bytearray(64)).cast("Q"), {})
+    worker = Worker(0, Ring(memory_only()), {})
     hub, link = socket.socketpair()
     with hub:
         loop = asyncio.get_running_loop()

@@ -25,7 +25,37 @@ Plain = str | int | float | bool | list[str]
 def recorder(config: Config | None = None) -> Recorder:
     """One that makes all there is."""
     everything = Config(export=Export(otlp=["grpc://x:4317"]), access_log=AccessLog(stdout=True))
-    return Recorder(config or everything)
+    return Recorder(config or everything, Kept())
+
+
+class Lane:
+    """Keeps what it is given until it is taken."""
+
+    def __init__(self) -> None:
+        self._entries: list[bytes] = []
+        self._items = 0
+
+    def write(self, entries: bytes, items: int) -> None:
+        self._entries.append(entries)
+        self._items += items
+
+    def take(self) -> tuple[bytes, int]:
+        taken = b"".join(self._entries), self._items
+        self._entries, self._items = [], 0
+        return taken
+
+
+class Kept:
+    """A recorder.Sink in memory."""
+
+    def __init__(self) -> None:
+        self.spans, self.logs, self.lines = Lane(), Lane(), Lane()
+
+
+def kept(by: Recorder) -> Kept:
+    """What it has recorded."""
+    assert isinstance(by.sink, Kept)
+    return by.sink
 
 
 def orders() -> RouteBlocks:
@@ -94,7 +124,7 @@ def spans(made: Exchange, by: Recorder | None = None) -> list[Span]:
     """What a collector reads of the exchange's spans: SERVER first, then CLIENT by attempt."""
     by = by or recorder()
     by.finish(made)
-    entries, count = by.take_spans()
+    entries, count = kept(by).spans.take()
     decoded = list(ScopeSpans.FromString(entries).spans)
     assert len(decoded) == count
     return decoded
@@ -103,7 +133,7 @@ def spans(made: Exchange, by: Recorder | None = None) -> list[Span]:
 def record(made: Exchange, by: Recorder | None = None) -> LogRecord:
     by = by or recorder()
     by.finish(made)
-    entries, count = by.take_logs()
+    entries, count = kept(by).logs.take()
     (decoded,) = ScopeLogs.FromString(entries).log_records
     assert count == 1
     return decoded

@@ -9,13 +9,24 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
 from proxy.telemetry.facts import Exchange
 
-from .exchanges import MS, SERVER, TRACE, WALL, answered, attributes, exchange, record, recorder
+from .exchanges import (
+    MS,
+    SERVER,
+    TRACE,
+    WALL,
+    answered,
+    attributes,
+    exchange,
+    kept,
+    record,
+    recorder,
+)
 
 
 def line(made: Exchange) -> dict[str, object]:
     by = recorder()
     by.finish(made)
-    lines = by.take_lines()
+    lines = kept(by).lines.take()[0]
     assert lines.count(b"\n") == 1
     assert lines.endswith(b"\n")
     found: dict[str, object] = json.loads(lines)
@@ -81,7 +92,7 @@ def test_seconds_change() -> None:
         made.wall_ns = wall
         by.finish(made)
 
-    assert [json.loads(row)["time"] for row in by.take_lines().splitlines()] == [
+    assert [json.loads(row)["time"] for row in kept(by).lines.take()[0].splitlines()] == [
         "2026-09-21T14:13:20.123Z",
         "2026-09-21T14:13:21.123Z",
         "2026-09-21T14:13:21.124Z",
@@ -168,7 +179,7 @@ def test_nothing_that_a_client_sends_breaks_a_record(
                     method=host or "GET", request_id=request_id)  # fmt: skip
     by = recorder()
     by.finish(made)
-    raw = by.take_lines()
+    raw = kept(by).lines.take()[0]
 
     assert raw.count(b"\n") == 1
     assert all(0x20 <= byte < 0x7F for byte in raw[:-1])

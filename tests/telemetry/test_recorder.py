@@ -8,7 +8,7 @@ from proxy.telemetry import instruments
 from proxy.telemetry.metrics import Point, Report
 from proxy.telemetry.recorder import Recorder
 
-from .exchanges import MS, SERVER, TRACE, answered, attempt, exchange, recorder, spans
+from .exchanges import MS, SERVER, TRACE, Kept, answered, attempt, exchange, kept, recorder, spans
 
 EXPORT = Export(otlp=["grpc://x:4317"])
 
@@ -25,7 +25,7 @@ def test_an_unsampled_request_is_counted_and_not_traced() -> None:
     by = recorder()
     by.finish(answered(200, sampled=False))
 
-    assert by.take_spans() == (b"", 0)
+    assert kept(by).spans.take() == (b"", 0)
     (point,) = points(by.report(), instruments.SERVER_DURATION).values()
     assert (sum(point.counts), point.sum) == (1, 20 * MS)
     assert point.exemplars == ()
@@ -64,7 +64,7 @@ def test_exemplars_point_to_the_spans_that_were_made() -> None:
     by = recorder()
     by.finish(answered(200))
     report = by.report()
-    made = ScopeSpans.FromString(by.take_spans()[0]).spans
+    made = ScopeSpans.FromString(kept(by).spans.take()[0]).spans
 
     found = [
         exemplar
@@ -110,25 +110,11 @@ def test_no_exemplar_leads_nowhere(config: Config) -> None:
 def test_only_what_somebody_wants_is_made(
     config: Config, terminal: bool, made: tuple[int, int, int]
 ) -> None:
-    by = Recorder(config, terminal=terminal)
+    by = Recorder(config, Kept(), terminal=terminal)
     by.finish(answered(200))
 
-    found = by.take_spans()[1], by.take_logs()[1], by.take_lines().count(b"\n")
+    found = kept(by).spans.take()[1], kept(by).logs.take()[1], kept(by).lines.take()[0].count(b"\n")
     assert found == made
-    assert (by.spans_created, by.logs_created) == made[:2]
-
-
-def test_what_waits_is_known_by_its_size() -> None:
-    by = recorder()
-    for _ in range(3):
-        by.finish(answered(200))
-    waiting = by.pending_bytes
-    taken = len(by.take_spans()[0]) + len(by.take_logs()[0]) + len(by.take_lines())
-
-    assert waiting == taken > 0
-    assert by.pending_bytes == 0
-    assert by.take_spans() == (b"", 0)
-    assert (by.spans_created, by.logs_created) == (6, 3)
 
 
 def test_active_requests_rise_and_fall() -> None:
@@ -193,7 +179,7 @@ def test_a_new_configuration_takes_effect_and_numbers_live_on() -> None:
     by.finish(exchange(404, route=None))
     changed = Config(export=EXPORT, tracing=Tracing(redact_query=["token"]), labels={"zone": "b"})
     by.configure(changed)
-    by.take_spans()
+    kept(by).spans.take()
 
     (server,) = spans(exchange(404, route=None, query="token=T&sig=S"), by)
     found = {pair.key: pair.value.string_value for pair in server.attributes}

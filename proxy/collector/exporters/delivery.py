@@ -82,6 +82,7 @@ class OtlpExporter:
         if self._senders:
             await asyncio.wait(self._senders, timeout=deadline)
         await tasks.cancel(*self._senders)
+        self._senders.clear()  # they hold what they were sending
         for batch in self.queue.drain():
             self._ledgers[batch.signal].drop(batch.items, "shutdown")
         await self.queue.stop()
@@ -91,6 +92,7 @@ class OtlpExporter:
         while (batch := await self.queue.get()) is not None:
             outcome = await self._settle(batch)
             self._book(batch, outcome)
+            del batch  # or its receipt would be kept until the next one comes
 
     async def _settle(self, batch: Batch) -> Outcome:
         """Attempts until the batch is accepted, refused, or given up (a RETRY outcome).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from proxy.collector.batch import Batch
@@ -19,19 +19,23 @@ MOST_SPANS = 8192
 class Pack:
     """Joins what has the same frame and note; a trace is never cut."""
 
-    __slots__ = ("_groups", "_size", "spans")
+    __slots__ = ("_groups", "_receipts", "_size", "spans")
 
     def __init__(self) -> None:
         self._groups: dict[tuple[Frame, bytes], list[bytes]] = {}
+        self._receipts: list[object] = []
         self._size = 0
         self.spans = 0
 
-    def add(self, parts: list[Part], note: bytes = b"") -> Iterator[Batch]:
+    def add(
+        self, parts: list[Part], note: bytes = b"", receipts: Iterable[object] = ()
+    ) -> Iterator[Batch]:
         """Yields what was packed before if these parts do not fit in; iterate over it."""
         size = sum(len(data) for _, data, _ in parts)
         spans = sum(amount for _, _, amount in parts)
         if self.spans and (self._size + size > MOST_BYTES or self.spans + spans > MOST_SPANS):
             yield self.take()
+        self._receipts += receipts
         for frame, data, _ in parts:
             entries = self._groups.get((frame, note))
             if entries is None:
@@ -44,8 +48,10 @@ class Pack:
     def take(self) -> Batch:
         """All of it; only if there are `spans`."""
         requests = [frame.request(entries, note) for (frame, note), entries in self._groups.items()]
-        batch = Batch("traces", b"".join(requests), self.spans)
+        receipt = tuple({id(r): r for r in self._receipts}.values()) or None
+        batch = Batch("traces", b"".join(requests), self.spans, receipt)
         self._groups = {}
+        self._receipts = []
         self._size = self.spans = 0
         return batch
 

@@ -28,11 +28,14 @@ Route = tuple[str, str]  # service, and http.route or the span's name
 class Trace:
     """`spans` and `size` (bytes of spans) are known from waiting."""
 
-    __slots__ = ("_decoded", "_routes", "malformed", "parts", "spans", "trace_id")
+    __slots__ = ("_decoded", "_routes", "malformed", "parts", "receipts", "spans", "trace_id")
 
-    def __init__(self, trace_id: bytes, parts: list[Part], spans: int) -> None:
+    def __init__(
+        self, trace_id: bytes, parts: list[Part], spans: int, receipts: list[object] | None = None
+    ) -> None:
         self.trace_id = trace_id
         self.parts = parts
+        self.receipts = receipts or []
         self.spans = spans
         self.malformed: list[Part] = []  # taken out of `parts` when they were decoded
         self._decoded: list[tuple[Frame, Any]] | None = None

@@ -25,12 +25,13 @@ ROOT_OVERHEAD = 120
 class Pending:
     """One trace."""
 
-    __slots__ = ("due", "parts", "rooted", "size", "spans", "trace_id")
+    __slots__ = ("due", "parts", "receipts", "rooted", "size", "spans", "trace_id")
 
     def __init__(self, trace_id: bytes, due: float) -> None:
         self.trace_id = trace_id
         self.due = due  # seconds
         self.parts: list[Part] = []
+        self.receipts: list[object] = []  # of the batches that the parts came with
         self.spans = 0
         self.size = 0  # bytes of entries
         self.rooted = False
@@ -60,7 +61,7 @@ class Waiting:
     def __len__(self) -> int:
         return len(self.traces)
 
-    def add(self, piece: Piece, now: float) -> Pending:
+    def add(self, piece: Piece, now: float, receipt: object = None) -> Pending:
         """`now` in seconds, and never falling."""
         pending = self.traces.get(piece.trace_id)
         if pending is None:
@@ -69,6 +70,8 @@ class Waiting:
         size = len(piece.data)
         frame = self.frames.take(piece.resource, piece.scope)
         pending.parts.append((frame, piece.data, piece.spans))
+        if receipt is not None:
+            pending.receipts.append(receipt)
         pending.spans += piece.spans
         pending.size += size
         self.spans += piece.spans

@@ -57,6 +57,8 @@ class ConsoleExporter:
             trace = self._traces.setdefault(span.trace_id, _Trace())
             trace.spans.append(span)
             trace.touched = now
+            if batch.receipt is not None:
+                trace.receipts.append(batch.receipt)
         self._held += len(spans)
         # The books count what the batch claims; a claim that is wrong must not unbalance them.
         if len(spans) < batch.items:
@@ -115,10 +117,11 @@ def make(settings: Settings, context: Context) -> ConsoleExporter:
 
 
 class _Trace:
-    __slots__ = ("spans", "touched")
+    __slots__ = ("receipts", "spans", "touched")
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
+        self.receipts: list[object] = []
         self.touched = 0.0
 
 

@@ -87,6 +87,7 @@ class FileExporter:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=deadline)
         await tasks.cancel(self._task)
+        self._task = None  # it holds what it was writing
         for batch in self.queue.drain():
             self._ledgers[batch.signal].drop(batch.items, "shutdown")
         self._files.close()
@@ -94,14 +95,19 @@ class FileExporter:
     async def _run(self) -> None:
         while (first := await self.queue.get()) is not None:
             await self._rest(self._settings.flush_interval)
-            batches = [first]
-            size = first.size
-            while len(self.queue) and size < _MOST:
-                batch = await self.queue.get()
-                assert batch is not None
-                batches.append(batch)
-                size += batch.size
-            await self._write(batches)
+            await self._write(await self._with_others(first))
+            del first  # or its receipt would be kept until the next one comes
+
+    async def _with_others(self, first: Batch) -> list[Batch]:
+        """What waits, up to a size that is written at once."""
+        batches = [first]
+        size = first.size
+        while len(self.queue) and size < _MOST:
+            batch = await self.queue.get()
+            assert batch is not None
+            batches.append(batch)
+            size += batch.size
+        return batches
 
     async def _write(self, batches: list[Batch]) -> None:
         """Until the files have them, or there is no more sense in trying."""

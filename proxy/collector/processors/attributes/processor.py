@@ -53,7 +53,7 @@ class Attributes:
         after, _ = edit_items(before, lambda place: self._enter(before, place))
         if after is before:
             return self._next.consume(batch)
-        return self._next.consume(Batch(batch.signal, after, batch.items))
+        return self._next.consume(batch.heir(after, batch.items))
 
     def _enter(self, payload: bytes, place: Place) -> Each | None:
         gate = self._gate(place)

@@ -57,7 +57,7 @@ class Filter:
         if self._is_metrics:
             dropped = self._gone
         kept = batch.items - dropped
-        if kept and not self._next.consume(Batch(batch.signal, after, kept)):
+        if kept and not self._next.consume(batch.heir(after, kept)):
             return False
         self._account.drop(dropped, "filtered")
         return True

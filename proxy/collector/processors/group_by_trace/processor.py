@@ -58,7 +58,7 @@ class GroupByTrace:
         for piece in pieces:
             found += piece.spans
             if piece.trace_id:
-                self._waiting.add(piece, now)
+                self._waiting.add(piece, now, batch.receipt)
             else:
                 self._account.drop(piece.spans, "malformed")
         # The books were opened with the sender's word on the number of spans.
@@ -98,7 +98,7 @@ class GroupByTrace:
         """The oldest."""
         pending = self._waiting.pop(self._waiting.oldest())
         pack = Pack()
-        for batch in pack.add(pending.parts):
+        for batch in pack.add(pending.parts, receipts=pending.receipts):
             self._out.put(batch)
         self._out.put(pack.take())
         self._waiting.forget(pending.parts)

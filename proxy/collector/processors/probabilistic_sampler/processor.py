@@ -55,7 +55,7 @@ class Sampler:
         if after is before:
             return self._next.consume(batch)
         kept = batch.items - dropped
-        if kept and not self._next.consume(Batch(batch.signal, after, kept)):
+        if kept and not self._next.consume(batch.heir(after, kept)):
             return False
         self._account.drop(dropped, "sampled")
         return True

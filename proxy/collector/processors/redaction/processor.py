@@ -48,7 +48,7 @@ class Redaction:
         if self._redactor.bodies:
             for value in texts(self._signal, message):
                 self._redactor.text(*value)
-        return self._next.consume(Batch.of(batch.signal, message, batch.items))
+        return self._next.consume(Batch.of(batch.signal, message, batch.items, batch.receipt))
 
 
 class Redactor:

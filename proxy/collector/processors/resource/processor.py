@@ -46,7 +46,7 @@ class ResourceEditor:
         after = edit_resources(before, self._remembered)
         if after is before:
             return self._next.consume(batch)
-        return self._next.consume(Batch(batch.signal, after, batch.items))
+        return self._next.consume(batch.heir(after, batch.items))
 
     def _remembered(self, before: bytes) -> bytes:
         after = self._known.get(before)

@@ -73,7 +73,7 @@ class TailSampling:
             self._account.refusal = "tail_sampling_full"
             return False
         for piece in pieces:
-            self._take(piece, now)
+            self._take(piece, now, batch.receipt)
         self._agree(batch.items, sum(piece.spans for piece in pieces))
         while self._is_over() and self._waiting.traces:
             self._tally.early.add()
@@ -119,32 +119,34 @@ class TailSampling:
                 break
         self._send()
 
-    def _take(self, piece: Piece, now: float) -> None:
+    def _take(self, piece: Piece, now: float, receipt: object) -> None:
         trace_id = piece.trace_id
         if not trace_id:
             self._account.drop(piece.spans, "malformed")
         elif (decision := self._kept.get(trace_id) or self._gone.get(trace_id)) is not None:
-            self._late(piece, decision)
+            self._late(piece, decision, receipt)
         else:
             new = trace_id not in self._waiting.traces
-            pending = self._waiting.add(piece, now)
+            pending = self._waiting.add(piece, now, receipt)
             self._tally.new.add(new)
             limit = self._settings.maximum_trace_size_bytes
             if limit and pending.size > limit:
                 self._tally.too_large.add()
                 self._drop(self._waiting.pop(pending), Decision(False))
 
-    def _late(self, piece: Piece, decision: Decision) -> None:
+    def _late(self, piece: Piece, decision: Decision, receipt: object) -> None:
         self._tally.late[decision.sampled].add(piece.spans)
         if not decision.sampled:
             self._account.drop(piece.spans, "sampled")
             return
         frame = self._waiting.frames.take(piece.resource, piece.scope)
-        trace = Trace(piece.trace_id, [(frame, piece.data, piece.spans)], piece.spans)
+        parts = [(frame, piece.data, piece.spans)]
+        receipts = [] if receipt is None else [receipt]
+        trace = Trace(piece.trace_id, parts, piece.spans, receipts)
         self._keep(trace, decision)
 
     def _decide(self, pending: Pending, now: float) -> None:
-        trace = Trace(pending.trace_id, pending.parts, pending.spans)
+        trace = Trace(pending.trace_id, pending.parts, pending.spans, pending.receipts)
         decision = self._judge.decide(trace, now)
         self._tally.decided[decision.sampled].add()
         if decision.sampled:
@@ -160,7 +162,7 @@ class TailSampling:
         if trace.malformed:
             self._account.drop(sum(part[2] for part in trace.malformed), "malformed")
         parts = weighted(decoded, decision.th.decode()) if decision.th else trace.parts
-        for batch in self._pack.add(parts, self._notes[decision.by]):
+        for batch in self._pack.add(parts, self._notes[decision.by], trace.receipts):
             self._out.put(batch)
         self._waiting.forget(whole)
 

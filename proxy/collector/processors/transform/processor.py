@@ -56,7 +56,7 @@ class Transform:
             payload, _ = edit_items(payload, self._enter)
         if payload is before:
             return self._next.consume(batch)
-        return self._next.consume(Batch(batch.signal, payload, batch.items))
+        return self._next.consume(batch.heir(payload, batch.items))
 
     def _resource(self, before: bytes) -> bytes:
         resource = decode(Resource, before)

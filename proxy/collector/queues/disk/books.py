@@ -1,7 +1,8 @@
 """DiskBooks: how a queue on disk stands in the books, and what it tells of itself.
 
 Owns the count of items and the words about trouble; knows nothing of files but where they are.
-An item that an earlier process left is created anew in the books of this one. What one exporter
+An item that an earlier process left is created anew in the books of this one, unless they are
+continued from those of a collector that was killed. What one exporter
 of this process leaves and its successor finds (a reload) is the same item, created once: a
 `Kept` in the ledger's places stands for it in between.
 """
@@ -83,6 +84,7 @@ class DiskBooks:
                 continue
             ledger = self._ledgers[signal]
             credit = self._credit(ledger)
+            credit += ledger.claim(max(0, found + damaged[signal] - credit))
             self._seat(ledger, signal)
             missing = credit - found - damaged[signal]
             ledger.created += max(0, -missing)

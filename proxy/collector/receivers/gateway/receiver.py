@@ -1,7 +1,8 @@
 """Receiver `gateway`: the telemetry of this gateway's own workers and hub.
 
-The workers' link calls `offer` for each frame of bare entries; they get their resource here and
-are otherwise bytes. Its senders cannot come again, so what finds no room is dropped and counted.
+`offer` is called for each run of bare entries from a worker's ring; they get their resource here
+and are otherwise bytes. Its senders cannot come again, so what finds no room is dropped and
+counted.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Gateway:
         """Whether any pipeline takes that signal."""
         return self._outlet.wants(signal)
 
-    def offer(self, signal: Signal, entries: bytes, items: int) -> None:
+    def offer(self, signal: Signal, entries: bytes, items: int, receipt: object = None) -> None:
         """Take concatenated `ScopeSpans.spans` or `ScopeLogs.log_records` fields (number 2)."""
-        self._push(Batch.open(signal, entries, items, self._envelope))
+        self._push(Batch.open(signal, entries, items, self._envelope, receipt))
 
     def offer_request(self, signal: Signal, payload: bytes, items: int) -> None:
         """Take a serialised Export…ServiceRequest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from proxy.server.stdout import MOST_UNWRITTEN, Stdout
+from proxy.collector.stdout import MOST_UNWRITTEN, Stdout
 
 LINE = b"x" * 1023 + b"\n"
 

@@ -1,0 +1,73 @@
+"""`processes = "small"`: the collector in the hub's own process.
+
+It saves a process, and costs what the process is for: whatever keeps the collector busy keeps the
+hub busy, and if the hub is killed, what is in the rings and queues is lost with it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from proxy.collector import frames, resource
+from proxy.collector.books import Standing
+from proxy.collector.host import FLUSH_DEADLINE, Host
+from proxy.config.model import Config
+from proxy.hub.parts import Change
+from proxy.hub.rings import Ring, Rings
+from proxy.telemetry.metrics import Series
+
+
+class CollectorInside:
+    """Implements parts.Collector."""
+
+    def __init__(self, rings: Rings) -> None:
+        self.pid = self.restarts = 0
+        self.cpu_spent = 0.0
+        self._started_ns = time.time_ns()
+        self._host = Host(rings.finish)
+        for ring in rings:
+            self._take(ring)
+        rings.opened = self._take
+
+    async def start(self, config: Config) -> None:
+        await self._host.start(_setup(config))
+
+    async def prepare(self, config: Config) -> Change:
+        await self._host.prepare(_setup(config))
+        return self._host
+
+    async def adopt(self, config: Config, change: Change) -> None:
+        await self._host.adopt(FLUSH_DEADLINE)
+
+    async def refresh(self) -> None:
+        self._host.catch_up()
+
+    def series(self) -> Iterable[Series]:
+        return self._host.series()
+
+    def standings(self) -> Sequence[Standing]:
+        return self._host.standings()
+
+    def view(self) -> Mapping[str, Any]:
+        return self._host.view()
+
+    @property
+    def lines_dropped(self) -> int:
+        return self._host.lines_dropped
+
+    async def report(self, series: Iterable[Series]) -> None:
+        for payload in frames.slices(series, self._started_ns, time.time_ns()):
+            self._host.report(frames.decode_series(payload))
+
+    async def stop(self, deadline: float) -> None:
+        await self._host.stop(deadline)
+
+    def _take(self, ring: Ring) -> None:
+        self._host.add_ring(ring.number, os.dup(ring.memory), os.dup(ring.pipe))
+
+
+def _setup(config: Config) -> frames.Setup:
+    return frames.setup(config, resource.detect(config.resource, os.environ))

@@ -1,0 +1,113 @@
+"""What the parts of a hub may know of the whole, so that no two files need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from proxy.collector.books import Standing
+from proxy.config.load import Loaded
+from proxy.config.model import Config
+from proxy.hub.rings import Rings
+from proxy.hub.snapshot import Generation
+from proxy.hub.sockets import Sockets
+from proxy.hub.supervisor import Supervisor
+from proxy.telemetry.metrics import Series, Totals
+
+
+class Outcomes(Protocol):
+    """How reloads went."""
+
+    succeeded: int
+    failed: int
+    refused: int
+    last: bool
+    error: str
+    tried: int
+
+
+class Whole(Protocol):
+    """The hub."""
+
+    generation: Generation
+    stopping: bool
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is in force."""
+
+    @property
+    def booted(self) -> Config:
+        """What a restart would be compared with."""
+
+    @property
+    def started(self) -> float: ...
+    @property
+    def sockets(self) -> Sockets: ...
+    @property
+    def rings(self) -> Rings: ...
+    @property
+    def totals(self) -> Totals: ...
+    @property
+    def reloads(self) -> Outcomes: ...
+    @property
+    def supervisor(self) -> Supervisor: ...
+    @property
+    def collector(self) -> Collector: ...
+
+    async def refresh(self) -> None:
+        """Bring in everything that was counted until now."""
+
+    def tell_health(self) -> None:
+        """Tell all workers what is known about every probed server."""
+
+
+class Change(Protocol):
+    """A configuration that the collector has started beside the one in force."""
+
+    async def abandon(self) -> None: ...
+
+
+class Collector(Protocol):
+    """The collector, in a process of its own or in this one. It reads every ring of the hub."""
+
+    @property
+    def pid(self) -> int:
+        """Of its own process; 0 if there is none now."""
+
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def cpu_spent(self) -> float:
+        """Seconds, of processes that have ended."""
+
+    async def start(self, config: Config) -> None:
+        """Raises ConfigError when [export] or [collector] cannot work."""
+
+    async def prepare(self, config: Config) -> Change:
+        """The next configuration, started and not in force yet; raises ConfigError or OSError."""
+
+    async def adopt(self, config: Config, change: Change) -> None:
+        """Bring it into force."""
+
+    async def refresh(self) -> None:
+        """Bring in what it has counted until now; returns soon, with or without it."""
+
+    def series(self) -> Iterable[Series]:
+        """What it counts, but the books."""
+
+    def standings(self) -> Sequence[Standing]:
+        """The books."""
+
+    def view(self) -> Mapping[str, Any]:
+        """For /pipelines."""
+
+    @property
+    def lines_dropped(self) -> int:
+        """Access lines that stdout did not take."""
+
+    async def report(self, series: Iterable[Series]) -> None:
+        """Offer metrics of the gateway to the pipelines that take them."""
+
+    async def stop(self, deadline: float) -> None:
+        """Have it deliver within `deadline` seconds what the workers left, and end it."""
