@@ -11,13 +11,13 @@ import contextlib
 import mmap
 import pickle
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from proxy.collector.ring import Lane, Run, lanes_of
+from proxy.collector.ring import Lane, lanes_of
 from proxy.config.load import loads
 from proxy.server import frames
 from proxy.server.ring import Ring, memory_only
@@ -36,6 +36,7 @@ class Recorded(asyncio.Protocol):
         self.spans: list[Span] = []
         self.logs: list[LogRecord] = []
         self.lines: list[bytes] = []
+        self.reads = True
         self._lanes = lanes_of(ring)
         self.totals = Totals()
         self.events: list[int] = []
@@ -73,15 +74,18 @@ class Recorded(asyncio.Protocol):
         await self.until(lambda: self._asked == number)
 
     def read(self) -> None:
-        """Take what is in the ring."""
-        spans, logs, lines = (run and run.entries for run in map(_rest, self._lanes))
-        self.spans += ScopeSpans.FromString(spans or b"").spans
-        self.logs += ScopeLogs.FromString(logs or b"").log_records
-        self.lines += (lines or b"").splitlines()
+        """Take what is in the ring, unless nobody `reads`."""
+        if not self.reads:
+            return
+        spans, logs, lines = (b"".join(_rest(lane)) for lane in self._lanes)
+        self.spans += ScopeSpans.FromString(spans).spans
+        self.logs += ScopeLogs.FromString(logs).log_records
+        self.lines += lines.splitlines()
 
 
-def _rest(lane: Lane) -> Run | None:
-    return lane.read(lane.head)
+def _rest(lane: Lane) -> Iterator[bytes]:
+    while (run := lane.read(lane.head)) is not None:
+        yield run.entries
 
 
 class Gateway:
