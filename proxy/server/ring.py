@@ -68,7 +68,7 @@ class Lane:
     def write(self, entries: bytes, items: int) -> bool:
         """Publish whole entries; False if they were dropped.
 
-        Within a block there is room: 3,700 instructions, of which a call alone takes 1,000.
+        Within a block there is room: 4,800 instructions, of which a call alone takes 1,000.
         """
         at = self._at
         stop = at + len(entries)
