@@ -225,7 +225,7 @@ class Story:
         self.upstream = None
         if x.status >= 500 and not x.error:
             x.error = str(x.status)
-        self.worker.finish(x)
+        self.worker.recorder.finish(x)
         self.client.next(x.end)
 
     # what the connections tell it
