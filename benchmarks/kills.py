@@ -30,7 +30,7 @@ from typing import Any
 from aiohttp import web
 
 CLIENTS = 16
-BETWEEN = 0.7  # seconds between two kills
+BETWEEN = 1.5  # seconds between two kills: one that dies within a second is held to be broken
 PATIENCE = 30.0  # seconds for anything to happen
 KINDS = ("worker", "collector", "hub")
 

@@ -21,6 +21,7 @@ from proxy.telemetry.metrics import Series
 
 FLUSH_DEADLINE = 5.0  # seconds that pipelines get to deliver what they hold
 STDOUT_GRACE = 1.0  # seconds that whoever reads the access lines has at the end
+READ_OUT = 1.0  # seconds for what workers left that have ended
 SETTLE = 5.0  # seconds after which nothing is expected of a collector that died
 
 
@@ -120,7 +121,7 @@ class Host:
         `patience`: seconds that workers have to end before that.
         """
         if self._rings is not None:
-            await self._rings.read_out(patience)
+            await self._rings.read_out(max(patience, min(deadline, READ_OUT)))
         if self._pipeline is not None:
             await self._pipeline.stop(deadline)
         if self._stdout is not None:

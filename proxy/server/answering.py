@@ -97,6 +97,10 @@ def finish(story: Story) -> None:
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     try:
-        story.worker.finish(x)
+        worker = story.worker
+        if worker.upstreams.learning:
+            for tried in x.attempts:
+                tried.tell(x.end)
+        worker.recorder.finish(x)
     finally:
         story.client.next(x.end)

@@ -13,9 +13,9 @@ from proxy.server.peer import Peer
 from proxy.server.sides import ClientSide, Lender, StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.turns import Turns
-from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.state import Upstreams
 
 
 class Guest(Protocol):
@@ -70,6 +70,7 @@ class House(Protocol):
 
     snapshot: Snapshot
     recorder: Recorder
+    upstreams: Upstreams
     authorities: Authorities
     outbox: Outbox
     turns: Turns
@@ -97,9 +98,6 @@ class House(Protocol):
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two tries."""
-
-    def finish(self, x: Exchange) -> None:
-        """Record an exchange that is over."""
 
     def is_closing_idle(self, waited: int) -> bool:
         """Whether an idle connection that has waited so long (ns) should be closed now."""

@@ -50,7 +50,7 @@ class Lane:
         self._memory = memory
         self._cells = cells
         self._first = number * LANE
-        self._head = self._first + HEAD
+        self._head = cells[self._first + HEAD : self._first + HEAD + 1]
         self._map = MAPS + number * BLOCKS
         self._begin = begin
         self._size = size
@@ -68,7 +68,7 @@ class Lane:
     def write(self, entries: bytes, items: int) -> bool:
         """Publish whole entries; False if they were dropped.
 
-        Within a block there is room: 3,700 instructions, of which a call alone takes 1,000.
+        Within a block there is room: 4,800 instructions, of which a call alone takes 1,000.
         """
         at = self._at
         stop = at + len(entries)
@@ -76,8 +76,8 @@ class Lane:
             return self._write_over(entries, items)
         self._memory[at:stop] = entries
         self._at = stop
-        self._position = position = self._position + (items << 32) + stop - at
-        self._cells[self._head] = position
+        self._position = position = self._position + ((items << 32) + (stop - at))
+        self._head[0] = position
         return True
 
     @property
@@ -125,7 +125,7 @@ class Lane:
         self._from = self._at
         self._bytes = end
         self._items += items
-        self._cells[self._head] = self._position = position(self._items, end)
+        self._head[0] = self._position = position(self._items, end)
         return True
 
     def _spread(self, entries: bytes) -> None:

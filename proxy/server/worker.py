@@ -35,7 +35,6 @@ from proxy.server.sweep import SWEEP_NS, Sweep
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
 from proxy.telemetry.blocks import endpoint_attributes
-from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
@@ -75,7 +74,6 @@ class Worker:
         self._timers_run = True
         self._ticks = 0
         self._accepted = 0
-        self._requests = 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
@@ -195,14 +193,6 @@ class Worker:
         """Wake a story that pauses between two attempts."""
         asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
 
-    def finish(self, x: Exchange) -> None:
-        """Record an exchange that is over."""
-        if self.upstreams.learning:
-            for attempt in x.attempts:
-                attempt.tell(x.end)
-        self.recorder.finish(x)
-        self._requests += 1
-
     # timers
 
     def run(self) -> None:
@@ -234,7 +224,7 @@ class Worker:
 
     def _tell(self) -> None:
         """Tell the collector that there is something, and the hub how much has been done."""
-        self._counts[REQUESTS] = self._requests
+        self._counts[REQUESTS] = self.recorder.finished
         self._ring.tick()
 
     def report(self) -> None:

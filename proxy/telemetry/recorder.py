@@ -55,6 +55,7 @@ class Recorder:
         "_write_line",
         "_write_log",
         "_write_spans",
+        "finished",
         "lines",
         "logs",
         "registry",
@@ -71,6 +72,7 @@ class Recorder:
         self._write_log = sink.logs.write
         self._write_line = sink.lines.write
         self._active: dict[str, Number] = {}
+        self.finished = 0  # exchanges
         self.configure(config, terminal=terminal)
 
     def configure(self, config: Config, *, terminal: bool = False) -> None:
@@ -108,6 +110,7 @@ class Recorder:
 
         Before the answer's last byte is written, so that what was answered is told, whoever dies.
         """
+        self.finished += 1
         if exchange.counted:
             self._active[exchange.counted].value -= 1
             exchange.counted = ""

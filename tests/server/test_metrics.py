@@ -249,6 +249,7 @@ async def test_records_beyond_what_the_ring_holds_are_dropped_and_counted() -> N
     async with Backend(script(OK)) as backend, gateway(routes(backend)) as gate:
         client = await gate.connect()
         long = "x" * 6000
+        gate.recorded.reads = False
         spans, logs = gate.worker._ring.spans, gate.worker._ring.logs
         gate.recorded.reads = False
         requests = 0
