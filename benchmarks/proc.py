@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +114,20 @@ def reset_peak(pids: Sequence[int]) -> None:
     """Let the peak of each begin again at what is resident now (Linux, proc(5) clear_refs 5)."""
     for pid in pids:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def command(pid: int) -> list[str]:
+    """The words of its command line; [] if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts on this port of the loopback address."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def descriptors(pid: int) -> int:
