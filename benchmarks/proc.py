@@ -101,6 +101,16 @@ def cpu(root: int) -> float:
     return ticks / TICK
 
 
+def ran(pid: int) -> float:
+    """Seconds that the living threads of one process have run, to the nanosecond."""
+    seconds = 0.0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError):  # it has ended
+            text = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text()
+            seconds += int(text.split()[0]) / 1e9
+    return seconds
+
+
 def memory(pids: Sequence[int]) -> Memory:
     """Resident, proportional and peak memory of `pids` together."""
     return Memory(

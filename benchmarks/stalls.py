@@ -37,7 +37,7 @@ COLUMNS += f" {'+MiB':>7} {'files':>6}"
 
 def play(case: Case) -> Seen:
     """One case on a gateway of its own."""
-    with stalls_bed.gateway(case.routes, case.slow, case.delay) as gateway:
+    with stalls_bed.gateway(case.options) as gateway:
         case.before(gateway)
         with stalls_bed.probed(gateway) as probe:
             time.sleep(QUIET)

@@ -1,4 +1,4 @@
-"""A gateway whose every turn is measured, with everything around it that the cases of stalls need."""
+"""A gateway whose every turn is measured, and all around it that the cases of stalls need."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ name = "ping"
 path = "/ping"
 respond = {{ body = "pong" }}
 [[route]]
+name = "large"
+path = "/large"
+respond = {{ body = "{large}" }}
+[[route]]
 name = "version"
 path = "/version"
 respond = {{ body = "{version}" }}
@@ -52,7 +56,15 @@ name = "rest"
 path = "/*"
 to = "backend"
 """
-ROUTE = '[[route]]\nname = "r{n}"\npath = "/r{n}/{{id}}"\nto = "backend"\n'
+ROUTE = """
+[[route]]
+name = "r{n}"
+path = "/r{n}/{{id}}"
+to = "u{n}"
+[upstream.u{n}]
+servers = {{ "http://127.0.0.1:{backend}" = 1 }}
+"""
+LARGE = "x" * 4000  # what /large answers
 START_PATIENCE = 60.0
 EVERY = 0.1  # seconds between two looks at memory and files
 
@@ -69,10 +81,21 @@ class Seen:
     lag: dict[str, float] = field(default_factory=dict)  # the product's own gauge
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a gateway is started."""
+
+    routes: int = 0
+    slow: bool = False  # with a queue on a disk that is
+    delay: float = 0.0  # seconds until the exporter's peer answers
+    watched: bool = True  # with what measures its turns
+    before: tuple[str, ...] = ()  # words before its command
+
+
 class Gateway:
     """`spangate run` with one worker; see CONFIG."""
 
-    def __init__(self, directory: Path, ports: dict[str, int], turns: Turns) -> None:
+    def __init__(self, directory: Path, ports: dict[str, int], turns: Turns | None) -> None:
         self.directory = directory
         self.ports = {**ports, **{n: peers.free_port() for n in ("port", "admin", "otlp")}}
         self.port, self.admin, self.otlp = (self.ports[n] for n in ("port", "admin", "otlp"))
@@ -81,14 +104,14 @@ class Gateway:
         self._file = directory / "routes.toml"
         self._queue = ""
 
-    def start(self, stack: ExitStack, routes: int, slow: bool) -> None:
-        """Start it and wait for its answer. `slow` = with a queue on a disk that is."""
-        disk = self.directory / "queue" if slow else None
-        self._queue = f'sending_queue = {{ storage = "{disk}" }}' if slow else ""
-        self.write(routes, "first")
-        env = {**self.turns.environment(disk), "PYTHONHASHSEED": "0"}
+    def start(self, stack: ExitStack, options: Options) -> None:
+        """Start it and wait for its answer."""
+        disk = self.directory / "queue" if options.slow else None
+        self._queue = f'sending_queue = {{ storage = "{disk}" }}' if disk else ""
+        self.write(options.routes, "first")
+        env = self.turns.environment(disk) if self.turns else {}
         log = self.directory / "gateway.out"
-        command = [sys.executable, "-m", "proxy", "run", str(self._file)]
+        command = [*options.before, sys.executable, "-m", "proxy", "run", str(self._file)]
         self.process = proc.start(command, proc.cores()[0], log, env)
         stack.callback(proc.stop, self.process)
         proc.wait_until(lambda: self.version() == "first", START_PATIENCE, "the gateway")
@@ -98,9 +121,10 @@ class Gateway:
                 os.sched_setaffinity(int(thread), set(proc.cores()))
 
     def write(self, routes: int, version: str) -> None:
-        """Its configuration, with so many routes beside the three it always has."""
-        text = CONFIG.format(version=version, queue=self._queue, **self.ports)
-        self._file.write_text(text + "".join(ROUTE.format(n=n) for n in range(routes)))
+        """Its configuration, with so many routes beside those it always has."""
+        values = {**self.ports, "version": version, "queue": self._queue, "large": LARGE}
+        parts = [CONFIG.format(**values), *(ROUTE.format(n=n, **values) for n in range(routes))]
+        self._file.write_text("".join(parts))
 
     def version(self) -> str:
         """What the worker answers by; "" if it does not."""
@@ -128,7 +152,8 @@ class Watch:
     """A case under observation: from entering to `seen`."""
 
     def __init__(self, gateway: Gateway, probe: Probe) -> None:
-        self._gateway = gateway
+        assert gateway.turns is not None
+        self._turns = gateway.turns
         self._probe = probe
         self._pids = gateway.kinds()
         self._over = threading.Event()
@@ -139,7 +164,7 @@ class Watch:
     def __enter__(self) -> Watch:
         proc.reset_peak(list(self._pids.values()))
         for pid in self._pids.values():
-            self._gateway.turns.reset(pid)
+            self._turns.reset(pid)
         self._probe.take()
         self._thread.start()
         return self
@@ -151,7 +176,7 @@ class Watch:
     def seen(self, note: str = "") -> Seen:
         """Everything until now."""
         pids = self._pids.items()
-        longest = {kind: self._gateway.turns.read(pid) for kind, pid in pids}
+        longest = {kind: self._turns.read(pid) for kind, pid in pids}
         waits = self._probe.take()
         grown = {kind: proc.memory([pid]).peak - self._before[kind] for kind, pid in pids}
         return Seen(longest, waits, grown, dict(self._files), note)
@@ -163,20 +188,21 @@ class Watch:
 
 
 @contextmanager
-def gateway(routes: int = 0, slow: bool = False, delay: float = 0.0) -> Iterator[Gateway]:
-    """A running gateway with backend and sink; `delay`: the sink answers so late."""
+def gateway(options: Options) -> Iterator[Gateway]:
+    """A running gateway with backend and sink."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spangate-turn-")))
         ports = {"backend": peers.free_port(), "sink": peers.free_port()}
-        sink = ["benchmarks.collector_ends", "sink", "http", str(ports["sink"]), "-", str(delay)]
+        sink = ["benchmarks.collector_ends", "sink", "http", str(ports["sink"]), "-"]
+        sink.append(str(options.delay))
         for words in (["benchmarks.backend", str(ports["backend"])], sink):
             command = [sys.executable, "-m", *words]
             process = proc.start(command, proc.cores()[1], directory / "back.out")
             stack.callback(proc.stop, process)
         for name, port in ports.items():
             proc.wait_until(lambda port=port: proc.listens(port), 20, name)  # type: ignore[misc]
-        made = Gateway(directory, ports, Turns(directory))
-        made.start(stack, routes, slow)
+        made = Gateway(directory, ports, Turns(directory) if options.watched else None)
+        made.start(stack, options)
         yield made
 
 

@@ -1,7 +1,6 @@
 """What is done to a gateway while its turns are watched: one function for each case of stalls.
 
-Each gets the gateway, does its harm for a bounded time, and returns a note for the table. `before`
-is what must have happened when the watch begins.
+Each gets the gateway, does its harm for a bounded time, and returns a note for the table.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks import bombs, collector_ends, fixed, proc
-from benchmarks.stalls_bed import Gateway
+from benchmarks.stalls_bed import Gateway, Options
 
 SECONDS = 5.0  # of harm, where it has no end of its own
 PATIENCE = 60.0  # seconds for what has one
@@ -30,6 +29,8 @@ CHUNKS = 1_000_000
 BOMB_CHUNKS = 256 * 1024
 TARGETS = b"GET %b HTTP/1.1\r\nHost: stalls.test\r\n\r\n"
 
+PLAIN = Options()
+
 
 def nothing(_: Gateway) -> str:
     return ""
@@ -37,14 +38,12 @@ def nothing(_: Gateway) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the table. `slow`: the disk is; `delay`: the exporter's peer answers so late."""
+    """One row of the table. `before` is done before the watch begins."""
 
     name: str
     play: Callable[[Gateway], str]
-    routes: int = 0
+    options: Options = PLAIN
     before: Callable[[Gateway], str] = nothing
-    slow: bool = False
-    delay: float = 0.0
 
 
 def reload(gateway: Gateway, routes: int) -> str:
@@ -63,19 +62,23 @@ def reload(gateway: Gateway, routes: int) -> str:
 
 def idle(gateway: Gateway) -> str:
     """Ten thousand clients that have asked once and stay."""
+    with held(gateway.port, IDLE):
+        time.sleep(2 * SECONDS)
+    return ""
+
+
+@contextlib.contextmanager
+def held(port: int, number: int) -> Iterator[None]:
+    """So many connections, each of which has had one answer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    request = TARGETS % b"/ping"
     with ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        for _ in range(IDLE):
-            link = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
-            link.sendall(request)
+        for _ in range(number):
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            link.sendall(TARGETS % b"/ping")
             link.recv(65536)
-        before = proc.cpu(gateway.kinds()["worker"])
-        time.sleep(2 * SECONDS)
-        share = (proc.cpu(gateway.kinds()["worker"]) - before) / (2 * SECONDS)
-    return f"worker {share:.1%} of a core"
+        yield
 
 
 def touch(gateway: Gateway) -> str:
@@ -132,8 +135,8 @@ def chunks() -> bombs.Bomb:
 
 
 def pipeline(gateway: Gateway, reads: bool) -> str:
-    """As many requests for `respond` as the connection takes, from one client."""
-    block = (TARGETS % b"/ping") * 2000
+    """As many requests for 4 kB of `respond` as the connection takes, from one client."""
+    block = (TARGETS % b"/large") * 2000
     sent = read = 0
     with socket.create_connection(("127.0.0.1", gateway.port)) as link:
         link.setblocking(False)
@@ -201,7 +204,7 @@ def work(gateway: Gateway) -> str:
             lambda: repeat(gateway.port, TARGETS % b"/order", asked),
         ]
     )
-    return f"{next(posted) * 2000:,} spans, {next(asked) * 20:,} requests"
+    return f"{next(posted) * 2000:,} spans offered, {next(asked) * 20:,} requests"
 
 
 def _together(plays: Iterator[Callable[[], None]] | list[Callable[[], None]]) -> None:
@@ -220,17 +223,17 @@ def thrown() -> Iterator[Case]:
 
 
 CASES = (
-    Case("reload at 1,000 routes", lambda g: reload(g, 1000), 1000),
-    Case("reload at 10,000 routes", lambda g: reload(g, 10_000), 10_000),
+    Case("reload at 1,000 routes", lambda g: reload(g, 1000), Options(routes=1000)),
+    Case("reload at 10,000 routes", lambda g: reload(g, 10_000), Options(routes=10_000)),
     Case("10,000 idle connections", idle),
-    Case("/metrics at 2,000 routes", scrape, SERIES, touch),
-    Case("4 viewers of /stats", view, SERIES, touch),
+    Case("/metrics at 2,000 routes", scrape, Options(routes=SERIES), touch),
+    Case("4 viewers of /stats", view, Options(routes=SERIES), touch),
     *thrown(),
     Case("pipelined, client reads", lambda g: pipeline(g, True)),
     Case("pipelined, client does not", lambda g: pipeline(g, False)),
     Case("1xx without end", lambda g: download(g, b"/informed/1", SECONDS)),
     Case("1-byte chunks, upstream", lambda g: download(g, b"/dribble/1", PATIENCE)),
     Case("1-byte chunks, client", upload),
-    Case("slow disk", work, slow=True),
-    Case("slow exporter", work, delay=2.0),
+    Case("slow disk", work, Options(slow=True)),
+    Case("slow exporter", work, Options(delay=2.0)),
 )
