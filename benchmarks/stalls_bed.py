@@ -66,6 +66,7 @@ servers = {{ "http://127.0.0.1:{backend}" = 1 }}
 """
 LARGE = "x" * 4000  # what /large answers
 START_PATIENCE = 60.0
+SETTLE_PATIENCE = 60.0  # seconds for a turn that goes on when its case is over
 EVERY = 0.1  # seconds between two looks at memory and files
 
 
@@ -176,6 +177,7 @@ class Watch:
     def seen(self, note: str = "") -> Seen:
         """Everything until now."""
         pids = self._pids.items()
+        self._turns.settle(self._pids.values(), SETTLE_PATIENCE)
         longest = {kind: self._turns.read(pid) for kind, pid in pids}
         waits = self._probe.take()
         grown = {kind: proc.memory([pid]).peak - self._before[kind] for kind, pid in pids}

@@ -20,13 +20,14 @@ import mmap
 import struct
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import proc
 
 SOURCE = Path(__file__).with_name("turns.c")
-TURNS, BEGUN, _DELAY, LONGEST, WALL = (8 * n for n in range(5))  # offsets in the page
+TURNS, LONGEST, WALL = 0, 24, 32  # offsets in the page; between them what is under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,32 @@ class Turns:
 
     def read(self, pid: int) -> Longest:
         """The longest turn since the last reset; one that is not over yet counts as well."""
-        page = self._page(pid)
-        turns, begun, _, own, wall = struct.unpack_from("5Q", page)
+        turns, begun, delay, own, wall = struct.unpack_from("5Q", self._page(pid))
         running = time.monotonic_ns() - begun if begun else 0
-        longest = max(own, running if running > 1e9 else 0)
-        return Longest(longest / 1e9, max(wall, running) / 1e9, turns)
+        waited = _delay(pid) - delay if begun else 0
+        return Longest(max(own, running - waited) / 1e9, max(wall, running) / 1e9, turns)
+
+    def settle(self, pids: Iterable[int], seconds: float) -> None:
+        """Wait until the turns that are under way now are over, `seconds` at most."""
+        deadline = time.monotonic() + seconds
+        for pid in pids:
+            first, _ = struct.unpack_from("2Q", self._page(pid))
+            while time.monotonic() < deadline:
+                turns, begun = struct.unpack_from("2Q", self._page(pid))
+                if not begun or turns != first:
+                    break
+                time.sleep(0.01)
 
     def _page(self, pid: int) -> mmap.mmap:
         if pid not in self._pages:
             with (self._directory / str(pid)).open("r+b") as file:
                 self._pages[pid] = mmap.mmap(file.fileno(), 4096)
         return self._pages[pid]
+
+
+def _delay(pid: int) -> int:
+    """Nanoseconds that its main thread has waited for a processor."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
 
 
 def kinds(root: int) -> dict[str, int]:
