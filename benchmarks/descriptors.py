@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=1024, help="open files of each process")
     parser.add_argument("--report", action="store_true", help="only print, whatever comes")
     options = parser.parse_args(arguments)
+    proc.stop_all_when_ended()
     limited = ("sh", "-c", f'ulimit -n {options.limit}; exec "$@"', "sh")
     with (
         stalls_bed.gateway(Options(watched=False, before=limited)) as gateway,

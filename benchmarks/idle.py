@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--report", action="store_true", help="only print, whatever comes")
     options = parser.parse_args(arguments)
+    proc.stop_all_when_ended()
     with stalls_bed.gateway(Options(watched=False)) as gateway:
         pids = gateway.kinds()
         time.sleep(REST)

@@ -251,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="make this the baseline")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(arguments)
+    proc.stop_all_when_ended()
     if shutil.which("valgrind") is None:
         raise SystemExit("instructions are counted by valgrind: apt-get install valgrind")
     kept: dict[str, Any] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}

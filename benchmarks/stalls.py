@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", action="store_true", help="only print, whatever comes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(arguments)
+    proc.stop_all_when_ended()
     os.sched_setaffinity(0, set(proc.cores()))
     wanted = options.only.split(",")
     found: dict[str, Seen] = {}
