@@ -2,6 +2,7 @@
 # make test    lint, types, tests
 # make bench   this gateway and its peers, side by side
 # make micro   what one request costs, part by part
+# make bench-check   no request may cost more instructions than benchmarks/baseline.json says
 
 # The distribution's own interpreter where it will do: it is built with profile-guided
 # optimisation, and version managers' often are not, which costs a fifth (docs/performance.md).
@@ -11,7 +12,7 @@ PYTHON ?= $(or $(shell for p in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN  := $(VENV)/bin
 
-.PHONY: run test lint types bench micro clean
+.PHONY: run test lint types bench bench-check micro clean
 
 $(VENV)/.run: pyproject.toml
 	@echo "Setting up $(VENV), once; this takes a moment."
@@ -42,6 +43,9 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
+
+bench-check: $(VENV)/.test
+	$(BIN)/python -m benchmarks.instructions --fast --check
 
 micro: $(VENV)/.test
 	$(BIN)/python -m benchmarks.micro

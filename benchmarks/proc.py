@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +70,11 @@ def stop(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
     process.wait()
 
 
+def stop_all_when_ended() -> None:
+    """Let TERM end this process as Ctrl-C does, so that what it has started is stopped as well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def wait_until(
     condition: Callable[[], bool], seconds: float, what: str, every: float = 0.02
 ) -> None:
@@ -100,6 +107,16 @@ def cpu(root: int) -> float:
     return ticks / TICK
 
 
+def ran(pid: int) -> float:
+    """Seconds that the living threads of one process have run, to the nanosecond."""
+    seconds = 0.0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError):  # it has ended
+            text = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text()
+            seconds += int(text.split()[0]) / 1e9
+    return seconds
+
+
 def memory(pids: Sequence[int]) -> Memory:
     """Resident, proportional and peak memory of `pids` together."""
     return Memory(
@@ -113,6 +130,20 @@ def reset_peak(pids: Sequence[int]) -> None:
     """Let the peak of each begin again at what is resident now (Linux, proc(5) clear_refs 5)."""
     for pid in pids:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def command(pid: int) -> list[str]:
+    """The words of its command line; [] if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts on this port of the loopback address."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def descriptors(pid: int) -> int:
