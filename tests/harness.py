@@ -19,7 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from proxy.config.load import loads
 from proxy.server import frames
 from proxy.server.worker import Worker
-from proxy.telemetry.metrics import Totals
+from proxy.telemetry import report
+from proxy.telemetry.totals import Totals
 
 DEADLINE = 10.0  # seconds; nothing in a test may take as long
 
@@ -49,7 +50,7 @@ class Recorded(asyncio.Protocol):
             elif kind == frames.LOGS:
                 self.logs += ScopeLogs.FromString(payload).log_records
             elif kind == frames.METRICS:
-                self.totals.apply(0, pickle.loads(payload))
+                self.totals.apply(0, report.decode(payload))
             self.events.append(kind)
             if kind == frames.COLLECTED:
                 self._asked = items

@@ -55,7 +55,7 @@ class Hub:
         self.started = time.monotonic()
         self.stopping = False
         self.reloads = Reloads()
-        self.intake = Intake(loaded.config.metrics.series)
+        self.intake = Intake(loaded.config.metrics)
         self.supervisor = Supervisor(
             sockets, self.intake, greet=self._greet, buried=self._buried, command=command
         )

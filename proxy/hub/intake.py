@@ -7,11 +7,14 @@ worker created and could not deliver is noted as dropped, with the reason.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from proxy.config.model import Metrics
 from proxy.hub.worker import Worker
-from proxy.telemetry.metrics import Report, Totals
+from proxy.telemetry.metrics import Report
+from proxy.telemetry.totals import Totals
 
 if TYPE_CHECKING:
     from proxy.collector.batch import Signal
@@ -25,8 +28,8 @@ class Intake:
 
     __slots__ = ("_created", "_early", "_noted", "pipeline", "totals")
 
-    def __init__(self, cap: int) -> None:
-        self.totals = Totals(cap)
+    def __init__(self, metrics: Metrics) -> None:
+        self.totals = Totals(metrics.series, metrics.forget)
         self.pipeline: Pipeline | None = None
         self._early: list[Callable[[Pipeline], object]] = []
         self._created: dict[Signal, int] = {"traces": 0, "logs": 0}  # by workers that are gone
@@ -47,7 +50,7 @@ class Intake:
             self._early.append(lambda pipeline: pipeline.offer(signal, entries, items))
 
     def report(self, worker: int, report: Report) -> None:
-        self.totals.apply(worker, report)
+        self.totals.apply(worker, report, time.monotonic())
 
     def settle(self, worker: Worker) -> None:
         """Enter what `worker` had to drop since the last call, because the link was full."""
@@ -64,7 +67,7 @@ class Intake:
             self._note(signal, "worker_died", pending)
             self._created[signal] += created
             del self._noted[worker.id, signal]
-        self.totals.retire(worker.id)
+        self.totals.retire(worker.id, time.monotonic())
 
     def created(self, signal: Signal, alive: set[Worker]) -> int:
         """Records that workers have made since the hub started."""

@@ -7,12 +7,12 @@ the worker that the link belongs to.
 from __future__ import annotations
 
 import asyncio
-import pickle
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from proxy.server import frames
+from proxy.telemetry import report
 from proxy.telemetry.metrics import Report
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Link(asyncio.Protocol):
                 self.received[signal] += items
                 self._intake.records(signal, payload, items)
             elif kind == frames.METRICS:
-                self._intake.report(self._worker, pickle.loads(payload))
+                self._intake.report(self._worker, report.decode(payload))
             else:
                 self._event(kind, items)
 

@@ -95,6 +95,7 @@ def _set(hub: Hub, loaded: Loaded) -> None:
     hub.loaded = loaded
     hub.snapshot = snapshot_of(loaded.config)
     hub.intake.totals.cap = loaded.config.metrics.series
+    hub.intake.totals.forget = loaded.config.metrics.forget
 
 
 def _close_all_but(hub: Hub, addresses: list[str]) -> None:

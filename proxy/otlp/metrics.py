@@ -40,7 +40,7 @@ def build(
     scope.scope.name, scope.scope.version = SCOPE_NAME, __version__
     metrics: dict[str, pb.Metric] = {}
     points = 0
-    for instrument, attributes, value in series:
+    for instrument, attributes, value, _ in series:
         metric = metrics.get(instrument.name)
         if metric is None:
             metric = metrics[instrument.name] = _describe(scope.metrics.add(), instrument)

@@ -6,7 +6,7 @@ of frames is the order of events: a COLLECTED follows everything recorded before
 up    READY      -                 the snapshot is in force and the listeners accept
       SPANS      ScopeSpans.spans entries, one after the other (field 2, tag and length included)
       LOGS       ScopeLogs.log_records entries, likewise
-      METRICS    pickled telemetry.metrics.Report
+      METRICS    telemetry.report: numbers of at most 256 series
       COLLECTED  -                 items = the number that came with COLLECT
       DRAINING   -                 no longer accepting; the hub may close the listening sockets
       DRAINED    -                 last frame of a worker that stops

@@ -8,7 +8,6 @@ books balance also after a `kill -9`.
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -49,10 +48,6 @@ class Link(asyncio.Protocol):
             return False
         transport.write(frames.encode(kind, payload, items))
         return True
-
-    def report(self, report: object) -> None:
-        """Numbers; cumulative, so they may wait as long as they must."""
-        self.send(frames.METRICS, pickle.dumps(report, pickle.HIGHEST_PROTOCOL))
 
     @property
     def unsent(self) -> int:

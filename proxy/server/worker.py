@@ -11,6 +11,7 @@ import pickle
 import random
 import socket
 import sys
+from collections.abc import Iterator
 from time import monotonic_ns
 
 from proxy.config.model import Config
@@ -26,11 +27,11 @@ from proxy.server.link import Link
 from proxy.server.listening import Listening
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.reports import Reports
 from proxy.server.snapshot import Snapshot
 from proxy.server.stdout import Stdout
 from proxy.tasks import spawn
 from proxy.telemetry import instruments
-from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
@@ -76,6 +77,7 @@ class Worker:
         self._accepted = 0
         self._drain_from = self._drain_until = _NEVER
         self.link = Link(self._take, self.drain)
+        self.reports = Reports(self.recorder, self.link, self._measure, self._known_pools)
 
     # the hub's orders
 
@@ -88,8 +90,8 @@ class Worker:
         elif kind == frames.DRAIN:
             self.drain()
         elif kind == frames.COLLECT:
-            self.flush(report=True)
-            self.link.send(frames.COLLECTED, items=items)
+            self.flush()
+            self.reports.follow(lambda: self.link.send(frames.COLLECTED, items=items))
 
     async def _try(self, payload: bytes) -> None:
         """A snapshot that cannot be applied changes nothing; without any there is no worker (so
@@ -106,7 +108,6 @@ class Worker:
         """Go by `config` from the next request on; the first time, begin to listen."""
         first = not self._listening
         snapshot = Snapshot(config, self._number)
-        self._forget_gauges()
         self.snapshot = snapshot
         self.recorder.configure(config, terminal=sys.stdout.isatty())
         self._apply_health()
@@ -134,18 +135,6 @@ class Worker:
                 used.add((endpoint.host, endpoint.port))
         for key in self._pools.keys() - used:
             self._pools.pop(key).close()
-
-    def _forget_gauges(self) -> None:
-        """What the old snapshot's endpoints had open is no longer looked at."""
-        for name, endpoints in self.snapshot.endpoints.items():
-            for endpoint in endpoints:
-                self._gauge_pool(name, endpoint, 0, 0)
-
-    def _gauge_pool(self, upstream: str, endpoint: Endpoint, idle: int, active: int) -> None:
-        where = endpoint_attributes(upstream, endpoint.host, endpoint.port)
-        for state, value in (("idle", idle), ("active", active)):
-            key = (*where, ("http.connection.state", state))
-            self.recorder.registry.number(instruments.UPSTREAM_OPEN, key).value = value
 
     def _apply_trust(self, config: Config) -> None:
         for listening in self._listening:
@@ -244,10 +233,12 @@ class Worker:
         if not self._timers_run:
             return
         self._ticks += 1
-        self.flush(report=self._ticks % REPORT == 0)
+        self.flush()
+        if self._ticks % REPORT == 0:
+            self.reports.begin()
         asyncio.get_running_loop().call_later(FLUSH, self._tick)
 
-    def flush(self, report: bool = False) -> None:
+    def flush(self) -> None:
         """Send up what was recorded."""
         recorder = self.recorder
         if recorder.pending_bytes:
@@ -256,9 +247,6 @@ class Worker:
             lines = recorder.take_lines()
             if lines:
                 self._stdout.offer(lines)
-        if report:
-            self._measure()
-            self.link.report(recorder.report())
 
     def _offer(self, kind: int, dropped: int, payload: bytes, items: int) -> None:
         if items and not self.link.offer(kind, payload, items):
@@ -270,13 +258,13 @@ class Worker:
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
         number(instruments.LINES_DROPPED).value = self._stdout.dropped
+
+    def _known_pools(self) -> Iterator[tuple[str, Pool]]:
         for name, endpoints in self.snapshot.endpoints.items():
             for endpoint in endpoints:
-                pool = self.pool_of(endpoint)
-                self._gauge_pool(name, endpoint, pool.idle, pool.open - pool.idle)
-                where = endpoint_attributes(name, endpoint.host, endpoint.port)
-                number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
-                pool.counted = pool.opened
+                pool = self._pools.get((endpoint.host, endpoint.port))
+                if pool is not None:
+                    yield name, pool
 
     # the end
 
@@ -304,8 +292,11 @@ class Worker:
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
-        self.flush(report=True)
+        self.flush()
         self._stdout.close(STDOUT_GRACE)
+        self.reports.follow(self._leave)
+
+    def _leave(self) -> None:
         self.link.send(frames.DRAINED)
         self.stopped.set()
 

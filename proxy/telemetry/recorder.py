@@ -7,6 +7,8 @@ hottest function of the package (benchmarks/micro_telemetry.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from proxy.config.model import Config
 from proxy.telemetry import instruments
 from proxy.telemetry.access import RecordEncoder
@@ -37,6 +39,7 @@ class Recorder:
         "_record",
         "_records",
         "_redactor",
+        "_routes",
         "_span",
         "lines",
         "logs",
@@ -48,13 +51,14 @@ class Recorder:
     )
 
     def __init__(self, config: Config, *, terminal: bool = False) -> None:
-        self.registry = Registry(config.metrics.series)
+        self.registry = Registry()
         self._span = SpanEncoder()
         self._record = RecordEncoder()
         self._entries: list[bytes] = []
         self._records: list[bytes] = []
         self._lines: list[bytes] = []
         self._active: dict[str, Number] = {}
+        self._routes: set[RouteBlocks] = set()  # which blocks were made for
         self.pending_bytes = 0
         self.spans_created = 0
         self.logs_created = 0
@@ -71,10 +75,14 @@ class Recorder:
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.lines = terminal if access.stdout is None else access.stdout
         self.registry.cap = config.metrics.series
+        self.registry.forget = config.metrics.forget
         self._body_sizes = config.metrics.body_sizes
         self._exemplars = config.metrics.exemplars
         self._redactor = Redactor(config.tracing.redact_query)
         self._no_route = RouteBlocks("", None, config.labels)
+        for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
+            route.clear()
+        self._routes.clear()
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
@@ -143,9 +151,20 @@ class Recorder:
         self.pending_bytes -= len(text)
         return text
 
-    def report(self) -> Report:
-        """Numbers that changed since the last report; every report must reach the hub."""
-        return self.registry.report()
+    def reports(self, now: float) -> Iterator[Report]:
+        """Numbers that changed since the last pass, in slices that must all reach the hub.
+
+        `now` in monotonic seconds. A slice and the blocks of what it forgets go in one turn.
+        """
+        for report in self.registry.reports(now):
+            if report.forgotten:
+                self._let_go()
+            yield report
+
+    def _let_go(self) -> None:
+        self._active = {scheme: n for scheme, n in self._active.items() if n.kept}
+        for route in self._routes:
+            route.let_go()
 
     def _server_block(self, exchange: Exchange) -> ServerBlock:
         route = exchange.route or self._no_route
@@ -154,6 +173,7 @@ class Recorder:
         kind = (method, exchange.status, error, exchange.scheme, exchange.version)
         block = route.servers.get(kind)
         if block is None:
+            self._routes.add(route)
             block = route.server(kind, self.registry)
             if self._body_sizes:
                 block.measure_bodies(route, kind, self.registry)
@@ -189,6 +209,7 @@ class Recorder:
         )
         block = route.clients.get(kind)
         if block is None:
+            self._routes.add(route)
             block = route.client(kind, (attempt.host, attempt.port), self.registry)
         return block
 

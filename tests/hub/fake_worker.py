@@ -16,6 +16,7 @@ import socket
 from typing import Any
 
 from proxy.server import frames
+from proxy.telemetry import report
 from proxy.telemetry.metrics import Registry
 
 
@@ -73,7 +74,7 @@ class Fake:
         self.writer.write(frames.encode(kind, payload, items))
 
     def flush(self) -> None:
-        self.send(frames.METRICS, pickle.dumps(self.registry.report()))
+        self.send(frames.METRICS, report.encode(self.registry.report()))
         if self.spans:
             # A Span with a name only: field 2 of ScopeSpans, then field 5 of Span.
             self.send(frames.SPANS, b"\x12\x03\x2a\x01s" * self.spans, self.spans)
