@@ -27,12 +27,15 @@ from proxy.hub import gauges
 from proxy.hub.main import run_hub
 from proxy.hub.reload import Reloads
 from proxy.hub.sockets import split_address
+from proxy.lag import Lag
 from proxy.otlp import metrics
 from proxy.tasks import cancel, spawn
+from proxy.telemetry.instruments import INSTRUMENTS, LOOP_LAG
 from proxy.telemetry.metrics import Series
 
 log = logging.getLogger("spangate")
 
+_LABELS = (("spangate.process", "collector"),)
 FLUSH_DEADLINE = 10.0  # seconds for what is queued when the collector stops or reloads
 
 
@@ -42,6 +45,7 @@ class CollectHub:
     def __init__(self, loaded: Loaded, admin: socket.socket | None) -> None:
         self.loaded = loaded
         self.reloads = Reloads()
+        self.lag = Lag()
         self.pipeline: Pipeline | None = None
         self._admin = admin
         self._started = time.monotonic()
@@ -53,6 +57,7 @@ class CollectHub:
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
         loop = asyncio.get_running_loop()
+        self.lag.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         listen = self.loaded.config.admin.listen
@@ -90,6 +95,7 @@ class CollectHub:
             yield from self.pipeline.series()
         yield from gauges.processes((), ())
         yield from gauges.reloads(self.reloads.succeeded, self.reloads.failed, self.reloads.last)
+        yield Series(INSTRUMENTS[LOOP_LAG], _LABELS, self.lag.longest())
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:

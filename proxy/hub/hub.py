@@ -26,8 +26,11 @@ from proxy.hub.snapshot import snapshot_of
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, Supervisor
 from proxy.hub.worker import Worker
+from proxy.lag import Lag
 from proxy.server import frames
 from proxy.tasks import cancel, spawn
+from proxy.telemetry.instruments import LOOP_LAG
+from proxy.telemetry.metrics import Report
 
 if TYPE_CHECKING:
     from proxy.hub.services import Services
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("spangate")
 
 SOON = 1.0  # seconds that workers get to start before anything else is done
+_LABELS = (("spangate.process", "hub"),)
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
 
@@ -55,6 +59,7 @@ class Hub:
         self.started = time.monotonic()
         self.stopping = False
         self.reloads = Reloads()
+        self.lag = Lag()
         self.intake = Intake(loaded.config.metrics)
         self.supervisor = Supervisor(
             sockets, self.intake, greet=self._greet, buried=self._buried, command=command
@@ -70,6 +75,7 @@ class Hub:
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
         loop = asyncio.get_running_loop()
+        self.lag.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         starting = spawn(self._start(), "start")
@@ -84,6 +90,7 @@ class Hub:
     async def refresh(self) -> None:
         """Bring in everything that workers have recorded until now."""
         await self.supervisor.collect()
+        self.intake.totals.apply("hub", Report({(LOOP_LAG, _LABELS): self.lag.longest()}))
         for worker in self.supervisor.alive:
             self.intake.settle(worker)
 

@@ -201,6 +201,7 @@ class Supervisor:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
         counts = worker.counts.fd
         arguments = ["--link", str(link), "--id", str(worker.id), "--counts", str(counts)]
+        arguments += ["--slot", str(worker.slot)]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(

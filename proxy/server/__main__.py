@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
     parser.add_argument("--counts", type=int, required=True, help="descriptor of shared counts")
     parser.add_argument("--id", type=int, default=0)
+    parser.add_argument("--slot", type=int, default=0)
     parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=FD")
     options = parser.parse_args()
     sockets = {}
@@ -33,7 +34,7 @@ def main() -> int:
     link = socket.socket(fileno=options.link)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return _loop_factory().run(_serve(options.id, counts, sockets, link))
+    return _loop_factory().run(_serve((options.id, options.slot), counts, sockets, link))
 
 
 def _loop_factory() -> asyncio.Runner:
@@ -45,11 +46,14 @@ def _loop_factory() -> asyncio.Runner:
 
 
 async def _serve(
-    number: int, counts: memoryview, sockets: dict[str, socket.socket], link: socket.socket
+    place: tuple[int, int],
+    counts: memoryview,
+    sockets: dict[str, socket.socket],
+    link: socket.socket,
 ) -> int:
-    """Serve until drained; the exit code."""
+    """Serve until drained; the exit code. `place`: number of the worker, and of its slot."""
     loop = asyncio.get_running_loop()
-    worker = Worker(number, counts, sockets)
+    worker = Worker(place[0], counts, sockets, place[1])
     loop.add_signal_handler(signal.SIGTERM, worker.drain)
     await loop.create_unix_connection(lambda: worker.link, sock=link)
     worker.run()

@@ -19,6 +19,7 @@ from proxy.errors import ClientError, UpstreamError
 from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
+from proxy.lag import Lag
 from proxy.server import frames
 from proxy.server.dial import dial
 from proxy.server.exchange import Story
@@ -53,7 +54,9 @@ CREATED_SPANS, CREATED_LOGS, DROPPED_SPANS, DROPPED_LOGS, REQUESTS, CONNECTIONS 
 class Worker:
     """One per process. `counts` are the eight u64 shared with the hub (server/frames.py)."""
 
-    def __init__(self, number: int, counts: memoryview, sockets: dict[str, socket.socket]) -> None:
+    def __init__(
+        self, number: int, counts: memoryview, sockets: dict[str, socket.socket], slot: int = 0
+    ) -> None:
         self.snapshot = Snapshot(Config())
         self.recorder = Recorder(Config(), terminal=False)
         self.authorities = Authorities()
@@ -65,6 +68,8 @@ class Worker:
         self.random = generator.random
         self.getrandbits = generator.getrandbits
         self._number = number
+        self._lag = Lag()
+        self._lag_labels = (("spangate.process", "worker"), ("spangate.worker", slot))
         self._counts = counts
         self._sockets = sockets
         self._listening: list[Listening] = []
@@ -208,10 +213,11 @@ class Worker:
     # timers
 
     def run(self) -> None:
-        """Start the two timers."""
+        """Start the timers."""
         loop = asyncio.get_running_loop()
         loop.call_later(SWEEP, self._sweep)
         loop.call_later(FLUSH, self._tick)
+        self._lag.start()
 
     def _sweep(self) -> None:
         if not self._timers_run:
@@ -258,6 +264,7 @@ class Worker:
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
         number(instruments.LINES_DROPPED).value = self._stdout.dropped
+        number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:
         for name, endpoints in self.snapshot.endpoints.items():
@@ -303,6 +310,7 @@ class Worker:
     def halt(self) -> None:
         """Stop at once, without goodbyes."""
         self._timers_run = False
+        self._lag.stop()
         for listening in self._listening:
             listening.close()
         for connection in list(self._connections):

@@ -111,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link", type=int)
     parser.add_argument("--id", type=int)
+    parser.add_argument("--slot", type=int)
     parser.add_argument("--counts", type=int)
     parser.add_argument("--socket", action="append", default=[])
     arguments = parser.parse_args()
