@@ -18,10 +18,11 @@ from typing import Any
 
 from proxy import __version__
 from proxy.admin.app import Admin
+from proxy.admin.exposition import grouped
 from proxy.collector import resource
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import Loaded, load
-from proxy.config.redact import redacted
+from proxy.config.redact import shown
 from proxy.errors import ConfigError
 from proxy.hub import gauges
 from proxy.hub.main import run_hub
@@ -90,6 +91,10 @@ class CollectHub:
         return None
 
     def series(self) -> Iterator[Series]:
+        return grouped(self._own())
+
+    def _own(self) -> Iterator[Series]:
+        """What is read in one go, so that the books balance."""
         if self.pipeline is not None:
             yield from gauges.ledgers(self.pipeline.books)
             yield from self.pipeline.series()
@@ -99,7 +104,7 @@ class CollectHub:
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:
-        return redacted(self.loaded)
+        return shown(self.loaded)
 
     def stats(self) -> Mapping[str, Any]:
         return {

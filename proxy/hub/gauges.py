@@ -86,7 +86,7 @@ def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series
 
 
 def ledgers(books: Iterable[Ledger]) -> Iterator[Series]:
-    """created = exported + dropped + queued in each ledger, read in one go."""
+    """created = exported + dropped + queued in each ledger, if they are read in one go."""
     for book in books:
         labels: Attributes = (("signal", book.signal), ("exporter", book.exporter))
         yield Series(CREATED, labels, book.created)

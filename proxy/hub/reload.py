@@ -87,7 +87,7 @@ async def _apply(hub: Hub, services: Services, loaded: Loaded) -> None:
         raise
     if change is not None:
         await services.adopt(new.config, change)
-    services.prober.configure(new.config.upstream)
+    await services.prober.configure(new.config.upstream)
     hub.tell_health()
 
 

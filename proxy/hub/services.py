@@ -60,7 +60,7 @@ class Services:
         await pipeline.start()
         self._hub.intake.attach(pipeline)
         self.restart_reporting()
-        self.prober.configure(config.upstream)
+        await self.prober.configure(config.upstream)
         if admin is not None:
             self._admin = Admin(self.status, split_address(config.admin.listen)[0])
             await self._admin.start(admin)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from proxy import __version__
-from proxy.config.model import Route
-from proxy.config.redact import redacted
+from proxy.admin.exposition import grouped
+from proxy.config.model import Route, Upstream
+from proxy.config.redact import Computed, shown
 from proxy.hub import gauges
 from proxy.hub.intake import RECORDS
 from proxy.hub.procfs import usage
@@ -41,9 +42,13 @@ class Status:
         await self._hub.refresh()
 
     def series(self) -> Iterator[Series]:
-        hub = self._hub
-        yield from hub.intake.totals.series()
+        yield from self._hub.intake.totals.series()
         yield from self._services.prober.series()
+        yield from grouped(self._own())
+
+    def _own(self) -> Iterator[Series]:
+        """What is read in one go, so that the books balance."""
+        hub = self._hub
         yield from gauges.ledgers(self._services.books)
         yield from self._services.collector_series()
         yield from self._records()
@@ -52,7 +57,7 @@ class Status:
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:
-        return redacted(self._hub.loaded)
+        return shown(self._hub.loaded)
 
     def stats(self) -> Mapping[str, Any]:
         hub = self._hub
@@ -67,7 +72,7 @@ class Status:
                 {"address": a, "port": hub.sockets.port(a)} for a in hub.sockets.addresses
             ],
             "workers": [_worker(worker, slots[worker.slot]) for worker in workers],
-            "routes": [_route(route) for route in config.route],
+            "routes": map(_route, config.route),
             "upstreams": self._upstreams(),
             "export": self._services.books.as_dict(),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
@@ -84,18 +89,18 @@ class Status:
             yield Series(gauges.ON_LINK, labels, pending)
             yield Series(gauges.RECORDED, labels, self._hub.intake.created(signal, alive))
 
-    def _upstreams(self) -> dict[str, Any]:
+    def _upstreams(self) -> Mapping[str, Any]:
         states = self._services.prober.states()
-        return {
-            name: {
-                "servers": [
-                    {"url": url, "weight": weight, "up": states.get((name, url), True)}
-                    for url, weight in upstream.servers.items()
-                ],
-                "probed": upstream.health is not None,
-            }
-            for name, upstream in self._hub.loaded.config.upstream.items()
-        }
+
+        def servers(name: str, upstream: Upstream) -> Iterator[dict[str, Any]]:
+            for url, weight in upstream.servers.items():
+                yield {"url": url, "weight": weight, "up": states.get((name, url), True)}
+
+        def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
+            parts = {"servers": servers(name, upstream), "probed": upstream.health is not None}
+            return Computed(parts, lambda _, part: part)
+
+        return Computed(self._hub.loaded.config.upstream, told)
 
 
 def _worker(worker: Worker, slot: Slot) -> dict[str, Any]:

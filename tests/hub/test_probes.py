@@ -64,7 +64,7 @@ class Watcher:
 @asynccontextmanager
 async def watching(*urls: str, health: Health = QUICK) -> AsyncIterator[Watcher]:
     watcher = Watcher()
-    watcher.prober.configure({"u": Upstream(servers=dict.fromkeys(urls, 1), health=health)})
+    await watcher.prober.configure({"u": Upstream(servers=dict.fromkeys(urls, 1), health=health)})
     try:
         yield watcher
     finally:
@@ -115,7 +115,7 @@ async def test_a_new_configuration_keeps_the_state_of_what_stays() -> None:
         await watcher.next()
         other = "http://127.0.0.1:9"
         slow = Health(path="/hz", every=Seconds(3600))
-        watcher.prober.configure(
+        await watcher.prober.configure(
             {
                 "u": Upstream(servers={server.url: 5}, health=QUICK),
                 "v": Upstream(servers={other: 1}, health=slow),
@@ -123,5 +123,5 @@ async def test_a_new_configuration_keeps_the_state_of_what_stays() -> None:
             }
         )
         assert watcher.prober.states() == {("u", server.url): False, ("v", other): True}
-        watcher.prober.configure({})
+        await watcher.prober.configure({})
         assert watcher.prober.states() == {}
