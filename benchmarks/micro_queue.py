@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from proxy.collector.batch import Batch
-from proxy.collector.disk_log import DiskLog
+from proxy.collector.queues.disk.log import DiskLog
 
 PAYLOAD = os.urandom(42_000)
 BATCHES = 2000

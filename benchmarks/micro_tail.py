@@ -18,18 +18,18 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from proxy.collector.batch import Batch
 from proxy.collector.books import Books, Shelf
-from proxy.collector.connect_service_graph import make as make_graph
-from proxy.collector.connect_span_metrics import make as make_metrics
+from proxy.collector.connectors.service_graph.connector import make as make_graph
+from proxy.collector.connectors.service_graph.settings import Settings as Graph
+from proxy.collector.connectors.span_metrics.connector import make as make_metrics
+from proxy.collector.connectors.span_metrics.settings import Settings as Metrics
 from proxy.collector.context import Context
-from proxy.collector.process_group_by_trace import make as make_group
-from proxy.collector.process_tail_sampling import make as make_tail
-from proxy.collector.settings.connect_service_graph import Settings as Graph
-from proxy.collector.settings.connect_span_metrics import Settings as Metrics
-from proxy.collector.settings.process_group_by_trace import Settings as Group
-from proxy.collector.settings.tail_policies import TABLES, Policy
+from proxy.collector.processors.group_by_trace.processor import make as make_group
+from proxy.collector.processors.group_by_trace.settings import Settings as Group
+from proxy.collector.processors.tail_sampling.processor import make as make_tail
 from proxy.collector.tail.cut import cut
 from proxy.collector.tail.judge import Judge
 from proxy.collector.tail.policies import build
+from proxy.collector.tail.settings import TABLES, Policy
 from proxy.collector.tail.trace import Trace
 from proxy.collector.tail.waiting import Waiting
 from proxy.otlp import wire
@@ -172,7 +172,7 @@ def through(make: Callable[[], Any], payloads: list[bytes]) -> Callable[[], None
 
 
 def tail(*names: str) -> Callable[[], Any]:
-    from proxy.collector.settings.process_tail_sampling import Settings
+    from proxy.collector.processors.tail_sampling.settings import Settings
 
     tables = [Policy(name=n, type=n, **{n: TABLES[n](**POLICIES[n])}) for n in names]
     return lambda: make_tail(Settings(policies=tables), place("processor"))

@@ -16,7 +16,7 @@ from proxy.collector.books import Account, Shelf
 from proxy.collector.context import Context
 from proxy.collector.fanout import Entry, FanOut, Junction, Step
 from proxy.collector.graph import GATEWAY, Chain, Graph, Node, Ways, World
-from proxy.collector.settings.receive_gateway import Settings as GatewaySettings
+from proxy.collector.receivers.gateway.settings import Settings as GatewaySettings
 from proxy.collector.shortform import type_of
 from proxy.collector.stage import Sink
 from proxy.config.model import Collector, CollectorPipeline

@@ -19,7 +19,7 @@ from proxy.collector.books import Account, Books, Ledger, Place, Shelf
 from proxy.collector.condition import Condition
 from proxy.collector.counters import Counters, Meters
 from proxy.collector.fanout import Entry, FanOut, Junction, Step
-from proxy.collector.receive_gateway import Gateway
+from proxy.collector.receivers.gateway.receiver import Gateway
 from proxy.errors import ConfigError, Problem
 
 GATEWAY = "gateway"

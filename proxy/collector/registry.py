@@ -1,10 +1,10 @@
 """Registry: which types of components there are, and where each one lives.
 
 Names only: nothing is imported before a configuration uses it, and `spangate check` imports the
-settings alone, which are light. A component of module `process_batch` has
+settings alone, which are light. The processor `batch` has
 
-    proxy/collector/settings/process_batch.py   class Settings: its table in routes.toml
-    proxy/collector/process_batch.py            make(settings, context) -> Source or Stage
+    proxy/collector/processors/batch/settings.py    class Settings: its table in routes.toml
+    proxy/collector/processors/batch/processor.py   make(settings, context) -> Source or Stage
 
 How to add one is told in docs/collector-components.md.
 """
@@ -30,88 +30,81 @@ class Component:
 
     kind: Kind
     type: str
-    module: str
     signals: tuple[str, ...]
     outputs: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()  # older or newer names of the same type
     stability: str = "beta"
 
     @property
+    def package(self) -> str:
+        """The folder of its settings, its factory and whatever else it is made of."""
+        return f"proxy.collector.{self.kind}s.{self.type}"
+
+    @property
     def built(self) -> bool:
         """Whether it is there: names are taken before everything is built."""
-        return importlib.util.find_spec(f"proxy.collector.settings.{self.module}") is not None
+        return importlib.util.find_spec(self.package) is not None
 
     def settings(self) -> Any:
         """Its settings class; light."""
-        return importlib.import_module(f"proxy.collector.settings.{self.module}").Settings
+        return importlib.import_module(f"{self.package}.settings").Settings
 
     def factory(self) -> Callable[..., Any]:
         """`make(settings, context)`; may import anything."""
-        make: Callable[..., Any] = importlib.import_module(f"proxy.collector.{self.module}").make
+        make: Callable[..., Any] = importlib.import_module(f"{self.package}.{self.kind}").make
         return make
 
 
 COMPONENTS = (
-    Component("receiver", "otlp", "receive_otlp", ALL),
-    Component("receiver", "gateway", "receive_gateway", TML),
-    Component("receiver", "jaeger", "receive_jaeger", TRACES),
-    Component("receiver", "zipkin", "receive_zipkin", TRACES),
-    Component("receiver", "prometheus", "receive_prometheus", METRICS),
+    Component("receiver", "otlp", ALL),
+    Component("receiver", "gateway", TML),
+    Component("receiver", "jaeger", TRACES),
+    Component("receiver", "zipkin", TRACES),
+    Component("receiver", "prometheus", METRICS),
     Component(
         "receiver",
         "prometheus_remote_write",
-        "receive_prometheus_remote_write",
         METRICS,
         aliases=("prometheusremotewrite",),
     ),
-    Component("receiver", "kafka", "receive_kafka", ALL),
-    Component("receiver", "host_metrics", "receive_host_metrics", METRICS, (), ("hostmetrics",)),
-    Component("processor", "batch", "process_batch", ALL),
-    Component("processor", "memory_limiter", "process_memory_limiter", ALL),
-    Component(
-        "processor", "probabilistic_sampler", "process_probabilistic_sampler", ("traces", "logs")
-    ),
-    Component("processor", "tail_sampling", "process_tail_sampling", TRACES),
-    Component("processor", "attributes", "process_attributes", TML),
-    Component("processor", "resource", "process_resource", TML),
-    Component("processor", "filter", "process_filter", TML),
-    Component("processor", "transform", "process_transform", TML),
-    Component("processor", "redaction", "process_redaction", TML),
+    Component("receiver", "kafka", ALL),
+    Component("receiver", "host_metrics", METRICS, (), ("hostmetrics",)),
+    Component("processor", "batch", ALL),
+    Component("processor", "memory_limiter", ALL),
+    Component("processor", "probabilistic_sampler", ("traces", "logs")),
+    Component("processor", "tail_sampling", TRACES),
+    Component("processor", "attributes", TML),
+    Component("processor", "resource", TML),
+    Component("processor", "filter", TML),
+    Component("processor", "transform", TML),
+    Component("processor", "redaction", TML),
     Component(
         "processor",
         "resource_detection",
-        "process_resource_detection",
         TML,
         aliases=("resourcedetection",),
     ),
-    Component(
-        "processor", "group_by_trace", "process_group_by_trace", TRACES, (), ("groupbytrace",)
-    ),
-    Component(
-        "connector", "span_metrics", "connect_span_metrics", TRACES, METRICS, ("spanmetrics",)
-    ),
-    Component(
-        "connector", "service_graph", "connect_service_graph", TRACES, METRICS, ("servicegraph",)
-    ),
-    Component("connector", "forward", "connect_forward", ALL, ALL),
-    Component("exporter", "otlp_grpc", "export_otlp_grpc", ALL, aliases=("otlp",)),
-    Component("exporter", "otlp_http", "export_otlp_http", ALL, aliases=("otlphttp",)),
-    Component("exporter", "otlp_websocket", "export_otlp_websocket", ALL),
-    Component("exporter", "console", "export_console", TRACES),
-    Component("exporter", "debug", "export_debug", ALL),
-    Component("exporter", "file", "export_file", ALL),
-    Component("exporter", "jaeger", "export_jaeger", TRACES),
-    Component("exporter", "zipkin", "export_zipkin", TRACES),
-    Component("exporter", "prometheus", "export_prometheus", METRICS),
+    Component("processor", "group_by_trace", TRACES, (), ("groupbytrace",)),
+    Component("connector", "span_metrics", TRACES, METRICS, ("spanmetrics",)),
+    Component("connector", "service_graph", TRACES, METRICS, ("servicegraph",)),
+    Component("connector", "forward", ALL, ALL),
+    Component("exporter", "otlp_grpc", ALL, aliases=("otlp",)),
+    Component("exporter", "otlp_http", ALL, aliases=("otlphttp",)),
+    Component("exporter", "otlp_websocket", ALL),
+    Component("exporter", "console", TRACES),
+    Component("exporter", "debug", ALL),
+    Component("exporter", "file", ALL),
+    Component("exporter", "jaeger", TRACES),
+    Component("exporter", "zipkin", TRACES),
+    Component("exporter", "prometheus", METRICS),
     Component(
         "exporter",
         "prometheus_remote_write",
-        "export_prometheus_remote_write",
         METRICS,
         aliases=("prometheusremotewrite",),
     ),
-    Component("exporter", "elasticsearch", "export_elasticsearch", TML),
-    Component("exporter", "kafka", "export_kafka", ALL),
+    Component("exporter", "elasticsearch", TML),
+    Component("exporter", "kafka", ALL),
 )
 
 _BY_NAME: dict[tuple[str, str], Component] = {

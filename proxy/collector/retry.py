@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.collector.settings.parts import Queue, Retry
+from proxy.collector.parts import Queue, Retry
 
 FACTOR = 1.5  # multiplier and jitter of the Collector's retry_on_failure
 JITTER = 0.5

@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from proxy.collector.settings import export_otlp_grpc, export_otlp_http, parts, process_batch
-from proxy.collector.settings.export_console import Settings as Console
+from proxy.collector import parts
+from proxy.collector.exporters.console.settings import Settings as Console
+from proxy.collector.exporters.otlp_grpc import settings as export_otlp_grpc
+from proxy.collector.exporters.otlp_http import settings as export_otlp_http
+from proxy.collector.processors.batch import settings as process_batch
 from proxy.config.model import Collector, CollectorPipeline, Export
 from proxy.config.units import Size
 from proxy.errors import ConfigError, Problem

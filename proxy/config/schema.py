@@ -113,10 +113,11 @@ def _table(table: Any, tables: dict[str, Schema]) -> Schema:
 
 
 def _name(table: Any) -> str:
-    """Settings of components have names of their own, below that of their module."""
+    """Settings of components have names of their own, below that of their folder."""
     if table.__module__ == model.__name__:
         return str(table.__name__)
-    return f"{table.__module__.rpartition('.')[2]}.{table.__name__}"
+    place = table.__module__.removeprefix("proxy.collector.").removesuffix(".settings")
+    return f"{place}.{table.__name__}"
 
 
 def _components(kind: str, tables: dict[str, Schema]) -> Schema:

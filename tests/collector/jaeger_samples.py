@@ -6,7 +6,7 @@ Made with the generated classes in `opentelemetry-exporter-jaeger-{thrift,proto-
 
 from __future__ import annotations
 
-from proxy.otlp.jaeger import CHILD_OF, FOLLOWS_FROM, Batch, Log, Process, Reference, Span
+from proxy.formats.jaeger.model import CHILD_OF, FOLLOWS_FROM, Batch, Log, Process, Reference, Span
 
 TRACE = bytes(8) + (2**64 - 2).to_bytes(8, "big")  # a 64-bit id
 

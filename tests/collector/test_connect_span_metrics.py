@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataPoint
 
-from proxy.collector.aggregate.histogram import Exponential
-from proxy.collector.aggregate.weight import adjusted_count
 from proxy.collector.batch import Batch
+from proxy.collector.connectors.aggregate.histogram import Exponential
+from proxy.collector.connectors.aggregate.weight import adjusted_count
 from proxy.errors import ConfigError
 from proxy.otlp.wire import WireError
 from tests.collector.kit import Place, settings

@@ -23,7 +23,9 @@ def name(value: Any) -> str:
 
 
 def example(component: Component) -> str:
-    text: str = importlib.import_module(f"tests.collector.components.{component.module}").EXAMPLE
+    text: str = importlib.import_module(
+        f"tests.collector.components.{component.kind}_{component.type}"
+    ).EXAMPLE
     return text
 
 
@@ -159,8 +161,5 @@ async def test_stop_ends_although_the_other_side_does_not(
 def test_rows_are_well_formed(component: Component) -> None:
     assert component.signals
     assert bool(component.outputs) == (component.kind == "connector")
-    prefix = {"receiver": "receive", "processor": "process"}.get(component.kind, component.kind)
-    prefix = {"exporter": "export", "connector": "connect"}.get(prefix, prefix)
-    assert component.module.startswith(f"{prefix}_")
     if component.built:
         assert component.settings().__doc__

@@ -20,10 +20,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.collector.batch import Batch
-from proxy.collector.disk_lock import directory_name
-from proxy.collector.disk_queue import DiskQueue, make_queue
-from proxy.collector.queue import Queue as MemoryQueue
-from proxy.collector.settings.parts import Queue as Settings
+from proxy.collector.parts import Queue as Settings
+from proxy.collector.queues.disk.lock import directory_name
+from proxy.collector.queues.disk.queue import DiskQueue, make_queue
+from proxy.collector.queues.memory import Queue as MemoryQueue
 from proxy.config.units import Seconds, Size
 from proxy.errors import ConfigError
 from tests.collector.kit import Place, settings
@@ -267,7 +267,7 @@ async def test_signals_without_a_pipeline_are_delivered_and_booked(tmp_path: Pat
 
 async def test_a_directory_of_another_process_is_refused(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from proxy.collector.disk_log import DiskLog;"
+        "import sys; from pathlib import Path; from proxy.collector.queues.disk.log import DiskLog;"
         f"log = DiskLog(Path({str(tmp_path / 'otlp_http')!r}), 0); print(flush=True);"
         "sys.stdin.read()"
     )

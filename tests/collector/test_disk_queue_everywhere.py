@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.collector.parts import Queue, Retry
 from proxy.collector.pipeline import Pipeline
 from proxy.collector.registry import COMPONENTS, Component
 from proxy.collector.retry import Backoff, backoff
-from proxy.collector.settings.parts import Queue, Retry
 from proxy.config.load import loads
 from proxy.config.units import Seconds
 from proxy.errors import ConfigError
@@ -32,7 +32,9 @@ each = pytest.mark.parametrize("component", QUEUED, ids=lambda c: c.type)
 
 def example(component: Component, queue: str) -> str:
     """Settings with which nothing arrives."""
-    text: str = importlib.import_module(f"tests.collector.components.{component.module}").EXAMPLE
+    text: str = importlib.import_module(
+        f"tests.collector.components.{component.kind}_{component.type}"
+    ).EXAMPLE
     return f"{text}\nsending_queue = {{ {queue} }}\n"
 
 

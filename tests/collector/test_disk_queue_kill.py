@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from proxy.collector.batch import Batch
-from proxy.collector.disk_queue import DiskQueue
-from proxy.collector.settings.parts import Queue as Settings
+from proxy.collector.parts import Queue as Settings
+from proxy.collector.queues.disk.queue import DiskQueue
 from proxy.config.units import Size
 from tests.collector.kit import Place
 

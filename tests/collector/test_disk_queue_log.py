@@ -12,11 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.collector import disk_record
 from proxy.collector.batch import SIGNALS, Batch
-from proxy.collector.disk_lock import Busy
-from proxy.collector.disk_log import SMALLEST, DiskLog
-from proxy.collector.disk_segment import Taken
+from proxy.collector.queues.disk import record as disk_record
+from proxy.collector.queues.disk.lock import Busy
+from proxy.collector.queues.disk.log import SMALLEST, DiskLog
+from proxy.collector.queues.disk.segment import Taken
 
 LIMIT = 64 * 1024 * 1024  # never reached here
 

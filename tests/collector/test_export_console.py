@@ -8,7 +8,7 @@ import pytest
 
 from proxy.collector.batch import Batch
 from proxy.collector.books import Books, Ledger
-from proxy.collector.export_console import MAX_SPANS, ConsoleExporter
+from proxy.collector.exporters.console.exporter import MAX_SPANS, ConsoleExporter
 from proxy.otlp.envelope import Envelope
 from proxy.otlp.wire import WireError
 from proxy.telemetry.protobuf import delimited

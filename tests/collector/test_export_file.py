@@ -162,7 +162,7 @@ async def test_a_write_cut_short_leaves_no_half_line(tmp_path: Path) -> None:
     code = """
 import resource, signal, sys
 from pathlib import Path
-from proxy.collector.export_file_rotation import RotatingFile, Rules
+from proxy.collector.exporters.file.rotation import RotatingFile, Rules
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 file = RotatingFile(Path(sys.argv[1]), Rules(), append=True, fsync=True)
 file.write(b"a" * 99 + b"\\n", 0)

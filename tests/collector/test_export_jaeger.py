@@ -13,7 +13,7 @@ import pytest
 
 from proxy.collector.batch import Batch
 from proxy.errors import ConfigError
-from proxy.otlp.jaeger_proto import POST_SPANS
+from proxy.formats.jaeger.proto import POST_SPANS
 from tests.collector.kit import Place, batch, settings
 from tests.collector.test_jaeger_mapping import otlp
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from proxy.collector.export_kafka_messages import Format, by_trace, messages
+from proxy.collector.exporters.kafka.messages import Format, by_trace, messages
 from proxy.otlp import wire
 from proxy.otlp.envelope import Envelope
 from proxy.otlp.json import request_from_json

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_modern
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from proxy.collector.export_prometheus import wants_openmetrics
+from proxy.collector.exporters.prometheus.exporter import wants_openmetrics
 from tests.collector.kit import Place
 from tests.collector.prometheus_samples import DELTA, NOW, Metrics
 

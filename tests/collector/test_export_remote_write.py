@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from proxy.otlp import snappy
-from proxy.otlp.remote_write_read import Message, read_v1, read_v2
+from proxy.formats.remote_write import snappy
+from proxy.formats.remote_write.read import Message, read_v1, read_v2
 from tests.collector.kit import Place
 from tests.collector.prometheus_samples import DELTA, NOW, Metrics
 

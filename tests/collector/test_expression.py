@@ -12,9 +12,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from proxy.collector.expression import ExpressionError, compile_condition, compile_statement
-from proxy.collector.expression_paths import READERS, WRITERS, Item
-from proxy.collector.values import assign, find, scalar
+from proxy.collector.editing.values import assign, find, scalar
+from proxy.collector.expression.compile import ExpressionError, compile_condition, compile_statement
+from proxy.collector.expression.paths import READERS, WRITERS, Item
 from tests.otlp import samples
 
 

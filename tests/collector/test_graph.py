@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from proxy.collector.pipeline import Pipeline
-from proxy.collector.settings import process_batch
+from proxy.collector.processors.batch import settings as process_batch
 from proxy.config.model import Export
 from proxy.config.units import Seconds
 from proxy.errors import ConfigError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.collector.receive_host_metrics_read import TICKS
+from proxy.collector.receivers.host_metrics.read import TICKS
 from proxy.errors import ConfigError
 from tests.collector.kit import Place, settings
 from tests.collector.prometheus_samples import NOW, flat, numbers

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.otlp.jaeger import Batch
-from proxy.otlp.jaeger_proto import PostSpansRequest, read_request
-from proxy.otlp.jaeger_thrift import read_batch, read_emit
-from proxy.otlp.jaeger_to_otlp import to_otlp
-from proxy.otlp.thrift import MAX_DEPTH, Binary, Compact
+from proxy.formats.jaeger.model import Batch
+from proxy.formats.jaeger.proto import PostSpansRequest, read_request
+from proxy.formats.jaeger.thrift import read_batch, read_emit
+from proxy.formats.jaeger.thrift_protocols import MAX_DEPTH, Binary, Compact
+from proxy.formats.jaeger.to_otlp import to_otlp
 from proxy.otlp.wire import WireError
 from proxy.telemetry.protobuf import delimited
 from tests.collector.jaeger_samples import BATCH, BINARY_BATCH, BINARY_EMIT, COMPACT_EMIT, PROTO

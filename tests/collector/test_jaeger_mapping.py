@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from proxy.otlp.jaeger import CHILD_OF, FOLLOWS_FROM, Log, Process, Reference, Span, Tags
-from proxy.otlp.jaeger_from_otlp import from_otlp
-from proxy.otlp.jaeger_proto import PostSpansRequest, read_request
-from proxy.otlp.jaeger_to_otlp import to_otlp
+from proxy.formats.jaeger.from_otlp import from_otlp
+from proxy.formats.jaeger.model import CHILD_OF, FOLLOWS_FROM, Log, Process, Reference, Span, Tags
+from proxy.formats.jaeger.proto import PostSpansRequest, read_request
+from proxy.formats.jaeger.to_otlp import to_otlp
 from tests.collector.jaeger_samples import BATCH, TRACE, span_id
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.collector.partly import Attempt, deliver
+from proxy.collector.exporters.partly import Attempt, deliver
 from proxy.collector.retry import Backoff
 from proxy.otlp.status import Outcome, Verdict, unreachable
 

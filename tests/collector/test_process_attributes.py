@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from proxy.collector.batch import Batch
-from proxy.collector.patterns import compile_pattern
-from proxy.collector.values import assign, scalar
+from proxy.collector.editing.patterns import compile_pattern
+from proxy.collector.editing.values import assign, scalar
 from proxy.config.load import ConfigError
 from proxy.otlp.wire import WireError
 from tests.collector.kit import Place, settings

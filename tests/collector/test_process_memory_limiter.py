@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.collector import process_memory_limiter as module
-from proxy.collector.memory import resident, total
-from proxy.collector.process_memory_limiter import MIB, limits
+from proxy.collector.processors.memory_limiter import processor as module
+from proxy.collector.processors.memory_limiter.memory import resident, total
+from proxy.collector.processors.memory_limiter.processor import MIB, limits
 from proxy.errors import ConfigError
 from tests.collector.kit import Place, batch, settings
 

@@ -10,9 +10,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from proxy.collector import thresholds
 from proxy.collector.batch import Batch
-from proxy.collector.process_probabilistic_sampler import put
+from proxy.collector.processors.probabilistic_sampler import thresholds
+from proxy.collector.processors.probabilistic_sampler.processor import put
 from proxy.config.load import ConfigError
 from proxy.otlp.wire import WireError
 from tests.collector.kit import Place, batch, settings

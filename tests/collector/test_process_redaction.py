@@ -14,9 +14,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proxy.collector.batch import Batch
-from proxy.collector.process_resource_detection import find_out
-from proxy.collector.secrets import is_card, query_cleaned
-from proxy.collector.values import assign, scalar
+from proxy.collector.editing.values import assign, scalar
+from proxy.collector.processors.redaction.secrets import is_card, query_cleaned
+from proxy.collector.processors.resource_detection.processor import find_out
 from proxy.config.load import ConfigError
 from tests.collector.kit import Place, batch, settings
 

@@ -270,7 +270,7 @@ async def test_the_threshold_tells_what_a_trace_stands_for() -> None:
 
 async def test_weights_add_up_to_all_traces() -> None:
     """Errors are kept for certain, a quarter of the rest: adjusted counts estimate all of them."""
-    from proxy.collector.aggregate.weight import adjusted_count
+    from proxy.collector.connectors.aggregate.weight import adjusted_count
 
     stand = Stand(
         """policies = [

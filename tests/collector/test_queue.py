@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from proxy.collector.batch import Batch
-from proxy.collector.queue import Queue
+from proxy.collector.queues.memory import Queue
 
 
 def batch(size: int, items: int = 1) -> Batch:

@@ -16,7 +16,7 @@ import pytest
 
 from proxy.collector.batch import Batch
 from proxy.errors import ConfigError
-from proxy.otlp.jaeger_proto import POST_SPANS, PostSpansRequest
+from proxy.formats.jaeger.proto import POST_SPANS, PostSpansRequest
 from tests.collector.jaeger_samples import BINARY_BATCH, BINARY_EMIT, COMPACT_EMIT, PROTO
 from tests.collector.kit import Place, settings
 

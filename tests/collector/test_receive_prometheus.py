@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from proxy.collector.receive_prometheus_relabel import relabelling
-from proxy.collector.receive_prometheus_targets import TargetFiles, places
-from proxy.collector.settings.receive_prometheus import Group, Relabel, Scrape
+from proxy.collector.receivers.prometheus.relabel import relabelling
+from proxy.collector.receivers.prometheus.settings import Group, Relabel, Scrape
+from proxy.collector.receivers.prometheus.targets import TargetFiles, places
 from proxy.config.load import loads
 from proxy.errors import ConfigError
 from tests.collector.kit import Place, settings

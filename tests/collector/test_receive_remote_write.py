@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.otlp import snappy
-from proxy.otlp.remote_write import Metadata, Sample, Series, write_v1, write_v2
+from proxy.formats.remote_write import snappy
+from proxy.formats.remote_write.write import Metadata, Sample, Series, write_v1, write_v2
 from tests.collector.kit import Place
 from tests.collector.prometheus_samples import numbers
 

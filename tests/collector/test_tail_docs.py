@@ -38,7 +38,7 @@ def test_every_setting_is_told(kind: str, type: str, page: str) -> None:
 
 
 def test_every_policy_is_told() -> None:
-    from proxy.collector.settings.tail_policies import TABLES
+    from proxy.collector.tail.settings import TABLES
 
     text = (PAGES / "tail_sampling.md").read_text()
     for name, table in TABLES.items():

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.collector.tree import Span, render
+from proxy.collector.exporters.console.tree import Span, render
 
 TRACE = bytes(range(16))
 MS = 1_000_000

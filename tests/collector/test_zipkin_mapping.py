@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from proxy.formats.zipkin.from_otlp import from_otlp
+from proxy.formats.zipkin.model import ListOfSpans, Span, read_json, read_proto, write_json
+from proxy.formats.zipkin.to_otlp import NO_START, to_otlp
+from proxy.formats.zipkin.v1 import read_json as read_old
 from proxy.otlp.wire import WireError
-from proxy.otlp.zipkin import ListOfSpans, Span, read_json, read_proto, write_json
-from proxy.otlp.zipkin_from_otlp import from_otlp
-from proxy.otlp.zipkin_to_otlp import NO_START, to_otlp
-from proxy.otlp.zipkin_v1 import read_json as read_old
 
 NOW = 1_800_000_000_000_000_000
 

@@ -14,11 +14,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from proxy.otlp.elastic_bulk import body, chunks, message, read
-from proxy.otlp.elastic_documents import Document, Names, timestamp
-from proxy.otlp.elastic_ecs import EcsMapping
-from proxy.otlp.elastic_jaeger import JaegerMapping, fnv1a
-from proxy.otlp.elastic_otel import OtelMapping
+from proxy.formats.elastic.bulk import body, chunks, message, read
+from proxy.formats.elastic.documents import Document, Names, timestamp
+from proxy.formats.elastic.ecs import EcsMapping
+from proxy.formats.elastic.jaeger import JaegerMapping, fnv1a
+from proxy.formats.elastic.otel import OtelMapping
 from tests.otlp import samples
 
 TRACE = samples.TRACE.hex()

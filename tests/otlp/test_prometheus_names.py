@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.otlp.prometheus_names import label_name, metric_name, ucum, unit_words
+from proxy.formats.prometheus.names import label_name, metric_name, ucum, unit_words
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
+from proxy.formats.prometheus.target import Identity, Labels, LimitError, Limits, Target
+from proxy.formats.prometheus.text import TextError, parse
 from proxy.otlp.metric_bytes import Request
-from proxy.otlp.prometheus_target import Identity, Labels, LimitError, Limits, Target
-from proxy.otlp.prometheus_text import TextError, parse
 
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND

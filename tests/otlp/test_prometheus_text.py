@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.otlp.prometheus_text import Families, Sample, TextError, parse, parse_series
+from proxy.formats.prometheus.text import Families, Sample, TextError, parse, parse_series
 
 
 def read(text: str, openmetrics: bool = False, families: Families | None = None) -> list[Sample]:

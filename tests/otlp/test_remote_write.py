@@ -14,10 +14,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from proxy.otlp import snappy
-from proxy.otlp.prometheus_series import Translation
-from proxy.otlp.prometheus_series import Translator as ToSeries
-from proxy.otlp.remote_write import (
+from proxy.formats.prometheus.series import Translation
+from proxy.formats.prometheus.series import Translator as ToSeries
+from proxy.formats.remote_write import snappy
+from proxy.formats.remote_write.from_otlp import Translated, translate
+from proxy.formats.remote_write.read import read_v1, read_v2
+from proxy.formats.remote_write.to_otlp import Translator as ToOtlp
+from proxy.formats.remote_write.write import (
     CUSTOM,
     STALE,
     Exemplar,
@@ -30,9 +33,6 @@ from proxy.otlp.remote_write import (
     write_v1,
     write_v2,
 )
-from proxy.otlp.remote_write_from_otlp import Translated, translate
-from proxy.otlp.remote_write_read import read_v1, read_v2
-from proxy.otlp.remote_write_to_otlp import Translator as ToOtlp
 from proxy.otlp.wire import WireError
 from tests.collector.prometheus_samples import DELTA, NOW, Metrics
 

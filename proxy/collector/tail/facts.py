@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from proxy.collector.expression import compile_condition
-from proxy.collector.expression_paths import Item
-from proxy.collector.patterns import MAX_SUBJECT, compile_pattern
+from proxy.collector.editing.patterns import MAX_SUBJECT, compile_pattern
+from proxy.collector.expression.compile import compile_condition
+from proxy.collector.expression.paths import Item
 from proxy.collector.tail.trace import Trace, key_field
 from proxy.collector.tail.verdict import CERTAIN, Verdict
 from proxy.tracing import w3c

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from proxy.collector.settings.tail_policies import Policy as Table
-from proxy.collector.settings.tail_policies import table_of
 from proxy.collector.tail import facts
 from proxy.collector.tail.chance import Consistent, Salted
 from proxy.collector.tail.combine import And, Composite, Not, drop
 from proxy.collector.tail.judge import Judge, Witness
 from proxy.collector.tail.rates import BytesLimiting, RateLimiting
 from proxy.collector.tail.routes import PerRouteMinimum, RouteLatency
+from proxy.collector.tail.settings import Policy as Table
+from proxy.collector.tail.settings import table_of
 from proxy.collector.tail.verdict import CERTAIN, Policy
 
 

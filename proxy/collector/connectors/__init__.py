@@ -1,0 +1,1 @@
+"""Connectors: what one pipeline exports, another receives; one folder for each type."""

@@ -1,0 +1,1 @@
+"""The connector `forward`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The connector `service_graph`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The connector `span_metrics`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""Changing attributes of serialised items with the least decoding."""

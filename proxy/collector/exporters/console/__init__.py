@@ -1,0 +1,1 @@
+"""The exporter `console`: its settings, and what it does."""

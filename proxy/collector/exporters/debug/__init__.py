@@ -1,0 +1,1 @@
+"""The exporter `debug`: its settings, and what it does."""

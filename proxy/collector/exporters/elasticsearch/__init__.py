@@ -1,0 +1,1 @@
+"""The exporter `elasticsearch`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The exporter `file`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The exporter `jaeger`: its settings, and what it does."""

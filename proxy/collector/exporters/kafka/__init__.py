@@ -1,0 +1,1 @@
+"""The exporter `kafka`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The exporter `otlp_grpc`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The exporter `otlp_http`: its settings, and what it does."""

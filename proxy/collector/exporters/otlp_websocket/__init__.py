@@ -1,0 +1,1 @@
+"""The exporter `otlp_websocket`: its settings, and what it does."""

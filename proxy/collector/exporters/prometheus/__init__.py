@@ -1,0 +1,1 @@
+"""The exporter `prometheus`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The exporter `prometheus_remote_write`: its settings, and what it does."""

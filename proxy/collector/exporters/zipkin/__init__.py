@@ -1,0 +1,1 @@
+"""The exporter `zipkin`: its settings, and what it does."""

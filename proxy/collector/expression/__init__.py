@@ -1,0 +1,1 @@
+"""The small language of `filter` and `transform` (docs/collector), compiled to closures."""

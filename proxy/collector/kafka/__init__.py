@@ -1,0 +1,1 @@
+"""What Kafka's receiver and exporter share."""

@@ -1,0 +1,89 @@
+"""What Kafka's receiver and exporter share: the library, how to connect, and what errors mean.
+
+The library, aiokafka, is an optional extra, so it is imported here when a configuration names
+Kafka and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import re
+from typing import Any
+
+from proxy import tasks
+from proxy.collector.kafka.settings import Sasl
+from proxy.collector.parts import TlsClient
+from proxy.errors import ConfigError, Problem
+from proxy.otlp.transport import Options, ssl_context
+
+_CUT = 0.5  # seconds for what goes on after all connections are gone
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def library() -> Any:
+    """The module `aiokafka`; raises ConfigError that says what to install."""
+    try:
+        found = importlib.import_module("aiokafka")
+    except ImportError as error:
+        remedy = 'pip install "spangate[kafka]"'
+        raise ConfigError([Problem("", f"Kafka needs aiokafka: {error}", remedy)]) from None
+    # It logs each attempt at each broker, several a second in an outage; conditions tell of that.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return found
+
+
+def security(tls: TlsClient | None, sasl: Sasl | None) -> dict[str, Any]:
+    """Arguments of a producer or consumer; raises OSError for files that cannot be used."""
+    made: dict[str, Any] = {}
+    if tls is not None:
+        options = Options(
+            ca=tls.ca, cert=tls.cert, key=tls.key, verify=not tls.insecure_skip_verify
+        )
+        made["ssl_context"] = ssl_context(options)
+    if sasl is not None:
+        made["sasl_mechanism"] = sasl.mechanism
+        made["sasl_plain_username"] = sasl.username
+        made["sasl_plain_password"] = sasl.password
+    names = {(0, 0): "PLAINTEXT", (1, 0): "SSL", (0, 1): "SASL_PLAINTEXT", (1, 1): "SASL_SSL"}
+    made["security_protocol"] = names[tls is not None, sasl is not None]
+    return made
+
+
+def reason(error: BaseException) -> str:
+    """A word for the books: kafka_topic_authorization_failed."""
+    name = type(error).__name__.removesuffix("Error").removesuffix("Exception")
+    return f"kafka_{_WORDS.sub('_', name).lower()}"
+
+
+def is_retriable(error: BaseException) -> bool:
+    """Whether the same may succeed later: as Kafka's protocol marks its codes, and all of the
+    network's."""
+    return isinstance(error, OSError | TimeoutError) or bool(getattr(error, "retriable", False))
+
+
+async def finish_producer(producer: Any, seconds: float) -> None:
+    """Close everything within `seconds` and a little, whether the broker answers or not."""
+    stopping = tasks.spawn(producer.stop(), "stop a Kafka producer")
+    await asyncio.wait([stopping], timeout=seconds)
+    if not stopping.done():
+        # aiokafka 0.14 waits for its requests; without their connections they end.
+        producer._message_accumulator.fail_all(TimeoutError("the exporter stops"))
+        if (sender := producer._sender.sender_task) is not None:
+            sender.cancel()
+        await _cut(producer.client, stopping)
+
+
+async def finish_consumer(consumer: Any, seconds: float) -> None:
+    """As `finish_producer`; the group is left if there is time."""
+    stopping = tasks.spawn(consumer.stop(), "stop a Kafka consumer")
+    await asyncio.wait([stopping], timeout=seconds)
+    if not stopping.done():
+        await _cut(consumer._client, stopping)
+
+
+async def _cut(client: Any, stopping: asyncio.Task[None]) -> None:
+    await client.close()
+    await asyncio.wait([stopping], timeout=_CUT)
+    await tasks.cancel(stopping)

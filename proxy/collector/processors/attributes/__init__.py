@@ -1,0 +1,1 @@
+"""The processor `attributes`: its settings, and what it does."""

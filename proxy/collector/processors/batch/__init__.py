@@ -1,0 +1,1 @@
+"""The processor `batch`: its settings, and what it does."""

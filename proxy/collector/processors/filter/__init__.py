@@ -1,0 +1,1 @@
+"""The processor `filter`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The processor `group_by_trace`: its settings, and what it does."""

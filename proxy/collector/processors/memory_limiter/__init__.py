@@ -1,0 +1,1 @@
+"""The processor `memory_limiter`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The processor `probabilistic_sampler`: its settings, and what it does."""

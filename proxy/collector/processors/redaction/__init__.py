@@ -1,0 +1,1 @@
+"""The processor `redaction`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The processor `resource`: its settings, and what it does."""

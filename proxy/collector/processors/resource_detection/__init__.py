@@ -1,0 +1,1 @@
+"""The processor `resource_detection`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The processor `tail_sampling`: its settings, and what it does."""

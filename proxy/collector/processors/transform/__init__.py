@@ -1,0 +1,1 @@
+"""The processor `transform`: its settings, and what it does."""

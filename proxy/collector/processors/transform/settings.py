@@ -1,0 +1,37 @@
+"""Settings of the transform processor: what is changed."""
+
+from __future__ import annotations
+
+from msgspec import field
+
+from proxy.collector.expression.compile import ExpressionError, Subject, compile_statement
+from proxy.collector.parts import Problems
+from proxy.config.model import Section
+
+SUBJECTS: dict[str, Subject] = {
+    "resources": "resource",
+    "spans": "span",
+    "logs": "log",
+    "metrics": "metric",
+    "data_points": "data_point",
+}
+
+
+class Settings(Section, frozen=True):
+    """[collector.processors.transform]: statements, carried out in their order on each item."""
+
+    resources: list[str] = field(default_factory=list)  # before everything else
+    spans: list[str] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)  # before the data points
+    data_points: list[str] = field(default_factory=list)
+
+    def problems(self) -> Problems:
+        if not any(getattr(self, key) for key in SUBJECTS):
+            yield (), "nothing is changed", """write spans = ['name = lower(name)']"""
+        for key, subject in SUBJECTS.items():
+            for index, text in enumerate(getattr(self, key)):
+                try:
+                    compile_statement(text, subject)
+                except ExpressionError as error:
+                    yield (key, index), str(error), ""

@@ -1,0 +1,1 @@
+"""Queues before exporters: in memory, and on disk."""

@@ -1,0 +1,1 @@
+"""Receivers: where batches come from; one folder for each type."""

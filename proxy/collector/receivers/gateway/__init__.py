@@ -1,0 +1,1 @@
+"""The receiver `gateway`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The receiver `host_metrics`: its settings, and what it does."""

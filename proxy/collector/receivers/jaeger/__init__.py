@@ -1,0 +1,1 @@
+"""The receiver `jaeger`: its settings, and what it does."""

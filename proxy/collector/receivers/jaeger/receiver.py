@@ -1,0 +1,135 @@
+"""Receiver `jaeger`: spans of Jaeger's clients by gRPC, HTTP and UDP, and remote sampling.
+
+Turns what the servers read into OTLP batches; wire formats and the mapping are in `proxy.otlp`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, cast
+
+from proxy.collector.batch import Batch
+from proxy.collector.context import Context
+from proxy.collector.receivers import post as serve_post
+from proxy.collector.receivers.jaeger.sampling import Strategies
+from proxy.collector.receivers.jaeger.settings import Settings
+from proxy.collector.receivers.jaeger.udp import UdpServer
+from proxy.collector.receivers.post import Answer, Call
+from proxy.collector.receivers.translated import Translated, Translation
+from proxy.config.syntax import parse_address
+from proxy.formats.jaeger.proto import POST_SPANS, read_request
+from proxy.formats.jaeger.thrift import read_batch, read_emit
+from proxy.formats.jaeger.thrift_protocols import Binary, Compact
+from proxy.formats.jaeger.to_otlp import to_otlp
+from proxy.otlp import serve_grpc
+from proxy.otlp.refusal import Reason, Refusal
+from proxy.otlp.server import Limits
+
+_THRIFT = ("application/x-thrift", "application/vnd.apache.thrift.binary")
+_NO_THRIFT = Reason(415, 3, f"Content-Type must be {' or '.join(_THRIFT)}")
+_NO_SERVICE = Reason(400, 3, "name one service: GET /sampling?service=name")
+_QUESTION = Limits(1024, 0)  # a question has no body
+
+
+class JaegerReceiver:
+    """A Source. `addresses` tells the ports that were really bound, after `start`."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self._settings = settings
+        self._context = context
+        self._limits = Limits(settings.max_request_size, settings.max_in_flight_size)
+        self._servers: dict[str, Any] = {}  # each with start, stop and port
+        sampling = settings.remote_sampling
+        self._strategies = Strategies(sampling) if sampling is not None else None
+
+    @property
+    def addresses(self) -> dict[str, int]:
+        """Ports by the name of their setting."""
+        return {name: server.port for name, server in self._servers.items()}
+
+    async def start(self) -> None:
+        settings = self._settings
+        if settings.grpc:
+            await self._add("grpc", self._grpc())
+        if settings.thrift_http:
+            await self._add("thrift_http", self._http())
+        if settings.thrift_compact:
+            await self._add("thrift_compact", self._udp("thrift_compact", Compact))
+        if settings.thrift_binary:
+            await self._add("thrift_binary", self._udp("thrift_binary", Binary))
+        if settings.remote_sampling is not None:
+            await self._add("remote_sampling", self._sampling(settings.remote_sampling.endpoint))
+
+    async def stop(self, deadline: float) -> None:
+        servers, self._servers = self._servers, {}
+        await asyncio.gather(*(server.stop(deadline) for server in servers.values()))
+
+    async def _add(self, name: str, server: Any) -> None:
+        self._servers[name] = server
+        await server.start()
+
+    def _grpc(self) -> serve_grpc.GrpcServer:
+        host, port = parse_address(self._settings.grpc)
+        translated = Translated(self._context, "grpc", _from_grpc)
+        return serve_grpc.GrpcServer(
+            serve_grpc.Listening(host, port, self._limits, methods={POST_SPANS: "traces"}),
+            lambda _, payload: translated.take(payload),
+        )
+
+    def _http(self) -> serve_post.PostServer:
+        host, port = parse_address(self._settings.thrift_http)
+        translated = Translated(self._context, "thrift_http", _from_http)
+
+        async def take(call: Call) -> Answer:
+            if call.content_type not in _THRIFT:
+                raise Refusal(_NO_THRIFT)
+            await translated.take(call.body)
+            return Answer()
+
+        listening = serve_post.Listening(host, port, self._limits, "POST /api/traces")
+        return serve_post.PostServer(listening, {("POST", "/api/traces"): take})
+
+    def _udp(self, name: str, protocol: type[Binary] | type[Compact]) -> UdpServer:
+        settings = self._settings
+        translated = Translated(self._context, name, partial(_from_packet, protocol))
+        return UdpServer(
+            parse_address(getattr(settings, name)),
+            translated,
+            settings.max_packet_size,
+            settings.socket_buffer_size,
+        )
+
+    def _sampling(self, endpoint: str) -> serve_post.PostServer:
+        host, port = parse_address(endpoint)
+        strategies = cast(Strategies, self._strategies)
+
+        async def tell(call: Call) -> Answer:
+            service = call.query.get("service", "")
+            if not service:
+                raise Refusal(_NO_SERVICE)
+            return Answer(200, strategies.find(service), "application/json")
+
+        listening = serve_post.Listening(host, port, _QUESTION, "GET /sampling?service=name")
+        return serve_post.PostServer(listening, {("GET", "/sampling"): tell})
+
+
+def _from_grpc(payload: bytes) -> Translation:
+    return _translation(to_otlp(read_request(payload)))
+
+
+def _from_http(payload: bytes) -> Translation:
+    return _translation(to_otlp([read_batch(Binary(payload))]))
+
+
+def _from_packet(protocol: type[Binary] | type[Compact], payload: bytes) -> Translation:
+    return _translation(to_otlp([read_emit(protocol(payload))]))
+
+
+def _translation(made: tuple[Any, int, int]) -> Translation:
+    request, spans, nameless = made
+    return Translation(Batch.of("traces", request, spans), nameless)
+
+
+def make(settings: Settings, context: Context) -> JaegerReceiver:
+    return JaegerReceiver(settings, context)

@@ -1,0 +1,1 @@
+"""The receiver `kafka`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The receiver `otlp`: its settings, and what it does."""

@@ -1,0 +1,1 @@
+"""The receiver `prometheus`: its settings, and what it does."""

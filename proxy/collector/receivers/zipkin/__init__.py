@@ -1,0 +1,1 @@
+"""The receiver `zipkin`: its settings, and what it does."""

@@ -1,0 +1,82 @@
+"""Receiver `zipkin`: spans of Zipkin's clients, JSON and protobuf of its v2 API, JSON of v1.
+
+Thrift of v1 is not spoken. Formats are in `proxy.otlp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.collector.batch import Batch
+from proxy.collector.context import Context
+from proxy.collector.receivers.post import Answer, Call, Listening, PostServer
+from proxy.collector.receivers.translated import Translated, Translation
+from proxy.collector.receivers.zipkin.settings import Settings
+from proxy.config.syntax import parse_address
+from proxy.formats.zipkin.model import Span, read_json, read_proto
+from proxy.formats.zipkin.to_otlp import to_otlp
+from proxy.formats.zipkin.v1 import read_json as read_old
+from proxy.otlp.refusal import Reason, Refusal
+from proxy.otlp.server import Limits
+
+PATH = "/api/v2/spans"
+_OLD_PATH = "/api/v1/spans"
+_NO_THRIFT = Reason(415, 3, "of the v1 API only JSON is spoken here: POST application/json")
+# The second is what aiohttp makes of no type: Zipkin's server takes that as JSON too.
+_JSON = ("application/json", "application/octet-stream")
+_NO_TYPE = Reason(415, 3, "Content-Type must be application/json or application/x-protobuf")
+
+Read = Callable[[bytes], list[Span]]
+
+
+class ZipkinReceiver:
+    """A Source. `port` is what was really bound, after `start`."""
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        host, port = parse_address(settings.endpoint)
+        limits = Limits(settings.max_request_size, settings.max_in_flight_size)
+        self._now = context.now_ns
+        self._parse_tags = settings.parse_string_tags
+        self._old = Translated(context, "json_v1", self._translation(read_old))
+        json = Translated(context, "json", self._translation(read_json))
+        proto = Translated(context, "protobuf", self._translation(read_proto))
+        self._by_type = {"application/x-protobuf": proto, **dict.fromkeys(_JSON, json)}
+        self._server = PostServer(
+            Listening(host, port, limits, f"POST {PATH}"),
+            {("POST", PATH): self._take, ("POST", _OLD_PATH): self._take_old},
+        )
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self, deadline: float) -> None:
+        await self._server.stop(deadline)
+
+    async def _take(self, call: Call) -> Answer:
+        translated = self._by_type.get(call.content_type)
+        if translated is None:
+            raise Refusal(_NO_TYPE)
+        await translated.take(call.body)
+        return Answer()
+
+    async def _take_old(self, call: Call) -> Answer:
+        if call.content_type not in _JSON:
+            raise Refusal(_NO_THRIFT)
+        await self._old.take(call.body)
+        return Answer()
+
+    def _translation(self, read: Read) -> Callable[[bytes], Translation]:
+        def translate(payload: bytes) -> Translation:
+            spans = read(payload)
+            request, taken, nameless = to_otlp(spans, self._now(), parse_tags=self._parse_tags)
+            return Translation(Batch.of("traces", request, taken), nameless)
+
+        return translate
+
+
+def make(settings: Settings, context: Context) -> ZipkinReceiver:
+    return ZipkinReceiver(settings, context)

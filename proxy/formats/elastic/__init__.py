@@ -1,0 +1,1 @@
+"""OTLP as documents of Elasticsearch, in each mapping that its tools know."""

@@ -1,0 +1,1 @@
+"""Jaeger's model in protobuf and Thrift, to OTLP and back."""

@@ -1,0 +1,1 @@
+"""What Prometheus scrapes and calls things, to OTLP and back."""

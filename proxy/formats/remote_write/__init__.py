@@ -1,0 +1,1 @@
+"""Prometheus remote write, both versions, to OTLP and back."""

@@ -1,0 +1,1 @@
+"""Zipkin's model in JSON and protobuf, to OTLP and back."""
