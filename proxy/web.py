@@ -24,8 +24,9 @@ from aiohttp import web
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-BACKLOG = 128  # what the kernel accepts for us; all of it may become descriptors in one turn
 SHARE = 0.5  # of the process's descriptors, for the connections of all guarded servers
+BACKLOG = 1024  # what the kernel accepts for us, at most and
+BACKLOG_SHARE = 0.125  # of the descriptors, since all of it may become some in one turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,14 @@ class GuardedServer:
 
         Raises OSError when the address cannot be had.
         """
+        backlog = min(BACKLOG, _descriptors(BACKLOG_SHARE))
         serve = asyncio.get_running_loop().create_server
         if sock is not None:
-            self._listener = await serve(self._connect, sock=sock, ssl=tls, backlog=BACKLOG)
+            self._listener = await serve(self._connect, sock=sock, ssl=tls, backlog=backlog)
         else:
             host, port = address or ("", 0)
             self._listener = await serve(
-                self._connect, host or None, port, ssl=tls, backlog=BACKLOG
+                self._connect, host or None, port, ssl=tls, backlog=backlog
             )
         _servers.add(self)
         return int(self._listener.sockets[0].getsockname()[1])
@@ -104,7 +106,7 @@ class GuardedServer:
         """Take one more, if need be in the place of another; False if none gives way."""
         if len(self) >= self.guards.connections and not self.evict():
             return False
-        if sum(map(len, _servers)) >= _most_of_all() and not _evict_anywhere(self):
+        if sum(map(len, _servers)) >= _descriptors(SHARE) and not _evict_anywhere(self):
             return False
         self._connections[connection.inner] = connection
         self._waiting[connection] = None
@@ -261,9 +263,9 @@ class _Connection(asyncio.Protocol):
 _servers: set[GuardedServer] = set()  # that listen, in this process
 
 
-def _most_of_all() -> int:
-    """Connections of all guarded servers together; the rest of the descriptors is for others."""
-    return max(1, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * SHARE))
+def _descriptors(share: float) -> int:
+    """So much of what the process may open."""
+    return max(1, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * share))
 
 
 def _evict_anywhere(first: GuardedServer) -> bool:
