@@ -30,7 +30,7 @@ from proxy.hub.reload import Reloads
 from proxy.hub.sockets import split_address
 from proxy.lag import Lag
 from proxy.otlp import metrics
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.instruments import INSTRUMENTS, LOOP_LAG
 from proxy.telemetry.metrics import Series
 
@@ -155,19 +155,21 @@ class CollectHub:
     async def _report_regularly(self) -> None:
         while True:
             await asyncio.sleep(self.loaded.config.export.metrics_interval or 15.0)
-            self._report()
+            await self._report()
 
-    def _report(self) -> None:
+    async def _report(self) -> None:
         """Our own metrics go where the pipelines take them from the gateway."""
         pipeline = self.pipeline
         if pipeline is not None and pipeline.wants("metrics"):
-            pipeline.offer_metrics(
-                *metrics.build(self.series(), self._resource, self._started_ns, time.time_ns())
+            requests = metrics.requests(
+                self.series(), self._resource, self._started_ns, time.time_ns()
             )
+            async for payload, points in gently(requests):
+                pipeline.offer_metrics(payload, points)
 
     async def _stop(self, pipeline: Pipeline, server: Admin) -> int:
         self._unready = "stopping"
-        self._report()
+        await self._report()
         stop = spawn(pipeline.stop(FLUSH_DEADLINE), "stop")
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)

@@ -26,7 +26,7 @@ from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
 from proxy.otlp import metrics
 from proxy.server import frames
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Series
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Services:
         """Export what the workers have left behind, then close everything."""
         await cancel(self._reporting)
         await self.prober.stop()
-        self._report()
+        await self._report()
         pipeline = self._hub.intake.pipeline
         if pipeline is not None:
             await pipeline.stop(deadline)
@@ -108,17 +108,18 @@ class Services:
         while interval > 0:
             await asyncio.sleep(interval)
             await self._hub.refresh()
-            self._report()
+            await self._report()
 
-    def _report(self) -> None:
+    async def _report(self) -> None:
         """Offer all metrics, the same that `/metrics` shows, to the pipeline."""
         pipeline = self._hub.intake.pipeline
         if pipeline is None or not pipeline.wants("metrics"):
             return
-        payload, points = metrics.build(
+        requests = metrics.requests(
             self.status.series(), self._resource, self._started_ns, time.time_ns()
         )
-        pipeline.offer_metrics(payload, points)
+        async for payload, points in gently(requests):
+            pipeline.offer_metrics(payload, points)
 
     def _health_changed(self, changes: Mapping[Key, bool]) -> None:
         self._hub.supervisor.broadcast(frames.HEALTH, pickle.dumps(dict(changes)))
