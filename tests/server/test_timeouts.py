@@ -227,7 +227,6 @@ async def test_a_head_that_does_not_come_to_its_end_is_408() -> None:
         assert await client.at_end()
         await client.close()
         await gate.recorded.collect()
-        gate.worker.flush(report=True)
         await gate.recorded.collect()
         assert number(gate, "spangate.rejected", spangate_reason="408") == 1
         assert not gate.recorded.spans
