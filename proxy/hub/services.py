@@ -1,6 +1,6 @@
 """What the hub runs beside its workers: collector pipeline, health probes, admin port.
 
-Importing this module imports grpc, protobuf, aiohttp and prometheus-client, about half a second
+Importing this module imports grpc, protobuf and aiohttp, about half a second
 of CPU. The hub does that in a thread after it has started the workers, which serve meanwhile.
 """
 
