@@ -185,11 +185,13 @@ class Hub:
 
 
 def _settle() -> None:
-    """What is alive now lives long: the garbage collector need not look at it again.
+    """Keep the garbage collector from long turns: what is alive now lives long, and what comes
+    later is young or in the totals, which have no cycles.
 
-    It takes 40 ms to look at a configuration of ten thousand routes.
+    It takes 40 ms to look at a configuration of ten thousand routes, 50 ms at totals at the cap.
     """
     gc.freeze()
+    gc.set_threshold(50_000, 20, 1000)
 
 
 def _import_services() -> type[Services]:
