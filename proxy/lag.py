@@ -3,7 +3,7 @@
 What keeps a loop from its work (a long turn, a stolen processor) delays the tick as it delays
 everything else. A delay of L shows as something between L - tick and L, and one shorter than a
 tick only if a tick fell into it. So ticks come every 10 ms while the process is at work, when one
-costs 5 µs, and every 75 ms while it is idle, when one costs 65 µs because the processor must wake
+costs 5 µs, and every 80 ms while it is idle, when one costs 65 µs because the processor must wake
 up for it: 0.05 and 0.09 % of a core.
 
     lag = Lag()
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic, thread_time
 
-BUSY_TICK, IDLE_TICK = 0.010, 0.075  # seconds
+BUSY_TICK, IDLE_TICK = 0.010, 0.080  # seconds
 BUSY = 0.1  # share of a core from which on the process is at work
 WINDOW = 60  # seconds that a delay is remembered
 
