@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.hub.gateway import MINIMAL, gateway, until
 
-LIMIT = 200  # descriptors of the hub
+LIMIT = 200  # descriptors of each process
 STRANGERS = 160  # to each of two ports
 
 OTLP = """
@@ -35,6 +35,12 @@ def silent(*ports: int) -> Iterator[None]:
         yield
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children: whoever has the port of OTLP is among them."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
+
+
 def listening(pid: int) -> set[int]:
     """Ports that the process listens on."""
     inodes = {os.readlink(p) for p in Path(f"/proc/{pid}/fd").iterdir() if p.is_symlink()}
@@ -48,8 +54,10 @@ def listening(pid: int) -> set[int]:
 
 def test_a_killed_worker_is_replaced_while_strangers_hold_the_ports(tmp_path: Path) -> None:
     with gateway(tmp_path, MINIMAL.format(more=OTLP), workers=1) as hub:
-        resource.prlimit(hub.process.pid, resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
-        (otlp,) = listening(hub.process.pid) - {hub.admin, hub.port}
+        processes = family(hub.process.pid)
+        for pid in processes:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+        (otlp,) = set().union(*map(listening, processes)) - {hub.admin, hub.port}
         with silent(hub.admin, otlp):
             before = hub.stats()["workers"][0]["pid"]  # an operator gets in
             os.kill(before, signal.SIGKILL)
