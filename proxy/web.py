@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
@@ -65,15 +66,18 @@ class GuardedServer:
 
         Raises OSError when the address cannot be had.
         """
+        loop = asyncio.get_running_loop()
         backlog = min(BACKLOG, _descriptors(BACKLOG_SHARE))
-        serve = asyncio.get_running_loop().create_server
+        # Before its handshake a connection of TLS is not seen here, so that has the head's clock.
+        handshake = self.guards.head or None if tls is not None else None
+        listen = partial(
+            loop.create_server, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
+        )
         if sock is not None:
-            self._listener = await serve(self._connect, sock=sock, ssl=tls, backlog=backlog)
+            self._listener = await listen(self._connect, sock=sock)
         else:
             host, port = address or ("", 0)
-            self._listener = await serve(
-                self._connect, host or None, port, ssl=tls, backlog=backlog
-            )
+            self._listener = await listen(self._connect, host or None, port)
         _servers.add(self)
         return int(self._listener.sockets[0].getsockname()[1])
 

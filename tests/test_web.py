@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 
 import pytest
+import trustme
 from aiohttp import web
 
 from proxy.tasks import cancel, spawn
@@ -163,3 +165,26 @@ async def test_a_slow_handler_is_nobodys_fault() -> None:
         assert await is_closed(other), "clocks run meanwhile"
         bench.go.set()
         assert await answer(pair) == b"ok"
+
+
+async def test_a_handshake_of_tls_has_the_clock_of_a_head() -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    bench = Bench(Guards(head=0.2))
+    bench.port = await bench.server.start(address=("127.0.0.1", 0), tls=context)
+    try:
+        assert await is_closed(await bench.connect())
+        pair = await asyncio.open_connection("127.0.0.1", bench.port, ssl=trusting)
+        bench.opened.append(pair[1])
+        pair[1].write(GET)
+        assert await answer(pair) == b"ok"
+        pair[1].write(GET[:9])
+        assert await is_closed(pair), "the guards see what is inside"
+    finally:
+        await bench.server.stop(0.1)
+        for writer in bench.opened:
+            writer.transport.abort()
+        await asyncio.sleep(0)
