@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -18,6 +18,7 @@ from proxy.otlp.inflate import ENCODINGS, is_known
 from proxy.otlp.refusal import MALFORMED as NO_OTLP
 from proxy.otlp.refusal import NO_CODING, STOPPING, TOO_LARGE, Reason, Refusal
 from proxy.otlp.server import Intake, Limits
+from proxy.otlp.turns import Turns
 from proxy.web import GuardedServer, Guards
 
 NO_PATH = Reason(404, 12, "nothing is taken at this path")
@@ -55,6 +56,7 @@ class Listening:
     port: int
     limits: Limits
     hint: str = ""  # added to the answer for an unknown path: what to do instead
+    turns: Turns = field(default_factory=Turns)
 
 
 class PostServer:
@@ -64,7 +66,7 @@ class PostServer:
         self._listening = listening
         self._routes = routes
         self._paths = {path for _, path in routes}
-        self.intake = Intake(listening.limits)
+        self.intake = Intake(listening.limits, listening.turns)
         self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
         self._busy = 0
