@@ -90,6 +90,7 @@ class _Builder:
             counters=node.counters,
             resource=world.resource,
             pipeline=node.pipeline,
+            turns=world.turns,
             **more,
         )
         node.stage = component.factory()(node.settings, context)

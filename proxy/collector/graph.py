@@ -21,6 +21,7 @@ from proxy.collector.counters import Counters, Meters
 from proxy.collector.fanout import Entry, FanOut, Junction, Step
 from proxy.collector.receivers.gateway.receiver import Gateway
 from proxy.errors import ConfigError, Problem
+from proxy.otlp.turns import Turns
 
 GATEWAY = "gateway"
 
@@ -35,6 +36,7 @@ class World:
     meters: Meters
     resource: Mapping[str, str | int]
     console: TextIO | None = None  # None = stderr
+    turns: Turns = field(default_factory=Turns)
 
 
 class Node:

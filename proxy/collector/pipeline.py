@@ -24,6 +24,7 @@ from proxy.collector.graph import Graph, World
 from proxy.collector.rates import INTERVAL, Rates
 from proxy.collector.shortform import lengthen
 from proxy.config.model import Collector, Export
+from proxy.otlp.turns import Turns
 from proxy.telemetry.metrics import Series
 
 Resource = Mapping[str, str | int]
@@ -52,6 +53,7 @@ class Pipeline:
         self.books = Books() if books is None else books
         self.meters = Meters()
         self._console = console
+        self._turns = Turns()
         self.graph: Graph = build(lengthen(settings, collector), self._world(resource))
         self.graph.connect()
         self._flushing: set[asyncio.Task[None]] = set()
@@ -124,4 +126,4 @@ class Pipeline:
             await asyncio.sleep(INTERVAL)
 
     def _world(self, resource: Resource) -> World:
-        return World(self.books, self.meters, resource, self._console)
+        return World(self.books, self.meters, resource, self._console, self._turns)

@@ -6,11 +6,15 @@ spans were 1.2 GB and 19 seconds. Knows no format but the tags of protobuf.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from proxy.otlp.wire import WireError, fields
 from proxy.telemetry.protobuf import DELIMITED
 
 _FREE = 1000  # parts of any size
 _BYTES_PER_PART = 8  # smaller than any tag, event or link that says something, on average
+RUN = 64 * 1024  # bytes that are decoded in one go
 
 
 class Budget:
@@ -21,11 +25,54 @@ class Budget:
     def __init__(self, size: int) -> None:
         self._left = _FREE + size // _BYTES_PER_PART
 
+    def weigh(self, message: bytes, descriptor: Any) -> None:
+        """Look through a message that is large, before the C library does it in one go.
+
+        Raises WireError if it has more fields than that many bytes can need.
+        """
+        if len(message) <= RUN:
+            return
+        left = _FREE + len(message) // _BYTES_PER_PART
+        ahead = [(0, len(message), descriptor)]
+        while ahead:
+            start, end, kind = ahead.pop()
+            for number, wire, _, begin, stop in fields(message, start, end):
+                left -= 1
+                if left < 0:
+                    raise WireError("too many parts for so few bytes")
+                field = kind.fields_by_number.get(number)
+                if wire == DELIMITED and field is not None and field.message_type is not None:
+                    ahead.append((begin, stop, field.message_type))
+
     def spend(self, parts: int) -> None:
         """Raises WireError when they are too many."""
         self._left -= parts
         if self._left < 0:
             raise WireError("too many parts for so few bytes")
+
+
+def runs(payload: bytes, path: tuple[int, ...]) -> Iterator[bytes]:
+    """The message at the end of all but the last step of `path`, in messages of about RUN bytes.
+
+    Decoding a large one in one go would hold up everybody. What is not on the way to it is lost.
+    """
+    for start, end in _places(payload, 0, len(payload), path[:-1]):
+        begun = last = start
+        for _, _, tag, _, stop in fields(payload, start, end):
+            if stop - begun > RUN and tag > begun:
+                yield payload[begun:tag]
+                begun = tag
+            last = stop
+        yield payload[begun:last]
+
+
+def _places(buf: bytes, start: int, end: int, path: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    if not path:
+        yield start, end
+        return
+    for number, kind, _, begin, stop in fields(buf, start, end):
+        if number == path[0] and kind == DELIMITED:
+            yield from _places(buf, begin, stop, path[1:])
 
 
 def check_entries(payload: bytes, path: tuple[int, ...], least: int) -> None:

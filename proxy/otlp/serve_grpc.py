@@ -7,7 +7,7 @@ not told then; it shows in the first bytes, with which no OTLP request can begin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,8 @@ import grpc.aio
 
 from proxy.otlp.grpc import METHODS
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
-from proxy.otlp.server import Gate, Intake, Limits
-
-# A Taker that may need time: what it returns is awaited before the call is answered.
-Taker = Callable[[str, bytes], Awaitable[None] | None]
+from proxy.otlp.server import Gate, Intake, Limits, Taker
+from proxy.otlp.turns import Turns
 
 _SIGNALS = {method: signal for signal, method in METHODS.items()}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -48,6 +46,7 @@ class Listening:
     gate: Gate = field(default_factory=Gate)
     methods: Mapping[str, str] = field(default_factory=lambda: _SIGNALS)  # method -> signal
     streams: int = 128  # requests at once on one connection
+    turns: Turns = field(default_factory=Turns)
 
 
 class GrpcServer:
@@ -56,7 +55,7 @@ class GrpcServer:
     def __init__(self, listening: Listening, take: Taker) -> None:
         self._listening = listening
         self._take = take
-        self.intake = Intake(listening.limits)
+        self.intake = Intake(listening.limits, listening.turns)
         self._server: grpc.aio.Server | None = None
         self._stopping = False
         self.port = listening.port

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from proxy import __version__
-from proxy.otlp import json
+from proxy.otlp import json, json_steps
 from proxy.otlp.cors import Cors
 from proxy.otlp.endpoint import PATHS
 from proxy.otlp.inflate import ENCODINGS, is_known
@@ -35,13 +35,15 @@ from proxy.otlp.refusal import (
 )
 from proxy.otlp.serve_websocket import converse, is_upgrade
 from proxy.otlp.server import Gate, Intake, Limits, Taker
+from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
+from proxy.web import GuardedServer, Guards
 
 log = logging.getLogger("spangate")
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _SIGNALS = {f"/{path}": signal for signal, path in PATHS.items()}
-_OFFLOAD = 16 * 1024  # bytes of JSON that are decoded in a thread: above it takes over 3 ms
+_WHOLE = 16 * 1024  # bytes of JSON that are decoded in one go: above it takes over 3 ms
 PATIENCE = 60.0  # seconds for a body (nginx client_body_timeout, Envoy: 5 min for the request)
 _SERVER = f"spangate/{__version__}"
 
@@ -58,6 +60,7 @@ class Listening:
     cors: Cors = field(default_factory=Cors)
     paths: Mapping[str, str] = field(default_factory=lambda: _SIGNALS)
     websocket: bool = True
+    turns: Turns = field(default_factory=Turns)
 
 
 class HttpServer:
@@ -66,41 +69,26 @@ class HttpServer:
     def __init__(self, listening: Listening, take: Taker) -> None:
         self._listening = listening
         self._take = take
-        self.intake = Intake(listening.limits)
-        self._runner: web.ServerRunner | None = None
+        self.intake = Intake(listening.limits, listening.turns)
+        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = False
         self.port = listening.port
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        # Requests get their time in `stop`, before the runner is told.
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
-        await self._runner.setup()
         listening = self._listening
-        site = web.TCPSite(
-            self._runner,
-            listening.host or None,
-            listening.port,
-            ssl_context=listening.tls,
-            backlog=1024,
-        )
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        address = (listening.host, listening.port)
+        self.port = await self._server.start(address=address, tls=listening.tls)
 
     async def stop(self, deadline: float) -> None:
         """Accept nothing more, answer what is being read within `deadline` seconds."""
         self._stopping = True
-        if self._runner is None:
-            return
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._server.close()
         for socket in list(self._sockets):
             await socket.close(code=1001, message=b"going away")
         await self._idle(deadline)
-        await self._runner.cleanup()
-        self._runner = None
+        await self._server.stop(0.1)  # requests have had their time
 
     async def _idle(self, deadline: float) -> None:
         end = asyncio.get_running_loop().time() + deadline
@@ -134,16 +122,13 @@ class HttpServer:
         kind = request.content_type
         if kind not in (PROTOBUF, JSON):
             raise Refusal(NO_TYPE)
-        payload = await self._payload(request)
-        if kind == JSON:
-            payload = await _from_json(signal, payload)
-        self._take(signal, payload)
+        await self._read(request, signal, is_json=kind == JSON)
         return web.Response(
             body=b"{}" if kind == JSON else b"",
             headers={"Content-Type": kind, "Server": _SERVER},
         )
 
-    async def _payload(self, request: web.BaseRequest) -> bytes:
+    async def _read(self, request: web.BaseRequest, signal: str, *, is_json: bool) -> None:
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
         if not is_known(encoding):
             raise Refusal(NO_CODING)
@@ -155,11 +140,24 @@ class HttpServer:
             async with asyncio.timeout(PATIENCE):
                 while chunk := await content.readany():
                     await body.feed(chunk)
-            return body.finish()
+            payload = body.finish()
+            if is_json:
+                payload = await self._from_json(signal, payload)
+            if (taking := self._take(signal, payload)) is not None:
+                await taking
         except TimeoutError:
             raise Refusal(TOO_SLOW) from None
         finally:
             body.close()
+
+    async def _from_json(self, signal: str, text: bytes) -> bytes:
+        try:
+            if len(text) <= _WHOLE:
+                await self.intake.turns.gap()
+                return json.request_from_json(signal, text)
+            return await self.intake.turns.run(json_steps.request_from_json(signal, text))
+        except (WireError, KeyError) as error:
+            raise Refusal(MALFORMED, str(error)) from None
 
     def _refused(self, request: web.BaseRequest, refusal: Refusal) -> web.Response:
         reason = refusal.reason
@@ -179,12 +177,3 @@ class HttpServer:
         if not request.content.at_eof():
             response.force_close()  # what is left of the body is not worth reading
         return response
-
-
-async def _from_json(signal: str, text: bytes) -> bytes:
-    try:
-        if len(text) > _OFFLOAD:
-            return await asyncio.to_thread(json.request_from_json, signal, text)
-        return json.request_from_json(signal, text)
-    except (WireError, KeyError) as error:
-        raise Refusal(MALFORMED, str(error)) from None

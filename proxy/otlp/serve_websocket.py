@@ -57,7 +57,8 @@ async def _answer(signal: str, data: bytes, encoding: str, intake: Intake, take:
     body = intake.body(encoding)
     try:
         await body.feed(data)
-        take(signal, body.finish())
+        if (taking := take(signal, body.finish())) is not None:
+            await taking
     except Refusal as refusal:
         return _refused(refusal)
     finally:

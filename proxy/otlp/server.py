@@ -6,18 +6,19 @@ pipelines. What is being read or decompressed is bounded for all connections tog
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.otlp.inflate import Inflater, TooLarge
 from proxy.otlp.refusal import MALFORMED, OVERLOADED, TOO_LARGE, Refusal
+from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
 
-# (signal, serialised request) -> nothing, if it was taken; raises Refusal
-Taker = Callable[[str, bytes], None]
+# (signal, serialised request) -> nothing, if it was taken, or what has to be awaited for that;
+# raises Refusal
+Taker = Callable[[str, bytes], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,13 @@ class Gate:
 
 
 class Intake:
-    """Reads bodies within the limits."""
+    """Reads bodies within the limits, and no more of them in one turn than others can bear."""
 
-    __slots__ = ("_limits", "in_flight")
+    __slots__ = ("_limits", "in_flight", "turns")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, turns: Turns | None = None) -> None:
         self._limits = limits
+        self.turns = turns or Turns()
         self.in_flight = 0  # bytes
 
     @property
@@ -86,12 +88,14 @@ class Body:
 
     async def feed(self, chunk: bytes) -> None:
         """Raises Refusal: too large, malformed, or too much at once."""
+        turns = self._intake.turns
+        await turns.gap()
         try:
             before = self._inflater.size
             for _ in self._inflater.feed(chunk):
                 self._account(self._inflater.size - before)
                 before = self._inflater.size
-                await asyncio.sleep(0)
+                await turns.gap()
             self._account(self._inflater.size - before)
         except TooLarge:
             raise Refusal(TOO_LARGE, f"{self._intake.cap} bytes") from None

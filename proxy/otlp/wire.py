@@ -21,7 +21,7 @@ Path = tuple[frozenset[int], ...]
 # Field numbers from the request down to what is counted. A metric's data is one of gauge, sum,
 # histogram, exponential_histogram and summary, and in each of them field 1 holds the points.
 _RECORDS: Path = (frozenset((1,)), frozenset((2,)), frozenset((2,)))
-_PATHS: dict[str, Path] = {
+PATHS: dict[str, Path] = {
     "traces": _RECORDS,
     "logs": _RECORDS,
     "metrics": (*_RECORDS, frozenset((5, 7, 9, 10, 11)), frozenset((1,))),
@@ -61,7 +61,7 @@ def fields(buf: bytes, start: int, end: int) -> Iterator[Field]:
 
 def count(signal: str, request: bytes) -> int:
     """Spans, data points or log records in an Export…ServiceRequest."""
-    return _amount(request, 0, len(request), _PATHS[signal])
+    return _amount(request, 0, len(request), PATHS[signal])
 
 
 def split(signal: str, request: bytes, limit: int) -> list[tuple[bytes, int]]:
@@ -71,7 +71,7 @@ def split(signal: str, request: bytes, limit: int) -> list[tuple[bytes, int]]:
     what encloses its items (resource, scope, schema URLs, unknown fields). A single item that is
     larger makes a part of its own that exceeds `limit`. Empty envelopes are left out.
     """
-    return list(_parts(request, (0, len(request)), _PATHS[signal], limit))
+    return list(_parts(request, (0, len(request)), PATHS[signal], limit))
 
 
 def split_entries(entries: bytes, limit: int) -> list[tuple[bytes, int]]:

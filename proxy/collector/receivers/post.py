@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -18,6 +18,8 @@ from proxy.otlp.inflate import ENCODINGS, is_known
 from proxy.otlp.refusal import MALFORMED as NO_OTLP
 from proxy.otlp.refusal import NO_CODING, STOPPING, TOO_LARGE, Reason, Refusal
 from proxy.otlp.server import Intake, Limits
+from proxy.otlp.turns import Turns
+from proxy.web import GuardedServer, Guards
 
 NO_PATH = Reason(404, 12, "nothing is taken at this path")
 NO_METHOD = Reason(405, 12, "not with this method")
@@ -54,6 +56,7 @@ class Listening:
     port: int
     limits: Limits
     hint: str = ""  # added to the answer for an unknown path: what to do instead
+    turns: Turns = field(default_factory=Turns)
 
 
 class PostServer:
@@ -63,8 +66,8 @@ class PostServer:
         self._listening = listening
         self._routes = routes
         self._paths = {path for _, path in routes}
-        self.intake = Intake(listening.limits)
-        self._runner: web.ServerRunner | None = None
+        self.intake = Intake(listening.limits, listening.turns)
+        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
         self._busy = 0
         self._idle = asyncio.Event()
@@ -72,29 +75,19 @@ class PostServer:
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
         listening = self._listening
-        site = web.TCPSite(self._runner, listening.host or None, listening.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._server.start(address=(listening.host, listening.port))
 
     async def stop(self, deadline: float) -> None:
         """Accept nothing more, answer what is being read within `deadline` seconds."""
         self._stopping = True
-        if self._runner is None:
-            return
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._server.close()
         if self._busy:
             self._idle.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(deadline):
                     await self._idle.wait()
-        self._runner._shutdown_timeout = 0.0  # requests have had their time
-        await self._runner.cleanup()
-        self._runner = None
+        await self._server.stop(0.0)  # requests have had their time
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._busy += 1

@@ -6,31 +6,52 @@ who use it.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
 
 from proxy.collector.batch import Batch
 from proxy.collector.context import Context
+from proxy.collector.receivers.portions import hand_on
 from proxy.collector.receivers.post import MALFORMED
-from proxy.otlp.refusal import OVERLOADED, UNWANTED, Refusal
+from proxy.otlp.refusal import UNWANTED, Refusal
 from proxy.otlp.wire import WireError
 
-OFFLOAD = 32 * 1024  # bytes that are translated in a thread: above it takes over 5 ms
+OFFLOAD = 16 * 1024  # bytes that are translated in a thread: above it takes over 5 ms
+GROUP = 512  # spans that are one batch
+
+Span = TypeVar("Span")
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A batch, and how many spans were left out of it because they had no ids."""
+    """Batches, and how many spans were left out of them because they had no ids."""
 
-    batch: Batch
+    batches: list[Batch]
     nameless: int = 0
+
+
+def in_groups(
+    spans: Iterable[Span], make: Callable[[list[Span]], tuple[Any, int, int]]
+) -> Translation:
+    """Translate some spans at a time; `make` gives (request, spans, spans without ids)."""
+    batches: list[Batch] = []
+    nameless = 0
+    left = iter(spans)
+    while group := list(islice(left, GROUP)):
+        request, taken, lost = make(group)
+        nameless += lost
+        if taken:
+            batches.append(Batch.of("traces", request, taken))
+    return Translation(batches, nameless)
 
 
 class Translated:
     """One protocol of one receiver; `translate` raises WireError for what it cannot read."""
 
-    __slots__ = ("_condition", "_malformed", "_nameless", "_outlet", "_translate", "_turn")
+    __slots__ = ("_condition", "_malformed", "_nameless", "_outlet", "_translate", "turns")
 
     def __init__(
         self, context: Context, protocol: str, translate: Callable[[bytes], Translation]
@@ -38,8 +59,7 @@ class Translated:
         self._outlet = context.outlet
         self._condition = context.condition
         self._translate = translate
-        # One at a time: more would not be faster, and need the memory of all of them.
-        self._turn = asyncio.Lock()
+        self.turns = context.turns
         count = context.counters.counter
         self._malformed = count(
             "spangate.receiver.malformed",
@@ -58,16 +78,22 @@ class Translated:
             raise Refusal(UNWANTED)
         try:
             if len(payload) > OFFLOAD:
-                async with self._turn:
-                    made = await asyncio.to_thread(self._translate, payload)
+                made = await self.turns.thread(partial(self._serialised, payload))
             else:
+                await self.turns.gap()
                 made = self._translate(payload)
-            if made.batch.items and not self._outlet.consume(made.batch):
-                raise Refusal(OVERLOADED)
+            await hand_on(self._outlet, self.turns, made.batches)
         except WireError as error:
             self._malformed.add()
             raise Refusal(MALFORMED, str(error)) from None
         self._nameless.add(made.nameless)
+
+    def _serialised(self, payload: bytes) -> Translation:
+        """With what the next stages do first done already."""
+        made = self._translate(payload)
+        for batch in made.batches if len(made.batches) > 1 else ():
+            batch.forget()
+        return made
 
     def push(self, payload: bytes) -> None:
         """For a sender that hears nothing; what cannot be read is counted."""
@@ -77,8 +103,8 @@ class Translated:
             self.reject(str(error))
             return
         self._nameless.add(made.nameless)
-        if made.batch.items:
-            self._outlet.push(made.batch)
+        for batch in made.batches:
+            self._outlet.push(batch)
 
     def reject(self, why: str) -> None:
         """Count a packet that is not even looked into."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from proxy.formats.bounds import Budget, check_entries
+from proxy.formats.bounds import Budget, check_entries, runs
 from proxy.formats.descriptors import BOOL, BYTES, DOUBLE, INT32, INT64, UINT32, Messages, classes
 from proxy.formats.jaeger.model import Batch, Log, Process, Reference, Span, Tags, Value
 from proxy.otlp.wire import WireError
@@ -58,6 +58,7 @@ _MESSAGES: Messages = {
 _CLASSES = classes("jaeger.api_v2", _MESSAGES)
 PostSpansRequest: Any = _CLASSES["PostSpansRequest"]
 ProcessMessage: Any = _CLASSES["Process"]
+BatchMessage: Any = _CLASSES["Batch"]
 SpanMessage: Any = _CLASSES["Span"]
 
 
@@ -65,19 +66,29 @@ def read_request(payload: bytes) -> list[Batch]:
     """The batches of a PostSpansRequest, spans of one process together; raises WireError."""
     check_entries(payload, (1, 1), _LEAST)
     budget = Budget(len(payload))
+    groups: dict[bytes, Batch] = {}
+    process = ProcessMessage()
+    without: list[Span] = []  # a process of their own; the one of their batch may come after them
+    for run in runs(payload, (1, 1)):
+        budget.weigh(run, BatchMessage.DESCRIPTOR)
+        batch = _decoded(run)
+        process.MergeFrom(batch.process)
+        budget.spend(len(batch.process.tags))
+        for span in batch.spans:
+            _spend(budget, span)
+            own = span.HasField("process")
+            (_group(groups, span.process)[1] if own else without).append(_span(span))
+    common = _group(groups, process)
+    common[1][:0] = without
+    others = [group for group in groups.values() if group is not common]
+    return [group for group in (common, *others) if group[1]]
+
+
+def _decoded(run: bytes) -> Any:
     try:
-        batch = PostSpansRequest.FromString(payload).batch
+        return BatchMessage.FromString(run)
     except DecodeError as error:
         raise WireError(str(error)) from None
-    groups: dict[bytes, Batch] = {}
-    budget.spend(len(batch.process.tags))
-    common = _group(groups, batch.process)
-    for span in batch.spans:
-        _spend(budget, span)
-        # A span's own process goes before that of its batch.
-        group = _group(groups, span.process) if span.HasField("process") else common
-        group[1].append(_span(span))
-    return [group for group in groups.values() if group[1]]
 
 
 def _spend(budget: Budget, span: Any) -> None:

@@ -7,7 +7,7 @@ is bounded, since a few bytes could name a bucket two thousand millions away.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from proxy.formats.remote_write.write import Histogram, Span
 from proxy.otlp.wire import WireError, fields
@@ -36,10 +36,13 @@ def read_histogram(buf: bytes, start: int, end: int) -> Histogram:
     for number, kind, _, begin, stop in fields(buf, start, end):
         if number in raw.spans and kind == DELIMITED:
             raw.spans[number].append(_span(buf, begin, stop))
+            _few(raw.spans[number])
         elif number in raw.deltas:
             raw.deltas[number] += map(_unzigzag, varints(buf, kind, begin, stop))
+            _few(raw.deltas[number])
         elif number in raw.lists:
             raw.lists[number] += _doubles(buf, kind, begin, stop)
+            _few(raw.lists[number])
         elif kind == VARINT:
             raw.numbers[number] = unsigned(buf, begin, stop)
         elif kind == FIXED64:
@@ -58,6 +61,11 @@ def read_histogram(buf: bytes, start: int, end: int) -> Histogram:
         custom=raw.lists[16],
         gauge=numbers.get(14) == 3,
     )
+
+
+def _few(found: Sequence[object]) -> None:
+    if len(found) > MAX_BUCKETS:
+        raise WireError("a histogram of too many buckets")
 
 
 def _side(raw: _Raw, field: int) -> tuple[list[Span], list[float]]:
@@ -85,8 +93,10 @@ def _span(buf: bytes, start: int, end: int) -> Span:
     return Span(offset, length)
 
 
-def varints(buf: bytes, kind: int, start: int, end: int) -> Iterator[int]:
-    """Varints, packed or one alone."""
+def varints(buf: bytes, kind: int, start: int, end: int, most: int = 4096) -> Iterator[int]:
+    """Varints, packed or one alone; raises WireError if they may be more than `most`."""
+    if end - start > most * 10:
+        raise WireError(f"a list of {end - start} bytes at byte {start}")
     value = shift = 0
     for byte in buf[start:end] if kind in (DELIMITED, VARINT) else b"":
         value |= (byte & 0x7F) << shift

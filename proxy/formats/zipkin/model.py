@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
-from proxy.formats.bounds import Budget, check_entries
+from proxy.formats.bounds import Budget, check_entries, runs
 from proxy.formats.descriptors import BOOL, BYTES, FIXED64, INT32, UINT64, Messages, classes
+from proxy.otlp.json_cursor import WINDOW, Cursor
 from proxy.otlp.wire import WireError
 
 KINDS = ("CLIENT", "SERVER", "PRODUCER", "CONSUMER")  # protobuf numbers them from 1
@@ -53,6 +54,9 @@ class Span(Struct, rename="camel", omit_defaults=True):
     shared: bool | None = None
 
 
+FREE, LEAST = 1000, 48  # the smallest span with whole ids has 55 bytes
+
+_Model = TypeVar("_Model")
 _DECODER = msgspec.json.Decoder(list[Span], strict=False)
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 _SPAN_ID = re.compile(r"[0-9a-fA-F]{1,16}")
@@ -60,13 +64,30 @@ _SPAN_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 
 def read_json(text: bytes) -> list[Span]:
     """Spans of a JSON array; raises WireError."""
-    try:
-        spans = _DECODER.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise WireError(f"not a list of Zipkin spans: {error}") from None
+    spans = decode(text, _DECODER, Span)
     for span in spans:
         check(span)
     return spans
+
+
+def decode(
+    text: bytes, decoder: msgspec.json.Decoder[list[_Model]], kind: type[_Model]
+) -> list[_Model]:
+    """A JSON array; a large one is read a member at a time, so that nobody has to wait long."""
+    try:
+        if len(text) <= WINDOW:
+            return decoder.decode(text)
+        most = FREE + len(text) // LEAST
+        found: list[_Model] = []
+        for value in Cursor(text).elements():
+            if len(found) > most:
+                raise WireError("too many spans for so few bytes")
+            found.append(msgspec.convert(value, kind, strict=False))
+        return found
+    except WireError:
+        raise
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise WireError(f"not a list of Zipkin spans: {error}") from None
 
 
 def write_json(spans: list[Span]) -> bytes:
@@ -117,12 +138,16 @@ ListOfSpans: Any = classes("zipkin.proto3", _MESSAGES)["ListOfSpans"]
 def read_proto(payload: bytes) -> list[Span]:
     """Spans of a ListOfSpans; raises WireError."""
     check_entries(payload, (1,), _LEAST)
-    try:
-        spans = ListOfSpans.FromString(payload).spans
-    except DecodeError as error:
-        raise WireError(str(error)) from None
     budget = Budget(len(payload))
-    return [_span(span, budget) for span in spans]
+    found: list[Span] = []
+    for run in runs(payload, (1,)):
+        budget.weigh(run, ListOfSpans.DESCRIPTOR)
+        try:
+            spans = ListOfSpans.FromString(run).spans
+        except DecodeError as error:
+            raise WireError(str(error)) from None
+        found += [_span(span, budget) for span in spans]
+    return found
 
 
 def _span(span: Any, budget: Budget) -> Span:

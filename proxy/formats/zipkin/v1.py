@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct, field
 
-from proxy.formats.zipkin.model import Annotation, Endpoint, Span, Tag, check
-from proxy.otlp.wire import WireError
+from proxy.formats.zipkin.model import Annotation, Endpoint, Span, Tag, check, decode
 
 # value -> (kind, whether it is the start)
 _CORE = {
@@ -67,10 +66,7 @@ _DECODER = msgspec.json.Decoder(list[_Old], strict=False)
 
 def read_json(text: bytes) -> list[Span]:
     """Spans of a JSON array of v1; raises WireError."""
-    try:
-        old = _DECODER.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise WireError(f"not a list of Zipkin v1 spans: {error}") from None
+    old = decode(text, _DECODER, _Old)
     spans = [span for one in old for span in _spans(one)]
     for span in spans:
         check(span)

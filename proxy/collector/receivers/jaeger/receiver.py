@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, cast
 
-from proxy.collector.batch import Batch
 from proxy.collector.context import Context
 from proxy.collector.receivers import post as serve_post
 from proxy.collector.receivers.jaeger.sampling import Strategies
 from proxy.collector.receivers.jaeger.settings import Settings
 from proxy.collector.receivers.jaeger.udp import UdpServer
 from proxy.collector.receivers.post import Answer, Call
-from proxy.collector.receivers.translated import Translated, Translation
+from proxy.collector.receivers.translated import Translated, Translation, in_groups
 from proxy.config.syntax import parse_address
+from proxy.formats.jaeger.model import Batch, Span
 from proxy.formats.jaeger.proto import POST_SPANS, read_request
 from proxy.formats.jaeger.thrift import read_batch, read_emit
 from proxy.formats.jaeger.thrift_protocols import Binary, Compact
@@ -73,7 +75,9 @@ class JaegerReceiver:
         host, port = parse_address(self._settings.grpc)
         translated = Translated(self._context, "grpc", _from_grpc)
         return serve_grpc.GrpcServer(
-            serve_grpc.Listening(host, port, self._limits, methods={POST_SPANS: "traces"}),
+            serve_grpc.Listening(
+                host, port, self._limits, methods={POST_SPANS: "traces"}, turns=self._context.turns
+            ),
             lambda _, payload: translated.take(payload),
         )
 
@@ -87,7 +91,9 @@ class JaegerReceiver:
             await translated.take(call.body)
             return Answer()
 
-        listening = serve_post.Listening(host, port, self._limits, "POST /api/traces")
+        listening = serve_post.Listening(
+            host, port, self._limits, "POST /api/traces", self._context.turns
+        )
         return serve_post.PostServer(listening, {("POST", "/api/traces"): take})
 
     def _udp(self, name: str, protocol: type[Binary] | type[Compact]) -> UdpServer:
@@ -115,20 +121,27 @@ class JaegerReceiver:
 
 
 def _from_grpc(payload: bytes) -> Translation:
-    return _translation(to_otlp(read_request(payload)))
+    return _translation(read_request(payload))
 
 
 def _from_http(payload: bytes) -> Translation:
-    return _translation(to_otlp([read_batch(Binary(payload))]))
+    return _translation([read_batch(Binary(payload))])
 
 
 def _from_packet(protocol: type[Binary] | type[Compact], payload: bytes) -> Translation:
-    return _translation(to_otlp([read_emit(protocol(payload))]))
+    return _translation([read_emit(protocol(payload))])
 
 
-def _translation(made: tuple[Any, int, int]) -> Translation:
-    request, spans, nameless = made
-    return Translation(Batch.of("traces", request, spans), nameless)
+def _translation(batches: list[Batch]) -> Translation:
+    """Spans of one process stay together, as far as they are in one group."""
+
+    def make(group: list[tuple[int, Span]]) -> tuple[Any, int, int]:
+        by_process = groupby(group, itemgetter(0))
+        return to_otlp((batches[n][0], [span for _, span in some]) for n, some in by_process)
+
+    return in_groups(
+        ((number, span) for number, (_, spans) in enumerate(batches) for span in spans), make
+    )
 
 
 def make(settings: Settings, context: Context) -> JaegerReceiver:

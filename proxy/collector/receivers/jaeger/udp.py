@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from typing import Any
 
+from proxy import tasks
 from proxy.collector.receivers.translated import Translated
+
+_MOST_WAITING = 4 * 1024 * 1024  # bytes; more than the kernel keeps by default
 
 
 class UdpServer:
@@ -48,12 +52,32 @@ class UdpServer:
 
 
 class _Datagrams(asyncio.DatagramProtocol):
+    """The loop brings many in one turn; those that the turn has no room for wait for the next."""
+
     def __init__(self, translated: Translated, largest: int) -> None:
         self._translated = translated
         self._largest = largest
+        self._waiting: deque[bytes] = deque()
+        self._size = 0  # of those that wait
+        self._pushing: asyncio.Task[None] | None = None
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if len(data) > self._largest:
             self._translated.reject(f"a packet of {len(data)} bytes")
+        elif self._size + len(data) > _MOST_WAITING:
+            self._translated.reject("no room for another packet")
+        elif self._waiting or self._translated.turns.is_spent():
+            self._waiting.append(data)
+            self._size += len(data)
+            if self._pushing is None:
+                self._pushing = tasks.spawn(self._push(), "jaeger packets")
         else:
             self._translated.push(data)
+
+    async def _push(self) -> None:
+        while self._waiting:
+            await self._translated.turns.gap()
+            data = self._waiting.popleft()
+            self._size -= len(data)
+            self._translated.push(data)
+        self._pushing = None

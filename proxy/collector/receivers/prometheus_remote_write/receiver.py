@@ -9,7 +9,6 @@ Source: prometheus/docs specs/prw/remote_write_spec_2_0.md, "Response", "Partial
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,15 +19,15 @@ from proxy import __version__
 from proxy.collector.batch import Batch
 from proxy.collector.context import Context
 from proxy.collector.exporters.prometheus.exporter import server_tls
+from proxy.collector.receivers.portions import hand_on
 from proxy.collector.receivers.prometheus_remote_write.settings import Settings
 from proxy.config.syntax import parse_address
 from proxy.errors import ConfigError, Problem
 from proxy.formats.remote_write import snappy
-from proxy.formats.remote_write.read import Message, read_v1, read_v2
+from proxy.formats.remote_write.read import Message, portions, read_v1, read_v2
 from proxy.formats.remote_write.to_otlp import Taken, Translator
 from proxy.otlp.refusal import (
     NO_PATH,
-    OVERLOADED,
     STOPPING,
     TOO_LARGE,
     UNAUTHENTICATED,
@@ -38,8 +37,10 @@ from proxy.otlp.refusal import (
 )
 from proxy.otlp.server import Gate, Intake, Limits
 from proxy.otlp.wire import WireError
+from proxy.web import GuardedServer, Guards
 
 OFFLOAD = 16 * 1024  # bytes, uncompressed, that are read in a thread: above it takes over 3 ms
+PORTION = 512  # series, samples and histograms that are one batch
 V1 = "prometheus.WriteRequest"
 V2 = "io.prometheus.write.v2.Request"
 _READERS: dict[str, Callable[[bytes], Message]] = {"": read_v1, V1: read_v1, V2: read_v2}
@@ -56,6 +57,13 @@ class _Counts(NamedTuple):
     samples: int = 0
     histograms: int = 0
     exemplars: int = 0
+
+    def plus(self, taken: Taken) -> _Counts:
+        return _Counts(
+            self.samples + taken.samples,
+            self.histograms + taken.histograms,
+            self.exemplars + taken.exemplars,
+        )
 
     def headers(self) -> dict[str, str]:
         names = ("Samples", "Histograms", "Exemplars")
@@ -75,9 +83,10 @@ class RemoteWriteReceiver:
         self._settings = settings
         self._context = context
         self._gate = Gate(settings.auth.bearer, settings.auth.basic)
-        self._intake = Intake(Limits(settings.max_request_size, settings.max_in_flight_size))
+        limits = Limits(settings.max_request_size, settings.max_in_flight_size)
+        self._intake = Intake(limits, context.turns)
         self._translator = Translator()
-        self._runner: web.ServerRunner | None = None
+        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
         self.port = 0
         count = context.counters.counter
@@ -95,20 +104,12 @@ class RemoteWriteReceiver:
             raise ConfigError([Problem("", f"{self._context.id}: {error}")]) from None
         host, port = parse_address(self._settings.endpoint)
         tls = server_tls(self._settings.tls, self._context.id)
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host or None, port, ssl_context=tls).start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._server.start(address=(host, port), tls=tls)
 
     async def stop(self, deadline: float) -> None:
         self._stopping = True
-        if self._runner is None:
-            return
         # A connection without a request is closed at once; the others have so long.
-        self._runner._shutdown_timeout = min(deadline, 5.0)
-        await self._runner.cleanup()
-        self._runner = None
+        await self._server.stop(min(deadline, 5.0))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -163,28 +164,38 @@ class RemoteWriteReceiver:
                 raise Refusal(TOO_LARGE, f"{self._intake.cap} bytes, uncompressed")
             self._intake.take(size)
             reserved = size
+            turns = self._context.turns
             if size > OFFLOAD:
-                message = await asyncio.to_thread(lambda: reader(snappy.decompress(packed)))
+                message = await turns.thread(lambda: reader(snappy.decompress(packed)))
             else:
+                await turns.gap()
                 message = reader(snappy.decompress(packed))
+            return await self._take(message)
         finally:
             body.close()
             self._intake.in_flight -= reserved
-        return self._take(self._translator.take(message))
 
-    def _take(self, taken: Taken) -> _Result:
-        request = taken.request
-        if request.items:
-            batch = Batch("metrics", request.serialise(), request.items)
-            if not self._context.outlet.consume(batch):
-                raise Refusal(OVERLOADED)
-        counts = _Counts(taken.samples, taken.histograms, taken.exemplars)
-        if not taken.refused:
+    async def _take(self, message: Message) -> _Result:
+        """Translate and hand on, a portion at a time."""
+        turns = self._context.turns
+        batches: list[Batch] = []
+        counts, refused, problem = _Counts(), 0, ""
+        for portion in portions(message, PORTION):
+            await turns.gap()
+            taken = self._translator.take(portion)
+            if taken.request.items:
+                made = taken.request.serialise()
+                batches.append(Batch("metrics", made, taken.request.items))
+            counts = counts.plus(taken)
+            refused += taken.refused
+            problem = taken.problem or problem
+        await hand_on(self._context.outlet, turns, batches)
+        if not refused:
             self._context.condition.over()
             return _Result(counts)
-        self._refused.add(taken.refused)
-        self._context.condition.warn(f"{taken.refused} samples refused: {taken.problem}")
-        return _Result(counts, f"{taken.refused} samples refused, the last one for {taken.problem}")
+        self._refused.add(refused)
+        self._context.condition.warn(f"{refused} samples refused: {problem}")
+        return _Result(counts, f"{refused} samples refused, the last one for {problem}")
 
 
 def _reader(request: web.BaseRequest) -> Callable[[bytes], Message]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.collector.batch import Batch
 from proxy.collector.context import Context
 from proxy.collector.receivers.post import Answer, Call, Listening, PostServer
-from proxy.collector.receivers.translated import Translated, Translation
+from proxy.collector.receivers.translated import Translated, Translation, in_groups
 from proxy.collector.receivers.zipkin.settings import Settings
 from proxy.config.syntax import parse_address
 from proxy.formats.zipkin.model import Span, read_json, read_proto
@@ -35,6 +34,7 @@ class ZipkinReceiver:
     def __init__(self, settings: Settings, context: Context) -> None:
         host, port = parse_address(settings.endpoint)
         limits = Limits(settings.max_request_size, settings.max_in_flight_size)
+        turns = context.turns
         self._now = context.now_ns
         self._parse_tags = settings.parse_string_tags
         self._old = Translated(context, "json_v1", self._translation(read_old))
@@ -42,7 +42,7 @@ class ZipkinReceiver:
         proto = Translated(context, "protobuf", self._translation(read_proto))
         self._by_type = {"application/x-protobuf": proto, **dict.fromkeys(_JSON, json)}
         self._server = PostServer(
-            Listening(host, port, limits, f"POST {PATH}"),
+            Listening(host, port, limits, f"POST {PATH}", turns),
             {("POST", PATH): self._take, ("POST", _OLD_PATH): self._take_old},
         )
 
@@ -71,9 +71,10 @@ class ZipkinReceiver:
 
     def _translation(self, read: Read) -> Callable[[bytes], Translation]:
         def translate(payload: bytes) -> Translation:
-            spans = read(payload)
-            request, taken, nameless = to_otlp(spans, self._now(), parse_tags=self._parse_tags)
-            return Translation(Batch.of("traces", request, taken), nameless)
+            now = self._now()
+            return in_groups(
+                read(payload), lambda spans: to_otlp(spans, now, parse_tags=self._parse_tags)
+            )
 
         return translate
 
