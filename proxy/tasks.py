@@ -1,16 +1,22 @@
 """The only place that starts asyncio tasks: it keeps a reference and reports what failed.
 
-The warm request path starts none; dialling, exporting and supervising do.
+The warm request path starts none; dialling, exporting and supervising do. What is long is done
+`gently`: other work of the loop runs in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from time import perf_counter
+from typing import Any, TypeVar
 
 log = logging.getLogger("spangate")
+
+SLICE = 0.003  # seconds that long work keeps the loop at once
+
+T = TypeVar("T")
 
 _running: set[asyncio.Task[Any]] = set()
 
@@ -29,6 +35,16 @@ async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
     for task in alive:
         task.cancel()
     await asyncio.gather(*alive, return_exceptions=True)
+
+
+async def gently(items: Iterable[T], seconds: float = SLICE) -> AsyncIterator[T]:
+    """`items` one by one, with a pause for other work of the loop after every `seconds`."""
+    end = perf_counter() + seconds
+    for item in items:
+        yield item
+        if perf_counter() >= end:
+            await asyncio.sleep(0)
+            end = perf_counter() + seconds
 
 
 def _done(task: asyncio.Task[Any]) -> None:

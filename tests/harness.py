@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mmap
-import pickle
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -24,7 +23,8 @@ from proxy.config.wire import pack
 from proxy.server import frames
 from proxy.server.ring import Ring, memory_only
 from proxy.server.worker import Worker
-from proxy.telemetry.metrics import Totals
+from proxy.telemetry import report
+from proxy.telemetry.totals import Totals
 
 DEADLINE = 10.0  # seconds; nothing in a test may take as long
 
@@ -54,7 +54,7 @@ class Recorded(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for kind, items, payload in self._frames.feed(data):
             if kind == frames.METRICS:
-                self.totals.apply(0, pickle.loads(payload))
+                self.totals.apply(0, report.decode(payload))
             elif kind == frames.REFUSED:
                 self.refused.append((items, payload.decode()))
             self.events.append(kind)

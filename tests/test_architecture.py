@@ -20,7 +20,7 @@ PROXY = ROOT / "proxy"
 
 # Packages and top-level modules; each may import what stands to the left of a "<" before it.
 ORDER = (
-    "errors frames ring runner tasks < config < http < routing tracing upstream < telemetry"
+    "errors frames lag ring runner tasks web < config < http < routing tracing upstream < telemetry"
     " < server otlp < formats < collector < admin < hub explain < cli < __main__ demo"
 )
 RANKS = {name: rank for rank, group in enumerate(ORDER.split(" < ")) for name in group.split()}
@@ -37,7 +37,8 @@ PURE = ("http", "routing", "tracing", "upstream", "telemetry")
 # No sockets, no clock, no randomness, no environment, no log.
 HARMLESS = """
     __future__ abc binascii bisect collections contextlib dataclasses datetime enum functools heapq
-    httptools ipaddress itertools json math operator re string struct types typing urllib.parse
+    httptools ipaddress itertools json math msgspec operator re string struct types typing
+    urllib.parse
 """
 
 HEAVY = (

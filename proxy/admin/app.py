@@ -1,4 +1,4 @@
-"""The admin port: an aiohttp application over a View, read only.
+"""The admin port: a View over HTTP, read only.
 
 Nothing here changes the gateway: GET and HEAD alone are allowed. Pages are plain, escaped, and
 may neither be framed nor run scripts.
@@ -12,7 +12,6 @@ may neither be framed nor run scripts.
 from __future__ import annotations
 
 import html
-import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -20,11 +19,13 @@ from typing import Any
 from aiohttp import web
 
 from proxy import __version__
-from proxy.admin.exposition import expose
+from proxy.admin.exposition import OPENMETRICS, TEXT, lines, wants_openmetrics
 from proxy.admin.hosts import Hosts
+from proxy.admin.page import Pages, json_pieces
 from proxy.admin.view import View
+from proxy.web import GuardedServer, Guards
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 PAGES = {
     "/live": "200 while the hub lives",
@@ -43,30 +44,22 @@ _HEADERS = {
 }
 
 
+# An operator and some scrapers; the rest of the descriptors is for supervision.
+GUARDS = Guards(connections=64)
+GRACE = 1.0  # seconds that an answer gets when the port closes
+
+
 class Admin:
     """Serves one View on one socket."""
 
-    __slots__ = ("_hosts", "_runner", "_view")
+    __slots__ = ("_hosts", "_pages", "_routes", "_server", "_view")
 
-    def __init__(self, view: View, listen_host: str) -> None:
+    def __init__(self, view: View, listen_host: str, guards: Guards = GUARDS) -> None:
         self._view = view
         self._hosts = Hosts(listen_host)
-        self._runner: web.AppRunner | None = None
-
-    async def start(self, sock: socket.socket) -> None:
-        """Answer on `sock`, which is bound and listening."""
-        self._runner = web.AppRunner(self.app(), access_log=None, handle_signals=False)
-        await self._runner.setup()
-        await web.SockSite(self._runner, sock).start()
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=0)
-        routes: dict[str, Handler] = {
+        self._pages = Pages()
+        self._server = GuardedServer(self._handle, guards)
+        self._routes: dict[str, Handler] = {
             "/": self._index,
             "/live": self._live,
             "/ready": self._ready,
@@ -75,66 +68,72 @@ class Admin:
             "/stats": self._stats,
             "/pipelines": self._pipelines,
         }
-        for path, handler in routes.items():
-            app.router.add_get(path, handler)  # and HEAD
-        return app
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def start(self, sock: socket.socket) -> None:
+        """Answer on `sock`, which is bound and listening."""
+        await self._server.start(sock)
+
+    async def stop(self) -> None:
+        await self._server.stop(GRACE)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = self._routes.get(request.path)
         if not self._hosts.allows(request.headers.get("Host", "")):
-            response: web.StreamResponse = _text(403, "this Host is not one of the admin port\n")
-        else:
-            try:
-                response = await handler(request)
-            except web.HTTPException as error:  # 404, and 405 with Allow
-                response = _text(error.status, f"{error.status} {error.reason}\n")
-                if "Allow" in error.headers:
-                    response.headers["Allow"] = error.headers["Allow"]
-        response.headers.update(_HEADERS)
-        return response
+            return _text(403, "this Host is not one of the admin port\n")
+        if handler is None:
+            return _text(404, "404 Not Found\n")
+        if request.method not in ("GET", "HEAD"):
+            response = _text(405, "405 Method Not Allowed\n")
+            response.headers["Allow"] = "GET,HEAD"
+            return response
+        return await handler(request)
 
-    async def _index(self, request: web.Request) -> web.Response:
+    async def _index(self, request: web.BaseRequest) -> web.StreamResponse:
         rows = "".join(
             f'<li><a href="{html.escape(path)}">{html.escape(path)}</a> {html.escape(what)}</li>'
             for path, what in PAGES.items()
         )
         title = html.escape(f"spangate {__version__}")
         page = f"<!doctype html><title>{title}</title><h1>{title}</h1><ul>{rows}</ul>"
-        return web.Response(text=page, content_type="text/html")
+        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
 
-    async def _live(self, request: web.Request) -> web.Response:
+    async def _live(self, request: web.BaseRequest) -> web.StreamResponse:
         return _text(200, "live\n")
 
-    async def _ready(self, request: web.Request) -> web.Response:
+    async def _ready(self, request: web.BaseRequest) -> web.StreamResponse:
         reason = self._view.unready()
         return _text(503, f"not ready: {reason}\n") if reason else _text(200, "ready\n")
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()
-        accept = ",".join(request.headers.getall("Accept", []))
-        body, content_type = expose(self._view.series(), accept)
-        response = web.Response(
-            body=body, headers={"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        )
-        response.enable_compression()
-        return response
+        openmetrics = wants_openmetrics(",".join(request.headers.getall("Accept", [])))
+        headers = {
+            **_HEADERS,
+            "Content-Type": OPENMETRICS if openmetrics else TEXT,
+            "Vary": "Accept, Accept-Encoding",
+        }
+        pieces = lines(self._view.series(), openmetrics)
+        return await self._pages.send(request, headers, pieces)
 
-    async def _config(self, request: web.Request) -> web.Response:
-        return _json(self._view.config())
+    async def _config(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._json(request, self._view.config())
 
-    async def _stats(self, request: web.Request) -> web.Response:
+    async def _stats(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()
-        return _json(self._view.stats())
+        return await self._json(request, self._view.stats())
 
-    async def _pipelines(self, request: web.Request) -> web.Response:
+    async def _pipelines(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()
-        return _json(self._view.pipelines())
+        return await self._json(request, self._view.pipelines())
+
+    async def _json(self, request: web.BaseRequest, value: Mapping[str, Any]) -> web.StreamResponse:
+        headers = {
+            **_HEADERS,
+            "Content-Type": "application/json; charset=utf-8",
+            "Vary": "Accept-Encoding",
+        }
+        return await self._pages.send(request, headers, json_pieces(value))
 
 
 def _text(status: int, text: str) -> web.Response:
-    return web.Response(status=status, text=text)
-
-
-def _json(value: Mapping[str, Any]) -> web.Response:
-    text = json.dumps(value, indent=2, ensure_ascii=True, default=str)
-    return web.Response(text=text + "\n", content_type="application/json")
+    return web.Response(status=status, text=text, headers=_HEADERS)

@@ -3,38 +3,66 @@
 Names follow the OTLP to Prometheus rules (compatibility/prometheus_and_openmetrics.md): invalid
 characters become `_`, the unit is appended as a word, counters end in `_total`. Which series
 exist, and what they mean, is not known here.
+
+The text is the one that prometheus-client writes, byte for byte, and tests hold it to that; but it
+comes series by series, so that a page of 30 MB stops nobody, and in a tenth of the time.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import exposition
-from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector, CollectorRegistry
-from prometheus_client.samples import Exemplar
-
 from proxy.telemetry.instruments import Instrument, Kind
-from proxy.telemetry.metrics import Attributes, Point, Series
+from proxy.telemetry.metrics import Attributes, Exemplar, Point, Series
 
-TEXT = exposition.CONTENT_TYPE_PLAIN_0_0_4
-OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _TYPES = {Kind.COUNTER: "counter", Kind.GAUGE: "gauge", Kind.HISTOGRAM: "histogram"}
 _UNITS = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent"}
 _INVALID = re.compile(r"[^a-zA-Z0-9_]+")
 _RUNS = re.compile(r"_{2,}")
 
+# As one set of labels stands in a sample's line; before and after the bound of a bucket.
+_Labels = tuple[str, str, str]
+
 
 def expose(series: Iterable[Series], accept: str) -> tuple[bytes, str]:
-    """(body, content type) in the format that the Accept header prefers."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given(list(families(series))))
-    if wants_openmetrics(accept):
-        return openmetrics.generate_latest(registry), OPENMETRICS  # type: ignore[no-untyped-call]
-    return exposition.generate_latest(registry), TEXT
+    """(body, content type) in the format that the Accept header prefers, at once."""
+    openmetrics = wants_openmetrics(accept)
+    text = "".join(lines(grouped(series), openmetrics))
+    return text.encode("utf-8"), OPENMETRICS if openmetrics else TEXT
+
+
+def lines(series: Iterable[Series], openmetrics: bool) -> Iterator[str]:
+    """The text of a page, series by series; those of one instrument must come together."""
+    family: _Family | None = None
+    for instrument, attributes, value, memo in series:
+        if family is None or family.instrument.name != instrument.name:
+            family = _Family(instrument, openmetrics)
+            yield family.head
+        labels = memo.labels if memo is not None else None
+        if labels is None:
+            labels = _labels_text(attributes)
+            if memo is not None:
+                memo.labels = labels
+        if isinstance(value, Point):
+            yield family.histogram(labels, value)
+        else:
+            yield f"{family.sample}{labels[0]} {family.in_unit(value)}\n"
+    if openmetrics:
+        yield "# EOF\n"
+
+
+def grouped(series: Iterable[Series]) -> Iterator[Series]:
+    """Those of one instrument together, in the order in which instruments came."""
+    groups: dict[str, list[Series]] = {}
+    for one in series:
+        groups.setdefault(one.instrument.name, []).append(one)
+    for group in groups.values():
+        yield from group
 
 
 def wants_openmetrics(accept: str) -> bool:
@@ -54,22 +82,6 @@ def wants_openmetrics(accept: str) -> bool:
     )
 
 
-def families(series: Iterable[Series]) -> Iterator[Metric]:
-    """One metric family for each instrument; its series need not follow one another."""
-    found: dict[str, Metric] = {}
-    for instrument, attributes, value in series:
-        metric = found.get(instrument.name)
-        if metric is None:
-            metric = found[instrument.name] = _family(instrument)
-        labels = labels_of(attributes)
-        if isinstance(value, Point):
-            _add_histogram(metric, instrument, labels, value)
-        else:
-            suffix = "_total" if instrument.kind is Kind.COUNTER else ""
-            metric.add_sample(metric.name + suffix, labels, _in_unit(value, instrument))
-    yield from found.values()
-
-
 def metric_name(instrument: Instrument) -> str:
     """The family's name, without the `_total` of a counter's samples."""
     name = _clean(instrument.name)
@@ -87,37 +99,80 @@ def labels_of(attributes: Attributes) -> dict[str, str]:
     return labels
 
 
-def _family(instrument: Instrument) -> Metric:
-    unit = _UNITS.get(instrument.unit, "")
-    return Metric(metric_name(instrument), instrument.description, _TYPES[instrument.kind], unit)
+class _Family:
+    """What all series of one instrument share in the text."""
+
+    __slots__ = ("bounds", "head", "instrument", "name", "openmetrics", "sample")
+
+    def __init__(self, instrument: Instrument, openmetrics: bool) -> None:
+        self.instrument = instrument
+        self.openmetrics = openmetrics
+        self.name = metric_name(instrument)
+        self.sample = f"{self.name}_total" if instrument.kind is Kind.COUNTER else self.name
+        self.bounds = [str(float(_in_unit(b, instrument))) for b in instrument.boundaries]
+        self.bounds.append("+Inf")
+        self.head = self._head()
+
+    def _head(self) -> str:
+        """In OpenMetrics a counter's name is without `_total`; quotes are escaped only there."""
+        what = _escape(self.instrument.description, quotes=self.openmetrics)
+        name = self.name if self.openmetrics else self.sample
+        head = f"# HELP {name} {what}\n# TYPE {name} {_TYPES[self.instrument.kind]}\n"
+        unit = _UNITS.get(self.instrument.unit, "")
+        return head + (f"# UNIT {name} {unit}\n" if unit and self.openmetrics else "")
+
+    def in_unit(self, raw: int) -> str:
+        return _number(_in_unit(raw, self.instrument))
+
+    def histogram(self, labels: _Labels, point: Point) -> str:
+        plain, before, after = labels
+        name, total = self.name, 0
+        start, out = f"{name}_bucket{before}", []
+        exemplars = self._exemplars(point)
+        for bound, count, exemplar in zip(self.bounds, point.counts, exemplars, strict=True):
+            total += count
+            value = f"{total}.0" if total < 1_000_000 else _number(total)
+            out.append(f"{start}{bound}{after} {value}{exemplar}\n")
+        out.append(f"{name}_count{plain} {_number(total)}\n")
+        out.append(f"{name}_sum{plain} {self.in_unit(point.sum)}\n")
+        return "".join(out)
+
+    def _exemplars(self, point: Point) -> list[str]:
+        if not self.openmetrics or not point.exemplars:
+            return [""] * len(point.counts)
+        return [self._exemplar(e) if e is not None else "" for e in point.exemplars]
+
+    def _exemplar(self, exemplar: Exemplar) -> str:
+        trace, span = exemplar.trace_id.decode("ascii"), exemplar.span_id.decode("ascii")
+        value, time = self.in_unit(exemplar.value), exemplar.time / 1e9
+        return f' # {{span_id="{span}",trace_id="{trace}"}} {value} {time}'
 
 
-def _add_histogram(
-    metric: Metric, instrument: Instrument, labels: dict[str, str], point: Point
-) -> None:
-    total = 0
-    bounds = [str(float(_in_unit(b, instrument))) for b in instrument.boundaries] + ["+Inf"]
-    for number, (bound, count) in enumerate(zip(bounds, point.counts, strict=True)):
-        total += count
-        metric.add_sample(
-            f"{metric.name}_bucket",
-            {**labels, "le": bound},
-            total,
-            exemplar=_exemplar(instrument, point, number),
-        )
-    metric.add_sample(f"{metric.name}_count", labels, total)
-    metric.add_sample(f"{metric.name}_sum", labels, _in_unit(point.sum, instrument))
+def _labels_text(attributes: Attributes) -> _Labels:
+    found = sorted(labels_of(attributes).items())
+    texts = [(name, f'{name}="{_escape(value)}"') for name, value in found]
+    plain = ",".join(text for _, text in texts)
+    before = "".join(f"{text}," for name, text in texts if name < "le")
+    after = "".join(f",{text}" for name, text in texts if name > "le")
+    return f"{{{plain}}}" if plain else "", f'{{{before}le="', f'"{after}}}'
 
 
-def _exemplar(instrument: Instrument, point: Point, bucket: int) -> Exemplar | None:
-    found = point.exemplars[bucket] if point.exemplars else None
-    if found is None:
-        return None
-    return Exemplar(
-        {"trace_id": found.trace_id.decode("ascii"), "span_id": found.span_id.decode("ascii")},
-        _in_unit(found.value, instrument),
-        found.time / 1e9,
-    )
+def _escape(text: str, *, quotes: bool = True) -> str:
+    text = text.replace("\\", r"\\").replace("\n", r"\n")
+    return text.replace('"', r"\"") if quotes else text
+
+
+def _number(value: float) -> str:
+    """As Go writes it: exponents come sooner than in Python."""
+    value = float(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    text = repr(value)
+    dot = text.find(".")
+    if value > 0 and dot > 6:
+        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
+        return f"{mantissa}e+{dot - 1:02d}"
+    return text
 
 
 def _in_unit(raw: int, instrument: Instrument) -> float:
@@ -134,13 +189,3 @@ def _quality(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0
-
-
-class _Given(Collector):
-    """What prometheus-client wants to be asked."""
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics

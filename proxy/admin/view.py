@@ -18,7 +18,13 @@ class View(Protocol):
         """Bring in what workers have counted until now; returns soon, with or without it."""
 
     def series(self) -> Iterable[Series]:
-        """Every metric."""
+        """Every metric, those of one instrument together.
+
+        It is read over many turns of the loop: what must be of one instant is read at once.
+        """
+
+    # What follows is read over many turns too. Where there may be thousands of something, it is
+    # an iterator or a `Mapping` that computes its values when they are asked for.
 
     def config(self) -> Mapping[str, Any]:
         """The configuration in force, secrets redacted."""

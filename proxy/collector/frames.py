@@ -15,7 +15,7 @@ up    DONE       -                START, PREPARE, ADOPT or ABANDON has succeeded
       SERIES     a SeriesTable    one slice of what the collector counts
       STANDINGS  list[Standing]   the books
       VIEW       a map            for /pipelines
-      COLLECTED  -                items = the number that came with COLLECT
+      COLLECTED  nanoseconds      items = the number that came with COLLECT; how late its loop was
       FINISHED   -                items = the number of a ring of which everything is safe
 
 Beside the link there is a socket for rings alone: each message is a u32 number with two
@@ -108,6 +108,10 @@ def decode_problems(payload: bytes) -> list[Problem]:
     return msgspec.msgpack.decode(payload, type=list[Problem])
 
 
+def decode_lag(payload: bytes) -> int:
+    return msgspec.msgpack.decode(payload, type=int)
+
+
 def decode_series(payload: bytes) -> SeriesTable:
     return msgspec.msgpack.decode(payload, type=SeriesTable)
 
@@ -118,7 +122,7 @@ def slices(series: Iterable[Series], started: int = 0, now: int = 0) -> Iterator
     while part := list(islice(rest, SLICE)):
         places: dict[str, int] = {}
         table = SeriesTable([], [], started, now)
-        for instrument, attributes, value in part:
+        for instrument, attributes, value, _ in part:
             if instrument.name not in places:
                 places[instrument.name] = len(table.instruments)
                 table.instruments.append(instrument)

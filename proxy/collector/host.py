@@ -89,9 +89,10 @@ class Host:
         if pipeline is not None and setup is not None and pipeline.wants("metrics"):
             from proxy.otlp import metrics  # protobuf: only for whom it is needed
 
-            pipeline.offer_metrics(
-                *metrics.build(table.series(), setup.resource, table.started, table.now)
-            )
+            for payload, points in metrics.requests(
+                table.series(), setup.resource, table.started, table.now
+            ):
+                pipeline.offer_metrics(payload, points)
 
     def catch_up(self) -> None:
         """Bring in everything that workers have published until now."""

@@ -21,6 +21,7 @@ from proxy.collector.host import FLUSH_DEADLINE, Host
 from proxy.collector.page import Page
 from proxy.errors import ConfigError, Problem
 from proxy.frames import Frames, encode
+from proxy.lag import Lag
 
 
 class Collector(asyncio.Protocol):
@@ -29,6 +30,7 @@ class Collector(asyncio.Protocol):
     def __init__(self, page: mmap.mmap, rings: socket.socket) -> None:
         self.host = Host(lambda number: self._send(frames.FINISHED, items=number), Page(page))
         self._rings = rings
+        self._lag = Lag()
         self._frames = Frames()
         self._transport: Any = None
         self._orders: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
@@ -43,6 +45,7 @@ class Collector(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._lag.start()
         asyncio.get_running_loop().add_reader(self._rings, self._ring_came)
 
     def data_received(self, data: bytes) -> None:
@@ -118,7 +121,7 @@ class Collector(asyncio.Protocol):
             self._send(frames.SERIES, table)
         self._send(frames.STANDINGS, frames.encode(self.host.standings()))
         self._send(frames.VIEW, frames.encode(self.host.view()))
-        self._send(frames.COLLECTED, items=number)
+        self._send(frames.COLLECTED, frames.encode(self._lag.longest()), number)
 
     def _send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
         if self._transport is not None:

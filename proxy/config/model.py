@@ -150,6 +150,7 @@ class AccessLog(Section, frozen=True):
 
 class Metrics(Section, frozen=True):
     series: Positive = 2000  # cap for each instrument; what exceeds it is counted as "other"
+    forget: Seconds = Seconds(900)  # without a change, after which a series goes; 0 = never
     body_sizes: bool = False
     exemplars: bool = True
 

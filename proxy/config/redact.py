@@ -8,7 +8,7 @@ written, `${NAME}`, since nobody knows which of those are secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -34,6 +34,41 @@ def redacted(loaded: Loaded) -> dict[str, Any]:
     shown = _shown(loaded.config, (), loaded.expanded)
     assert isinstance(shown, dict)
     return shown
+
+
+def shown(loaded: Loaded) -> Mapping[str, Any]:
+    """The same, computed while it is read: routes are an iterator, upstreams one by one."""
+    config, expanded = loaded.config, loaded.expanded
+
+    def part(name: str, _: object) -> object:
+        value = getattr(config, name)
+        if isinstance(value, list):
+            return (_shown(item, (name, i), expanded) for i, item in enumerate(value))
+        if isinstance(value, dict):
+            keys = {_text(str(key), expanded.get((name, KEY, key))): key for key in value}
+            return Computed(keys, lambda _, key: _shown(value[key], (name, key), expanded))
+        return _shown(value, (name,), expanded)
+
+    return Computed(dict.fromkeys(config.__struct_fields__), part)
+
+
+class Computed(Mapping[str, Any]):
+    """The keys of `source`; a value is `compute(key, source[key])`, each time it is asked for."""
+
+    __slots__ = ("_compute", "_source")
+
+    def __init__(self, source: Mapping[str, Any], compute: Callable[[str, Any], object]) -> None:
+        self._source = source
+        self._compute = compute
+
+    def __getitem__(self, key: str) -> Any:
+        return self._compute(key, self._source[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source)
+
+    def __len__(self) -> int:
+        return len(self._source)
 
 
 def _shown(value: object, path: Path, expanded: Mapping[Path, Expanded]) -> object:

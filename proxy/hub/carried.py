@@ -25,7 +25,7 @@ class Carried:
 
     def retire(self) -> None:
         """The process is gone: what it counted stays, what it held is not held any more."""
-        for instrument, attributes, value in self._now:
+        for instrument, attributes, value, _ in self._now:
             if instrument.kind is Kind.COUNTER and isinstance(value, int):
                 key = instrument, attributes
                 self._past[key] = self._past.get(key, 0) + value
@@ -33,7 +33,7 @@ class Carried:
 
     def __iter__(self) -> Iterator[Series]:
         told = set()
-        for instrument, attributes, value in self._now:
+        for instrument, attributes, value, _ in self._now:
             key = instrument, attributes
             told.add(key)
             before = self._past.get(key, 0)

@@ -18,21 +18,25 @@ from typing import Any
 
 from proxy import __version__
 from proxy.admin.app import Admin
+from proxy.admin.exposition import grouped
 from proxy.collector import resource
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import Loaded, load
-from proxy.config.redact import redacted
+from proxy.config.redact import shown
 from proxy.errors import ConfigError
 from proxy.hub import gauges
 from proxy.hub.main import run_hub
 from proxy.hub.reload import Reloads
 from proxy.hub.sockets import split_address
+from proxy.lag import Lag
 from proxy.otlp import metrics
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel, gently, spawn
+from proxy.telemetry.instruments import INSTRUMENTS, LOOP_LAG
 from proxy.telemetry.metrics import Series
 
 log = logging.getLogger("spangate")
 
+_LABELS = (("spangate.process", "collector"),)
 FLUSH_DEADLINE = 10.0  # seconds for what is queued when the collector stops or reloads
 
 
@@ -42,6 +46,7 @@ class CollectHub:
     def __init__(self, loaded: Loaded, admin: socket.socket | None) -> None:
         self.loaded = loaded
         self.reloads = Reloads()
+        self.lag = Lag()
         self.pipeline: Pipeline | None = None
         self._admin = admin
         self._started = time.monotonic()
@@ -53,6 +58,7 @@ class CollectHub:
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
         loop = asyncio.get_running_loop()
+        self.lag.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         listen = self.loaded.config.admin.listen
@@ -85,15 +91,20 @@ class CollectHub:
         return None
 
     def series(self) -> Iterator[Series]:
+        return grouped(self._own())
+
+    def _own(self) -> Iterator[Series]:
+        """What is read in one go, so that the books balance."""
         if self.pipeline is not None:
             yield from gauges.ledgers(self.pipeline.books.standings())
             yield from self.pipeline.series()
         yield from gauges.processes((), ())
         yield from gauges.reloads(self.reloads.succeeded, self.reloads.failed, self.reloads.last)
+        yield Series(INSTRUMENTS[LOOP_LAG], _LABELS, self.lag.longest())
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:
-        return redacted(self.loaded)
+        return shown(self.loaded)
 
     def stats(self) -> Mapping[str, Any]:
         return {
@@ -144,19 +155,21 @@ class CollectHub:
     async def _report_regularly(self) -> None:
         while True:
             await asyncio.sleep(self.loaded.config.export.metrics_interval or 15.0)
-            self._report()
+            await self._report()
 
-    def _report(self) -> None:
+    async def _report(self) -> None:
         """Our own metrics go where the pipelines take them from the gateway."""
         pipeline = self.pipeline
         if pipeline is not None and pipeline.wants("metrics"):
-            pipeline.offer_metrics(
-                *metrics.build(self.series(), self._resource, self._started_ns, time.time_ns())
+            requests = metrics.requests(
+                self.series(), self._resource, self._started_ns, time.time_ns()
             )
+            async for payload, points in gently(requests):
+                pipeline.offer_metrics(payload, points)
 
     async def _stop(self, pipeline: Pipeline, server: Admin) -> int:
         self._unready = "stopping"
-        self._report()
+        await self._report()
         stop = spawn(pipeline.stop(FLUSH_DEADLINE), "stop")
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)

@@ -17,6 +17,7 @@ from proxy.collector.host import FLUSH_DEADLINE, Host
 from proxy.config.model import Config
 from proxy.hub.parts import Change
 from proxy.hub.rings import Ring, Rings
+from proxy.tasks import gently
 from proxy.telemetry.metrics import Series
 
 
@@ -24,7 +25,7 @@ class CollectorInside:
     """Implements parts.Collector."""
 
     def __init__(self, rings: Rings) -> None:
-        self.pid = self.restarts = 0
+        self.pid = self.restarts = self.lag = 0
         self.cpu_spent = 0.0
         self._started_ns = time.time_ns()
         self._host = Host(rings.finish)
@@ -59,7 +60,7 @@ class CollectorInside:
         return self._host.lines_dropped
 
     async def report(self, series: Iterable[Series]) -> None:
-        for payload in frames.slices(series, self._started_ns, time.time_ns()):
+        async for payload in gently(frames.slices(series, self._started_ns, time.time_ns())):
             self._host.report(frames.decode_series(payload))
 
     async def stop(self, deadline: float) -> None:

@@ -45,6 +45,7 @@ class CollectorProcess:
     def __init__(self, rings: Rings, command: Sequence[str] = COMMAND) -> None:
         self.restarts = 0
         self.cpu_spent = 0.0
+        self.lag = 0
         self._rings = rings
         self._command = command
         self._started_ns = time.time_ns()
@@ -161,6 +162,7 @@ class CollectorProcess:
         self._series.retire()
         self._standings = None
         self._coming = []
+        self.lag = 0
         if self._stopping or run.failed:
             return
         log.error("collector (pid %d) %s", run.process.pid, describe_exit(status))
@@ -205,6 +207,7 @@ class CollectorProcess:
         elif kind == frames.COLLECTED:
             self._series.apply(self._coming)
             self._coming = []
+            self.lag = frames.decode_lag(payload)
 
     def _setup(self, config: Config) -> frames.Setup:
         return frames.setup(config, resource.detect(config.resource, os.environ))

@@ -8,6 +8,7 @@ finish, the collector exports their last records, the admin port closes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -26,9 +27,12 @@ from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, Supervisor
 from proxy.hub.worker import Worker
+from proxy.lag import Lag
 from proxy.server import endpoints, frames
 from proxy.tasks import cancel, spawn
-from proxy.telemetry.metrics import Totals
+from proxy.telemetry.instruments import LOOP_LAG
+from proxy.telemetry.metrics import Attributes, Report
+from proxy.telemetry.totals import Totals
 
 if TYPE_CHECKING:
     from proxy.hub.services import Services
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("spangate")
 
 SOON = 1.0  # seconds that workers get to start before anything else is done
+_LABELS: Attributes = (("spangate.process", "hub"),)
+_COLLECTOR: Attributes = (("spangate.process", "collector"),)
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
 
@@ -57,7 +63,8 @@ class Hub:
         self.started = time.monotonic()
         self.stopping = False
         self.reloads = Reloads()
-        self.totals = Totals(loaded.config.metrics.series)
+        self.lag = Lag()
+        self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
         self.supervisor = Supervisor(
             sockets, self.rings, self.totals, greet=self._greet, command=command
@@ -78,6 +85,7 @@ class Hub:
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
         loop = asyncio.get_running_loop()
+        self.lag.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         starting = spawn(self._start(), "start")
@@ -97,8 +105,12 @@ class Hub:
     async def refresh(self) -> None:
         """Bring in everything that workers have recorded until now."""
         await self.supervisor.collect()
+        lags = {(LOOP_LAG, _LABELS): self.lag.longest()}
         if self._collector is not None:
             await self._collector.refresh()
+            if self._collector.pid:
+                lags[LOOP_LAG, _COLLECTOR] = self._collector.lag
+        self.totals.apply("hub", Report(lags), time.monotonic())
 
     def tell_health(self) -> None:
         """Tell all workers what is known about every probed server."""
@@ -116,12 +128,13 @@ class Hub:
                 asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
             )
             self.services = services(self)
-            self.services.start(self._admin)
+            await self.services.start(self._admin)
             self._serving.set()
         except (ConfigError, OSError) as error:
             _say(f"spangate: {error}")
             return False
         await self.supervisor.ready()
+        _settle()
         _say(self._ready_line())
         return True
 
@@ -140,6 +153,7 @@ class Hub:
         while self._reload_due and self.services is not None:
             self._reload_due = False
             await reload(self, self.services)
+            _settle()
 
     async def _stop(self, failed: bool) -> int:
         self.stopping = True
@@ -214,6 +228,16 @@ def _import_inside() -> Callable[[Rings], Collector]:
     from proxy.hub.collector_inside import CollectorInside
 
     return CollectorInside
+
+
+def _settle() -> None:
+    """Keep the garbage collector from long turns: what is alive now lives long, and what comes
+    later is young or in the totals, which have no cycles.
+
+    It takes 40 ms to look at a configuration of ten thousand routes, 50 ms at totals at the cap.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1000)
 
 
 def _import_services() -> type[Services]:

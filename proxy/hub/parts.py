@@ -12,7 +12,8 @@ from proxy.hub.rings import Rings
 from proxy.hub.snapshot import Generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import Supervisor
-from proxy.telemetry.metrics import Series, Totals
+from proxy.telemetry.metrics import Series
+from proxy.telemetry.totals import Totals
 
 
 class Outcomes(Protocol):
@@ -80,6 +81,10 @@ class Collector(Protocol):
     @property
     def cpu_spent(self) -> float:
         """Seconds, of processes that have ended."""
+
+    @property
+    def lag(self) -> int:
+        """Nanoseconds: the longest delay of its own process's loop in the last minute."""
 
     async def start(self, config: Config) -> None:
         """Raises ConfigError when [export] or [collector] cannot work."""

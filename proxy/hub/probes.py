@@ -7,8 +7,11 @@ traffic is decided in the workers.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
 import random
+import resource
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +20,7 @@ from proxy import __version__
 from proxy.config.model import Health as Settings
 from proxy.config.model import Upstream
 from proxy.hub import gauges
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.health import Health
 
@@ -29,21 +32,24 @@ log = logging.getLogger("spangate")
 Key = tuple[str, str]  # upstream's name, server URL as in the configuration
 
 JITTER = 0.1  # share of the interval, so that gateways and servers do not fall into step
+BURST, PACE = 8, 0.005  # probes that begin at once, and seconds between two bursts: 1,600 a second
+LONGEST = 60.0  # seconds of a probe that has no time limit of its own
 BODY_LIMIT = 64 * 1024  # bytes of an answer that are read; a longer one is cut off
 
 
-class Target:
+class Probed:
     """One server that is probed."""
 
-    __slots__ = ("bad", "changes", "good", "health", "key", "settings", "task", "url")
+    __slots__ = ("bad", "changes", "good", "health", "key", "labels", "settings", "task", "url")
 
     def __init__(self, key: Key, settings: Settings) -> None:
         self.key = key
         self.settings = settings
         self.url = key[1].rstrip("/") + settings.path
+        self.labels = _labels(key)
         self.health = Health(settings.rise, settings.fall)
         self.good = self.bad = self.changes = 0
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[bool] | None = None  # of the probe under way
 
     def note(self, ok: bool) -> bool:
         """Count one probe; True if the server is now up and was down, or the reverse."""
@@ -57,80 +63,131 @@ class Target:
     def up(self) -> bool:
         return self.health.up
 
-    @property
-    def labels(self) -> Attributes:
-        place = urlsplit(self.key[1])
-        port = place.port or (443 if place.scheme == "https" else 80)
-        return (
-            ("spangate.upstream", self.key[0]),
-            ("server.address", place.hostname or ""),
-            ("server.port", port),
-        )
-
 
 class Prober:
-    """Probes all servers of upstreams with `health`; `changed` gets what changed."""
+    """Probes all servers of upstreams with `health`; `changed` gets what changed.
 
-    def __init__(self, changed: Callable[[Mapping[Key, bool]], None]) -> None:
+    At most `limit` probes are under way and BURST begin every PACE seconds, so that ten thousand
+    servers take neither the loop nor the descriptors; where that is too few, intervals become
+    longer. A probe ends in an answer, a failure or its time limit, and the next one is due
+    whatever became of it.
+    """
+
+    def __init__(
+        self, changed: Callable[[Mapping[Key, bool]], None], limit: int | None = None
+    ) -> None:
         self._changed = changed
-        self._targets: dict[Key, Target] = {}
+        self._limit = limit or _limit()
+        self._probed: dict[Key, Probed] = {}
+        self._due: list[tuple[float, int, Probed]] = []  # a heap: when, a number, whom
+        self._numbers = itertools.count()
+        self._under_way = 0
+        self._began = 0.0  # when the last ones began
+        self._timer: asyncio.TimerHandle | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    def configure(self, upstreams: Mapping[str, Upstream]) -> None:
+    async def configure(self, upstreams: Mapping[str, Upstream]) -> None:
         """Probe these from now on; a server whose settings stay keeps its state."""
-        wanted = dict(_wanted(upstreams))
-        for key, target in list(self._targets.items()):
-            if wanted.get(key) != target.settings:
-                if target.task is not None:
-                    target.task.cancel()
-                del self._targets[key]
-        for key, settings in wanted.items():
-            if key not in self._targets:
-                target = self._targets[key] = Target(key, settings)
-                target.task = spawn(self._watch(target), f"probe {key[0]} {key[1]}")
+        wanted: set[Key] = set()
+        async for key, settings in gently(_wanted(upstreams)):
+            wanted.add(key)
+            known = self._probed.get(key)
+            if known is None or known.settings != settings:
+                self._forget(key)
+                probed = self._probed[key] = Probed(key, settings)
+                self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
+        async for key in gently(list(self._probed)):
+            if key not in wanted:
+                self._forget(key)
 
     def states(self) -> dict[Key, bool]:
         """Whether each probed server is up; those not probed are not in it."""
-        return {key: target.up for key, target in self._targets.items()}
+        return {key: probed.up for key, probed in self._probed.items()}
 
     def series(self) -> Iterator[Series]:
+        """Those of one instrument together."""
         # Two servers on one port (different schemes or paths) must not become one series twice.
-        shown = {target.labels: target for target in self._targets.values()}
-        for labels, target in shown.items():
-            yield Series(gauges.UP, labels, int(target.up))
-            yield Series(gauges.CHANGES, labels, target.changes)
-            yield Series(gauges.PROBES, (*labels, ("result", "success")), target.good)
-            yield Series(gauges.PROBES, (*labels, ("result", "failure")), target.bad)
+        shown = list({probed.labels: probed for probed in self._probed.values()}.values())
+        for probed in shown:
+            yield Series(gauges.UP, probed.labels, int(probed.up))
+        for probed in shown:
+            yield Series(gauges.CHANGES, probed.labels, probed.changes)
+        for probed in shown:
+            yield Series(gauges.PROBES, (*probed.labels, ("result", "success")), probed.good)
+            yield Series(gauges.PROBES, (*probed.labels, ("result", "failure")), probed.bad)
 
     async def stop(self) -> None:
-        await cancel(*(target.task for target in self._targets.values()))
-        self._targets.clear()
+        tasks = [probed.task for probed in self._probed.values()]
+        self._probed.clear()
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        await cancel(*tasks)
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    async def _watch(self, target: Target) -> None:
-        await asyncio.to_thread(_import)
-        every = target.settings.every or 1.0
-        await asyncio.sleep(random.uniform(0, min(every, 0.5)))
-        while True:
-            if target.note(ok := await self._probe(target)):
-                log.warning("upstream %s: %s is %s", *target.key, "up" if ok else "down")
-                self._changed({target.key: target.up})
-            await asyncio.sleep(every * random.uniform(1 - JITTER, 1 + JITTER))
+    def _forget(self, key: Key) -> None:
+        probed = self._probed.pop(key, None)
+        if probed is not None and probed.task is not None:
+            probed.task.cancel()
 
-    async def _probe(self, target: Target) -> bool:
+    def _plan(self, probed: Probed, delay: float) -> None:
+        due = asyncio.get_running_loop().time() + delay
+        heapq.heappush(self._due, (due, next(self._numbers), probed))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._due and self._under_way < self._limit:
+            when = max(self._due[0][0], self._began + PACE)
+            self._timer = asyncio.get_running_loop().call_at(when, self._begin_some)
+
+    def _begin_some(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+        for _ in range(min(BURST, self._limit - self._under_way)):
+            if not self._due or self._due[0][0] > self._began:
+                break
+            probed = heapq.heappop(self._due)[2]
+            if self._probed.get(probed.key) is probed:
+                self._begin(probed)
+        self._set_timer()
+
+    def _begin(self, probed: Probed) -> None:
+        self._under_way += 1
+        probed.task = spawn(self._probe(probed), f"probe {probed.key[0]} {probed.key[1]}")
+        probed.task.add_done_callback(lambda task: self._ended(probed, task))
+
+    def _ended(self, probed: Probed, task: asyncio.Task[bool]) -> None:
+        self._under_way -= 1
+        probed.task = None
+        if self._probed.get(probed.key) is not probed:
+            self._set_timer()
+            return
+        every = probed.settings.every or 1.0
+        self._plan(probed, every * random.uniform(1 - JITTER, 1 + JITTER))
+        # an exception that nobody foresaw is logged by `spawn`, and a failure like any other
+        ok = not task.cancelled() and task.exception() is None and task.result()
+        if probed.note(ok):
+            log.warning("upstream %s: %s is %s", *probed.key, "up" if ok else "down")
+            self._changed({probed.key: probed.up})
+
+    async def _probe(self, probed: Probed) -> bool:
+        if self._session is None or self._session.closed:
+            await asyncio.to_thread(_import)
         import aiohttp
 
-        if self._session is None:
+        if self._session is None or self._session.closed:
             self._session = _session()
-        timeout = aiohttp.ClientTimeout(total=target.settings.timeout or None)
+        timeout = aiohttp.ClientTimeout(total=probed.settings.timeout or LONGEST)
         try:
             async with self._session.get(
-                target.url, timeout=timeout, allow_redirects=False
+                probed.url, timeout=timeout, allow_redirects=False
             ) as response:
                 await response.content.read(BODY_LIMIT)
-                return response.status in target.settings.status
+                return response.status in probed.settings.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return False
 
@@ -157,3 +214,18 @@ def _wanted(upstreams: Mapping[str, Upstream]) -> Iterator[tuple[Key, Settings]]
         if upstream.health is not None:
             for url in upstream.servers:
                 yield (name, url), upstream.health
+
+
+def _labels(key: Key) -> Attributes:
+    place = urlsplit(key[1])
+    port = place.port or (443 if place.scheme == "https" else 80)
+    return (
+        ("spangate.upstream", key[0]),
+        ("server.address", place.hostname or ""),
+        ("server.port", port),
+    )
+
+
+def _limit() -> int:
+    """Probes at once: an eighth of the descriptors, and no more than a loop has use for."""
+    return max(1, min(256, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))

@@ -51,7 +51,7 @@ class Services(Protocol):
 
 
 class Prober(Protocol):
-    def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
+    async def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
 
 
 async def reload(hub: Whole, services: Services) -> bool:
@@ -138,7 +138,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     _tell_restart(hub, old.loaded.config)
     if change is not None:
         await services.adopt(config, change)
-    services.prober.configure(config.upstream)
+    await services.prober.configure(config.upstream)
     hub.tell_health()
 
 
@@ -161,6 +161,7 @@ def _tell_restart(hub: Whole, old: Config) -> None:
 def _set(hub: Whole, new: Generation) -> None:
     hub.generation = new
     hub.totals.cap = new.loaded.config.metrics.series
+    hub.totals.forget = new.loaded.config.metrics.forget
 
 
 def _close_all_but(hub: Whole, addresses: list[str]) -> None:

@@ -35,10 +35,10 @@ class Services:
         self._opening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
 
-    def start(self, admin: socket.socket | None) -> None:
+    async def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
         self.restart_reporting()
-        self.prober.configure(config.upstream)
+        await self.prober.configure(config.upstream)
         if admin is not None:
             asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 

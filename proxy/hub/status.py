@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proxy import __version__
+from proxy.admin.exposition import grouped
 from proxy.collector.books import as_dict
-from proxy.config.model import Route
-from proxy.config.redact import redacted
+from proxy.config.model import Route, Upstream
+from proxy.config.redact import Computed, shown
 from proxy.hub import gauges
 from proxy.hub.parts import Whole
 from proxy.hub.probes import Prober
@@ -43,9 +44,13 @@ class Status:
         await self._hub.refresh()
 
     def series(self) -> Iterator[Series]:
-        hub = self._hub
-        yield from hub.totals.series()
+        yield from self._hub.totals.series()
         yield from self._prober.series()
+        yield from grouped(self._own())
+
+    def _own(self) -> Iterator[Series]:
+        """What is read in one go, so that the books balance."""
+        hub = self._hub
         yield from gauges.ledgers(hub.collector.standings())
         yield from hub.collector.series()
         yield from self._records()
@@ -56,7 +61,9 @@ class Status:
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:
-        return {**in_force(self._hub), **redacted(self._hub.loaded)}
+        about, settings = in_force(self._hub), shown(self._hub.loaded)
+        keys = {**about, **dict.fromkeys(settings)}
+        return Computed(keys, lambda key, _: about[key] if key in about else settings[key])
 
     def stats(self) -> Mapping[str, Any]:
         hub = self._hub
@@ -71,7 +78,7 @@ class Status:
                 {"address": a, "port": hub.sockets.port(a)} for a in hub.sockets.addresses
             ],
             "workers": [_worker(worker, slots[worker.slot]) for worker in workers],
-            "routes": [_route(route) for route in config.route],
+            "routes": map(_route, config.route),
             "upstreams": self._upstreams(),
             "export": as_dict(hub.collector.standings()),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
@@ -90,18 +97,18 @@ class Status:
         lines = rings.dropped("lines") + self._hub.collector.lines_dropped
         yield Series(INSTRUMENTS[LINES_DROPPED], (), lines)
 
-    def _upstreams(self) -> dict[str, Any]:
+    def _upstreams(self) -> Mapping[str, Any]:
         states = self._prober.states()
-        return {
-            name: {
-                "servers": [
-                    {"url": url, "weight": weight, "up": states.get((name, url), True)}
-                    for url, weight in upstream.servers.items()
-                ],
-                "probed": upstream.health is not None,
-            }
-            for name, upstream in self._hub.loaded.config.upstream.items()
-        }
+
+        def servers(name: str, upstream: Upstream) -> Iterator[dict[str, Any]]:
+            for url, weight in upstream.servers.items():
+                yield {"url": url, "weight": weight, "up": states.get((name, url), True)}
+
+        def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
+            parts = {"servers": servers(name, upstream), "probed": upstream.health is not None}
+            return Computed(parts, lambda _, part: part)
+
+        return Computed(self._hub.loaded.config.upstream, told)
 
 
 def in_force(hub: Whole) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from proxy.hub.rings import Rings
 from proxy.hub.sockets import Sockets
 from proxy.hub.worker import State, Worker
 from proxy.tasks import spawn
-from proxy.telemetry.metrics import Totals
+from proxy.telemetry.metrics import Report
+from proxy.telemetry.totals import Totals
 
 log = logging.getLogger("spangate")
 
@@ -182,7 +183,7 @@ class Supervisor:
     async def _launch(self, slot: Slot, *, coming: bool = False) -> Worker:
         self._ids += 1
         ring = self._rings.open(self._ids)
-        worker = Worker(slot.number, ring, self._totals.apply, time.monotonic())
+        worker = Worker(slot.number, ring, self._report, time.monotonic())
         ours, theirs = pair()
         with theirs:
             try:
@@ -211,7 +212,7 @@ class Supervisor:
     def _execute(self, worker: Worker, link: int) -> None:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
         ring = worker.ring
-        arguments = ["--link", str(link), "--id", str(worker.id)]
+        arguments = ["--link", str(link), "--id", str(worker.id), "--slot", str(worker.slot)]
         arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
@@ -273,6 +274,9 @@ class Supervisor:
             log.warning("worker %d did not finish in time and is killed", worker.id)
             worker.kill()
 
+    def _report(self, worker: int, report: Report) -> None:
+        self._totals.apply(worker, report, time.monotonic())
+
     async def _bury(self, worker: Worker) -> None:
         """Read the link to its end before the books of the dead are closed."""
         try:
@@ -280,7 +284,7 @@ class Supervisor:
         except TimeoutError:
             worker.link.close()
         self.alive.discard(worker)
-        self._totals.retire(worker.id)
+        self._totals.retire(worker.id, time.monotonic())
         worker.advance(State.BURIED)
 
 

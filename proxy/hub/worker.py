@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import signal
 import subprocess
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from proxy.hub.answers import Answers
 from proxy.hub.link import Link
 from proxy.hub.rings import Ring
 from proxy.server import frames
+from proxy.telemetry import report
 from proxy.telemetry.metrics import Report
 
 
@@ -146,7 +146,7 @@ class Worker:
             if self.answers.refusals and self.state is State.STARTING:
                 self.kill()  # it has nothing to serve with
         elif kind == frames.METRICS:
-            self._report(self.id, pickle.loads(payload))
+            self._report(self.id, report.decode(payload))
         elif kind == frames.COLLECTED:
             future = self._asked.get(items)
             if future is not None and not future.done():

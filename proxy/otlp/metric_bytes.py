@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Literal
 
 from proxy.telemetry.protobuf import attributes as encode_attributes
@@ -80,22 +81,22 @@ class Request:
         out = []
         for resource, scopes in self._resources.items():
             inner = [
-                delimited(2, delimited(1, scope) + b"".join(map(_metric, metrics.items())))
+                delimited(2, delimited(1, scope) + b"".join(starmap(metric, metrics.items())))
                 for scope, metrics in scopes.items()
             ]
             out.append(delimited(1, delimited(1, resource) + b"".join(inner)))
         return b"".join(out)
 
 
-def _metric(item: tuple[Metric, list[bytes]]) -> bytes:
-    metric, points = item
+def metric(metric: Metric, points: list[bytes]) -> bytes:
+    """As an entry of ScopeMetrics.metrics; nothing if there are no points."""
     if not points:
         return b""
     data = b"".join([b"\x0a" + varint(len(p)) + p for p in points]) + _TAILS[metric.kind]
     return delimited(2, metric.head() + delimited(_DATA[metric.kind], data))
 
 
-def resource(pairs: Iterable[tuple[str, str | int]]) -> bytes:
+def resource(pairs: Iterable[tuple[str, str | int | bool]]) -> bytes:
     """A Resource."""
     return encode_attributes(1, pairs)
 
@@ -106,16 +107,16 @@ def scope(name: str, version: str = "", pairs: Iterable[tuple[str, str]] = ()) -
     return out + encode_attributes(3, pairs)
 
 
-def number_attributes(pairs: Iterable[tuple[str, str | int]]) -> bytes:
+def number_attributes(pairs: Iterable[tuple[str, str | int | bool]]) -> bytes:
     """Attributes of number and summary points."""
     return encode_attributes(7, pairs)
 
 
-def histogram_attributes(pairs: Iterable[tuple[str, str | int]]) -> bytes:
+def histogram_attributes(pairs: Iterable[tuple[str, str | int | bool]]) -> bytes:
     return encode_attributes(9, pairs)
 
 
-def exponential_attributes(pairs: Iterable[tuple[str, str | int]]) -> bytes:
+def exponential_attributes(pairs: Iterable[tuple[str, str | int | bool]]) -> bytes:
     return encode_attributes(1, pairs)
 
 

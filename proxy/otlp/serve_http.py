@@ -37,6 +37,7 @@ from proxy.otlp.serve_websocket import converse, is_upgrade
 from proxy.otlp.server import Gate, Intake, Limits, Taker
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
+from proxy.web import GuardedServer, Guards
 
 log = logging.getLogger("spangate")
 
@@ -69,40 +70,25 @@ class HttpServer:
         self._listening = listening
         self._take = take
         self.intake = Intake(listening.limits, listening.turns)
-        self._runner: web.ServerRunner | None = None
+        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = False
         self.port = listening.port
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        # Requests get their time in `stop`, before the runner is told.
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
-        await self._runner.setup()
         listening = self._listening
-        site = web.TCPSite(
-            self._runner,
-            listening.host or None,
-            listening.port,
-            ssl_context=listening.tls,
-            backlog=1024,
-        )
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        address = (listening.host, listening.port)
+        self.port = await self._server.start(address=address, tls=listening.tls)
 
     async def stop(self, deadline: float) -> None:
         """Accept nothing more, answer what is being read within `deadline` seconds."""
         self._stopping = True
-        if self._runner is None:
-            return
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._server.close()
         for socket in list(self._sockets):
             await socket.close(code=1001, message=b"going away")
         await self._idle(deadline)
-        await self._runner.cleanup()
-        self._runner = None
+        await self._server.stop(0.1)  # requests have had their time
 
     async def _idle(self, deadline: float) -> None:
         end = asyncio.get_running_loop().time() + deadline

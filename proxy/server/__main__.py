@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--ring", type=int, required=True, help="descriptor of the shared memory")
     parser.add_argument("--wake", type=int, required=True, help="descriptor that wakes its reader")
     parser.add_argument("--id", type=int, default=0)
+    parser.add_argument("--slot", type=int, default=0)
     parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=FD")
     options = parser.parse_args()
     sockets = {}
@@ -34,15 +35,15 @@ def main() -> int:
     link = socket.socket(fileno=options.link)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return run(_serve(options.id, ring, sockets, link))
+    return run(_serve((options.id, options.slot), ring, sockets, link))
 
 
 async def _serve(
-    number: int, ring: Ring, sockets: dict[str, socket.socket], link: socket.socket
+    place: tuple[int, int], ring: Ring, sockets: dict[str, socket.socket], link: socket.socket
 ) -> int:
-    """Serve until drained; the exit code."""
+    """Serve until drained; the exit code. `place`: number of the worker, and of its slot."""
     loop = asyncio.get_running_loop()
-    worker = Worker(number, ring, sockets)
+    worker = Worker(place[0], ring, sockets, place[1])
     worker.orders.freezes = True
     loop.add_signal_handler(signal.SIGTERM, worker.drain)
     await loop.create_unix_connection(lambda: worker.link, sock=link)

@@ -4,7 +4,7 @@ The order of frames is the order of events: a COLLECTED follows everything count
 question. Records do not pass here, they are in the ring (proxy/ring.py).
 
 up    READY      -                 a snapshot is in force and the listeners accept
-      METRICS    pickled telemetry.metrics.Report
+      METRICS    telemetry.report  numbers of at most 256 series
       COLLECTED  -                 items = the number that came with COLLECT
       DRAINING   -                 no longer accepting; the hub may close the listening sockets
       DRAINED    -                 last frame of a worker that stops

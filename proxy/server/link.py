@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -34,10 +33,6 @@ class Link(asyncio.Protocol):
         """A frame that must arrive."""
         if self._transport is not None:
             self._transport.write(frames.encode(kind, payload, items))
-
-    def report(self, report: object) -> None:
-        """Numbers; cumulative, so they may wait as long as they must."""
-        self.send(frames.METRICS, pickle.dumps(report, pickle.HIGHEST_PROTOCOL))
 
     @property
     def unsent(self) -> int:

@@ -16,6 +16,7 @@ from time import monotonic_ns
 from proxy.config.model import Config
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
+from proxy.lag import Lag
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
@@ -27,6 +28,7 @@ from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.reports import Reports
 from proxy.server.ring import Ring
 from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
@@ -34,7 +36,6 @@ from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
-from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
@@ -50,7 +51,9 @@ _NEVER = 1 << 63  # ns, monotonic
 class Worker:
     """One per process. What it records goes into `ring`, which is shared with the collector."""
 
-    def __init__(self, number: int, ring: Ring, sockets: dict[str, socket.socket]) -> None:
+    def __init__(
+        self, number: int, ring: Ring, sockets: dict[str, socket.socket], slot: int = 0
+    ) -> None:
         self.upstreams = Upstreams(number)
         self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), ring, terminal=False)
@@ -64,6 +67,8 @@ class Worker:
         self.random = generator.random
         self.getrandbits = generator.getrandbits
         self._number = number
+        self._lag = Lag()
+        self._lag_labels = (("spangate.process", "worker"), ("spangate.worker", slot))
         self._ring = ring
         self._counts = ring.cells
         self._sockets = sockets
@@ -77,14 +82,14 @@ class Worker:
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
+        self.reports = Reports(self.recorder, self.link, self._measure, self._known_pools)
 
     # the hub's orders
 
     def collect(self, number: int) -> None:
         """Tell everything counted until now, and that this was it."""
         self._tell()
-        self.report()
-        self.link.send(frames.COLLECTED, items=number)
+        self.reports.follow(lambda: self.link.send(frames.COLLECTED, items=number))
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
         """Go by what `compiler` has made from the next request on; the first time, begin to
@@ -116,7 +121,6 @@ class Worker:
         for endpoint in gone:
             key = (endpoint.host, endpoint.port)
             if key in self._pools:
-                self._gauge_pool(endpoint.upstream, endpoint, 0, 0)
                 stale.add(key)
         if not stale:
             return
@@ -132,12 +136,6 @@ class Worker:
         if state is not None:
             pool.idle_limit = state.settings.pool.idle
             pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
-
-    def _gauge_pool(self, upstream: str, endpoint: Endpoint, idle: int, active: int) -> None:
-        where = endpoint_attributes(upstream, endpoint.host, endpoint.port)
-        for state, value in (("idle", idle), ("active", active)):
-            key = (*where, ("http.connection.state", state))
-            self.recorder.registry.number(instruments.UPSTREAM_OPEN, key).value = value
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -196,8 +194,9 @@ class Worker:
     # timers
 
     def run(self) -> None:
-        """Start the two timers."""
+        """Start the timers."""
         self._sweep.start()
+        self._lag.start()
         asyncio.get_running_loop().call_later(FLUSH, self._tick)
 
     def _check(self, now: int) -> bool:
@@ -220,31 +219,25 @@ class Worker:
         self._ticks += 1
         self._tell()
         if self._ticks % REPORT == 0:
-            self.report()
+            self.reports.begin()
 
     def _tell(self) -> None:
         """Tell the collector that there is something, and the hub how much has been done."""
         self._counts[REQUESTS] = self.recorder.finished
         self._ring.tick()
 
-    def report(self) -> None:
-        """Send up the numbers."""
-        self._measure()
-        self.link.report(self.recorder.report())
-
     def _measure(self) -> None:
         """Numbers that are counted where they are, and copied when they are asked for."""
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
+
+    def _known_pools(self) -> Iterator[tuple[str, Pool]]:
         for endpoint in self.upstreams.endpoints():
             pool = self._pools.get((endpoint.host, endpoint.port))
-            if pool is None:
-                continue
-            self._gauge_pool(endpoint.upstream, endpoint, pool.idle, pool.open - pool.idle)
-            where = endpoint_attributes(endpoint.upstream, endpoint.host, endpoint.port)
-            number(instruments.UPSTREAM_CREATED, where).value += pool.opened - pool.counted
-            pool.counted = pool.opened
+            if pool is not None:
+                yield endpoint.upstream, pool
 
     # the end
 
@@ -273,7 +266,9 @@ class Worker:
 
     def _say_goodbye(self) -> None:
         self._tell()
-        self.report()
+        self.reports.follow(self._leave)
+
+    def _leave(self) -> None:
         self.link.send(frames.DRAINED)
         self.stopped.set()
 
@@ -281,6 +276,7 @@ class Worker:
         """Stop at once, without goodbyes."""
         self._timers_run = False
         self._sweep.stop()
+        self._lag.stop()
         for listener in self._listeners:
             listener.close()
         for connection in list(self._connections):

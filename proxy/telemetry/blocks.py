@@ -4,7 +4,8 @@ A *kind* is all that determines a span's name, status and low-cardinality attrib
 method, status, error, scheme, version for the SERVER side, and the endpoint for the CLIENT side.
 Its block holds those as bytes for spans and logs, and the histogram that counts it; at the end of
 a request one dictionary lookup finds it. Blocks belong to a route and die with its snapshot, the
-numbers do not.
+numbers do not; a block goes too when the registry has forgotten a number of it, since what would
+be counted there is not reported any more.
 
 Rules: HTTP semantic conventions 1.44, http-spans.md and http-metrics.md.
 """
@@ -87,6 +88,18 @@ class RouteBlocks:
         block = self.clients[kind] = ClientBlock(self, kind, address, registry)
         return block
 
+    def clear(self) -> None:
+        """Forget all blocks; they are made anew when they are needed."""
+        self.servers.clear()
+        self.clients.clear()
+
+    def let_go(self) -> None:
+        """Forget the blocks whose numbers the registry has forgotten."""
+        for server in [kind for kind, block in self.servers.items() if not block.is_kept()]:
+            del self.servers[server]
+        for client in [kind for kind, block in self.clients.items() if not block.is_kept()]:
+            del self.clients[client]
+
 
 class ServerBlock:
     """One kind of answer of one route."""
@@ -120,6 +133,10 @@ class ServerBlock:
         self.duration = registry.histogram(instruments.SERVER_DURATION, pairs)
         self.request_size: Histogram | None = None  # opt-in; the recorder puts them here
         self.response_size: Histogram | None = None
+
+    def is_kept(self) -> bool:
+        sizes = (self.request_size, self.response_size)
+        return self.duration.kept and all(size is None or size.kept for size in sizes)
 
     def measure_bodies(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
         """Count body sizes too."""
@@ -171,6 +188,9 @@ class ClientBlock:
         self.reused: Number = registry.number(
             instruments.UPSTREAM_REUSED, endpoint_attributes(upstream, *address)
         )
+
+    def is_kept(self) -> bool:
+        return self.duration.kept and self.reused.kept
 
 
 def endpoint_attributes(upstream: str, host: str, port: int) -> Attributes:

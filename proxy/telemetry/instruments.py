@@ -51,6 +51,7 @@ RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
+LOOP_LAG = "spangate.loop.lag"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -75,6 +76,13 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
+        Instrument(
+            LOOP_LAG,
+            _G,
+            "s",
+            "Longest delay of the process's event loop in the last minute.",
+            divisor=10**9,
+        ),
         Instrument(
             OVERFLOWED,
             _C,

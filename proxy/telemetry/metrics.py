@@ -1,17 +1,22 @@
-"""Counts and histograms of one worker, and their sum over all workers.
+"""Counts and histograms of one worker; their sum over all workers is in `totals`.
 
 A worker's numbers are cumulative plain integers in a `Registry` that lives as long as the
 process, whatever happens to the configuration. They go to the hub as `Report`s, which hold what
-changed since the last one; the hub's `Totals` adds workers up and keeps what dead ones counted,
+changed since the last pass; the hub's `totals` adds workers up and keeps what dead ones counted,
 so that no counter falls. Knows nothing of requests, nor of how numbers are exposed.
+
+A Report is about at most SLICE series, so that nothing takes long at once. A series that nobody
+changes for `forget` seconds goes, so that endpoints which come and go cannot use up the cap:
+whether it has changed is seen from one pass to the next, so that counting itself costs nothing
+more. What stays for good is said in `is_lasting`; a gauge goes only when it is 0.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from proxy.telemetry.instruments import INSTRUMENTS, OVERFLOWED, Instrument, Kind
 
@@ -20,6 +25,10 @@ Key = tuple[str, Attributes]  # instrument's name, attributes
 
 # metrics/sdk.md "Overflow attribute"
 OVERFLOW: Attributes = (("otel.metric.overflow", True),)
+
+SLICE = 256  # series in a Report: 1 ms to make of histograms that all changed, 1 ms to take
+
+T = TypeVar("T")
 
 
 class Exemplar(NamedTuple):
@@ -39,28 +48,41 @@ class Point(NamedTuple):
     exemplars: tuple[Exemplar | None, ...]  # by bucket; () = none at all
 
 
+class Memo:
+    """What readers of a series have made of its attributes and want to have again."""
+
+    __slots__ = ("labels", "pairs")
+
+    def __init__(self) -> None:
+        self.labels: tuple[str, str, str] | None = None  # in the text that Prometheus reads
+        self.pairs = b""  # in OTLP
+
+
 class Series(NamedTuple):
-    """One line of the exposition."""
+    """One line of the exposition. `memo` lives as long as the series, where it has a life."""
 
     instrument: Instrument
     attributes: Attributes
     value: int | Point
+    memo: Memo | None = None
 
 
 class Number:
-    """A counter or gauge; whoever owns it changes `value` directly."""
+    """A counter or gauge; whoever owns it changes `value` directly, while it is `kept`."""
 
-    __slots__ = ("reported", "value")
+    __slots__ = ("kept", "reported", "seen", "value")
 
     def __init__(self) -> None:
         self.value = 0
         self.reported: int | None = None
+        self.seen = 0.0  # when a pass found it changed
+        self.kept = True  # the registry has it: it was not forgotten
 
 
 class Histogram:
     """Counts by bucket; bucket i holds boundaries[i-1] < value <= boundaries[i]."""
 
-    __slots__ = ("boundaries", "counts", "exemplars", "reported", "sum")
+    __slots__ = ("boundaries", "counts", "exemplars", "kept", "reported", "seen", "sum")
 
     def __init__(self, boundaries: tuple[int, ...]) -> None:
         self.boundaries = boundaries
@@ -68,7 +90,9 @@ class Histogram:
         self.sum = 0
         # Fields of an Exemplar: a plain tuple takes 30 ns to make, a NamedTuple 300.
         self.exemplars: list[tuple[bytes, bytes, int, int] | None] = [None] * (len(boundaries) + 1)
-        self.reported = 0
+        self.reported = -1
+        self.seen = 0.0
+        self.kept = True
 
     def record(self, value: int) -> int:
         """Count `value` and say in which bucket, where an exemplar may be put."""
@@ -84,22 +108,29 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Cumulative values of the series that changed since the last report."""
+    """Cumulative values of series that changed, and the keys of those that were forgotten."""
 
     numbers: dict[Key, int] = field(default_factory=dict)
     histograms: dict[Key, Point] = field(default_factory=dict)
+    forgotten: list[Key] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers or self.histograms or self.forgotten)
 
 
 class Registry:
     """All series of one worker, at most `cap` for each instrument.
 
     What comes after that is folded into one series with the attributes OVERFLOW, and counted.
+    `forget`: seconds without a change after which a series goes, 0 = never. Whoever keeps a
+    Number or Histogram looks at its `kept` after each report that has forgotten something.
     """
 
-    __slots__ = ("_histograms", "_numbers", "_sizes", "cap")
+    __slots__ = ("_histograms", "_numbers", "_sizes", "cap", "forget")
 
-    def __init__(self, cap: int = 2000) -> None:
+    def __init__(self, cap: int = 2000, forget: float = 0.0) -> None:
         self.cap = cap
+        self.forget = forget
         self._numbers: dict[Key, Number] = {}
         self._histograms: dict[Key, Histogram] = {}
         self._sizes: dict[str, int] = {}
@@ -123,18 +154,57 @@ class Registry:
             found = self._histograms.setdefault(key, fresh)
         return found
 
-    def report(self) -> Report:
-        """What changed since the last call; `Totals` needs every one of them."""
+    def reports(self, now: float) -> Iterator[Report]:
+        """What changed since the last pass, a slice at a time; `now` in monotonic seconds.
+
+        Each may be taken in a turn of its own, and says nothing where nothing changed. `Totals`
+        needs every one of them. Whatever was counted before the pass began is in one of them.
+        """
+        for numbers in _cut(list(self._numbers.items())):
+            yield self._numbers_report(numbers, now)
+        for histograms in _cut(list(self._histograms.items())):
+            yield self._histograms_report(histograms, now)
+
+    def report(self, now: float = 0.0) -> Report:
+        """A whole pass at once."""
+        whole = Report()
+        for report in self.reports(now):
+            whole.numbers.update(report.numbers)
+            whole.histograms.update(report.histograms)
+            whole.forgotten.extend(report.forgotten)
+        return whole
+
+    def _numbers_report(self, numbers: list[tuple[Key, Number]], now: float) -> Report:
         report = Report()
-        for key, number in self._numbers.items():
+        for key, number in numbers:
             if number.value != number.reported:
                 number.reported = report.numbers[key] = number.value
-        for key, histogram in self._histograms.items():
+                number.seen = now
+            elif self._is_over(key, number, now) and (not number.value or not _is_gauge(key)):
+                self._forget(key, number, report)
+                del self._numbers[key]
+        return report
+
+    def _histograms_report(self, histograms: list[tuple[Key, Histogram]], now: float) -> Report:
+        report = Report()
+        for key, histogram in histograms:
             count = sum(histogram.counts)
             if count != histogram.reported:
                 histogram.reported = count
+                histogram.seen = now
                 report.histograms[key] = histogram.point()
+            elif self._is_over(key, histogram, now):
+                self._forget(key, histogram, report)
+                del self._histograms[key]
         return report
+
+    def _is_over(self, key: Key, series: Number | Histogram, now: float) -> bool:
+        return 0 < self.forget < now - series.seen and not is_lasting(key)
+
+    def _forget(self, key: Key, series: Number | Histogram, report: Report) -> None:
+        series.kept = False
+        self._sizes[key[0]] -= 1
+        report.forgotten.append(key)
 
     def _admit(self, key: Key) -> Key:
         name = key[0]
@@ -146,73 +216,16 @@ class Registry:
         return key
 
 
-class Totals:
-    """The sum over all workers that ever were.
-
-    The cap holds for the sum too: workers may have seen different attributes.
-    """
-
-    __slots__ = ("_admitted", "_past", "_workers", "cap")
-
-    def __init__(self, cap: int = 2000) -> None:
-        self.cap = cap
-        self._past = Report()
-        self._workers: dict[Hashable, Report] = {}
-        self._admitted: dict[str, set[Attributes]] = {}
-
-    def apply(self, worker: Hashable, report: Report) -> None:
-        """Take over what `worker` reported; its reports must come in order."""
-        known = self._workers.setdefault(worker, Report())
-        known.numbers.update(report.numbers)
-        known.histograms.update(report.histograms)
-
-    def retire(self, worker: Hashable) -> None:
-        """`worker` is gone: what it counted stays, what it had open is not open any more."""
-        known = self._workers.pop(worker, None)
-        if known is None:
-            return
-        for key, value in known.numbers.items():
-            gauge = INSTRUMENTS[key[0]].kind is Kind.GAUGE
-            self._past.numbers[key] = self._past.numbers.get(key, 0) + (0 if gauge else value)
-        for key, point in known.histograms.items():
-            self._past.histograms[key] = _add(self._past.histograms.get(key), point)
-
-    def series(self) -> Iterator[Series]:
-        """Every series; those of one instrument come together, in the order of INSTRUMENTS."""
-        sums: dict[str, dict[Attributes, int]] = {}
-        points: dict[str, dict[Attributes, Point]] = {}
-        for part in (self._past, *self._workers.values()):
-            for key, value in part.numbers.items():
-                name, attributes = self._admit(key)
-                group = sums.setdefault(name, {})
-                group[attributes] = group.get(attributes, 0) + value
-            for key, point in part.histograms.items():
-                name, attributes = self._admit(key)
-                known = points.setdefault(name, {})
-                known[attributes] = _add(known.get(attributes), point)
-        for name, instrument in INSTRUMENTS.items():
-            for attributes, value in sums.get(name, {}).items():
-                yield Series(instrument, attributes, value)
-            for attributes, point in points.get(name, {}).items():
-                yield Series(instrument, attributes, point)
-
-    def _admit(self, key: Key) -> Key:
-        name, attributes = key
-        admitted = self._admitted.setdefault(name, set())
-        if attributes in admitted or attributes == OVERFLOW:
-            return key
-        if len(admitted) >= self.cap:
-            return (name, OVERFLOW)
-        admitted.add(attributes)
-        return key
+def is_lasting(key: Key) -> bool:
+    """Whether a series is never forgotten: there is one of its kind, whoever passes by."""
+    name, attributes = key
+    return not attributes or attributes == OVERFLOW or name == OVERFLOWED
 
 
-def _add(one: Point | None, other: Point) -> Point:
-    if one is None:
-        return other
-    counts = tuple(a + b for a, b in zip(one.counts, other.counts, strict=True))
-    exemplars = one.exemplars or other.exemplars
-    if one.exemplars and other.exemplars:
-        pairs = zip(one.exemplars, other.exemplars, strict=True)
-        exemplars = tuple(a if b is None or (a and a.time > b.time) else b for a, b in pairs)
-    return Point(counts, one.sum + other.sum, exemplars)
+def _is_gauge(key: Key) -> bool:
+    return INSTRUMENTS[key[0]].kind is Kind.GAUGE
+
+
+def _cut(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), SLICE):
+        yield items[start : start + SLICE]

@@ -7,6 +7,7 @@ hottest function of the package (benchmarks/micro_telemetry.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from proxy.config.model import Config
@@ -51,6 +52,7 @@ class Recorder:
         "_no_route",
         "_record",
         "_redactor",
+        "_routes",
         "_span",
         "_write_line",
         "_write_log",
@@ -64,7 +66,7 @@ class Recorder:
     )
 
     def __init__(self, config: Config, sink: Sink, *, terminal: bool = False) -> None:
-        self.registry = Registry(config.metrics.series)
+        self.registry = Registry()
         self.sink = sink
         self._span = SpanEncoder()
         self._record = RecordEncoder()
@@ -73,6 +75,7 @@ class Recorder:
         self._write_line = sink.lines.write
         self._active: dict[str, Number] = {}
         self.finished = 0  # exchanges
+        self._routes: set[RouteBlocks] = set()  # which blocks were made for
         self.configure(config, terminal=terminal)
 
     def configure(self, config: Config, *, terminal: bool = False) -> None:
@@ -86,10 +89,14 @@ class Recorder:
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.lines = terminal if access.stdout is None else access.stdout
         self.registry.cap = config.metrics.series
+        self.registry.forget = config.metrics.forget
         self._body_sizes = config.metrics.body_sizes
         self._exemplars = config.metrics.exemplars
         self._redactor = Redactor(config.tracing.redact_query)
         self._no_route = RouteBlocks("", None, config.labels)
+        for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
+            route.clear()
+        self._routes.clear()
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
@@ -143,9 +150,20 @@ class Recorder:
         if self.lines:
             self._write_line(self._record.line(exchange, block, query), 1)
 
-    def report(self) -> Report:
-        """Numbers that changed since the last report; every report must reach the hub."""
-        return self.registry.report()
+    def reports(self, now: float) -> Iterator[Report]:
+        """Numbers that changed since the last pass, in slices that must all reach the hub.
+
+        `now` in monotonic seconds. A slice and the blocks of what it forgets go in one turn.
+        """
+        for report in self.registry.reports(now):
+            if report.forgotten:
+                self._let_go()
+            yield report
+
+    def _let_go(self) -> None:
+        self._active = {scheme: n for scheme, n in self._active.items() if n.kept}
+        for route in self._routes:
+            route.let_go()
 
     def _server_block(self, exchange: Exchange) -> ServerBlock:
         route = exchange.route or self._no_route
@@ -154,6 +172,7 @@ class Recorder:
         kind = (method, exchange.status, error, exchange.scheme, exchange.version)
         block = route.servers.get(kind)
         if block is None:
+            self._routes.add(route)
             block = route.server(kind, self.registry)
             if self._body_sizes:
                 block.measure_bodies(route, kind, self.registry)
@@ -191,6 +210,7 @@ class Recorder:
         )
         block = route.clients.get(kind)
         if block is None:
+            self._routes.add(route)
             block = route.client(kind, (attempt.host, attempt.port), self.registry)
         return block
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
@@ -10,12 +12,15 @@ from proxy.admin.exposition import (
     OPENMETRICS,
     TEXT,
     expose,
+    grouped,
     labels_of,
+    lines,
     metric_name,
     wants_openmetrics,
 )
 from proxy.telemetry.instruments import INSTRUMENTS, SERVER_DURATION, Instrument, Kind
-from proxy.telemetry.metrics import OVERFLOW, Attributes, Exemplar, Point, Series
+from proxy.telemetry.metrics import OVERFLOW, Attributes, Exemplar, Memo, Point, Series
+from tests.admin import reference
 
 WANT_OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
@@ -134,3 +139,54 @@ def test_labels(attributes: Attributes, labels: dict[str, str]) -> None:
 )
 def test_negotiation(accept: str, openmetrics: bool) -> None:
     assert wants_openmetrics(accept) is openmetrics
+
+
+KEYS = st.sampled_from(["a.b", "a_b", "le", "l", "z", "http.route", "1st", "é", "", "__x"])
+TEXTS = st.text(st.sampled_from('ab"\\\n{},= é🙂\t\r'), max_size=6)
+ATTRIBUTES = st.dictionaries(KEYS, TEXTS | st.integers() | st.booleans(), max_size=4).map(
+    lambda found: tuple(found.items())
+)
+NUMBERS = st.integers(-(10**6), 10**20) | st.integers(0, 2_000_000)
+UNITS = st.sampled_from([("s", 10**9), ("By", 1), ("%", 1), ("ms", 1000), ("{x}", 1), ("", 1)])
+NAMES = st.sampled_from(["one", "two.seconds", "3.x", "a-b.total"])
+DESCRIPTIONS = st.text(st.sampled_from('ab"\\\n '), max_size=6)
+EXEMPLARS = st.none() | st.builds(
+    Exemplar, st.just(TRACE), st.just(SPAN), st.integers(0, 10**12), st.integers(0, 2 * 10**18)
+)
+
+
+@st.composite
+def any_series(draw: st.DrawFn) -> list[Series]:
+    found = []
+    for name in draw(st.lists(NAMES, max_size=3, unique=True)):
+        kind, (unit, divisor) = draw(st.sampled_from(Kind)), draw(UNITS)
+        bounds = (5, 10**6, 25 * 10**8, 10**17) if kind is Kind.HISTOGRAM else ()
+        instrument = Instrument(name, kind, unit, draw(DESCRIPTIONS), bounds, divisor)
+        for _ in range(draw(st.integers(1, 3))):
+            value: int | Point = draw(NUMBERS)
+            if kind is Kind.HISTOGRAM:
+                counts = tuple(draw(st.integers(0, 10**9)) for _ in range(5))
+                exemplars = tuple(draw(EXEMPLARS) for _ in range(5))
+                value = Point(counts, draw(NUMBERS), exemplars if any(exemplars) else ())
+            found.append(Series(instrument, draw(ATTRIBUTES), value, Memo()))
+    return draw(st.permutations(found))
+
+
+@given(any_series(), st.booleans())
+def test_the_text_is_what_prometheus_client_writes(series: list[Series], modern: bool) -> None:
+    accept = WANT_OPENMETRICS if modern else ""
+    expected = reference.page(series, modern)
+    assert expose(series, accept)[0] == expected
+    assert expose(series, accept)[0] == expected, "labels come from the memo now"
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_every_instrument_reads_as_prometheus_client_writes_it(modern: bool) -> None:
+    series = []
+    for instrument in INSTRUMENTS.values():
+        value: int | Point = 12_345_678
+        if instrument.boundaries:
+            value = Point((1,) * (len(instrument.boundaries) + 1), 10**12, ())
+        series.append(Series(instrument, (("http.route", "/a"),), value))
+    text = "".join(lines(grouped([*series, duration()]), modern))
+    assert text.encode() == reference.page([*series, duration()], modern)

@@ -161,7 +161,7 @@ async def test_the_same_series_of_two_resources_does_not_break_the_page() -> Non
         await exporter.show(Metrics(service__name="app", host="a").gauge("g", 1))
         await exporter.show(Metrics(service__name="app", host="b", time=NOW + 1).gauge("g", 2))
         assert (await exporter.samples())["g", (("job", "app"),)] == 2
-        counted = {i.name: value for i, _, value in exporter.place.counters.series()}
+        counted = {i.name: value for i, _, value, _ in exporter.place.counters.series()}
         assert counted["spangate.prometheus.collisions"] == 1
         assert "service.instance.id" in exporter.place.context.condition.error
         assert exporter.place.ledger.exported == 2

@@ -141,7 +141,7 @@ async def test_deltas_are_dropped_and_counted() -> None:
         assert (place.ledger.exported, place.ledger.dropped) == (1, {"rejected": 2})
         counted = {
             dict(attributes).get("reason"): value
-            for instrument, attributes, value in place.counters.series()
+            for instrument, attributes, value, _ in place.counters.series()
             if instrument.name == "spangate.prometheus.points.dropped"
         }
         assert counted == {"delta": 2}

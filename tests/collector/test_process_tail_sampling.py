@@ -56,7 +56,7 @@ class Stand:
 
     def counts(self) -> dict[str, int]:
         found = {}
-        for instrument, attributes, value in self.place.counters.series():
+        for instrument, attributes, value, _ in self.place.counters.series():
             labels = [str(v) for k, v in attributes if k != "processor"]
             found[" ".join([instrument.name.removeprefix(NAME), *labels])] = value
         return found

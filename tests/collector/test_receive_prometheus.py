@@ -66,7 +66,7 @@ class Scraping:
         """{reason: times}"""
         return {
             str(dict(attributes)["reason"]): int(str(value))
-            for instrument, attributes, value in self.place.counters.series()
+            for instrument, attributes, value, _ in self.place.counters.series()
             if instrument.name == "spangate.prometheus.scrape.failures"
         }
 

@@ -118,7 +118,7 @@ async def test_good_series_are_written_beside_bad_ones() -> None:
         assert (status, headers[WRITTEN]) == (400, "3")
         assert "__name__" in text
         assert receiver.place.items == 3
-        counted = {i.name: value for i, _, value in receiver.place.counters.series()}
+        counted = {i.name: value for i, _, value, _ in receiver.place.counters.series()}
         assert counted["spangate.prometheus.samples.dropped"] == 1
 
 

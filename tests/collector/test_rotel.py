@@ -19,7 +19,8 @@ from proxy.config.model import Export
 from proxy.config.units import Seconds
 from proxy.otlp.metrics import build
 from proxy.telemetry.instruments import SERVER_DURATION
-from proxy.telemetry.metrics import Registry, Totals
+from proxy.telemetry.metrics import Registry
+from proxy.telemetry.totals import Totals
 from tests.otlp import samples
 from tests.otlp.fake_collector import FakeCollector
 from tests.otlp.rotel import rotel

@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import mmap
 import os
-import pickle
 import socket
 from typing import Any
 
@@ -24,6 +23,7 @@ from proxy.config.wire import Unpacker
 from proxy.ring import REQUESTS
 from proxy.server import endpoints, frames
 from proxy.server.ring import Ring
+from proxy.telemetry import report
 from proxy.telemetry.metrics import Registry
 
 
@@ -107,7 +107,7 @@ class Fake:
 
     def flush(self) -> None:
         self.ring.tick()
-        self.send(frames.METRICS, pickle.dumps(self.registry.report()))
+        self.send(frames.METRICS, report.encode(self.registry.report()))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.running += 1
@@ -139,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--link", type=int)
     parser.add_argument("--id", type=int)
+    parser.add_argument("--slot", type=int)
     parser.add_argument("--ring", type=int)
     parser.add_argument("--wake", type=int)
     parser.add_argument("--socket", action="append", default=[])

@@ -13,6 +13,7 @@ from proxy.config.model import Health, Upstream
 from proxy.config.units import Seconds
 from proxy.hub import gauges
 from proxy.hub.probes import Key, Prober
+from proxy.tasks import cancel, spawn
 
 QUICK = Health(path="/hz", every=Seconds(0.01), timeout=Seconds(0.2), rise=2, fall=3)
 
@@ -23,13 +24,19 @@ class Server:
     def __init__(self) -> None:
         self.status: int | None = 200
         self.seen: list[web.Request] = []
+        self.now = self.most = 0  # requests under way
         self.url = ""
         self.over = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.seen.append(request)
-        if self.status is None:
-            await self.over.wait()
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            if self.status is None:
+                await self.over.wait()
+        finally:
+            self.now -= 1
         return web.Response(status=self.status or 500, headers={"Location": "/elsewhere"})
 
 
@@ -38,7 +45,7 @@ async def serving() -> AsyncIterator[Server]:
     server = Server()
     app = web.Application()
     app.router.add_get("/hz", server.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -64,7 +71,7 @@ class Watcher:
 @asynccontextmanager
 async def watching(*urls: str, health: Health = QUICK) -> AsyncIterator[Watcher]:
     watcher = Watcher()
-    watcher.prober.configure({"u": Upstream(servers=dict.fromkeys(urls, 1), health=health)})
+    await watcher.prober.configure({"u": Upstream(servers=dict.fromkeys(urls, 1), health=health)})
     try:
         yield watcher
     finally:
@@ -115,7 +122,7 @@ async def test_a_new_configuration_keeps_the_state_of_what_stays() -> None:
         await watcher.next()
         other = "http://127.0.0.1:9"
         slow = Health(path="/hz", every=Seconds(3600))
-        watcher.prober.configure(
+        await watcher.prober.configure(
             {
                 "u": Upstream(servers={server.url: 5}, health=QUICK),
                 "v": Upstream(servers={other: 1}, health=slow),
@@ -123,5 +130,64 @@ async def test_a_new_configuration_keeps_the_state_of_what_stays() -> None:
             }
         )
         assert watcher.prober.states() == {("u", server.url): False, ("v", other): True}
-        watcher.prober.configure({})
+        await watcher.prober.configure({})
         assert watcher.prober.states() == {}
+
+
+def crowd(servers: Mapping[str, str], health: Health) -> dict[str, Upstream]:
+    return {name: Upstream(servers={url: 1}, health=health) for name, url in servers.items()}
+
+
+async def test_probes_that_hang_do_not_keep_others_from_theirs() -> None:
+    hurried = Health(path="/hz", every=Seconds(0.01), timeout=Seconds(0.1), rise=1, fall=1)
+    async with serving() as hanging, serving() as dead:
+        hanging.status, dead.status = None, 500
+        changes: asyncio.Queue[Mapping[Key, bool]] = asyncio.Queue()
+        prober = Prober(changes.put_nowait, limit=4)
+        names = {f"hangs{n}": hanging.url for n in range(40)}
+        await prober.configure(crowd({**names, "dead": dead.url}, hurried))
+        down: set[str] = set()
+        async with asyncio.timeout(20):
+            while len(down) < 41:
+                down |= {name for name, _ in await changes.get()}
+        assert hanging.most <= 4
+        await prober.stop()
+
+
+async def test_a_probe_that_fails_as_nobody_foresaw_is_made_again() -> None:
+    told: asyncio.Queue[Mapping[Key, bool]] = asyncio.Queue()
+
+    def changed(changes: Mapping[Key, bool]) -> None:
+        told.put_nowait(changes)
+        raise RuntimeError("whoever listens has a fault")
+
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    async with serving() as server:
+        server.status = 500
+        prober = Prober(changed)
+        await prober.configure(crowd({"u": server.url}, QUICK))
+        assert await asyncio.wait_for(told.get(), 10) == {("u", server.url): False}
+        server.status = 200
+        assert await asyncio.wait_for(told.get(), 10) == {("u", server.url): True}
+        await prober.stop()
+
+
+async def test_ten_thousand_servers_are_configured_by_turns() -> None:
+    prober = Prober(lambda changes: None)
+    turns = [0]
+
+    async def count() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    counting = spawn(count(), "count turns")
+    slow = Health(path="/hz", every=Seconds(3600))
+    servers = {f"u{n}": f"http://127.0.0.1:{n + 1}" for n in range(10_000)}
+    await prober.configure(crowd(servers, slow))
+    assert turns[0] > 5
+    assert len(prober.states()) == 10_000
+    await prober.configure({})
+    assert prober.states() == {}
+    await cancel(counting)
+    await prober.stop()

@@ -7,7 +7,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from proxy.otlp import wire
 from proxy.otlp.metrics import build
 from proxy.telemetry.instruments import ACTIVE, RETRIES, SERVER_DURATION
-from proxy.telemetry.metrics import Exemplar, Registry, Series, Totals
+from proxy.telemetry.metrics import Exemplar, Registry, Series
+from proxy.telemetry.totals import Totals
 
 START, NOW = 1_700_000_000_000_000_000, 1_700_000_060_000_000_000
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"

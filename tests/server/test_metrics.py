@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 
 import pytest
 
+from proxy.server import frames
 from proxy.telemetry.metrics import Point
 from tests.harness import OK, Backend, Gateway, Peer, gateway, routes
 from tests.server.kit import (
@@ -266,3 +269,64 @@ async def test_records_beyond_what_the_ring_holds_are_dropped_and_counted() -> N
         assert logs.created == len(gate.recorded.logs) + logs.dropped == requests
         assert (await gate.get("/after")).status == 200
         assert len(await gate.spans(spans.created - spans.dropped)) == spans.created - spans.dropped
+
+
+async def test_a_question_is_answered_after_everything_counted_before_it() -> None:
+    """Also when a pass over hundreds of series is going on, and when questions come together."""
+    async with Backend() as backend, gateway(many_routes(backend, 600)) as gate:
+        client = await gate.connect()
+        for route in range(600):
+            await ask(client, "GET", f"/r{route}")
+        for route in range(5):
+            gate.worker.reports.begin()
+            await ask(client, "GET", f"/r{route}")
+            await asyncio.gather(gate.recorded.collect(), gate.recorded.collect())
+            assert number(gate, DURATION) == 601 + route
+        await client.close()
+
+
+async def test_reports_come_in_slices() -> None:
+    async with Backend() as backend, gateway(many_routes(backend, 600)) as gate:
+        await gate.recorded.collect()
+        gate.recorded.events.clear()
+        client = await gate.connect()
+        for route in range(600):
+            await ask(client, "GET", f"/r{route}")
+        await client.close()
+        await gate.recorded.collect()
+        assert gate.recorded.events.count(frames.METRICS) >= 4
+
+
+def many_routes(backend: Backend, number: int) -> str:
+    found = [f'[[route]]\nname = "r{n}"\npath = "/r{n}"\nto = "b"' for n in range(number)]
+    return f"""
+{chr(10).join(found)}
+[upstream.b]
+servers = ["{backend.url}"]
+"""
+
+
+async def test_what_nobody_touches_is_forgotten_and_starts_anew() -> None:
+    async with Backend() as backend:
+        quick, never = (routes(backend, f"[metrics]\nforget = {t}") for t in ('"50ms"', "0"))
+        async with gateway(quick) as gate:
+            await gate.get("/x")
+            await gate.recorded.until(lambda: bool(series(gate, CLIENT_DURATION)))
+            await eventually_collected(gate, lambda: not series(gate, DURATION))
+            await eventually_collected(gate, lambda: not series(gate, CLIENT_DURATION))
+            await gate.reload(never)
+            for asked in (1, 2):
+                await gate.get("/x")
+                await gate.recorded.collect()
+                assert number(gate, DURATION) == number(gate, CLIENT_DURATION) == asked
+            assert number(gate, "spangate.downstream.connections") == 3, "one of its kind stays"
+
+
+async def test_the_loop_of_a_worker_is_watched() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await gate.connect()
+        time.sleep(0.2)  # the long turn itself
+        await eventually_collected(
+            gate, lambda: number(gate, "spangate.loop.lag", spangate_process="worker") >= 100e6
+        )
+        await client.close()

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.telemetry import instruments
-from proxy.telemetry.metrics import OVERFLOW, Exemplar, Point, Registry, Totals
+from proxy.telemetry.metrics import OVERFLOW, SLICE, Exemplar, Point, Registry, Report
+from proxy.telemetry.report import decode, encode
+from proxy.telemetry.totals import Totals
 
 OK = (("http.response.status_code", 200),)
 BAD = (("http.response.status_code", 500),)
@@ -158,11 +160,144 @@ def test_the_newest_exemplar_of_each_bucket_is_kept() -> None:
     assert point.exemplars[1:] == (None,) * 14
 
 
-def test_a_report_travels_between_processes() -> None:
-    registry = Registry()
-    registry.number(instruments.REJECTED, (("spangate.reason", "bad_request"),)).value = 2
-    histogram = registry.histogram(instruments.SERVER_DURATION, OK)
-    histogram.exemplars[histogram.record(MS)] = (b"t", b"s", MS, 1)
-    report = registry.report()
+NAMES = st.text(max_size=8)
+ANY_ATTRIBUTES = st.lists(
+    st.tuples(NAMES, st.text(max_size=8) | st.booleans() | st.integers(-(2**63), 2**64 - 1)),
+    max_size=3,
+).map(tuple)
+KEYS = st.tuples(NAMES, ANY_ATTRIBUTES)
+EXEMPLARS = st.none() | st.builds(
+    Exemplar,
+    st.binary(max_size=32),
+    st.binary(max_size=16),
+    st.integers(0, 2**62),
+    st.integers(0, 2**62),
+)
+POINTS = st.builds(
+    Point,
+    st.lists(st.integers(0, 2**63), max_size=15).map(tuple),
+    st.integers(0, 2**90),
+    st.lists(EXEMPLARS, max_size=15).map(tuple),
+)
+REPORTS = st.builds(
+    Report,
+    st.dictionaries(KEYS, st.integers(-(2**63), 2**64 - 1), max_size=3),
+    st.dictionaries(KEYS, POINTS, max_size=3),
+    st.lists(KEYS, max_size=3),
+)
 
-    assert pickle.loads(pickle.dumps(report)) == report
+
+@given(REPORTS)
+def test_a_report_travels_between_processes(report: Report) -> None:
+    assert decode(encode(report)) == report
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x93\x90\x90", b"\x93\x90\x90\xa1x", b"\x80", b"\xc1"])
+def test_what_is_no_report_is_refused(payload: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        decode(payload)
+
+
+def test_a_pass_comes_in_slices_that_hold_everything() -> None:
+    registry, totals = Registry(cap=2000), Totals(cap=2000)
+    for route in range(1000):
+        registry.histogram(instruments.SERVER_DURATION, (("r", route),)).record(MS)
+        registry.number(instruments.RETRIES, (("r", route),)).value += 1
+    slices = list(registry.reports(1.0))
+    for report in slices:
+        assert len(report.numbers) + len(report.histograms) <= SLICE
+        totals.apply(1, report)
+
+    assert len(shown(totals)) == 2000
+    assert not any(registry.reports(2.0))
+
+
+def passing(cap: int, forget: float) -> tuple[Registry, Totals]:
+    return Registry(cap, forget), Totals(cap, forget)
+
+
+def test_endpoints_that_pass_by_do_not_use_up_the_cap() -> None:
+    """Ten thousand endpoints, of which fifty live at a time."""
+    registry, totals = passing(cap=100, forget=5.0)
+    for second in range(1000):
+        for endpoint in range(second * 10, second * 10 + 10):
+            attributes = (("server.address", f"10.0.0.{endpoint}"),)
+            registry.number(instruments.UPSTREAM_CREATED, attributes).value += 1
+            registry.histogram(instruments.CLIENT_DURATION, attributes).record(MS)
+        totals.apply(1, registry.report(float(second)), float(second))
+
+    found = shown(totals)
+    assert len(found) <= 200
+    assert (instruments.UPSTREAM_CREATED, (("server.address", "10.0.0.9999"),)) in found
+    assert not any(key[1] == OVERFLOW for key in found)
+    assert not any(key[0] == instruments.OVERFLOWED for key in found)
+
+
+def test_a_series_that_comes_back_starts_anew() -> None:
+    registry, totals = passing(cap=10, forget=5.0)
+    first = registry.histogram(instruments.SERVER_DURATION, OK)
+    first.record(MS)
+    totals.apply(1, registry.report(0.0), 0.0)
+    totals.apply(1, registry.report(5.0), 5.0)
+    assert (instruments.SERVER_DURATION, OK) in shown(totals), "not over yet"
+    totals.apply(1, registry.report(5.1), 5.1)
+    assert not first.kept
+    assert shown(totals) == {}
+
+    registry.histogram(instruments.SERVER_DURATION, OK).record(MS)
+    totals.apply(1, registry.report(6.0), 6.0)
+    point = shown(totals)[instruments.SERVER_DURATION, OK]
+    assert isinstance(point, Point)
+    assert sum(point.counts) == 1
+
+
+def test_what_is_open_or_one_of_its_kind_is_not_forgotten() -> None:
+    registry, totals = passing(cap=1, forget=5.0)
+    registry.number(instruments.ACTIVE, (("url.scheme", "http"),)).value = 2
+    registry.number(instruments.DOWNSTREAM_TOTAL).value = 3
+    for route in ("a", "b"):
+        registry.number(instruments.RETRIES, (("route", route),)).value += 1
+    for now in (0.0, 100.0, 200.0):
+        totals.apply(1, registry.report(now), now)
+
+    assert shown(totals) == {
+        (instruments.ACTIVE, (("url.scheme", "http"),)): 2,
+        (instruments.DOWNSTREAM_TOTAL, ()): 3,
+        (instruments.RETRIES, OVERFLOW): 1,
+        (instruments.OVERFLOWED, (("spangate.instrument", instruments.RETRIES),)): 1,
+    }
+    registry.number(instruments.ACTIVE, (("url.scheme", "http"),)).value = 0
+    for now in (300.0, 400.0):
+        totals.apply(1, registry.report(now), now)
+    assert (instruments.ACTIVE, (("url.scheme", "http"),)) not in shown(totals)
+
+
+def test_what_one_worker_forgot_stays_while_another_counts_it() -> None:
+    totals = Totals(forget=5.0)
+    quiet, busy = Registry(forget=5.0), Registry(forget=5.0)
+    for registry in (quiet, busy):
+        registry.number(instruments.RETRIES, OK).value = 4
+        totals.apply(registry, registry.report(0.0), 0.0)
+    busy.number(instruments.RETRIES, OK).value = 5
+    for registry in (quiet, busy):
+        totals.apply(registry, registry.report(10.0), 10.0)
+    assert shown(totals) == {(instruments.RETRIES, OK): 9}
+
+    quiet.number(instruments.RETRIES, OK).value = 1
+    totals.apply(quiet, quiet.report(11.0), 11.0)
+    assert shown(totals) == {(instruments.RETRIES, OK): 10}
+
+
+def test_what_the_dead_left_is_forgotten_too() -> None:
+    totals, registry = Totals(forget=5.0), Registry(forget=5.0)
+    registry.number(instruments.RETRIES, OK).value = 4
+    registry.number(instruments.RETRIES, BAD).value = 1
+    totals.apply(1, registry.report(0.0), 0.0)
+    totals.retire(1, 1.0)
+    other = Registry(forget=5.0)
+    other.number(instruments.RETRIES, BAD).value = 1
+    totals.apply(2, other.report(2.0), 2.0)
+    assert shown(totals) == {(instruments.RETRIES, OK): 4, (instruments.RETRIES, BAD): 2}
+
+    totals.apply(2, other.report(6.1), 6.1)
+    assert shown(totals) == {(instruments.RETRIES, BAD): 2}

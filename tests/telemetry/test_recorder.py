@@ -4,11 +4,24 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from proxy.config.model import AccessLog, Config, Export, Metrics, Tracing
+from proxy.config.units import Seconds
 from proxy.telemetry import instruments
 from proxy.telemetry.metrics import Point, Report
 from proxy.telemetry.recorder import Recorder
 
-from .exchanges import MS, SERVER, TRACE, Kept, answered, attempt, exchange, kept, recorder, spans
+from .exchanges import (
+    MS,
+    SERVER,
+    TRACE,
+    Kept,
+    answered,
+    attempt,
+    exchange,
+    kept,
+    orders,
+    recorder,
+    spans,
+)
 
 EXPORT = Export(otlp=["grpc://x:4317"])
 
@@ -26,7 +39,7 @@ def test_an_unsampled_request_is_counted_and_not_traced() -> None:
     by.finish(answered(200, sampled=False))
 
     assert kept(by).spans.take() == (b"", 0)
-    (point,) = points(by.report(), instruments.SERVER_DURATION).values()
+    (point,) = points(by.registry.report(), instruments.SERVER_DURATION).values()
     assert (sum(point.counts), point.sum) == (1, 20 * MS)
     assert point.exemplars == ()
 
@@ -34,7 +47,7 @@ def test_an_unsampled_request_is_counted_and_not_traced() -> None:
 def test_attributes_of_the_durations() -> None:
     by = recorder()
     by.finish(answered(503))
-    report = by.report()
+    report = by.registry.report()
 
     (server,) = points(report, instruments.SERVER_DURATION)
     assert dict(server) == {
@@ -63,7 +76,7 @@ def test_attributes_of_the_durations() -> None:
 def test_exemplars_point_to_the_spans_that_were_made() -> None:
     by = recorder()
     by.finish(answered(200))
-    report = by.report()
+    report = by.registry.report()
     made = ScopeSpans.FromString(kept(by).spans.take()[0]).spans
 
     found = [
@@ -92,7 +105,7 @@ def test_no_exemplar_leads_nowhere(config: Config) -> None:
     by = recorder(config)
     by.finish(answered(200))
 
-    assert all(point.exemplars == () for point in by.report().histograms.values())
+    assert all(point.exemplars == () for point in by.registry.report().histograms.values())
 
 
 @pytest.mark.parametrize(
@@ -122,12 +135,12 @@ def test_active_requests_rise_and_fall() -> None:
     running = [exchange(200), exchange(200), exchange(200, scheme="gopher")]
     for made in running:
         by.begin(made)
-    assert sum(numbers(by.report(), instruments.ACTIVE).values()) == 3
+    assert sum(numbers(by.registry.report(), instruments.ACTIVE).values()) == 3
 
     running[0].scheme = "https"  # learnt later, from a forwarding field
     for made in running:
         by.finish(made)
-    assert set(numbers(by.report(), instruments.ACTIVE).values()) == {0}
+    assert set(numbers(by.registry.report(), instruments.ACTIVE).values()) == {0}
 
 
 def test_retries_and_warm_connections_are_counted() -> None:
@@ -136,7 +149,7 @@ def test_retries_and_warm_connections_are_counted() -> None:
     attempt(made, 503, reused=True)
     attempt(made, 200, retry_reason="503")
     by.finish(made)
-    report = by.report()
+    report = by.registry.report()
 
     (reused,) = numbers(report, instruments.UPSTREAM_REUSED).values()
     retries = numbers(report, instruments.RETRIES)
@@ -155,7 +168,7 @@ def test_input_that_never_became_a_request_is_counted_by_reason() -> None:
     for reason in ("bad_request", "head_timeout", "bad_request"):
         by.reject(reason)
 
-    assert numbers(by.report(), instruments.REJECTED) == {
+    assert numbers(by.registry.report(), instruments.REJECTED) == {
         (("spangate.reason", "bad_request"),): 2,
         (("spangate.reason", "head_timeout"),): 1,
     }
@@ -165,7 +178,7 @@ def test_body_sizes_are_measured_where_asked_for() -> None:
     for wanted in (False, True):
         by = recorder(Config(metrics=Metrics(body_sizes=wanted)))
         by.finish(exchange(200, body_in=100, body_out=901))
-        report = by.report()
+        report = by.registry.report()
         sizes = [
             point.sum
             for name in (instruments.REQUEST_SIZE, instruments.RESPONSE_SIZE)
@@ -184,14 +197,14 @@ def test_a_new_configuration_takes_effect_and_numbers_live_on() -> None:
     (server,) = spans(exchange(404, route=None, query="token=T&sig=S"), by)
     found = {pair.key: pair.value.string_value for pair in server.attributes}
     assert (found["url.query"], found["zone"]) == ("token=REDACTED&sig=S", "b")
-    assert sum(sum(p.counts) for p in by.report().histograms.values()) == 2
+    assert sum(sum(p.counts) for p in by.registry.report().histograms.values()) == 2
 
 
 def test_a_clock_that_was_not_set_does_not_make_a_sum_fall() -> None:
     by = recorder()
     by.finish(exchange(200, end=0))
 
-    (point,) = points(by.report(), instruments.SERVER_DURATION).values()
+    (point,) = points(by.registry.report(), instruments.SERVER_DURATION).values()
     assert (sum(point.counts), point.sum) == (1, 0)
 
 
@@ -200,4 +213,35 @@ def test_ever_new_methods_and_names_do_not_make_series() -> None:
     for number in range(100):
         by.finish(answered(200, method=f"M{number}", host=f"h{number}", path=f"/{number}"))
 
-    assert len(points(by.report(), instruments.SERVER_DURATION)) == 1
+    assert len(points(by.registry.report(), instruments.SERVER_DURATION)) == 1
+
+
+def test_what_was_forgotten_is_counted_anew_when_it_comes_back() -> None:
+    by = recorder(Config(export=EXPORT, metrics=Metrics(forget=Seconds(5), body_sizes=True)))
+    route = orders()
+    for now in (0.0, 10.0, 20.0):
+        x = answered(200, route=route)
+        by.begin(x)
+        by.finish(x)
+        assert len(list(by.reports(now))) > 0
+        (forgotten,) = [r.forgotten for r in by.reports(now + 6.0) if r.histograms == {}][-1:]
+        assert not route.servers and not route.clients, "they would count where nobody looks"
+        assert forgotten
+    by.finish(answered(200, route=route))
+    report = by.registry.report(30.0)
+    for name in (instruments.SERVER_DURATION, instruments.CLIENT_DURATION):
+        (point,) = points(report, name).values()
+        assert sum(point.counts) == 1
+
+
+def test_a_route_of_the_configuration_before_makes_its_blocks_anew() -> None:
+    """Its requests may end long after the reload, when their numbers were forgotten."""
+    config = Config(export=EXPORT, metrics=Metrics(forget=Seconds(5)))
+    by, route = recorder(config), orders()
+    by.finish(answered(200, route=route))
+    by.configure(config)
+    by.registry.report(0.0)
+    by.registry.report(6.0)
+    by.finish(answered(200, route=route))
+    (point,) = points(by.registry.report(7.0), instruments.SERVER_DURATION).values()
+    assert sum(point.counts) == 1

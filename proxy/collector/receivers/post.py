@@ -19,6 +19,7 @@ from proxy.otlp.refusal import MALFORMED as NO_OTLP
 from proxy.otlp.refusal import NO_CODING, STOPPING, TOO_LARGE, Reason, Refusal
 from proxy.otlp.server import Intake, Limits
 from proxy.otlp.turns import Turns
+from proxy.web import GuardedServer, Guards
 
 NO_PATH = Reason(404, 12, "nothing is taken at this path")
 NO_METHOD = Reason(405, 12, "not with this method")
@@ -66,7 +67,7 @@ class PostServer:
         self._routes = routes
         self._paths = {path for _, path in routes}
         self.intake = Intake(listening.limits, listening.turns)
-        self._runner: web.ServerRunner | None = None
+        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
         self._busy = 0
         self._idle = asyncio.Event()
@@ -74,29 +75,19 @@ class PostServer:
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
         listening = self._listening
-        site = web.TCPSite(self._runner, listening.host or None, listening.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._server.start(address=(listening.host, listening.port))
 
     async def stop(self, deadline: float) -> None:
         """Accept nothing more, answer what is being read within `deadline` seconds."""
         self._stopping = True
-        if self._runner is None:
-            return
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._server.close()
         if self._busy:
             self._idle.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(deadline):
                     await self._idle.wait()
-        self._runner._shutdown_timeout = 0.0  # requests have had their time
-        await self._runner.cleanup()
-        self._runner = None
+        await self._server.stop(0.0)  # requests have had their time
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._busy += 1

@@ -25,6 +25,7 @@ from proxy.config.syntax import parse_address
 from proxy.errors import ConfigError, Problem
 from proxy.formats.prometheus.series import Translation, Translator
 from proxy.otlp.server import Gate
+from proxy.web import GuardedServer, Guards
 
 PORTION = 200  # points between two chances for others: 3 ms
 MAX_WAITING = 16 * 1024 * 1024  # bytes of batches that are not on the page yet
@@ -51,7 +52,7 @@ class PrometheusExporter:
         self._wake = asyncio.Event()
         self._closed = True
         self._worker: asyncio.Task[None] | None = None
-        self._runner: web.ServerRunner | None = None
+        self._server = GuardedServer(self._handle, Guards())
         self._writing = asyncio.Semaphore(PAGES)
         self.port = 0
         gauge, page = context.counters.gauge, self.page
@@ -64,11 +65,7 @@ class PrometheusExporter:
     async def start(self) -> None:
         host, port = parse_address(self._settings.endpoint)
         tls = server_tls(self._settings.tls, self._context.id)
-        server = web.Server(self._handle, access_log=None)
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host or None, port, ssl_context=tls).start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._server.start(address=(host, port), tls=tls)
         self._closed = False
         self._worker = tasks.spawn(self._work(), f"export {self._context.id}")
 
@@ -91,10 +88,7 @@ class PrometheusExporter:
         self._context.ledgers["metrics"].drop(self._held, "shutdown")
         self._held = self._size = 0
         self._waiting.clear()
-        if self._runner is not None:
-            self._runner._shutdown_timeout = min(deadline, 1.0)  # a page takes no longer
-            await self._runner.cleanup()
-            self._runner = None
+        await self._server.stop(min(deadline, 1.0))  # a page takes no longer
 
     # -- onto the page ----------------------------------------------------------------------------
 

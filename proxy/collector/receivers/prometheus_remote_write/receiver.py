@@ -37,6 +37,7 @@ from proxy.otlp.refusal import (
 )
 from proxy.otlp.server import Gate, Intake, Limits
 from proxy.otlp.wire import WireError
+from proxy.web import GuardedServer, Guards
 
 OFFLOAD = 16 * 1024  # bytes, uncompressed, that are read in a thread: above it takes over 3 ms
 PORTION = 512  # series, samples and histograms that are one batch
@@ -85,7 +86,7 @@ class RemoteWriteReceiver:
         limits = Limits(settings.max_request_size, settings.max_in_flight_size)
         self._intake = Intake(limits, context.turns)
         self._translator = Translator()
-        self._runner: web.ServerRunner | None = None
+        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
         self.port = 0
         count = context.counters.counter
@@ -103,20 +104,12 @@ class RemoteWriteReceiver:
             raise ConfigError([Problem("", f"{self._context.id}: {error}")]) from None
         host, port = parse_address(self._settings.endpoint)
         tls = server_tls(self._settings.tls, self._context.id)
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(server, handle_signals=False)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host or None, port, ssl_context=tls).start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._server.start(address=(host, port), tls=tls)
 
     async def stop(self, deadline: float) -> None:
         self._stopping = True
-        if self._runner is None:
-            return
         # A connection without a request is closed at once; the others have so long.
-        self._runner._shutdown_timeout = min(deadline, 5.0)
-        await self._runner.cleanup()
-        self._runner = None
+        await self._server.stop(min(deadline, 5.0))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
