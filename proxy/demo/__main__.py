@@ -1,6 +1,7 @@
 """`make run`, `spangate demo`: start everything, tell what to type, show traces as they come.
 
-The services run in this process, the gateway in others. Everything goes to stdout. PORT and ADMIN_PORT choose other ports than 8080 and 9901.
+The services run in this process, the gateway in others. Everything goes to stdout. PORT and
+ADMIN_PORT choose other ports than 8080 and 9901.
 """
 
 from __future__ import annotations
