@@ -245,6 +245,8 @@ class Story:
                 coroutine.throw(error)
             except StopIteration:
                 pass
+            # Since 3.12 the frames in it lead back to those of the callers, which hold the error.
+            error.__traceback__ = None
 
     def on_body(self, data: bytes) -> None:
         """A piece of the request body."""
