@@ -57,7 +57,7 @@ class Scraping:
         self.receiver = self.place.make(f'{toml}\njob_name = "job"\n{job}')
 
     async def wait(self, check: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not check():
                 await asyncio.sleep(0.005)  # the other side decides when
 
