@@ -21,7 +21,7 @@ from proxy.server import frames
 from proxy.server.worker import Worker
 from proxy.telemetry.metrics import Totals
 
-DEADLINE = 30.0  # seconds; nothing in a test may take as long, however busy the machine
+DEADLINE = 30.0  # seconds; nothing in a test may take as long, on a busy machine either
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

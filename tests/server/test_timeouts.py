@@ -119,7 +119,7 @@ async def test_a_limit_within_the_body_breaks_the_answer_off(case: str) -> None:
 
 
 async def test_an_answer_longer_than_the_idle_limit_is_fine_while_it_moves() -> None:
-    """Each piece within the limit of the one before it, with four fifths to spare on a busy machine;
+    """Each piece within the limit of the one before it, with much to spare on busy machines;
     together longer than the limit."""
 
     async def slowly(peer: Peer) -> None:
