@@ -1,7 +1,9 @@
-# make run     start the demo: three services behind the gateway, traces in the terminal
-# make test    lint, types, tests
-# make bench   this gateway and its peers, side by side
-# make micro   what one request costs, part by part
+# make run       start the demo: three services behind the gateway, traces in the terminal
+# make test      lint, types, tests
+# make test-all  the same, then a part of the tests under every other Python that is at hand
+# make packages  build wheel and source archive and use both as their users would
+# make bench     this gateway and its peers, side by side
+# make micro     what one request costs, part by part
 # make bench-check   no request may cost more instructions than benchmarks/baseline.json says
 
 # The distribution's own interpreter where it will do: it is built with profile-guided
@@ -12,7 +14,7 @@ PYTHON ?= $(or $(shell for p in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN  := $(VENV)/bin
 
-.PHONY: run test lint types bench bench-check micro clean
+.PHONY: run test test-all packages lint types bench bench-check micro clean
 
 $(VENV)/.run: pyproject.toml
 	@echo "Setting up $(VENV), once; this takes a moment."
@@ -33,6 +35,12 @@ run: $(VENV)/.run
 
 test: lint types
 	$(BIN)/pytest -n auto
+
+test-all: test
+	.ci/interpreters
+
+packages: $(VENV)/.test
+	.ci/packages
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

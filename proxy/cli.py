@@ -95,6 +95,26 @@ def explain(file: str, method: str, url: str, headers: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("file", default="")
+def demo(file: str) -> None:
+    """Show it: three small services behind the gateway, and every trace.
+
+    FILE is another configuration than that of `spangate example`.
+    """
+    from proxy.demo.__main__ import main as show
+
+    sys.exit(show(file))
+
+
+@main.command()
+def example() -> None:
+    """Print a routes.toml with comments, to begin with."""
+    from proxy.demo import EXAMPLE
+
+    click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
+
+
+@main.command()
 def schema() -> None:
     """Print the JSON schema of routes.toml, for editors."""
     import json

@@ -1,6 +1,7 @@
-"""`make run`: start the services and the gateway, tell what to type, show traces as they come.
+"""`make run`, `spangate demo`: start everything, tell what to type, show traces as they come.
 
-Everything goes to stdout. PORT and ADMIN_PORT choose other ports than 8080 and 9901.
+The services run in this process, the gateway in others. Everything goes to stdout. PORT and
+ADMIN_PORT choose other ports than 8080 and 9901.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from proxy.demo import EXAMPLE
 from proxy.demo.gateway import Gateway, Places
 from proxy.demo.services import ENDLESS, UNLUCKY, Services
-
-ROUTES = Path(__file__).parents[2] / "routes.toml"
 
 ABOUT = """\
 Spangate demo: shop calls orders, orders calls payments, each call through the gateway.
@@ -40,8 +40,8 @@ Type in another terminal:
 Traces appear here, a second after their request. Ctrl-C ends everything."""
 
 NOT_STARTED = """
-The gateway has not started; the reason is above. Where a port is taken, choose others:
-  PORT=8090 ADMIN_PORT=9911 make run
+The gateway has not started; the reason is above. Where a port is taken, put other ones before
+the command: PORT=8090 ADMIN_PORT=9911
 """
 
 
@@ -111,10 +111,9 @@ def _show(line: str) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def main() -> int:
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else ROUTES
-    return asyncio.run(run(file))
+def main(file: str = "") -> int:
+    return asyncio.run(run(Path(file) if file else EXAMPLE.resolve()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

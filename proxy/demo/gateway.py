@@ -1,4 +1,4 @@
-"""The gateway as a child process: `spangate run`, its output line by line, its end."""
+"""The gateway as a child process: `spangate run`, its output line by line, its end or ours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Gateway:
     """One `spangate run`. Lines that it prints go to `show`, but for the one that says ready.
 
     It gets a terminal of its own where we have one, so that its trees are coloured, and a process
-    group of its own, so that Ctrl-C ends us alone, and we end it in order.
+    group of its own, so that Ctrl-C ends us alone, and we end it in order. Nothing is ever written
+    to its stdin: that it closes tells it of our end, however we came to it.
     """
 
     def __init__(self, show: Callable[[str], None], *, terminal: bool) -> None:
@@ -56,9 +57,9 @@ class Gateway:
         ours, theirs = _terminal() if self._terminal else os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "run", file, "--workers", "2"],
+                [sys.executable, "-m", "proxy.demo.guarded", file, "2"],
                 env={**os.environ, **environ},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=theirs,
                 stderr=theirs,
                 process_group=0,

@@ -100,6 +100,8 @@ class Story:
                 coroutine.throw(error)
             except StopIteration:
                 pass
+            # Since 3.12 the frames in it lead back to those of the callers, which hold the error.
+            error.__traceback__ = None
 
     def on_body(self, data: bytes, last: bool) -> None:
         x, upstream = self.x, self.upstream

@@ -234,3 +234,12 @@ def test_nothing_heavy_is_imported_before_a_command_is_known() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"rich", "aiohttp", "grpc", "google.protobuf", "msgspec", "asyncio", "proxy.config"}
     assert not set(ran.stdout.split()) & heavy
+
+
+def test_the_example_is_the_repository_s_and_without_mistakes(tmp_path: Path) -> None:
+    printed = spangate("example")
+    assert printed.exit_code == 0
+    assert printed.output == (Path(__file__).parents[2] / "routes.toml").read_text()
+    file = tmp_path / "routes.toml"
+    file.write_text(printed.output)
+    assert spangate("check", "--strict", str(file)).exit_code == 0

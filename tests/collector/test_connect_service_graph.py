@@ -160,7 +160,7 @@ async def test_flushes_come_by_themselves() -> None:
     await stage.start()
     for given_ in call():
         place.send(given_)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not place.out:
             await asyncio.sleep(0.005)
     await stage.stop(1)

@@ -266,7 +266,7 @@ async def test_flushes_come_by_themselves_and_at_the_end() -> None:
     place, stage, _ = started('metrics_flush_interval = "10ms"')
     await stage.start()
     place.send(batch([span(1)]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not place.out:
             await asyncio.sleep(0.005)
     seen = len(place.out)

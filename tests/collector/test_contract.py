@@ -56,7 +56,7 @@ async def test_making_has_no_effects_and_stop_frees_everything(component: Compon
     assert tasks() == before
     await made.start()
     await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await made.stop(3600)
     await asyncio.sleep(0)
     assert tasks() == before
@@ -65,7 +65,7 @@ async def test_making_has_no_effects_and_stop_frees_everything(component: Compon
 @pytest.mark.parametrize("component", BUILT, ids=name)
 async def test_stop_is_allowed_without_a_start(component: Component) -> None:
     _, made = place(component)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await made.stop(0.0)
 
 
@@ -96,7 +96,7 @@ async def test_refusing_takes_nothing(component: Component, signal: Signal) -> N
             assert found.ledger.created == created
         await asyncio.sleep(0)
         assert found.ledger.balanced, found.ledger
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await made.stop(0.05)
     assert found.ledger.balanced, found.ledger
     assert found.ledger.queued == 0
@@ -152,7 +152,7 @@ async def test_stop_ends_although_the_other_side_does_not(
     found, made = place(component, signal)
     await made.start()
     found.send(batch(signal))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await made.stop(0.05)
     assert found.ledger.balanced, found.ledger
 

@@ -54,7 +54,7 @@ async def test_a_trace_is_assembled_from_several_batches() -> None:
         ledger.created += 1
         assert console.consume(batch(entry(number, samples.TRACE)))
     assert ledger.balanced
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await stream.flushed.wait()
     assert "6 spans" in stream.getvalue()
     assert (ledger.exported, ledger.balanced) == (6, True)

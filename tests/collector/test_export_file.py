@@ -36,7 +36,7 @@ async def export(toml: str, *batches: Batch, signal: Any = "traces") -> Place:
 
 
 async def settled(made: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while made.queue.size:
             await asyncio.sleep(0.001)  # a thread writes: nothing to wait on from outside
 
@@ -139,7 +139,7 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     )
     await made.start()
     assert place.send(batch())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not place.context.condition.troubled:
             await asyncio.sleep(0.001)
     assert "No space left" in place.context.condition.error

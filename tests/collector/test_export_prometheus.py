@@ -38,7 +38,7 @@ class Exporter:
     async def show(self, made: Metrics) -> None:
         """Send it, and wait until it is on the page."""
         assert self.place.send(made.batch())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while self.stage.held("metrics"):
                 await asyncio.sleep(0)
 

@@ -58,7 +58,7 @@ async def export(server: Server, *made: Metrics, toml: str = "") -> Place:
     await stage.start()
     for one in made:
         assert place.send(one.batch())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while place.ledger.queued:
             await asyncio.sleep(0.002)  # the other side decides when
             assert place.ledger.balanced

@@ -388,7 +388,7 @@ async def test_a_stop_ends_although_the_server_hangs() -> None:
         await exporter.start()
         assert place.send(batch())
         await until(lambda: server.messages)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await exporter.stop(0.05)
     assert place.ledger.dropped == {"shutdown": 3}
 

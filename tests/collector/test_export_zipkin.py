@@ -53,7 +53,7 @@ async def deliver(url: str, *batches: Batch, more: str = "") -> Place:
     await exporter.start()
     for one in batches:
         assert place.send(one)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await exporter.stop(5)
     return place
 

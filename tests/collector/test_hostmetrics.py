@@ -48,7 +48,7 @@ async def collect(toml: str) -> Place:
     place = Place("receiver", "hostmetrics", now_ns=lambda: NOW, resource=known)
     source: Any = place.make(f'initial_delay = "0s"\n{toml}')
     await source.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not place.out:
             await asyncio.sleep(0.005)  # it is read in a thread
     await source.stop(1)

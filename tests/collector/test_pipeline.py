@@ -304,7 +304,7 @@ async def test_stop_ends_in_time_and_counts_what_is_left(protocol: str) -> None:
         await pipeline.start()
         pipeline.offer("traces", samples.spans(5), 5)
         await collector.wait_requests(1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await pipeline.stop(0.1)
         assert ledger(pipeline, collector).dropped == {"shutdown": 5}
         assert pipeline.books.balanced()

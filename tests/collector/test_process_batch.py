@@ -14,7 +14,7 @@ NEVER = 'timeout = "1h"\n'
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.002)
 
@@ -100,7 +100,7 @@ async def test_what_cannot_be_handed_on_in_time_is_dropped() -> None:
     place, stage = started(NEVER)
     place.send(batch(items=3))
     place.room = False
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await stage.stop(0.1)
     assert place.ledger.dropped == {"shutdown": 3}
     assert place.ledger.balanced

@@ -63,7 +63,7 @@ async def test_the_clock_runs_by_itself() -> None:
     place = Place("processor", "group_by_trace")
     stage = place.make('wait_duration = "20ms"')
     place.send(batch([span(1)]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not place.out:
             await asyncio.sleep(0.005)
     await stage.stop(1)

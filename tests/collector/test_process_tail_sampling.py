@@ -132,7 +132,7 @@ async def test_without_a_test_turning_it_the_clock_runs() -> None:
     place = Place("processor", "tail_sampling")
     stage = place.make('decision_wait = "20ms"\n' + ALL)
     place.send(batch([span(1)]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not place.out:
             await asyncio.sleep(0.005)
     await stage.stop(1)

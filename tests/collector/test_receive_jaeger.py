@@ -81,7 +81,7 @@ def send(place: Watched, protocol: str, *packets: bytes) -> None:
 
 
 async def wait(place: Watched, items: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while place.items < items:
             place.came.clear()
             await place.came.wait()
@@ -99,7 +99,7 @@ async def post(place: Watched, body: bytes, path: str = "/api/traces", **headers
 
 async def call(place: Watched, payload: bytes) -> bytes:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{place.port('grpc')}") as channel:
-        answer: bytes = await channel.unary_unary(POST_SPANS)(payload, timeout=5)
+        answer: bytes = await channel.unary_unary(POST_SPANS)(payload, timeout=20)
         return answer
 
 
@@ -123,7 +123,7 @@ async def test_packets_arrive_and_garbage_between_them_is_counted(
 async def test_packets_without_room_are_handed_to_the_books(place: Watched) -> None:
     place.room = False
     send(place, "thrift_compact", COMPACT_EMIT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await place.came.wait()
     assert [batch.items for batch in place.lost] == [1]
 

@@ -354,7 +354,7 @@ async def test_bodies_of_all_connections_together_are_bounded() -> None:
 
         first = spawn(running.post("traces", slow()), "post")
         await begun.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while running.receiver.http.intake.in_flight < 90_000:
                 await asyncio.sleep(0.002)
         status, headers, _ = await running.post("traces", bytes(50_000))
@@ -373,7 +373,7 @@ async def test_a_sender_that_leaves_in_the_middle_frees_its_share() -> None:
             b"Content-Length: 100000\r\n\r\n" + bytes(5000)
         )
         intake = running.receiver.http.intake
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not intake.in_flight:
                 await asyncio.sleep(0.002)
             writer.close()
@@ -529,7 +529,7 @@ async def test_what_was_begun_is_answered_at_the_stop() -> None:
 
         request = spawn(running.post("traces", slow()), "post")
         await begun.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not running.receiver.http.intake.in_flight:
                 await asyncio.sleep(0.002)
         stop = spawn(running.receiver.stop(10), "stop")

@@ -53,11 +53,12 @@ class Scraping:
 
     def __init__(self, job: str = "", top: str = "") -> None:
         self.place = Place("receiver", "prometheus", random=lambda: 0.0)
-        toml = f'scrape_interval = "20ms"\n{top}\n[[collector.receivers.prometheus.scrape_configs]]'
+        top = f'scrape_interval = "500ms"\n{top}'
+        toml = f"{top}\n[[collector.receivers.prometheus.scrape_configs]]"
         self.receiver = self.place.make(f'{toml}\njob_name = "job"\n{job}')
 
     async def wait(self, check: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not check():
                 await asyncio.sleep(0.005)  # the other side decides when
 

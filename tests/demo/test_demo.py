@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -16,34 +17,37 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
+
 DEADLINE = 30.0  # seconds: generous, since others run at once
 
 
 class Demo:
     """A running demo on ports of its own."""
 
-    def __init__(self, **environ: str) -> None:
+    def __init__(self, *, terminal: bool = False, **environ: str) -> None:
         self.text = ""
+        ours, theirs = os.openpty() if terminal else os.pipe()
+        self.output = os.fdopen(ours, encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "proxy.demo"],
             cwd=Path(__file__).parents[2],
             env={**os.environ, "PORT": "0", "ADMIN_PORT": "0", **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
+            stdout=theirs,
+            stderr=theirs,
         )
+        os.close(theirs)
         self._ended = False
         self._more = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._more:
-                self.text += line
-                self._more.notify()
+        with contextlib.suppress(OSError):  # EIO: the end of a terminal
+            for line in self.output:
+                with self._more:
+                    self.text += line
+                    self._more.notify()
         with self._more:
             self._ended = True
             self._more.notify()
@@ -83,8 +87,7 @@ def close(demo: Demo) -> None:
     if demo.process.poll() is None:
         demo.process.kill()
     demo.end()
-    assert demo.process.stdout is not None
-    demo.process.stdout.close()
+    demo.output.close()
 
 
 def test_the_first_curl_leaves_a_tree_and_ctrl_c_leaves_nothing(demo: Demo) -> None:
@@ -130,8 +133,24 @@ def test_a_taken_port_is_told_with_the_remedy() -> None:
         finally:
             close(demo)
     assert "address already in use" in demo.text
-    assert "PORT=8090 ADMIN_PORT=9911 make run" in demo.text
+    assert "PORT=8090 ADMIN_PORT=9911" in demo.text
     assert "Traceback" not in demo.text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_killed_it_takes_the_gateway_and_its_workers_along(terminal: bool) -> None:
+    demo = Demo(terminal=terminal)
+    try:
+        demo.wait_for("Ctrl-C ends everything")
+        started = processes.descendants(demo.process.pid)
+        assert len(started) >= 3  # the gateway and two workers
+        demo.process.kill()
+        left = processes.wait_for_end(started)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left
+    finally:
+        close(demo)
 
 
 def test_services_go_elsewhere_where_their_ports_are_taken() -> None:

@@ -65,7 +65,7 @@ class Watcher:
         self.prober = Prober(self.changes.put_nowait)
 
     async def next(self) -> Mapping[Key, bool]:
-        return await asyncio.wait_for(self.changes.get(), 10)
+        return await asyncio.wait_for(self.changes.get(), 20)
 
 
 @asynccontextmanager

@@ -211,7 +211,7 @@ async def test_a_channel_that_closes_under_a_call_is_a_reason_to_try_again() -> 
         )
         await collector.wait_requests(1)
         await transport.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             outcome = await call
     assert (outcome.verdict, outcome.reason) == (Verdict.RETRY, "grpc_cancelled")
 

@@ -56,7 +56,7 @@ async def test_the_backend_sees_its_connection_close(before: bytes, how: str) ->
         if before:
             await client.head()
         leave(client, how)
-        await asyncio.wait_for(handler.gone.wait(), 10)
+        await asyncio.wait_for(handler.gone.wait(), 20)
         await eventually(lambda: is_settled(gate))
         assert [(p.open, p.idle) for p in gate.worker._pools.values()] == [(0, 0)]
         seen = await trace(gate)
@@ -80,7 +80,7 @@ async def test_leaving_during_an_upload_ends_it(how: str) -> None:
         client.write(b"12345")
         await eventually(lambda: backend.heads)
         leave(client, how)
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 20)
         await eventually(lambda: is_settled(gate))
         assert (await trace(gate)).about["spangate.client_gone"] is True
 
@@ -107,7 +107,7 @@ async def test_leaving_with_pipelined_requests_ends_the_first_and_begins_none() 
             send(client, "GET", f"/{i}")
         await handler.reached.wait()
         leave(client, "close")
-        await asyncio.wait_for(handler.gone.wait(), 10)
+        await asyncio.wait_for(handler.gone.wait(), 20)
         await eventually(lambda: is_settled(gate))
         await trace(gate)
     assert len(backend.heads) == 1
@@ -282,7 +282,7 @@ async def test_a_story_whose_client_left_is_gone(monkeypatch: pytest.MonkeyPatch
             send(client, "GET", "/x")
             await client.head()
             await client.close()
-            await asyncio.wait_for(handler.gone.wait(), 10)
+            await asyncio.wait_for(handler.gone.wait(), 20)
             await eventually(lambda: is_settled(gate))
             assert held[0]() is None
 

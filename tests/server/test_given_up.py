@@ -143,8 +143,8 @@ async def test_a_late_answer_to_a_try_that_was_given_up_reaches_nobody() -> None
         async with gateway(config) as gate:
             client = await gate.connect()
             send(client, "GET", "/x")
-            await asyncio.wait_for(second_gate.reached.wait(), 10)
-            await asyncio.wait_for(first_gate.gone.wait(), 10)  # its connection was cut
+            await asyncio.wait_for(second_gate.reached.wait(), 20)
+            await asyncio.wait_for(first_gate.gone.wait(), 20)  # its connection was cut
             first_gate.go.set()
             second_gate.go.set()
             answer = await client.answer()
@@ -182,7 +182,7 @@ async def test_a_slow_dial_is_not_taken_for_the_answer_of_another_try() -> None:
     with blackhole() as slow:
         route = (
             "retry = { times = 1, on = [504], backoff = '1ms' }\n"
-            "idle_timeout = '50ms'\nconnect_timeout = '400ms'"
+            "idle_timeout = '500ms'\nconnect_timeout = '1s'"
         )
         async with Backend() as backend:
             config = routing({"b": [slow, backend.url]}, f"[[route]]\nto = 'b'\n{route}")

@@ -70,7 +70,7 @@ async def test_limits_are_configured() -> None:
 
 # time
 
-_HASTY = "[limits]\nheader_timeout = '150ms'\nkeepalive = '60s'"
+_HASTY = "[limits]\nheader_timeout = '500ms'\nkeepalive = '60s'"
 
 
 @pytest.mark.parametrize("part", [b"G", b"\r", b"GET /x HTTP/1.1\r\n", get(b"X-A: b")[:-2]])

@@ -318,7 +318,7 @@ async def left(gate: Gateway, handler: Gate, read_head: bool) -> Trace:
     if read_head:
         await client.head()
     await client.close()
-    await asyncio.wait_for(handler.gone.wait(), 10)
+    await asyncio.wait_for(handler.gone.wait(), 20)
     return await trace(gate)
 
 

@@ -368,7 +368,7 @@ async def test_a_worker_without_any_snapshot_ends() -> None:
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: worker.link, sock=link)
         hub.send(frames.encode(frames.SNAPSHOT, b"Hno configuration", 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await worker.stopped.wait()
         assert worker.failed
         worker.halt()

@@ -80,10 +80,10 @@ async def test_both_directions_stream_at_the_same_time() -> None:
         await client.head()
         for piece in (b"one", b"two", b"three"):
             client.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            assert await asyncio.wait_for(client.reader.readline(), 10) == b"%x\r\n" % len(piece)
+            assert await asyncio.wait_for(client.reader.readline(), 20) == b"%x\r\n" % len(piece)
             assert await client.reader.readexactly(len(piece) + 2) == piece + b"\r\n"
         client.write(b"0\r\n\r\n")
-        assert await asyncio.wait_for(client.reader.readexactly(5), 10) == b"0\r\n\r\n"
+        assert await asyncio.wait_for(client.reader.readexactly(5), 20) == b"0\r\n\r\n"
         await client.close()
 
 
@@ -116,9 +116,9 @@ async def test_what_has_come_is_passed_on_before_the_rest_comes(case: str) -> No
         client = await gate.connect()
         send(client, "GET", "/x")
         assert b" 200 " in await client.head()
-        assert await asyncio.wait_for(client.reader.readexactly(len(first)), 10) == first
+        assert await asyncio.wait_for(client.reader.readexactly(len(first)), 20) == first
         handler.go.set()
-        assert await asyncio.wait_for(client.reader.readexactly(len(second)), 10) == second
+        assert await asyncio.wait_for(client.reader.readexactly(len(second)), 20) == second
         await client.close()
 
 
@@ -135,9 +135,9 @@ async def test_a_request_is_passed_on_before_its_body_has_come() -> None:
         client = await gate.connect()
         send(client, "POST", "/x", "Content-Length: 6")
         client.write(b"one")
-        assert await asyncio.wait_for(got.get(), 10) == b"one"
+        assert await asyncio.wait_for(got.get(), 20) == b"one"
         client.write(b"two")
-        assert await asyncio.wait_for(got.get(), 10) == b"two"
+        assert await asyncio.wait_for(got.get(), 20) == b"two"
         assert (await client.answer()).status == 200
         await client.close()
 
@@ -179,7 +179,7 @@ async def test_an_answer_may_begin_early_and_end_after_the_request() -> None:
         await client.head()
         assert await client.reader.readexactly(3) == b"one"
         client.write(b"xyz")
-        assert await asyncio.wait_for(client.reader.readexactly(3), 10) == b"two"
+        assert await asyncio.wait_for(client.reader.readexactly(3), 20) == b"two"
         assert await client.at_end()  # it was told so, since the end was not known to be near
         await client.close()
         await eventually(lambda: is_settled(gate))
