@@ -16,6 +16,7 @@ from typing import Any, Protocol
 log = logging.getLogger("spangate")
 
 _SHARE = 5_000_000  # ns of a turn
+_MOST = 200  # slices of a turn: what a close costs comes after it, in the loop's own time
 
 
 class Busy(Protocol):
@@ -43,7 +44,7 @@ class Turns:
 
     def _serve(self) -> None:
         end = monotonic_ns() + _SHARE
-        for _ in range(len(self._waiting)):
+        for _ in range(min(len(self._waiting), _MOST)):
             busy = self._waiting[0]  # it stays until it is done, so that `add` schedules once
             try:
                 busy.go_on()
