@@ -9,38 +9,37 @@ from proxy.http.head import Trailers
 class Body:
     """Feed it wire bytes; it returns the content in them, and `rest` has what comes after."""
 
-    __slots__ = ("_decoder", "_left", "rest")
+    __slots__ = ("_decoder", "_left", "done", "has_more", "rest", "trailers")
 
     def __init__(self, length: int | None) -> None:
         self._left = length or 0
         self._decoder = ChunkedDecoder() if length is None else None
+        self.done = False
+        self.has_more = False  # the last call had enough: feed it nothing, in another turn
+        self.trailers: Trailers = ()
         self.rest = b""
-
-    @property
-    def done(self) -> bool:
-        return self._decoder.done if self._decoder is not None else not self._left
-
-    @property
-    def has_more(self) -> bool:
-        """The last call had enough: feed it nothing, in another turn."""
-        return self._decoder is not None and self._decoder.has_more
-
-    @property
-    def trailers(self) -> Trailers:
-        return tuple(self._decoder.trailers) if self._decoder is not None else ()
 
     def feed(self, data: bytes) -> list[bytes]:
         """The content in `data`, as pieces in order. Raises ChunkedError."""
         if self._decoder is not None:
-            pieces = self._decoder.feed(data)
-            self.rest = self._decoder.rest
-            return pieces
-        left = self._left
-        if len(data) > left:
+            return self._feed_chunks(self._decoder, data)
+        left = self._left - len(data)
+        if left < 0:
             self.rest = data[left:]
             data = data[:left]
-        self._left = left - len(data)
+            left = 0
+        self._left = left
+        self.done = not left
         return [data]
+
+    def _feed_chunks(self, decoder: ChunkedDecoder, data: bytes) -> list[bytes]:
+        pieces = decoder.feed(data)
+        self.has_more = decoder.has_more
+        if decoder.done:
+            self.done = True
+            self.rest = decoder.rest
+            self.trailers = tuple(decoder.trailers)
+        return pieces
 
     def skip(self, data: bytes) -> bool:
         """Throw the body away if all of it is in `data`; `rest` has what comes after then."""

@@ -38,6 +38,12 @@ class Edits:
         self.removed = names if self.removed is None else self.removed | names
         self.added = [pair for pair in self.added if pair[0] not in names]
 
+    def take(self, others: Edits) -> None:
+        """The same changes as `others`, after those made until now."""
+        if others.removed is not None:
+            self.remove(others.removed)
+        self.added += others.added
+
     def set(self, name: bytes, value: bytes) -> None:
         """One line of that name, this one."""
         self.remove(frozenset({name}))

@@ -7,6 +7,7 @@ pass through llhttp, so nothing that it thinks of their length matters (`framing
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import httptools
@@ -289,8 +290,11 @@ def encode_request(head: RequestHead, edits: Edits, more: list[Pair], framing: b
     return b"\r\n".join(lines) + b"\r\n"
 
 
-def encode_response(head: ResponseHead, edits: Edits = NO_EDITS, framing: bytes = b"") -> bytes:
-    """A whole response head; `framing` holds complete lines (length, coding, connection)."""
+def encode_response(
+    head: ResponseHead, edits: Edits = NO_EDITS, more: Sequence[Pair] = (), framing: bytes = b""
+) -> bytes:
+    """A whole response head: its lines less those removed, those added, `more` lines of this
+    answer alone; `framing` holds complete lines (length, coding, connection)."""
     status, reason, pairs = head.status, head.reason, head.pairs
     line = _STATUS_LINES.get(status)
     if line is None or (reason and reason != _REASONS[status]):
@@ -301,7 +305,7 @@ def encode_response(head: ResponseHead, edits: Edits = NO_EDITS, framing: bytes 
         if edits.removed is not None:
             pairs = without(pairs, edits.removed)
         pairs = pairs + edits.added
-    return line + b"\r\n".join([*map(_LINE_OF, pairs), framing]) + b"\r\n"
+    return line + b"\r\n".join([*map(_LINE_OF, pairs), *map(_LINE_OF, more), framing]) + b"\r\n"
 
 
 def encode_trailers(trailers: Trailers) -> bytes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from time import monotonic_ns
 
 from proxy.errors import ClientError, ClientGone, ProxyError
-from proxy.http.edits import NO_EDITS, Edits
-from proxy.http.head import made_response
+from proxy.http.edits import NO_EDITS
+from proxy.http.head import Pair, made_response
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
@@ -45,14 +45,13 @@ def reply(story: Story, own: Reply) -> None:
     x.head_sent = True
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
-    edits = NO_EDITS
+    more: list[Pair] = []
     if story.snapshot.request_id and x.request_id:
-        edits = Edits()
-        edits.add(b"x-request-id", x.request_id)
+        more.append((b"x-request-id", x.request_id))
     body = b"" if story.head.method == "HEAD" or own.status in (204, 304) else own.body
     declared = b"%d" % len(own.body) if own.status != 304 else b""
     client.skip_body()
-    client.send_head(made_response(own.status, own.headers, len(body), declared), edits)
+    client.send_head(made_response(own.status, own.headers, len(body), declared), NO_EDITS, more)
     x.first_byte = monotonic_ns()
     if body:
         x.body_out = len(body)

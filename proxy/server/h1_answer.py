@@ -7,7 +7,7 @@ from typing import Any
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.framing import frame_answer
 from proxy.http.h1 import LAST_CHUNK, encode_response, encode_trailers
-from proxy.http.head import RequestHead, ResponseHead, Trailers, made_response
+from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers, made_response
 from proxy.server.outbox import Outbox
 from proxy.server.reply import Reply
 
@@ -16,22 +16,23 @@ _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 
 
 class AnswerWriter:
-    """The answers on one transport. A head is held until there is something to join it with."""
+    """The writing half of a client's connection (`h1_client.py`), a base class because each piece
+    of an answer would pay for another call. A head is held until something can be joined to it."""
 
-    __slots__ = ("_chunked", "_outbox", "_pending", "_transport", "until_close")
+    __slots__ = ("_asked", "_chunked", "_close", "_outbox", "_pending", "_until_close", "transport")
 
-    def __init__(self, outbox: Outbox, transport: Any) -> None:
+    transport: Any  # asyncio.Transport, bare for speed when compiled
+
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._transport = transport
+        self._asked: RequestHead | None = None  # what is answered; None = no request at all
         self._pending = b""  # a head not written yet
         self._chunked = False
-        self.until_close = False  # the end of the connection is that of the answer
+        self._close = False  # the connection, after this answer
+        self._until_close = False  # which is the answer's end
 
-    def head(
-        self, head: ResponseHead, edits: Edits, asked: RequestHead | None, close: bool
-    ) -> bool:
-        """Begin an answer to `asked`, after which the connection may have to `close`; whether it
-        has to because that is the answer's end."""
+    def begin_answer(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
+        asked = self._asked
         length, status = head.length, head.status
         if (
             length is not None
@@ -43,30 +44,36 @@ class AnswerWriter:
         else:
             framing, chunked = frame_answer(head, asked)
             if chunked is None:
-                close = self.until_close = True
+                self._close = self._until_close = True
             elif chunked:
                 self._chunked = True
-        if close:
+        if self._close:
             if status != 101:
                 framing += b"connection: close\r\n"
         elif asked is not None and asked.version == "1.0":
             framing += b"connection: keep-alive\r\n"
-        self._pending = encode_response(head, edits, framing)
-        return self.until_close
+        self._pending = encode_response(head, edits, more, framing)
 
-    def informational(self, head: ResponseHead) -> None:
-        self._outbox.put(self._transport, encode_response(head))
+    def send_informational(self, head: ResponseHead) -> None:
+        if self._asked is not None and self._asked.version == "1.1":
+            self._outbox.put(self.transport, encode_response(head))
 
-    def data(self, data: bytes, last: bool) -> None:
-        outbox, transport = self._outbox, self._transport
+    def send_data(self, data: bytes, last: bool) -> None:
+        outbox, transport = self._outbox, self.transport
+        pending = self._pending
         if self._chunked:
-            self.flush()
-            outbox.put_chunk(transport, data, last)
+            if len(data) <= _JOIN:
+                end = LAST_CHUNK if last else b""
+                outbox.put(transport, b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end))
+                self._pending = b""
+            else:
+                self.flush()
+                outbox.put_chunk(transport, data, last)
+                if last:
+                    outbox.put(transport, LAST_CHUNK)
             if last:
-                outbox.put(transport, LAST_CHUNK)
                 self._chunked = False
             return
-        pending = self._pending
         if pending:
             if len(data) <= _JOIN:
                 data = pending + data
@@ -80,15 +87,15 @@ class AnswerWriter:
 
     def flush(self) -> None:
         if self._pending:
-            self._outbox.put(self._transport, self._pending)
+            self._outbox.put(self.transport, self._pending)
             self._pending = b""
 
     def end(self, trailers: Trailers) -> None:
         if self._pending:
-            self._outbox.put_last(self._transport, self._pending)
+            self._outbox.put_last(self.transport, self._pending)
             self._pending = b""
         if self._chunked:
-            self._outbox.put_last(self._transport, encode_trailers(trailers))
+            self._outbox.put_last(self.transport, encode_trailers(trailers))
             self._chunked = False
 
     def take_back(self) -> bool:
@@ -100,9 +107,11 @@ class AnswerWriter:
 
     def reply(self, reply: Reply) -> None:
         """The whole answer to what never became a request; the connection closes after it."""
+        self._asked = None
+        self._close = True
         head = made_response(reply.status, reply.headers, len(reply.body))
-        self.head(head, NO_EDITS, None, True)
-        self.data(reply.body, True)
+        self.begin_answer(head, NO_EDITS, [])
+        self.send_data(reply.body, True)
 
     def push(self) -> None:
         """Write everything now; before the transport is closed."""
@@ -112,5 +121,5 @@ class AnswerWriter:
     def shut(self) -> None:
         """Nothing more will be written, but bytes may still come."""
         self._outbox.flush()
-        if not self._transport.is_closing() and self._transport.can_write_eof():
-            self._transport.write_eof()
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            self.transport.write_eof()

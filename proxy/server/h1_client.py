@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic_ns
-from typing import Any
 
 from proxy.errors import BadRequest, ClientError
 from proxy.http.body import Body
 from proxy.http.chunked import ChunkedError
 from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
-from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
 from proxy.server.h1_answer import AnswerWriter
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
@@ -33,19 +32,19 @@ _AT_ONCE = 2  # requests begun in the turn in which they came
 _SLICE = 4  # requests begun in a slice of a later one
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(AnswerWriter, asyncio.Protocol):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_body", "_buffer", "_close", "_door", "_head", "_house", "_pumping", "_queued",
-        "_reader", "_search", "_since", "_state", "_story", "_tap", "_tell", "_unsent", "_writer",
-        "blocked", "filed", "forwards", "peer", "scheme", "transport", "trusted", "watched",
+        "_body", "_buffer", "_door", "_house", "_pumping", "_queued",
+        "_reader", "_search", "_since", "_state", "_story", "_tap", "_tell", "_unsent",
+        "blocked", "filed", "forwards", "peer", "scheme", "trusted", "watched",
     )  # fmt: skip
 
-    transport: Any  # asyncio.Transport, bare for speed when compiled
     _tap: Tap
 
     def __init__(self, house: House, door: Door) -> None:
+        super().__init__(house.outbox)
         self._house = house
         self._door = door
         self._tell = door.tell
@@ -56,10 +55,8 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader()
         self._state = HEAD
         self._buffer = b""
-        self._head: RequestHead | None = None
         self._body: Body | None = None
         self._story: StoryEvents | None = None
-        self._close = False  # after this answer
         self._pumping = self._queued = self.blocked = False  # queued: for a later turn
         self._since = 0  # when it became idle, or lingering began
         self._search = HeadSearch()
@@ -68,7 +65,6 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self._tap = Tap(transport)
-        self._writer = AnswerWriter(self._house.outbox, transport)
         self._since = monotonic_ns()
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
         peer = self._door.welcome(self, transport)
@@ -181,7 +177,7 @@ class ClientConnection(asyncio.Protocol):
         except ClientError as error:
             self._refuse(error)
             return False
-        self._head = head
+        self._asked = head
         if head.length == 0:
             self._state = WAIT
         else:
@@ -228,8 +224,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, error: ClientError) -> None:
         """Answer what never became a request, and close."""
         self._house.count_refused(error)
-        self._close = True
-        self._writer.reply(synthesize(error, None))
+        self.reply(synthesize(error, None))
         self.next(monotonic_ns())
 
     @property
@@ -240,26 +235,15 @@ class ClientConnection(asyncio.Protocol):
     def reading_paused(self) -> bool:
         return self._tap.paused
 
-    def send_informational(self, head: ResponseHead) -> None:
-        if self._head is not None and self._head.version == "1.1":
-            self._writer.informational(head)
-
-    def send_head(self, head: ResponseHead, edits: Edits) -> None:
+    def send_head(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         if self._state is BODY and head.status != 101:
             self._close = True
-        if self._writer.head(head, edits, self._head, self._close):
-            self._close = True
-
-    def send_data(self, data: bytes, last: bool) -> None:
-        self._writer.data(data, last)
-
-    def flush(self) -> None:
-        self._writer.flush()
+        self.begin_answer(head, edits, more)
 
     def end(self, trailers: Trailers) -> None:
-        self._writer.end(trailers)
+        super().end(trailers)
         if self._state is TUNNEL:
-            self._writer.shut()
+            self.shut()
 
     def skip_body(self) -> None:
         body = self._body
@@ -268,11 +252,8 @@ class ClientConnection(asyncio.Protocol):
             self._state = WAIT
             self._body = None
 
-    def take_back(self) -> bool:
-        return self._writer.take_back()
-
     def open_tunnel(self) -> None:
-        self._writer.flush()
+        self.flush()
         self._state = TUNNEL
         self._close = True
         early, self._buffer = self._buffer, b""
@@ -301,10 +282,10 @@ class ClientConnection(asyncio.Protocol):
         unread = self._state in (BODY, HEAD) or self._buffer
         self._buffer = b""
         self._linger()
-        self._writer.push()
+        self.push()
         if unread:
             self._tap.open()
-            self._writer.shut()
+            self.shut()
         else:
             self.transport.close()
 
@@ -317,7 +298,7 @@ class ClientConnection(asyncio.Protocol):
         if self._story is not None:
             self._close = True
             self._story.on_shutdown()
-        self._writer.push()
+        self.push()
         if self._state is not CLOSED:
             self.transport.close()
 
@@ -327,11 +308,11 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Send what there is, if the client reads and can see that it is incomplete, or reset."""
         self._story = None
-        if self._writer.until_close or self.transport.get_write_buffer_size() > WRITE_HIGH:
+        if self._until_close or self.transport.get_write_buffer_size() > WRITE_HIGH:
             self._state = CLOSED
             reset(self.transport)
             return
-        self._writer.push()
+        self.push()
         self._linger()
         self.transport.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from proxy.errors import ClientError
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
-from proxy.http.head import RequestHead, ResponseHead
+from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import tokens
 from proxy.server.reply import Reply
 from proxy.server.sides import ClientSide
@@ -74,8 +74,8 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
     agent = story.x.user_agent
     if agent:
         add((b"user-agent", agent))
-    if entry.request_edits is not None:
-        entry.request_edits.apply(edits)
+    if entry.request_edits is not NO_EDITS:
+        edits.take(entry.request_edits)
         add = edits.added.append  # of another list, where something was removed
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
@@ -144,22 +144,18 @@ def last_hop(head: RequestHead) -> Reply | None:
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
-def answer(story: Story, entry: RouteEntry, response: ResponseHead) -> Edits:
-    """What is different in the client's head, all but framing and connection."""
+def answer(story: Story, response: ResponseHead) -> list[Pair]:
+    """The client's lines that no route could know beforehand."""
     x, snapshot = story.x, story.snapshot
     if snapshot.response_headers:
         for name, key in snapshot.response_headers:
             value = response.get(name)
             if value is not None:
                 x.captured.append((key, value.decode("utf-8", "replace")))
+    more: list[Pair] = []
     own_id = response.fields.get(b"x-request-id") or x.request_id
-    if entry.response_edits is None and not own_id and not snapshot.trace_header:
-        return NO_EDITS
-    edits = Edits()
-    if entry.response_edits is not None:
-        entry.response_edits.apply(edits)
     if own_id:
-        edits.added.append((b"x-request-id", own_id))
+        more.append((b"x-request-id", own_id))
     if snapshot.trace_header:
-        edits.add(snapshot.trace_header, x.trace_id)
-    return edits
+        more.append((snapshot.trace_header, x.trace_id))
+    return more

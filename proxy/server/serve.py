@@ -76,7 +76,7 @@ def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:
     story.replayable = False
     story.wait(0, 0)
     x.status = response.status
-    client.send_head(response, outbound.answer(story, entry, response))
+    client.send_head(response, entry.response_edits, outbound.answer(story, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
     if client.blocked and story.upstream is not None:

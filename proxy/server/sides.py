@@ -57,8 +57,9 @@ class ClientSide(Protocol):
     def send_informational(self, head: ResponseHead) -> None:
         """A 1xx answer (RFC 9110 §15.2), if the client can understand it."""
 
-    def send_head(self, head: ResponseHead, edits: Edits) -> None:
-        """Begin the answer; the head may be held until `flush` or the first piece."""
+    def send_head(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
+        """Begin the answer: its head changed by `edits`, with `more` lines of this answer alone.
+        It may be held until `flush` or the first piece."""
 
     def send_data(self, data: bytes, last: bool) -> None:
         """A piece of the body, not empty. `last`: it completes the answer, without trailers."""

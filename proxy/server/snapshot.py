@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from proxy.config.effective import Effective
 from proxy.config.model import Config, HeaderEdit, Route
 from proxy.errors import BadRequest, NoRoute
-from proxy.http.edits import Edits
+from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.forwarding import Forwarding
-from proxy.http.head import Pair, RequestHead
+from proxy.http.head import RequestHead
 from proxy.http.path import decode_slashes
 from proxy.http.target import split_authority
 from proxy.routing.rewrite import compile_rewrite
@@ -31,27 +31,18 @@ Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
 
 
-class RouteEdits:
-    """Header changes of one direction that a route asks for, encoded."""
-
-    __slots__ = ("_add", "_gone")
-
-    def __init__(self, edit: HeaderEdit) -> None:
-        changed = [*edit.remove, *edit.set]
-        self._gone = frozenset(name.lower().encode("ascii") for name in changed)
-        self._add: list[Pair] = [
-            (name.lower().encode("ascii"), value.encode("latin-1", "replace"))
-            for name, value in (*edit.set.items(), *edit.add.items())
-        ]
-
-    def apply(self, edits: Edits) -> None:
-        if self._gone:
-            edits.remove(self._gone)
-        edits.extend(self._add)
-
-
-def edits_of(edit: HeaderEdit) -> RouteEdits | None:
-    return RouteEdits(edit) if edit.set or edit.add or edit.remove else None
+def edits_of(edit: HeaderEdit) -> Edits:
+    """Header changes of one direction that a route asks for, encoded once."""
+    if not (edit.set or edit.add or edit.remove):
+        return NO_EDITS
+    edits = Edits()
+    changed = [*edit.remove, *edit.set]
+    edits.removed = frozenset(name.lower().encode("ascii") for name in changed) or None
+    edits.added = [
+        (name.lower().encode("ascii"), value.encode("latin-1", "replace"))
+        for name, value in (*edit.set.items(), *edit.add.items())
+    ]
+    return edits
 
 
 class Target:

@@ -238,7 +238,7 @@ def test_a_written_response_is_read_as_it_was_meant(
     """Whatever the reason phrase, which comes from upstreams."""
     asked = made_response(status, pairs, 0)
     asked.reason = reason
-    wire = encode_response(asked, NO_EDITS, b"content-length: 0\r\n")
+    wire = encode_response(asked, NO_EDITS, [], b"content-length: 0\r\n")
     head = ResponseReader().read(wire)
     assert (head.status, head.pairs) == (status, pairs)
     assert head.fields == {b"content-length": b"0"}

@@ -41,7 +41,7 @@ class Relay(Story):
 
     def on_response(self, head: Any) -> None:
         assert self.upstream is not None
-        self.client.send_head(head, Edits())
+        self.client.send_head(head, Edits(), [])
         if head.status == 101:
             self.client.open_tunnel()
             self.upstream.open_tunnel()
