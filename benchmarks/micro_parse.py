@@ -59,7 +59,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "request head, read": lambda: asked.read(request),
         "request head, written": lambda: encode_request(head, edits, [], b""),
         "response head, read": lambda: answered.read(ANSWER),
-        "response head, written": lambda: encode_response(answer, NO_EDITS, (), framing),
+        "response head, written": lambda: encode_response(answer, NO_EDITS, [], framing),
     }
 
 

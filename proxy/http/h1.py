@@ -7,7 +7,6 @@ pass through llhttp, so nothing that it thinks of their length matters (`framing
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import httptools
@@ -16,6 +15,7 @@ from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL, without
+from proxy.http.reasons import STATUS_LINES, status_line
 
 
 class Limits(Protocol):
@@ -32,7 +32,6 @@ class Limits(Protocol):
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP/([0-9]\.[0-9])")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
-_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9112 §4; llhttp lets control bytes pass
 
 # The methods that llhttp takes in an HTTP request (it knows those of RTSP and ICE, too).
 _NAMES = (
@@ -96,8 +95,10 @@ class RequestReader:
         except httptools.HttpParserError as error:
             return self._read_other_method(data, error)
         method: bytes = self._parser.get_method()
-        known = _METHODS.get(method)
-        head.method = method.decode("ascii") if known is None else known
+        try:
+            head.method = _METHODS[method]
+        except KeyError:
+            head.method = method.decode("ascii")
         # Single spaces, and HTTP rather than RTSP or ICE: llhttp is content with less. Half the
         # price of its get_http_version().
         if not data.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(head.target)):
@@ -290,22 +291,24 @@ def encode_request(head: RequestHead, edits: Edits, more: list[Pair], framing: b
     return b"\r\n".join(lines) + b"\r\n"
 
 
+_NO_LINES: list[Pair] = []
+
+
 def encode_response(
-    head: ResponseHead, edits: Edits = NO_EDITS, more: Sequence[Pair] = (), framing: bytes = b""
+    head: ResponseHead, edits: Edits = NO_EDITS, more: list[Pair] = _NO_LINES, framing: bytes = b""
 ) -> bytes:
     """A whole response head: its lines less those removed, those added, `more` lines of this
     answer alone; `framing` holds complete lines (length, coding, connection)."""
-    status, reason, pairs = head.status, head.reason, head.pairs
-    line = _STATUS_LINES.get(status)
-    if line is None or (reason and reason != _REASONS[status]):
-        if not reason or _REASON.fullmatch(reason) is None:
-            reason = reason_of(status)
-        line = b"HTTP/1.1 %d %s\r\n" % (status, reason)
+    pairs = head.pairs
+    try:
+        line = STATUS_LINES[head.status, head.reason]
+    except KeyError:
+        line = status_line(head.status, head.reason)
     if edits is not NO_EDITS:
         if edits.removed is not None:
             pairs = without(pairs, edits.removed)
         pairs = pairs + edits.added
-    return line + b"\r\n".join([*map(_LINE_OF, pairs), *map(_LINE_OF, more), framing]) + b"\r\n"
+    return line + b"\r\n".join([*map(_LINE_OF, pairs + more), framing]) + b"\r\n"
 
 
 def encode_trailers(trailers: Trailers) -> bytes:
@@ -314,41 +317,3 @@ def encode_trailers(trailers: Trailers) -> bytes:
 
 
 LAST_CHUNK = b"0\r\n\r\n"
-
-_REASONS = {
-    200: b"OK",
-    201: b"Created",
-    202: b"Accepted",
-    204: b"No Content",
-    206: b"Partial Content",
-    301: b"Moved Permanently",
-    302: b"Found",
-    303: b"See Other",
-    304: b"Not Modified",
-    307: b"Temporary Redirect",
-    308: b"Permanent Redirect",
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    414: b"URI Too Long",
-    417: b"Expectation Failed",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-    505: b"HTTP Version Not Supported",
-    508: b"Loop Detected",
-}
-_STATUS_LINES = {s: b"HTTP/1.1 %d %s\r\n" % (s, r) for s, r in _REASONS.items()}
-
-
-def reason_of(status: int) -> bytes:
-    """The customary reason phrase; empty where there is none."""
-    return _REASONS.get(status, b"")

@@ -27,9 +27,12 @@ class Authorities:
 
     def check(self, raw: bytes) -> str:
         """`raw` in lower case; BadRequest (400) if it is not a valid authority."""
-        known = self._known.get(raw)
-        if known is not None:
-            return known
+        try:
+            return self._known[raw]
+        except KeyError:
+            return self._look(raw)
+
+    def _look(self, raw: bytes) -> str:
         try:
             text = raw.decode("ascii")
         except UnicodeDecodeError:

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 
 from proxy.errors import ProxyError
-from proxy.http.h1 import reason_of
 from proxy.http.head import Pair
+from proxy.http.reasons import reason_of
 
 
 @dataclass(frozen=True, slots=True)

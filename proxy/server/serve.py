@@ -62,7 +62,7 @@ async def serve(story: Story) -> None:
 
 
 def _match(story: Story) -> tuple[RouteEntry, dict[str, str]]:
-    found = story.snapshot.match(story.head)
+    found = story.snapshot.match(story.head, story.x.host)
     if found is None:
         raise NoRoute("no route matches this request")
     story.x.route = found[0].blocks

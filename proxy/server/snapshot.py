@@ -170,34 +170,36 @@ class Snapshot:
         """All that it is made of, so that it can be freed piece by piece."""
         return [list(self._entries), list(self.config.route), *self._table.parts()]
 
-    def match(self, head: RequestHead) -> tuple[RouteEntry, Captures] | None:
-        """The route for a request and what its template captured; None = 404."""
-        host = self.host(head.authority)[0]
+    def match(self, head: RequestHead, host: str) -> tuple[RouteEntry, Captures] | None:
+        """The route for a request to `host` and what its template captured; None = 404."""
         found = self._table.match(host, head.method, head.path, head.query, head)
         if found is None:
             return None
         entry = self._entries[found[0]]
         if entry.route.encoded_slash != "keep" and "%2F" in head.path:
-            return self._with_slashes(head, entry)
+            return self._with_slashes(head, host, entry)
         return entry, found[1]
 
-    def _with_slashes(self, head: RequestHead, entry: RouteEntry) -> tuple[RouteEntry, Captures]:
+    def _with_slashes(
+        self, head: RequestHead, host: str, entry: RouteEntry
+    ) -> tuple[RouteEntry, Captures]:
         if entry.route.encoded_slash == "reject":
             raise BadRequest("this route takes no encoded slash (%2F) in a path")
         head.path = decode_slashes(head.path)
-        found = self.match(head)
+        found = self.match(head, host)
         if found is None:
             raise NoRoute("no route matches this request once %2F is decoded")
         return found
 
     def host(self, authority: str) -> tuple[str, int]:
         """(host, port or 0) of a checked authority, remembered."""
-        known = self._hosts.get(authority)
-        if known is None:
+        try:
+            return self._hosts[authority]
+        except KeyError:
             if len(self._hosts) >= 1024:
                 self._hosts.clear()
             known = self._hosts[authority] = split_authority(authority)
-        return known
+            return known
 
     def underscores(self, head: RequestHead) -> None:
         """Deal with field names such as X_Forwarded_For, which some servers read as a dash."""

@@ -176,8 +176,9 @@ class Worker:
 
     def pool_of(self, endpoint: Endpoint) -> Pool:
         key = (endpoint.host, endpoint.port)
-        pool = self._pools.get(key)
-        if pool is None:
+        try:
+            pool = self._pools[key]
+        except KeyError:
             pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox, self.turns)
             pool.upstream = endpoint.upstream
             self._set_up(pool)

@@ -102,8 +102,9 @@ class Recorder:
         """Count `exchange` as active; `finish` ends that."""
         # From X-Forwarded-Proto it may be any word, and each would be a series for ever.
         scheme = exchange.counted = exchange.scheme if exchange.scheme in SCHEMES else OTHER
-        number = self._active.get(scheme)
-        if number is None:
+        try:  # here and below: 100 instructions less than get() (make bench-check)
+            number = self._active[scheme]
+        except KeyError:
             number = self.registry.number(instruments.ACTIVE, (("url.scheme", scheme),))
             self._active[scheme] = number
         number.value += 1
@@ -170,8 +171,9 @@ class Recorder:
         method = exchange.method if exchange.method in METHODS else OTHER
         error = GONE if exchange.client_gone else exchange.error
         kind = (method, exchange.status, error, exchange.scheme, exchange.version)
-        block = route.servers.get(kind)
-        if block is None:
+        try:
+            block = route.servers[kind]
+        except KeyError:
             self._routes.add(route)
             block = route.server(kind, self.registry)
             if self._body_sizes:
@@ -208,8 +210,9 @@ class Recorder:
             attempt.status,
             GONE if exchange.client_gone and _is_cut(exchange, attempt) else attempt.error,
         )
-        block = route.clients.get(kind)
-        if block is None:
+        try:
+            block = route.clients[kind]
+        except KeyError:
             self._routes.add(route)
             block = route.client(kind, (attempt.host, attempt.port), self.registry)
         return block

@@ -1,0 +1,57 @@
+"""Status lines of HTTP/1.1, and the customary reason phrases in them."""
+
+from __future__ import annotations
+
+import re
+
+_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9112 §4; llhttp lets control bytes pass
+
+_REASONS = {
+    200: b"OK",
+    201: b"Created",
+    202: b"Accepted",
+    204: b"No Content",
+    206: b"Partial Content",
+    301: b"Moved Permanently",
+    302: b"Found",
+    303: b"See Other",
+    304: b"Not Modified",
+    307: b"Temporary Redirect",
+    308: b"Permanent Redirect",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    417: b"Expectation Failed",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+    508: b"Loop Detected",
+}
+# By status and the reason that came, which is mostly the customary one or none.
+STATUS_LINES = {
+    (status, said): b"HTTP/1.1 %d %s\r\n" % (status, reason)
+    for status, reason in _REASONS.items()
+    for said in (reason, b"")
+}
+
+
+def status_line(status: int, reason: bytes) -> bytes:
+    """One that is not in STATUS_LINES; a reason that may not be sent is replaced."""
+    if not reason or _REASON.fullmatch(reason) is None:
+        reason = reason_of(status)
+    return b"HTTP/1.1 %d %s\r\n" % (status, reason)
+
+
+def reason_of(status: int) -> bytes:
+    """The customary reason phrase; empty where there is none."""
+    return _REASONS.get(status, b"")
