@@ -31,7 +31,7 @@ _TINY_RUN = re.compile(
     b"(?:(?:" + b"|".join(rb"%b\r\n.{%d}" % size for size in _TINY_SIZES) + rb")\r\n){1,4096}",
     re.DOTALL,
 )
-_CR = 13
+_CR, _ZERO = b"\r0"
 
 SIZE, DATA, DATA_END, TRAILER, DONE = range(5)
 
@@ -84,12 +84,13 @@ class ChunkedDecoder:
         self.has_more = False
         self._budget = _MOST_LINES
         position, end = 0, len(data)
-        while position < end and self._state != DONE:
-            if self._budget <= 0:
-                self._line = data[position:]
-                self.has_more = True
-                break
-            if self._state == SIZE and position + 1 < end and data[position + 1] == _CR:
+        while position < end and self._state != DONE and self._budget > 0:
+            if (
+                self._state == SIZE
+                and position + 1 < end
+                and data[position + 1] == _CR
+                and data[position] != _ZERO
+            ):
                 run_end = self._take_run(data, position, out)
                 if run_end > position:
                     position = run_end
@@ -105,12 +106,16 @@ class ChunkedDecoder:
             line_end = data.find(b"\r\n", position)
             if line_end < 0:
                 self._keep(data[position:])
+                position = end
                 break
             self._take_line(data[position:line_end])
-            self._budget -= 1
             position = line_end + 2
+            self._budget -= 1
         if self._state == DONE:
             self.rest = data[position:]
+        elif position < end:
+            self._line = data[position:]
+            self.has_more = True
         return [b"".join(out)] if len(out) > 1 and end < len(out) * _SMALL else out
 
     def _take_run(self, data: bytes, position: int, out: list[bytes]) -> int:

@@ -10,18 +10,30 @@ from proxy.http.h1 import LAST_CHUNK, encode_response, encode_trailers
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers, made_response
 from proxy.server.outbox import Outbox
 from proxy.server.reply import Reply
+from proxy.server.tap import Tap
 
 _BARE = (204, 304)  # they never have a body
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 
 
 class AnswerWriter:
-    """The writing half of a client's connection (`h1_client.py`), a base class because each piece
-    of an answer would pay for another call. A head is held until something can be joined to it."""
+    """The half of a client's connection that faces its story: answers, and whether it reads
+    (`h1_client.py`). A base class because each piece of an answer would pay for another call. A
+    head is held until something can be joined to it."""
 
-    __slots__ = ("_asked", "_chunked", "_close", "_outbox", "_pending", "_until_close", "transport")
+    __slots__ = (
+        "_asked",
+        "_chunked",
+        "_close",
+        "_outbox",
+        "_pending",
+        "_tap",
+        "_until_close",
+        "transport",
+    )
 
     transport: Any  # asyncio.Transport, bare for speed when compiled
+    _tap: Tap
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -30,6 +42,19 @@ class AnswerWriter:
         self._chunked = False
         self._close = False  # the connection, after this answer
         self._until_close = False  # which is the answer's end
+
+    @property
+    def reading_paused(self) -> bool:
+        return self._tap.paused
+
+    def pause(self) -> None:
+        self._tap.pause()
+
+    def resume(self) -> None:
+        self._tap.resume()
+
+    def close_after(self) -> None:
+        self._close = True
 
     def begin_answer(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         asked = self._asked
@@ -90,7 +115,7 @@ class AnswerWriter:
             self._outbox.put(self.transport, self._pending)
             self._pending = b""
 
-    def end(self, trailers: Trailers) -> None:
+    def finish_answer(self, trailers: Trailers) -> None:
         if self._pending:
             self._outbox.put_last(self.transport, self._pending)
             self._pending = b""

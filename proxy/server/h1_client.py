@@ -10,8 +10,7 @@ import asyncio
 from time import monotonic_ns
 
 from proxy.errors import BadRequest, ClientError
-from proxy.http.body import Body
-from proxy.http.chunked import ChunkedError
+from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.head import Pair, ResponseHead, Trailers
@@ -36,12 +35,10 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_body", "_buffer", "_door", "_house", "_pumping", "_queued",
-        "_reader", "_search", "_since", "_state", "_story", "_tap", "_tell", "_unsent",
+        "_buffer", "_decoder", "_door", "_house", "_left", "_pumping", "_queued",
+        "_reader", "_search", "_since", "_state", "_story", "_tell", "_unsent",
         "blocked", "filed", "forwards", "peer", "scheme", "trusted", "watched",
     )  # fmt: skip
-
-    _tap: Tap
 
     def __init__(self, house: House, door: Door) -> None:
         super().__init__(house.outbox)
@@ -55,7 +52,8 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         self._reader = RequestReader()
         self._state = HEAD
         self._buffer = b""
-        self._body: Body | None = None
+        self._decoder: ChunkedDecoder | None = None  # of a request body in chunks
+        self._left = 0  # bytes to come of any other
         self._story: StoryEvents | None = None
         self._pumping = self._queued = self.blocked = False  # queued: for a later turn
         self._since = 0  # when it became idle, or lingering began
@@ -159,7 +157,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         if self._state is LINGER:
             self.transport.close()
             return
-        if self._state is BODY and self._body is not None and self._body.has_more:
+        if self._state is BODY and self._decoder is not None and self._decoder.has_more:
             self._take_body()
         self._pump(_SLICE)
 
@@ -182,7 +180,8 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
             self._state = WAIT
         else:
             self._state = BODY
-            self._body = Body(head.length)
+            self._left = head.length or 0
+            self._decoder = ChunkedDecoder() if head.length is None else None
         self._close = not head.keep_alive or house.draining
         tell = self._tell
         self._story = story = tell(house, self, head)
@@ -197,27 +196,44 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         return len(self._buffer) < len(data) and self._state is HEAD
 
     def _take_body(self) -> bool:
-        story, body, data = self._story, self._body, self._buffer
-        if story is None or body is None:
+        story, data = self._story, self._buffer
+        if story is None:
             return False
+        if self._decoder is not None:
+            return self._take_chunks(story, self._decoder, data)
+        left = self._left - len(data)
+        if left < 0:
+            self._buffer = data[left:]
+            data = data[:left]
+            left = 0
+        else:
+            self._buffer = b""
+        self._left = left
+        story.on_body(data, not left)
+        if not left and self._state is BODY:
+            self._state = WAIT
+            story.on_body_end(NO_TRAILERS)
+        return True
+
+    def _take_chunks(self, story: StoryEvents, decoder: ChunkedDecoder, data: bytes) -> bool:
         self._buffer = b""
         try:
-            pieces = body.feed(data)
+            pieces = decoder.feed(data)
         except ChunkedError as error:
             self._close = True
             story.on_bad_body(BadRequest(f"malformed chunked body: {error}"))
             return False
-        done = body.done
-        last = len(pieces) - 1 if done and not body.trailers else -1
+        done = decoder.done
+        last = len(pieces) - 1 if done and not decoder.trailers else -1
         for index, piece in enumerate(pieces):
             if self._state is BODY:
                 story.on_body(piece, index == last)
         if done and self._state is BODY:
-            self._buffer = body.rest
+            self._buffer = decoder.rest
             self._state = WAIT
-            self._body = None
-            story.on_body_end(body.trailers)
-        elif body.has_more and self._state is BODY and not self._queued:
+            self._decoder = None
+            story.on_body_end(tuple(decoder.trailers))
+        elif decoder.has_more and self._state is BODY and not self._queued:
             self._queue()
         return True
 
@@ -231,26 +247,21 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
     def upload_done(self) -> bool:
         return self._state is not BODY
 
-    @property
-    def reading_paused(self) -> bool:
-        return self._tap.paused
-
     def send_head(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         if self._state is BODY and head.status != 101:
             self._close = True
         self.begin_answer(head, edits, more)
 
     def end(self, trailers: Trailers) -> None:
-        super().end(trailers)
+        if self._pending or self._chunked:
+            self.finish_answer(trailers)
         if self._state is TUNNEL:
             self.shut()
 
     def skip_body(self) -> None:
-        body = self._body
-        if self._state is BODY and body is not None and body.skip(self._buffer):
-            self._buffer = body.rest
+        if self._state is BODY and self._decoder is None and len(self._buffer) >= self._left:
+            self._buffer = self._buffer[self._left :]
             self._state = WAIT
-            self._body = None
 
     def open_tunnel(self) -> None:
         self.flush()
@@ -302,9 +313,6 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         if self._state is not CLOSED:
             self.transport.close()
 
-    def close_after(self) -> None:
-        self._close = True
-
     def abort(self) -> None:
         """Send what there is, if the client reads and can see that it is incomplete, or reset."""
         self._story = None
@@ -315,12 +323,6 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         self.push()
         self._linger()
         self.transport.close()
-
-    def pause(self) -> None:
-        self._tap.pause()
-
-    def resume(self) -> None:
-        self._tap.resume()
 
     def idle_since(self) -> int:
         idle = self._state is HEAD and not self._buffer and not self.blocked

@@ -81,7 +81,12 @@ class Story:
 
     def begin(self) -> None:
         """Run to the first wait, or to the end."""
-        self._step(None)
+        coroutine = self.coroutine
+        assert coroutine is not None
+        try:  # noqa: SIM105 - as in _step, a call less
+            coroutine.send(None)
+        except StopIteration:
+            pass
 
     # what the sides tell it
 
