@@ -15,7 +15,7 @@ from proxy.collector.books import Standing
 from proxy.hub.parts import Collector
 from proxy.hub.procfs import Usage, usage
 from proxy.hub.supervisor import Slot
-from proxy.hub.worker import State, Worker
+from proxy.hub.worker import Worker, WorkerState
 from proxy.telemetry.instruments import Instrument, Kind
 from proxy.telemetry.metrics import Attributes, Series
 
@@ -99,7 +99,7 @@ def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series
         yield from _process(labels, now or Usage(0, 0.0, 0), slot.cpu_spent)
         yield Series(RESTARTS, (("spangate.worker", slot.number),), slot.restarts)
     states = [worker.state for worker in alive]
-    for state in (State.STARTING, State.READY, State.DRAINING):
+    for state in (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING):
         yield Series(WORKERS, (("state", state.name.lower()),), states.count(state))
 
 

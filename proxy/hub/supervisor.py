@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from proxy.hub.link import pair
 from proxy.hub.rings import Rings
 from proxy.hub.sockets import Sockets
-from proxy.hub.worker import State, Worker
+from proxy.hub.worker import Worker, WorkerState
 from proxy.tasks import spawn
 from proxy.telemetry.metrics import Report
 from proxy.telemetry.totals import Totals
@@ -108,15 +108,15 @@ class Supervisor:
             if not waiting:
                 return
             worker = waiting[0].current
-            if worker is None or worker.state is not State.STARTING:
+            if worker is None or worker.state is not WorkerState.STARTING:
                 await asyncio.sleep(0.02)  # between a death and its replacement
             else:
-                await worker.reached(State.READY, min(left, 1.0))
+                await worker.reached(WorkerState.READY, min(left, 1.0))
 
     async def collect(self, timeout: float = COLLECT_TIMEOUT) -> bool:
         """Have all workers report what happened until now; False if one did not in time."""
         self._questions += 1
-        asked = [w for w in self.alive if State.READY <= w.state < State.DRAINED]
+        asked = [w for w in self.alive if WorkerState.READY <= w.state < WorkerState.DRAINED]
         answers = [w.collect(self._questions, timeout) for w in asked]
         return all(await asyncio.gather(*answers))
 
@@ -134,7 +134,7 @@ class Supervisor:
             if self._stopping:
                 return
             worker = await self._launch(slot, coming=True)
-            await worker.reached(State.READY, START_TIMEOUT)
+            await worker.reached(WorkerState.READY, START_TIMEOUT)
             slot.coming = None
             if worker.accepting:
                 if slot is self.slots[0]:
@@ -142,7 +142,7 @@ class Supervisor:
                 self._take_over(slot, worker, drain_timeout)
                 continue
             worker.kill()
-            await worker.reached(State.GONE, KILL_TIMEOUT)
+            await worker.reached(WorkerState.GONE, KILL_TIMEOUT)
             if slot is self.slots[0]:
                 self.listeners = before
                 if slot.current is None:
@@ -164,9 +164,9 @@ class Supervisor:
             worker.drain()
         workers = list(self.alive)
         await asyncio.gather(
-            *(w.reached(State.GONE, max(0.0, deadline - time.monotonic())) for w in workers)
+            *(w.reached(WorkerState.GONE, max(0.0, deadline - time.monotonic())) for w in workers)
         )
-        late = [w for w in workers if w.state < State.GONE]
+        late = [w for w in workers if w.state < WorkerState.GONE]
         for worker in late:
             log.warning("worker %d did not finish in time and is killed", worker.id)
         await self.kill()
@@ -178,7 +178,7 @@ class Supervisor:
         workers = list(self.alive)
         for worker in workers:
             worker.kill()
-        await asyncio.gather(*(w.reached(State.BURIED, KILL_TIMEOUT) for w in workers))
+        await asyncio.gather(*(w.reached(WorkerState.BURIED, KILL_TIMEOUT) for w in workers))
 
     async def _launch(self, slot: Slot, *, coming: bool = False) -> Worker:
         self._ids += 1
@@ -229,7 +229,7 @@ class Supervisor:
         status, spent = _reap(worker)
         slot.cpu_spent += spent
         expected = self._stopping or worker.asked_to_drain
-        worker.advance(State.GONE)
+        worker.advance(WorkerState.GONE)
         self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
         if not expected or status > 0:
@@ -242,8 +242,8 @@ class Supervisor:
 
     async def _mind_leaving(self, slot: Slot, worker: Worker) -> None:
         """A worker that stops unasked (somebody sent it TERM) has left its sockets to nobody."""
-        await worker.reached(State.DRAINING, None)
-        if worker.state < State.GONE and slot.current is worker and not self._stopping:
+        await worker.reached(WorkerState.DRAINING, None)
+        if worker.state < WorkerState.GONE and slot.current is worker and not self._stopping:
             self._take_over(slot, None, DRAIN_UNASKED)
             self._replace(slot, 0.0)
 
@@ -270,7 +270,7 @@ class Supervisor:
             spawn(self._end(old, drain_timeout + 1.0), f"drain worker {old.id}")
 
     async def _end(self, worker: Worker, timeout: float) -> None:
-        if not await worker.reached(State.GONE, timeout):
+        if not await worker.reached(WorkerState.GONE, timeout):
             log.warning("worker %d did not finish in time and is killed", worker.id)
             worker.kill()
 
@@ -285,7 +285,7 @@ class Supervisor:
             worker.link.close()
         self.alive.discard(worker)
         self._totals.retire(worker.id, time.monotonic())
-        worker.advance(State.BURIED)
+        worker.advance(WorkerState.BURIED)
 
 
 def _why(worker: Worker) -> str:

@@ -21,7 +21,7 @@ from proxy.telemetry import report
 from proxy.telemetry.metrics import Report
 
 
-class State(IntEnum):
+class WorkerState(IntEnum):
     STARTING = 0
     READY = 1
     DRAINING = 2  # no longer accepting
@@ -32,9 +32,9 @@ class State(IntEnum):
 
 # What a frame says about the state of its sender.
 _REACHED = {
-    frames.READY: State.READY,
-    frames.DRAINING: State.DRAINING,
-    frames.DRAINED: State.DRAINED,
+    frames.READY: WorkerState.READY,
+    frames.DRAINING: WorkerState.DRAINING,
+    frames.DRAINED: WorkerState.DRAINED,
 }
 
 
@@ -63,14 +63,14 @@ class Worker:
         self.id = ring.number
         self.slot = slot
         self.started = started  # monotonic seconds
-        self.state = State.STARTING
+        self.state = WorkerState.STARTING
         self.asked_to_drain = False
         self.answers = Answers()
         self.stirred: Callable[[], None] = lambda: None  # called when it has answered
         self.ring = ring
         self.link = Link(self._take)
         self.process: subprocess.Popen[bytes] | None = None
-        self._waiting: list[tuple[State, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[WorkerState, asyncio.Future[None]]] = []
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._report = report
 
@@ -83,12 +83,12 @@ class Worker:
 
     @property
     def accepting(self) -> bool:
-        return self.state is State.READY and not self.asked_to_drain
+        return self.state is WorkerState.READY and not self.asked_to_drain
 
     @property
     def can_change(self) -> bool:
         """Whether a configuration still means something to it."""
-        return self.state <= State.READY and not self.asked_to_drain
+        return self.state <= WorkerState.READY and not self.asked_to_drain
 
     @property
     def requests(self) -> int:
@@ -96,7 +96,7 @@ class Worker:
 
     @property
     def connections(self) -> int:
-        return self.ring.connections if self.state < State.GONE else 0
+        return self.ring.connections if self.state < WorkerState.GONE else 0
 
     def drain(self) -> None:
         if not self.asked_to_drain:
@@ -105,10 +105,10 @@ class Worker:
 
     def kill(self) -> None:
         # Not Popen.kill, which reaps: until the supervisor has, the pid is surely this process.
-        if self.process is not None and self.state < State.GONE:
+        if self.process is not None and self.state < WorkerState.GONE:
             os.kill(self.process.pid, signal.SIGKILL)
 
-    async def reached(self, state: State, timeout: float | None) -> bool:
+    async def reached(self, state: WorkerState, timeout: float | None) -> bool:
         """Wait until the worker is in `state` or beyond it; False after `timeout` seconds."""
         if self.state >= state:
             return True
@@ -126,7 +126,7 @@ class Worker:
         finally:
             self._asked.pop(number, None)
 
-    def advance(self, state: State) -> None:
+    def advance(self, state: WorkerState) -> None:
         """Move forward; a state that was passed already changes nothing."""
         if state <= self.state:
             return
@@ -135,7 +135,7 @@ class Worker:
             if wanted <= state and not future.done():
                 future.set_result(None)
         self._waiting = [(w, f) for w, f in self._waiting if not f.done()]
-        if state >= State.GONE:
+        if state >= WorkerState.GONE:
             for future in self._asked.values():
                 if not future.done():
                     future.set_result(None)
@@ -143,7 +143,7 @@ class Worker:
     def _take(self, kind: int, items: int, payload: bytes) -> None:
         if self.answers.hear(kind, items, payload):
             self.stirred()
-            if self.answers.refusals and self.state is State.STARTING:
+            if self.answers.refusals and self.state is WorkerState.STARTING:
                 self.kill()  # it has nothing to serve with
         elif kind == frames.METRICS:
             self._report(self.id, report.decode(payload))

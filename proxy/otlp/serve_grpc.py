@@ -16,7 +16,7 @@ import grpc.aio
 
 from proxy.otlp.grpc import METHODS
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
-from proxy.otlp.server import Gate, Intake, Limits, Taker
+from proxy.otlp.server import Gate, Inflow, Limits, Taker
 from proxy.otlp.turns import Turns
 
 _SIGNALS = {method: signal for signal, method in METHODS.items()}
@@ -36,7 +36,7 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Binding:
     """Where and how to listen."""
 
     host: str
@@ -55,38 +55,38 @@ class Listening:
 class GrpcServer:
     """One listening socket."""
 
-    def __init__(self, listening: Listening, take: Taker) -> None:
-        self._listening = listening
+    def __init__(self, binding: Binding, take: Taker) -> None:
+        self._binding = binding
         self._take = take
-        self.intake = Intake(listening.limits, listening.turns)
+        self.inflow = Inflow(binding.limits, binding.turns)
         self._server: grpc.aio.Server | None = None
         self._stopping = False
-        self.port = listening.port
+        self.port = binding.port
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had, or certificates cannot be used."""
-        listening = self._listening
+        binding = self._binding
         server = grpc.aio.server(
             options=(
                 ("grpc.so_reuseport", 0),  # somebody else's port must be an error
-                ("grpc.max_receive_message_length", listening.limits.request),
+                ("grpc.max_receive_message_length", binding.limits.request),
                 ("grpc.per_message_decompression", 0),
-                ("grpc.max_concurrent_streams", listening.streams),
+                ("grpc.max_concurrent_streams", binding.streams),
                 ("grpc.max_metadata_size", 16 * 1024),
                 # Silence costs a descriptor, and there are only so many.
-                ("grpc.server_handshake_timeout_ms", int(listening.handshake * 1000)),
-                ("grpc.max_connection_idle_ms", int(listening.idle * 1000)),
-                ("grpc.max_allowed_incoming_connections", listening.connections),
+                ("grpc.server_handshake_timeout_ms", int(binding.handshake * 1000)),
+                ("grpc.max_connection_idle_ms", int(binding.idle * 1000)),
+                ("grpc.max_allowed_incoming_connections", binding.connections),
             )
         )
-        server.add_generic_rpc_handlers((_Handlers(self._export, listening.methods),))
-        address = f"[{listening.host}]" if ":" in listening.host else listening.host or "[::]"
-        place = f"{address}:{listening.port}"
+        server.add_generic_rpc_handlers((_Handlers(self._export, binding.methods),))
+        address = f"[{binding.host}]" if ":" in binding.host else binding.host or "[::]"
+        place = f"{address}:{binding.port}"
         try:
-            if listening.tls is None:
+            if binding.tls is None:
                 self.port = server.add_insecure_port(place)
             else:
-                self.port = server.add_secure_port(place, _credentials(listening.tls))
+                self.port = server.add_secure_port(place, _credentials(binding.tls))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {place} for gRPC: {error}") from None
         self._server = server
@@ -109,7 +109,7 @@ class GrpcServer:
         return b""
 
     async def _accept(self, signal: str, data: bytes, context: Any) -> None:
-        if not self._listening.gate.admits(_authorization(context)):
+        if not self._binding.gate.admits(_authorization(context)):
             raise Refusal(UNAUTHENTICATED)
         if self._stopping:
             raise Refusal(STOPPING)
@@ -117,7 +117,7 @@ class GrpcServer:
         if not encoding:
             await self._hand_on(signal, data)
             return
-        body = self.intake.body(encoding)
+        body = self.inflow.body(encoding)
         try:
             await body.feed(data)
             await self._hand_on(signal, body.finish())

@@ -34,7 +34,7 @@ from proxy.otlp.refusal import (
     status_json,
 )
 from proxy.otlp.serve_websocket import converse, is_upgrade
-from proxy.otlp.server import Gate, Intake, Limits, Taker
+from proxy.otlp.server import Gate, Inflow, Limits, Taker
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
 from proxy.web import GuardedServer, Guards
@@ -49,7 +49,7 @@ _SERVER = f"spangate/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Binding:
     """Where and how to listen. `paths` are signals by path."""
 
     host: str
@@ -66,20 +66,20 @@ class Listening:
 class HttpServer:
     """One listening socket."""
 
-    def __init__(self, listening: Listening, take: Taker) -> None:
-        self._listening = listening
+    def __init__(self, binding: Binding, take: Taker) -> None:
+        self._binding = binding
         self._take = take
-        self.intake = Intake(listening.limits, listening.turns)
+        self.inflow = Inflow(binding.limits, binding.turns)
         self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = False
-        self.port = listening.port
+        self.port = binding.port
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
-        listening = self._listening
-        address = (listening.host, listening.port)
-        self.port = await self._server.start(address=address, tls=listening.tls)
+        binding = self._binding
+        address = (binding.host, binding.port)
+        self.port = await self._server.start(address=address, tls=binding.tls)
 
     async def stop(self, deadline: float) -> None:
         """Accept nothing more, answer what is being read within `deadline` seconds."""
@@ -92,7 +92,7 @@ class HttpServer:
 
     async def _idle(self, deadline: float) -> None:
         end = asyncio.get_running_loop().time() + deadline
-        while self.intake.in_flight and asyncio.get_running_loop().time() < end:
+        while self.inflow.in_flight and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -101,22 +101,22 @@ class HttpServer:
         except Refusal as refusal:
             response = self._refused(request, refusal)
         if not response.prepared:
-            self._listening.cors.mark(request, response)
+            self._binding.cors.mark(request, response)
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = request.headers
-        signal = self._listening.paths.get(request.path)
+        signal = self._binding.paths.get(request.path)
         if signal is None:
             raise Refusal(NO_PATH)
         if request.method == "OPTIONS" and "Origin" in headers:
-            return self._listening.cors.preflight(request)
-        if not self._listening.gate.admits(headers.get("Authorization", "")):
+            return self._binding.cors.preflight(request)
+        if not self._binding.gate.admits(headers.get("Authorization", "")):
             raise Refusal(UNAUTHENTICATED)
         if self._stopping:
             raise Refusal(STOPPING)
-        if self._listening.websocket and is_upgrade(request):
-            return await converse(request, signal, self.intake, self._take, self._sockets)
+        if self._binding.websocket and is_upgrade(request):
+            return await converse(request, signal, self.inflow, self._take, self._sockets)
         if request.method != "POST":
             raise Refusal(NO_METHOD)
         kind = request.content_type
@@ -132,9 +132,9 @@ class HttpServer:
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
         if not is_known(encoding):
             raise Refusal(NO_CODING)
-        if (request.content_length or 0) > self.intake.cap:
-            raise Refusal(TOO_LARGE, f"{self.intake.cap} bytes")
-        body = self.intake.body(encoding)
+        if (request.content_length or 0) > self.inflow.cap:
+            raise Refusal(TOO_LARGE, f"{self.inflow.cap} bytes")
+        body = self.inflow.body(encoding)
         try:
             content = request.content
             async with asyncio.timeout(PATIENCE):
@@ -153,9 +153,9 @@ class HttpServer:
     async def _from_json(self, signal: str, text: bytes) -> bytes:
         try:
             if len(text) <= _WHOLE:
-                await self.intake.turns.gap()
+                await self.inflow.turns.gap()
                 return json.request_from_json(signal, text)
-            return await self.intake.turns.run(json_steps.request_from_json(signal, text))
+            return await self.inflow.turns.run(json_steps.request_from_json(signal, text))
         except (WireError, KeyError) as error:
             raise Refusal(MALFORMED, str(error)) from None
 
@@ -172,7 +172,7 @@ class HttpServer:
         if reason is NO_CODING:  # RFC 9110 §15.5.16
             headers["Accept-Encoding"] = ", ".join(ENCODINGS)
         if reason is UNAUTHENTICATED:
-            headers["WWW-Authenticate"] = f'{self._listening.gate.challenge} realm="otlp"'
+            headers["WWW-Authenticate"] = f'{self._binding.gate.challenge} realm="otlp"'
         response = web.Response(status=reason.http, body=body, headers=headers)
         if not request.content.at_eof():
             response.force_close()  # what is left of the body is not worth reading

@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 
 from proxy.otlp.inflate import is_known
 from proxy.otlp.refusal import MALFORMED, NO_CODING, OVERLOADED, Refusal, status_bytes
-from proxy.otlp.server import Intake, Taker
+from proxy.otlp.server import Inflow, Taker
 
 PROTOCOL = "otlp.v1"
 OK = b"\x00"
@@ -27,7 +27,7 @@ def is_upgrade(request: web.BaseRequest) -> bool:
 async def converse(
     request: web.BaseRequest,
     signal: str,
-    intake: Intake,
+    inflow: Inflow,
     take: Taker,
     open_sockets: set[web.WebSocketResponse],
 ) -> web.WebSocketResponse:
@@ -38,7 +38,7 @@ async def converse(
     if len(open_sockets) >= MOST:
         raise Refusal(OVERLOADED)
     socket = web.WebSocketResponse(
-        protocols=(PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=intake.cap
+        protocols=(PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=inflow.cap
     )
     await socket.prepare(request)
     open_sockets.add(socket)
@@ -47,7 +47,7 @@ async def converse(
             if message.type is not WSMsgType.BINARY:
                 answer = _refused(Refusal(MALFORMED, "messages are binary"))
             else:
-                answer = await _answer(signal, message.data, encoding, intake, take)
+                answer = await _answer(signal, message.data, encoding, inflow, take)
             await socket.send_bytes(answer)
     except ConnectionError:  # the peer went away before its answer
         pass
@@ -56,8 +56,8 @@ async def converse(
     return socket
 
 
-async def _answer(signal: str, data: bytes, encoding: str, intake: Intake, take: Taker) -> bytes:
-    body = intake.body(encoding)
+async def _answer(signal: str, data: bytes, encoding: str, inflow: Inflow, take: Taker) -> bytes:
+    body = inflow.body(encoding)
     try:
         await body.feed(data)
         if (taking := take(signal, body.finish())) is not None:

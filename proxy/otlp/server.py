@@ -52,7 +52,7 @@ class Gate:
         return any(matches)
 
 
-class Intake:
+class Inflow:
     """Reads bodies within the limits, and no more of them in one turn than others can bear."""
 
     __slots__ = ("_limits", "in_flight", "turns")
@@ -79,16 +79,16 @@ class Intake:
 class Body:
     """One body that is being read; `close` it whatever happens."""
 
-    __slots__ = ("_inflater", "_intake", "_taken")
+    __slots__ = ("_inflater", "_inflow", "_taken")
 
-    def __init__(self, intake: Intake, encoding: str) -> None:
-        self._intake = intake
-        self._inflater = Inflater(encoding, intake.cap)
+    def __init__(self, inflow: Inflow, encoding: str) -> None:
+        self._inflow = inflow
+        self._inflater = Inflater(encoding, inflow.cap)
         self._taken = 0
 
     async def feed(self, chunk: bytes) -> None:
         """Raises Refusal: too large, malformed, or too much at once."""
-        turns = self._intake.turns
+        turns = self._inflow.turns
         await turns.gap()
         try:
             before = self._inflater.size
@@ -98,7 +98,7 @@ class Body:
                 await turns.gap()
             self._account(self._inflater.size - before)
         except TooLarge:
-            raise Refusal(TOO_LARGE, f"{self._intake.cap} bytes") from None
+            raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes") from None
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
 
@@ -109,10 +109,10 @@ class Body:
             raise Refusal(MALFORMED, str(error)) from None
 
     def close(self) -> None:
-        self._intake.in_flight -= self._taken
+        self._inflow.in_flight -= self._taken
         self._taken = 0
 
     def _account(self, size: int) -> None:
         if size > 0:
-            self._intake.take(size)
+            self._inflow.take(size)
             self._taken += size

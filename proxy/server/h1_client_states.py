@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class State(IntEnum):
+class ClientState(IntEnum):
     """What is expected from the client."""
 
     HEAD = 0  # a request
@@ -16,10 +16,10 @@ class State(IntEnum):
     CLOSED = 5
 
 
-HEAD, BODY, WAIT, TUNNEL, LINGER, CLOSED = State
+HEAD, BODY, WAIT, TUNNEL, LINGER, CLOSED = ClientState
 
 # Where each state may lead; tests hold every connection that they make to it.
-NEXT: dict[State, frozenset[State]] = {
+NEXT: dict[ClientState, frozenset[ClientState]] = {
     HEAD: frozenset({BODY, WAIT, LINGER, CLOSED}),
     BODY: frozenset({WAIT, TUNNEL, LINGER, CLOSED}),
     WAIT: frozenset({HEAD, TUNNEL, LINGER, CLOSED}),

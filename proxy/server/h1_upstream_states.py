@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class State(IntEnum):
+class AnswerState(IntEnum):
     """What is expected from the upstream."""
 
     IDLE = 0  # nothing
@@ -15,10 +15,10 @@ class State(IntEnum):
     CLOSED = 4
 
 
-IDLE, HEAD, BODY, TUNNEL, CLOSED = State
+IDLE, HEAD, BODY, TUNNEL, CLOSED = AnswerState
 
 # Where each state may lead; tests hold every connection that they make to it.
-NEXT: dict[State, frozenset[State]] = {
+NEXT: dict[AnswerState, frozenset[AnswerState]] = {
     IDLE: frozenset({HEAD, CLOSED}),
     HEAD: frozenset({BODY, CLOSED}),
     BODY: frozenset({IDLE, TUNNEL, CLOSED}),

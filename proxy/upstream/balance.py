@@ -83,7 +83,7 @@ class RoundRobin:
         self._endpoints = {e.url: e for e in endpoints}
         self._offset = offset
         self._last: Endpoint | None = None  # whom the turns before the present ones ended with
-        self._turns: Cycle | Queue | None = None  # made when it is first asked for
+        self._turns: Cycle | Schedule | None = None  # made when it is first asked for
         self._others: dict[str, Cycle] = {}
 
     def __repr__(self) -> str:
@@ -101,7 +101,9 @@ class RoundRobin:
                 return None
         chosen = turns.turn()
         if chosen is avoid and turns.several:
-            return turns.turn() if isinstance(turns, Queue) else self._without(turns, avoid).turn()
+            return (
+                turns.turn() if isinstance(turns, Schedule) else self._without(turns, avoid).turn()
+            )
         return chosen
 
     def add(self, endpoint: Endpoint) -> None:
@@ -126,7 +128,7 @@ class RoundRobin:
     def _change(self, endpoint: Endpoint, usable: bool) -> None:
         """A queue takes a change in its stride, a cycle is made anew when it is next needed."""
         turns = self._turns
-        if isinstance(turns, Queue) and turns.change(endpoint, usable):
+        if isinstance(turns, Schedule) and turns.change(endpoint, usable):
             return
         if turns is not None:
             self._last = turns.last()
@@ -134,7 +136,7 @@ class RoundRobin:
             self._turns = None
             self._others = {}
 
-    def _renew(self) -> Cycle | Queue | None:
+    def _renew(self) -> Cycle | Schedule | None:
         everyone = list(self._endpoints.values())
         usable = [e for e in everyone if e.up]
         chosen = usable or everyone
@@ -142,7 +144,7 @@ class RoundRobin:
             return None
         start = self._offset % len(chosen)
         if len(chosen) > FEW:
-            self._turns = Queue(chosen, start, panic=not usable)
+            self._turns = Schedule(chosen, start, panic=not usable)
         else:
             self._turns = cycle = Cycle(chosen)
             cycle.go_on_after(self._last, start)
@@ -211,7 +213,7 @@ class Cycle:
         return self.endpoints[best]
 
 
-class Queue:
+class Schedule:
     """Many endpoints, the earliest deadline first: who is chosen stands again 1/weight later.
 
     Who is taken out stays in the heap until its turn would come, and is passed over then.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class State(IntEnum):
+class ProbedState(IntEnum):
     UP = 0
     FALLING = 1  # up, and some probes have failed
     DOWN = 2
@@ -18,13 +18,13 @@ class State(IntEnum):
 
 # state -> (after a bad probe, after a good one), before the count is looked at
 TRANSITIONS = {
-    State.UP: (State.FALLING, State.UP),
-    State.FALLING: (State.FALLING, State.UP),
-    State.DOWN: (State.DOWN, State.RISING),
-    State.RISING: (State.DOWN, State.RISING),
+    ProbedState.UP: (ProbedState.FALLING, ProbedState.UP),
+    ProbedState.FALLING: (ProbedState.FALLING, ProbedState.UP),
+    ProbedState.DOWN: (ProbedState.DOWN, ProbedState.RISING),
+    ProbedState.RISING: (ProbedState.DOWN, ProbedState.RISING),
 }
 # What a state becomes once its count is full
-TURNS = {State.FALLING: State.DOWN, State.RISING: State.UP}
+TURNS = {ProbedState.FALLING: ProbedState.DOWN, ProbedState.RISING: ProbedState.UP}
 
 
 class Health:
@@ -33,13 +33,13 @@ class Health:
     __slots__ = ("_count", "_needed", "state")
 
     def __init__(self, rise: int, fall: int, up: bool = True) -> None:
-        self.state = State.UP if up else State.DOWN
-        self._needed = {State.FALLING: fall, State.RISING: rise}
+        self.state = ProbedState.UP if up else ProbedState.DOWN
+        self._needed = {ProbedState.FALLING: fall, ProbedState.RISING: rise}
         self._count = 0  # probes in a row that speak against the state
 
     @property
     def up(self) -> bool:
-        return self.state in (State.UP, State.FALLING)
+        return self.state in (ProbedState.UP, ProbedState.FALLING)
 
     def probe(self, ok: bool) -> bool | None:
         """Take in a probe: the new state (True is up) if it turned, else None."""

@@ -326,7 +326,7 @@ async def test_more_than_a_request_may_have(coding: str) -> None:
         status, _, body = await running.post("traces", bomb, Content_Encoding=coding)
         assert (status, status_of(body).code) == (413, 8)
         assert (await running.post("traces", batch().payload))[0] == 200
-        assert running.receiver.http.intake.in_flight == 0
+        assert running.receiver.http.inflow.in_flight == 0
 
 
 @pytest.mark.parametrize("compression", grpc.Compression)
@@ -339,7 +339,7 @@ async def test_more_than_a_request_may_have_by_grpc(compression: grpc.Compressio
         if "grpc-status-details-bin" in dict(trailers):
             assert retry_delay(details(error.value)) is None
         assert await running.call("traces", batch().payload) == b""
-        assert running.receiver.grpc.intake.in_flight == 0
+        assert running.receiver.grpc.inflow.in_flight == 0
 
 
 async def test_bodies_of_all_connections_together_are_bounded() -> None:
@@ -355,13 +355,13 @@ async def test_bodies_of_all_connections_together_are_bounded() -> None:
         first = spawn(running.post("traces", slow()), "post")
         await begun.wait()
         async with asyncio.timeout(20):
-            while running.receiver.http.intake.in_flight < 90_000:
+            while running.receiver.http.inflow.in_flight < 90_000:
                 await asyncio.sleep(0.002)
         status, headers, _ = await running.post("traces", bytes(50_000))
         assert (status, "Retry-After" in headers) == (503, True)
         go_on.set()
         assert (await first)[0] == 400
-        assert running.receiver.http.intake.in_flight == 0
+        assert running.receiver.http.inflow.in_flight == 0
 
 
 async def test_a_sender_that_leaves_in_the_middle_frees_its_share() -> None:
@@ -372,12 +372,12 @@ async def test_a_sender_that_leaves_in_the_middle_frees_its_share() -> None:
             b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
             b"Content-Length: 100000\r\n\r\n" + bytes(5000)
         )
-        intake = running.receiver.http.intake
+        inflow = running.receiver.http.inflow
         async with asyncio.timeout(20):
-            while not intake.in_flight:
+            while not inflow.in_flight:
                 await asyncio.sleep(0.002)
             writer.close()
-            while intake.in_flight:
+            while inflow.in_flight:
                 await asyncio.sleep(0.002)
         assert running.place.out == []
 
@@ -530,7 +530,7 @@ async def test_what_was_begun_is_answered_at_the_stop() -> None:
         request = spawn(running.post("traces", slow()), "post")
         await begun.wait()
         async with asyncio.timeout(20):
-            while not running.receiver.http.intake.in_flight:
+            while not running.receiver.http.inflow.in_flight:
                 await asyncio.sleep(0.002)
         stop = spawn(running.receiver.stop(10), "stop")
         await asyncio.sleep(0)

@@ -19,7 +19,7 @@ JSON = json.dumps([FULL]).encode()
 OLD = json.dumps([{**V1, "annotations": [{"value": "cs", "timestamp": 1}]}]).encode()
 
 
-class Listening(Place):
+class Binding(Place):
     def __init__(self) -> None:
         super().__init__("receiver", "zipkin")
         self.receiver = self.make('endpoint = "127.0.0.1:0"\nmax_request_size = "64KiB"')
@@ -30,14 +30,14 @@ class Listening(Place):
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Listening]:
-    made = Listening()
+async def place() -> AsyncIterator[Binding]:
+    made = Binding()
     await made.receiver.start()
     yield made
     await made.receiver.stop(1)
 
 
-async def post(place: Listening, body: bytes, path: str = "/api/v2/spans", **headers: str) -> Any:
+async def post(place: Binding, body: bytes, path: str = "/api/v2/spans", **headers: str) -> Any:
     headers = {"Content-Type": "application/json", **headers}
     async with (
         aiohttp.ClientSession() as session,
@@ -60,19 +60,19 @@ TAKEN = [
 
 @pytest.mark.parametrize(("body", "path", "headers"), TAKEN)
 async def test_spans_are_taken(
-    place: Listening, body: bytes, path: str, headers: dict[str, str]
+    place: Binding, body: bytes, path: str, headers: dict[str, str]
 ) -> None:
     status, text, _ = await post(place, body, path, **headers)
     assert (status, text) == (202, "")
     assert place.items == 1
 
 
-async def test_an_empty_list_is_fine(place: Listening) -> None:
+async def test_an_empty_list_is_fine(place: Binding) -> None:
     assert (await post(place, b"[]"))[0] == 202
     assert place.out == []
 
 
-async def test_a_large_list_is_taken_whole(place: Listening) -> None:
+async def test_a_large_list_is_taken_whole(place: Binding) -> None:
     """It is translated in a thread."""
     body = json.dumps([FULL] * 100).encode()
     assert len(body) > 32 * 1024
@@ -95,20 +95,20 @@ REFUSED = [
 
 @pytest.mark.parametrize(("body", "path", "headers", "status", "text"), REFUSED)
 async def test_it_says_what_is_wrong(
-    place: Listening, body: bytes, path: str, headers: dict[str, str], status: int, text: str
+    place: Binding, body: bytes, path: str, headers: dict[str, str], status: int, text: str
 ) -> None:
     got, said, _ = await post(place, body, path, **headers)
     assert (got, place.items) == (status, 0)
     assert text in said
 
 
-async def test_without_room_it_asks_to_come_again(place: Listening) -> None:
+async def test_without_room_it_asks_to_come_again(place: Binding) -> None:
     place.room = False
     status, _, headers = await post(place, JSON)
     assert (status, headers["Retry-After"]) == (503, "1")
 
 
-async def test_what_is_wrong_is_counted(place: Listening) -> None:
+async def test_what_is_wrong_is_counted(place: Binding) -> None:
     await post(place, b"garbage")
     await post(place, json.dumps([FULL, {**FULL, "id": "0"}]).encode())
     counted = {
@@ -131,7 +131,7 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-async def test_py_zipkin_is_understood(place: Listening, encoding: str) -> None:
+async def test_py_zipkin_is_understood(place: Binding, encoding: str) -> None:
     path, kind = ENCODINGS[encoding]
     for body in await asyncio.to_thread(py_zipkin, encoding):
         status, text, _ = await post(place, body, path, **{"Content-Type": kind})

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from proxy.formats.prometheus.target import Identity, Labels, LimitError, Limits, Target
+from proxy.formats.prometheus.target import Identity, Labels, LimitError, Limits, ScrapedTarget
 from proxy.formats.prometheus.text import TextError, parse
 from proxy.otlp.metric_bytes import Request
 
@@ -18,7 +18,7 @@ BEGIN = 1_700_000_000 * SECOND
 IDENTITY = Identity({"job": "ns/app", "instance": "h:1", "env": "prod"}, (("server.port", 1),))
 
 
-def scrape(target: Target, text: str, now: int = BEGIN, *, modern: bool = False) -> Any:
+def scrape(target: ScrapedTarget, text: str, now: int = BEGIN, *, modern: bool = False) -> Any:
     request = Request()
     target.begin(now)
     samples = parse(text.split("\n"), modern, target.families)
@@ -54,7 +54,7 @@ def attributes(holder: Any) -> dict[str, Any]:
 
 
 def test_a_scrape_says_who_was_scraped() -> None:
-    message = scrape(Target(IDENTITY), 'a{x="y",empty=""} 1\n')
+    message = scrape(ScrapedTarget(IDENTITY), 'a{x="y",empty=""} 1\n')
     (resource,) = message.resource_metrics
     assert attributes(resource.resource) == {
         "service.name": "app",
@@ -79,7 +79,7 @@ def test_a_scrape_says_who_was_scraped() -> None:
     ],
 )
 def test_types(type: str, sample: str, kind: str, monotonic: bool | None) -> None:
-    message = scrape(Target(IDENTITY), f"# HELP a text\n# TYPE a {type}\n{sample} 2\n")
+    message = scrape(ScrapedTarget(IDENTITY), f"# HELP a text\n# TYPE a {type}\n{sample} 2\n")
     metric, point = one(message, "a")
     assert metric.WhichOneof("data") == kind
     assert metric.description == "text"
@@ -98,7 +98,7 @@ def test_openmetrics_counters_keep_their_names_and_have_units_starts_and_exempla
         "a_seconds_created 1600000000.25\n"
         '# TYPE b info\nb_info{v="1"} 1\n# EOF\n'
     )
-    message = scrape(Target(IDENTITY), text, modern=True)
+    message = scrape(ScrapedTarget(IDENTITY), text, modern=True)
     metric, point = one(message, "a_seconds_total")
     assert metric.unit == "s"
     assert point.start_time_unix_nano == 1600000000_250000000
@@ -131,7 +131,7 @@ s_count 3
 
 
 def test_histograms_and_summaries_are_put_together() -> None:
-    message = scrape(Target(IDENTITY), HISTOGRAM)
+    message = scrape(ScrapedTarget(IDENTITY), HISTOGRAM)
     metric, point = one(message, "h")
     assert metric.histogram.aggregation_temporality == 2
     assert (list(point.explicit_bounds), list(point.bucket_counts)) == ([0.1, 0.5], [1, 1, 3])
@@ -154,7 +154,7 @@ def test_histograms_and_summaries_are_put_together() -> None:
     ],
 )
 def test_what_contradicts_itself_is_dropped_and_counted(text: str) -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     message = scrape(target, text + "ok 1\n")
     assert [m.name for m, _ in points(message)] == ["ok"]
     assert target.dropped == 1
@@ -163,11 +163,11 @@ def test_what_contradicts_itself_is_dropped_and_counted(text: str) -> None:
 @pytest.mark.parametrize("label", ["", '{le="x"}', '{le="NaN"}'])
 def test_a_bucket_without_a_bound_spoils_the_scrape(label: str) -> None:
     with pytest.raises(TextError):
-        scrape(Target(IDENTITY), f"# TYPE h histogram\nh_bucket{label} 1\n")
+        scrape(ScrapedTarget(IDENTITY), f"# TYPE h histogram\nh_bucket{label} 1\n")
 
 
 def test_start_times_follow_what_was_seen() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     starts = []
     for number, value in enumerate((5, 8, 2, 3)):
         message = scrape(target, f"# TYPE a counter\na {value}\n", BEGIN + number * SECOND)
@@ -177,7 +177,7 @@ def test_start_times_follow_what_was_seen() -> None:
 
 
 def test_a_series_that_goes_becomes_stale_once_and_comes_back_new() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     both = HISTOGRAM + "# TYPE c counter\nc 1\nalways 1\n"
     scrape(target, both)
     message = scrape(target, "always 1\n", BEGIN + SECOND)
@@ -191,7 +191,7 @@ def test_a_series_that_goes_becomes_stale_once_and_comes_back_new() -> None:
 
 
 def test_a_failed_scrape_makes_everything_stale_but_forgets_nothing() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     scrape(target, "# TYPE a counter\na 5\n")
     target.begin(BEGIN + SECOND)
     with pytest.raises(TextError):
@@ -208,11 +208,11 @@ def test_a_failed_scrape_makes_everything_stale_but_forgets_nothing() -> None:
 
 
 def test_series_with_times_of_their_own_do_not_become_stale() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     message = scrape(target, "a 1 1600000000000\n")
     assert one(message, "a")[1].time_unix_nano == 1600000000 * SECOND
     assert list(points(scrape(target, "", BEGIN + SECOND))) == []
-    ours = Target(Identity(IDENTITY.labels, honor_timestamps=False))
+    ours = ScrapedTarget(Identity(IDENTITY.labels, honor_timestamps=False))
     assert one(scrape(ours, "a 1 1600000000000\n"), "a")[1].time_unix_nano == BEGIN
 
 
@@ -224,7 +224,7 @@ def test_series_with_times_of_their_own_do_not_become_stale() -> None:
     ],
 )
 def test_who_wins_when_labels_clash(honor: bool, expected: dict[str, str], service: str) -> None:
-    target = Target(Identity(IDENTITY.labels, honor_labels=honor))
+    target = ScrapedTarget(Identity(IDENTITY.labels, honor_labels=honor))
     message = scrape(target, 'a{job="own",env="x"} 1\n')
     assert attributes(one(message, "a")[1]) == expected
     assert attributes(message.resource_metrics[0].resource)["service.name"] == service
@@ -236,7 +236,7 @@ def test_target_info_and_scopes() -> None:
         'otel_scope_info{otel_scope_name="lib"} 1\n'
         'a{otel_scope_name="lib",otel_scope_version="2",otel_scope_k="v"} 1\n'
     )
-    message = scrape(Target(IDENTITY), text)
+    message = scrape(ScrapedTarget(IDENTITY), text)
     (resource,) = message.resource_metrics
     assert attributes(resource.resource)["zone"] == "eu"
     (scope,) = resource.scope_metrics
@@ -251,7 +251,7 @@ def test_relabelling_renames_and_drops() -> None:
             return None
         return {**labels, "__name__": labels["__name__"].replace("h_", "g_")}
 
-    target = Target(IDENTITY, relabel)
+    target = ScrapedTarget(IDENTITY, relabel)
     message = scrape(target, HISTOGRAM + "secret 1\n")
     assert {m.name for m, _ in points(message)} == {"g", "s"}
     assert one(message, "g")[1].count == 5
@@ -269,25 +269,25 @@ def test_relabelling_renames_and_drops() -> None:
 )
 def test_limits(limits: Limits, text: str) -> None:
     with pytest.raises(LimitError):
-        scrape(Target(IDENTITY, None, limits), text)
+        scrape(ScrapedTarget(IDENTITY, None, limits), text)
 
 
 def test_a_sample_that_is_there_twice_counts_once() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     message = scrape(target, 'a{x="1",y="2"} 1\na{y="2",x="1"} 2\n')
     assert one(message, "a")[1].as_double == 1
     assert target.duplicates == 1
 
 
 def test_a_type_that_changes_is_seen() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     scrape(target, "a 1\n")
     assert one(scrape(target, "# TYPE a counter\na 2\n"), "a")[0].WhichOneof("data") == "sum"
     assert one(scrape(target, "# TYPE a gauge\na 2\n"), "a")[0].WhichOneof("data") == "gauge"
 
 
 def test_the_end_of_a_target_is_told() -> None:
-    target = Target(IDENTITY)
+    target = ScrapedTarget(IDENTITY)
     scrape(target, "a 1\n")
     request = Request()
     target.begin(BEGIN + SECOND)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.balance import FEW, LONGEST_CYCLE, Queue, RoundRobin
+from proxy.upstream.balance import FEW, LONGEST_CYCLE, RoundRobin, Schedule
 from proxy.upstream.endpoint import Endpoint
 
 NAMES = "abcdefgh"
@@ -242,7 +242,7 @@ def test_flapping_leaves_nothing_behind() -> None:
         set_up(balancer, servers[0], turn % 2 == 0)
     balancer.pick(0)
     queue = balancer._turns
-    assert isinstance(queue, Queue) and len(queue._heap) < 4 * FEW
+    assert isinstance(queue, Schedule) and len(queue._heap) < 4 * FEW
 
 
 def test_a_weight_that_changes_counts_from_then_on() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.health import TRANSITIONS, Health, State
+from proxy.upstream.health import TRANSITIONS, Health, ProbedState
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_endpoint_may_begin_as_down() -> None:
 
 
 def test_every_state_knows_what_follows() -> None:
-    assert set(TRANSITIONS) == set(State)
+    assert set(TRANSITIONS) == set(ProbedState)
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.lists(st.booleans(), max_size=40))

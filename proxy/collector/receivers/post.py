@@ -17,7 +17,7 @@ from proxy import __version__
 from proxy.otlp.inflate import ENCODINGS, is_known
 from proxy.otlp.refusal import MALFORMED as NO_OTLP
 from proxy.otlp.refusal import NO_CODING, STOPPING, TOO_LARGE, Reason, Refusal
-from proxy.otlp.server import Intake, Limits
+from proxy.otlp.server import Inflow, Limits
 from proxy.otlp.turns import Turns
 from proxy.web import GuardedServer, Guards
 
@@ -51,7 +51,7 @@ Routes = Mapping[tuple[str, str], Handler]  # (method, path) -> handler; it rais
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Binding:
     host: str
     port: int
     limits: Limits
@@ -62,21 +62,21 @@ class Listening:
 class PostServer:
     """One listening socket."""
 
-    def __init__(self, listening: Listening, routes: Routes) -> None:
-        self._listening = listening
+    def __init__(self, binding: Binding, routes: Routes) -> None:
+        self._binding = binding
         self._routes = routes
         self._paths = {path for _, path in routes}
-        self.intake = Intake(listening.limits, listening.turns)
+        self.inflow = Inflow(binding.limits, binding.turns)
         self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
         self._busy = 0
         self._idle = asyncio.Event()
-        self.port = listening.port
+        self.port = binding.port
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had."""
-        listening = self._listening
-        self.port = await self._server.start(address=(listening.host, listening.port))
+        binding = self._binding
+        self.port = await self._server.start(address=(binding.host, binding.port))
 
     async def stop(self, deadline: float) -> None:
         """Accept nothing more, answer what is being read within `deadline` seconds."""
@@ -106,7 +106,7 @@ class PostServer:
         handler = self._routes.get((request.method, request.path))
         if handler is None:
             known = request.path in self._paths
-            raise Refusal(NO_METHOD) if known else Refusal(NO_PATH, self._listening.hint)
+            raise Refusal(NO_METHOD) if known else Refusal(NO_PATH, self._binding.hint)
         if self._stopping:
             raise Refusal(STOPPING)
         body = await self._body(request) if request.body_exists else b""
@@ -116,9 +116,9 @@ class PostServer:
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
         if not is_known(encoding):
             raise Refusal(NO_CODING)
-        if (request.content_length or 0) > self.intake.cap:
-            raise Refusal(TOO_LARGE, f"{self.intake.cap} bytes")
-        body = self.intake.body(encoding)
+        if (request.content_length or 0) > self.inflow.cap:
+            raise Refusal(TOO_LARGE, f"{self.inflow.cap} bytes")
+        body = self.inflow.body(encoding)
         try:
             while chunk := await request.content.readany():
                 await body.feed(chunk)

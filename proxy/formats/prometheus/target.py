@@ -72,7 +72,7 @@ class Identity:
     honor_timestamps: bool = True
 
 
-class Target:
+class ScrapedTarget:
     """One target's series. In order: `begin`; `take` until it says no; `write` likewise, then
     `finish`, or `fail`; `report`. In portions, so that the caller's loop can do other things."""
 

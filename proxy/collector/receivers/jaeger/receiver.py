@@ -75,7 +75,7 @@ class JaegerReceiver:
         host, port = parse_address(self._settings.grpc)
         translated = Translated(self._context, "grpc", _from_grpc)
         return serve_grpc.GrpcServer(
-            serve_grpc.Listening(
+            serve_grpc.Binding(
                 host, port, self._limits, methods={POST_SPANS: "traces"}, turns=self._context.turns
             ),
             lambda _, payload: translated.take(payload),
@@ -91,10 +91,10 @@ class JaegerReceiver:
             await translated.take(call.body)
             return Answer()
 
-        listening = serve_post.Listening(
+        binding = serve_post.Binding(
             host, port, self._limits, "POST /api/traces", self._context.turns
         )
-        return serve_post.PostServer(listening, {("POST", "/api/traces"): take})
+        return serve_post.PostServer(binding, {("POST", "/api/traces"): take})
 
     def _udp(self, name: str, protocol: type[Binary] | type[Compact]) -> UdpServer:
         settings = self._settings
@@ -116,8 +116,8 @@ class JaegerReceiver:
                 raise Refusal(_NO_SERVICE)
             return Answer(200, strategies.find(service), "application/json")
 
-        listening = serve_post.Listening(host, port, _QUESTION, "GET /sampling?service=name")
-        return serve_post.PostServer(listening, {("GET", "/sampling"): tell})
+        binding = serve_post.Binding(host, port, _QUESTION, "GET /sampling?service=name")
+        return serve_post.PostServer(binding, {("GET", "/sampling"): tell})
 
 
 def _from_grpc(payload: bytes) -> Translation:

@@ -56,7 +56,7 @@ class OtlpReceiver:
         if settings.http:
             host, port = parse_address(settings.http)
             cors = settings.cors
-            listening = serve_http.Listening(
+            binding = serve_http.Binding(
                 host,
                 port,
                 tls=_context(settings.tls) if settings.tls else None,
@@ -64,12 +64,12 @@ class OtlpReceiver:
                 websocket=settings.websocket,
                 **common,
             )
-            self.http = serve_http.HttpServer(listening, self._take)
+            self.http = serve_http.HttpServer(binding, self._take)
             await self.http.start()
         if settings.grpc:
             host, port = parse_address(settings.grpc)
             tls = _files(settings.tls) if settings.tls else None
-            address = serve_grpc.Listening(host, port, tls=tls, **common)
+            address = serve_grpc.Binding(host, port, tls=tls, **common)
             self.grpc = serve_grpc.GrpcServer(address, self._take)
             await self.grpc.start()
 

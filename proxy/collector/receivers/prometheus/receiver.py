@@ -17,7 +17,7 @@ from proxy.collector.receivers.prometheus.relabel import relabelling
 from proxy.collector.receivers.prometheus.settings import Group, Scrape, Settings
 from proxy.collector.receivers.prometheus.targets import Place, TargetFiles, places
 from proxy.errors import ConfigError, Problem
-from proxy.formats.prometheus.target import Identity, LimitError, Limits, Target
+from proxy.formats.prometheus.target import Identity, LimitError, Limits, ScrapedTarget
 from proxy.formats.prometheus.text import TextError, parse
 from proxy.otlp.metric_bytes import Request
 
@@ -108,7 +108,7 @@ class Job:
         identity = Identity(
             dict(place.labels), place.attributes(), job.honor_labels, job.honor_timestamps
         )
-        target = Target(identity, self._relabel, self._limits)
+        target = ScrapedTarget(identity, self._relabel, self._limits)
         loop = asyncio.get_running_loop()
         # Not all at once: each has its own place in the interval.
         due = loop.time() + self._context.random() * self._interval
@@ -123,7 +123,7 @@ class Job:
                 self._bury(target)
             raise
 
-    async def _scrape(self, url: str, target: Target) -> None:
+    async def _scrape(self, url: str, target: ScrapedTarget) -> None:
         loop = asyncio.get_running_loop()
         target.begin(self._context.now_ns())
         begun = loop.time()
@@ -146,7 +146,7 @@ class Job:
         target.report(request, not reason, seconds)
         self._push(request)
 
-    async def _read(self, url: str, target: Target) -> str:
+    async def _read(self, url: str, target: ScrapedTarget) -> str:
         """Why it failed, "" if it did not."""
         try:
             async with asyncio.timeout(self._timeout):
@@ -166,7 +166,7 @@ class Job:
         self._context.condition.warn(f"{_shown(url)}: {text}")
         return reason
 
-    def _bury(self, target: Target) -> None:
+    def _bury(self, target: ScrapedTarget) -> None:
         request = Request()
         target.begin(self._context.now_ns())
         target.fail(request)

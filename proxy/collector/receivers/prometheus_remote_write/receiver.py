@@ -35,7 +35,7 @@ from proxy.otlp.refusal import (
     Reason,
     Refusal,
 )
-from proxy.otlp.server import Gate, Intake, Limits
+from proxy.otlp.server import Gate, Inflow, Limits
 from proxy.otlp.wire import WireError
 from proxy.web import GuardedServer, Guards
 
@@ -84,7 +84,7 @@ class RemoteWriteReceiver:
         self._context = context
         self._gate = Gate(settings.auth.bearer, settings.auth.basic)
         limits = Limits(settings.max_request_size, settings.max_in_flight_size)
-        self._intake = Intake(limits, context.turns)
+        self._inflow = Inflow(limits, context.turns)
         self._translator = Translator()
         self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
         self._stopping = False
@@ -152,17 +152,17 @@ class RemoteWriteReceiver:
             raise Refusal(_MALFORMED, str(error)) from None
 
     async def _read(self, request: web.BaseRequest, reader: Callable[[bytes], Message]) -> _Result:
-        if (request.content_length or 0) > self._intake.cap:
-            raise Refusal(TOO_LARGE, f"{self._intake.cap} bytes")
-        body = self._intake.body("")
+        if (request.content_length or 0) > self._inflow.cap:
+            raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes")
+        body = self._inflow.body("")
         reserved = 0
         try:
             while chunk := await request.content.readany():
                 await body.feed(chunk)
             packed = body.finish()
-            if (size := snappy.length(packed)) > self._intake.cap:
-                raise Refusal(TOO_LARGE, f"{self._intake.cap} bytes, uncompressed")
-            self._intake.take(size)
+            if (size := snappy.length(packed)) > self._inflow.cap:
+                raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes, uncompressed")
+            self._inflow.take(size)
             reserved = size
             turns = self._context.turns
             if size > OFFLOAD:
@@ -173,7 +173,7 @@ class RemoteWriteReceiver:
             return await self._take(message)
         finally:
             body.close()
-            self._intake.in_flight -= reserved
+            self._inflow.in_flight -= reserved
 
     async def _take(self, message: Message) -> _Result:
         """Translate and hand on, a portion at a time."""

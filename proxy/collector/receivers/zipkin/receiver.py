@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.collector.context import Context
-from proxy.collector.receivers.post import Answer, Call, Listening, PostServer
+from proxy.collector.receivers.post import Answer, Binding, Call, PostServer
 from proxy.collector.receivers.translated import Translated, Translation, in_groups
 from proxy.collector.receivers.zipkin.settings import Settings
 from proxy.config.syntax import parse_address
@@ -42,7 +42,7 @@ class ZipkinReceiver:
         proto = Translated(context, "protobuf", self._translation(read_proto))
         self._by_type = {"application/x-protobuf": proto, **dict.fromkeys(_JSON, json)}
         self._server = PostServer(
-            Listening(host, port, limits, f"POST {PATH}", turns),
+            Binding(host, port, limits, f"POST {PATH}", turns),
             {("POST", PATH): self._take, ("POST", _OLD_PATH): self._take_old},
         )
 
