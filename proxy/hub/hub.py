@@ -237,7 +237,7 @@ def _settle() -> None:
     It takes 40 ms to look at a configuration of ten thousand routes, 50 ms at totals at the cap.
     """
     gc.freeze()
-    gc.set_threshold(5_000, 10, 1_000)
+    gc.set_threshold(5_000, 3, 3_000)
 
 
 def _import_services() -> type[Services]:
