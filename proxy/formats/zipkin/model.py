@@ -26,19 +26,20 @@ KINDS = ("CLIENT", "SERVER", "PRODUCER", "CONSUMER")  # protobuf numbers them fr
 Tag = str | int | float | bool | None
 
 
-class Endpoint(Struct, rename="camel", omit_defaults=True):
+# None can be part of a circle (gc=False): a collection that walks 200,000 spans takes 60 ms.
+class Endpoint(Struct, rename="camel", omit_defaults=True, gc=False):
     service_name: str | None = None
     ipv4: str | None = None
     ipv6: str | None = None
     port: int | None = None
 
 
-class Annotation(Struct):
+class Annotation(Struct, gc=False):
     timestamp: int
     value: str
 
 
-class Span(Struct, rename="camel", omit_defaults=True):
+class Span(Struct, rename="camel", omit_defaults=True, gc=False):
     trace_id: str
     id: str
     parent_id: str | None = None
@@ -174,8 +175,8 @@ def _span(span: Any, budget: Budget) -> Span:
         span.duration or None,
         _endpoint(span.local_endpoint) if span.HasField("local_endpoint") else None,
         _endpoint(span.remote_endpoint) if span.HasField("remote_endpoint") else None,
-        [Annotation(a.timestamp, _text(a.value) or "") for a in span.annotations],
-        {_text(tag.key) or "": _text(tag.value) or "" for tag in span.tags},
+        [Annotation(a.timestamp, _text(a.value) or "") for a in span.annotations] or None,
+        {_text(tag.key) or "": _text(tag.value) or "" for tag in span.tags} or None,
         span.debug or None,
         span.shared or None,
     )
