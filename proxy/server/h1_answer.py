@@ -89,7 +89,8 @@ class AnswerWriter:
         if self._chunked:
             if len(data) <= _JOIN:
                 end = LAST_CHUNK if last else b""
-                outbox.put(transport, b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end))
+                put = outbox.put_last if last else outbox.put
+                put(transport, b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end))
                 self._pending = b""
             else:
                 self.flush()
