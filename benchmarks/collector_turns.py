@@ -30,7 +30,7 @@ from benchmarks.bombs import Bomb, bombs
 from benchmarks.collector import measured, replace
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import loads
-from proxy.config.model import Export
+from proxy.config.observe import Export
 
 BOUND = 0.050  # seconds
 BEGIN = "<!-- benchmarks.collector_turns writes below -->"

@@ -19,7 +19,7 @@ from proxy.collector.graph import GATEWAY, Chain, Graph, Node, Ways, World
 from proxy.collector.receivers.gateway.settings import Settings as GatewaySettings
 from proxy.collector.shortform import type_of
 from proxy.collector.stage import Sink
-from proxy.config.model import Collector, CollectorPipeline
+from proxy.config.observe import Collector, CollectorPipeline
 
 
 def build(plan: Collector, world: World, before: Graph | None = None) -> Graph:

@@ -11,7 +11,7 @@ import logging
 
 from proxy.collector.build import build
 from proxy.collector.graph import Graph, Node, World, retire, start_all
-from proxy.config.model import Collector
+from proxy.config.observe import Collector
 from proxy.errors import ConfigError
 from proxy.tasks import spawn
 

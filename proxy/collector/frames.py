@@ -33,7 +33,8 @@ import msgspec
 
 from proxy.collector import registry
 from proxy.collector.books import Standing
-from proxy.config.model import Collector, Config, Export
+from proxy.config.model import Config
+from proxy.config.observe import Collector, Export
 from proxy.config.units import Seconds, Share, Size
 from proxy.errors import Problem
 from proxy.telemetry.instruments import Instrument

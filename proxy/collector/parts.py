@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
-from proxy.config.model import Positive, Section
+from proxy.config.section import Positive, Section
 from proxy.config.syntax import is_field_value, is_token, parse_address
 from proxy.config.units import Seconds, Size
 

@@ -23,7 +23,7 @@ from proxy.collector.fanout import NOBODY as NOBODY
 from proxy.collector.graph import Graph, World
 from proxy.collector.rates import INTERVAL, Rates
 from proxy.collector.shortform import lengthen
-from proxy.config.model import Collector, Export
+from proxy.config.observe import Collector, Export
 from proxy.otlp.turns import Turns
 from proxy.telemetry.metrics import Series
 

@@ -15,7 +15,7 @@ from proxy.collector.exporters.console.settings import Settings as Console
 from proxy.collector.exporters.otlp_grpc import settings as export_otlp_grpc
 from proxy.collector.exporters.otlp_http import settings as export_otlp_http
 from proxy.collector.processors.batch import settings as process_batch
-from proxy.config.model import Collector, CollectorPipeline, Export
+from proxy.config.observe import Collector, CollectorPipeline, Export
 from proxy.config.units import Size
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.endpoint import Endpoint, parse

@@ -16,7 +16,7 @@ import msgspec
 
 from proxy.config.convert import FAILED, Converter
 from proxy.config.locate import Path
-from proxy.config.model import Collector, CollectorPipeline
+from proxy.config.observe import Collector, CollectorPipeline
 from proxy.config.report import Report, suggestion
 
 KINDS = ("receiver", "processor", "exporter", "connector")

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from proxy.config import model
+from proxy.config import model, observe
 from proxy.config.collector import components
 from proxy.config.convert import without_none
 from proxy.config.units import Seconds, Share, Size, seconds_text, size_text
@@ -47,10 +47,10 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
             "items": {"anyOf": [_STRING, {"$ref": "#/$defs/Listener"}]},
         },
     ],
-    (model.Export, "otlp"): [_STRING],
-    (model.Export, "traces"): [_STRING],
-    (model.Export, "metrics"): [_STRING],
-    (model.Export, "logs"): [_STRING],
+    (observe.Export, "otlp"): [_STRING],
+    (observe.Export, "traces"): [_STRING],
+    (observe.Export, "metrics"): [_STRING],
+    (observe.Export, "logs"): [_STRING],
     (model.Route, "host"): [_STRING],
     (model.Route, "to"): [_STRING],
     (model.When, "method"): [_STRING],
@@ -114,7 +114,7 @@ def _table(table: Any, tables: dict[str, Schema]) -> Schema:
 
 def _name(table: Any) -> str:
     """Settings of components have names of their own, below that of their folder."""
-    if table.__module__ == model.__name__:
+    if table.__module__.startswith("proxy.config."):
         return str(table.__name__)
     place = table.__module__.removeprefix("proxy.collector.").removesuffix(".settings")
     return f"{place}.{table.__name__}"
@@ -130,7 +130,7 @@ def _components(kind: str, tables: dict[str, Schema]) -> Schema:
 
 
 def _field(table: type, field: Any, comments: dict[str, str], tables: dict[str, Schema]) -> Schema:
-    if table is model.Collector and field.name != "pipelines":
+    if table is observe.Collector and field.name != "pipelines":
         made = _components(field.name.removesuffix("s"), tables)
     else:
         made = _value(field.type, tables)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from proxy.config.loaded import Loaded
-from proxy.config.model import Config, Export
+from proxy.config.model import Config
+from proxy.config.observe import Export
 from proxy.config.wire import pack
 
 _SIGNALS = ("traces", "metrics", "logs")

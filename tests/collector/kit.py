@@ -16,7 +16,7 @@ from proxy.collector.counters import Counters, Flow
 from proxy.collector.fanout import Entry, Step
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import loads
-from proxy.config.model import Export
+from proxy.config.observe import Export
 from proxy.otlp.envelope import Envelope
 from tests.otlp import samples
 

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.collector.pipeline import Pipeline
 from proxy.collector.processors.batch import settings as process_batch
-from proxy.config.model import Export
+from proxy.config.observe import Export
 from proxy.config.units import Seconds
 from proxy.errors import ConfigError
 from tests.collector.kit import RESOURCE, batch, collecting, plan, until

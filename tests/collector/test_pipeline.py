@@ -14,7 +14,7 @@ import pytest
 
 from proxy.collector.books import Books, Ledger
 from proxy.collector.pipeline import Pipeline
-from proxy.config.model import Export, Retrying
+from proxy.config.observe import Export, Retrying
 from proxy.config.units import Seconds, Size
 from proxy.errors import ConfigError
 from proxy.otlp import wire
@@ -390,7 +390,7 @@ async def test_what_is_offered_before_the_start_waits() -> None:
 )
 async def test_unusable_settings_name_the_key(export: Export, key: str) -> None:
     if isinstance(export.tls, dict):
-        from proxy.config.model import Tls
+        from proxy.config.observe import Tls
 
         export = Export(otlp=export.otlp, tls=Tls(ca="/no.pem"))
     with pytest.raises(ConfigError) as error:

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proxy.collector.pipeline import Pipeline
-from proxy.config.model import Export
+from proxy.config.observe import Export
 from proxy.config.units import Seconds
 from proxy.otlp.metrics import build
 from proxy.telemetry.instruments import SERVER_DURATION

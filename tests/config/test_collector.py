@@ -9,7 +9,7 @@ import pytest
 
 from proxy.collector.registry import COMPONENTS
 from proxy.config.load import loads
-from proxy.config.model import Collector
+from proxy.config.observe import Collector
 from proxy.errors import ConfigError
 
 GOOD = """

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.config import model
+from proxy.config import model, observe
 from proxy.config.otel_env import Environment, fill
 from proxy.config.otel_export import fill_export
 from proxy.config.report import Report
 from proxy.config.schema import default_of
+from proxy.config.section import Section
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 TABLES = {
@@ -23,8 +24,8 @@ TABLES = {
 }
 SECTIONS = [
     value
-    for value in vars(model).values()
-    if isinstance(value, type) and issubclass(value, model.Section) and value is not model.Section
+    for value in {**vars(observe), **vars(model)}.values()
+    if isinstance(value, type) and issubclass(value, Section) and value is not Section
 ]
 # In words, because TOML has no way to say it.
 SAID_IN_WORDS = {

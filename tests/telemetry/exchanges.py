@@ -6,7 +6,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from proxy.config.model import AccessLog, Config, Export
+from proxy.config.model import Config
+from proxy.config.observe import AccessLog, Export
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.recorder import Recorder

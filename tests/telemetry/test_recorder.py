@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
-from proxy.config.model import AccessLog, Config, Export, Metrics, Tracing
+from proxy.config.model import Config
+from proxy.config.observe import AccessLog, Export, Metrics, Tracing
 from proxy.config.units import Seconds
 from proxy.telemetry import instruments
 from proxy.telemetry.metrics import Point, Report

@@ -11,7 +11,7 @@ from msgspec import field
 
 from proxy.collector.editing.patterns import compile_pattern
 from proxy.collector.parts import Problems
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 Plain = str | bool | int | float | list[str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from proxy.collector.parts import Problems, TlsClient, check_address, check_tls
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 Encoding = Literal["otlp_proto", "otlp_json"]
 

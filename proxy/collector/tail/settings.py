@@ -14,7 +14,7 @@ from msgspec import Meta, field
 
 from proxy.collector.editing.patterns import compile_pattern
 from proxy.collector.parts import Problems
-from proxy.config.model import Count, Positive, Section
+from proxy.config.section import Count, Positive, Section
 from proxy.config.units import Share
 
 Percent = Annotated[float, Meta(ge=0, le=100)]

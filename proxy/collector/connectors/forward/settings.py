@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 
 class Settings(Section, frozen=True):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from msgspec import field
 
 from proxy.collector.parts import Problems
-from proxy.config.model import Positive, Section
+from proxy.config.section import Positive, Section
 from proxy.config.units import Seconds
 
 BUCKETS = (2, 4, 6, 8, 10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 10_000, 15_000)  # ms

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from proxy.collector.parts import Problems
-from proxy.config.model import Count, Positive, Section
+from proxy.config.section import Count, Positive, Section
 from proxy.config.units import Seconds
 
 BUCKETS = (2, 4, 6, 8, 10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 10_000, 15_000)  # ms

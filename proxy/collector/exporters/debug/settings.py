@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from proxy.config.model import Count, Positive, Section
+from proxy.config.section import Count, Positive, Section
 
 
 class Settings(Section, frozen=True):

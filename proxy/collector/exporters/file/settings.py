@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import field
 
 from proxy.collector.parts import Problems, Retry
-from proxy.config.model import Count, Section
+from proxy.config.section import Count, Section
 from proxy.config.units import Seconds, Size
 
 MIB = 1024 * 1024

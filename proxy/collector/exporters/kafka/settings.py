@@ -14,7 +14,7 @@ from proxy.collector.kafka.settings import (
     check_topics,
 )
 from proxy.collector.parts import Problems, Queue, Retry, TlsClient, check_queue
-from proxy.config.model import Section
+from proxy.config.section import Section
 from proxy.config.units import Seconds, Size
 
 LEAST = 4096  # bytes of a message, below which a resource would not fit

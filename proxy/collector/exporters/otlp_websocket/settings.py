@@ -15,7 +15,7 @@ from proxy.collector.parts import (
     check_queue,
     check_tls,
 )
-from proxy.config.model import Section
+from proxy.config.section import Section
 from proxy.config.syntax import parse_otlp
 from proxy.config.units import Seconds
 

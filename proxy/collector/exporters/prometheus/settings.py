@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import field
 
 from proxy.collector.parts import Auth, Problems, TlsServer, check_address
-from proxy.config.model import Positive, Section
+from proxy.config.section import Positive, Section
 from proxy.config.units import Seconds
 
 

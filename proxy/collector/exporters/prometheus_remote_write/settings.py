@@ -16,7 +16,7 @@ from proxy.collector.parts import (
     check_queue,
     check_tls,
 )
-from proxy.config.model import Positive, Section
+from proxy.config.section import Positive, Section
 from proxy.config.syntax import parse_otlp
 from proxy.config.units import Seconds
 

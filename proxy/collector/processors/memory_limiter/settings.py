@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.collector.parts import Problems
-from proxy.config.model import Count, Section
+from proxy.config.section import Count, Section
 from proxy.config.units import Seconds
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from proxy.collector.parts import Problems
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 
 class Settings(Section, frozen=True):

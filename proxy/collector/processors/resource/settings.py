@@ -6,7 +6,7 @@ from msgspec import field
 
 from proxy.collector.editing.settings import Action, check_actions
 from proxy.collector.parts import Problems
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 
 class Settings(Section, frozen=True):

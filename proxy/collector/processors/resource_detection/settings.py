@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import field
 
 from proxy.collector.parts import Problems
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 Detector = Literal["env", "host", "system", "process", "container", "k8s"]
 

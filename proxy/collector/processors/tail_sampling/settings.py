@@ -8,7 +8,7 @@ from msgspec import field
 
 from proxy.collector.parts import Problems
 from proxy.collector.tail.settings import Policy, check_policies
-from proxy.config.model import Count, Positive, Section
+from proxy.config.section import Count, Positive, Section
 from proxy.config.units import Seconds, Size
 
 

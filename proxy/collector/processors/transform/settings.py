@@ -6,7 +6,7 @@ from msgspec import field
 
 from proxy.collector.expression.compile import ExpressionError, Subject, compile_statement
 from proxy.collector.parts import Problems
-from proxy.config.model import Section
+from proxy.config.section import Section
 
 SUBJECTS: dict[str, Subject] = {
     "resources": "resource",

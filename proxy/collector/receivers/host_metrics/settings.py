@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import field
 
 from proxy.collector.parts import Problems
-from proxy.config.model import Positive, Section
+from proxy.config.section import Positive, Section
 from proxy.config.syntax import parse_regex
 from proxy.config.units import Seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from proxy.collector.parts import Problems, check_address
-from proxy.config.model import Count, Section
+from proxy.config.section import Count, Section
 from proxy.config.units import Share, Size
 
 MIB = 1024 * 1024

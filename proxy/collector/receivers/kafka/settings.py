@@ -14,7 +14,7 @@ from proxy.collector.kafka.settings import (
     check_topics,
 )
 from proxy.collector.parts import Problems, TlsClient
-from proxy.config.model import Section
+from proxy.config.section import Section
 from proxy.config.units import Seconds, Size
 
 MIB = 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from proxy.collector.parts import Auth, Problems, TlsServer, check_address
-from proxy.config.model import Section
+from proxy.config.section import Section
 from proxy.config.units import Seconds, Size
 
 MIB = 1024 * 1024

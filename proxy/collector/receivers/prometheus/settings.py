@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import field
 
 from proxy.collector.parts import Problems, TlsClient, check_headers, check_tls
-from proxy.config.model import Count, Section
+from proxy.config.section import Count, Section
 from proxy.config.syntax import is_field_value, parse_regex
 from proxy.config.units import Seconds, Size
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.collector.parts import Problems, check_address
-from proxy.config.model import Section
+from proxy.config.section import Section
 from proxy.config.units import Size
 
 MIB = 1024 * 1024
