@@ -21,7 +21,8 @@ MAX_FILE = 64 * 1024  # bytes; a secret is shorter, /dev/zero is not
 KEY = "<key>"  # (…, KEY, name) is the path of a table's key, (…, name) of its value
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([^}]*)\}|\{)")
-_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+# `env:` is how the OpenTelemetry Collector writes it.
+_VARIABLE = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _KEYS = {"servers", "to"}  # tables whose keys are URLs
 
 
