@@ -226,7 +226,7 @@ def test_what_no_pipeline_names_is_left_out_and_not_expanded() -> None:
         ({"exporters": "prometheus: {endpoint: ':1'}"}, 0, "exporter 'prometheus' has no traces"),
         ({"processors": "k8sattributes: {}"}, 2, "there is no processor of type 'k8sattributes'"),
         ({"processors": "batch: {send_batch_size: x}"}, 2, "batch.send_batch_size: expected"),
-        ({"processors": "filter: {spans: {include: {match_type: x}}}"}, 2, "write traces: {span:"),
+        ({"processors": "filter: {spans: {include: {foo: x}}}"}, 2, "`foo` is not there"),
         ({"processors": "filter: {traces: {span: ['nam == 1']}}"}, 2, "did you mean `name`?"),
         ({"processors": "transform: {trace_statements: ['set(span.name)']}"}, 2,
          "processors.transform.trace_statements[0]: 'set' needs `value`"),
@@ -281,3 +281,50 @@ def test_a_batch_goes_at_its_largest_size() -> None:
     assert processor("batch: {send_batch_max_size: 500}", "batch").send_batch_size == 500
     both = "batch: {send_batch_size: 100, send_batch_max_size: 500}"
     assert processor(both, "batch").send_batch_size == 100
+
+
+@pytest.mark.parametrize(
+    ("table", "place", "conditions"),
+    [
+        (
+            "metrics: {exclude: {match_type: strict, metric_names: [a, b/c]}}",
+            ("metrics", "metric"),
+            ['(name == "a" or name == "b/c")'],
+        ),
+        (
+            "metrics: {include: {match_type: regexp, metric_names: ['^a\\.']}}",
+            ("metrics", "metric"),
+            ['not ((IsMatch(name, "^a\\\\.")))'],
+        ),
+        (
+            "logs: {exclude: {match_type: regexp, bodies: [x], severity_number: {min: WARN}}}",
+            ("logs", "log_record"),
+            ['(IsMatch(body, "x")) and severity_number >= SEVERITY_NUMBER_WARN'],
+        ),
+        (
+            "spans: {include: {match_type: strict, services: [s]},"
+            " exclude: {match_type: strict, attributes: [{key: a, value: true}, {Key: b}]}}",
+            ("traces", "span"),
+            [
+                'not ((resource.attributes["service.name"] == "s"))',
+                'attributes["a"] == true and attributes["b"] != nil',
+            ],
+        ),
+    ],
+)
+def test_older_filters_become_conditions(
+    table: str, place: tuple[str, str], conditions: list[str]
+) -> None:
+    made = processor(f"filter: {{{table}}}", "filter")
+    assert getattr(getattr(made, place[0]), place[1]) == conditions
+
+
+def test_our_own_metrics_go_where_a_periodic_reader_says() -> None:
+    text = (FOLDER / "minimal.yaml").read_text() + (
+        "  telemetry:\n    metrics:\n      readers:\n"
+        "        - periodic: {interval: 5000, exporter: {otlp: {protocol: http/protobuf,"
+        " endpoint: 'http://m:4318'}}}\n"
+    )
+    export = loads(text, "c.yaml", {}).config.export
+    assert (export.otlp, export.signals) == (["http://m:4318"], ["metrics"])
+    assert export.metrics_interval == 5.0

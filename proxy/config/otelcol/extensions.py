@@ -83,6 +83,9 @@ def _logs(out: Out, table: dict[str, Any], source: Path) -> None:
 
 def _metrics(out: Out, table: dict[str, Any], source: Path) -> None:
     """Where the Collector would show its own metrics, the admin port does, unless it is taken."""
+    for index, reader in enumerate(table.get("readers") or ()):
+        if isinstance(reader, dict) and isinstance(reader.get("periodic"), dict):
+            _periodic(out, reader["periodic"], (*source, "readers", index))
     address, place = _metrics_address(table, source)
     if str(table.get("level", "")).lower() == "none" or not address:
         return
@@ -91,6 +94,23 @@ def _metrics(out: Out, table: dict[str, Any], source: Path) -> None:
         out.report.warn(place, "our own metrics are at /metrics of the admin port", why)
         return
     out.put(_LISTEN, address, place)
+
+
+def _periodic(out: Out, reader: dict[str, Any], source: Path) -> None:
+    """Our own metrics to a back end: the short form of an exporter."""
+    otlp = (reader.get("exporter") or {}).get("otlp")
+    if not isinstance(otlp, dict) or not otlp.get("endpoint"):
+        out.report.warn(source, "this is ignored", "otlp with an endpoint is known")
+        return
+    endpoint = str(otlp["endpoint"])
+    scheme, separator, rest = endpoint.partition("://")
+    if str(otlp.get("protocol", "http/protobuf")).startswith("grpc"):
+        plain = scheme == "http" or otlp.get("insecure") is True
+        endpoint = f"{'grpc' if plain else 'grpcs'}://{rest if separator else endpoint}"
+    out.put(("export", "otlp"), [like(endpoint, otlp["endpoint"])], source)
+    out.put(("export", "signals"), ["metrics"], source)
+    if isinstance(reader.get("interval"), int):
+        out.put(("export", "metrics_interval"), f"{reader['interval']}ms", source)
 
 
 def _metrics_address(table: dict[str, Any], source: Path) -> tuple[Any, Path]:

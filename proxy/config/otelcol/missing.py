@@ -24,15 +24,18 @@ MISSING: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "loki", "datadog", "googlecloud", "awsxray", "awsemf", "awscloudwatchlogs",
-            "azuremonitor", "splunk_hec", "signalfx", "sapm", "clickhouse", "opensearch",
+            "loki", "opensearch", "datadog", "googlecloud", "awsxray", "awsemf",
+            "awscloudwatchlogs", "azuremonitor", "splunk_hec", "signalfx", "sapm", "clickhouse",
             "honeycombmarker", "sentry", "coralogix", "tempo", "mezmo", "logzio", "influxdb",
         ),
         _OTLP,
     ),
     "loadbalancing": "send to one back end; or keep a collector in front",
     "nop": "leave it out, or write debug",
-    "k8sattributes": "let applications say k8s.* in OTEL_RESOURCE_ATTRIBUTES, or keep a collector",
+    **dict.fromkeys(
+        ("k8sattributes", "k8s_attributes"),
+        "let applications say k8s.* in OTEL_RESOURCE_ATTRIBUTES, or keep a collector",
+    ),
     "span": 'use transform: set(span.name, Concat([…], " "))',
     "metricstransform": "use transform: set(metric.name, …)",
     "cumulativetodelta": "use a back end that takes cumulative sums",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.config.locate import Path
+from proxy.config.otelcol import legacy
 from proxy.config.otelcol.out import without_nulls
 from proxy.config.otelcol.rules import Walk, ignored, refused, same, silent
 
@@ -14,6 +15,8 @@ _NO_METADATA = ignored("batches carry no request headers")
 def _max_size(walk: Walk, value: Any, source: Path) -> None:
     """Ours bounds a batch in bytes; so that it is seldom larger, it goes at that many items."""
     table = walk.defs["raw"]
+    if value in (0, None):
+        return
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         size = table.get("send_batch_size", 8192)
         if isinstance(size, int) and (size > value or "send_batch_size" not in table):
@@ -81,7 +84,7 @@ def _match(walk: Walk, value: Any, source: Path) -> None:
 
 ATTRIBUTES: dict[str, Any] = {"actions": same, "include": _match, "exclude": _match}
 RESOURCE: dict[str, Any] = {"attributes": same}
-_DETECTORS = {"env": "env", "system": "system", "docker": "host", "host": "host"}
+_DETECTORS = {"env": "env", "system": "system", "docker": "host", "host": "host", "k8s": "k8s"}
 
 
 def _detectors(walk: Walk, value: Any, source: Path) -> None:
@@ -91,7 +94,7 @@ def _detectors(walk: Walk, value: Any, source: Path) -> None:
         if name in _DETECTORS:
             found.append(_DETECTORS[name])
         else:
-            why = "there are env, system and docker; for pods write k8s in a routes.toml"
+            why = "there are env, system, docker and k8s"
             walk.report.warn((*source, index), f"the detector {name!r} is left out", why)
     walk.put(found or ["env"], source, "detectors")
 
@@ -115,11 +118,17 @@ RESOURCE_DETECTION: dict[str, Any] = {
 
 def _conditions(walk: Walk, value: Any, source: Path) -> None:
     """`traces`, `metrics`, `logs` of filter: conditions, or the older include and exclude."""
-    if isinstance(value, dict) and value.keys() & {"include", "exclude"}:
-        remedy = """write traces: {span: ['…']}, metrics: {metric: ['IsMatch(name, "^x")']}"""
-        walk.report.error(source, "include and exclude are not there any more", remedy)
+    if legacy.is_legacy(value):
+        legacy.translate(walk, value, source)
         return
     walk.put(without_nulls(value) or {}, source, str(source[-1]))
+
+
+def _spans(walk: Walk, value: Any, source: Path) -> None:
+    if legacy.is_legacy(value):
+        legacy.translate(walk, value, source)
+    else:
+        walk.report.error(source, "this is not there", "write traces: {span: ['…']}")
 
 
 FILTER: dict[str, Any] = {
@@ -130,9 +139,7 @@ FILTER: dict[str, Any] = {
     "trace_conditions": same,
     "metric_conditions": same,
     "log_conditions": same,
-    "spans": refused(
-        'write traces: {span: [\'attributes["x"] == "y"\']}', "this is not there any more"
-    ),
+    "spans": _spans,
     "profiles": refused("profiles are not filtered"),
     "profile_conditions": refused("profiles are not filtered"),
 }

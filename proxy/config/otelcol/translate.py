@@ -50,6 +50,10 @@ def translate(written: Any, report: Report, expand: Expand) -> dict[str, Any]:
         return out.raw
     raw = {**written, "service": expand(written.get("service"), ("service",))}
     raw["extensions"] = _extensions(raw, expand)
+    if "kind" in raw and "spec" in raw:
+        remedy = "put what is below spec.config into a file of its own"
+        report.error(("kind",), "this is a resource of Kubernetes", remedy)
+        return out.raw
     for key in raw:
         if key not in _TOP:
             report.error((key,), f"`{key}` is not known here", suggestion(key, _TOP))
