@@ -279,3 +279,40 @@ def test_a_collector_s_yaml_from_ready_to_stopped(tmp_path: Path, backend: Colle
         assert running.process.wait(DEADLINE) == 0
     finally:
         running.close()
+
+
+def test_a_collector_s_yaml_is_no_gateway(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(YAML.format(name="one", url="http://127.0.0.1:1"))
+    ran = subprocess.run(
+        [sys.executable, "-m", "proxy", "run", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    assert ran.returncode == 1
+    assert f"write spangate collect {file}" in ran.stderr
+
+
+def test_everything_wrong_with_a_collector_s_yaml_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    text = YAML.format(name="one", url="nowhere").replace("otlp:", "filelog:", 1)
+    file.write_text(text.replace("set(span.name", "sett(span.nam"))
+    ran = subprocess.run(
+        [sys.executable, "-m", "proxy", "check", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    lines = [line.removeprefix(f"{tmp_path}/") for line in ran.stdout.splitlines()]
+    assert ran.returncode == 1
+    for begins in (
+        "config.yaml:3: warning: receivers.filelog: no pipeline names it",
+        "config.yaml:10: processors.transform.trace_statements[0]: there is no editor 'sett'",
+        "config.yaml:13: exporters.otlphttp.endpoint: this is not an OTLP URL",
+        "config.yaml:18: warning: extensions.zpages",
+        "config.yaml:23: service.pipelines.traces.receivers[0]: there is no receiver 'otlp'",
+    ):
+        assert any(line.startswith(begins) for line in lines), (begins, lines)
