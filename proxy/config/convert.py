@@ -62,6 +62,9 @@ class Converter:
         return cls(**values)
 
     def value(self, kind: Any, raw: Any, path: Path) -> Any:
+        if isinstance(raw, Expanded) and raw.failed:
+            self._report.fail(path)
+            return FAILED
         kind, shape, args = _shape(kind)
         if shape is msgspec.Struct:
             return self.struct(kind, raw, path)
@@ -85,6 +88,9 @@ class Converter:
         made = {}
         for key, item in raw.items():
             if isinstance(key, Expanded):
+                if key.failed:
+                    self._report.fail((*path, str(key)))
+                    continue
                 self.expanded[(*path, KEY, str(key))] = key
             name = self._leaf(kinds[0], str(key), (*path, str(key)))
             value = self.value(kinds[1], item, (*path, str(key)))
