@@ -77,8 +77,7 @@ def _registry() -> Any:
 def _components(kind: str, raw: Any, converter: Converter, report: Report) -> dict[str, Any]:
     base: Path = ("collector", f"{kind}s")
     if not isinstance(raw, dict):
-        report.error(base, "expected a table")
-        return {}
+        return converter.value(dict[str, Any], raw, base) or {}  # it is told there
     made = {}
     for id, table in raw.items():
         path = (*base, str(id))

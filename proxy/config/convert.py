@@ -16,6 +16,7 @@ import msgspec
 from proxy.config.expand import KEY, Expanded
 from proxy.config.locate import Path
 from proxy.config.report import Report, suggestion
+from proxy.config.secrets import is_secret
 from proxy.config.units import Seconds, Share, Size
 
 FAILED: Any = None  # in the place of what could not be made; the report has an error for it
@@ -61,6 +62,9 @@ class Converter:
         return cls(**values)
 
     def value(self, kind: Any, raw: Any, path: Path) -> Any:
+        if isinstance(raw, Expanded) and raw.failed:
+            self._report.fail(path)
+            return FAILED
         kind, shape, args = _shape(kind)
         if shape is msgspec.Struct:
             return self.struct(kind, raw, path)
@@ -84,6 +88,9 @@ class Converter:
         made = {}
         for key, item in raw.items():
             if isinstance(key, Expanded):
+                if key.failed:
+                    self._report.fail((*path, str(key)))
+                    continue
                 self.expanded[(*path, KEY, str(key))] = key
             name = self._leaf(kinds[0], str(key), (*path, str(key)))
             value = self.value(kinds[1], item, (*path, str(key)))
@@ -99,7 +106,7 @@ class Converter:
         try:
             return msgspec.convert(raw, kind, strict=not outside, dec_hook=_parse)
         except (msgspec.ValidationError, OverflowError) as error:
-            message, remedy = _explain(kind, raw, str(error))
+            message, remedy = _explain(kind, raw, str(error), hidden=is_secret(path))
             self._report.error(path, message, remedy)
             return FAILED
 
@@ -141,7 +148,7 @@ def without_none(kind: Any) -> Any:
     return rest[0] if NoneType in args and len(rest) == 1 else kind
 
 
-def _explain(kind: Any, raw: object, message: str) -> tuple[str, str]:
+def _explain(kind: Any, raw: object, message: str, *, hidden: bool) -> tuple[str, str]:
     """msgspec's complaint in the words of the file, and what to write instead."""
     if message.startswith("Invalid enum value"):
         choices = [str(choice) for choice in _choices(kind)]
@@ -151,7 +158,9 @@ def _explain(kind: Any, raw: object, message: str) -> tuple[str, str]:
     if not message.startswith("Expected"):
         return message, ""  # from a unit's parse, which says what to write
     text = "e" + re.sub(r"`(\w+)(?: \| \w+)*`", lambda m: _WORDS.get(m[1], m[0]), message[1:])
-    return text, f'write it in quotes: "{raw}"' if _is_unquoted(message, raw) else ""
+    if not _is_unquoted(message, raw):
+        return text, ""
+    return text, "write it in quotes" if hidden else f'write it in quotes: "{raw}"'
 
 
 def _is_unquoted(message: str, raw: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -31,16 +32,36 @@ from proxy.config.report import Report
 from proxy.config.shorthand import lengthen
 from proxy.errors import ConfigError, Problem
 
+STDIN = "<stdin>"  # the name of what has none, in messages
+
 
 def load(path: str, environ: Mapping[str, str]) -> Loaded:
-    """The configuration in the file `path`; ConfigError with all problems if it cannot be used."""
+    """The configuration in the file `path`, "-" for what comes on stdin.
+
+    ConfigError with all problems if it cannot be used.
+    """
+    name = STDIN if path == "-" else path
     try:
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or not UTF-8
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError([Problem("file", f"cannot read it: {reason}", "", 0, path)]) from None
-    return loads(text, path, environ)
+        raise ConfigError([_unreadable(error, name)]) from None
+    return loads(text, name, environ)
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _unreadable(error: OSError | ValueError, name: str) -> Problem:
+    reason, remedy = getattr(error, "strerror", None) or str(error), ""
+    if name == STDIN:
+        reason, remedy = "stdin is read once", "run it from a file to reload it"
+    elif isinstance(error, FileNotFoundError):
+        remedy = f"`spangate example > {name}` writes one to begin with"
+    return Problem("file", f"cannot read it: {reason}", remedy, 0, name)
 
 
 def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:

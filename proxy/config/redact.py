@@ -1,13 +1,11 @@
 """The configuration in force as it may be shown: the secrets are gone, the units are back.
 
-Hidden is what came from a file (`${file:…}`), every export header, whatever its key calls a
-secret, and the user part of URLs. A string that came from the environment is shown as it is
-written, `${NAME}`, since nobody knows which of those are secret.
+Hidden is what came from a file (`${file:…}`), and what `secrets.py` says. A string that came from
+the environment is shown as it is written, `${NAME}`, since nobody knows which of those are secret.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,17 +14,8 @@ import msgspec
 from proxy.config.expand import KEY, Expanded
 from proxy.config.loaded import Loaded
 from proxy.config.locate import Path
+from proxy.config.secrets import REDACTED, is_secret, without_secrets
 from proxy.config.units import Seconds, Size, seconds_text, size_text
-
-REDACTED = "REDACTED"
-
-_SECRET_KEY = re.compile(
-    r"authori[sz]ation|token|passw|secret|api.?key|access.?key|cookie|credential|session",
-    re.IGNORECASE,
-)
-_USERINFO = re.compile(r"(?<=://)[^/?#@\s]*@")
-_HIDDEN_TABLES: tuple[Path, ...] = (("export", "headers"),)
-_HIDDEN_SETTINGS = frozenset(("headers", "auth"))  # anywhere in a component of the collector
 
 
 def redacted(loaded: Loaded) -> dict[str, Any]:
@@ -94,17 +83,9 @@ def _leaf(value: object, path: Path, origin: Expanded | None) -> object:
         return size_text(value)
     if not isinstance(value, str):
         return value
-    if value and _is_secret(path):
+    if value and is_secret(path):
         return REDACTED
     return _text(value, origin)
-
-
-def _is_secret(path: Path) -> bool:
-    names = [step for step in path if isinstance(step, str)]
-    if path[0] == "collector":
-        settings = names[3:]  # below collector.exporters.ID
-        return any(name in _HIDDEN_SETTINGS or _SECRET_KEY.search(name) for name in settings)
-    return path[:-1] in _HIDDEN_TABLES or _SECRET_KEY.search(names[-1]) is not None
 
 
 def _text(text: str, origin: Expanded | None) -> str:
@@ -112,4 +93,4 @@ def _text(text: str, origin: Expanded | None) -> str:
         if origin.secret:
             return REDACTED
         text = origin.written
-    return _USERINFO.sub(f"{REDACTED}@", text)
+    return without_secrets(text)

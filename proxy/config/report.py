@@ -15,17 +15,18 @@ from proxy.errors import ConfigError, Problem
 class Report:
     """The problems of one file."""
 
-    __slots__ = ("_broken", "_hidden", "file", "lines", "problems")
+    __slots__ = ("_broken", "_hidden", "_told", "file", "lines", "problems")
 
     def __init__(self, file: str, lines: Lines | None = None) -> None:
         self.file = file
         self.lines = lines if lines is not None else Lines()
         self.problems: list[Problem] = []
         self._broken: set[Path] = set()
+        self._told: set[Problem] = set()
         self._hidden: dict[str, str] = {}
 
     def error(self, path: Path, message: str, remedy: str = "") -> None:
-        self._broken.update(path[:n] for n in range(len(path) + 1))
+        self.fail(path)
         self._add(path, message, remedy, warning=False)
 
     def warn(self, path: Path, message: str, remedy: str = "") -> None:
@@ -39,6 +40,10 @@ class Report:
         """From now on no problem shows `secret`, but the reference that led to it."""
         if secret:
             self._hidden[secret] = written
+
+    def fail(self, path: Path) -> None:
+        """Note that the value at `path` is no use, for a reason that is told already."""
+        self._broken.update(path[:n] for n in range(len(path) + 1))
 
     def is_broken(self, *path: str | int) -> bool:
         """Whether an error was found at or below this key: what follows from it is not one more."""
@@ -55,7 +60,10 @@ class Report:
         path = self.lines.written(path)
         line = self.lines.near(path)
         key, message, remedy = map(self._shown, (dotted(path) or "file", message, remedy))
-        self.problems.append(Problem(key, message, remedy, line, self.file, warning))
+        problem = Problem(key, message, remedy, line, self.file, warning)
+        if problem not in self._told:  # such as a reference that a value has twice
+            self._told.add(problem)
+            self.problems.append(problem)
 
     def _shown(self, text: str) -> str:
         for secret, written in self._hidden.items():

@@ -23,6 +23,7 @@ Schema = dict[str, Any]
 _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
 _STRING: Schema = {"type": "string"}
 _STRINGS: Schema = {"type": "array", "items": _STRING}
+_PORT: Schema = {"type": "integer", "minimum": 0, "maximum": 65535}
 _UNITS: dict[Any, Schema] = {
     Seconds: {
         "anyOf": [
@@ -42,11 +43,17 @@ _UNITS: dict[Any, Schema] = {
 _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Config, "listen"): [
         _STRING,
+        _PORT,
         {
             "type": "array",
-            "items": {"anyOf": [_STRING, {"$ref": "#/$defs/Listener"}]},
+            "items": {"anyOf": [_STRING, _PORT, {"$ref": "#/$defs/Listener"}]},
         },
     ],
+    (model.Config, "route"): [{"$ref": "#/$defs/Route"}],
+    (model.Listener, "address"): [_PORT],
+    (model.Route, "redirect"): [_STRING],
+    (model.Route, "respond"): [_STRING, {"type": "integer", "minimum": 100, "maximum": 599}],
+    (model.Upstream, "health"): [_STRING],
     (observe.Export, "otlp"): [_STRING],
     (observe.Export, "traces"): [_STRING],
     (observe.Export, "metrics"): [_STRING],

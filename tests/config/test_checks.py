@@ -29,7 +29,7 @@ def route(lines: str, path: str = "/a") -> str:
 
 ERRORS = [
     # listeners and processes
-    ('listen = "8080"', "listen", "is not an address"),
+    ("listen = 80800", "listen", "at most 65535"),
     ('listen = "localhost"', "listen", "is not an address"),
     ('listen = ":65536"', "listen", "at most 65535"),
     ('listen = "[::g]:80"', "listen", "is not an address"),

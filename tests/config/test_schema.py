@@ -85,6 +85,9 @@ def test_the_examples_are_valid() -> None:
         'export.otlp = "grpc://a"\nexport.traces = ["http://b"]',
         'workers = "${N}"\ntracing.sample = "${S}"\nexport.compression = "${C}"',
         'workers = "auto"\ndrain_timeout = "1m 30s"\nlimits.body = "1.5 MiB"',
+        '[route]\nto = "http://a"\n',
+        'listen = 8080\nroute = [{ redirect = "/d" }, { respond = "no" }, { respond = 204 }]',
+        '[upstream.a]\nservers = "http://a"\nhealth = "/up"\n',
         "drain_timeout = 0\nlimits.body = 0\nlimits.connections = 0\ndefaults.retry = 1",
     ],
 )
@@ -96,7 +99,7 @@ def test_short_forms_and_references_are_valid(text: str) -> None:
     "text",
     [
         "liste = ':80'",
-        "listen = 80",
+        "listen = 80800",
         "listen = [{}]",
         "workers = 0",
         "workers = 'all'",
