@@ -318,9 +318,9 @@ def _reap(worker: Worker) -> tuple[int, float]:
     return worker.process.returncode, usage.ru_utime + usage.ru_stime
 
 
-def backoff(quick_deaths: int) -> float:
+def backoff(quick_deaths: int, longest: float = BACKOFF_MAX) -> float:
     """Seconds to wait after this many deaths in a row soon after the start."""
-    return min(BACKOFF_MAX, BACKOFF * 2 ** (quick_deaths - 2)) if quick_deaths > 1 else 0.0
+    return min(longest, BACKOFF * 2 ** (quick_deaths - 2)) if quick_deaths > 1 else 0.0
 
 
 def describe_exit(status: int) -> str:
