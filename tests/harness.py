@@ -325,7 +325,7 @@ async def gateway(config: str, **environ: str) -> AsyncIterator[Gateway]:
     sock.setblocking(False)
     address = loaded.config.listen[0].address
     memory = memory_only(4 * 1024 * 1024)
-    worker = Worker(0, Ring(memory), {address: sock})
+    worker = Worker(0, Ring(memory), [(address, sock)])
     hub_end, worker_end = socket.socketpair()
     loop = asyncio.get_running_loop()
     recorded = Recorded(memory)

@@ -160,6 +160,7 @@ class Upstream(Section, frozen=True):
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
+    panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
     pool: Pool = field(default_factory=Pool)
     timeout: Seconds | None = None
     connect_timeout: Seconds | None = None

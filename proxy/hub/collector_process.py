@@ -37,6 +37,7 @@ COLLECT_TIMEOUT = 0.25  # seconds that a scrape waits for it
 READY_TIMEOUT = 15.0  # seconds that a reload waits for one that is being replaced
 QUICK_DEATHS = 2  # in a row: beyond that nobody waits for it
 GRACE = 2.0  # seconds beyond its deadline after which it is killed
+LONGEST_PAUSE = 5.0  # seconds before one that dies again and again is replaced
 
 
 class CollectorProcess:
@@ -171,7 +172,9 @@ class CollectorProcess:
     def _again(self, quick: bool) -> None:
         self.restarts += 1
         self._quick = self._quick + 1 if quick else 0
-        self._restarting = spawn(self._replace(backoff(self._quick)), "replace the collector")
+        self._restarting = spawn(
+            self._replace(backoff(self._quick, LONGEST_PAUSE)), "replace the collector"
+        )
 
     async def _replace(self, delay: float) -> None:
         await asyncio.sleep(delay)

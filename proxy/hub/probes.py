@@ -14,11 +14,11 @@ import random
 import resource
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from proxy import __version__
 from proxy.config.model import Health as Settings
 from proxy.config.model import Upstream
+from proxy.config.syntax import parse_server
 from proxy.hub import gauges
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
@@ -217,13 +217,8 @@ def _wanted(upstreams: Mapping[str, Upstream]) -> Iterator[tuple[Key, Settings]]
 
 
 def _labels(key: Key) -> Attributes:
-    place = urlsplit(key[1])
-    port = place.port or (443 if place.scheme == "https" else 80)
-    return (
-        ("spangate.upstream", key[0]),
-        ("server.address", place.hostname or ""),
-        ("server.port", port),
-    )
+    host, port = parse_server(key[1])
+    return (("spangate.upstream", key[0]), ("server.address", host), ("server.port", port))
 
 
 def _limit() -> int:

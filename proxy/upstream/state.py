@@ -117,6 +117,7 @@ class UpstreamState:
         if changed:
             self.balancer = POLICIES[settings.balance](list(wanted.values()), self._offset)
             self.feedback = self.balancer if isinstance(self.balancer, Feedback) else None
+        self.balancer.panic_below(settings.panic)
         return gone
 
 

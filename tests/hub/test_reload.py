@@ -55,8 +55,12 @@ def test_new_routes_are_served_by_the_same_workers(tmp_path: Path) -> None:
         ("listen = [", "routes.toml"),
         (MINIMAL.format(more='[[route]]\npaht = "/x"\n'), "paht"),
         (listening_on(1).replace("127.0.0.1:1", "192.0.2.1:1"), "cannot listen on 192.0.2.1:1"),
+        (
+            MINIMAL.format(more='[[route]]\npath = "/u"\nto = "http://[1.2.3.4]:80"\n'),
+            "write it without brackets",
+        ),
     ],
-    ids=["syntax", "unknown key", "address that is not ours"],
+    ids=["syntax", "unknown key", "address that is not ours", "a server that is none"],
 )
 def test_a_bad_file_changes_nothing(tmp_path: Path, broken: str, said: str) -> None:
     with gateway(tmp_path, workers=1) as hub:
