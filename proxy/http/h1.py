@@ -31,6 +31,8 @@ class Limits(Protocol):
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP/([0-9]\.[0-9])")
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_SHOWN = 40  # bytes of a malformed line's name in an error
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 
 # The methods that llhttp takes in an HTTP request (it knows those of RTSP and ICE, too).
@@ -219,7 +221,7 @@ class ResponseReader:
                 raise BadResponse("the upstream does not answer in HTTP/1")
             head.version = "1.0"
         if not 100 <= status <= 599:
-            raise BadResponse("the upstream's status makes no sense")
+            raise BadResponse(f"the upstream's status {status} is none of 100 to 599")
         if not self._complete or status < 200 or b"proxy-connection" in head.fields:
             self._parser = httptools.HttpResponseParser(self)  # as in RequestReader.read
         return head
@@ -230,7 +232,7 @@ class ResponseReader:
         The only leniency ever asked of llhttp, which is harmless where it does not frame bodies.
         """
         if "present with" not in str(error):
-            raise BadResponse(f"the upstream's answer is malformed: {error}") from None
+            raise _malformed(data, error) from None
         parser = self._parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(lenient_chunked_length=True)
         head = self._head = ResponseHead()
@@ -241,7 +243,7 @@ class ResponseReader:
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as other:
-            raise BadResponse(f"the upstream's answer is malformed: {other}") from None
+            raise _malformed(data, other) from None
         self._complete = False  # a parser with a leniency reads one head and no more
         return head
 
@@ -269,10 +271,25 @@ class ResponseReader:
         self._complete = True
 
 
+def _malformed(data: bytes, error: Exception) -> BadResponse:
+    """Why, and in which line, of which no value is shown: it may be a secret."""
+    if "CONNECT/Upgrade" in str(error):
+        return BadResponse("the upstream switched protocols (101) without saying to which")
+    where = ""
+    for number, line in enumerate(data.removesuffix(b"\r\n\r\n").split(b"\r\n"), 1):
+        if number > 1 and _FIELD.fullmatch(line) is None:
+            name = line.partition(b":")[0][:_SHOWN].decode("latin-1")
+            where = f", in line {number}, {name!a}"
+            break
+    return BadResponse(f"the upstream's head is malformed: {error}{where}")
+
+
 def check_partial_answer(data: bytes) -> None:
     """Refuse what can no longer become a response head. Raises BadResponse (502)."""
-    if not b"HTTP/1.".startswith(data[:7]) or _BARE.search(data) is not None:
+    if not b"HTTP/1.".startswith(data[:7]):
         raise BadResponse("the upstream does not answer in HTTP/1")
+    if _BARE.search(data) is not None:
+        raise BadResponse("a line of the upstream's head ends in a bare CR or LF")
 
 
 # Joins a (name, value) pair. Adding bytes to bytes takes nearly twice as long, because each side

@@ -69,10 +69,13 @@ def fail(story: Story, error: ProxyError) -> None:
         attempt.end = monotonic_ns()
         if not isinstance(error, ClientGone | ClientError):
             attempt.error = error.error_type
+            attempt.why = error.detail
+            story.worker.faults.tell(attempt.upstream, attempt.address, error, attempt.end)
     if isinstance(error, ClientGone):
         x.client_gone = True
         return
     x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+    x.why = error.detail if x.error else ""
     if x.head_sent and not story.client.take_back():
         story.client.abort()  # the truncation must be seen
         return

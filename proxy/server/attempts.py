@@ -159,6 +159,9 @@ def _judge(
             return None
     else:
         attempt.error = failure.error_type
+        attempt.why = failure.detail
+        if not attempt.reused or not isinstance(failure, UpstreamReset):
+            story.worker.faults.tell(target.name, attempt.address, failure, now)
     return _pause(story, target, attempt, failure)
 
 

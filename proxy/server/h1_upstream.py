@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic_ns
-from typing import Any, Protocol
+from typing import Protocol
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
-from proxy.http.edits import WANTS_TUNNEL, Edits
-from proxy.http.framing import frame_response, frame_upload, is_chunked
-from proxy.http.h1 import (
-    LAST_CHUNK,
-    ResponseReader,
-    check_partial_answer,
-    encode_request,
-    encode_trailers,
-)
-from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.http.framing import frame_response, is_chunked
+from proxy.http.h1 import ResponseReader, check_partial_answer
+from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import keep_alive_ns
+from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.peer import NOBODY, peer_of
-from proxy.server.sides import NO_TRAILERS, StoryEvents
+from proxy.server.sides import NO_TRAILERS
 from proxy.server.tap import Tap
 from proxy.server.turns import Turns
 
@@ -52,89 +46,31 @@ MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a f
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(RequestWriter, asyncio.Protocol):
     """Serves one story at a time; between two of them it waits in its pool."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_hint", "_interim", "_keep_alive", "_left", "_method",
-        "_reader", "_request_chunked", "_request_done", "_shut", "_state", "_tap", "_tunnel",
-        "blocked", "idle_since", "peer", "pool", "scheme", "story", "transport", "used", "version",
+        "_buffer", "_decoder", "_hint", "_interim", "_left", "_reader", "_tap",
+        "blocked", "idle_since", "peer", "pool", "scheme", "used", "version",
     )  # fmt: skip
 
-    transport: Any  # asyncio.Transport, bare for speed when compiled
     _tap: Tap
 
     def __init__(self, pool: Home) -> None:
+        super().__init__(pool.outbox)
         self.pool = pool
-        self.story: StoryEvents | None = None
         self.peer = NOBODY
         self.scheme = "http"
         self.version = "1.1"
         self.used = False  # it has carried an exchange before
         self.idle_since = 0
         self._reader = ResponseReader()
-        self._state = IDLE
         self._buffer = b""
-        self._method = ""
         self._left: int | None = 0  # bytes of the response body to come; None = until close
         self._decoder: ChunkedDecoder | None = None
-        self._keep_alive = True
-        self._request_chunked = False
-        self._request_done = True
         self._interim = 0  # 1xx heads before this answer
-        self._tunnel = 0  # not 0: the request in hand may become one
-        self._shut = False  # the upstream has shut its end of a tunnel
         self.blocked = False  # it takes no more of the request for now
         self._hint = 0  # ns, from the upstream's Keep-Alive: timeout=
-
-    def start(self, story: StoryEvents, head: RequestHead, edits: Edits, more: list[Pair]) -> None:
-        self.story = story
-        self._method = head.method
-        self._state = HEAD
-        self._keep_alive = True
-        self._tunnel = edits.wants & WANTS_TUNNEL
-        length = head.length
-        self._request_done = length == 0
-        self._request_chunked = length is None
-        framing = b""
-        if length is None or edits.wants or b"content-length" in head.fields:
-            framing = frame_upload(head, edits)
-        wire = encode_request(head, edits, more, framing)
-        self.pool.outbox.put(self.transport, wire)
-
-    def send_data(self, data: bytes, last: bool) -> None:
-        outbox = self.pool.outbox
-        if self._request_chunked:
-            outbox.put_chunk(self.transport, data)
-            if last:
-                outbox.put(self.transport, LAST_CHUNK)
-        else:
-            outbox.put(self.transport, data)
-        if last:
-            self._request_done = True
-
-    def end(self, trailers: Trailers) -> None:
-        if self._state is TUNNEL:
-            self._request_done = True
-            self._shut_tunnel()
-            return
-        if self._request_chunked and not self._request_done:
-            self.pool.outbox.put(self.transport, encode_trailers(trailers))
-        self._request_done = True
-
-    def open_tunnel(self) -> None:
-        self._state = TUNNEL
-        self._request_chunked = self._request_done = self._keep_alive = False
-
-    def _shut_tunnel(self) -> None:
-        self.pool.outbox.flush()
-        if self.transport.is_closing():
-            return
-        if self._shut:
-            self.story = None
-            self.transport.close()
-        else:
-            self.transport.write_eof()
 
     def drop_answer(self) -> None:
         """Saved if the body came together with the head, else closed: who would miss the rest?"""
@@ -147,7 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         self._state = CLOSED
-        self.pool.outbox.flush()
+        self._outbox.flush()
         self.transport.close()
 
     def has_ended(self) -> bool:
@@ -200,7 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
         if story is None:
             return
         if state is HEAD:
-            story.on_upstream_failed(UpstreamReset("closed before a complete answer"))
+            story.on_upstream_failed(UpstreamReset(self._cut_off(HEAD, error)))
         elif state is TUNNEL and self._shut:
             return  # it was told; what we still sent is lost with the client's next word
         elif self._left is None and self._decoder is None and error is None:
@@ -208,7 +144,18 @@ class UpstreamConnection(asyncio.Protocol):
                 monotonic_ns(), NO_TRAILERS
             )  # close-delimited (RFC 9112 §6.3 rule 8)
         else:
-            story.on_upstream_failed(Truncated("closed in the middle of the answer"))
+            story.on_upstream_failed(Truncated(self._cut_off(BODY, error)))
+
+    def _cut_off(self, state: int, error: Exception | None) -> str:
+        """What a connection that ended had not told."""
+        if state is HEAD:
+            where = "in the middle of its answer's head" if self._buffer else "before any answer"
+        elif self._decoder is not None:
+            where = "before the last chunk"
+        else:
+            where = f"{self._left} bytes before" if self._left else "before"
+            where += " the end of its answer"
+        return f"the upstream {'reset' if error else 'closed'} the connection {where}"
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -226,7 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
             while self._state is HEAD:
                 end = data.find(b"\r\n\r\n") + 4
                 if (end if end > 3 else len(data)) > MOST_HEAD:
-                    raise BadResponse("the upstream's header fields are too large")
+                    raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
                 if end == 3:
                     check_partial_answer(data)
                     self._buffer = data
@@ -264,7 +211,7 @@ class UpstreamConnection(asyncio.Protocol):
             if head.status == 101:
                 raise BadResponse("the upstream switched protocols without being asked")
             if self._interim > MOST_INFORMATIONAL:
-                raise BadResponse("the upstream sends interim answers without an end")
+                raise BadResponse(f"more than {MOST_INFORMATIONAL} interim answers before one")
             story.on_informational(head)
             return
         self._interim = 0

@@ -23,6 +23,7 @@ from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
+from proxy.server.faults import Faults
 from proxy.server.house import Guest
 from proxy.server.link import Link
 from proxy.server.listener import Listener
@@ -65,6 +66,7 @@ class Worker:
         self.authorities = Authorities()
         self.outbox = Outbox()
         self.turns = Turns()
+        self.faults = Faults()
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -218,6 +220,7 @@ class Worker:
         """What the sweep looks at each time beside connections; False: this was the last time."""
         for pool in self._pools.values():
             pool.expire(now)
+        self.faults.sum_up(now)
         if not self.draining:
             return True
         # who was in a listener's queue is adopted within the first sweep

@@ -28,6 +28,7 @@ GONE = "client_gone"  # in the place of an error: the client left, which is nobo
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
 KIND_SERVER, KIND_CLIENT = 2, 3
 STATUS_ERROR = protobuf.delimited(15, b"\x18\x02")  # Span.status = { code: STATUS_CODE_ERROR }
+NO_MESSAGE = '"error_message":"",'  # how the constant members of a record end
 SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, SeverityNumber
 
 # A label in one of these would be a second attribute of the same key.
@@ -214,6 +215,14 @@ def server_error(status: int, error: str) -> str:
     return "" if error == str(status) else error
 
 
+def because(span: bytes, why: str) -> bytes:
+    """A block's `span` whose status says why, if it is an error."""
+    if not span.endswith(STATUS_ERROR):
+        return span
+    message = protobuf.delimited(2, protobuf.text(why))
+    return span.removesuffix(STATUS_ERROR) + protobuf.delimited(15, message + b"\x18\x02")
+
+
 def client_error(status: int, error: str) -> str:
     """error.type of a CLIENT span: here 4xx is an error too."""
     if error == GONE:
@@ -250,4 +259,4 @@ def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:
 def _json(route: RouteBlocks, status: int, error: str) -> str:
     """The constant members of an access line, with a comma behind each."""
     members = {"status": status, "route": route.name, "error": error, "labels": route.labels}
-    return json.dumps(members, separators=(",", ":"))[1:-1] + ","
+    return json.dumps(members, separators=(",", ":"))[1:-1] + "," + NO_MESSAGE

@@ -37,6 +37,7 @@ class Attempt:
         "upstream",
         "use",
         "version",
+        "why",
     )
 
     def __init__(self, start: int, span_id: bytes, ordinal: int) -> None:
@@ -59,6 +60,7 @@ class Attempt:
         self.end = 0
         self.status = 0
         self.error = ""  # error.type; "" = none. 4xx/5xx answers set it to the status
+        self.why = ""  # what its error means, in words fit to be shown; never a peer's bytes
         self.use: Use | None = None  # told of its end, where a balancer learns from attempts
 
     def tell(self, now: int) -> None:
@@ -106,6 +108,7 @@ class Exchange:
         "user_agent",
         "version",
         "wall_ns",
+        "why",
     )
 
     def __init__(self, start: int, wall_ns: int) -> None:
@@ -142,6 +145,7 @@ class Exchange:
         # how it ended
         self.status = 0  # sent to the client, 0 = nothing was sent
         self.error = ""  # error.type; 5xx answers have the status here
+        self.why = ""  # what the error means, as an attempt's
         self.head_sent = False
         self.client_gone = False
         self.body_in = 0  # bytes of request body received

@@ -19,7 +19,7 @@ from __future__ import annotations
 from binascii import unhexlify
 from struct import Struct
 
-from proxy.telemetry.blocks import METHODS, SPAN_ATTRIBUTES, ClientBlock, ServerBlock
+from proxy.telemetry.blocks import METHODS, SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.protobuf import (
     TextAttribute,
@@ -77,7 +77,7 @@ class SpanEncoder:
         parts = [
             unhexlify(ids),
             _TIMES.pack(0x39, wall, 0x41, end, 0x0185, flags),
-            block.span,
+            because(block.span, exchange.why) if exchange.why else block.span,
             self._path.encode(text(exchange.path)),
             sources.asked(exchange),
             sources.sent_by(exchange),
@@ -108,7 +108,7 @@ class SpanEncoder:
                 b"0a10%b1208%b2208%b" % (exchange.trace_id, attempt.span_id, exchange.span_id)
             ),
             _TIMES.pack(0x39, times[0], 0x41, times[1], 0x0185, flags),
-            block.span,
+            because(block.span, attempt.why) if attempt.why else block.span,
             self._url.encode(text(url)),
         ]
         if attempt.peer is not None:

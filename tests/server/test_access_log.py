@@ -44,6 +44,7 @@ async def test_a_line_tells_what_was_asked_and_what_became_of_it() -> None:
         "route": "all",
         "status": 200,
         "error": "",
+        "error_message": "",
         "labels": {},
         "upstream": "b",
         "endpoint": f"127.0.0.1:{backend.port}",
