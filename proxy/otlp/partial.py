@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from proxy.telemetry.protobuf import delimited, varint
 
-# What `rejected` counts, for people and in JSON.
+# What is counted of each signal, for people and in JSON.
 ITEMS = {
     "traces": "spans",
     "metrics": "data points",
     "logs": "log records",
-    "profiles": "profiles",
+    "profiles": "profile requests",
 }
 _KEYS = {
     "traces": "rejectedSpans",
@@ -23,6 +23,12 @@ _KEYS = {
     "logs": "rejectedLogRecords",
     "profiles": "rejectedProfiles",
 }
+
+
+def amount(items: int, signal: str) -> str:
+    """So many items in words: "1 span", "2 data points"."""
+    noun = ITEMS[signal]
+    return f"{items} {noun[:-1] if items == 1 else noun}"
 
 
 class Rejected(NamedTuple):
