@@ -15,8 +15,9 @@ import grpc
 import grpc.aio
 
 from proxy.otlp.grpc import METHODS
+from proxy.otlp.partial import Rejected, response_bytes
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
-from proxy.otlp.server import Gate, Inflow, Limits, Taker
+from proxy.otlp.server import Gate, Inflow, Limits, Taker, taken
 from proxy.otlp.turns import Turns
 
 _SIGNALS = {method: signal for signal, method in METHODS.items()}
@@ -101,33 +102,25 @@ class GrpcServer:
 
     async def _export(self, signal: str, data: bytes, context: Any) -> bytes:
         try:
-            await self._accept(signal, data, context)
+            return response_bytes(await self._accept(signal, data, context))
         except Refusal as refusal:
             reason = refusal.reason
             details = (("grpc-status-details-bin", status_bytes(reason, refusal.message)),)
             await context.abort(_CODES[reason.grpc], refusal.message, trailing_metadata=details)
-        return b""
+            raise AssertionError("abort always raises") from None
 
-    async def _accept(self, signal: str, data: bytes, context: Any) -> None:
+    async def _accept(self, signal: str, data: bytes, context: Any) -> Rejected | None:
         if not self._binding.gate.admits(_authorization(context)):
             raise Refusal(UNAUTHENTICATED)
         if self._stopping:
             raise Refusal(STOPPING)
         encoding = _CODINGS.get(data[:2], "")
-        if not encoding:
-            await self._hand_on(signal, data)
-            return
         body = self.inflow.body(encoding)
         try:
             await body.feed(data)
-            await self._hand_on(signal, body.finish())
+            return await taken(self._take(signal, body.finish()))
         finally:
             body.close()
-
-    async def _hand_on(self, signal: str, payload: bytes) -> None:
-        pending = self._take(signal, payload)
-        if pending is not None:
-            await pending
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]

@@ -19,6 +19,7 @@ from proxy.otlp import json, json_steps
 from proxy.otlp.cors import Cors
 from proxy.otlp.endpoint import PATHS
 from proxy.otlp.inflate import ENCODINGS, is_known
+from proxy.otlp.partial import Rejected, response_bytes, response_json
 from proxy.otlp.refusal import (
     MALFORMED,
     NO_CODING,
@@ -34,7 +35,7 @@ from proxy.otlp.refusal import (
     status_json,
 )
 from proxy.otlp.serve_websocket import converse, is_upgrade
-from proxy.otlp.server import Gate, Inflow, Limits, Taker
+from proxy.otlp.server import Gate, Inflow, Limits, Taker, taken
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
 from proxy.web import GuardedServer, Guards
@@ -122,13 +123,15 @@ class HttpServer:
         kind = request.content_type
         if kind not in (PROTOBUF, JSON):
             raise Refusal(NO_TYPE)
-        await self._read(request, signal, is_json=kind == JSON)
+        rejected = await self._read(request, signal, is_json=kind == JSON)
         return web.Response(
-            body=b"{}" if kind == JSON else b"",
+            body=response_json(signal, rejected) if kind == JSON else response_bytes(rejected),
             headers={"Content-Type": kind, "Server": _SERVER},
         )
 
-    async def _read(self, request: web.BaseRequest, signal: str, *, is_json: bool) -> None:
+    async def _read(
+        self, request: web.BaseRequest, signal: str, *, is_json: bool
+    ) -> Rejected | None:
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
         if not is_known(encoding):
             raise Refusal(NO_CODING)
@@ -143,8 +146,7 @@ class HttpServer:
             payload = body.finish()
             if is_json:
                 payload = await self._from_json(signal, payload)
-            if (taking := self._take(signal, payload)) is not None:
-                await taking
+            return await taken(self._take(signal, payload))
         except TimeoutError:
             raise Refusal(TOO_SLOW) from None
         finally:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from aiohttp import WSMsgType, web
 
 from proxy.otlp.inflate import is_known
+from proxy.otlp.partial import response_bytes
 from proxy.otlp.refusal import MALFORMED, NO_CODING, OVERLOADED, Refusal, status_bytes
-from proxy.otlp.server import Inflow, Taker
+from proxy.otlp.server import Inflow, Taker, taken
 
 PROTOCOL = "otlp.v1"
 OK = b"\x00"
@@ -60,13 +61,12 @@ async def _answer(signal: str, data: bytes, encoding: str, inflow: Inflow, take:
     body = inflow.body(encoding)
     try:
         await body.feed(data)
-        if (taking := take(signal, body.finish())) is not None:
-            await taking
+        rejected = await taken(take(signal, body.finish()))
     except Refusal as refusal:
         return _refused(refusal)
     finally:
         body.close()
-    return OK
+    return OK + response_bytes(rejected)
 
 
 def _refused(refusal: Refusal) -> bytes:

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.otlp.inflate import Inflater, TooLarge
+from proxy.otlp.partial import Rejected
 from proxy.otlp.refusal import MALFORMED, OVERLOADED, TOO_LARGE, Refusal
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
 
-# (signal, serialised request) -> nothing, if it was taken, or what has to be awaited for that;
-# raises Refusal
-Taker = Callable[[str, bytes], Awaitable[None] | None]
+# (signal, serialised request) -> what was left out of it, None if it was taken whole, or what has
+# to be awaited for that; raises Refusal
+Taker = Callable[[str, bytes], Awaitable[Rejected | None] | Rejected | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class Limits:
 
     request: int  # one request, decompressed
     in_flight: int  # all requests that are being read
+
+
+async def taken(
+    pending: Awaitable[Rejected | None] | Rejected | None,
+) -> Rejected | None:
+    """What a Taker said in the end."""
+    if pending is None or isinstance(pending, Rejected):
+        return pending
+    return await pending
 
 
 class Gate:

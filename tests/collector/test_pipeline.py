@@ -162,7 +162,7 @@ async def test_a_partial_success_is_counted_and_never_resent(protocol: str) -> N
             await until(lambda: account.queued == 0, pipeline.books)
         assert (account.exported, account.dropped) == (7, {"rejected": 3})
         assert len(collector.received) == 1
-        assert "too old" in lines[0]
+        assert "3 spans rejected: too old" in lines[0]
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

@@ -23,6 +23,7 @@ from proxy.collector.retry import Backoff, backoff
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.connect import connect
 from proxy.otlp.endpoint import Endpoint
+from proxy.otlp.partial import amount
 from proxy.otlp.status import Outcome, Verdict
 from proxy.otlp.transport import MAX_REQUEST, Options, Transport
 
@@ -148,7 +149,7 @@ class OtlpExporter:
             self._condition.over("delivering")
             if outcome.rejected or outcome.message:
                 self._condition.warn(
-                    f"{outcome.rejected} {batch.signal} rejected: {outcome.message}"
+                    f"{amount(outcome.rejected, batch.signal)} rejected: {outcome.message}"
                 )
         elif outcome.verdict is Verdict.RETRY:
             ledger.drop(batch.items, "shutdown" if outcome is _TOO_LATE else "retry_exhausted")

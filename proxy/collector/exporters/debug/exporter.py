@@ -14,13 +14,8 @@ from proxy.collector.context import Context
 from proxy.collector.exporters.debug.settings import Settings
 from proxy.formats.values import as_text
 from proxy.otlp.json import to_dict
+from proxy.otlp.partial import ITEMS
 
-NOUNS = {
-    "traces": "spans",
-    "metrics": "data points",
-    "logs": "log records",
-    "profiles": "profile requests",
-}
 _SECOND = 1_000_000_000
 
 
@@ -72,7 +67,7 @@ class DebugExporter:
 
 
 def _basic(batch: Batch) -> str:
-    return f"{batch.signal}: {batch.items} {NOUNS[batch.signal]}, {batch.size} bytes\n"
+    return f"{batch.signal}: {batch.items} {ITEMS[batch.signal]}, {batch.size} bytes\n"
 
 
 def _normal(batch: Batch) -> str:

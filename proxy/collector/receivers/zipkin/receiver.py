@@ -60,14 +60,12 @@ class ZipkinReceiver:
         translated = self._by_type.get(call.content_type)
         if translated is None:
             raise Refusal(_NO_TYPE)
-        await translated.take(call.body)
-        return Answer()
+        return await translated.answer(call.body)
 
     async def _take_old(self, call: Call) -> Answer:
         if call.content_type not in _JSON:
             raise Refusal(_NO_THRIFT)
-        await self._old.take(call.body)
-        return Answer()
+        return await self._old.answer(call.body)
 
     def _translation(self, read: Read) -> Callable[[bytes], Translation]:
         def translate(payload: bytes) -> Translation:
