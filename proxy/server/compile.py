@@ -120,9 +120,7 @@ def _answer(route: Route, captures: Sequence[str]) -> Answer | None:
 
 
 def _fixed(respond: Respond) -> Reply:
-    headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in respond.headers.items()]
-    if respond.body and not any(n == b"content-type" for n, _ in headers):
-        headers.append((b"content-type", b"text/plain; charset=utf-8"))
+    headers = [(b"content-type", b"text/plain; charset=utf-8")] if respond.body else []
     return Reply(respond.status, headers, respond.body.encode())
 
 

@@ -31,6 +31,17 @@ Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
 
 
+def edits_of_answers(route: Route) -> Edits:
+    """What a route changes in its answers. The fields of a fixed answer are among them, so that
+    they win over what the gateway adds."""
+    edit, fixed = route.headers.response, route.respond
+    if fixed is None or not fixed.headers:
+        return edits_of(edit)
+    changed = {name.lower() for name in (*edit.set, *edit.remove)}
+    said = {name: value for name, value in fixed.headers.items() if name.lower() not in changed}
+    return edits_of(HeaderEdit(set={**said, **edit.set}, add=edit.add, remove=edit.remove))
+
+
 def edits_of(edit: HeaderEdit) -> Edits:
     """Header changes of one direction that a route asks for, encoded once."""
     if not (edit.set or edit.add or edit.remove):
@@ -106,7 +117,7 @@ class RouteEntry:
         self.rewrite = compile_rewrite(route) if route.rewrite is not None else None
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of(route.headers.request)
-        self.response_edits = edits_of(route.headers.response)
+        self.response_edits = edits_of_answers(route)
         self._split = Split(route.to) if route.to else None
         self._targets = targets
 

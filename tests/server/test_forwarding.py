@@ -134,4 +134,4 @@ async def test_hop_by_hop_fields_of_an_answer_stay_on_their_hop() -> None:
     async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         answer = await gate.get("/x")
         names = {name for name, _ in answer.fields}
-        assert names == {"content-length", "x-plain", "x-request-id"}
+        assert names == {"content-length", "x-plain", "x-request-id", "date"}
