@@ -50,12 +50,21 @@ class Tracing(Section, frozen=True):
             "X-Goog-Signature",
         ]
     )
+    random_flag: bool = False  # send W3C level 2's flag 02 too; SDKs of level 1 may break on it
     response_header: str = ""  # name of a response header that tells the trace id, "" = none
 
 
 class RouteTrace(Section, frozen=True):
     sample: Share | None = None
     sampler: Literal["parent", "ratio", "always", "never"] | None = None
+
+
+class Propagate(Section, frozen=True):
+    """What of a caller's context goes on to an upstream; None = not said here."""
+
+    baggage: bool | None = None  # None = [tracing] baggage
+    tracestate: bool | None = None  # None = true
+    context: Literal["pass", "drop"] | None = None  # None = pass; drop: no trace header at all
 
 
 class Retrying(Section, frozen=True):

@@ -83,16 +83,15 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
     agent = story.x.user_agent
     if agent:
         add((b"user-agent", agent))
-    if entry.request_edits is not NO_EDITS:
-        edits.take(entry.request_edits)
-        add = edits.added.append  # of another list, where something was removed
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
         add((b"x-request-id", story.x.request_id))
     elif b"x-request-id" in fields:
         add((b"x-request-id", fields[b"x-request-id"]))
     if not fields.keys().isdisjoint(_RARE):
-        _add_rare(edits, story, snapshot)
+        _add_rare(edits, story)
+    if entry.request_edits is not NO_EDITS:
+        edits.take(entry.request_edits)  # which has none of the gateway's own fields
     return edits
 
 
@@ -104,14 +103,15 @@ def _first_authority(story: Story) -> str:
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
 
 
-def _add_rare(edits: Edits, story: Story, snapshot: Snapshot) -> None:
+def _add_rare(edits: Edits, story: Story) -> None:
     fields = story.head.fields
     if b"trailers" in tokens(fields.get(b"te", b"")):
         edits.wants |= WANTS_TRAILERS
     expect = fields.get(b"expect")
     if expect is not None:
         edits.add(b"expect", expect)
-    if snapshot.baggage and story.client.trusted:
+    assert story.target is not None
+    if story.target.baggage and story.client.trusted:
         baggage = passed_on(fields.get(b"baggage", b""))
         if baggage:
             edits.add(b"baggage", baggage)
