@@ -50,6 +50,21 @@ class Tracing(Section, frozen=True):
             "X-Goog-Signature",
         ]
     )
+    # other methods are `_OTHER`; RFC 9110 §9.3, PATCH, QUERY: HTTP semantic conventions 1.44
+    known_methods: list[str] = field(
+        default_factory=lambda: [
+            "GET",
+            "HEAD",
+            "POST",
+            "PUT",
+            "DELETE",
+            "CONNECT",
+            "OPTIONS",
+            "TRACE",
+            "PATCH",
+            "QUERY",
+        ]
+    )
     random_flag: bool = False  # send W3C level 2's flag 02 too; SDKs of level 1 may break on it
     response_header: str = ""  # name of a response header that tells the trace id, "" = none
 

@@ -150,6 +150,7 @@ def _judge(
     if failure is None:
         assert response is not None
         attempt.status = response.status
+        attempt.version = response.version  # what was spoken, whatever was offered
         attempt.first_byte = now
         if response.status >= 400:
             attempt.error = str(response.status)
