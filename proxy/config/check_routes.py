@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
+from proxy.config.own_fields import check_own_fields
 from proxy.config.report import Report, suggestion
 from proxy.config.syntax import is_authority, is_token, parse_regex
 
@@ -25,19 +26,6 @@ FRAMING = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-    }
-)
-# Written last by the gateway, whatever an edit says.
-TRACE = frozenset(
-    {
-        "b3",
-        "traceparent",
-        "tracestate",
-        "x-b3-flags",
-        "x-b3-parentspanid",
-        "x-b3-sampled",
-        "x-b3-spanid",
-        "x-b3-traceid",
     }
 )
 BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
@@ -84,6 +72,7 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         _respond(route.respond, (*path, "respond"), report)
     _edits(route.headers.request, (*path, "headers", "request"), FRAMING | {"host"}, report)
     _edits(route.headers.response, (*path, "headers", "response"), FRAMING, report)
+    check_own_fields(route, path, config, report)
     if route.host_header is not None and not is_authority(route.host_header):
         remedy = 'write "shop.example" or "shop.example:8080"'
         report.error((*path, "host_header"), f"{route.host_header!r} is not a host", remedy)
@@ -208,5 +197,3 @@ def _refuse_one(name: str, path: Path, forbidden: frozenset[str], report: Report
     if lower in forbidden:
         remedy = "use `host_header`" if lower == "host" else "leave it out"
         report.error(path, f"{name} belongs to the connection and is the gateway's own", remedy)
-    elif lower in TRACE and "request" in path:
-        report.warn(path, f"{name} is written by the gateway afterwards", "see [tracing]")

@@ -113,6 +113,9 @@ def _tracing(config: Config, report: Report) -> None:
                 check_field_name(name, ("tracing", key, i), report)
     if tracing.response_header:
         check_field_name(tracing.response_header, ("tracing", "response_header"), report)
+    for i, method in enumerate(tracing.known_methods):
+        if not report.is_broken("tracing", "known_methods", i) and not is_token(method):
+            report.error(("tracing", "known_methods", i), f"{method!r} is not a method")
     for i, path in enumerate(tracing.untraced):
         if not report.is_broken("tracing", "untraced", i) and not path.startswith("/"):
             report.error(("tracing", "untraced", i), f"{path!r} is not a path", 'start with "/"')

@@ -12,7 +12,16 @@ from typing import Literal
 
 from msgspec import field
 
-from proxy.config.observe import AccessLog, Collector, Export, Log, Metrics, RouteTrace, Tracing
+from proxy.config.observe import (
+    AccessLog,
+    Collector,
+    Export,
+    Log,
+    Metrics,
+    Propagate,
+    RouteTrace,
+    Tracing,
+)
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -135,6 +144,7 @@ class Route(Section, frozen=True):
     body_limit: Size | None = None
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     trace: RouteTrace = field(default_factory=RouteTrace)
+    propagate: Propagate = field(default_factory=Propagate)
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -162,6 +172,7 @@ class Upstream(Section, frozen=True):
     health: Health | None = None
     panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
     pool: Pool = field(default_factory=Pool)
+    propagate: Propagate = field(default_factory=Propagate)
     timeout: Seconds | None = None
     connect_timeout: Seconds | None = None
     first_byte_timeout: Seconds | None = None

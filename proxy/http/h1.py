@@ -50,13 +50,24 @@ _Kinds = dict[bytes, bytes]
 _REQUEST_KINDS: _Kinds = {}
 _RESPONSE_KINDS: _Kinds = {}
 _UNDERSCORED = b"_"
+_DATE = b"date"  # of answers: passed on, and noticed
 _MOST_KINDS = 2048  # names that are remembered
 _LONGEST_KIND = 64  # bytes of such a name
 
 
-def _kind(name: bytes, special: frozenset[bytes], kinds: _Kinds) -> bytes:
+def _request_kind(name: bytes) -> bytes:
     low = name.lower()
-    kind = low if low in special else _UNDERSCORED if b"_" in name else b""
+    kind = low if low in REQUEST_SPECIAL else _UNDERSCORED if b"_" in name else b""
+    return _remember(_REQUEST_KINDS, name, kind)
+
+
+def _response_kind(name: bytes) -> bytes:
+    low = name.lower()
+    kind = _DATE if low == _DATE else low if low in RESPONSE_SPECIAL else b""
+    return _remember(_RESPONSE_KINDS, name, kind)
+
+
+def _remember(kinds: _Kinds, name: bytes, kind: bytes) -> bytes:
     if len(name) <= _LONGEST_KIND:
         if len(kinds) >= _MOST_KINDS:
             kinds.clear()
@@ -137,7 +148,7 @@ class RequestReader:
         try:  # 100 instructions a field less than get() (benchmarks/micro_parse.py)
             kind = _REQUEST_KINDS[name]
         except KeyError:
-            kind = _kind(name, REQUEST_SPECIAL, _REQUEST_KINDS)
+            kind = _request_kind(name)
         if not kind or kind is _UNDERSCORED:
             append = self._append  # called from a slot it costs 80 instructions more
             append((name, value))
@@ -258,10 +269,13 @@ class ResponseReader:
         try:
             kind = _RESPONSE_KINDS[name]
         except KeyError:
-            kind = _kind(name, RESPONSE_SPECIAL, _RESPONSE_KINDS)
-        if not kind or kind is _UNDERSCORED:
+            kind = _response_kind(name)
+        if not kind:
             append = self._append
             append((name, value))
+        elif kind is _DATE:
+            self._head.dated = True
+            self._append((name, value))
         else:
             fields = self._fields
             value = value.strip()

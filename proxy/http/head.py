@@ -68,7 +68,7 @@ class RequestHead:
 class ResponseHead:
     """What an upstream answered, or the gateway itself."""
 
-    __slots__ = ("fields", "keep_alive", "length", "pairs", "reason", "status", "version")
+    __slots__ = ("dated", "fields", "keep_alive", "length", "pairs", "reason", "status", "version")
 
     def __init__(self) -> None:
         self.status = 0
@@ -76,6 +76,7 @@ class ResponseHead:
         self.version = "1.1"
         self.pairs: list[Pair] = []  # for codecs alone
         self.fields: dict[bytes, bytes] = {}
+        self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
         self.keep_alive = True
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from proxy.errors import ClientError
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
-from proxy.http.head import Pair, RequestHead, ResponseHead
+from proxy.http.head import RequestHead
 from proxy.http.headers import tokens
 from proxy.server.reply import Reply
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
 from proxy.telemetry.facts import Exchange
+from proxy.tracing import ids
 from proxy.tracing.baggage import passed_on
 
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
@@ -46,6 +47,14 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
                 x.captured.append((key, value.decode("utf-8", "replace")))
 
 
+def request_id(story: Story) -> bytes:
+    """A trusted peer's, or a new one."""
+    given = story.head.fields.get(b"x-request-id")
+    if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
+        return given
+    return ids.request_id(story.worker.getrandbits)
+
+
 def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str, str]) -> str:
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
@@ -74,17 +83,15 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
     agent = story.x.user_agent
     if agent:
         add((b"user-agent", agent))
-    if entry.request_edits is not NO_EDITS:
-        edits.take(entry.request_edits)
-        add = edits.added.append  # of another list, where something was removed
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
-        story.x.request_id = _request_id(story, fields)
         add((b"x-request-id", story.x.request_id))
     elif b"x-request-id" in fields:
         add((b"x-request-id", fields[b"x-request-id"]))
     if not fields.keys().isdisjoint(_RARE):
-        _add_rare(edits, story, snapshot)
+        _add_rare(edits, story)
+    if entry.request_edits is not NO_EDITS:
+        edits.take(entry.request_edits)  # which has none of the gateway's own fields
     return edits
 
 
@@ -96,27 +103,21 @@ def _first_authority(story: Story) -> str:
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
 
 
-def _add_rare(edits: Edits, story: Story, snapshot: Snapshot) -> None:
+def _add_rare(edits: Edits, story: Story) -> None:
     fields = story.head.fields
     if b"trailers" in tokens(fields.get(b"te", b"")):
         edits.wants |= WANTS_TRAILERS
     expect = fields.get(b"expect")
     if expect is not None:
         edits.add(b"expect", expect)
-    if snapshot.baggage and story.client.trusted:
+    assert story.target is not None
+    if story.target.baggage and story.client.trusted:
         baggage = passed_on(fields.get(b"baggage", b""))
         if baggage:
             edits.add(b"baggage", baggage)
     hops = fields.get(b"max-forwards")
     if hops is not None:
         edits.add(b"max-forwards", _fewer(hops, story.head.method))
-
-
-def _request_id(story: Story, fields: dict[bytes, bytes]) -> bytes:
-    given = fields.get(b"x-request-id")
-    if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
-        return given
-    return b"%032x" % story.worker.getrandbits(128)
 
 
 def _fewer(hops: bytes, method: str) -> bytes:
@@ -142,20 +143,3 @@ def last_hop(head: RequestHead) -> Reply | None:
 
 
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-
-
-def answer(story: Story, response: ResponseHead) -> list[Pair]:
-    """The client's lines that no route could know beforehand."""
-    x, snapshot = story.x, story.snapshot
-    if snapshot.response_headers:
-        for name, key in snapshot.response_headers:
-            value = response.get(name)
-            if value is not None:
-                x.captured.append((key, value.decode("utf-8", "replace")))
-    more: list[Pair] = []
-    own_id = response.fields.get(b"x-request-id") or x.request_id
-    if own_id:
-        more.append((b"x-request-id", own_id))
-    if snapshot.trace_header:
-        more.append((snapshot.trace_header, x.trace_id))
-    return more

@@ -10,7 +10,7 @@ import logging
 
 from proxy.errors import NoRoute, ProxyError
 from proxy.http.head import RequestHead, ResponseHead
-from proxy.server import answering, attempts, outbound
+from proxy.server import added, answering, attempts, outbound
 from proxy.server.attempts import event
 from proxy.server.house import House
 from proxy.server.sides import ClientSide
@@ -30,18 +30,21 @@ def tell(house: House, client: ClientSide, head: RequestHead) -> Story:
 async def serve(story: Story) -> None:
     """One request, from its head to its record."""
     x, head, snapshot = story.x, story.head, story.snapshot
+    entry: RouteEntry | None = None
     try:
         outbound.describe(x, head, story.client, snapshot)
+        if snapshot.request_id:
+            x.request_id = outbound.request_id(story)
         story.worker.recorder.begin(x)
         local = outbound.last_hop(head)
         if local is not None:
             answering.trace(story, None)
-            answering.reply(story, local)
+            answering.reply(story, local, None)
             return
         entry, captures = _match(story)
         answering.trace(story, entry)
         if entry.answer is not None:
-            answering.reply(story, entry.answer(head, captures))
+            answering.reply(story, entry.answer(head, captures), entry)
             return
         target = story.target = entry.pick(story.worker.random())
         outbound.check_length(head.length, target.body_limit)
@@ -53,10 +56,10 @@ async def serve(story: Story) -> None:
         _relay(story, entry, response)
         story.client.end(await event())  # when the answer's body has ended, with its trailers
     except ProxyError as error:
-        answering.fail(story, error)
+        answering.fail(story, error, entry)
     except Exception as error:
         log.exception("a request failed inside the gateway")
-        answering.fail(story, ProxyError(type(error).__name__))
+        answering.fail(story, ProxyError(type(error).__name__), entry)
     finally:
         answering.finish(story)
 
@@ -76,7 +79,8 @@ def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:
     story.replayable = False
     story.wait(0, 0)
     x.status = response.status
-    client.send_head(response, entry.response_edits, outbound.answer(story, response))
+    edits = entry.response_edits
+    client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
     if client.blocked and story.upstream is not None:

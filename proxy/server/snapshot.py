@@ -6,12 +6,11 @@ while requests run (who is up, whose turn it is, what was retried) is in `upstre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from proxy.config.effective import Effective
-from proxy.config.model import Config, HeaderEdit, Route
+from proxy.config.model import Config, Route
 from proxy.errors import BadRequest, NoRoute
-from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
 from proxy.http.path import decode_slashes
@@ -19,10 +18,11 @@ from proxy.http.target import split_authority
 from proxy.routing.rewrite import compile_rewrite
 from proxy.routing.split import Split
 from proxy.routing.table import Table
+from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.telemetry.custom import CustomAttributes
-from proxy.tracing.propagate import Extractor, Injector
+from proxy.tracing.propagate import Extractor, Inject
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.state import UpstreamState
@@ -31,29 +31,17 @@ Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
 
 
-def edits_of(edit: HeaderEdit) -> Edits:
-    """Header changes of one direction that a route asks for, encoded once."""
-    if not (edit.set or edit.add or edit.remove):
-        return NO_EDITS
-    edits = Edits()
-    changed = [*edit.remove, *edit.set]
-    edits.removed = frozenset(name.lower().encode("ascii") for name in changed) or None
-    edits.added = [
-        (name.lower().encode("ascii"), value.encode("latin-1", "replace"))
-        for name, value in (*edit.set.items(), *edit.add.items())
-    ]
-    return edits
-
-
 class Target:
     """One upstream as one route uses it; times in ns, 0 = no limit. What changes is in `state`."""
 
     __slots__ = (
+        "baggage",
         "body_limit",
         "budget",
         "connect",
         "first_byte_ns",
         "idle_ns",
+        "inject",
         "name",
         "retry",
         "retry_statuses",
@@ -61,7 +49,7 @@ class Target:
         "total_ns",
     )
 
-    def __init__(self, state: UpstreamState, values: Effective) -> None:
+    def __init__(self, state: UpstreamState, values: Effective, inject: Inject) -> None:
         self.name = state.name
         self.state = state
         self.total_ns = int(values.timeout * 1e9)
@@ -72,6 +60,8 @@ class Target:
         self.retry_statuses = frozenset(values.retry.on) if values.retry else frozenset[int]()
         self.budget = state.budget if values.retry else None
         self.body_limit = values.body_limit
+        self.baggage = values.propagate.baggage
+        self.inject = inject  # writes the trace context
 
 
 class RouteEntry:
@@ -98,6 +88,7 @@ class RouteEntry:
         sampler: Sampler,
         targets: dict[str, Target],
         answer: Answer | None,
+        own_fields: Container[str],
     ) -> None:
         self.route = route
         self.blocks = blocks
@@ -105,8 +96,8 @@ class RouteEntry:
         self.answer = answer
         self.rewrite = compile_rewrite(route) if route.rewrite is not None else None
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
-        self.request_edits = edits_of(route.headers.request)
-        self.response_edits = edits_of(route.headers.response)
+        self.request_edits = edits_of_requests(route.headers.request, own_fields)
+        self.response_edits = edits_of_answers(route)
         self._split = Split(route.to) if route.to else None
         self._targets = targets
 
@@ -126,11 +117,9 @@ class Snapshot:
         "_hosts",
         "_table",
         "attributes",
-        "baggage",
         "config",
         "extractor",
         "forwarding",
-        "injector",
         "limits",
         "never",
         "request_headers",
@@ -150,12 +139,10 @@ class Snapshot:
         self.config = config
         self.limits = config.limits
         self.extractor = Extractor(tracing.extract)
-        self.injector = Injector(tracing.inject)
         self.sampler = sampler
         self.never = Sampler("never", 0.0)
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
-        self.baggage = tracing.baggage
         self.request_id = config.forwarding.request_id
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")

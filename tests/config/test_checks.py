@@ -176,6 +176,11 @@ def test_what_cannot_work_is_an_error(text: str, key: str, says: str) -> None:
             "route[0].headers.request.set.traceparent",
             "written by the gateway",
         ),
+        (
+            route('to = "u"\nheaders.request.remove = ["x-gone", "Baggage"]'),
+            "route[0].headers.request.remove[1]",
+            "no effect",
+        ),
     ],
 )
 def test_what_is_probably_not_meant_is_a_warning(text: str, key: str, says: str) -> None:

@@ -65,7 +65,8 @@ def test_the_route_wins_then_the_upstream_then_defaults(
 def test_without_lines_a_repeated_default_is_a_built_in_one() -> None:
     config = loads(TEXT, "routes.toml", {}).config
     force = effective(config, config.route[1], "u")
-    assert force.origin == {
+    origin = {k: v for k, v in force.origin.items() if not k.startswith("propagate.")}
+    assert origin == {
         "timeout": "route 'orders'",
         "connect_timeout": "built in",
         "first_byte_timeout": "built in",
@@ -86,3 +87,48 @@ def test_workers_import_it_without_the_loader() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
     assert not loaded & {"tomllib", "click", "proxy.config.load", "asyncio"}
+
+
+PROPAGATE = """
+[tracing]
+baggage = false
+[[route]]
+path = "/silent"
+to = "u"
+[[route]]
+path = "/says"
+to = "u"
+propagate = { baggage = true, context = "pass" }
+[[route]]
+path = "/other"
+to = "v"
+[upstream.u]
+servers = "http://10.0.0.1"
+propagate = { tracestate = false, context = "drop" }
+[upstream.v]
+servers = "http://10.0.0.2"
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "key", "value", "origin"),
+    [
+        (0, "baggage", False, "[tracing] (f:3)"),
+        (0, "tracestate", False, "upstream 'u' (f:16)"),
+        (0, "context", "drop", "upstream 'u' (f:16)"),
+        (1, "baggage", True, "route '/says' (f:10)"),
+        (1, "tracestate", False, "upstream 'u' (f:16)"),
+        (1, "context", "pass", "route '/says' (f:10)"),
+        (2, "baggage", False, "[tracing] (f:3)"),
+        (2, "tracestate", True, "built in"),
+        (2, "context", "pass", "built in"),
+    ],
+)
+def test_each_key_of_propagate_is_decided_on_its_own(
+    route: int, key: str, value: object, origin: str
+) -> None:
+    loaded = loads(PROPAGATE, "f", {})
+    config = loaded.config
+    force = effective(config, config.route[route], "uuv"[route], loaded.where)
+    assert getattr(force.propagate, key) == value
+    assert force.origin[f"propagate.{key}"] == origin
