@@ -88,6 +88,10 @@ class ResponseHead:
         """The fields that are passed on as they came, in order."""
         return iter(self.pairs)
 
+    def drop(self, name: bytes) -> None:
+        """Take the lines of that field away; `name` in lower case."""
+        self.pairs = [pair for pair in self.pairs if pair[0].lower() != name]
+
 
 def made_response(
     status: int, pairs: list[Pair], length: int, declared: bytes = b""

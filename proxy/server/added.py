@@ -25,6 +25,7 @@ def lines(x: Exchange, snapshot: Snapshot, edits: Edits, head: ResponseHead) -> 
     if own_id:
         more.append((b"x-request-id", own_id))
     if snapshot.trace_header:
+        head.drop(snapshot.trace_header)  # that of another gateway behind this one
         more.append((snapshot.trace_header, x.trace_id))
     if not head.dated and head.status != 101:
         more.append((b"date", imf_fixdate(int(time()))))  # RFC 9110 §6.6.1

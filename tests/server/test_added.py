@@ -223,6 +223,14 @@ async def test_a_fixed_answers_own_fields_are_not_doubled() -> None:
     )
 
 
+async def test_a_gateway_behind_this_one_does_not_double_the_trace_id() -> None:
+    answers = script(reply(200, b"ok", "X-Trace-ID: theirs"))
+    async with Backend(answers) as backend, gateway(config(backend)) as gate:
+        answer = await answer_to(gate, CASES["of an upstream"])
+        (seen,) = await traces(gate)
+    assert answer["x-trace-id"] == seen.server.trace_id.hex()
+
+
 DATED = [
     ("Date: Sun, 01 Nov 2026 10:00:00 GMT", "Sun, 01 Nov 2026 10:00:00 GMT"),
     ("DATE: Sun, 01 Nov 2026 10:00:00 GMT", "Sun, 01 Nov 2026 10:00:00 GMT"),
