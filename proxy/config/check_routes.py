@@ -34,8 +34,9 @@ BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
     if not config.route and config.collector is None and not report.is_broken("route"):
-        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"'
-        report.warn((), "there are no routes: every request is answered 404", remedy)
+        # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
+        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
+        report.error(("route",), "there are no routes, so there is nothing to do", remedy)
     named: dict[str, int] = {}
     for i, route in enumerate(config.route):
         # An element that could not be made is None here; the report knows of it already.

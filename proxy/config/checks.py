@@ -14,8 +14,11 @@ from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
 from proxy.config.syntax import (
+    is_everywhere,
     is_field_value,
+    is_same_place,
     is_token,
+    overlap,
     parse_address,
     parse_network,
     parse_otlp,
@@ -64,29 +67,40 @@ def check_field_name(name: str, path: Path, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
-    taken: dict[tuple[str, int], str] = {}
+    taken: list[tuple[str, int, str]] = []
     if not config.listen and not report.is_broken("listen"):
         report.error(("listen",), "there is no listener", 'write listen = ":8080"')
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
         if not report.is_broken("listen", i):
-            path = ("listen", i, "address")
-            _address(listener.address, path, f"listen[{i}]", taken, report)
+            path: Path = ("listen", i, "address")
+            if attempt(parse_address, listener.address, path, report):
+                _place(listener.address, path, taken, is_same_place, report)
+                taken.append((*parse_address(listener.address), f"listen[{i}]"))
             _networks(listener.trust, ("listen", i, "trust"), report)
-    if config.admin.listen and not report.is_broken("admin", "listen"):
-        _address(config.admin.listen, ("admin", "listen"), "admin.listen", taken, report)
+    path = ("admin", "listen")
+    admin = config.admin.listen
+    if admin and not report.is_broken(*path) and attempt(parse_address, admin, path, report):
+        _place(admin, path, taken, overlap, report)
 
 
-def _address(
-    text: str, path: Path, title: str, taken: dict[tuple[str, int], str], report: Report
+def _place(
+    text: str,
+    path: Path,
+    taken: list[tuple[str, int, str]],
+    collide: Callable[[str, str], bool],
+    report: Report,
 ) -> None:
-    if not attempt(parse_address, text, path, report):
-        return
+    """Listeners may share a port where one has a more special address: it gets what is sent to
+    that. The admin port has its own alone."""
     host, port = parse_address(text)
-    place = ("" if host == "0.0.0.0" else host, port)
-    if port and place in taken:
-        report.error(path, f"{text!r} is already taken by {taken[place]}", "use another port")
-    taken.setdefault(place, title)
+    for other, number, title in taken:
+        if port and number == port and collide(host, other):
+            remedy = "use another port"
+            if host != other and is_everywhere(other):
+                remedy = "it takes IPv4 and IPv6: leave this one out, or use another port"
+            report.error(path, f"{text!r} is already taken by {title}", remedy)
+            return
 
 
 def _processes(config: Config, report: Report) -> None:

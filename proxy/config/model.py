@@ -29,7 +29,7 @@ from proxy.config.units import Seconds, Share, Size
 class Listener(Section, frozen=True):
     """One address that takes requests."""
 
-    address: str  # ":8080", "127.0.0.1:8080", "[::1]:8080"
+    address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080"
     trust: list[str] | None = None  # CIDRs; None = [tracing] trust
     name: str = ""
 

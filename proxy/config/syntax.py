@@ -59,6 +59,31 @@ def parse_address(text: str) -> tuple[str, int]:
     return _checked_host(found[1] or "", text), _port(found[2], text)
 
 
+def is_everywhere(host: str) -> bool:
+    """Whether a listener at `host` takes what comes by IPv4 and by IPv6: ":80" and "[::]:80"."""
+    return not host or (":" in host and _is_ipv6(host) and int(ipaddress.IPv6Address(host)) == 0)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some address belongs to both listeners' hosts. A name is compared as it stands."""
+    if is_everywhere(one) or is_everywhere(other):
+        return True
+    if "0.0.0.0" in (one, other):
+        return ":" not in one + other
+    return _canonical(one) == _canonical(other)
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two listeners' hosts are one: those for all addresses are, whatever the family."""
+    everywhere = [is_everywhere(host) or host == "0.0.0.0" for host in (one, other)]
+    return all(everywhere) or (not any(everywhere) and _canonical(one) == _canonical(other))
+
+
+def _canonical(host: str) -> str:
+    """IPv6 addresses have many forms, names have two cases."""
+    return str(ipaddress.IPv6Address(host)) if _is_ipv6(host) else host.lower().removesuffix(".")
+
+
 def parse_server(url: str) -> tuple[str, int]:
     """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)

@@ -25,7 +25,7 @@ from proxy.hub.reload import Reloads, reload
 from proxy.hub.rings import Rings
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
-from proxy.hub.supervisor import COMMAND, Supervisor
+from proxy.hub.supervisor import COMMAND, RollFailed, Supervisor
 from proxy.hub.worker import Worker
 from proxy.lag import Lag
 from proxy.server import endpoints, frames
@@ -61,6 +61,7 @@ class Hub:
         self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
+        self.ready = False  # every worker has accepted once
         self.stopping = False
         self.reloads = Reloads()
         self.lag = Lag()
@@ -130,10 +131,11 @@ class Hub:
             self.services = services(self)
             await self.services.start(self._admin)
             self._serving.set()
-        except (ConfigError, OSError) as error:
+            await self.supervisor.ready()
+        except (ConfigError, OSError, RollFailed) as error:
             sys.stderr.write(f"spangate: {error}\n")
             return False
-        await self.supervisor.ready()
+        self.ready = True
         _settle()
         log.info(self._ready_line())
         return True

@@ -16,6 +16,7 @@ from proxy import runner
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config
 from proxy.errors import ConfigError
+from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
@@ -70,7 +71,7 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
 
 def worker_count(config: Config) -> int:
     """What `workers` says; "auto" is the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if config.workers == "auto" else config.workers
+    return usable_cores() if config.workers == "auto" else config.workers
 
 
 def _admin_socket(loaded: Loaded) -> socket.socket | None:

@@ -17,15 +17,18 @@ from typing import Protocol
 
 from proxy.config.load import load
 from proxy.config.model import Config, Upstream
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, Problem
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
+from proxy.hub.settled import mark, settled
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.log import configure
 
 log = logging.getLogger("spangate")
+
+STIRRED = "it changed while it was read"
 
 
 class Reloads:
@@ -86,14 +89,18 @@ def _free(parts: list[list[object]]) -> None:
 
 
 async def _read(file: str, number: int) -> Generation:
-    """Beside the loop: ten thousand routes take a second to read.
+    """Once nobody writes to it, and beside the loop: ten thousand routes take a second to read.
 
     A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
     long anyway.
     """
+    written = await settled(file)
     gc.disable()
     try:
-        return await asyncio.to_thread(_read_now, file, number)
+        new = await asyncio.to_thread(_read_now, file, number)
+        if mark(file) != written:
+            raise ConfigError([Problem("file", STIRRED, "reload when it is written", 0, file)])
+        return new
     finally:
         gc.freeze()
         gc.enable()

@@ -36,6 +36,8 @@ class Status:
     def unready(self) -> str:
         if self._hub.stopping:
             return "stopping"
+        if not self._hub.ready:
+            return "starting"
         if not any(worker.accepting for worker in self._hub.supervisor.current()):
             return "no worker is ready"
         return ""

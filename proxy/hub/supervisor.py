@@ -81,6 +81,7 @@ class Supervisor:
         self._totals = totals
         self._greet = greet
         self._command = command
+        self._refusal = ""  # why the last worker had nothing to serve with
         self._ids = 0
         self._questions = 0
         self._stopping = False
@@ -105,9 +106,15 @@ class Supervisor:
             worker.link.send(kind, payload)
 
     async def ready(self, timeout: float = float("inf")) -> None:
-        """Wait until every slot has a worker that accepts, `timeout` seconds at most."""
+        """Wait until every slot has a worker that accepts, `timeout` seconds at most.
+
+        For the start: RollFailed if a worker refuses the first configuration, which others would
+        do for ever.
+        """
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
+            if self._refusal:
+                raise RollFailed(self._refusal)
             waiting = [s for s in self.slots if s.current is None or not s.current.accepting]
             if not waiting:
                 return
@@ -237,6 +244,8 @@ class Supervisor:
         status, spent = _reap(worker)
         slot.cpu_spent += spent
         expected = self._stopping or worker.asked_to_drain
+        if worker.state is WorkerState.STARTING and worker.answers.refusals:
+            self._refusal = f"worker {worker.id} {_why(worker)}"
         worker.advance(WorkerState.GONE)
         self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
