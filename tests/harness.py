@@ -220,10 +220,20 @@ class Client:
             except ConnectionResetError:
                 return True
 
+    def vanish(self) -> None:
+        """Close with RST: FIN alone does not say whether the client still reads."""
+        _reset(self.writer)
+
     async def close(self) -> None:
         self.writer.close()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()
 
 
 Handler = Callable[["Peer"], Awaitable[None]]
@@ -258,9 +268,7 @@ class Peer:
 
     def reset(self) -> None:
         """Close with RST."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.writer.transport.abort()
+        _reset(self.writer)
 
 
 class Backend:

@@ -84,7 +84,7 @@ respond = { body = "pong" }
         client = await gate.connect()
         send(client, "GET", "/slow")
         await client.head()
-        await client.close()
+        client.vanish()
         lines = await written(gate, 4)
     told = [(x["path"], x["status"], x["error"], x["attempts"]) for x in lines]
     assert told == [
