@@ -162,7 +162,7 @@ def _limits(config: Config, report: Report) -> None:
 
 def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
     if not report.is_broken(*path, "servers"):
-        if not upstream.servers:
+        if not upstream.servers and not report.is_foreign(path):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
         for url in upstream.servers:

@@ -99,7 +99,11 @@ def _known(kind: str, id: str, path: Path, report: Report) -> Component | None:
     names = _registry().names(kind)
     type_ = id.partition("/")[0]
     if component is None:
-        report.error(path, f"there is no {kind} of type {type_!r}", suggestion(type_, names))
+        from proxy.config.words import components  # long lists, and most files need none
+
+        remedy = components.TYPES[kind].get(type_) or suggestion(type_, names)
+        remedy = remedy or f"known: {', '.join(names)}"
+        report.error(path, f"there is no {kind} of type {type_!r}", remedy)
     elif not component.built:
         report.error(path, f"the {kind} {type_!r} is not built yet", f"known: {', '.join(names)}")
         return None
