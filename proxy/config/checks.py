@@ -64,29 +64,15 @@ def check_field_name(name: str, path: Path, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
-    taken: dict[tuple[str, int], str] = {}
     if not config.listen and not report.is_broken("listen"):
         report.error(("listen",), "there is no listener", 'write listen = ":8080"')
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
         if not report.is_broken("listen", i):
-            path = ("listen", i, "address")
-            _address(listener.address, path, f"listen[{i}]", taken, report)
+            attempt(parse_address, listener.address, ("listen", i, "address"), report)
             _networks(listener.trust, ("listen", i, "trust"), report)
     if config.admin.listen and not report.is_broken("admin", "listen"):
-        _address(config.admin.listen, ("admin", "listen"), "admin.listen", taken, report)
-
-
-def _address(
-    text: str, path: Path, title: str, taken: dict[tuple[str, int], str], report: Report
-) -> None:
-    if not attempt(parse_address, text, path, report):
-        return
-    host, port = parse_address(text)
-    place = ("" if host == "0.0.0.0" else host, port)
-    if port and place in taken:
-        report.error(path, f"{text!r} is already taken by {taken[place]}", "use another port")
-    taken.setdefault(place, title)
+        attempt(parse_address, config.admin.listen, ("admin", "listen"), report)
 
 
 def _processes(config: Config, report: Report) -> None:

@@ -186,7 +186,7 @@ def _explain(kind: Any, raw: object, message: str, path: Path) -> tuple[str, str
     if "matching regex" in message:
         return f"{raw!r} is not a name", "letters, digits, `_`, `.` and `-`, 63 at most"
     if not message.startswith("Expected"):
-        return message, ""  # from a unit's parse, which says what to write
+        return message, shapes.unit_for(path)  # from a unit's parse, which says what to write
     text = "e" + re.sub(r"`(\w+)(?: \| \w+)*`", lambda m: _WORDS.get(m[1], m[0]), message[1:])
     return text, shapes.value_for(path, raw, text.removeprefix("expected "))
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.config.check_collector import check_collector
+from proxy.config.check_ports import check_ports
 from proxy.config.check_routes import check_routes
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
@@ -96,7 +98,10 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())
     config = msgspec.structs.replace(config, route=_with_names(config.route), collector=collector)
+    if collector is not None:
+        check_collector(collector, report)
     check(config, report)
+    check_ports(config, report)
     check_routes(config, report)
     return Loaded(config, report.file, report.settle(), report.lines, converter.expanded)
 

@@ -36,7 +36,12 @@ ERRORS = [
     ('listen = "[1:2]:80"', "listen", "is not an IPv6 address"),
     ('listen = [":80", ":80"]', "listen[1]", "already taken by listen[0]"),
     ('listen = [":80", "0.0.0.0:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = [":80", "127.0.0.1:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = ["127.0.0.1:80", ":80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = ["127.0.0.1:80", "localhost:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = ["[::]:80", ":80"]', "listen[1]", "already taken by listen[0]"),
     ('listen = "127.0.0.1:9901"', "admin.listen", "already taken by listen[0]"),
+    ("listen = 9901", "admin.listen", "already taken by listen[0]"),
     ('listen = [{ address = ":80", trust = ["10/8"] }]', "listen[0].trust[0]", "not a network"),
     ('admin.listen = "9901"', "admin.listen", "is not an address"),
     ('forwarding.trust = ["10.0.0.0/33"]', "forwarding.trust[0]", "is not a network"),
@@ -188,7 +193,7 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, key: str, says: str)
 @pytest.mark.parametrize(
     "text",
     [
-        'listen = ["127.0.0.1:80", "[::1]:80", "localhost:80"]',
+        'listen = ["127.0.0.1:80", "[::1]:80", "127.0.0.2:80", "a.example:80"]',
         'listen = "127.0.0.1:0"\nadmin.listen = "127.0.0.1:0"',
         'admin.listen = ""',
         'tracing.trust = ["::1", "10.0.0.1", "fc00::/7"]',

@@ -105,6 +105,9 @@ connectors
 """)
 
 COLLECTOR = read("""
+service
+    its pipelines are [collector.pipelines.traces]; there are no extensions (/live, /ready, /stats
+    and /pipelines are on the [admin] port), and its telemetry is on /metrics there
 pipeline
     write [collector.pipelines.traces] with `receivers` and `exporters`
 extensions

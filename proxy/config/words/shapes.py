@@ -111,6 +111,13 @@ def value_for(path: Path, raw: object, wanted: str) -> str:
     return ""
 
 
+def unit_for(path: Path) -> str:
+    """What a size or duration is of, where another program counts something else."""
+    if _last(path) == "queue_size":
+        return "the queue is bounded in bytes here, not in batches or items"
+    return ""
+
+
 _NO = ("no", "off", "false", "0", "none", "disabled")
 
 
