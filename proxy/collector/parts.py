@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -64,6 +65,9 @@ class Queue(Section, frozen=True):
 def check_queue(key: str, queue: Queue) -> Problems:
     if queue.drop == "oldest" and not queue.storage:
         yield (key, "drop"), "a queue in memory drops the newest", "give it a `storage`"
+    if re.fullmatch(r"file_storage(/.*)?", queue.storage):  # an extension of the Collector
+        remedy = 'write storage = "/var/lib/spangate/queue"'
+        yield (key, "storage"), "this is a directory here, not an extension", remedy
     if "\0" in queue.storage:
         yield (key, "storage"), "a path cannot have a NUL in it", ""
 

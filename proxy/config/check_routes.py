@@ -14,6 +14,7 @@ from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, R
 from proxy.config.own_fields import check_own_fields
 from proxy.config.report import Report, suggestion
 from proxy.config.syntax import is_authority, is_token, parse_regex
+from proxy.config.words import paths
 
 # Set by the gateway itself for every message; an edit would break framing or this hop.
 FRAMING = frozenset(
@@ -33,7 +34,8 @@ BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 
 def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
-    if not config.route and config.collector is None and not report.is_broken("route"):
+    empty = not config.route and config.collector is None
+    if empty and not report.is_broken("route") and not report.is_foreign(()):
         # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
         remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
         report.error(("route",), "there are no routes, so there is nothing to do", remedy)
@@ -87,6 +89,9 @@ def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | Non
     place: Path = (*path, "path")
     if report.is_broken(*place):
         return None
+    if (told := paths.written_here(route.path)) is not None:
+        report.error(place, f"{route.path!r}: {told[0]}", told[1])
+        return None
     try:
         return parse(route.path).captures
     except ValueError as error:
@@ -122,12 +127,13 @@ def _when(when: When, path: Path, report: Report) -> None:
 def _action(route: Route, path: Path, config: Config, report: Report) -> None:
     said = [key for key in ("to", "redirect", "respond") if getattr(route, key)]
     broken = any(report.is_broken(*path, key) for key in ("to", "redirect", "respond"))
-    if len(said) != 1 and not broken:
+    if len(said) != 1 and not broken and not report.is_foreign(path):
         what = " and ".join(f"`{key}`" for key in said) or "nothing"
         message = f"a route says what to do exactly once, this one says {what}"
         report.error(path, message, "give one of `to`, `redirect`, `respond`")
     for name in route.to:
-        if name not in config.upstream and not report.is_broken("upstream", name):
+        known = name in config.upstream or report.is_broken("upstream", name)
+        if not known and not report.names_elsewhere(name):
             remedy = suggestion(name, config.upstream) or f"add [upstream.{name}]"
             report.error((*path, "to", name), f"there is no upstream {name!r}", remedy)
 

@@ -14,11 +14,8 @@ from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
 from proxy.config.syntax import (
-    is_everywhere,
     is_field_value,
-    is_same_place,
     is_token,
-    overlap,
     parse_address,
     parse_network,
     parse_otlp,
@@ -67,40 +64,15 @@ def check_field_name(name: str, path: Path, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
-    taken: list[tuple[str, int, str]] = []
     if not config.listen and not report.is_broken("listen"):
         report.error(("listen",), "there is no listener", 'write listen = ":8080"')
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
         if not report.is_broken("listen", i):
-            path: Path = ("listen", i, "address")
-            if attempt(parse_address, listener.address, path, report):
-                _place(listener.address, path, taken, is_same_place, report)
-                taken.append((*parse_address(listener.address), f"listen[{i}]"))
+            attempt(parse_address, listener.address, ("listen", i, "address"), report)
             _networks(listener.trust, ("listen", i, "trust"), report)
-    path = ("admin", "listen")
-    admin = config.admin.listen
-    if admin and not report.is_broken(*path) and attempt(parse_address, admin, path, report):
-        _place(admin, path, taken, overlap, report)
-
-
-def _place(
-    text: str,
-    path: Path,
-    taken: list[tuple[str, int, str]],
-    collide: Callable[[str, str], bool],
-    report: Report,
-) -> None:
-    """Listeners may share a port where one has a more special address: it gets what is sent to
-    that. The admin port has its own alone."""
-    host, port = parse_address(text)
-    for other, number, title in taken:
-        if port and number == port and collide(host, other):
-            remedy = "use another port"
-            if host != other and is_everywhere(other):
-                remedy = "it takes IPv4 and IPv6: leave this one out, or use another port"
-            report.error(path, f"{text!r} is already taken by {title}", remedy)
-            return
+    if config.admin.listen and not report.is_broken("admin", "listen"):
+        attempt(parse_address, config.admin.listen, ("admin", "listen"), report)
 
 
 def _processes(config: Config, report: Report) -> None:
@@ -179,7 +151,7 @@ def _limits(config: Config, report: Report) -> None:
 
 def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
     if not report.is_broken(*path, "servers"):
-        if not upstream.servers:
+        if not upstream.servers and not report.is_foreign(path):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
         for url in upstream.servers:

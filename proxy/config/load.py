@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.config.check_collector import check_collector
+from proxy.config.check_ports import check_ports
 from proxy.config.check_routes import check_routes
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
@@ -83,7 +85,7 @@ def _parse(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and integers beyond what int() reads
-        raise ConfigError([_syntax(error, file)]) from None
+        raise ConfigError([_syntax(error, file, text)]) from None
 
 
 def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> Loaded:
@@ -96,7 +98,10 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())
     config = msgspec.structs.replace(config, route=_with_names(config.route), collector=collector)
+    if collector is not None:
+        check_collector(collector, report)
     check(config, report)
+    check_ports(config, report)
     check_routes(config, report)
     return Loaded(config, report.file, report.settle(), report.lines, converter.expanded)
 
@@ -117,10 +122,16 @@ def _with_names(routes: list[Route]) -> list[Route]:
     return named
 
 
-def _syntax(error: ValueError, file: str) -> Problem:
-    message = str(error)
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+def _syntax(error: ValueError, file: str, text: str) -> Problem:
+    from proxy.config.words import toml  # long lists, and most files need none
+
+    message, lines = str(error), text.splitlines()
+    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     if place is None:
         return Problem("syntax", message, "", 0, file)
-    text = f"{message[: place.start()]} in column {place[2]}"
-    return Problem("syntax", text, "", int(place[1]), file)
+    line = int(place[1] or len(lines))
+    column = f" in column {place[2]}" if place[2] else " at the end"
+    message = message[: place.start()]
+    written = lines[line - 1] if 0 < line <= len(lines) else ""
+    remedy = toml.remedy(message, written, int(place[2] or 0), text)
+    return Problem("syntax", message + column, remedy, line, file)

@@ -72,7 +72,7 @@ class Lines:
     def _origin(self, path: Path) -> Path:
         for n in range(len(path), 0, -1):
             if path[:n] in self._moved:
-                return (*self._moved[path[:n]], *path[n:])
+                path = (*self._moved[path[:n]], *path[n:])
         return path
 
 

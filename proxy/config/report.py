@@ -15,13 +15,14 @@ from proxy.errors import ConfigError, Problem
 class Report:
     """The problems of one file."""
 
-    __slots__ = ("_broken", "_hidden", "_told", "file", "lines", "problems")
+    __slots__ = ("_broken", "_foreign", "_hidden", "_told", "file", "lines", "problems")
 
     def __init__(self, file: str, lines: Lines | None = None) -> None:
         self.file = file
         self.lines = lines if lines is not None else Lines()
         self.problems: list[Problem] = []
         self._broken: set[Path] = set()
+        self._foreign: dict[Path, list[object]] = {}  # table -> values of its unknown keys
         self._told: set[Problem] = set()
         self._hidden: dict[str, str] = {}
 
@@ -40,6 +41,19 @@ class Report:
         """From now on no problem shows `secret`, but the reference that led to it."""
         if secret:
             self._hidden[secret] = written
+
+    def unknown(self, path: Path, value: object, remedy: str) -> None:
+        """An unknown key: what its table lacks is probably what it says under another name."""
+        self._foreign.setdefault(path[:-1], []).append(value)
+        self.error(path, "unknown key", remedy)
+
+    def is_foreign(self, path: Path) -> bool:
+        """Whether the table at `path` has unknown keys: what it lacks is not one more mistake."""
+        return path in self._foreign
+
+    def names_elsewhere(self, name: str) -> bool:
+        """Whether an unknown table at the top has the key `name`, such as [backends.orders]."""
+        return any(isinstance(table, dict) and name in table for table in self._foreign.get((), ()))
 
     def fail(self, path: Path) -> None:
         """Note that the value at `path` is no use, for a reason that is told already."""

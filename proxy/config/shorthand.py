@@ -51,7 +51,9 @@ def lengthen(raw: Raw, report: Report) -> None:
 def _route_alone(raw: Raw, report: Report) -> None:
     """`[route]`; `[route.shop]` is none, and is left alone."""
     route = raw.get("route")
-    if isinstance(route, dict) and route.keys() & _ROUTE_KEYS:
+    if not isinstance(route, dict):
+        return
+    if route.keys() & _ROUTE_KEYS or not all(isinstance(v, dict) for v in route.values()):
         raw["route"] = [route]
         report.lines.move(("route", 0), ("route",))
 

@@ -46,6 +46,9 @@ ERRORS = [
     ('listen = "0.0.0.0:9901"', "admin.listen", "already taken by listen[0]"),
     ('listen = "127.0.0.1:80"\nadmin.listen = ":80"', "admin.listen", "already taken"),
     ('listen = "[::1]:80"\nadmin.listen = "[::]:80"', "admin.listen", "already taken"),
+    ('listen = ["127.0.0.1:80", "127.0.0.1:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = "127.0.0.1:80"\nadmin.listen = "localhost:80"', "admin.listen", "already taken"),
+    ("listen = 9901", "admin.listen", "already taken by listen[0]"),
     ('listen = [{ address = ":80", trust = ["10/8"] }]', "listen[0].trust[0]", "not a network"),
     ('admin.listen = "9901"', "admin.listen", "is not an address"),
     ('forwarding.trust = ["10.0.0.0/33"]', "forwarding.trust[0]", "is not a network"),
@@ -202,7 +205,7 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, key: str, says: str)
 @pytest.mark.parametrize(
     "text",
     [
-        'listen = ["127.0.0.1:80", "[::1]:80", "localhost:80"]',
+        'listen = ["127.0.0.1:80", "[::1]:80", "127.0.0.2:80", "a.example:80"]',
         'listen = "127.0.0.1:0"\nadmin.listen = "127.0.0.1:0"',
         'admin.listen = ""',
         'tracing.trust = ["::1", "10.0.0.1", "fc00::/7"]',

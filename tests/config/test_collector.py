@@ -67,7 +67,7 @@ MISTAKES = {
     "a header": ("x-api-key", '"x api"', "'x api' is not a header name"),
     "an address": ('"127.0.0.1:4317"', '"4317"', "'4317' is not an address"),
     "nothing": ('grpc = "127.0.0.1:4317"', "", "neither `grpc` nor `http` is given"),
-    "a section": ("collector.receivers.", "collector.receiver.", "did you mean `receivers`?"),
+    "a section": ("collector.receivers.", "collector.receiver.", "unknown key"),
 }
 
 
