@@ -21,10 +21,11 @@ from proxy.collector.connectors.service_graph.pairs import (
 )
 from proxy.collector.connectors.service_graph.settings import Settings
 from proxy.collector.context import Context
+from proxy.collector.guard import keep
 from proxy.collector.tail.pace import Pace
 from proxy.collector.tail.value import plain
 from proxy.otlp.envelope import resource
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel
 
 ERROR = 2  # trace.v1.Status.StatusCode
 USER = "user"  # who calls a service that nobody else calls
@@ -42,6 +43,7 @@ class ServiceGraph:
         self._ledgers = context.ledgers
         self._now_ns = context.now_ns
         self._id = context.id
+        self._condition = context.condition
         self._resource = resource(context.resource)
         self._pairs = Pairs(settings.store.ttl, settings.store.max_items)
         self._edges = Edges(
@@ -63,7 +65,7 @@ class ServiceGraph:
         context.counters.gauge(_NAME + "waiting", "Spans that wait.", lambda: len(self._pairs))
 
     async def start(self) -> None:
-        self._task = spawn(self._flush_for_ever(), f"flush of {self._id}")
+        self._task = keep(self._flush_for_ever, self._condition, f"flush of {self._id}")
 
     def held(self, signal: Signal) -> int:
         return 0
