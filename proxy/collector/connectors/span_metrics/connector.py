@@ -13,6 +13,7 @@ from proxy.collector.connectors.aggregate.request import CUMULATIVE, DELTA
 from proxy.collector.connectors.span_metrics.series import Table
 from proxy.collector.connectors.span_metrics.settings import Settings
 from proxy.collector.context import Context
+from proxy.collector.counters import UNTIMED
 from proxy.collector.guard import keep
 from proxy.tasks import cancel
 
@@ -39,6 +40,7 @@ class SpanMetrics:
         self._evicted = counters.counter(
             _NAME + "evicted_resources", "Resources that gave way to others."
         )
+        self._untimed = counters.counter(*UNTIMED)
         counters.gauge(_NAME + "series", "Series kept.", lambda: len(self._table))
 
     async def start(self) -> None:
@@ -49,10 +51,11 @@ class SpanMetrics:
 
     def consume(self, batch: Batch) -> bool:
         table = self._table
-        overflowed, evicted = table.overflowed, table.evicted
+        overflowed, evicted, untimed = table.overflowed, table.evicted, table.untimed
         table.add(batch.message(), self._now_ns())
         self._overflowed.add(table.overflowed - overflowed)
         self._evicted.add(table.evicted - evicted)
+        self._untimed.add(table.untimed - untimed)
         self._ledgers["traces"].exported += batch.items
         return True
 

@@ -24,6 +24,7 @@ from proxy.collector.condition import Condition
 from proxy.collector.context import Context
 from proxy.collector.exporters.console.settings import Settings
 from proxy.collector.exporters.console.tree import KINDS, Span, render
+from proxy.formats.spans import duration_ns
 
 QUIET = 0.4  # seconds without a new span after which a trace is printed
 MAX_SPANS = 2000  # held; about 2 MB
@@ -168,7 +169,8 @@ def _span(span: WireSpan, resource: dict[str, str]) -> Span:
         name=_printable(span.name),
         kind=KINDS[span.kind] if span.kind < len(KINDS) else "",
         start=span.start_time_unix_nano,
-        end=max(span.start_time_unix_nano, span.end_time_unix_nano),
+        end=span.end_time_unix_nano,
+        timed=duration_ns(span) is not None,
         failed=span.status.code == 2,  # STATUS_CODE_ERROR
         attributes={
             "service.name": resource.get("service.name", ""),

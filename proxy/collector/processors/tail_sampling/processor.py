@@ -156,6 +156,7 @@ class TailSampling:
             self._waiting.forget(pending.parts)
             return
         self._tally.decided[decision.sampled].add()
+        self._tally.untimed.add(trace.untimed)
         if decision.sampled:
             self._kept.put(pending.trace_id, decision)
             self._keep(trace, decision)
