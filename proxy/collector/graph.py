@@ -19,6 +19,8 @@ from proxy.collector.books import Account, Books, Ledger, Place, Shelf
 from proxy.collector.condition import Condition
 from proxy.collector.counters import Counters, Meters
 from proxy.collector.fanout import Entry, FanOut, Junction, Step
+from proxy.collector.farewell import Farewell
+from proxy.collector.guard import REASON, Guard
 from proxy.collector.receivers.gateway.receiver import Gateway
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.turns import Turns
@@ -75,8 +77,14 @@ class Node:
         self.condition.state = "running"
 
     async def stop(self, deadline: float) -> None:
+        """Whatever happens there: others have to be stopped as well."""
         self.condition.state = "stopping"
-        await self.stage.stop(max(0.0, deadline))
+        with Guard(self.condition) as guard:
+            await self.stage.stop(max(0.0, deadline))
+        if guard.error is not None:
+            for ledger, place in self._seats:
+                ledger.drop(place(), REASON)
+            self.unseat()
         self.condition.state = "stopped"
 
     def seat(self, ledger: Ledger, signal: Signal) -> None:
@@ -92,11 +100,10 @@ class Node:
         self._seats.clear()
 
     def _failed(self, problems: Iterable[Problem]) -> ConfigError:
-        self.condition.state = "failed"
         # Generated components are called by their URL (shortform.py).
         key = "export.otlp" if "://" in self.id else f"collector.{self.kind}s.{self.id}"
         named = [Problem(key, p.message, p.remedy) for p in problems]
-        self.condition.error = "; ".join(p.message for p in named)
+        self.condition.fail("; ".join(p.message for p in named))
         return ConfigError(named)
 
     def __repr__(self) -> str:
@@ -208,6 +215,7 @@ async def retire(stages: list[Node], end: float) -> None:
     Processors may have to wait for room behind them, but half of the time at most: what they hand
     on has to be exported as well. Exporters stop together, so that none waits for another.
     """
+    farewell = Farewell(stages)
     loop = asyncio.get_running_loop()
     half = (loop.time() + end) / 2
     for node in reversed(stages):
@@ -217,3 +225,4 @@ async def retire(stages: list[Node], end: float) -> None:
     await asyncio.gather(*(node.stop(end - loop.time()) for node in exporters))
     for node in stages:
         node.unseat()
+    farewell.say()

@@ -20,6 +20,8 @@ from proxy import __version__
 from proxy.admin.app import Admin
 from proxy.admin.exposition import grouped
 from proxy.collector import resource
+from proxy.collector.books import as_dict
+from proxy.collector.farewell import cut_short
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import Loaded, load
 from proxy.config.redact import shown
@@ -113,9 +115,14 @@ class CollectHub:
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "ready": not self._unready,
-            "export": self.pipeline.books.as_dict() if self.pipeline is not None else {},
+            "export": self._export(),
             "reloads": {"succeeded": self.reloads.succeeded, "failed": self.reloads.failed},
         }
+
+    def _export(self) -> Mapping[str, Any]:
+        if self.pipeline is None:
+            return {}
+        return as_dict(self.pipeline.books.standings(), self.pipeline.view())
 
     def pipelines(self) -> Mapping[str, Any]:
         return self.pipeline.view() if self.pipeline is not None else {}
@@ -179,6 +186,7 @@ class CollectHub:
         cut = not stop.done()
         if cut:
             log.warning("stopping at once")
+            cut_short(pipeline.books.standings(), "stopped at once")
         await cancel(stop, again)
         await server.stop()
         return 1 if cut else 0

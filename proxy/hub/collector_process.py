@@ -20,6 +20,7 @@ import msgspec
 
 from proxy.collector import frames, page, resource
 from proxy.collector.books import Standing, left_behind
+from proxy.collector.farewell import cut_short
 from proxy.config.model import Config
 from proxy.errors import ConfigError
 from proxy.hub.carried import Carried
@@ -123,8 +124,8 @@ class CollectorProcess:
                 await self._launch()
             except (ConfigError, OSError) as error:
                 log.error("%s", error)
-        if self._run is not None:
-            await self._run.end(deadline, GRACE)
+        if self._run is not None and not await self._run.end(deadline, GRACE):
+            cut_short(self.standings(), "the collector did not end in time")
 
     def _has_work(self) -> bool:
         """Whether records wait that nobody has read."""

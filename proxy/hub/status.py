@@ -82,7 +82,7 @@ class Status:
             "workers": [_worker(worker, slots[worker.slot]) for worker in workers],
             "routes": map(_route, config.route),
             "upstreams": self._upstreams(),
-            "export": as_dict(hub.collector.standings()),
+            "export": as_dict(hub.collector.standings(), hub.collector.view()),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
             "last_reload_error": hub.reloads.error,
         }

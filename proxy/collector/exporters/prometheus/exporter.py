@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy import __version__, tasks
+from proxy.collector import guard
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.exporters.prometheus.page import Page
@@ -67,7 +68,7 @@ class PrometheusExporter:
         tls = server_tls(self._settings.tls, self._context.id)
         self.port = await self._server.start(address=(host, port), tls=tls)
         self._closed = False
-        self._worker = tasks.spawn(self._work(), f"export {self._context.id}")
+        self._worker = guard.keep(self._work, self._context.condition, f"export {self._context.id}")
 
     def consume(self, batch: Batch) -> bool:
         if self._closed or (self._size and self._size + batch.size > MAX_WAITING):
@@ -95,7 +96,11 @@ class PrometheusExporter:
     async def _work(self) -> None:
         while True:
             while self._waiting:
-                await self._show(self._waiting[0])
+                with guard.Guard(self._context.condition, "metrics") as guarded:
+                    await self._show(self._waiting[0])
+                if guarded.error is not None:
+                    batch = self._waiting[0]
+                    self._book(batch, 0, {guard.REASON: batch.items}, batch.items)
             self._wake.clear()
             await self._wake.wait()
 
