@@ -107,7 +107,7 @@ class GuardedServer:
         self.close()
         await asyncio.sleep(0)  # requests that were read already have begun then
         self._server.pre_shutdown()
-        await self._server.shutdown(grace)
+        await self._server.shutdown(max(grace, 0.001))  # to aiohttp, 0 is for ever
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
