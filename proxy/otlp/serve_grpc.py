@@ -15,9 +15,10 @@ import grpc
 import grpc.aio
 
 from proxy.otlp.grpc import METHODS
+from proxy.otlp.inflow import Inflow, Limits
 from proxy.otlp.partial import Rejected, response_bytes
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
-from proxy.otlp.server import Gate, Inflow, Limits, Taker, taken
+from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
 
 _SIGNALS = {method: signal for signal, method in METHODS.items()}

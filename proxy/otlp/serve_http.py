@@ -19,6 +19,7 @@ from proxy.otlp import json, json_steps
 from proxy.otlp.cors import Cors
 from proxy.otlp.endpoint import PATHS
 from proxy.otlp.inflate import ENCODINGS, is_known
+from proxy.otlp.inflow import Inflow, Limits
 from proxy.otlp.partial import Rejected, response_bytes, response_json
 from proxy.otlp.refusal import (
     MALFORMED,
@@ -28,24 +29,22 @@ from proxy.otlp.refusal import (
     NO_TYPE,
     STOPPING,
     TOO_LARGE,
-    TOO_SLOW,
     UNAUTHENTICATED,
     Refusal,
     status_bytes,
     status_json,
 )
 from proxy.otlp.serve_websocket import converse, is_upgrade
-from proxy.otlp.server import Gate, Inflow, Limits, Taker, taken
+from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
-from proxy.web import GuardedServer, Guards
+from proxy.web import GuardedServer, Guards, coding, reader
 
 log = logging.getLogger("spangate")
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _SIGNALS = {f"/{path}": signal for signal, path in PATHS.items()}
 _WHOLE = 16 * 1024  # bytes of JSON that are decoded in one go: above it takes over 3 ms
-PATIENCE = 60.0  # seconds for a body (nginx client_body_timeout, Envoy: 5 min for the request)
 _SERVER = f"spangate/{__version__}"
 
 
@@ -132,23 +131,17 @@ class HttpServer:
     async def _read(
         self, request: web.BaseRequest, signal: str, *, is_json: bool
     ) -> Rejected | None:
-        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        encoding = coding(request)
         if not is_known(encoding):
             raise Refusal(NO_CODING)
         if (request.content_length or 0) > self.inflow.cap:
             raise Refusal(TOO_LARGE, f"{self.inflow.cap} bytes")
         body = self.inflow.body(encoding)
         try:
-            content = request.content
-            async with asyncio.timeout(PATIENCE):
-                while chunk := await content.readany():
-                    await body.feed(chunk)
-            payload = body.finish()
+            payload = await body.read(reader(request))
             if is_json:
                 payload = await self._from_json(signal, payload)
             return await taken(self._take(signal, payload))
-        except TimeoutError:
-            raise Refusal(TOO_SLOW) from None
         finally:
             body.close()
 

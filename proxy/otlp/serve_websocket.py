@@ -11,9 +11,11 @@ from __future__ import annotations
 from aiohttp import WSMsgType, web
 
 from proxy.otlp.inflate import is_known
+from proxy.otlp.inflow import Inflow
 from proxy.otlp.partial import response_bytes
 from proxy.otlp.refusal import MALFORMED, NO_CODING, OVERLOADED, Refusal, status_bytes
-from proxy.otlp.server import Inflow, Taker, taken
+from proxy.otlp.server import Taker, taken
+from proxy.web import coding
 
 PROTOCOL = "otlp.v1"
 OK = b"\x00"
@@ -33,7 +35,7 @@ async def converse(
     open_sockets: set[web.WebSocketResponse],
 ) -> web.WebSocketResponse:
     """Serve one connection until either side closes it."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = coding(request)
     if not is_known(encoding):
         raise Refusal(NO_CODING)
     if len(open_sockets) >= MOST:
@@ -41,7 +43,10 @@ async def converse(
     socket = web.WebSocketResponse(
         protocols=(PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=inflow.cap
     )
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ValueError as error:  # of a key that is not even ASCII
+        raise Refusal(MALFORMED, f"Sec-WebSocket-Key: {error}") from None
     open_sockets.add(socket)
     try:
         async for message in socket:

@@ -26,8 +26,8 @@ from proxy.formats.jaeger.thrift_protocols import Binary, Compact
 from proxy.formats.jaeger.to_otlp import to_otlp
 from proxy.otlp import serve_grpc
 from proxy.otlp.ids import Lost
+from proxy.otlp.inflow import Limits
 from proxy.otlp.refusal import Reason, Refusal
-from proxy.otlp.server import Limits
 
 _THRIFT = ("application/x-thrift", "application/vnd.apache.thrift.binary")
 _NO_THRIFT = Reason(415, 3, f"Content-Type must be {' or '.join(_THRIFT)}")

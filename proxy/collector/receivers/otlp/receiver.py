@@ -25,10 +25,11 @@ from proxy.config.syntax import parse_address
 from proxy.otlp import serve_grpc, serve_http
 from proxy.otlp.cors import Cors
 from proxy.otlp.ids import together
+from proxy.otlp.inflow import Limits
 from proxy.otlp.partial import Rejected
 from proxy.otlp.parts import PART, Checked, Unreadable, checked, framed, parts
 from proxy.otlp.refusal import MALFORMED, OVERLOADED, UNWANTED, Refusal
-from proxy.otlp.server import Gate, Limits
+from proxy.otlp.server import Gate
 from proxy.otlp.wire import WireError
 
 

@@ -15,8 +15,8 @@ from proxy.config.syntax import parse_address
 from proxy.formats.zipkin.model import Span, read_json, read_proto
 from proxy.formats.zipkin.to_otlp import to_otlp
 from proxy.formats.zipkin.v1 import read_json as read_old
+from proxy.otlp.inflow import Limits
 from proxy.otlp.refusal import Reason, Refusal
-from proxy.otlp.server import Limits
 
 PATH = "/api/v2/spans"
 _OLD_PATH = "/api/v1/spans"
