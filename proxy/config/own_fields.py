@@ -52,4 +52,6 @@ def check_own_fields(route: Route, path: Path, config: Config, report: Report) -
         where = (*path, "headers", "request", *place)
         remedy = None if report.is_broken(*where) else own.get(name.lower())
         if remedy is not None:
-            report.warn(where, f"{name} is written by the gateway, so this has no effect", remedy)
+            report.warn(
+                where, f"{name} is written by the gateway alone, so this has no effect", remedy
+            )
