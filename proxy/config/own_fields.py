@@ -5,6 +5,7 @@ One table for both who tell it (`spangate check`) and who act by it (the compile
 
 from __future__ import annotations
 
+from proxy.config.effective import effective
 from proxy.config.locate import Path
 from proxy.config.model import Config, Route
 from proxy.config.report import Report
@@ -47,9 +48,25 @@ def check_own_fields(route: Route, path: Path, config: Config, report: Report) -
     edit = route.headers.request
     places: list[tuple[str, Path]] = [(name, ("set", name)) for name in edit.set]
     places += [(name, ("add", name)) for name in edit.add]
-    places += [(name, ("remove", i)) for i, name in enumerate(edit.remove)]
+    kept = _kept_away(route, config)
+    places += [(n, ("remove", i)) for i, n in enumerate(edit.remove) if n and n.lower() not in kept]
     for name, place in places:
         where = (*path, "headers", "request", *place)
-        remedy = None if report.is_broken(*where) else own.get(name.lower())
+        remedy = own.get(name.lower())
         if remedy is not None:
-            report.warn(where, f"{name} is written by the gateway, so this has no effect", remedy)
+            message = f"{name} is written by the gateway alone, so this has no effect"
+            report.warn(where, message, remedy)
+
+
+def _kept_away(route: Route, config: Config) -> set[str]:
+    """Fields that `propagate` sends to none of the route's upstreams: removing them is idle, but
+    says what is so."""
+    said = [effective(config, route, name).propagate for name in route.to]
+    kept: set[str] = set()
+    if all(propagate.context == "drop" for propagate in said):
+        kept |= _ALWAYS.keys() - {"baggage"}
+    if all(propagate.tracestate is False for propagate in said):
+        kept.add("tracestate")
+    if all(propagate.baggage is False for propagate in said):
+        kept.add("baggage")
+    return kept

@@ -53,10 +53,12 @@ class Edits:
         values under their key, those of one line each apart."""
         found = []
         for name, key in names:
-            came = None if self.removed is not None and name in self.removed else head.get(name)
             values = [value for n, value in self.added + more if n == name]
-            for value in values if came is None else [came, *values]:
-                found.append((key, value.decode("utf-8", "replace")))
+            came = head.get(name)
+            is_replaced = self.removed is not None and name in self.removed
+            if came is not None and not is_replaced and not (values and name in head.fields):
+                values.insert(0, came)
+            found += [(key, value.decode("utf-8", "replace")) for value in values]
         return found
 
     def set(self, name: bytes, value: bytes) -> None:

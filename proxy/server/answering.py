@@ -47,8 +47,13 @@ def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
     x.head_sent = True
     if own.status >= 500 and not x.error:
         x.error = str(own.status)
-    body = b"" if story.head.method == "HEAD" or own.status in (204, 304) else own.body
-    declared = b"%d" % len(own.body) if own.status != 304 else b""
+    body, declared = own.body, b""
+    if own.status in (204, 304):
+        body = b""
+    else:
+        declared = b"%d" % len(body)
+        if story.head.method == "HEAD":
+            body = b""
     client.skip_body()
     head = made_response(own.status, own.headers, len(body), declared)
     edits = NO_EDITS if entry is None else entry.response_edits

@@ -19,7 +19,7 @@ def trace_id(getrandbits: GetRandBits) -> bytes:
 
 def request_id(getrandbits: GetRandBits) -> bytes:
     """32 hex digits for an X-Request-Id, which no trace has."""
-    return b"%032x" % getrandbits(128)
+    return getrandbits(128).to_bytes(16, "big").hex().encode()
 
 
 def span_id(getrandbits: GetRandBits) -> bytes:

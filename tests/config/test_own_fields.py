@@ -55,3 +55,24 @@ def test_forwarded_is_the_gateways_own_only_where_it_is_written() -> None:
 @pytest.mark.parametrize("name", ["x-real-ip", "x-forwarded-port", "user-agent", "cookie", "b4"])
 def test_what_an_edit_can_touch_is_not_told(name: str) -> None:
     assert loads(ROUTE.replace("EDIT", KINDS[0] % name), "f", {}).warnings == []
+
+
+KEPT = [
+    ("baggage", "baggage = false"),
+    ("tracestate", "tracestate = false"),
+    ("tracestate", 'context = "drop"'),
+    ("Traceparent", 'context = "drop"'),
+    ("b3", 'context = "drop"'),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), KEPT)
+def test_removing_what_propagate_keeps_away_is_not_told(name: str, said: str) -> None:
+    text = ROUTE.replace("EDIT", KINDS[2] % name)
+    assert loads(text, "f", {}).warnings != []
+    assert loads(f"{text}propagate = {{ {said} }}", "f", {}).warnings == []
+    at_upstream = text.replace("http://10.0.0.1", "u") + '[upstream.u]\nservers = "http://h"\n'
+    assert loads(at_upstream, "f", {}).warnings != []
+    assert loads(f"{at_upstream}propagate = {{ {said} }}", "f", {}).warnings == []
+    setting = ROUTE.replace("EDIT", KINDS[0] % name)
+    assert loads(f"{setting}propagate = {{ {said} }}", "f", {}).warnings != []

@@ -5,6 +5,7 @@ The table of the page is the expectation: names, kinds, and the attributes that 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from proxy.collector.resource import detect
 from tests.hub.gateway import Gateway, gateway, until
 from tests.server.kit import refusing
 
@@ -121,3 +123,13 @@ REASONS = re.findall(r"^\| `([a-z_]+)` \| ", PAGE.split("Why something was", 1)[
 def test_something_gives_the_reason_that_the_page_names(reason: str) -> None:
     """Each of them has its own test of when; here it is only that the name is right."""
     assert any(f'"{reason}"' in path.read_text() for path in (ROOT / "proxy").rglob("*.py"))
+
+
+def test_the_resource_on_the_page_is_the_one_that_is_found_out() -> None:
+    text = PAGE.split("The resource is found out once", 1)[1].split("`[resource]`", 1)[0]
+    named = [n for n in re.findall(r"`([a-z0-9_.*]+)`", text) if "." in n]
+    environ = {"K8S_POD_NAME": "a", "DEPLOYMENT_ENVIRONMENT": "test"}
+    container = {"/proc/self/cgroup": "0123456789abcdef" * 4, "/etc/machine-id": "b"}
+    found = detect({}, environ, container.get).keys()
+    assert [n for n in named if not fnmatch.filter(found, n)] == []
+    assert [f for f in found if not any(fnmatch.fnmatch(f, n) for n in named)] == []

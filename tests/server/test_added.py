@@ -17,7 +17,7 @@ listen = [{ address = ":8080", trust = ["127.0.0.1/32"] }]
 stdout = true
 [tracing]
 response_header = "X-Trace-Id"
-response_headers = ["x-cors", "content-type", "location", "x-gone", "date", "retry-after"]
+response_headers = CAPTURED
 [limits]
 head_bytes = "4KiB"
 request_line = "1KiB"
@@ -54,6 +54,17 @@ EDITS
 [upstream.b]
 servers = ["URL"]
 """
+CAPTURED = [
+    "x-cors",
+    "content-type",
+    "location",
+    "x-gone",
+    "date",
+    "retry-after",
+    "x-request-id",
+    "content-length",
+    "allow",
+]
 EDITS = 'headers.response = { set = { X-Cors = "*" }, remove = ["x-gone"] }'
 ROUTED = ["x-trace-id", "x-request-id", "date", "x-cors"]
 GLOBAL = ["x-trace-id", "x-request-id", "date"]
@@ -83,7 +94,9 @@ CASES = {
     "without a body": Case(get("/empty"), 204),
     "a redirect": Case(get("/moved"), 307),
     "no route": Case(get("/x"), 404, routed=False),
-    "TRACE": Case(get("/x", method="TRACE"), 405, routed=False),
+    "TRACE": Case(get("/x", method="TRACE"), 405),
+    "TRACE, no route": Case(get("/x", method="TRACE"), 405, routed=False),
+    "OPTIONS, no hops left": Case(get("/x", "Max-Forwards: 0", method="OPTIONS"), 200),
     "OPTIONS *": Case(get("*", method="OPTIONS"), 200, routed=False),
     "an encoded slash": Case(get("/slashes/a%2Fb"), 400, routed=False),
     "too large": Case(get("/x", "Content-Length: 11", method="POST"), 413),
@@ -124,7 +137,11 @@ async def serve(peer: Peer) -> None:
 
 
 def config(backend: Backend) -> str:
-    return CONFIG.replace("EDITS", EDITS).replace("URL", backend.url)
+    return (
+        CONFIG.replace("CAPTURED", str(CAPTURED))
+        .replace("EDITS", EDITS)
+        .replace("URL", backend.url)
+    )
 
 
 def unreachable(text: str) -> str:
@@ -144,7 +161,7 @@ async def test_an_answer_has_what_is_added_to_answers(kind: str) -> None:
     case = CASES[kind]
     async with Backend(serve) as backend:
         text = config(backend)
-        if kind == "no route":
+        if "no route" in kind:
             text = unreachable(text)
         async with gateway(text) as gate:
             answer = await answer_to(gate, case)
@@ -164,7 +181,7 @@ async def is_recorded(gate: Gateway, answer: Answer) -> None:
     (line,) = [json.loads(line) for line in gate.recorded.lines]
     assert answer["x-trace-id"] == line["trace_id"] == seen.server.trace_id.hex()
     assert answer["x-request-id"] == line["request_id"]
-    for name in ("x-cors", "content-type", "location", "x-gone", "date", "retry-after"):
+    for name in CAPTURED:
         captured = seen.about.get(f"http.response.header.{name}", [])
         assert captured == ([answer[name]] if answer[name] else []), name
 
