@@ -67,7 +67,7 @@ class CollectorInside:
         await self._host.stop(deadline)
 
     def _take(self, ring: Ring) -> None:
-        self._host.add_ring(ring.number, os.dup(ring.memory), os.dup(ring.pipe))
+        self._host.add_ring(ring.number, os.dup(ring.memory), ring.lend_pipe())
 
 
 def _setup(config: Config) -> frames.Setup:
