@@ -69,7 +69,7 @@ class CollectorInside:
         cut_short(self.standings(), "stopped at once")  # what a stop that was cut short left
 
     def _take(self, ring: Ring) -> None:
-        self._host.add_ring(ring.number, os.dup(ring.memory), os.dup(ring.pipe))
+        self._host.add_ring(ring.number, os.dup(ring.memory), ring.lend_pipe())
 
 
 def _setup(config: Config) -> frames.Setup:

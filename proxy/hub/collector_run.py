@@ -85,12 +85,15 @@ class Run:
 
     def hand_over(self, ring: Ring) -> None:
         """Have it read the ring."""
+        pipe = ring.lend_pipe()
         try:
-            socket.send_fds(self._rings, [frames.RING.pack(ring.number)], [ring.memory, ring.pipe])
+            socket.send_fds(self._rings, [frames.RING.pack(ring.number)], [ring.memory, pipe])
         except BlockingIOError:
             asyncio.get_running_loop().call_later(RETRY, self.hand_over, ring)
         except OSError:
             pass  # it has ended; its successor gets all rings
+        finally:
+            os.close(pipe)
 
     async def end(self, deadline: float, grace: float) -> bool:
         """Tell it to stop, and see that it does; False if it had to be killed."""

@@ -35,7 +35,7 @@ Place = tuple[socket.AddressFamily, str]  # family, host
 
 EVERYWHERE: tuple[Place, ...] = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
 # What a machine without one of the families says; `::` where IPv6 is switched off by sysctl.
-_NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+_NO_FAMILY = (errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EADDRNOTAVAIL)
 TRIES = 20  # of a port that is free in one family and may be taken in the other
 
 

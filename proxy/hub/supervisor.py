@@ -247,6 +247,7 @@ class Supervisor:
         if worker.state is WorkerState.STARTING and worker.answers.refusals:
             self._refusal = f"worker {worker.id} {_why(worker)}"
         worker.advance(WorkerState.GONE)
+        worker.ring.left()
         self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
         if not expected or status > 0:
