@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from proxy.errors import NoRoute, ProxyError
+from proxy.errors import ProxyError
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.server import answering, attempts, outbound
 from proxy.server.attempts import event
@@ -31,14 +31,14 @@ async def serve(story: Story) -> None:
     """One request, from its head to its record."""
     x, head, snapshot = story.x, story.head, story.snapshot
     try:
-        outbound.describe(x, head, story.client, snapshot)
+        host = outbound.describe(x, head, story.client, snapshot)
         story.worker.recorder.begin(x)
         local = outbound.last_hop(head)
         if local is not None:
             answering.trace(story, None)
             answering.reply(story, local)
             return
-        entry, captures = _match(story)
+        entry, captures = _match(story, host)
         answering.trace(story, entry)
         if entry.answer is not None:
             answering.reply(story, entry.answer(head, captures))
@@ -61,10 +61,8 @@ async def serve(story: Story) -> None:
         answering.finish(story)
 
 
-def _match(story: Story) -> tuple[RouteEntry, dict[str, str]]:
-    found = story.snapshot.match(story.head, story.x.host)
-    if found is None:
-        raise NoRoute("no route matches this request")
+def _match(story: Story, host: str) -> tuple[RouteEntry, dict[str, str]]:
+    found = story.snapshot.match(story.head, host)
     story.x.route = found[0].blocks
     return found
 
