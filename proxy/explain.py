@@ -30,7 +30,7 @@ def explain(loaded: Loaded, request: RequestHead) -> tuple[bool, list[str]]:
     table = Table.compile(loaded.config.route)
     host = _host(request.authority)
     asked = (host, request.method, request.path, request.query, request)
-    steps = table.explain(*asked)
+    steps = table.explain(asked)
     found = table.match(*asked)
     lines = [f"request    {request.method} {request.path}, host {host or 'none'}"]
     if found is None:

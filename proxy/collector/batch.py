@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 Signal = Literal["traces", "metrics", "logs", "profiles"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs", "profiles")
 
-_NOUNS = {"traces": "span", "metrics": "data point", "logs": "log record", "profiles": "profile"}
-
-
-def amount(items: int, signal: str) -> str:
-    """For people: "1,234 spans"."""
-    return f"{items:,} {_NOUNS[signal]}{'' if items == 1 else 's'}"
-
 
 class Batch:
     """One Export…ServiceRequest; what it says never changes, so that stages can share it.

@@ -9,9 +9,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from proxy.collector.batch import SIGNALS, amount
+from proxy.collector.batch import SIGNALS
 from proxy.collector.books import Shelf, Standing
 from proxy.collector.condition import Condition
+from proxy.otlp.partial import amount
 
 log = logging.getLogger("spangate")
 

@@ -143,6 +143,7 @@ class Route(Section, frozen=True):
     retry: Retry | None = None
     body_limit: Size | None = None
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
+    path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)
     labels: dict[str, str] = field(default_factory=dict)

@@ -26,9 +26,9 @@ _KEYS = {
 
 
 def amount(items: int, signal: str) -> str:
-    """So many items in words: "1 span", "2 data points"."""
+    """So many items in words: "1 span", "2,000 data points"."""
     noun = ITEMS[signal]
-    return f"{items} {noun[:-1] if items == 1 else noun}"
+    return f"{items:,} {noun[:-1] if items == 1 else noun}"
 
 
 class Rejected(NamedTuple):

@@ -8,23 +8,39 @@ place in the file; it must not know what routes do with requests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from proxy.config.model import Route
 from proxy.routing import shadow
-from proxy.routing.conditions import Fields, compile_when
+from proxy.routing.conditions import Failure, Fields, compile_when
 from proxy.routing.pattern import parse, parse_host
 from proxy.routing.zone import Found, Leaf, Zone
+
+# What `match` takes: host, method, path, query, head.
+Asked = tuple[str, str, str, str, Fields]
+Wanted = Callable[[int, Failure], str]
+
+
+def _as_written(_: int, failure: Failure) -> str:
+    return failure.wanted
+
+
+def is_denial(route: Route) -> bool:
+    """Whether the route is there to keep requests away, as far as one can tell."""
+    if route.respond is not None:
+        return route.respond.status >= 400
+    return route.redirect is not None
 
 
 class Table:
     """All routes; immutable, so that a reload replaces it by one assignment."""
 
-    __slots__ = ("_any", "_exact", "_leaves", "_routes", "_wildcards")
+    __slots__ = ("_any", "_exact", "_has_methods", "_leaves", "_routes", "_wildcards")
 
     def __init__(self, routes: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
         self._routes = routes
         self._leaves = leaves
+        self._has_methods = any(leaf.conditions and leaf.conditions.methods for leaf in leaves)
         self._any = zones.get("")
         self._wildcards = {host: zone for host, zone in zones.items() if host.startswith(".")}
         self._exact = {h: z for h, z in zones.items() if h and h not in self._wildcards}
@@ -66,16 +82,45 @@ class Table:
                 dot = host.find(".", dot + 1)
         return None if self._any is None else self._any.find(method, path, query, head)
 
-    def explain(self, host: str, method: str, path: str, query: str, head: Fields) -> list[str]:
-        """One line for each route whose host and path fit, in the order in which they are asked."""
+    def allowed(self, host: str, path: str, query: str, head: Fields) -> tuple[str, ...]:
+        """The methods with which some route would take this request, sorted.
+
+        Asked where `match` found none: () says that more than the method keeps routes away.
+        """
+        if not self._has_methods:  # most do not, and a 404 need not walk twice
+            return ()
+        methods: set[str] = set()
+        for leaf in self.candidates(host, path):
+            conditions = leaf.conditions
+            if conditions is not None and conditions.methods is not None:
+                one = min(conditions.methods)
+                if conditions.failure(one, query, head) is None:
+                    methods |= conditions.methods
+        return tuple(sorted(methods))
+
+    def explain(self, asked: Asked, wanted: Wanted = _as_written) -> list[str]:
+        """One line for each route whose host and path fit, in the order in which they are asked.
+
+        `wanted` says how a condition may be shown, since it may hold a secret.
+        """
+        host, method, path, query, head = asked
         lines = []
         taken = False
-        for leaf in self._candidates(host, path):
-            failure = leaf.conditions.failure(method, query, head) if leaf.conditions else ""
-            verdict = failure or ("fits too, but is less specific or later" if taken else "matches")
-            taken = taken or not failure
+        for leaf in self.candidates(host, path):
+            failure = leaf.conditions.failure(method, query, head) if leaf.conditions else None
+            if failure is not None:
+                verdict = failure.text(wanted(leaf.index, failure))
+            else:
+                verdict = "fits too, but is less specific or later" if taken else "matches"
+                taken = True
             lines.append(f"{self._label(leaf.index)}: {verdict}")
         return lines or self._near_misses(host, path)
+
+    def candidates(self, host: str, path: str) -> list[Leaf]:
+        """Every route that fits, once, even if several of its hosts do."""
+        zones = [self._exact.get(host), *self._suffixes(host), self._any]
+        fitting = (leaf for zone in zones if zone is not None for leaf in zone.candidates(path))
+        return list(dict.fromkeys(fitting))
 
     def shadowed(self) -> list[tuple[int, int, str]]:
         """(route that can never match, route that takes all its requests, reason), by file order.
@@ -94,12 +139,6 @@ class Table:
                 yield zone
             dot = host.find(".", dot + 1)
 
-    def _candidates(self, host: str, path: str) -> list[Leaf]:
-        """Every route that fits, once, even if several of its hosts do."""
-        zones = [self._exact.get(host), *self._suffixes(host), self._any]
-        fitting = (leaf for zone in zones if zone is not None for leaf in zone.candidates(path))
-        return list(dict.fromkeys(fitting))
-
     def _label(self, index: int) -> str:
         route = self._routes[index]
         host = f"{' or '.join(route.host)} " if route.host else ""
@@ -112,7 +151,7 @@ class Table:
         end = "with" if other.endswith("/") else "without"
         return [f"no route has host {host} and path {path}"] + [
             f"{self._label(leaf.index)}: would take {other}, {end} a slash at the end"
-            for leaf in self._candidates(host, other)
+            for leaf in self.candidates(host, other)
         ]
 
 
@@ -129,7 +168,8 @@ class TableBuilder:
     def steps(self) -> Iterator[None]:
         """Yields after each route; ValueError as of `Table.compile`."""
         for index, route in enumerate(self._routes):
-            self._leaves.append(Leaf(index, parse(route.path), compile_when(route.when)))
+            conditions = compile_when(route.when, is_denial(route))
+            self._leaves.append(Leaf(index, parse(route.path), conditions))
             yield
         hosts = self._zones
         for leaf in sorted(self._leaves, key=Leaf.order):

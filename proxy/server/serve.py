@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from proxy.errors import NoRoute, ProxyError
+from proxy.errors import ProxyError
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.server import added, answering, attempts, outbound
 from proxy.server.attempts import event
@@ -32,17 +32,17 @@ async def serve(story: Story) -> None:
     x, head, snapshot = story.x, story.head, story.snapshot
     entry: RouteEntry | None = None
     try:
-        outbound.describe(x, head, story.client, snapshot)
+        host = outbound.describe(x, head, story.client, snapshot)
         if snapshot.request_id:
             x.request_id = outbound.request_id(story)
         story.worker.recorder.begin(x)
         local = outbound.last_hop(head)
         if local is not None:
-            entry = _expected(story)
+            entry = _expected(story, host)
             answering.trace(story, entry)
             answering.reply(story, local, entry)
             return
-        entry, captures = _match(story)
+        entry, captures = _match(story, host)
         answering.trace(story, entry)
         if entry.answer is not None:
             answering.reply(story, entry.answer(head, captures), entry)
@@ -65,21 +65,18 @@ async def serve(story: Story) -> None:
         answering.finish(story)
 
 
-def _match(story: Story) -> tuple[RouteEntry, dict[str, str]]:
-    found = story.snapshot.match(story.head, story.x.host)
-    if found is None:
-        raise NoRoute("no route matches this request")
+def _match(story: Story, host: str) -> tuple[RouteEntry, dict[str, str]]:
+    found = story.snapshot.match(story.head, host)
     story.x.route = found[0].blocks
     return found
 
 
-def _expected(story: Story) -> RouteEntry | None:
+def _expected(story: Story, host: str) -> RouteEntry | None:
     """The route whose answers look like the one that the gateway gives in its place."""
     try:
-        found = story.snapshot.match(story.head, story.x.host)
+        return story.snapshot.match(story.head, host)[0]
     except ProxyError:
         return None
-    return None if found is None else found[0]
 
 
 def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:

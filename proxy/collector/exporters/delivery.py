@@ -15,7 +15,7 @@ from typing import Protocol
 
 from proxy import tasks
 from proxy.collector import guard
-from proxy.collector.batch import Batch, Signal, amount
+from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.exporters import unwanted
 from proxy.collector.guard import Guard
