@@ -115,6 +115,8 @@ def _in_force(force: Effective) -> Iterator[tuple[str, str]]:
         yield key, seconds_text(seconds) if seconds else "none"
     yield "retry", _retry(force.retry)
     yield "body_limit", size_text(force.body_limit) if force.body_limit else "none"
+    for key in ("baggage", "tracestate", "context"):
+        yield key, "drop" if getattr(force.propagate, key) in (False, "drop") else "pass"
 
 
 def _retry(retry: Retry | None) -> str:

@@ -27,7 +27,7 @@ class Effective:
     idle_timeout: float
     retry: Retry | None
     body_limit: int
-    propagate: Propagate  # with no None in it; "propagate.baggage" and so on in `origin`
+    propagate: Propagate  # with no None in it; `origin` has its keys
     origin: dict[str, str]
 
 
@@ -73,7 +73,7 @@ def _propagate(
     for key, asked in (("baggage", [*said, general]), ("tracestate", said), ("context", said)):
         found = _first(asked, key)
         values[key] = values.get(key) if found is None else found
-        origin[f"propagate.{key}"] = _origin(asked, key, where)
+        origin[key] = _origin(asked, key, where)
     return Propagate(**values)
 
 

@@ -44,8 +44,10 @@ def own_fields(config: Config) -> dict[str, str]:
 
 def check_own_fields(route: Route, path: Path, config: Config, report: Report) -> None:
     """Warn about edits of `route`, which is at `path`, that have no effect."""
-    own = own_fields(config)
     edit = route.headers.request
+    if not (edit.set or edit.add or edit.remove):
+        return  # as most
+    own = own_fields(config)
     places: list[tuple[str, Path]] = [(name, ("set", name)) for name in edit.set]
     places += [(name, ("add", name)) for name in edit.add]
     kept = _kept_away(route, config)

@@ -21,6 +21,8 @@ def edits_of_answers(route: Route) -> Edits:
 
 def edits_of_requests(edit: HeaderEdit, own: Container[str]) -> Edits:
     """Less those of the gateway's `own` fields, in lower case, which would come twice."""
+    if not (edit.set or edit.add or edit.remove):
+        return NO_EDITS  # most, and there may be many routes
     return _edits(
         HeaderEdit(
             set={name: value for name, value in edit.set.items() if name.lower() not in own},

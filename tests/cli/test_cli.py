@@ -190,6 +190,7 @@ def test_explain_tells_the_route_and_what_follows(folder: Path) -> None:
     assert "connect_timeout 5s [defaults] (routes.toml:9)" in force
     assert "first_byte_timeout 1m built in" in force
     assert "idle_timeout 10s upstream 'stable' (routes.toml:42)" in force
+    assert "baggage pass built in" in force and "context pass built in" in force
     assert any(line.startswith("retry 2 more") and "503" in line for line in force)
 
 

@@ -65,14 +65,16 @@ def test_the_route_wins_then_the_upstream_then_defaults(
 def test_without_lines_a_repeated_default_is_a_built_in_one() -> None:
     config = loads(TEXT, "routes.toml", {}).config
     force = effective(config, config.route[1], "u")
-    origin = {k: v for k, v in force.origin.items() if not k.startswith("propagate.")}
-    assert origin == {
+    assert force.origin == {
         "timeout": "route 'orders'",
         "connect_timeout": "built in",
         "first_byte_timeout": "built in",
         "idle_timeout": "upstream 'u'",
         "retry": "route 'orders'",
         "body_limit": "route 'orders'",
+        "baggage": "built in",
+        "tracestate": "built in",
+        "context": "built in",
     }
 
 
@@ -131,4 +133,4 @@ def test_each_key_of_propagate_is_decided_on_its_own(
     config = loaded.config
     force = effective(config, config.route[route], "uuv"[route], loaded.where)
     assert getattr(force.propagate, key) == value
-    assert force.origin[f"propagate.{key}"] == origin
+    assert force.origin[key] == origin
