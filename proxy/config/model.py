@@ -81,7 +81,9 @@ class Rewrite(Section, frozen=True):
 
 
 class Redirect(Section, frozen=True):
-    to: str  # absolute or path; {name} of the route's template and {path}, {query} are filled in
+    # absolute or path; {name} of the route's template and {path}, {query} are filled in; the query
+    # is kept unless `to` has one of its own
+    to: str
     status: Literal[301, 302, 303, 307, 308] = 308
 
 

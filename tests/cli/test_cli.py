@@ -212,7 +212,7 @@ def test_explain_fails_where_no_route_answers(
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("GET",), ("GET", "/", "-H", "x"), ("GET", "http://[::1/", "-H", "a: b")]
+    "words", [(), ("GET",), ("GET", "/", "-H", "x"), ("GET", "/", "-H", "a: b\r\nc: d")]
 )
 def test_explain_asks_for_what_it_needs(folder: Path, words: tuple[str, ...]) -> None:
     result = spangate("explain", *words)
