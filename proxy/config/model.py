@@ -83,9 +83,7 @@ class Rewrite(Section, frozen=True):
 
 
 class Redirect(Section, frozen=True):
-    # absolute or path; {name} of the route's template and {path}, {query} are filled in; the query
-    # is kept unless `to` has one of its own
-    to: str
+    to: str  # URL or path with {name}, {path}, {query}; the query is kept unless `to` has its own
     status: Literal[301, 302, 303, 307, 308] = 308
 
 

@@ -134,7 +134,8 @@ class Asked:
         if self.method == "CONNECT" and not self.says_host:
             target = f"http://{self.host}{self.target}"
         lines = list(self.fields)
-        if self.says_host or self.target == "*" or not any(line.startswith("Host:") for line in lines):
+        has_host = any(line.startswith("Host:") for line in lines)
+        if self.says_host or self.target == "*" or not has_host:
             lines.insert(0, f"Host: {self.host}")  # as clients do: a header that is given wins
         return "\r\n".join([f"{self.method} {target} HTTP/1.1", *lines, "", ""]).encode()
 

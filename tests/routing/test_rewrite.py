@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config.load import loads
 from proxy.config.model import Redirect, Rewrite, Route
 from proxy.errors import BadRequest
 from proxy.http.path import normalise
@@ -186,6 +187,25 @@ def test_a_capture_cannot_name_another_host(value: str) -> None:
 def test_a_redirect_that_cannot_work_says_why(to: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         compile_redirect(Redirect(to=to), ("id",))
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "warned"),
+    [
+        ("/*", "https://e.com{path}{query}", True),
+        ("/*", "/x/{query}", True),
+        ("/*", "https://e.com{path}?{query}", False),
+        ("/*", "https://e.com{path}{?query}", False),
+        ("/*", "{path}/", False),
+        ("/*", "/x?a={query}", False),
+        ("/{query}", "/x/{query}", False),
+    ],
+)
+def test_a_query_that_is_glued_to_the_path_is_told(path: str, to: str, warned: bool) -> None:
+    file = f'[[route]]\npath = "{path}"\nredirect = {{ to = "{to}" }}'
+    warnings = [str(w) for w in loads(file, "test.toml", {}).warnings]
+    assert [w for w in warnings if 'write "{?query}"' in w] == warnings
+    assert bool(warnings) is warned
 
 
 ANY = st.text(max_size=8) | st.sampled_from(["\r\nset-cookie: a=1", "//evil.com", "/..", "%0d%0a"])
