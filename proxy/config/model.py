@@ -92,7 +92,7 @@ class Rewrite(Section, frozen=True):
 
 
 class Redirect(Section, frozen=True):
-    to: str  # absolute or path; {name} of the route's template and {path}, {query} are filled in
+    to: str  # URL or path with {name}, {path}, {query}; the query is kept unless `to` has its own
     status: Literal[301, 302, 303, 307, 308] = 308
 
 

@@ -55,9 +55,14 @@ class RequestHead:
         return _find(self.fields, self.pairs, name)
 
     def lines(self, name: bytes) -> list[bytes]:
-        """The field's values line by line, those that the gateway itself reads as one."""
+        """The field's values line by line, those that the gateway itself reads as one.
+
+        Names with an underscore count as those with a dash, which many servers take them for.
+        """
+        alike = name.replace(b"_", b"-")
+        found = [v.strip() for n, v in self.pairs if n.lower().replace(b"_", b"-") == alike]
         value = self.fields.get(name)
-        return [v.strip() for n, v in self.pairs if n.lower() == name] if value is None else [value]
+        return found if value is None else [value, *found]
 
     def __iter__(self) -> Iterator[Pair]:
         """The fields that are passed on as they came, in order."""

@@ -111,22 +111,23 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
         raise BadRequest("HTTP/1.1 requires a Host header")
     if target[:1] != b"/" or head.method == "CONNECT":
         target = _unusual(head, authorities)
-    cut = target.find(b"?")
-    if cut >= 0:
-        head.tail = _tail(target[cut:])
-        head.query = head.tail[1:]
-        target = target[:cut]
     try:
-        head.path = normalise(target.decode("ascii")) if target != b"*" else "*"
+        text = target.decode("ascii")
     except UnicodeDecodeError:
-        raise BadRequest("the path of the request target is not ASCII") from None
+        text = _encoded(target)
+    path, mark, head.query = text.partition("?")
+    if mark:
+        head.tail = mark + head.query
+        if "#" in head.query:
+            raise BadRequest("a request target has no fragment")
+    head.path = normalise(path) if path != "*" else "*"
 
 
-def _tail(query: bytes) -> str:
-    """The query with its question mark, as it came but for letters beyond ASCII."""
-    if b"#" in query:
-        raise BadRequest("a request target has no fragment")
-    return query.decode("ascii") if query.isascii() else encode_utf8(query)
+def _encoded(target: bytes) -> str:
+    path, mark, query = target.partition(b"?")
+    if not path.isascii():
+        raise BadRequest("the path of the request target is not ASCII")
+    return (path + mark).decode("ascii") + encode_utf8(query)
 
 
 def _unusual(head: RequestHead, authorities: Authorities) -> bytes:

@@ -8,7 +8,7 @@ place in the file; it must not know what routes do with requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from proxy.config.model import Route
 from proxy.routing import shadow
@@ -18,11 +18,6 @@ from proxy.routing.zone import Found, Leaf, Zone
 
 # What `match` takes: host, method, path, query, head.
 Asked = tuple[str, str, str, str, Fields]
-Wanted = Callable[[int, Failure], str]
-
-
-def _as_written(_: int, failure: Failure) -> str:
-    return failure.wanted
 
 
 def is_denial(route: Route) -> bool:
@@ -35,10 +30,10 @@ def is_denial(route: Route) -> bool:
 class Table:
     """All routes; immutable, so that a reload replaces it by one assignment."""
 
-    __slots__ = ("_any", "_exact", "_has_methods", "_leaves", "_routes", "_wildcards")
+    __slots__ = ("_any", "_exact", "_has_methods", "_leaves", "_shown", "_wildcards")
 
-    def __init__(self, routes: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
-        self._routes = routes
+    def __init__(self, shown: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
+        self._shown = shown  # the routes, for words about them alone
         self._leaves = leaves
         self._has_methods = any(leaf.conditions and leaf.conditions.methods for leaf in leaves)
         self._any = zones.get("")
@@ -46,9 +41,12 @@ class Table:
         self._exact = {h: z for h, z in zones.items() if h and h not in self._wildcards}
 
     @classmethod
-    def compile(cls, routes: Sequence[Route]) -> Table:
-        """The table of `routes`; ValueError for a path, host or condition that is none."""
-        builder = TableBuilder(routes)
+    def compile(cls, routes: Sequence[Route], shown: Sequence[Route] | None = None) -> Table:
+        """The table of `routes`; ValueError for a path, host or condition that is none.
+
+        `shown` are the same routes as they may be shown, where they hold secrets.
+        """
+        builder = TableBuilder(routes, shown)
         for _ in builder.steps():
             pass
         return builder.table()
@@ -98,18 +96,15 @@ class Table:
                     methods |= conditions.methods
         return tuple(sorted(methods))
 
-    def explain(self, asked: Asked, wanted: Wanted = _as_written) -> list[str]:
-        """One line for each route whose host and path fit, in the order in which they are asked.
-
-        `wanted` says how a condition may be shown, since it may hold a secret.
-        """
+    def explain(self, asked: Asked) -> list[str]:
+        """One line for each route whose host and path fit, in the order in which they are asked."""
         host, method, path, query, head = asked
         lines = []
         taken = False
         for leaf in self.candidates(host, path):
             failure = leaf.conditions.failure(method, query, head) if leaf.conditions else None
             if failure is not None:
-                verdict = failure.text(wanted(leaf.index, failure))
+                verdict = failure.text(self._wanted(leaf.index, failure))
             else:
                 verdict = "fits too, but is less specific or later" if taken else "matches"
                 taken = True
@@ -128,7 +123,7 @@ class Table:
         Finds what follows from hosts, paths and conditions as they are written; it proves nothing
         about two different regular expressions.
         """
-        hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._routes]
+        hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._shown]
         return shadow.find(self._leaves, hosts, self._label)
 
     def _suffixes(self, host: str) -> Iterator[Zone]:
@@ -139,8 +134,15 @@ class Table:
                 yield zone
             dot = host.find(".", dot + 1)
 
+    def _wanted(self, index: int, failure: Failure) -> str:
+        """The condition as it may be shown."""
+        if failure.kind == "method":
+            return failure.wanted
+        shown: dict[str, str] = getattr(self._shown[index].when, failure.kind)
+        return {name.lower(): wanted for name, wanted in shown.items()}[failure.name.lower()]
+
     def _label(self, index: int) -> str:
-        route = self._routes[index]
+        route = self._shown[index]
         host = f"{' or '.join(route.host)} " if route.host else ""
         name = f"{route.name} " if route.name and route.name != route.path else ""
         return f"route[{index}] {name}({host}{route.path})"
@@ -158,10 +160,11 @@ class Table:
 class TableBuilder:
     """A table in the making: `steps` does it a route at a time."""
 
-    __slots__ = ("_leaves", "_routes", "_zones")
+    __slots__ = ("_leaves", "_routes", "_shown", "_zones")
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], shown: Sequence[Route] | None = None) -> None:
         self._routes = routes
+        self._shown = shown or routes
         self._leaves: list[Leaf] = []
         self._zones: dict[str, Zone] = {}
 
@@ -182,4 +185,4 @@ class TableBuilder:
 
     def table(self) -> Table:
         """What `steps` has made."""
-        return Table(self._routes, self._zones, self._leaves)
+        return Table(self._shown, self._zones, self._leaves)

@@ -7,12 +7,10 @@ can take them away.
 
 from __future__ import annotations
 
-from proxy.errors import ClientError
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
 from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
 from proxy.http.headers import FORWARDING, tokens
-from proxy.server.reply import Reply
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
@@ -76,12 +74,6 @@ def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str
     return path + head.tail
 
 
-def check_length(length: int | None, limit: int) -> None:
-    """Refuse an announced body before a byte of it is read: ClientError (413)."""
-    if limit and length is not None and length > limit:
-        raise ClientError(413, "the request body is too large", close=True)
-
-
 def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) -> Edits:
     """The upstream's head, all but the trace context, which belongs to an attempt."""
     head, client = story.head, story.client
@@ -138,21 +130,3 @@ def _fewer(hops: bytes, method: str) -> bytes:
     if method == "OPTIONS" and hops.isdigit() and len(hops) < 10:
         return b"%d" % (int(hops) - 1)
     return hops
-
-
-def last_hop(head: RequestHead) -> Reply | None:
-    """The gateway's own answer to what must not be forwarded, whatever the routes say.
-
-    OPTIONS is answered when it has no hops left or asks about the server as a whole
-    (RFC 9110 §7.6.2, §9.3.7); TRACE would show a client what other parties added: 405.
-    """
-    if head.method == "OPTIONS":
-        hops = head.fields.get(b"max-forwards")
-        if head.path == "*" or (hops is not None and hops.strip(b"0") == b""):
-            return Reply(200, [(b"allow", _METHODS)], b"")
-    elif head.method == "TRACE":
-        return Reply(405, [(b"allow", _METHODS)], b"")
-    return None
-
-
-_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

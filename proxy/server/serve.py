@@ -10,9 +10,11 @@ import logging
 
 from proxy.errors import ProxyError
 from proxy.http.head import RequestHead, ResponseHead
+from proxy.http.local import ALLOWED, check_length, last_hop
 from proxy.server import added, answering, attempts, outbound
 from proxy.server.attempts import event
 from proxy.server.house import House
+from proxy.server.reply import Reply
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry
 from proxy.server.story import Story
@@ -36,11 +38,11 @@ async def serve(story: Story) -> None:
         if snapshot.request_id:
             x.request_id = outbound.request_id(story)
         story.worker.recorder.begin(x)
-        local = outbound.last_hop(head)
-        if local is not None:
+        status = last_hop(head)
+        if status:
             entry = _expected(story, host)
             answering.trace(story, entry)
-            answering.reply(story, local, entry)
+            answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
             return
         entry, captures = _match(story, host)
         answering.trace(story, entry)
@@ -48,7 +50,7 @@ async def serve(story: Story) -> None:
             answering.reply(story, entry.answer(head, captures), entry)
             return
         target = story.target = entry.pick(story.worker.random())
-        outbound.check_length(head.length, target.body_limit)
+        check_length(head.length, target.body_limit)
         path = outbound.target(head, x, entry, captures)
         story.edits = outbound.request(story, entry, snapshot, path)
         if target.total_ns:

@@ -108,6 +108,15 @@ async def test_another_line_of_a_field_hides_nothing(lines: list[str], body: str
     assert not backend.heads
 
 
+async def test_an_underscore_hides_nothing_where_it_passes() -> None:
+    routes = ROUTES + "[forwarding]\nunderscores = 'pass'"
+    async with Backend() as backend, gateway(routing({"b": [backend.url]}, routes)) as gate:
+        assert await asked(gate, "/", "Host: h", "X_Role: admin") == (403, "role")
+        assert await asked(gate, "/", "Host: h", "x_role: admin", "X-Role: x") == (403, "role")
+        assert (await asked(gate, "/staff/x", "Host: h", "X_Group: staff"))[0] == 200
+    assert backend.heads[0].split()[1] == b"/staff/x"
+
+
 GROUPS = [
     (["X-Group: staff"], "/passed"),
     (["X-Group: staff "], "/passed"),
