@@ -11,12 +11,12 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Protocol
 
 from proxy.config.load import load
-from proxy.config.model import Config, Upstream
+from proxy.config.model import Config, Route, Upstream
 from proxy.errors import ConfigError, Problem
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
@@ -55,7 +55,9 @@ class Services(Protocol):
 
 
 class Prober(Protocol):
-    async def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
+    async def configure(
+        self, upstreams: Mapping[str, Upstream], routes: Iterable[Route]
+    ) -> None: ...
 
 
 async def reload(hub: Whole, services: Services) -> bool:
@@ -148,7 +150,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     _tell_restart(hub, old.loaded.config)
     if change is not None:
         await services.adopt(config, change)
-    await services.prober.configure(config.upstream)
+    await services.prober.configure(config.upstream, config.route)
     hub.tell_health()
 
 
