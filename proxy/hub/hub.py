@@ -201,9 +201,9 @@ class Hub:
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)
-        worker.link.send(frames.APPLY, items=number)
         for payload in self._health():
             worker.link.send(frames.ENDPOINTS, payload)
+        worker.link.send(frames.APPLY, items=number)
 
     def _health(self) -> Iterator[bytes]:
         if self.services is not None:

@@ -50,15 +50,19 @@ class Probed:
         "url",
     )
 
-    def __init__(self, key: Key, settings: Settings) -> None:
+    def __init__(self, key: Key, settings: Settings, before: Probed | None = None) -> None:
+        """`before`: the same server by other settings. What is known of it stays."""
         self.key = key
         self.settings = settings
         self.url = key[1].rstrip("/") + settings.path
         self.labels = _labels(key)
-        self.health = Health(settings.rise, settings.fall)
-        self.good = self.bad = self.changes = 0
-        self.errors: dict[str, int] = {}  # failed probes, by error.type
-        self.last: Verdict | None = None
+        self.health = Health(settings.rise, settings.fall, before is None or before.up)
+        self.good: int = before.good if before is not None else 0
+        self.bad: int = before.bad if before is not None else 0
+        self.changes: int = before.changes if before is not None else 0
+        # failed probes, by error.type
+        self.errors: dict[str, int] = before.errors if before is not None else {}
+        self.last: Verdict | None = before.last if before is not None else None
         self.task: asyncio.Task[Verdict] | None = None  # of the probe under way
 
     def note(self, verdict: Verdict) -> bool:
@@ -105,7 +109,7 @@ class Prober:
     async def configure(
         self, upstreams: Mapping[str, Upstream], routes: Iterable[Route] = ()
     ) -> None:
-        """Probe these from now on; a server whose settings stay keeps its state. `routes` tell
+        """Probe these from now on; a server that was probed before keeps its state. `routes` tell
         which Host servers expect."""
         wanted: set[Key] = set()
         async for key, settings in gently(_wanted(upstreams, hosts(routes))):
@@ -113,7 +117,7 @@ class Prober:
             known = self._probed.get(key)
             if known is None or known.settings != settings:
                 self._forget(key)
-                probed = self._probed[key] = Probed(key, settings)
+                probed = self._probed[key] = Probed(key, settings, known)
                 self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
         async for key in gently(list(self._probed)):
             if key not in wanted:

@@ -165,13 +165,19 @@ async def test_a_server_is_asked_by_the_name_that_it_expects(
         assert "Via" not in server.seen[0].headers, "nothing is forwarded"
 
 
-async def test_another_name_begins_anew() -> None:
+async def test_other_settings_do_not_make_a_server_forgotten() -> None:
+    """Neither that it is down, nor what was counted; from then on they are what counts."""
     async with serving() as server, watching(server.url) as watcher:
         server.status = 500
         await watcher.next()
+        before = {s[:2]: s.value for s in watcher.prober.series()}
         upstreams = {"u": Upstream(servers={server.url: 1}, health=QUICK)}
         await watcher.prober.configure(upstreams, [Route(to={"u": 1}, host_header="b")])
-        assert watcher.prober.states() == {("u", server.url): True}
+        assert watcher.prober.states() == {("u", server.url): False}
+        assert {s[:2]: s.value for s in watcher.prober.series()} == before
+        server.status = 200
+        assert await watcher.next() == {("u", server.url): True}
+        assert server.seen[-1].headers["Host"] == "b"
 
 
 async def test_a_path_is_asked_for_as_it_is_written() -> None:
