@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
+from proxy.config.syntax import is_everywhere
 from proxy.errors import ConfigError
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
@@ -254,7 +255,9 @@ def _addresses(loaded: Loaded) -> list[str]:
 
 def _admin_name(listen: str, sock: socket.socket) -> str:
     """`listen` with the port that was really bound and a host that a browser understands."""
-    host = listen.rpartition(":")[0] or "localhost"
+    host = listen.rpartition(":")[0]
+    if is_everywhere(host.strip("[]")):
+        host = "localhost"
     return f"{host}:{sock.getsockname()[1]}"
 
 
