@@ -17,18 +17,16 @@ from typing import Protocol
 
 from proxy.config.load import load
 from proxy.config.model import Config, Route, Upstream
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
-from proxy.hub.settled import mark, settled
+from proxy.hub.settled import whole
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.log import configure
 
 log = logging.getLogger("spangate")
-
-STIRRED = "it changed while it was read"
 
 
 class Reloads:
@@ -96,13 +94,9 @@ async def _read(file: str, number: int) -> Generation:
     A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
     long anyway.
     """
-    written = await settled(file)
     gc.disable()
     try:
-        new = await asyncio.to_thread(_read_now, file, number)
-        if mark(file) != written:
-            raise ConfigError([Problem("file", STIRRED, "reload when it is written", 0, file)])
-        return new
+        return await whole(file, lambda: _read_now(file, number))
     finally:
         gc.freeze()
         gc.enable()
