@@ -91,7 +91,8 @@ class GuardedServer:
             self._listener = await listen(self._connect, sock=sock)
         else:
             host, port = address or ("", 0)
-            self._listener = await listen(self._connect, host or None, port)
+            # "" and "::" are both families, as for the gateway's own listeners
+            self._listener = await listen(self._connect, (host.strip(":") and host) or None, port)
         _servers.add(self)
         return int(self._listener.sockets[0].getsockname()[1])
 

@@ -14,6 +14,7 @@ from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
 from proxy.config.syntax import (
+    is_authority,
     is_field_value,
     is_token,
     parse_address,
@@ -162,9 +163,12 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
 
 
 def _health(health: Health, path: Path, report: Report) -> None:
-    visible = all("!" <= c <= "~" for c in health.path)
+    visible = all("!" <= c <= "~" and c != "#" for c in health.path)
     if not health.path.startswith("/") or not visible:
         report.error((*path, "path"), f"{health.path!r} is not a path", 'write "/healthz"')
+    if health.host is not None and not is_authority(health.host):
+        remedy = 'write "shop.example" or "shop.example:8080"'
+        report.error((*path, "host"), f"{health.host!r} is not a host", remedy)
     if not health.every and not report.is_broken(*path, "every"):
         report.error((*path, "every"), "probes need a pause between them", 'write "5s"')
 

@@ -153,6 +153,7 @@ class Health(Section, frozen=True):
     """Active probes, made by the hub; without it every endpoint counts as healthy."""
 
     path: str = "/healthz"
+    host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
     every: Seconds = Seconds(5)
     timeout: Seconds = Seconds(2)
     status: list[Status] = field(default_factory=lambda: [200, 204])

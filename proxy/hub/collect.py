@@ -29,6 +29,7 @@ from proxy.errors import ConfigError
 from proxy.hub import gauges
 from proxy.hub.main import run_hub
 from proxy.hub.reload import Reloads
+from proxy.hub.settled import whole
 from proxy.hub.sockets import split_address
 from proxy.lag import Lag
 from proxy.log import configure
@@ -140,7 +141,8 @@ class CollectHub:
 
     async def _reload(self, pipeline: Pipeline) -> None:
         try:
-            loaded = load(self.loaded.file, os.environ)
+            file = self.loaded.file
+            loaded = await whole(file, lambda: load(file, os.environ))
             config = loaded.config
             attributes = resource.detect(config.resource, os.environ)
             change = await pipeline.prepare(config.export, attributes, config.collector)

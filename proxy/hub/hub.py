@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
+from proxy.config.syntax import is_everywhere
 from proxy.errors import ConfigError
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
@@ -201,9 +202,9 @@ class Hub:
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)
-        worker.link.send(frames.APPLY, items=number)
         for payload in self._health():
             worker.link.send(frames.ENDPOINTS, payload)
+        worker.link.send(frames.APPLY, items=number)
 
     def _health(self) -> Iterator[bytes]:
         if self.services is not None:
@@ -254,7 +255,9 @@ def _addresses(loaded: Loaded) -> list[str]:
 
 def _admin_name(listen: str, sock: socket.socket) -> str:
     """`listen` with the port that was really bound and a host that a browser understands."""
-    host = listen.rpartition(":")[0] or "localhost"
+    host = listen.rpartition(":")[0]
+    if is_everywhere(host.strip("[]")):
+        host = "localhost"
     return f"{host}:{sock.getsockname()[1]}"
 
 

@@ -11,24 +11,22 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Protocol
 
 from proxy.config.load import load
-from proxy.config.model import Config, Upstream
-from proxy.errors import ConfigError, Problem
+from proxy.config.model import Config, Route, Upstream
+from proxy.errors import ConfigError
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
-from proxy.hub.settled import mark, settled
+from proxy.hub.settled import whole
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.log import configure
 
 log = logging.getLogger("spangate")
-
-STIRRED = "it changed while it was read"
 
 
 class Reloads:
@@ -55,7 +53,9 @@ class Services(Protocol):
 
 
 class Prober(Protocol):
-    async def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
+    async def configure(
+        self, upstreams: Mapping[str, Upstream], routes: Iterable[Route]
+    ) -> None: ...
 
 
 async def reload(hub: Whole, services: Services) -> bool:
@@ -94,13 +94,9 @@ async def _read(file: str, number: int) -> Generation:
     A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
     long anyway.
     """
-    written = await settled(file)
     gc.disable()
     try:
-        new = await asyncio.to_thread(_read_now, file, number)
-        if mark(file) != written:
-            raise ConfigError([Problem("file", STIRRED, "reload when it is written", 0, file)])
-        return new
+        return await whole(file, lambda: _read_now(file, number))
     finally:
         gc.freeze()
         gc.enable()
@@ -148,7 +144,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     _tell_restart(hub, old.loaded.config)
     if change is not None:
         await services.adopt(config, change)
-    await services.prober.configure(config.upstream)
+    await services.prober.configure(config.upstream, config.route)
     hub.tell_health()
 
 

@@ -10,11 +10,28 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from proxy.errors import ConfigError, Problem
+
+T = TypeVar("T")
 
 STILL = 0.1  # seconds without a change after which it counts as written
 PATIENCE = 2.0  # seconds that it may take
 
 Mark = tuple[int, int, int, int]
+
+
+async def whole(file: str, read: Callable[[], T]) -> T:
+    """What `read` makes of the file, in a thread, once nobody writes to it; ConfigError if somebody
+    does so meanwhile."""
+    written = await settled(file)
+    made = await asyncio.to_thread(read)
+    if mark(file) != written:
+        remedy = "reload when it is written"
+        raise ConfigError([Problem("file", "it changed while it was read", remedy, 0, file)])
+    return made
 
 
 def mark(file: str) -> Mark | None:

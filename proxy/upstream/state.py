@@ -130,6 +130,9 @@ class Plan:
         self.states: dict[str, UpstreamState] = {}  # by name, as they will be
         self._changes: list[tuple[UpstreamState, Upstream, dict[str, Endpoint]]] = []
 
+    def get(self, name: str) -> UpstreamState | None:
+        return self.states.get(name)
+
     def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
         """Look at one upstream after the other; ValueError for what is no server's URL."""
         for name, settings in upstreams.items():

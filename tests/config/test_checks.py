@@ -86,6 +86,11 @@ ERRORS = [
         "upstream.v.health.path",
         "not a path",
     ),
+    (
+        '[upstream.v]\nservers = "http://a"\nhealth.host = "a b"',
+        "upstream.v.health.host",
+        "not a host",
+    ),
     ('[upstream.v]\nservers = "http://a"\nhealth.every = 0', "upstream.v.health.every", "a pause"),
     # routes: which requests
     (route('to = "u"', "a"), "route[0].path", 'must begin with "/"'),

@@ -184,7 +184,8 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[admin]\nlisten = ''\n", "there is nothing to collect"),
+        ("[admin]\nlisten = ''\n", "telemetry alone has [collector]"),
+        ("[[route]]\nrespond = { status = 204 }\n", "there is nothing to collect"),
         (COLLECTOR.format(age="5", url="http://h"), "is not a duration"),
         (COLLECTOR.format(age="5s", url="http://h") + NOT_OURS, "collector.receivers.otlp/2: "),
     ],

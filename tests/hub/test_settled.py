@@ -6,7 +6,10 @@ import asyncio
 import os
 from pathlib import Path
 
-from proxy.hub.settled import mark, settled
+import pytest
+
+from proxy.errors import ConfigError
+from proxy.hub.settled import mark, settled, whole
 from proxy.tasks import cancel, spawn
 
 LONG_AGO = 1_000_000_000
@@ -49,3 +52,11 @@ async def test_patience_has_an_end(tmp_path: Path) -> None:
     empty.touch()
     assert await settled(str(empty), 0.01, 0.05) == mark(str(empty))
     assert await settled(str(tmp_path / "none"), 0.01, 0.05) is None
+
+
+async def test_what_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("whole")
+    assert await whole(str(file), file.read_text) == "whole"
+    with pytest.raises(ConfigError, match="it changed while it was read"):
+        await whole(str(file), lambda: file.write_text("another"))
