@@ -6,14 +6,14 @@ asked: configuration stands below routing everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
 from proxy.config.report import Report, suggestion
 from proxy.config.syntax import is_authority, is_token, parse_regex
-from proxy.config.words import paths
+from proxy.config.words import paths, values
 
 # Set by the gateway itself for every message; an edit would break framing or this hop.
 FRAMING = frozenset(
@@ -113,8 +113,12 @@ def _hosts(route: Route, path: Path, report: Report) -> None:
     from proxy.routing.pattern import parse_host
 
     for i, host in enumerate(route.host):
-        if not report.is_broken(*path, "host", i):
-            attempt(parse_host, host, (*path, "host", i), report)
+        if report.is_broken(*path, "host", i):
+            continue
+        try:
+            parse_host(host)
+        except ValueError as error:
+            report.error((*path, "host", i), str(error), values.host_name(host))
 
 
 def _when(when: When, path: Path, report: Report) -> None:
@@ -144,7 +148,8 @@ def _action(route: Route, path: Path, config: Config, report: Report) -> None:
     for name in route.to:
         known = name in config.upstream or report.is_broken("upstream", name)
         if not known and not report.names_elsewhere(name):
-            remedy = suggestion(name, config.upstream) or f"add [upstream.{name}]"
+            remedy = values.server_url(name) or suggestion(name, config.upstream)
+            remedy = remedy or f"add [upstream.{name}]"
             report.error((*path, "to", name), f"there is no upstream {name!r}", remedy)
 
 
@@ -158,8 +163,21 @@ def _rewrite(rewrite: Rewrite, route: Route, path: Path, report: Report) -> None
         report.warn(place, "nothing is forwarded, so nothing is rewritten")
     said = [key for key in ("strip", "prefix", "path") if getattr(rewrite, key) is not None]
     place = (*place, *said) if len(said) == 1 else place
-    if attempt(lambda _: compile_rewrite(route), "", place, report) and rewrite.strip is not None:
+    text = rewrite.strip or rewrite.prefix or rewrite.path or ""
+    made = _compile(lambda: compile_rewrite(route), text, place, report)
+    if made and rewrite.strip is not None:
         _strip(rewrite.strip, route, place, report)
+
+
+def _compile(make: Callable[[], object], text: str, path: Path, report: Report) -> bool:
+    """Whether `make` takes `text`; a placeholder of another program is told with its remedy."""
+    try:
+        make()
+    except ValueError as error:
+        told = values.placeholder(text)
+        report.error(path, str(error), told[1] if told else "")
+        return False
+    return True
 
 
 def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
@@ -182,7 +200,7 @@ def _redirect(redirect: Redirect, captures: Sequence[str], path: Path, report: R
         remedy = 'write "https://example.com/new" or "/new"'
         report.error(path, f"{redirect.to!r} is neither a path nor an http URL", remedy)
     else:
-        attempt(lambda _: compile_redirect(redirect, captures), "", path, report)
+        _compile(lambda: compile_redirect(redirect, captures), redirect.to, path, report)
 
 
 def _respond(respond: Respond, path: Path, report: Report) -> None:

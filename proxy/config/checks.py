@@ -13,7 +13,9 @@ from proxy.config.attributes import check_attributes
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
+from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import (
+    is_authority,
     is_field_value,
     is_token,
     parse_address,
@@ -110,7 +112,7 @@ def _export(config: Config, report: Report) -> None:
     for key in ("otlp", "traces", "metrics", "logs"):
         for i, url in enumerate(getattr(export, key)):
             if not report.is_broken("export", key, i):
-                attempt(parse_otlp, url, ("export", key, i), report)
+                _otlp(url, key, ("export", key, i), report)
                 grpc = grpc or url.lower().startswith("grpc")
     if not report.is_broken("export", "headers"):
         check_fields(export.headers.items(), ("export", "headers"), report)
@@ -120,6 +122,21 @@ def _export(config: Config, report: Report) -> None:
         remedy = 'write "3MiB"'
         report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)
     _tls(config, report)
+
+
+def _otlp(url: str, key: str, path: Path, report: Report) -> None:
+    try:
+        parse_otlp(url)
+    except ValueError as error:
+        scheme = "http" if url.partition("/")[0].endswith(":4318") else "grpc"
+        bare = "://" not in url and is_authority(url)
+        report.error(path, str(error), f'write "{scheme}://{url}"' if bare else "")
+        return
+    # What an OTEL_* variable says must not stop a gateway whose file is good.
+    written = report.lines.exact(("export", key)) > 0
+    if key == "otlp" and written and (base := own_paths(url)):
+        remedy = f'write otlp = "{base}", or traces = "{url}" for traces alone'
+        report.error(path, "the path of each signal is appended to this URL", remedy)
 
 
 def _tls(config: Config, report: Report) -> None:

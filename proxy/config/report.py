@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from proxy.config.locate import Lines, Path, dotted
+from proxy.config.secrets import without_secrets
 from proxy.errors import ConfigError, Problem
 
 
@@ -82,7 +83,7 @@ class Report:
     def _shown(self, text: str) -> str:
         for secret, written in self._hidden.items():
             text = text.replace(secret, written)
-        return text
+        return without_secrets(text)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -68,7 +68,8 @@ def parse_server(url: str) -> tuple[str, int]:
         raise ValueError("a server URL carries no user or password: set an authorization header")
     if "/" in rest.rstrip("/") or "?" in rest:
         raise ValueError("a server URL has no path or query: use the route's `rewrite`")
-    raise ValueError(f'{url!r} is not a server: write "http://10.0.0.1:8000"')
+    shown = f"http://{url}" if is_authority(url) and "://" not in url else "http://10.0.0.1:8000"
+    raise ValueError(f'{url!r} is not a server: write "{shown}"')
 
 
 def parse_otlp(url: str) -> tuple[str, str, int, str]:

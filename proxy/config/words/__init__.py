@@ -9,6 +9,8 @@
     components.py into components of the collector
     missing.py    what does not exist here, whatever it is called and wherever it is written
     paths.py      paths and rules in the notations of others
+    values.py     values that mean something elsewhere, and are plain text here
+    shapes.py     what to write where a table, a list or a number is wanted
     toml.py       slips of TOML, and files that are something else altogether
 
     text.py       how these lists are written
