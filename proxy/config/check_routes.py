@@ -56,10 +56,12 @@ def check_routes(config: Config, report: Report) -> None:
         if isinstance(route, Route):
             _name(route, i, named, report)
             _route(route, ("route", i), config, report)
-    if not report.is_broken("route"):
+    if not report.is_broken("route") and not report.is_foreign(()):
         used = {name for route in config.route for name in route.to}
-        for name in config.upstream.keys() - used:
-            report.warn(("upstream", name), "no route uses this upstream")
+        for name in config.upstream:
+            if name not in used:
+                remedy = f'write to = "{name}" in a [[route]], or leave it out'
+                report.warn(("upstream", name), "no route uses this upstream", remedy)
 
 
 def _name(route: Route, index: int, named: dict[str, int], report: Report) -> None:
@@ -68,7 +70,7 @@ def _name(route: Route, index: int, named: dict[str, int], report: Report) -> No
         line = report.lines.near(("route", named[route.name]))
         remedy = f"the other one is in line {line}" if line else ""
         report.error(path, f"two routes are called {route.name!r}", remedy)
-    elif not route.name.isprintable():
+    elif not route.name.isprintable() and report.lines.exact(path):  # else it is the path's fault
         report.error(path, "a name is one line of visible characters")
     named.setdefault(route.name, index)
 
@@ -146,7 +148,8 @@ def _action(route: Route, path: Path, config: Config, report: Report) -> None:
         message = f"a route says what to do exactly once, this one says {what}"
         report.error(path, message, "give one of `to`, `redirect`, `respond`")
     for name in route.to:
-        known = name in config.upstream or report.is_broken("upstream", name)
+        broken = report.has_failed("upstream") or report.is_broken("upstream", name)
+        known = name in config.upstream or broken
         if not known and not report.names_elsewhere(name):
             remedy = values.server_url(name) or suggestion(name, config.upstream)
             remedy = remedy or f"add [upstream.{name}]"

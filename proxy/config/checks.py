@@ -23,6 +23,7 @@ from proxy.config.syntax import (
     parse_otlp,
     parse_server,
 )
+from proxy.config.words import values
 
 MAX_WORKERS = 1024  # a slip of the finger, not a machine
 GRPC_MESSAGE = 4 * 1024 * 1024  # what gRPC servers commonly accept
@@ -45,7 +46,8 @@ def attempt(parse: Callable[[str], object], text: str, path: Path, report: Repor
     try:
         parse(text)
     except ValueError as error:
-        report.error(path, str(error))
+        remedy = values.address(text) if parse is parse_address else ""
+        report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
         return False
     return True
 
@@ -130,7 +132,8 @@ def _otlp(url: str, key: str, path: Path, report: Report) -> None:
     except ValueError as error:
         scheme = "http" if url.partition("/")[0].endswith(":4318") else "grpc"
         bare = "://" not in url and is_authority(url)
-        report.error(path, str(error), f'write "{scheme}://{url}"' if bare else "")
+        remedy = f'write "{scheme}://{url}"' if bare else ""
+        report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
         return
     # What an OTEL_* variable says must not stop a gateway whose file is good.
     written = report.lines.exact(("export", key)) > 0

@@ -119,7 +119,8 @@ def _of_edits(route: Route, config: Config) -> Iterator[Slip]:
     for side, edit in (("request", route.headers.request), ("response", route.headers.response)):
         for kind in ("set", "add"):
             for name, value in getattr(edit, kind).items():
-                if (told := values.variable(value)) is not None:
+                written_anyway = side == "request" and name.lower() in _FORWARDING
+                if not written_anyway and (told := values.variable(value)) is not None:
                     yield ("headers", side, kind, name), *told
     for below, name in _names(route.headers.request):
         if (key := _FORWARDING.get(name.lower())) and getattr(config.forwarding, key):

@@ -1,6 +1,8 @@
 """Words: what keys of other gateways and collectors are called here.
 
     hints.py      the one question: which remedy for an unknown key of this table?
+    fill.py       the user's own value in a hint
+    special.py    hints that follow from the value as much as from the word
     route.py      keys that people write into a route
     upstream.py   into an upstream and its tables
     top.py        at the top of the file

@@ -61,6 +61,12 @@ def variable(text: str) -> Told | None:
     return f"{found[0]} is sent literally: nothing is filled in here", known or "write a fixed text"
 
 
+def translated(text: str) -> str:
+    """A URL in which variables of others stand, in our placeholders; "" if one has none."""
+    made = _VARIABLE.sub(lambda found: _meaning(found, _MEANT) or "$", text)
+    return "" if "$" in made else made
+
+
 def reference(name: str) -> str:
     """For ${path} in a redirect or rewrite, where a part of the request is meant."""
     found = _VARIABLE.fullmatch(f"${{{name}}}")
@@ -74,6 +80,18 @@ def host_name(text: str) -> str:
     found = re.fullmatch(r"(?:\w+://)?([A-Za-z0-9_.*-]+)\.?(?::\d+)?(?:/.*)?", text)
     name = found[1].rstrip(".") if found else ""
     return f'write "{name}"' if name and name != text else ""
+
+
+def address(text: str) -> str:
+    """What to listen on, for an address in the words of another program."""
+    if re.search(r"\b(?:ssl|tls|quic|http2)\b|^https:", text):
+        return "Spangate does not speak TLS to clients yet: let a load balancer before it do that"
+    if (found := re.search(r"\{?\$\{?(\w+)\}?", text)) is not None:
+        return f'write ":${{{found[1]}}}"'
+    found = re.fullmatch(r"(?:\w+://)?(\*|0\.0\.0\.0)?(?::(\d+))?(?:/\w*)?(?: .*)?", text)
+    if found is not None and (found[1] or found[2]):
+        return f'write ":{found[2] or "8080"}"'
+    return f'write "{text}:8080"' if re.fullmatch(r"[\w.-]+|\[[\w:]+\]", text) else ""
 
 
 def server_url(text: str) -> str:
