@@ -19,10 +19,10 @@ SUBJECTS: dict[str, Subject] = {
 class Settings(Section, frozen=True):
     """[collector.processors.filter]: an item is dropped if any condition of its list holds."""
 
-    spans: list[str] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
+    spans: list[str] = field(default_factory=list)  # conditions; a span that meets one is dropped
+    logs: list[str] = field(default_factory=list)  # the same for log records
     metrics: list[str] = field(default_factory=list)  # drops all points of a metric
-    data_points: list[str] = field(default_factory=list)
+    data_points: list[str] = field(default_factory=list)  # the same for points of metrics
 
     def problems(self) -> Problems:
         if not any(getattr(self, key) for key in SUBJECTS):

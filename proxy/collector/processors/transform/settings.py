@@ -21,10 +21,10 @@ class Settings(Section, frozen=True):
     """[collector.processors.transform]: statements, carried out in their order on each item."""
 
     resources: list[str] = field(default_factory=list)  # before everything else
-    spans: list[str] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
+    spans: list[str] = field(default_factory=list)  # statements, in this order
+    logs: list[str] = field(default_factory=list)  # the same for log records
     metrics: list[str] = field(default_factory=list)  # before the data points
-    data_points: list[str] = field(default_factory=list)
+    data_points: list[str] = field(default_factory=list)  # the same for points of metrics
 
     def problems(self) -> Problems:
         if not any(getattr(self, key) for key in SUBJECTS):
