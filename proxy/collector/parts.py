@@ -28,9 +28,9 @@ class TlsClient(Section, frozen=True):
     """TLS towards a back end; names as in [export] tls."""
 
     ca: str = ""  # PEM file; "" = the system's
-    cert: str = ""
-    key: str = ""
-    insecure_skip_verify: bool = False
+    cert: str = ""  # PEM file of the client certificate; comes with `key`
+    key: str = ""  # PEM file of its key
+    insecure_skip_verify: bool = False  # take any certificate; for tests only
 
 
 class Auth(Section, frozen=True):
@@ -43,9 +43,9 @@ class Auth(Section, frozen=True):
 class Retry(Section, frozen=True):
     """Trying again (retry_on_failure of the OpenTelemetry Collector)."""
 
-    enabled: bool = True
-    initial_interval: Seconds = Seconds(1)
-    max_interval: Seconds = Seconds(30)
+    enabled: bool = True  # false: a batch that fails is dropped
+    initial_interval: Seconds = Seconds(1)  # first pause
+    max_interval: Seconds = Seconds(30)  # longest pause
     # 0 = for as long as the queue holds it; if left out "5m", and 0 for a queue with a `storage`
     max_elapsed_time: Seconds | None = None
 
@@ -59,7 +59,7 @@ class Queue(Section, frozen=True):
     storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of its files; 0 = no limit
     drop: Literal["newest", "oldest"] = "newest"  # when the files have reached that
     fsync: Literal["always", "interval", "never"] = "interval"  # matters if the machine fails
-    fsync_interval: Seconds = Seconds(1)
+    fsync_interval: Seconds = Seconds(1)  # how often, if `fsync` says so
 
 
 def check_queue(key: str, queue: Queue) -> Problems:

@@ -54,7 +54,9 @@ class _Check:
                     self._reference(key, id, signal, (*path, key, i))
                 if id in ids[:i]:
                     self._report.error((*path, key, i), f"{id!r} is named twice")
-        limiter = [i for i, p in enumerate(pipeline.processors) if _type(p) == "memory_limiter"]
+        limiter = [
+            i for i, p in enumerate(pipeline.processors) if p and _type(p) == "memory_limiter"
+        ]
         if limiter and limiter[0] > 0:
             remedy = "what it refuses should cost nothing before"
             self._report.warn((*path, "processors"), "memory_limiter is not the first", remedy)
@@ -66,9 +68,11 @@ class _Check:
         elif id not in getattr(self._collector, section) and not (
             section == "receivers" and id == GATEWAY
         ):
-            if not self._report.is_broken("collector", section, id):
+            broken = self._report.is_broken("collector", section, id)
+            if not broken and not self._report.has_failed("collector", section):
                 known = [*getattr(self._collector, section), *self._collector.connectors]
-                self._report.error(path, f"there is no {kind} {id!r}", suggestion(id, known))
+                remedy = suggestion(id, known) or f"add [collector.{section}.{id}]"
+                self._report.error(path, f"there is no {kind} {id!r}", remedy)
             return
         self._used.add((section, id))
         component = find(kind, id)

@@ -6,7 +6,7 @@ asked: configuration stands below routing everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
@@ -14,7 +14,7 @@ from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, R
 from proxy.config.own_fields import check_own_fields
 from proxy.config.report import Report, suggestion
 from proxy.config.syntax import is_authority, is_token, parse_regex
-from proxy.config.words import paths
+from proxy.config.words import paths, values
 
 # Set by the gateway itself for every message; an edit would break framing or this hop.
 FRAMING = frozenset(
@@ -45,10 +45,12 @@ def check_routes(config: Config, report: Report) -> None:
         if isinstance(route, Route):
             _name(route, i, named, report)
             _route(route, ("route", i), config, report)
-    if not report.is_broken("route"):
+    if not report.is_broken("route") and not report.is_foreign(()):
         used = {name for route in config.route for name in route.to}
-        for name in config.upstream.keys() - used:
-            report.warn(("upstream", name), "no route uses this upstream")
+        for name in config.upstream:
+            if name not in used:
+                remedy = f'write to = "{name}" in a [[route]], or leave it out'
+                report.warn(("upstream", name), "no route uses this upstream", remedy)
 
 
 def _name(route: Route, index: int, named: dict[str, int], report: Report) -> None:
@@ -57,7 +59,7 @@ def _name(route: Route, index: int, named: dict[str, int], report: Report) -> No
         line = report.lines.near(("route", named[route.name]))
         remedy = f"the other one is in line {line}" if line else ""
         report.error(path, f"two routes are called {route.name!r}", remedy)
-    elif not route.name.isprintable():
+    elif not route.name.isprintable() and report.lines.exact(path):  # else it is the path's fault
         report.error(path, "a name is one line of visible characters")
     named.setdefault(route.name, index)
 
@@ -103,8 +105,12 @@ def _hosts(route: Route, path: Path, report: Report) -> None:
     from proxy.routing.pattern import parse_host
 
     for i, host in enumerate(route.host):
-        if not report.is_broken(*path, "host", i):
-            attempt(parse_host, host, (*path, "host", i), report)
+        if report.is_broken(*path, "host", i):
+            continue
+        try:
+            parse_host(host)
+        except ValueError as error:
+            report.error((*path, "host", i), str(error), values.host_name(host))
 
 
 def _when(when: When, path: Path, report: Report) -> None:
@@ -132,9 +138,11 @@ def _action(route: Route, path: Path, config: Config, report: Report) -> None:
         message = f"a route says what to do exactly once, this one says {what}"
         report.error(path, message, "give one of `to`, `redirect`, `respond`")
     for name in route.to:
-        known = name in config.upstream or report.is_broken("upstream", name)
+        broken = report.has_failed("upstream") or report.is_broken("upstream", name)
+        known = name in config.upstream or broken
         if not known and not report.names_elsewhere(name):
-            remedy = suggestion(name, config.upstream) or f"add [upstream.{name}]"
+            remedy = values.server_url(name) or suggestion(name, config.upstream)
+            remedy = remedy or f"add [upstream.{name}]"
             report.error((*path, "to", name), f"there is no upstream {name!r}", remedy)
 
 
@@ -148,8 +156,21 @@ def _rewrite(rewrite: Rewrite, route: Route, path: Path, report: Report) -> None
         report.warn(place, "nothing is forwarded, so nothing is rewritten")
     said = [key for key in ("strip", "prefix", "path") if getattr(rewrite, key) is not None]
     place = (*place, *said) if len(said) == 1 else place
-    if attempt(lambda _: compile_rewrite(route), "", place, report) and rewrite.strip is not None:
+    text = rewrite.strip or rewrite.prefix or rewrite.path or ""
+    made = _compile(lambda: compile_rewrite(route), text, place, report)
+    if made and rewrite.strip is not None:
         _strip(rewrite.strip, route, place, report)
+
+
+def _compile(make: Callable[[], object], text: str, path: Path, report: Report) -> bool:
+    """Whether `make` takes `text`; a placeholder of another program is told with its remedy."""
+    try:
+        make()
+    except ValueError as error:
+        told = values.placeholder(text)
+        report.error(path, str(error), told[1] if told else "")
+        return False
+    return True
 
 
 def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
@@ -172,7 +193,7 @@ def _redirect(redirect: Redirect, captures: Sequence[str], path: Path, report: R
         remedy = 'write "https://example.com/new" or "/new"'
         report.error(path, f"{redirect.to!r} is neither a path nor an http URL", remedy)
     else:
-        attempt(lambda _: compile_redirect(redirect, captures), "", path, report)
+        _compile(lambda: compile_redirect(redirect, captures), redirect.to, path, report)
         if glues_query(redirect.to, captures):
             report.warn(path, "{query} is glued to what precedes it", 'write "{?query}"')
 

@@ -13,6 +13,7 @@ from proxy.config.attributes import check_attributes
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
+from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import (
     is_authority,
     is_field_value,
@@ -22,6 +23,7 @@ from proxy.config.syntax import (
     parse_otlp,
     parse_server,
 )
+from proxy.config.words import values
 
 MAX_WORKERS = 1024  # a slip of the finger, not a machine
 GRPC_MESSAGE = 4 * 1024 * 1024  # what gRPC servers commonly accept
@@ -44,7 +46,8 @@ def attempt(parse: Callable[[str], object], text: str, path: Path, report: Repor
     try:
         parse(text)
     except ValueError as error:
-        report.error(path, str(error))
+        remedy = values.address(text) if parse is parse_address else ""
+        report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
         return False
     return True
 
@@ -114,7 +117,7 @@ def _export(config: Config, report: Report) -> None:
     for key in ("otlp", "traces", "metrics", "logs"):
         for i, url in enumerate(getattr(export, key)):
             if not report.is_broken("export", key, i):
-                attempt(parse_otlp, url, ("export", key, i), report)
+                _otlp(url, key, ("export", key, i), report)
                 grpc = grpc or url.lower().startswith("grpc")
     if not report.is_broken("export", "headers"):
         check_fields(export.headers.items(), ("export", "headers"), report)
@@ -124,6 +127,22 @@ def _export(config: Config, report: Report) -> None:
         remedy = 'write "3MiB"'
         report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)
     _tls(config, report)
+
+
+def _otlp(url: str, key: str, path: Path, report: Report) -> None:
+    try:
+        parse_otlp(url)
+    except ValueError as error:
+        scheme = "http" if url.partition("/")[0].endswith(":4318") else "grpc"
+        bare = "://" not in url and is_authority(url)
+        remedy = f'write "{scheme}://{url}"' if bare else ""
+        report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
+        return
+    # What an OTEL_* variable says must not stop a gateway whose file is good.
+    written = report.lines.exact(("export", key)) > 0
+    if key == "otlp" and written and (base := own_paths(url)):
+        remedy = f'write otlp = "{base}", or traces = "{url}" for traces alone'
+        report.error(path, "the path of each signal is appended to this URL", remedy)
 
 
 def _tls(config: Config, report: Report) -> None:

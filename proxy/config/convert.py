@@ -47,8 +47,9 @@ class Converter:
         if not isinstance(raw, dict):
             return self._wrong(path, "a table", raw)
         fields = _fields(cls)
-        for key in raw.keys() - fields.keys():
-            self._unknown(cls, key, raw[key], path)
+        for key in raw:
+            if key not in fields:
+                self._unknown(cls, key, raw[key], path)
         values = {}
         for name, field in fields.items():  # `name` may be renamed: `from`, `not`
             if name in raw:
@@ -57,7 +58,9 @@ class Converter:
                     values[field.name] = value
             if field.required and field.name not in values:
                 if name not in raw and not self._report.is_foreign(path):
-                    self._report.error(path, f"`{name}` is missing")
+                    from proxy.config.words import shapes  # most files need none
+
+                    self._report.error(path, f"`{name}` is missing", shapes.missing(path, name))
                 return FAILED
         return cls(**values)
 
@@ -111,6 +114,9 @@ class Converter:
             return FAILED
 
     def _wrong(self, path: Path, wanted: str, raw: object) -> Any:
+        if isinstance(raw, Expanded) and raw.failed:  # told already
+            self._report.fail(path)
+            return FAILED
         from proxy.config.words import shapes  # a long list, and most files need none
 
         remedy = (shapes.list_for if wanted == "a list" else shapes.table_for)(path, raw)
@@ -126,9 +132,9 @@ class Converter:
             place = ".".join(map(str, path[1:2])) + "." + _type_of(path)
             remedy = hints.of_component(place, key, value, _fields(cls).keys())
         self._report.unknown((*path, key), value, remedy)
-        if cls is model.Config:
-            for deeper, told in hints.inside(value):
-                self._report.unknown((*path, key, *deeper), None, told)
+        if cls is model.Config and not hints.is_closed(key):
+            for deeper, told in hints.inside(value, (key,)):
+                self._report.unknown(deeper, None, told)
 
 
 @cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route
@@ -211,5 +217,7 @@ def _choices(kind: Any) -> list[object]:
 
 def _kind(raw: object) -> str:
     names: dict[type, str] = {dict: "a table", list: "a list", Expanded: "a string"}
+    if isinstance(raw, bool):
+        return str(raw).lower()
     name = type(raw).__name__
     return names.get(type(raw), _WORDS.get(name, name))

@@ -110,6 +110,10 @@ class Expander:
             return value or str(default)  # unset or empty, as in a shell
         if value is None:
             remedy = f"set it, or give a default: ${{{name}:-…}}"
+            if name.islower() and {"redirect", "rewrite"} & set(path):
+                from proxy.config.words import values  # a long list, and most files need none
+
+                remedy = f"write {values.reference(name)} for a part of the request"
             return self._fail(path, f"environment variable {name} is not set", remedy)
         return value
 

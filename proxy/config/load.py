@@ -32,6 +32,8 @@ from proxy.config.otel_export import fill_export
 from proxy.config.redact import redacted as redacted
 from proxy.config.report import Report
 from proxy.config.shorthand import lengthen
+from proxy.config.slips import tell_slips
+from proxy.config.slips_observe import tell_telemetry_slips
 from proxy.errors import ConfigError, Problem
 
 STDIN = "<stdin>"  # the name of what has none, in messages
@@ -103,6 +105,8 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     check(config, report)
     check_ports(config, report)
     check_routes(config, report)
+    tell_slips(config, report)
+    tell_telemetry_slips(config, report)
     return Loaded(config, report.file, report.settle(), report.lines, converter.expanded)
 
 

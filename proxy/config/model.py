@@ -31,7 +31,7 @@ class Listener(Section, frozen=True):
 
     address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080"
     trust: list[str] | None = None  # CIDRs; None = [tracing] trust
-    name: str = ""
+    name: str = ""  # for people: what this listener is called
 
 
 class Admin(Section, frozen=True):
@@ -58,7 +58,7 @@ class Forwarding(Section, frozen=True):
     """What is told to upstreams about the client (RFC 7239, RFC 9110 §7.6)."""
 
     trust: list[str] | None = None  # whose X-Forwarded-* and Forwarded are believed; None = tracing
-    x_forwarded: bool = True
+    x_forwarded: bool = True  # X-Forwarded-For, -Proto and -Host
     forwarded: bool = False  # RFC 7239 Forwarded
     via: str = "spangate"  # pseudonym, "" = none
     request_id: bool = True  # X-Request-Id: kept from trusted peers, else made
@@ -68,7 +68,7 @@ class Forwarding(Section, frozen=True):
 class Retry(Section, frozen=True):
     """Extra tries of one request."""
 
-    times: Count = 1
+    times: Count = 1  # tries besides the first
     on: list[Status] = field(default_factory=list)  # besides refused, reset and connect timeout
     methods: list[str] = field(
         default_factory=lambda: ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
@@ -80,37 +80,48 @@ class Retry(Section, frozen=True):
 class When(Section, frozen=True):
     """Further conditions on a request; all must hold."""
 
+    # "GET" or a list of them; they are case-sensitive
     method: list[str] = field(default_factory=list)
     header: dict[str, str] = field(default_factory=dict)  # value, "*" = any, "~regex"
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)  # the first parameter of that name, decoded
 
 
 class Rewrite(Section, frozen=True):
+    """What becomes of the path: one of these."""
+
     strip: str | None = None  # take this prefix away
     prefix: str | None = None  # put this in the place of the matched prefix
     path: str | None = None  # template: "/v2/{id}"
 
 
 class Redirect(Section, frozen=True):
+    """An answer with a Location."""
+
     to: str  # URL or path with {name}, {path}, {query}; the query is kept unless `to` has its own
-    status: Literal[301, 302, 303, 307, 308] = 308
+    status: Literal[301, 302, 303, 307, 308] = 308  # 308 and 307 keep the method
 
 
 class Respond(Section, frozen=True):
-    status: Status = 200
-    body: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    """An answer from the gateway itself."""
+
+    status: Status = 200  # 200 to 599
+    body: str = ""  # text
+    headers: dict[str, str] = field(default_factory=dict)  # such as { retry-after = "5" }
 
 
 class HeaderEdit(Section, frozen=True):
-    set: dict[str, str] = field(default_factory=dict)
-    add: dict[str, str] = field(default_factory=dict)
-    remove: list[str] = field(default_factory=list)
+    """Edits of one side."""
+
+    set: dict[str, str] = field(default_factory=dict)  # in the place of all fields of that name
+    add: dict[str, str] = field(default_factory=dict)  # besides those of that name
+    remove: list[str] = field(default_factory=list)  # names
 
 
 class Headers(Section, frozen=True):
-    request: HeaderEdit = field(default_factory=HeaderEdit)
-    response: HeaderEdit = field(default_factory=HeaderEdit)
+    """Edits of header fields, which come before the gateway's own."""
+
+    request: HeaderEdit = field(default_factory=HeaderEdit)  # towards the upstream
+    response: HeaderEdit = field(default_factory=HeaderEdit)  # towards the client
 
 
 class Defaults(Section, frozen=True):
@@ -120,7 +131,7 @@ class Defaults(Section, frozen=True):
     connect_timeout: Seconds = Seconds(5)  # Envoy: 5 s
     first_byte_timeout: Seconds = Seconds(60)  # nginx proxy_read_timeout
     idle_timeout: Seconds = Seconds(60)  # no byte in either direction
-    retry: Retry | None = None
+    retry: Retry | None = None  # extra tries; a number, or a table
 
 
 class Route(Section, frozen=True):
@@ -131,32 +142,33 @@ class Route(Section, frozen=True):
     path: str = "/*"  # exact, template "/api/{id}", prefix "/api/*", regex "~^/v[0-9]+/.*$"
     when: When = field(default_factory=When)
     to: dict[str, Positive] = field(default_factory=dict)  # upstream name -> weight
-    rewrite: Rewrite | None = None
-    redirect: Redirect | None = None
-    respond: Respond | None = None
-    headers: Headers = field(default_factory=Headers)
+    rewrite: Rewrite | None = None  # what becomes of the path on its way to the upstream
+    redirect: Redirect | None = None  # answer with a Location
+    respond: Respond | None = None  # answer at once
+    headers: Headers = field(default_factory=Headers)  # edits of header fields
     host_header: str | None = None  # what Host the upstream sees; None = the client's
+    # the client's whole wait, instead of the upstream's and [defaults]
     timeout: Seconds | None = None
-    connect_timeout: Seconds | None = None
-    first_byte_timeout: Seconds | None = None
-    idle_timeout: Seconds | None = None
-    retry: Retry | None = None
-    body_limit: Size | None = None
+    connect_timeout: Seconds | None = None  # for one connection to a server
+    first_byte_timeout: Seconds | None = None  # from the request's end to the response head
+    idle_timeout: Seconds | None = None  # without a byte in either direction
+    retry: Retry | None = None  # instead of the upstream's and that in [defaults]
+    body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
-    trace: RouteTrace = field(default_factory=RouteTrace)
-    propagate: Propagate = field(default_factory=Propagate)
-    labels: dict[str, str] = field(default_factory=dict)
+    trace: RouteTrace = field(default_factory=RouteTrace)  # how this route's requests are sampled
+    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
+    labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
 
 class Health(Section, frozen=True):
     """Active probes, made by the hub; without it every endpoint counts as healthy."""
 
-    path: str = "/healthz"
+    path: str = "/healthz"  # what is asked for
     host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
-    every: Seconds = Seconds(5)
-    timeout: Seconds = Seconds(2)
-    status: list[Status] = field(default_factory=lambda: [200, 204])
+    every: Seconds = Seconds(5)  # the pause between two probes
+    timeout: Seconds = Seconds(2)  # for one probe
+    status: list[Status] = field(default_factory=lambda: [200, 204])  # what counts as healthy
     rise: Positive = 2  # good probes until up again
     fall: Positive = 3  # bad probes until down
 
@@ -169,39 +181,46 @@ class Pool(Section, frozen=True):
 
 
 class Upstream(Section, frozen=True):
+    """Servers that are asked in turn."""
+
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
-    health: Health | None = None
+    health: Health | None = None  # active probes; without it every server counts as healthy
     panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
-    pool: Pool = field(default_factory=Pool)
-    propagate: Propagate = field(default_factory=Propagate)
-    timeout: Seconds | None = None
-    connect_timeout: Seconds | None = None
-    first_byte_timeout: Seconds | None = None
-    idle_timeout: Seconds | None = None
-    retry: Retry | None = None
+    pool: Pool = field(default_factory=Pool)  # warm connections
+    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
+    timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
+    connect_timeout: Seconds | None = None  # for one connection to a server
+    first_byte_timeout: Seconds | None = None  # from the request's end to the response head
+    idle_timeout: Seconds | None = None  # without a byte in either direction
+    retry: Retry | None = None  # instead of that in [defaults]
 
 
 class Config(Section, frozen=True):
     """The whole file."""
 
+    # where requests come in
     listen: list[Listener] = field(default_factory=lambda: [Listener(address=":8080")])
+    # processes; "auto" = one for each core that this one may use
     workers: Positive | Literal["auto"] = "auto"
     processes: Literal["separate", "small"] = "separate"  # small: the collector within the hub
-    drain_timeout: Seconds = Seconds(25)
+    drain_timeout: Seconds = Seconds(25)  # how long running requests may take to finish at the end
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"
+    # which context is believed, what is recorded, what is sent on
     tracing: Tracing = field(default_factory=Tracing)
-    export: Export = field(default_factory=Export)
+    export: Export = field(default_factory=Export)  # where this gateway's own telemetry goes
     collector: Collector | None = None  # the long form of export; see docs/collector.md
-    admin: Admin = field(default_factory=Admin)
+    admin: Admin = field(default_factory=Admin)  # the port for operators
     log: Log = field(default_factory=Log)
-    access_log: AccessLog = field(default_factory=AccessLog)
-    metrics: Metrics = field(default_factory=Metrics)
-    limits: Limits = field(default_factory=Limits)
+    access_log: AccessLog = field(default_factory=AccessLog)  # one record for each request
+    metrics: Metrics = field(default_factory=Metrics)  # how many series there are, and which
+    limits: Limits = field(default_factory=Limits)  # what one client may ask for
     forwarding: Forwarding = field(default_factory=Forwarding)
+    # for routes and upstreams that say nothing else
     defaults: Defaults = field(default_factory=Defaults)
-    route: list[Route] = field(default_factory=list)
+    route: list[Route] = field(default_factory=list)  # which requests, and what to do with them
+    # groups of servers that routes name
     upstream: dict[Name, Upstream] = field(default_factory=dict)

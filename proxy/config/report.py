@@ -9,19 +9,21 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from proxy.config.locate import Lines, Path, dotted
+from proxy.config.secrets import without_secrets
 from proxy.errors import ConfigError, Problem
 
 
 class Report:
     """The problems of one file."""
 
-    __slots__ = ("_broken", "_foreign", "_hidden", "_told", "file", "lines", "problems")
+    __slots__ = ("_broken", "_failed", "_foreign", "_hidden", "_told", "file", "lines", "problems")
 
     def __init__(self, file: str, lines: Lines | None = None) -> None:
         self.file = file
         self.lines = lines if lines is not None else Lines()
         self.problems: list[Problem] = []
         self._broken: set[Path] = set()
+        self._failed: set[Path] = set()
         self._foreign: dict[Path, list[object]] = {}  # table -> values of its unknown keys
         self._told: set[Problem] = set()
         self._hidden: dict[str, str] = {}
@@ -57,7 +59,12 @@ class Report:
 
     def fail(self, path: Path) -> None:
         """Note that the value at `path` is no use, for a reason that is told already."""
+        self._failed.add(path)
         self._broken.update(path[:n] for n in range(len(path) + 1))
+
+    def has_failed(self, *path: str | int) -> bool:
+        """Whether this very value is no use, so that nothing below it is there."""
+        return path in self._failed
 
     def is_broken(self, *path: str | int) -> bool:
         """Whether an error was found at or below this key: what follows from it is not one more."""
@@ -82,7 +89,7 @@ class Report:
     def _shown(self, text: str) -> str:
         for secret, written in self._hidden.items():
             text = text.replace(secret, written)
-        return text
+        return without_secrets(text)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -102,7 +102,8 @@ def parse_server(url: str) -> tuple[str, int]:
         raise ValueError("a server URL carries no user or password: set an authorization header")
     if set("/?#") & set(rest.rstrip("/")):
         raise ValueError("a server URL has no path or query: use the route's `rewrite`")
-    remedy = _host_remedy(rest.rstrip("/")) or 'write "http://10.0.0.1:8000"'
+    shown = f"http://{url}" if is_authority(url) and "://" not in url else "http://10.0.0.1:8000"
+    remedy = _host_remedy(rest.rstrip("/")) or f'write "{shown}"'
     raise ValueError(f"{url!r} is not a server: {remedy}")
 
 

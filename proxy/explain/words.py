@@ -96,7 +96,7 @@ def _in_force(force: Effective) -> Iterator[tuple[str, str]]:
     yield "body_limit", size_text(force.body_limit) if force.body_limit else "none"
     for key in ("baggage", "tracestate", "context"):
         passed = getattr(force.propagate, key) not in (False, "drop")
-        yield f"propagate.{key}", "pass" if passed else "drop"
+        yield key, "pass" if passed else "drop"
 
 
 def _retry(retry: Retry | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import NO_EDITS, Edits
+from proxy.http.encode import LAST_CHUNK, encode_response, encode_trailers
 from proxy.http.framing import frame_answer
-from proxy.http.h1 import LAST_CHUNK, encode_response, encode_trailers
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.server.outbox import Outbox
 from proxy.server.tap import Tap

@@ -184,7 +184,11 @@ def test_what_cannot_work_is_an_error(text: str, key: str, says: str) -> None:
     [
         ("[upstream.v]\nservers = 'http://a'", "upstream.v", "no route uses this upstream"),
         ("export = { otlp = 'grpc://a:1', batch_bytes = '8MiB' }", "export.batch_bytes", "4 MiB"),
-        ("export.tls.ca = '/nothing/here.pem'", "export.tls.ca", "there is no file"),
+        (
+            "export = { otlp = 'grpcs://a:1', tls.ca = '/no.pem' }",
+            "export.tls.ca",
+            "there is no file",
+        ),
         (route('to = "u"\nretry.on = [503, 200]'), "route[0].retry.on[1]", "200 is not an error"),
         (route('to = "u"\nwhen.method = "get"'), "route[0].when.method[0]", 'did you mean "GET"?'),
         (route('respond = {}\nrewrite.strip = "/a"'), "route[0].rewrite", "nothing is"),
@@ -215,7 +219,7 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, key: str, says: str)
         'admin.listen = ""',
         'tracing.trust = ["::1", "10.0.0.1", "fc00::/7"]',
         'export.otlp = ["grpc://a", "grpcs://[::1]:4317", "https+json://u:p@a:1/otlp/"]',
-        'export.headers = { authorization = "Bearer é" }',
+        'export = { otlp = "grpc://a", headers = { authorization = "Bearer é" } }',
         route('to = "u"\nrewrite.strip = "/api"', "/api/*"),
         route('to = "u"\nrewrite.prefix = "/v2"', "/api/*"),
         route('to = "u"\nrewrite.path = "/v2/{id}/*"', "/api/{id}/*"),

@@ -15,7 +15,7 @@ include_metadata metadata_keys metadata_cardinality_limit
 send_batch_max_size
     a batch is bounded in bytes: write send_batch_max_bytes = "3MiB"
 max_recv_msg_size_mib max_request_body_size
-    write max_request_size = "64MiB": one bound for gRPC and HTTP, decompressed
+    write max_request_size = <"64MiB">: one bound for gRPC and HTTP, decompressed
 authenticator
     there are no extensions: write headers = { authorization = "Bearer ${TOKEN}" }
 server_name_override server_name

@@ -8,13 +8,22 @@ the same. What nothing fits gets the list of what there is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
-from proxy.config.secrets import without_secrets
-from proxy.config.words import components, missing, observing, paths, route, smaller, top, upstream
+from proxy.config.words import (
+    components,
+    fill,
+    missing,
+    observing,
+    route,
+    smaller,
+    special,
+    top,
+    upstream,
+)
 
 Tables = Mapping[str, Collection[str]]  # name of a struct of the model -> its keys
 
@@ -44,6 +53,11 @@ _OF_TABLE: dict[str, dict[str, str]] = {
     "CollectorPipeline": observing.PIPELINE,
     "Collector": observing.COLLECTOR,
 }
+_CLOSED = {
+    *("receivers", "processors", "exporters", "connectors", "extensions", "pipelines", "service"),
+    *("providers", "api", "global"),
+}
+_OF_LISTENERS = {"entry_points", "listeners", "frontend", "frontends"}
 _OF_SERVERS = {
     "services",
     "servers",
@@ -76,9 +90,6 @@ _ABOVE = (
     " before it"
 )
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
-_EXAMPLE = re.compile(r"<([^<>]*)>")
-_DURATION = re.compile(r'"\d+(us|ms|s|m|h)"')
-_URL = re.compile(r"[a-z+]+://[^\s/;]+[^\s;]*|[A-Za-z0-9.-]+:\d+")
 
 
 def remedy(table: str, key: str, value: object, tables: Tables) -> str:
@@ -103,7 +114,7 @@ def of_component(place: str, key: str, value: object, known: Collection[str]) ->
     """The same for the settings of a component; `place` is such as "exporters.otlp_grpc"."""
     name = plain(key)
     if (word := components.word(place, name)) is not None:
-        return filled(word, value)
+        return fill.filled(word, value)
     if alike := [k for k in known if plain(k) == name]:
         return f"write `{alike[0]}`"
     if close := get_close_matches(key, known, n=1, cutoff=0.6):
@@ -119,18 +130,16 @@ def is_word(table: str, key: str) -> bool:
 def word_of(table: str, key: str, value: object) -> str:
     """The hint for such a key."""
     name = plain(key)
-    if name == "match" and isinstance(value, dict) and (found := paths.match(value)):
-        return found
-    if isinstance(value, str) and not isinstance(value, Expanded):
-        if name == "rule" or (name == "match" and "(" in value):
-            return paths.rule(value)
-        if name in ("location", "match", "uri", "route", "handle") and table != "Upstream":
-            return paths.location(value) or filled(_OF_TABLE[table][name], value)
-    return filled(_OF_TABLE[table][name], value)
+    said = value if isinstance(value, Expanded) else special.hint(table, name, value)
+    if said and not isinstance(said, Expanded):
+        return str(said)
+    words = _OF_TABLE[table]
+    several = isinstance(value, list) and table == "Route" and words[name] == words["proxy_pass"]
+    return fill.filled(words["servers" if several else name], value)
 
 
-def inside(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """(path below it, hint) of the words of others in a table that is none of ours."""
+def inside(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    """(path, hint) of the words of others in a table at `path` that is none of ours."""
     if isinstance(value, list):
         for i, item in enumerate(value):
             yield from inside(item, (*path, i))
@@ -139,6 +148,11 @@ def inside(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
         if not _holds_tables(item) and (word := _anywhere(here, item)):
             yield here, word
         yield from inside(item, here)
+
+
+def is_closed(key: str) -> bool:
+    """Whether all is said about an unknown table at the top, and nothing about what is in it."""
+    return plain(key) in missing.NAMES or plain(key) in _CLOSED
 
 
 def _holds_tables(value: object) -> bool:
@@ -150,6 +164,8 @@ def _holds_tables(value: object) -> bool:
 def _anywhere(path: Path, value: object) -> str:
     key = str(path[-1])
     around = {plain(step) for step in path[:-1] if isinstance(step, str)}
+    if around & _OF_LISTENERS and plain(key) in ("address", "port", "port_value", "bind"):
+        return word_of("Config", "port", value)
     for table in ("Upstream", "Route") if around & _OF_SERVERS else ("Route", "Upstream"):
         if is_word(table, key) and key not in ("path", "name", "weight"):
             return word_of(table, key, value)
@@ -159,79 +175,6 @@ def _anywhere(path: Path, value: object) -> str:
 def plain(key: str) -> str:
     """stripPrefix, strip-prefix and Strip_Prefix are one word."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower().replace("-", "_").replace(" ", "_")
-
-
-def filled(word: str, value: object) -> str:
-    """A hint in which `<example>` is the user's own value, if that has the example's form."""
-    return _EXAMPLE.sub(lambda found: _like(found[1], value), word)
-
-
-def _like(example: str, value: object) -> str:
-    if isinstance(value, Expanded):
-        value = None if value.secret else value.written
-    for fits, made in _FORMS:
-        if re.fullmatch(fits, example, re.DOTALL):
-            return made(value) or example
-    return example
-
-
-def _url(value: object) -> str:
-    if not isinstance(value, str) or not (found := _URL.match(value)) or "$" in value:
-        return ""
-    text = found[0].rstrip("/") if value.count("/") == 3 else found[0]
-    return f'"{without_secrets(text if "://" in text else f"http://{text}")}"'
-
-
-def _servers(value: object) -> str:
-    several = value if isinstance(value, list) else [value]
-    made = [_url(v.get("url") if isinstance(v, dict) else v) for v in several]
-    return f"[{', '.join(made)}]" if made and all(made) else ""
-
-
-def _path(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) and re.fullmatch(r"/[^\s\"$;{]*", value) else ""
-
-
-def _duration(value: object) -> str:
-    text = f"{value}s" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    text = f"{text}s" if text.isdigit() else text
-    return f'"{text}"' if _DURATION.fullmatch(f'"{text}"') else ""
-
-
-def _number(value: object) -> str:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number or (isinstance(value, str) and value.isdigit()) else ""
-
-
-def _words(value: object) -> str:
-    several = value if isinstance(value, list) else [value]
-    if not several or not all(isinstance(v, str) and _TOKEN.fullmatch(v) for v in several):
-        return ""
-    return "[" + ", ".join(f'"{v}"' for v in several) + "]"
-
-
-def _name(value: object) -> str:
-    fits = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.*-]+", value)
-    return f'"{value}"' if fits else ""
-
-
-def _address(value: object) -> str:
-    if _number(value):
-        return f'":{value}"'
-    found = re.match(r"(?:\*|0\.0\.0\.0)?(:\d+)$", value) if isinstance(value, str) else None
-    return f'"{found[1]}"' if found else ""
-
-
-_FORMS: tuple[tuple[str, Callable[[object], str]], ...] = (
-    (r'"[a-z+]+://.*', _url),
-    (r'"/.*', _path),
-    (r'"\d+(?:ms|s)"', _duration),
-    (r"[\d.]+", _number),
-    (r'\["[a-z]+://.*', _servers),
-    (r'\["[A-Z]+"\]', _words),
-    (r'":\d+"', _address),
-    (r'"[a-z][a-z.]+"', _name),
-)
 
 
 def _fields(table: str, key: str) -> str:
@@ -276,5 +219,5 @@ def _nearly(table: str, name: str, value: object, known: Collection[str]) -> str
         return f"did you mean `{close[0]}`?"
     words = _OF_TABLE.get(table, {})
     if close := get_close_matches(name, words, n=1, cutoff=0.85):
-        return filled(words[close[0]], value)
+        return fill.filled(words[close[0]], value)
     return ""

@@ -71,6 +71,8 @@ enabled disabled off
     write listen = "" for no admin port
 user users password auth basic_auth token
     it has no users: keep it on listen = "127.0.0.1:9901"
+access_log_path access_log
+    write [access_log] stdout = true
 path prefix
     its paths are fixed: /live, /ready, /metrics, /config, /stats
 """)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 _CALL = re.compile(r"(\w+)\(([^()]*)\)")
 _QUOTED = re.compile(r"[`'\"]([^`'\"]*)[`'\"]")
-_NGINX = re.compile(r"(~\*?|=|\^~)\s*(?=[/^\\(.])(.*)", re.DOTALL)
+_NGINX = re.compile(r"(~\*?(?=\s)|~\*|=|\^~)\s*(?=[/^\\(.])(.*)", re.DOTALL)
 _COLON = re.compile(r":([A-Za-z_]\w*)")
 _ANGLE = re.compile(r"<(?:(\w+):)?([A-Za-z_]\w*)>")
 _REST = re.compile(
@@ -33,7 +33,7 @@ def written_here(path: str) -> tuple[str, str] | None:
             "a path has no scheme and host",
             f'write host = "{host}", path = "{slash + rest or "/*"}"',
         )
-    if (found := _NGINX.fullmatch(path)) is not None and not re.match(r"~[/^]", path):
+    if (found := _NGINX.fullmatch(path)) is not None:
         return _nginx(found[1], found[2])
     if path.startswith("^"):
         return "this looks like a regular expression, which begins with `~`", f'write "~{path}"'

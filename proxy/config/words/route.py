@@ -15,8 +15,8 @@ upstream backend cluster service service_name use_backend default_backend backen
 upstream_name cluster_name pool forward proxy
     write to = <"orders">: the name of an [upstream.NAME], or a URL such as "http://10.0.0.1:8000"
 servers upstreams backends targets endpoints services nodes load_balancer
-    list them in an upstream: [upstream.orders] servers = ["http://10.0.0.1:8000", …]; here to =
-    "orders"
+    list them in an upstream: [upstream.orders] servers = <["http://10.0.0.1:8000"]>; here
+    to = "orders"
 weight weights weighted weighted_clusters split traffic_split
     shares are in `to`: to = { stable = 90, canary = 10 }
 location match rule uri uris paths route url_path pattern
@@ -53,14 +53,14 @@ content
     write respond = { status = 200, body = "text" }
 proxy_set_header set_header header_up request_headers request_header set_headers
 custom_request_headers request_headers_to_add add_request_headers add_headers request_transformer
-request_headers_to_remove set_request_header
-    write headers.request.set = { x-team = "…" }; `add` to add to what is there, `remove` =
-    ["x-a"] to take away
+request_headers_to_remove set_request_header http_request
+    write headers.request.set = <{ x-team = "…" }>; `add` adds to what is there, `remove` =
+    ["x-a"] takes away
 add_header header_down response_headers response_header custom_response_headers
 response_headers_to_add response_transformer response_headers_to_remove set_response_header
 more_set_headers
-    write headers.response.set = { x-team = "…" }; `add` to add to what is there, `remove` =
-    ["x-a"] to take away
+    write headers.response.set = <{ x-team = "…" }>; `add` adds to what is there, `remove` =
+    ["x-a"] takes away
 proxy_hide_header hide_header hide_headers
     write headers.response.remove = ["x-powered-by"]
 preserve_host pass_host_header host_rewrite host_rewrite_literal auto_host_rewrite upstream_host

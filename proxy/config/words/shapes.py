@@ -111,6 +111,14 @@ def value_for(path: Path, raw: object, wanted: str) -> str:
     return ""
 
 
+def missing(path: Path, name: str) -> str:
+    """Where a table lacks a key that it must have."""
+    example = {"address": '":8080"', "to": '"/new"', "scrape_configs": "[{ … }]"}.get(name, '"…"')
+    if name in ("receivers", "exporters"):
+        example = f'["{"gateway" if name == "receivers" else "otlp_grpc"}"]'
+    return f"write {name} = {example}"
+
+
 def unit_for(path: Path) -> str:
     """What a size or duration is of, where another program counts something else."""
     if _last(path) == "queue_size":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from proxy.config.secrets import is_secret
-from proxy.config.words import hints
+from proxy.config.words import fill, hints
 
 _NGINX = r"^\s*(?:(?:http|events|server|location|upstream)\b[^=\n]*\{|[a-z_]+ [^=\n{]+;)"
 _FORMATS = (  # what a file looks like: the first that fits
@@ -94,15 +94,27 @@ def _foreign(line: str, text: str) -> str:
     found = _STATEMENT.match(line)
     hint = _of_word(found[1], found[2].strip("\"' ")) if found else ""
     kind = next((name for name, sign in _FORMATS if sign.search(text)), "")
+    if kind and (not hint or "leave it out" in hint):
+        hint = _first_of(text)
     about = f"this is {kind}, and routes.toml is TOML: key = value below [tables]" if kind else ""
     if not about and not hint:
         return ""
     return "; ".join(part for part in (about, hint or _BEGIN) if part)
 
 
+def _first_of(text: str) -> str:
+    """The hint for the first line of a file in another format that has one to act upon."""
+    for line in text.splitlines():
+        found = _STATEMENT.match(line)
+        hint = _of_word(found[1], found[2].strip("\"' ")) if found else ""
+        if hint and "leave it out" not in hint:
+            return hint
+    return ""
+
+
 def _of_word(word: str, value: str) -> str:
     if (known := _KNOWN.get(word)) is not None:
-        return hints.filled(f"write {word} = {known}", value)
+        return fill.filled(f"write {word} = {known}", value)
     for table in ("Config", "Route", "Upstream"):
         if hints.is_word(table, word):
             return hints.word_of(table, word, value)

@@ -28,7 +28,7 @@ class Settings(Section, frozen=True):
 
     path: str  # {signal} becomes traces, metrics, logs or profiles
     format: Literal["json", "proto"] = "json"  # a line each, or four bytes of length before each
-    compression: Literal["none", "gzip", "zstd"] = "none"
+    compression: Literal["none", "gzip", "zstd"] = "none"  # of the file
     append: bool = True  # false: begin with an empty file
     flush_interval: Seconds = Seconds(1)  # 0 = write each batch as it comes
     fsync: bool = False  # wait until the disk has it

@@ -25,9 +25,9 @@ class Settings(Section, frozen=True):
 
     endpoint: str = "http://localhost:4318"  # a base URL: v1/traces and so on are appended
     traces_endpoint: str = ""  # used as it stands, instead of endpoint
-    metrics_endpoint: str = ""
-    logs_endpoint: str = ""
-    encoding: Literal["proto", "json"] = "proto"
+    metrics_endpoint: str = ""  # the same for metrics
+    logs_endpoint: str = ""  # the same for logs
+    encoding: Literal["proto", "json"] = "proto"  # protobuf, or JSON
     tls: TlsClient = field(default_factory=TlsClient)
     headers: dict[str, str] = field(default_factory=dict)
     compression: Literal["none", "gzip", "deflate", "zstd", "brotli"] = "none"

@@ -16,7 +16,7 @@ class Cors(Section, frozen=True):
 
     allowed_origins: list[str] = field(default_factory=list)  # "https://*.example.com"; "*" = any
     allowed_headers: list[str] = field(default_factory=list)  # besides the content's own; "*" = any
-    max_age: Seconds = Seconds(7200)
+    max_age: Seconds = Seconds(7200)  # how long a browser may remember the answer
 
 
 class Settings(Section, frozen=True):
