@@ -106,6 +106,7 @@ def test_an_empty_file_is_the_defaults_and_a_warning() -> None:
         ('listen = "80"', [":80"]),
         ('listen = [80, "81", "${ADDRESS:-82}"]', [":80", ":81", ":82"]),
         ("[[listen]]\naddress = 80", [":80"]),
+        ("[listen]\naddress = 80", [":80"]),
         ('[[listen]]\naddress = ":80"\n[[listen]]\naddress = ":81"\nname = "b"', [":80", ":81"]),
     ],
 )

@@ -42,7 +42,7 @@ service
     pipelines are [collector.pipelines.traces]; this gateway's own name is resource = {
     "service.name" = "edge" }
 worker_processes
-    write workers = <"auto">
+    write workers = <2>; "auto" is one for each core
 nbthread nbproc threads concurrency
     write workers = <2>
 worker_connections maxconn max_connections
