@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import field
 
-from proxy.config.observe import AccessLog, Collector, Export, Metrics, RouteTrace, Tracing
+from proxy.config.observe import AccessLog, Collector, Export, Log, Metrics, RouteTrace, Tracing
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -29,6 +29,8 @@ class Admin(Section, frozen=True):
     """Where operators look: health, metrics, configuration, books."""
 
     listen: str = "127.0.0.1:9901"  # "" = no admin port
+    # names that Host may have besides addresses and local names: "gw1.corp", "*.corp.example"
+    hosts: list[str] = field(default_factory=list)
 
 
 class Limits(Section, frozen=True):
@@ -131,10 +133,10 @@ class Route(Section, frozen=True):
     path: str = "/*"  # exact, template "/api/{id}", prefix "/api/*", regex "~^/v[0-9]+/.*$"
     when: When = field(default_factory=When)
     to: dict[str, Positive] = field(default_factory=dict)  # upstream name -> weight
-    rewrite: Rewrite | None = None  # what becomes of the path on its way to the upstream
-    redirect: Redirect | None = None  # answer with a Location
-    respond: Respond | None = None  # answer at once
-    headers: Headers = field(default_factory=Headers)  # edits of header fields
+    rewrite: Rewrite | None = None
+    redirect: Redirect | None = None
+    respond: Respond | None = None
+    headers: Headers = field(default_factory=Headers)
     host_header: str | None = None  # what Host the upstream sees; None = the client's
     # the client's whole wait, instead of the upstream's and [defaults]
     timeout: Seconds | None = None
@@ -144,7 +146,7 @@ class Route(Section, frozen=True):
     retry: Retry | None = None  # instead of the upstream's and that in [defaults]
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
-    trace: RouteTrace = field(default_factory=RouteTrace)  # how this route's requests are sampled
+    trace: RouteTrace = field(default_factory=RouteTrace)
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
 
@@ -171,8 +173,8 @@ class Upstream(Section, frozen=True):
 
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
-    health: Health | None = None  # active probes; without it every server counts as healthy
-    pool: Pool = field(default_factory=Pool)  # warm connections
+    health: Health | None = None
+    pool: Pool = field(default_factory=Pool)
     timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
     connect_timeout: Seconds | None = None  # for one connection to a server
     first_byte_timeout: Seconds | None = None  # from the request's end to the response head
@@ -193,18 +195,15 @@ class Config(Section, frozen=True):
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"
-    # which context is believed, what is recorded, what is sent on
     tracing: Tracing = field(default_factory=Tracing)
-    export: Export = field(default_factory=Export)  # where this gateway's own telemetry goes
+    export: Export = field(default_factory=Export)
     collector: Collector | None = None  # the long form of export; see docs/collector.md
-    admin: Admin = field(default_factory=Admin)  # the port for operators
-    access_log: AccessLog = field(default_factory=AccessLog)  # one record for each request
-    metrics: Metrics = field(default_factory=Metrics)  # how many series there are, and which
-    limits: Limits = field(default_factory=Limits)  # what one client may ask for
-    # what upstreams are told about the client
+    admin: Admin = field(default_factory=Admin)
+    log: Log = field(default_factory=Log)
+    access_log: AccessLog = field(default_factory=AccessLog)
+    metrics: Metrics = field(default_factory=Metrics)
+    limits: Limits = field(default_factory=Limits)
     forwarding: Forwarding = field(default_factory=Forwarding)
-    # for routes and upstreams that say nothing else
     defaults: Defaults = field(default_factory=Defaults)
-    route: list[Route] = field(default_factory=list)  # which requests, and what to do with them
-    # groups of servers that routes name
+    route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

@@ -54,6 +54,8 @@ export
     write [export] otlp = "grpc://localhost:4317"
 admin
     write [admin] listen = "127.0.0.1:9901"; "" is no admin port
+log
+    write [log] format = "json", level = "info"
 access_log
     write [access_log] stdout = true
 metrics
