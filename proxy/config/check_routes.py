@@ -6,6 +6,7 @@ asked: configuration stands below routing everywhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
@@ -118,7 +119,11 @@ def _when(when: When, path: Path, report: Report) -> None:
         if report.is_broken(*path, "method", i):
             continue
         if not is_token(method):
-            report.error((*path, "method", i), f"{method!r} is not a method")
+            several = [part for part in re.split(r"[,|\s]+", method) if is_token(part)]
+            remedy = f"write {several}".replace("'", '"') if several else 'write "GET"'
+            report.error((*path, "method", i), f"{method!r} is not a method", remedy)
+        elif method == "*":
+            report.warn((*path, "method", i), "no request has this method", "leave it out for any")
         elif method != method.upper():
             remedy = f'did you mean "{method.upper()}"?'
             report.warn((*path, "method", i), "methods are case-sensitive", remedy)

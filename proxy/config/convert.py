@@ -16,7 +16,7 @@ import msgspec
 from proxy.config import model, observe
 from proxy.config.expand import KEY, Expanded
 from proxy.config.locate import Path
-from proxy.config.report import Report, suggestion
+from proxy.config.report import Report
 from proxy.config.section import Section
 from proxy.config.units import Seconds, Share, Size
 
@@ -200,11 +200,13 @@ def _explain(kind: Any, raw: object, message: str, path: Path) -> tuple[str, str
 
     if message.startswith("Invalid enum value"):
         choices = [str(choice) for choice in _choices(kind)]
-        return f"{raw!r} is not one of {', '.join(choices)}", suggestion(str(raw), choices)
+        remedy = shapes.choice_for(path, raw, choices)
+        return f"{raw!r} is not one of {', '.join(choices)}", remedy
     if "matching regex" in message:
         return f"{raw!r} is not a name", "letters, digits, `_`, `.` and `-`, 63 at most"
     if not message.startswith("Expected"):
-        return message, shapes.unit_for(path)  # from a unit's parse, which says what to write
+        remedy = shapes.unit_for(path, raw, kind)  # else a unit's parse says what to write
+        return message.partition(": write")[0] if remedy else message, remedy
     text = "e" + re.sub(r"`(\w+)(?: \| \w+)*`", lambda m: _WORDS.get(m[1], m[0]), message[1:])
     return text, shapes.value_for(path, raw, text.removeprefix("expected "))
 

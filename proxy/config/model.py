@@ -142,10 +142,10 @@ class Route(Section, frozen=True):
     path: str = "/*"  # exact, template "/api/{id}", prefix "/api/*", regex "~^/v[0-9]+/.*$"
     when: When = field(default_factory=When)
     to: dict[str, Positive] = field(default_factory=dict)  # upstream name -> weight
-    rewrite: Rewrite | None = None  # what becomes of the path on its way to the upstream
-    redirect: Redirect | None = None  # answer with a Location
-    respond: Respond | None = None  # answer at once
-    headers: Headers = field(default_factory=Headers)  # edits of header fields
+    rewrite: Rewrite | None = None
+    redirect: Redirect | None = None
+    respond: Respond | None = None
+    headers: Headers = field(default_factory=Headers)
     host_header: str | None = None  # what Host the upstream sees; None = the client's
     # the client's whole wait, instead of the upstream's and [defaults]
     timeout: Seconds | None = None
@@ -156,7 +156,7 @@ class Route(Section, frozen=True):
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
-    trace: RouteTrace = field(default_factory=RouteTrace)  # how this route's requests are sampled
+    trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
@@ -185,9 +185,9 @@ class Upstream(Section, frozen=True):
 
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
-    health: Health | None = None  # active probes; without it every server counts as healthy
+    health: Health | None = None
     panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
-    pool: Pool = field(default_factory=Pool)  # warm connections
+    pool: Pool = field(default_factory=Pool)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
     connect_timeout: Seconds | None = None  # for one connection to a server
@@ -209,18 +209,15 @@ class Config(Section, frozen=True):
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"
-    # which context is believed, what is recorded, what is sent on
     tracing: Tracing = field(default_factory=Tracing)
-    export: Export = field(default_factory=Export)  # where this gateway's own telemetry goes
+    export: Export = field(default_factory=Export)
     collector: Collector | None = None  # the long form of export; see docs/collector.md
-    admin: Admin = field(default_factory=Admin)  # the port for operators
+    admin: Admin = field(default_factory=Admin)
     log: Log = field(default_factory=Log)
-    access_log: AccessLog = field(default_factory=AccessLog)  # one record for each request
-    metrics: Metrics = field(default_factory=Metrics)  # how many series there are, and which
-    limits: Limits = field(default_factory=Limits)  # what one client may ask for
+    access_log: AccessLog = field(default_factory=AccessLog)
+    metrics: Metrics = field(default_factory=Metrics)
+    limits: Limits = field(default_factory=Limits)
     forwarding: Forwarding = field(default_factory=Forwarding)
-    # for routes and upstreams that say nothing else
     defaults: Defaults = field(default_factory=Defaults)
-    route: list[Route] = field(default_factory=list)  # which requests, and what to do with them
-    # groups of servers that routes name
+    route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

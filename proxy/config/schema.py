@@ -44,6 +44,7 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Config, "listen"): [
         _STRING,
         _PORT,
+        {"$ref": "#/$defs/Listener"},
         {
             "type": "array",
             "items": {"anyOf": [_STRING, _PORT, {"$ref": "#/$defs/Listener"}]},

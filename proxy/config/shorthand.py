@@ -60,6 +60,9 @@ def _route_alone(raw: Raw, report: Report) -> None:
 
 def _listen(raw: Raw, report: Report) -> None:
     listen = raw.get("listen")
+    if isinstance(listen, dict):
+        listen = raw["listen"] = [listen]
+        report.lines.move(("listen", 0), ("listen",))
     if single := isinstance(listen, str | int) and not isinstance(listen, bool):
         listen = raw["listen"] = [listen]
     for i, item in enumerate(listen if isinstance(listen, list) else ()):

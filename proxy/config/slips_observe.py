@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from proxy.config.attributes import RESERVED
 from proxy.config.locate import Path
-from proxy.config.model import Config
+from proxy.config.model import Config, Route
 from proxy.config.observe import Tls
 from proxy.config.report import Report
 from proxy.config.syntax import parse_otlp
@@ -22,7 +23,8 @@ _OTHERS = {("http", 4317): ("gRPC", "grpc"), ("grpc", 4318): ("HTTP", "http")}
 
 def tell_telemetry_slips(config: Config, report: Report) -> None:
     """Warn about every slip; a value that has an error already is left alone."""
-    for path, message, remedy in (*_tracing(config, report), *_export(config, report)):
+    slips = (*_tracing(config, report), *_export(config, report), *_labels(config))
+    for path, message, remedy in slips:
         if not report.is_broken(*path):
             report.warn(path, message, remedy)
 
@@ -44,6 +46,18 @@ def _tracing(config: Config, report: Report) -> Iterator[Slip]:
         yield ("tracing", "sample"), message, 'sampler = "ratio", or leave one of the two out'
     if config.forwarding.underscores != "pass":
         yield from _underscores(config)
+
+
+def _labels(config: Config) -> Iterator[Slip]:
+    """Labels that no span shows, because the gateway has attributes of that name."""
+    places: list[tuple[Path, str]] = [(("labels", name), name) for name in config.labels]
+    for i, route in enumerate(config.route):
+        if isinstance(route, Route):
+            places += [(("route", i, "labels", name), name) for name in route.labels]
+    for place, name in places:
+        if name.startswith(RESERVED):
+            remedy = f'write "business.{name}", or another name of your own'
+            yield place, "it is left out: the gateway's own attributes begin so", remedy
 
 
 def _underscores(config: Config) -> Iterator[Slip]:

@@ -101,7 +101,9 @@ def parse_server(url: str) -> tuple[str, int]:
     if "@" in rest:
         raise ValueError("a server URL carries no user or password: set an authorization header")
     if set("/?#") & set(rest.rstrip("/")):
-        raise ValueError("a server URL has no path or query: use the route's `rewrite`")
+        path = "/" + re.split("[?#]", rest.partition("/")[2])[0].rstrip("/")
+        rewrite = f'`rewrite`, such as {{ prefix = "{path}" }}'
+        raise ValueError(f"a server URL has no path or query: use the route's {rewrite}")
     shown = f"http://{url}" if is_authority(url) and "://" not in url else "http://10.0.0.1:8000"
     remedy = _host_remedy(rest.rstrip("/")) or f'write "{shown}"'
     raise ValueError(f"{url!r} is not a server: {remedy}")

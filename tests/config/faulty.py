@@ -69,7 +69,7 @@ server = ["10.0.0.1:8000", "10.0.0.2:8000"]
 keepalive = 32
 """,
         """
-1 worker_processes: write workers = "auto"
+1 worker_processes: write workers = 2; "auto" is one for each core
 2 server: its `listen` is listen = ":8080" at the top, its server_name `host` of a route,
 3 server.listen: it stands at the top of the file, above the first [table]: listen = ":80"
 4 server.server_name: write host = "shop.example"; a list for several, "*.example.com" for

@@ -126,6 +126,7 @@ def test_a_collector_alone_is_something_to_do() -> None:
         ('listen = "80"', [":80"]),
         ('listen = [80, "81", "${ADDRESS:-82}"]', [":80", ":81", ":82"]),
         ("[[listen]]\naddress = 80", [":80"]),
+        ("[listen]\naddress = 80", [":80"]),
         ('[[listen]]\naddress = ":80"\n[[listen]]\naddress = ":81"\nname = "b"', [":80", ":81"]),
     ],
 )

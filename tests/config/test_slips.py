@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.config import attributes
 from proxy.config.load import loads
 from proxy.errors import ConfigError, Problem
+from proxy.telemetry import blocks
 
 
 def route(lines: str, path: str = "/a", top: str = "") -> str:
@@ -116,6 +118,8 @@ SLIPS = [
     ("export.otlp = 'h:4318'\n" + route(TO), "export.otlp[0]", 'write "http://h:4318"'),
     ("export.otlp = 'http://h:4317'\n" + route(TO), "export.otlp[0]", 'write "grpc://h:4317"'),
     ("export.otlp = 'grpcs://h:4318'\n" + route(TO), "export.otlp[0]", 'write "https://h:4318"'),
+    ("labels = { 'http.team' = 'a' }\n" + route(TO), '"http.team"', "it is left out"),
+    (route(f"{TO}\nlabels = {{ 'url.x' = 'a' }}"), '"url.x"', 'write "business.url.x"'),
     ("export.headers.a = '1'\n" + route(TO), "export.headers", "nothing is sent"),
     ("export = { otlp = 'http://h', tls = { insecure_skip_verify = true } }\n" + route(TO),
      "export.tls", "https://"),
@@ -179,3 +183,7 @@ def test_a_slip_in_a_secret_does_not_show_it() -> None:
     assert "hunter2" not in str(problem)
     (problem,) = told("export.otlp = 'http://me:hunter2@h:4317'\n" + route(TO))
     assert "hunter2" not in str(problem)
+
+
+def test_check_and_workers_leave_out_the_same_labels() -> None:
+    assert attributes.RESERVED == blocks.RESERVED

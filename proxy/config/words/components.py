@@ -150,6 +150,9 @@ nop
 """)
 
 _RECEIVER_TYPES = read("""
+filelog syslog statsd fluentforward tcplog udplog journald k8s_cluster kubeletstats docker_stats
+k8s_events redis postgresql mysql nginx mongodb rabbitmq sqlserver httpcheck awscloudwatch
+    there is no such receiver yet: let an OpenTelemetry Collector send to `otlp`
 prometheus_simple
     write `prometheus` with scrape_configs
 opencensus
@@ -159,6 +162,8 @@ nop
 """)
 
 _PROCESSOR_TYPES = read("""
+k8sattributes k8s_attributes cumulativetodelta deltatocumulative groupbyattrs geoip routing
+    there is no such processor yet
 tailsampling
     write `tail_sampling`
 probabilisticsampler

@@ -13,6 +13,7 @@ from proxy.config.secrets import without_secrets
 from proxy.config.words import values
 
 _EXAMPLE = re.compile(r"<([^<>]*)>")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 _DURATION = re.compile(r"\d+(us|ms|s|m|h)")
 _URL = re.compile(r"[a-z+]+://[^\s/;\"]+[^\s;\"]*|[A-Za-z0-9.-]+:\d+")
@@ -56,17 +57,19 @@ def _path(example: str, value: object) -> str:
     return next((f'"{leaf}"' for leaf in fits), "")
 
 
-def _duration(example: str, value: object) -> str:
+def duration(value: object) -> str:
+    """ "5 sec", 5 or "5000" as a duration of ours, "" if it is none."""
     if isinstance(value, bool):
         return ""
-    text = str(value)
-    if text.isdigit():  # seconds, or the milliseconds of Kong and of Envoy's older fields
+    text = re.sub(r"(?<=\d)\s*(sec|min|hour|milli)\w*$", lambda m: _LONG[m[1]], str(value))
+    if _DIGITS.fullmatch(text):  # seconds, or the milliseconds of Kong and of Envoy's older fields
         text = f"{text}s" if int(text) < 1000 else f"{text}ms"
         text = re.sub(r"000ms$", "s", text)
     return f'"{text}"' if _DURATION.fullmatch(text) else ""
 
 
-def _size(example: str, value: object) -> str:
+def size(value: object) -> str:
+    """ "20m" or 20 (which are MiB) as a size of ours, "" if it is none."""
     if isinstance(value, int) and 0 < value < 4096 and not isinstance(value, bool):
         return f'"{value}MiB"'
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
@@ -75,7 +78,7 @@ def _size(example: str, value: object) -> str:
 
 def _number(example: str, value: object) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number or (isinstance(value, str) and value.isdigit()) else ""
+    return str(value) if is_number or (isinstance(value, str) and _DIGITS.fullmatch(value)) else ""
 
 
 def _words(example: str, value: object) -> str:
@@ -92,6 +95,7 @@ def _name(example: str, value: object) -> str:
 
 
 def _address(example: str, value: object) -> str:
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
     if _number(example, value):
         return f'":{value}"'
     found = re.match(r"(?:\*|0\.0\.0\.0)?(:\d+)$", value) if isinstance(value, str) else None
@@ -114,11 +118,12 @@ def _leaves(value: object) -> Iterator[str]:
             yield from _leaves(item)
 
 
+_LONG = {"sec": "s", "min": "m", "hour": "h", "milli": "ms"}
 _FORMS = {
     r'"[a-z+]+://.*': _url,
     r'"/.*': _path,
-    r'"\d+(?:ms|s)"': _duration,
-    r'"\d+[KMG]iB"': _size,
+    r'"\d+(?:ms|s)"': lambda _, value: duration(value),
+    r'"\d+[KMG]iB"': lambda _, value: size(value),
     r"[\d.]+": _number,
     r'\["[a-z]+://.*': _servers,
     r'\["[A-Z]+"\]': _words,

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
+from proxy.config.model import Config
 from proxy.config.words import (
     components,
     fill,
@@ -46,6 +47,7 @@ _OF_TABLE: dict[str, dict[str, str]] = {
     "Export": observing.EXPORT,
     "Tls": observing.TLS,
     "Admin": observing.ADMIN,
+    "Log": observing.LOG,
     "AccessLog": observing.ACCESS_LOG,
     "Metrics": observing.METRICS,
     "Limits": smaller.LIMITS,
@@ -57,6 +59,7 @@ _CLOSED = {
     *("receivers", "processors", "exporters", "connectors", "extensions", "pipelines", "service"),
     *("providers", "api", "global"),
 }
+_AMBIGUOUS = {"name", "path", "method", "policy", "type", "hash", "random", "to", "uri", "target"}
 _OF_LISTENERS = {"entry_points", "listeners", "frontend", "frontends"}
 _OF_SERVERS = {
     "services",
@@ -80,6 +83,7 @@ _TITLES = {
     "Tracing": "[tracing]",
     "Export": "[export]",
     "Admin": "[admin]",
+    "Log": "[log]",
     "AccessLog": "[access_log]",
     "Metrics": "[metrics]",
     "Limits": "[limits]",
@@ -103,6 +107,7 @@ def remedy(table: str, key: str, value: object, tables: Tables) -> str:
     return (
         _fields(table, key)
         or _not_here(table, name)
+        or _of_another(table, name, value)
         or _at_the_top(table, key, value, tables)
         or _elsewhere(table, key, tables)
         or _nearly(table, name, value, known)
@@ -152,7 +157,8 @@ def inside(value: object, path: Path) -> Iterator[tuple[Path, str]]:
 
 def is_closed(key: str) -> bool:
     """Whether all is said about an unknown table at the top, and nothing about what is in it."""
-    return plain(key) in missing.NAMES or plain(key) in _CLOSED
+    name = plain(key)
+    return name in missing.NAMES or name in _CLOSED or name in Config.__struct_fields__
 
 
 def _holds_tables(value: object) -> bool:
@@ -199,6 +205,17 @@ def _not_here(table: str, name: str) -> str:
     if table in ("Upstream", "Health", "Pool") and missing.NAMES.get(name) == missing.NAMES["tls"]:
         name = "proxy_ssl_verify"  # TLS there is that to servers
     return missing.NAMES.get(name, "")
+
+
+def _of_another(table: str, name: str, value: object) -> str:
+    """A word that people write into another table, whose hint says where it belongs."""
+    if table not in ("Config", "Route", "Upstream") or name in _AMBIGUOUS:
+        return ""
+    others = {"Config": "", "Upstream": "in [upstream.NAME]: ", "Route": "in a [[route]]: "}
+    for other, place in others.items():
+        if other != table and name in _OF_TABLE[other]:
+            return place + word_of(other, name, value)
+    return ""
 
 
 def _at_the_top(table: str, key: str, value: object, tables: Tables) -> str:

@@ -13,9 +13,9 @@ client_auth ssl_verify_client letsencrypt email crt snis sni hsts
 proxy_ssl_verify servers_transport insecure_skip_verify ca_cert
     Spangate does not speak TLS to upstreams yet: use http:// servers
 auth basic_auth basicauth forward_auth auth_request auth_basic auth_basic_user_file jwt jwt_auth
-key_auth api_key api_keys oauth oauth2 oidc authentication authorization ext_authz authorize
-digest_auth users htpasswd acl_plugin consumers consumer rbac http_auth stick_table_auth satisfy
-hmac_auth ldap_auth
+jwt_authn key_auth api_key api_keys oauth oauth2 oidc authentication authorization ext_authz
+authorize digest_auth users htpasswd acl_plugin consumers consumer rbac http_auth
+stick_table_auth satisfy hmac_auth ldap_auth
     Spangate does not authenticate clients yet: the services behind it do, or a proxy before it
 rate_limit rate_limits ratelimit rate_limiting limit_req limit_req_zone limit_conn limit_rate
 local_rate_limit throttle throttling in_flight_req rps burst quota stick_table limit_conn_zone

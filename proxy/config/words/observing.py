@@ -78,10 +78,23 @@ path prefix
 """)
 
 ACCESS_LOG = read("""
+format fields level
+    write [log] format = "json", level = "info"
 path file file_path filename output access_log_path enabled on console
     write stdout = true: a line on stdout for each request
 off disabled
     write stdout = false, and otlp = false
+""")
+
+LOG = read("""
+file path output destination stdout stderr filename
+    it is on stderr, and access lines on stdout: let whoever starts it write them to a file
+json
+    write format = "json"
+verbosity loglevel log_level debug
+    write level = "debug"
+access access_log
+    write [access_log] stdout = true
 """)
 
 METRICS = read("""

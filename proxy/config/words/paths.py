@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 _CALL = re.compile(r"(\w+)\(([^()]*)\)")
 _QUOTED = re.compile(r"[`'\"]([^`'\"]*)[`'\"]")
-_NGINX = re.compile(r"(~\*?(?=\s)|~\*|=|\^~)\s*(?=[/^\\(.])(.*)", re.DOTALL)
+_NGINX = re.compile(r"(~\*?(?=\s)|~\*|(?:=|\^~)(?=\s*/))\s*(.*)", re.DOTALL)
 _COLON = re.compile(r":([A-Za-z_]\w*)")
 _ANGLE = re.compile(r"<(?:(\w+):)?([A-Za-z_]\w*)>")
 _REST = re.compile(

@@ -48,7 +48,7 @@ return redir redirect_to redirect_regex redirect_url
     write redirect = { to = <"https://example.com/new">, status = 301 }
 redirect_scheme https_redirect redirect_to_https force_https
     write redirect = { to = "https://example.com{path}" }
-response direct_response static_response fixed_response status body error_page return_status
+response direct_response static_response fixed_response status body return_status
 content
     write respond = { status = 200, body = "text" }
 proxy_set_header set_header header_up request_headers request_header set_headers
@@ -123,4 +123,10 @@ protocols scheme
     routes take every request of `listen`: leave it out
 timeout_ms
     write timeout = "500ms": durations carry their unit
+per_try_timeout lb_try_timeout
+    one try is bounded by connect_timeout and first_byte_timeout, all of them together by timeout
+hash_policy
+    it belongs to the upstream, where balance is round_robin
+error_page errorfile errors custom_errors handle_errors error_pages errorloc
+    Spangate's own answers are plain: let the services answer, or a route with `respond`
 """)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from typing import Any
 
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.secrets import is_secret
+from proxy.config.units import Seconds, Share, Size
+from proxy.config.words import fill
 from proxy.config.words.text import read
 
 # The last name of the key -> what to write, whatever was there.
@@ -50,6 +54,8 @@ export
     write [export] otlp = "grpc://localhost:4317"
 admin
     write [admin] listen = "127.0.0.1:9901"; "" is no admin port
+log
+    write [log] format = "json", level = "info"
 access_log
     write [access_log] stdout = true
 metrics
@@ -102,8 +108,14 @@ def value_for(path: Path, raw: object, wanted: str) -> str:
         return _TABLES.get(name, "")
     if wanted.startswith("a whole number") and path[-2:-1] in (("servers",), ("to",)):
         return 'weights are whole numbers, such as { "stable" = 90, "canary" = 10 }'
-    if wanted.startswith("a whole number") and isinstance(raw, str) and raw.strip().isdigit():
+    if (
+        wanted.startswith("a whole number")
+        and isinstance(raw, str)
+        and _DIGITS.fullmatch(raw.strip())
+    ):
         return f"write {raw.strip()}, without quotes"
+    if name in ("on", "status") and isinstance(raw, str) and re.fullmatch(r"[45]xx", raw.lower()):
+        return "write on = [500, 502, 503, 504]"
     if wanted.startswith("true or false"):
         return f"write {name} = {'false' if str(raw).lower() in _NO else 'true'}"
     if wanted.startswith("a string") and isinstance(raw, int | float):
@@ -119,13 +131,61 @@ def missing(path: Path, name: str) -> str:
     return f"write {name} = {example}"
 
 
-def unit_for(path: Path) -> str:
-    """What a size or duration is of, where another program counts something else."""
+def unit_for(path: Path, raw: object, kind: type) -> str:
+    """How a size, duration or share is written that has the form of another program."""
+    if isinstance(raw, Expanded):
+        return ""
     if _last(path) == "queue_size":
         return "the queue is bounded in bytes here, not in batches or items"
-    return ""
+    if kind is Share and isinstance(raw, str):
+        text = raw.strip().rstrip("%")
+        share = float(text) / (100 if "%" in raw else 1) if _NUMBER.fullmatch(text) else -1
+        return f"write {share:g}" if 0 <= share <= 1 else ""
+    made = fill.duration(raw) if kind is Seconds else fill.size(raw) if kind is Size else ""
+    return f"write {made}" if made and isinstance(raw, str) else ""
 
 
+def choice_for(path: Path, raw: object, choices: list[str]) -> str:
+    """The choice that is meant by a word of another program, or by one that is nearly the same."""
+    word = str(raw).lower().replace("-", "_").strip()
+    if isinstance(raw, str) and _DIGITS.fullmatch(word):
+        return f"write {word}, without quotes"
+    meant = _CHOICES.get(word, "")
+    if meant in choices:
+        return f'write "{meant}"'
+    if close := get_close_matches(word, choices, n=1, cutoff=0.6):
+        return f"did you mean `{close[0]}`?"
+    return meant if " " in meant else ""
+
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+_CHOICES = read("""
+parentbased_always_on parentbased_traceidratio parentbased parent_based
+    parent
+always_on always_sample on all
+    always
+always_off never_sample off none
+    never
+traceidratio trace_id_ratio probabilistic
+    ratio
+tracecontext trace_context traceparent
+    w3c
+b3_multi
+    b3multi
+b3_single zipkin
+    b3
+round_robin roundrobin rr
+    round_robin
+least_conn leastconn least_request ip_hash random consistent_hash sticky
+    round_robin is the only one for now
+zstd brotli deflate br snappy
+    for others write [collector.exporters.otlp_http], which has zstd, brotli and deflate
+baggage
+    baggage is passed on by [tracing] baggage = true
+jaeger xray ottrace
+    there are w3c, b3 and b3multi
+""")
 _NO = ("no", "off", "false", "0", "none", "disabled")
 
 

@@ -16,6 +16,8 @@ def hint(table: str, name: str, value: object) -> str:
         return paths.match(value)
     if name == "strip_path" and value is False:
         return "the path is passed on whole by itself: leave it out"
+    if name in ("return", "redir") and isinstance(value, int):
+        return _returned(str(value))
     if name in _PREFIXES and isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, str) or table == "Upstream":

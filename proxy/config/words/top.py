@@ -42,7 +42,7 @@ service
     pipelines are [collector.pipelines.traces]; this gateway's own name is resource = {
     "service.name" = "edge" }
 worker_processes
-    write workers = <"auto">
+    write workers = <2>; "auto" is one for each core
 nbthread nbproc threads concurrency
     write workers = <2>
 worker_connections maxconn max_connections
@@ -122,10 +122,11 @@ set_real_ip_from trusted_proxies
     write [forwarding] trust = <["10.0.0.0/8"]>
 trust
     write [tracing] trust and [forwarding] trust = <["10.0.0.0/8"]>
-logging
-    write [access_log] stdout = true
+logging logs log_level loglevel
+    write [log] level = "info" and format = "json"; a line for each request is
+    [access_log] stdout = true
 log_format
-    the access log is JSON: [access_log] stdout = true
+    write [log] format = <"json">: "text", "json" or "auto"
 error_log
     errors go to stderr: leave it out
 otlp

@@ -16,6 +16,7 @@ from proxy.collector.parts import (
     check_tls,
 )
 from proxy.config.section import Section
+from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import parse_otlp
 from proxy.config.units import Seconds
 
@@ -42,7 +43,10 @@ class Settings(Section, frozen=True):
                 if url and parse_otlp(url)[0] not in ("http", "https"):
                     raise ValueError(f"{url!r} is not http:// or https://")
             except ValueError as error:
-                yield (key,), str(error), 'write "http://localhost:4318"'
+                message = str(error).partition(": write")[0]
+                yield (key,), message, 'write "http://localhost:4318"'
+            if key == "endpoint" and (base := own_paths(url)):
+                yield (key,), "the path of each signal is appended to it", f'write "{base}"'
         yield from check_headers("headers", self.headers)
         yield from check_tls("tls", self.tls)
         yield from check_queue("sending_queue", self.sending_queue)
