@@ -174,8 +174,13 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
         if not upstream.servers and not report.is_foreign(path):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
+        known: dict[tuple[str, int], str] = {}
         for url in upstream.servers:
-            attempt(parse_server, url, (*path, "servers", url), report)
+            if attempt(parse_server, url, (*path, "servers", url), report):
+                other = known.setdefault(parse_server(url), url)
+                if other != url:
+                    message = f"{url!r} is the same server as {other!r}"
+                    report.error((*path, "servers", url), message, "leave one of them out")
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
     check_retry(upstream.retry, (*path, "retry"), report)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
 from collections.abc import Sequence
 from typing import Protocol
@@ -76,8 +75,7 @@ class Keeping:
 
     async def _keep(self, slot: int, addresses: Sequence[str], fds: Sequence[int]) -> None:
         for address, fd in zip(addresses, fds, strict=False):
-            if self._worker.draining:
-                os.close(fd)
-                continue
             listener = await self._worker.listen(address, socket.socket(fileno=fd))
             self._kept.setdefault(slot, []).append(listener)
+            if self._worker.draining:  # it has left its other listeners already
+                listener.stop()

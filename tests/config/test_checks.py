@@ -80,6 +80,11 @@ ERRORS = [
     ('[upstream.v]\nservers = ["http://u@a"]', "upstream.v.servers[0]", "no user or password"),
     ('[upstream.v]\nservers = ["http://a:0"]', "upstream.v.servers[0]", "port 0"),
     ('[upstream.v]\nservers = ["http://[::z]"]', "upstream.v.servers[0]", "is not a server"),
+    (
+        '[upstream.v]\nservers = ["http://a", "http://A/"]',
+        "upstream.v.servers[1]",
+        "same server",
+    ),
     ('[upstream.v]\nservers = ["http://a", "http://a"]', "upstream.v.servers[1]", "listed twice"),
     (
         '[upstream.v]\nservers = "http://a"\nhealth.path = "h"',
