@@ -195,6 +195,21 @@ def test_a_series_that_goes_becomes_stale_once_and_comes_back_new() -> None:
     assert one(message, "c")[1].start_time_unix_nano == BEGIN + 3 * SECOND
 
 
+def test_a_summary_and_a_histogram_tell_which_of_their_series_have_ended() -> None:
+    target = ScrapedTarget(IDENTITY)
+    page = (
+        '# TYPE s summary\ns{quantile="0.5"} 1\ns{quantile="0.9"} 2\ns_count 3\ns_sum 4\n'
+        '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 2\nh_count 2\nh_sum 3\n'
+    )
+    scrape(target, page)
+    message = scrape(target, "other 1\n", BEGIN + SECOND)
+    summary, histogram = one(message, "s")[1], one(message, "h")[1]
+    assert [q.quantile for q in summary.quantile_values] == [0.5, 0.9]
+    assert list(histogram.explicit_bounds) == [1.0]
+    assert list(histogram.bucket_counts) == [0, 0]
+    assert (summary.flags, histogram.flags) == (1, 1)
+
+
 def test_a_failed_scrape_makes_everything_stale_but_forgets_nothing() -> None:
     target = ScrapedTarget(IDENTITY)
     scrape(target, "# TYPE a counter\na 5\n")

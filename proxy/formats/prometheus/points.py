@@ -139,10 +139,13 @@ class Point:
     def stale(self, now: int) -> bytes:
         """The point that says: no longer there."""
         times = (self._start, now)
+        parts = sorted(self._parts)
         if self.kind == "histogram":
-            return metric_bytes.histogram(self.attributes, times, None, None, ((), ()))
+            bounds = [bound for bound in parts if bound != math.inf]
+            return metric_bytes.histogram(self.attributes, times, None, None, (bounds, ()))
         if self.kind == "summary":
-            return metric_bytes.summary(self.attributes, times, None, 0.0, ())
+            quantiles = [(quantile, math.nan) for quantile in parts]
+            return metric_bytes.summary(self.attributes, times, None, 0.0, quantiles)
         return metric_bytes.number(self.attributes, *times, None)
 
     def _histogram(self) -> bytes | None:
