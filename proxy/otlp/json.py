@@ -165,7 +165,7 @@ def _scalar(field: Any, value: Any) -> Any:
         return _bytes(field, value)
     if field.type in _FLOATS:
         if isinstance(value, str):
-            return _NAMED[value] if value in _NAMED else float(value)
+            return _NAMED[value] if value in _NAMED else _float(value)
         return value
     if field.type == FieldDescriptor.TYPE_ENUM:
         return _number_of(field, value)
@@ -194,11 +194,17 @@ def _integer(value: Any) -> int:
     if isinstance(value, str):
         if _INTEGER.fullmatch(value):
             return int(value)
-        value = float(value)  # proto3 lets integers have an exponent
+        value = _float(value)  # proto3 lets integers have an exponent
     whole = int(value)
     if whole != value:
         raise ValueError("an integer is wanted")
     return whole
+
+
+def _float(text: str) -> float:
+    if "_" in text:
+        raise ValueError("a number is wanted")
+    return float(text)
 
 
 def _bytes(field: Any, value: Any) -> bytes:

@@ -139,15 +139,21 @@ def histogram(
     buckets: tuple[Sequence[float], Sequence[int]],
     exemplars: bytes = b"",
 ) -> bytes:
-    """A HistogramDataPoint: `buckets` are (bounds, counts), not cumulative; count None = stale."""
-    if count is None:
-        return attributes + _times(*times) + b"\x50\x01"  # flags = 10
+    """A HistogramDataPoint: `buckets` are (bounds, counts), not cumulative; count None = stale,
+    of which the bounds tell what else has ended."""
     bounds, counts = buckets
+    if count is None:
+        out = attributes + _times(*times) + b"\x50\x01"  # flags = 10
+        return out + _buckets(bounds, [0] * (len(bounds) + 1)) if bounds else out
     out = attributes + _times(*times) + _FIXED.pack(0x21, count)
     if total is not None:
         out += _DOUBLE.pack(0x29, total)
-    out += delimited(6, struct.pack(f"<{len(counts)}Q", *counts))
-    return out + delimited(7, struct.pack(f"<{len(bounds)}d", *bounds)) + exemplars
+    return out + _buckets(bounds, counts) + exemplars
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> bytes:
+    packed = delimited(6, struct.pack(f"<{len(counts)}Q", *counts))
+    return packed + delimited(7, struct.pack(f"<{len(bounds)}d", *bounds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +197,12 @@ def summary(
     total: float,
     quantiles: Iterable[tuple[float, float]],
 ) -> bytes:
-    """A SummaryDataPoint; count None = stale."""
-    if count is None:
-        return attributes + _times(*times) + b"\x40\x01"
+    """A SummaryDataPoint; count None = stale, of which the quantiles tell what else has ended."""
     values = b"".join(
         delimited(6, _DOUBLE.pack(0x09, q) + _DOUBLE.pack(0x11, value)) for q, value in quantiles
     )
+    if count is None:
+        return attributes + _times(*times) + b"\x40\x01" + values  # flags = 8
     return (
         attributes + _times(*times) + _FIXED.pack(0x21, count) + _DOUBLE.pack(0x29, total) + values
     )

@@ -50,7 +50,7 @@ class Binding:
     streams: int = 128  # requests at once on one connection
     connections: int = 1000
     handshake: float = 10.0  # seconds until a connection has spoken HTTP/2
-    idle: float = 300.0  # seconds without a request, after which a connection is closed
+    keepalive: tuple[tuple[str, int], ...] = ()  # channel arguments, such as the age of connections
     turns: Turns = field(default_factory=Turns)
 
 
@@ -77,8 +77,8 @@ class GrpcServer:
                 ("grpc.max_metadata_size", 16 * 1024),
                 # Silence costs a descriptor, and there are only so many.
                 ("grpc.server_handshake_timeout_ms", int(binding.handshake * 1000)),
-                ("grpc.max_connection_idle_ms", int(binding.idle * 1000)),
                 ("grpc.max_allowed_incoming_connections", binding.connections),
+                *binding.keepalive,
             )
         )
         server.add_generic_rpc_handlers((_Handlers(self._export, binding.methods),))

@@ -253,6 +253,21 @@ def test_a_span_whose_ids_are_none_is_left_out(given: Any, reason: str) -> None:
     assert (taken, lost) == (1, {reason: 1})
 
 
+@pytest.mark.parametrize("more", ["", "y" * 40_000], ids=["small", "large"])
+@pytest.mark.parametrize("text", [b"a\\ud83d", b"\\ude00\\ud83d", b"\xff", b"a\xf0\x9f"])
+def test_a_text_that_is_none_costs_only_itself(text: bytes, more: str) -> None:
+    new = {"traceId": "1" * 32, "id": "2" * 16, "name": "TEXT", "tags": {"TEXT": "TEXT"}, "x": more}
+    old = {**new, "binaryAnnotations": [{"key": "TEXT", "value": "TEXT"}]}
+    for tree, read in ((new, read_json), (old, read_old)):
+        said = json.dumps([tree, {"traceId": "1" * 32, "id": "3" * 16}]).encode()
+        request, taken, _ = to_otlp(read(said.replace(b"TEXT", text)), NOW)
+        assert taken == 2
+        span = request.resource_spans[0].scope_spans[0].spans[0]
+        assert "\ufffd" in span.name
+        assert "\ufffd" in span.attributes[0].key
+        assert "\ufffd" in span.attributes[0].value.string_value
+
+
 @pytest.mark.parametrize("wrong", ["a" * 17, "z", "", "0" * 16, " 1"])
 def test_a_parent_that_is_none_is_no_parent(wrong: str) -> None:
     assert converted(spans(parentId=wrong)).parent_span_id == b""

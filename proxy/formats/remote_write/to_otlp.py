@@ -93,10 +93,11 @@ class Translator:
         labels = dict(series.labels)
         identity = (labels.pop("job", ""), labels.pop("instance", ""))
         del labels["__name__"]
-        if series.samples and is_stale(series.samples[-1].value):
-            self._targets.pop(identity, None)
-        else:
-            _remember(self._targets, identity, tuple(labels.items()))
+        said = tuple(labels.items())
+        if not (series.samples and is_stale(series.samples[-1].value)):
+            _remember(self._targets, identity, said)
+        elif self._targets.get(identity) == said:  # not what has come in its place
+            del self._targets[identity]
 
     def _resource(self, identity: tuple[str, str]) -> bytes:
         pairs = service(*identity)

@@ -80,7 +80,12 @@ class JaegerReceiver:
             await translated.take(payload)  # PostSpansResponse has no fields
 
         binding = serve_grpc.Binding(
-            host, port, self._limits, methods={POST_SPANS: "traces"}, turns=self._context.turns
+            host,
+            port,
+            self._limits,
+            methods={POST_SPANS: "traces"},
+            keepalive=self._settings.keepalive.options(),
+            turns=self._context.turns,
         )
         return serve_grpc.GrpcServer(binding, take)
 

@@ -75,7 +75,9 @@ class OtlpReceiver:
         if settings.grpc:
             host, port = parse_address(settings.grpc)
             tls = _files(settings.tls) if settings.tls else None
-            address = serve_grpc.Binding(host, port, tls=tls, **common)
+            address = serve_grpc.Binding(
+                host, port, tls=tls, keepalive=settings.keepalive.options(), **common
+            )
             self.grpc = serve_grpc.GrpcServer(address, self._take)
             await self.grpc.start()
 
