@@ -150,8 +150,9 @@ class Health(Section, frozen=True):
 class Pool(Section, frozen=True):
     """Warm connections, counted for each worker and endpoint."""
 
-    idle: Count = 128  # kept at most
+    idle: Count = 10000  # kept at most; as many as there are clients, so that none dials anew
     idle_timeout: Seconds = Seconds(4)  # below what servers commonly keep; linkerd: 3 s
+    max_age: Seconds = Seconds(300)  # then dialled anew, by what DNS says then; 0 = never
 
 
 class Upstream(Section, frozen=True):

@@ -109,9 +109,17 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
         head.length = None
         head.keep_alive = False
     if request_method == "HEAD" or head.status in (204, 304):
+        if head.status != 304 and request_method != "HEAD" and announces_body(head):
+            head.keep_alive = False  # a 204 has none (RFC 9112 §6.1), and this one may follow
         if head.length is None and coding is None:
             head.keep_alive = _persistent(head, tokens(connection or b""))
         head.length = 0
+
+
+def announces_body(head: ResponseHead) -> bool:
+    """Whether it speaks of a body, there being one or not."""
+    fields = head.fields
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _persistent(head: ResponseHead, options: list[bytes]) -> bool:

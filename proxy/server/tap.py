@@ -6,7 +6,7 @@ from __future__ import annotations
 import select
 from fcntl import ioctl
 from struct import unpack
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
 _GONE = select.POLLHUP | select.POLLERR  # both directions are shut, or a reset came
@@ -70,6 +70,10 @@ class Tap:
 
     def _unread(self) -> int:
         return int(unpack("i", ioctl(self._fd, FIONREAD, bytes(4)))[0])
+
+    def unacknowledged(self) -> int:
+        """Bytes that were written and not acknowledged by the other end's kernel."""
+        return int(unpack("i", ioctl(self._fd, TIOCOUTQ, bytes(4)))[0])
 
     def has_input(self) -> bool:
         """Whether something waits to be read, the end included. 0.6 µs."""

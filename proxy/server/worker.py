@@ -136,8 +136,10 @@ class Worker:
         """By the upstream that it was made for; several may share an address."""
         state = self.upstreams.get(pool.upstream)
         if state is not None:
-            pool.idle_limit = state.settings.pool.idle
-            pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
+            settings = state.settings.pool
+            pool.idle_ns = int(settings.idle_timeout * 1e9)
+            pool.idle_limit = settings.idle if pool.idle_ns else 0
+            pool.max_age_ns = int(settings.max_age * 1e9)
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
