@@ -88,7 +88,8 @@ def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSide | No
     assert attempt is not None
     if attempt.retry_reason == STALE:
         return None  # its siblings are as old
-    upstream = story.worker.pool_of(endpoint).take()
+    once = story.head.length != 0 or story.head.method not in IDEMPOTENT
+    upstream = story.worker.pool_of(endpoint).take(once)
     if upstream is not None:
         attempt.reused = True
         attempt.connected = attempt.start

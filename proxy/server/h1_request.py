@@ -12,7 +12,7 @@ from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents
 
-_JOIN = 8 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
+_JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
 
 
 class RequestWriter:

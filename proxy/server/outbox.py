@@ -12,6 +12,7 @@ import asyncio
 from typing import Any
 
 _LARGE = 16 * 1024  # bytes; beyond it a write is worth its awakening
+_SMALL = 4 * 1024  # bytes that are cheaper to copy than to write on their own
 
 
 class Outbox:
@@ -58,7 +59,7 @@ class Outbox:
         waiting = self._waiting
         if waiting and waiting[-1][0] is transport:
             before = waiting[-1][1]
-            if len(before) + len(data) <= _LARGE:
+            if len(before) + len(data) <= _SMALL:
                 waiting[-1] = (transport, before + data)
                 return
         self.put(transport, data)

@@ -1,8 +1,8 @@
 """Warm connections to one endpoint, newest first: the oldest go cold together and are closed.
 
-Whoever is lent a connection gets one on which nothing waits to be read. A HEAD is answered without
-a body, and some servers send one all the same, later; so a connection on which one was announced
-rests before it is lent again, and where that has happened once it is not used again at all.
+Bytes that come on an idle connection end it. A HEAD is answered without a body, and some servers
+send one all the same, later; so a connection on which one was announced rests before it is lent
+again, and where that has happened once it is not used again at all.
 """
 
 from __future__ import annotations
@@ -71,13 +71,14 @@ class Pool:
     def idle(self) -> int:
         return len(self._idle) + len(self._resting)
 
-    def take(self) -> UpstreamSide | None:
-        """The connection used last, which is the side of one exchange, or None. What waits to be
-        read on an idle one is its end, or bytes that would be taken for the next answer."""
+    def take(self, careful: bool) -> UpstreamSide | None:
+        """The connection used last, which is the side of one exchange, or None. `careful`: none
+        on which something waits to be read, which is its end, because what is sent on it could
+        not be sent again. (Other bytes end it when they are read, in the loop's next turn.)"""
         idle = self._idle
         while idle:
             connection = idle.popitem()[0]
-            if connection.has_input():
+            if careful and connection.has_input():
                 connection.close()
                 continue
             self.reused += 1

@@ -135,8 +135,8 @@ class UpstreamSide(Protocol):
 class Lender(Protocol):
     """What lends upstream sides (`pool.py`): connections, or streams on shared ones."""
 
-    def take(self) -> UpstreamSide | None:
-        """One that is at hand, or None: dial."""
+    def take(self, careful: bool) -> UpstreamSide | None:
+        """One that is at hand, or None: dial. `careful`: what is sent cannot be sent again."""
 
 
 class StoryEvents(Protocol):

@@ -106,7 +106,7 @@ async def test_connections_are_used_again_after_heads_that_were_well() -> None:
         client = await gate.connect()
         await ask(client, "HEAD", "/x")
         (pool,) = gate.worker._pools.values()
-        assert (pool.idle, pool.take()) == (1, None)
+        assert (pool.idle, pool.take(True)) == (1, None)
         await eventually(lambda: pool._idle)
         assert (await ask(client, "GET", "/x")).body == b"ok"
         assert (await ask(client, "GET", "/x")).body == b"ok"
@@ -185,7 +185,7 @@ def test_a_connection_grows_too_old_in_use(pool: Pool) -> None:
         connection = made(pool, 7 * SECOND)
         ages.append(connection.old - 7 * SECOND)
         assert pool.give(connection, connection.old - 1)  # type: ignore[arg-type]
-        assert pool.take() is connection
+        assert pool.take(True) is connection
         assert not pool.give(connection, connection.old)  # type: ignore[arg-type]
     assert 90 * SECOND <= min(ages) < max(ages) <= 100 * SECOND
 
@@ -258,7 +258,12 @@ def test_the_one_used_last_is_lent_and_any_is_forgotten(pool: Pool) -> None:
         pool.give(connection, 0)  # type: ignore[arg-type]
     pool.forget(connections[4])  # type: ignore[arg-type]
     pool.forget(connections[1])  # type: ignore[arg-type]
-    assert [pool.take() for _ in range(4)] == [connections[3], connections[2], connections[0], None]
+    assert [pool.take(True) for _ in range(4)] == [
+        connections[3],
+        connections[2],
+        connections[0],
+        None,
+    ]
 
 
 # the race between the upstream's end and the next request
