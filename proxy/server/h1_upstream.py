@@ -249,7 +249,8 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
         if self._method == "HEAD":
             self._rests = announces_body(head)
         self._left = head.length
-        self._decoder = ChunkedDecoder() if head.length is None and is_chunked(head) else None
+        chunked = head.length is None and is_chunked(head)
+        self._decoder = ChunkedDecoder(padded=True) if chunked else None
         self._state = BODY
         hint = head.fields.get(b"keep-alive")
         if hint is not None:

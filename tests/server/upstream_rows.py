@@ -105,6 +105,14 @@ CASES = [
         True,
         fields=(("set-cookie", ""),),
     ),
+    Case("padded sizes", CHUNKED + b"3  \r\nabc\r\n0\t \r\n\r\n", 200, b"abc", True),
+    Case(
+        "sizes of a fixed width",
+        CHUNKED + b"00000003    \r\nabc\r\n1 ;a=b \r\nd\r\n0       \r\nX: y \r\n\r\n",
+        200,
+        b"abcd",
+        True,
+    ),
     Case("until close", answered(body=b"abc"), 200, b"abc", end="fin"),
     Case(
         "until close, HTTP/1.0",
