@@ -39,11 +39,23 @@ class Listener:
             accept, sock=self.socket, backlog=4096
         )
 
+    def pause(self) -> None:
+        """Leave who comes in the kernel's queue."""
+        if self._server is not None:
+            queue = self.socket.dup()  # closing the server takes its socket along
+            self.close()
+            self.socket = queue
+
+    def resume(self) -> None:
+        """The opposite."""
+        if self._server is None and self._accept is not None:
+            spawn(self.start(self._accept), "accept again")
+
     def stop(self) -> None:
         """Accept no more, but serve who is in the queue already: the kernel would reset them."""
-        if self._server is None:
+        if self._accept is None:
             return
-        with self.socket.dup() as queue:  # closing the server takes its socket along
+        with self.socket.dup() as queue:  # as above
             self.close()
             try:
                 while True:

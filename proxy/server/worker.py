@@ -20,6 +20,7 @@ from proxy.lag import Lag
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
+from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
 from proxy.server.faults import Faults
@@ -77,6 +78,9 @@ class Worker:
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
+        self._descriptors = Descriptors(
+            self._pause, self._resume, self._free, self.recorder.registry
+        )
         self._sweep = Sweep(self._check)
         self._timers_run = True
         self._ticks = 0
@@ -163,6 +167,7 @@ class Worker:
         self._connections.add(guest)
         self.watch(guest)
         self._accepted += 1
+        self._descriptors.accepted()
         self._counts[CONNECTIONS] = len(self._connections)
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
@@ -190,11 +195,23 @@ class Worker:
 
     def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
-        return Dialling(story, self.pool_of(endpoint), timeout)
+        return Dialling(story, self.pool_of(endpoint), timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
         asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
+
+    def _pause(self) -> None:
+        for listener in self._listeners:
+            listener.pause()
+
+    def _resume(self) -> None:
+        if not self.draining:
+            for listener in self._listeners:
+                listener.resume()
+
+    def _free(self) -> None:
+        any(pool.drop() for pool in self._pools.values())
 
     # timers
 
@@ -209,6 +226,7 @@ class Worker:
         for pool in self._pools.values():
             pool.expire(now)
         self.faults.sum_up(now)
+        self._descriptors.look()
         if not self.draining:
             return True
         # who was in a listener's queue is adopted within the first sweep
