@@ -16,7 +16,6 @@ from proxy.server.turns import Turns
 from proxy.telemetry.metrics import Registry
 from tests.server.kit import eventually
 
-
 ENOUGH = Descriptors(lambda: None, lambda: None, lambda: None, Registry())
 
 
