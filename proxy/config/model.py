@@ -38,6 +38,7 @@ class Limits(Section, frozen=True):
     head_bytes: Size = Size(64 * 1024)  # Envoy: 60 KiB
     head_fields: Positive = 100  # Envoy: 100, Apache: 100
     body: Size = Size(0)  # 0 = unlimited
+    body_rate: Size = Size(256)  # bytes a second of a body over 10 s; 408; 0 = any. Apache: 500
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
