@@ -105,6 +105,14 @@ CASES = [
         True,
         fields=(("set-cookie", ""),),
     ),
+    Case(
+        "HTTP/1.2",
+        answered(b"Content-Length: 2", body=b"ok", status=b"HTTP/1.2 200 OK"),
+        200,
+        b"ok",
+        True,
+    ),
+    refused("HTTP/1.10", answered(b"Content-Length: 0", status=b"HTTP/1.10 200 OK")),
     Case("padded sizes", CHUNKED + b"3  \r\nabc\r\n0\t \r\n\r\n", 200, b"abc", True),
     Case(
         "sizes of a fixed width",
