@@ -161,6 +161,7 @@ class ConnectTimeout(UpstreamError):
 
 
 class UpstreamReset(UpstreamError):
+    unread: bool = False  # it is certain that the upstream has seen nothing of the request
     reason = "connection_terminated"
     error_type = "connection_reset"
     retryable = True

@@ -49,6 +49,7 @@ class Limits(Section, frozen=True):
     head_bytes: Size = Size(64 * 1024)  # Envoy: 60 KiB
     head_fields: Positive = 100  # Envoy: 100, Apache: 100
     body: Size = Size(0)  # 0 = unlimited
+    body_rate: Size = Size(256)  # bytes a second of a body over 10 s; 408; 0 = any. Apache: 500
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
@@ -176,8 +177,9 @@ class Health(Section, frozen=True):
 class Pool(Section, frozen=True):
     """Warm connections, counted for each worker and endpoint."""
 
-    idle: Count = 128  # kept at most
+    idle: Count = 10000  # kept at most; as many as there are clients, so that none dials anew
     idle_timeout: Seconds = Seconds(4)  # below what servers commonly keep; linkerd: 3 s
+    max_age: Seconds = Seconds(300)  # then dialled anew, by what DNS says then; 0 = never
 
 
 class Upstream(Section, frozen=True):

@@ -13,7 +13,10 @@ OTLP_SCHEMES = ("grpc", "grpcs", "http", "https", "http+json", "https+json")
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _FIELD_VALUE = re.compile(r"[\t -~\x80-\xff]*")
-_HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?"
+# RFC 1035 §2.3.4: labels of 1 to 63 bytes, 253 in all without the dot at the end
+_LONG = r"[A-Za-z0-9_.-]{253}(?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])"
+_NAME = r"(?=[A-Za-z0-9_])(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{0,62}[A-Za-z0-9_]\.?"
+_HOST = rf"\[[0-9A-Fa-f:.]+\]|(?!{_LONG}){_NAME}"
 _PORT = r":([0-9]{1,9})"
 _ADDRESS = re.compile(rf"({_HOST})?{_PORT}")
 # ASCII: without it IGNORECASE takes U+017F for an s
@@ -94,6 +97,7 @@ def parse_server(url: str) -> tuple[str, int]:
             raise ValueError(f"{url!r}: nothing can be reached at port 0")
         return host, port
     scheme, separator, rest = url.partition("://")
+    _check_labels(rest)
     if scheme.lower() == "https" and separator:
         raise ValueError("TLS to upstreams is not built yet: use an http:// server")
     if separator and scheme.lower() != "http":
@@ -193,6 +197,20 @@ def _is_ipv6(host: str) -> bool:
         return bool(ipaddress.IPv6Address(host))
     except ValueError:
         return False
+
+
+def _check_labels(rest: str) -> None:
+    """Say what is wrong with a host name that has no place in DNS."""
+    name = re.split(r"[:/?]", rest, maxsplit=1)[0].removesuffix(".")
+    if re.fullmatch(r"[A-Za-z0-9_.-]+", name) is None:
+        return
+    longest = max(map(len, name.split(".")))
+    if ".." in name:
+        raise ValueError(f"{name!r} is no host name: there is nothing between two of its dots")
+    if longest > 63 or len(name) > 253:
+        raise ValueError(
+            "the host name is too long: 63 characters between two dots and 253 in all are the most"
+        )
 
 
 def _port(digits: str, text: str) -> int:

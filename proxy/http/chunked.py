@@ -2,7 +2,9 @@
 
 Chunk extensions are dropped and limited; trailers are kept within limits, and what becomes of them
 is not decided here. Bare LF, spaces around a size, sizes of more than 16 digits, and control bytes
-are errors. However small the chunks are, one call does a bounded amount of work.
+are errors; but an answer's sizes may have blanks behind them, because some servers write them to a
+fixed width, and every other gateway takes that. However small the chunks are, one call does a
+bounded amount of work.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from proxy.http.head import Pair
 
 # An extension may hold anything printable; it ends at CRLF only (CVE-2025-43859, -2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_PADDED_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _MOST_EXTENSION = 256  # bytes, in one chunk
 _MOST_EXTENSIONS = 16 * 1024  # bytes, in one body
@@ -50,14 +53,16 @@ class ChunkedDecoder:
         "_left",
         "_line",
         "_size",
+        "_size_line",
         "_state",
         "has_more",
         "rest",
         "trailers",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, padded: bool = False) -> None:
         self._state = SIZE
+        self._size_line = _PADDED_LINE if padded else _SIZE_LINE  # padded: of an answer
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # an incomplete line
         self._extensions = 0
@@ -155,7 +160,7 @@ class ChunkedDecoder:
 
     def _check_size(self, line: bytes, length: int) -> bytes:
         """The digits of a size line that is `length` bytes long until now."""
-        match = _SIZE_LINE.fullmatch(line)
+        match = self._size_line.fullmatch(line)
         if match is None:
             raise ChunkedError("a chunk size that is not a hexadecimal number")
         digits = match[1]

@@ -109,9 +109,23 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
         head.length = None
         head.keep_alive = False
     if request_method == "HEAD" or head.status in (204, 304):
+        if request_method != "HEAD" and _errs(head):
+            head.keep_alive = False
         if head.length is None and coding is None:
             head.keep_alive = _persistent(head, tokens(connection or b""))
         head.length = 0
+
+
+def _errs(head: ResponseHead) -> bool:
+    """Whether a 204 or 304 speaks of a body that the server may send, though there is none; the
+    length of a 304 is that of another answer (RFC 9110 §8.6, RFC 9112 §6.1)."""
+    return b"transfer-encoding" in head.fields or (head.status == 204 and announces_body(head))
+
+
+def announces_body(head: ResponseHead) -> bool:
+    """Whether it speaks of a body, there being one or not."""
+    fields = head.fields
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _persistent(head: ResponseHead, options: list[bytes]) -> bool:

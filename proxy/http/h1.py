@@ -32,6 +32,9 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP/([0-9]\.[0-9])")
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _SHOWN = 40  # bytes of a malformed line's name in an error
+# Minor versions to come are understood as the highest that is known (RFC 9110 §2.5).
+_LATER_REQUEST = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ \r\n]+ HTTP/1\.[2-9](?=\r\n)")
+_LATER_ANSWER = re.compile(rb"HTTP/1\.[2-9] ")
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 
 # The methods that llhttp takes in an HTTP request (it knows those of RTSP and ICE, too).
@@ -127,9 +130,13 @@ class RequestReader:
     def _read_again(self, data: bytes, error: Exception) -> RequestHead:
         """What llhttp refuses and RFC 9110 or common clients do not.
 
-        It knows a fixed list of methods, §9.1 has any token: lend it one it knows.
+        It knows fixed lists of methods and versions, RFC 9110 (§9.1, §2.5) any token and any minor
+        version: lend it one that it knows.
         """
         self._parser = httptools.HttpRequestParser(self)
+        later = _LATER_REQUEST.match(data)
+        if later is not None:
+            return self.read(data[: later.end() - 1] + b"1" + data[later.end() :])
         line, end, fields = data.partition(b"\r\n")
         path, mark, query = line.partition(b"?")
         if not query.isascii():
@@ -175,14 +182,14 @@ def _version(data: bytes) -> str:
     match = _LINE.fullmatch(data.partition(b"\r\n")[0])
     if match is None or match[1] == b"1.1":
         raise BadRequest("the request line is not a method, a target and a version")
-    if match[1] == b"1.0":
-        return "1.0"
+    if match[1][:2] == b"1.":
+        return "1.0" if match[1] == b"1.0" else "1.1"
     raise BadRequest("this listener speaks HTTP/1.1 and HTTP/1.0", status=505)
 
 
 def _refusal(data: bytes, error: Exception) -> BadRequest:
     match = _LINE.fullmatch(data.partition(b"\r\n")[0])
-    if match is not None and match[1] not in (b"1.1", b"1.0"):
+    if match is not None and match[1][:2] != b"1.":
         return BadRequest("this listener speaks HTTP/1.1 and HTTP/1.0", status=505)
     return BadRequest(f"malformed request: {error}")
 
@@ -232,6 +239,9 @@ class ResponseReader:
         except httptools.HttpParserUpgrade:
             self._complete = False
         except httptools.HttpParserError as error:
+            if _LATER_ANSWER.match(data) is not None:
+                self._parser = httptools.HttpResponseParser(self)
+                return self.read(b"HTTP/1.1 " + data[9:])
             head = self._read_both_framings(data, error)
         head.status = status = self._parser.get_status_code()
         if not data.startswith(b"HTTP/1.1 "):

@@ -169,8 +169,7 @@ def _pause(
 ) -> float | None:
     """As _judge, by the route's policy for retries."""
     retry, x = target.retry, story.x
-    stale = attempt.reused and isinstance(failure, UpstreamReset)
-    if stale and story.replayable and x.method in IDEMPOTENT:
+    if _may_resend(story, attempt, failure):
         return 0.0  # the upstream closed a warm connection as we wrote: not its failure
     if retry is None or target.budget is None:
         return None
@@ -183,6 +182,13 @@ def _pause(
     if not target.budget.take(now * 1e-9, retry.budget):
         return None
     return backoff(retry, tries, story.worker.random())
+
+
+def _may_resend(story: Story, attempt: Attempt, failure: UpstreamError | None) -> bool:
+    """RFC 9110 §9.2.2: what is idempotent, or what was certainly not read."""
+    if not attempt.reused or not isinstance(failure, UpstreamReset) or not story.replayable:
+        return False
+    return failure.unread or story.x.method in IDEMPOTENT
 
 
 def _give_up(story: Story, failure: UpstreamError | None, response: ResponseHead | None) -> str:

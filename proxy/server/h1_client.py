@@ -19,6 +19,7 @@ from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
 from proxy.server.h1_heads import HeadSearch
+from proxy.server.h1_pace import UploadPace
 from proxy.server.house import Door, House
 from proxy.server.peer import NOBODY
 from proxy.server.sides import NO_TRAILERS, StoryEvents
@@ -33,8 +34,8 @@ class ClientConnection(Leaver, asyncio.Protocol):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_decoder", "_door", "_left", "_pumping", "_reader", "_search", "_since", "_tell",
-        "filed", "forwards", "peer", "scheme", "trusted", "watched",
+        "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search", "_since",
+        "_tell", "filed", "forwards", "peer", "scheme", "trusted", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, door: Door) -> None:
@@ -48,6 +49,8 @@ class ClientConnection(Leaver, asyncio.Protocol):
         self._reader = RequestReader()
         self._decoder: ChunkedDecoder | None = None  # of a request body in chunks
         self._left = 0  # bytes to come of any other
+        self._early = False  # the answer to the request in hand came before its end
+        self._pace: UploadPace | None = None
         self._pumping = False
         self._since = 0  # when it became idle, or lingering began
         self._search = HeadSearch()
@@ -153,6 +156,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
             self._state = WAIT
         else:
             self._state = BODY
+            self._early = False
             self._left = head.length or 0
             self._decoder = ChunkedDecoder() if head.length is None else None
         self._close = not head.keep_alive or house.draining
@@ -190,6 +194,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
 
     def _take_chunks(self, story: StoryEvents, decoder: ChunkedDecoder, data: bytes) -> bool:
         self._buffer = b""
+        self._left += len(data)  # here those that came
         try:
             pieces = decoder.feed(data)
         except ChunkedError as error:
@@ -222,7 +227,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
 
     def send_head(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         if self._state is BODY and head.status != 101:
-            self._close = True
+            self._close = self._early = True
         self.begin_answer(head, edits, more)
 
     def end(self, trailers: Trailers) -> None:
@@ -268,7 +273,11 @@ class ClientConnection(Leaver, asyncio.Protocol):
         if self._tap.hides_the_end(self._missing()):
             self.transport.abort()
         elif self._story is not None:
-            self._story.tick(now)
+            if self._state is BODY and self._is_slow(now):
+                self._close = True
+                self._story.on_bad_body(BadRequest("the request body comes too slowly", status=408))
+            else:
+                self._story.tick(now)
         elif self._state is LINGER or (self._state is HEAD and self.blocked):
             if self._unsent.has_waited(self.transport.get_write_buffer_size(), now):
                 self.transport.abort()
@@ -278,11 +287,28 @@ class ClientConnection(Leaver, asyncio.Protocol):
         elif self._state is HEAD:
             self._check_idle(now - self._since)
 
+    def _is_slow(self, now: int) -> bool:
+        """Whether the client takes too long for the rest of its body; whoever answered already,
+        or was asked whether to go on, may not be waiting for it."""
+        head = self._asked
+        rate = self._house.snapshot.limits.body_rate
+        if not rate or head is None or self._early:
+            return False
+        came = self._left if head.length is None else head.length - self._left
+        asks = not came and b"expect" in head.fields
+        pace = self._pace
+        if pace is None:
+            pace = self._pace = UploadPace()
+        counts = not (asks or self._tap.paused or self._tap.held)
+        return pace.is_slow(head, came, now, rate, counts=counts)
+
     def _missing(self) -> int:
         """Bytes without which the request in hand is incomplete, at least."""
         if self._state is not BODY:
             return 0
-        return self._left if self._decoder is None else not self._decoder.has_more
+        if self._decoder is None:
+            return self._left
+        return 0 if self._decoder.has_more else 1
 
     def _check_idle(self, waited: int) -> None:
         keepalive = self._house.snapshot.limits.keepalive * 1e9

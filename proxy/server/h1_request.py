@@ -12,6 +12,8 @@ from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents
 
+_JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
+
 
 class RequestWriter:
     """The half of an upstream's connection that its story writes to (`h1_upstream.py`); a base
@@ -26,6 +28,7 @@ class RequestWriter:
         "_shut",
         "_state",
         "_tunnel",
+        "_written",
         "story",
         "transport",
     )
@@ -41,6 +44,7 @@ class RequestWriter:
         self._request_chunked = False
         self._request_done = True
         self._tunnel = 0  # not 0: the request in hand may become one
+        self._written = 0  # bytes of the request in hand, where it is not in chunks
         self._shut = False  # the upstream has shut its end of a tunnel
 
     def start(self, story: StoryEvents, head: RequestHead, edits: Edits, more: list[Pair]) -> None:
@@ -56,16 +60,21 @@ class RequestWriter:
         if length is None or edits.wants or b"content-length" in head.fields:
             framing = frame_upload(head, edits)
         wire = encode_request(head, edits, more, framing)
+        self._written = len(wire)
         self._outbox.put(self.transport, wire)
 
     def send_data(self, data: bytes, last: bool) -> None:
         outbox = self._outbox
-        if self._request_chunked:
+        if not self._request_chunked:
+            self._written += len(data)
+            outbox.put_more(self.transport, data)
+        elif len(data) <= _JOIN:
+            end = LAST_CHUNK if last else b""
+            outbox.put_more(self.transport, b"%x\r\n%b\r\n%b" % (len(data), data, end))
+        else:
             outbox.put_chunk(self.transport, data)
             if last:
                 outbox.put(self.transport, LAST_CHUNK)
-        else:
-            outbox.put(self.transport, data)
         if last:
             self._request_done = True
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import select
 from fcntl import ioctl
 from struct import unpack
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 
 _GONE = select.POLLHUP | select.POLLERR  # both directions are shut, or a reset came
@@ -15,11 +15,12 @@ _GONE = select.POLLHUP | select.POLLERR  # both directions are shut, or a reset 
 class Tap:
     """The reading of one transport."""
 
-    __slots__ = ("_fd", "_transport", "ended", "held", "paused")
+    __slots__ = ("_fd", "_input", "_transport", "ended", "held", "paused")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._fd = transport.get_extra_info("socket").fileno()
+        self._input: select.poll | None = None  # made when it is first asked for
         self.paused = False  # by a story
         self.held = False  # by its connection
         self.ended = False  # the other end has shut: there is nothing more to read
@@ -71,8 +72,14 @@ class Tap:
     def _unread(self) -> int:
         return int(unpack("i", ioctl(self._fd, FIONREAD, bytes(4)))[0])
 
+    def unacknowledged(self) -> int:
+        """Bytes that were written and not acknowledged by the other end's kernel."""
+        return int(unpack("i", ioctl(self._fd, TIOCOUTQ, bytes(4)))[0])
+
     def has_input(self) -> bool:
-        """Whether something waits to be read, the end included. 0.6 µs."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
+        """Whether something waits to be read, the end included. 0.4 µs."""
+        poll = self._input
+        if poll is None:
+            poll = self._input = select.poll()
+            poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(0))

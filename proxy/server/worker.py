@@ -21,6 +21,7 @@ from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
+from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
 from proxy.server.faults import Faults
@@ -82,6 +83,9 @@ class Worker:
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
+        self._descriptors = Descriptors(
+            self._pause, self._resume, self._free, self.recorder.registry
+        )
         self._sweep = Sweep(self._check)
         self._timers_run = True
         self._ticks = 0
@@ -144,8 +148,10 @@ class Worker:
         """By the upstream that it was made for; several may share an address."""
         state = self.upstreams.get(pool.upstream)
         if state is not None:
-            pool.idle_limit = state.settings.pool.idle
-            pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
+            settings = state.settings.pool
+            pool.idle_ns = int(settings.idle_timeout * 1e9)
+            pool.idle_limit = settings.idle if pool.idle_ns else 0
+            pool.max_age_ns = int(settings.max_age * 1e9)
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -175,6 +181,7 @@ class Worker:
         self._connections.add(guest)
         self.watch(guest)
         self._accepted += 1
+        self._descriptors.accepted()
         self._counts[CONNECTIONS] = len(self._connections)
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
@@ -202,11 +209,23 @@ class Worker:
 
     def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
-        return Dialling(story, self.pool_of(endpoint), timeout)
+        return Dialling(story, self.pool_of(endpoint), timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
         asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
+
+    def _pause(self) -> None:
+        for listener in self._listeners:
+            listener.pause()
+
+    def _resume(self) -> None:
+        if not self.draining:
+            for listener in self._listeners:
+                listener.resume()
+
+    def _free(self) -> None:
+        any(pool.drop() for pool in self._pools.values())
 
     # timers
 
@@ -221,6 +240,7 @@ class Worker:
         for pool in self._pools.values():
             pool.expire(now)
         self.faults.sum_up(now)
+        self._descriptors.look()
         if not self.draining:
             return True
         # who was in a listener's queue is adopted within the first sweep

@@ -133,6 +133,7 @@ class RecordEncoder:
             _plain(exchange.host) + _plain(exchange.path) + (query and "?" + _plain(query)),
             f"{(exchange.end - exchange.start) / 1e6:.1f} ms",
             block.error,
+            f"({_plain(exchange.why)})" if exchange.why else "",
             f"{_plain(last.upstream)} {_plain(last.address)}" if last else "",
             f"{len(exchange.attempts)} attempts" if len(exchange.attempts) > 1 else "",
             exchange.trace_id.decode("ascii"),

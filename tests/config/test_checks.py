@@ -79,6 +79,10 @@ ERRORS = [
     ('[upstream.v]\nservers = ["http://a/x"]', "upstream.v.servers[0]", "no path or query"),
     ('[upstream.v]\nservers = ["http://u@a"]', "upstream.v.servers[0]", "no user or password"),
     ('[upstream.v]\nservers = ["http://a:0"]', "upstream.v.servers[0]", "port 0"),
+    ('[upstream.v]\nservers = ["http://a..b"]', "upstream.v.servers[0]", "two of its dots"),
+    (f'[upstream.v]\nservers = ["http://{"a" * 64}.b"]', "upstream.v.servers[0]", "too long"),
+    (f'[upstream.v]\nservers = ["http://{"a." * 127}b"]', "upstream.v.servers[0]", "too long"),
+    ('export.otlp = "grpc://a..b:4317"', "export.otlp[0]", "not an OTLP URL"),
     ('[upstream.v]\nservers = ["http://[::z]"]', "upstream.v.servers[0]", "is not a server"),
     (
         '[upstream.v]\nservers = ["http://a", "http://A/"]',

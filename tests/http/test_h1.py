@@ -162,6 +162,7 @@ PARTIAL = [
     (b"GET / HTTP/1.1\r", 0),
     (b"GET / HTTP/1.1\r\nHost: a\r\n\r", 0),
     (b"GET / HTTP/1.0\r\n", 0),
+    (b"GET / HTTP/1.2\r\n", 0),
     (b"GET /" + b"x" * 35, 0),
     (b"GET /" + b"x" * 35 + b"\r", 0),
     (b"GET /" + b"x" * 37, 414),

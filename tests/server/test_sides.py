@@ -192,7 +192,7 @@ async def test_every_dial_ends(name: str) -> None:
         answer = await gate.get("/x")
         assert answer.status == 503
         pool.host, pool.port = endpoint.host, endpoint.port
-        (await dial(pool, 1.0)).close()
+        (await dial(pool, 1.0, gate.worker._descriptors)).close()
 
 
 async def test_the_door_is_where_connections_come_in() -> None:
