@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from proxy.config.effective import Effective, effective
 from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Retry
-from proxy.config.redact import REDACTED, is_secret, shown_config
+from proxy.config.redact import made_from, shown_config
 from proxy.config.units import seconds_text, size_text
 from proxy.errors import ProxyError, WrongMethod
 from proxy.explain.course import Course
@@ -66,11 +66,11 @@ def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterat
         yield f"answer     {route.respond.status}, fixed"
     elif route.redirect is not None:
         location = course.location(route)
-        location = REDACTED if is_secret(loaded, "route", index, "redirect") else location
+        location = made_from(loaded, location, "route", index, "redirect")
         yield f"answer     {route.redirect.status}, Location: {location}"
     else:
         target = course.forward(route)
-        target = REDACTED if is_secret(loaded, "route", index, "rewrite") else target
+        target = made_from(loaded, target, "route", index, "rewrite")
         yield f"forwarded  {course.head.method} {target}"
         total = sum(route.to.values())
         for (name, weight), called in zip(route.to.items(), as_shown.to, strict=True):
