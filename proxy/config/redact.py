@@ -49,10 +49,11 @@ def shown_config(loaded: Loaded) -> Config:
     return config
 
 
-def is_from_file(loaded: Loaded, *path: str | int) -> bool:
-    """Whether anything there came from a file (`${file:…}`)."""
+def made_from(loaded: Loaded, text: str, *path: str | int) -> str:
+    """`text`, which was made from what stands at `path`: hidden if any of that came from a file."""
     found = loaded.expanded.items()
-    return any(origin.secret and place[: len(path)] == path for place, origin in found)
+    hidden = any(origin.secret and place[: len(path)] == path for place, origin in found)
+    return REDACTED if hidden else text
 
 
 class Computed(Mapping[str, Any]):

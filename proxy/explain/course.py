@@ -71,7 +71,8 @@ class Course:
                 self._table, self.config.route, head, self.host, self._table.match(*asked)
             )
         finally:
-            if head.path != asked[2]:  # slashes were decoded
+            if head.path != asked[2]:
+                self.why.append(f"encoded slashes are decoded: {head.path}")
                 self.why += self._table.explain(self._asked())
         self.captures = found[1]
         self.is_taken = True

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from proxy.config.effective import Effective, effective
 from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Retry
-from proxy.config.redact import is_from_file, shown_config
-from proxy.config.secrets import REDACTED
+from proxy.config.redact import made_from, shown_config
 from proxy.config.units import seconds_text, size_text
 from proxy.errors import ProxyError, WrongMethod
 from proxy.explain.course import Course
@@ -67,11 +66,11 @@ def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterat
         yield f"answer     {route.respond.status}, fixed"
     elif route.redirect is not None:
         location = course.location(route)
-        location = REDACTED if is_from_file(loaded, "route", index, "redirect") else location
+        location = made_from(loaded, location, "route", index, "redirect")
         yield f"answer     {route.redirect.status}, Location: {location}"
     else:
         target = course.forward(route)
-        target = REDACTED if is_from_file(loaded, "route", index, "rewrite") else target
+        target = made_from(loaded, target, "route", index, "rewrite")
         yield f"forwarded  {course.head.method} {target}"
         total = sum(route.to.values())
         for (name, weight), called in zip(route.to.items(), as_shown.to, strict=True):

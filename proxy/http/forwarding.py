@@ -63,7 +63,7 @@ class Forwarding:
         said = self.said(fields) if trusted else NOTHING
         agreed = _agreed(said, head, peer, scheme)
         if self._x:
-            pairs += ((name, agreed[name]) for name in _WRITTEN)
+            pairs += ((name, agreed[name]) for name in _WRITTEN if agreed[name])
         elif said.hops:
             agreed[b"x-forwarded-for"] = said.hops  # ours is for others to add
         if trusted:
@@ -121,4 +121,5 @@ def _agreed(said: Said, head: RequestHead, peer: bytes, scheme: str) -> dict[byt
 
 def _element(peer: bytes, head: RequestHead, scheme: str) -> bytes:
     node = b'"[' + peer + b']"' if b":" in peer else peer
-    return b"for=" + node + b';host="' + head.authority.encode() + b'";proto=' + scheme.encode()
+    host = b';host="' + head.authority.encode() + b'"' if head.authority else b""  # HTTP/1.0
+    return b"for=" + node + host + b";proto=" + scheme.encode()

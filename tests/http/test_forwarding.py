@@ -160,6 +160,20 @@ def test_an_ipv6_peer_is_quoted_in_forwarded() -> None:
     assert added["x-forwarded-for"] == "2001:db8::1"
 
 
+def test_a_host_that_nobody_named_is_not_told() -> None:
+    """HTTP/1.0 has requests without one."""
+    head = RequestHead()
+    head.version = "1.0"
+    edits = Edits()
+    rules(forwarded=True).add(edits, head, b"10.0.0.9", "http", False)
+    assert dict(edits.added) == {
+        b"x-forwarded-for": b"10.0.0.9",
+        b"x-forwarded-proto": b"http",
+        b"forwarded": b"for=10.0.0.9;proto=http",
+        b"via": b"1.0 gate",
+    }
+
+
 @pytest.mark.parametrize(
     ("before", "version", "after"),
     [
