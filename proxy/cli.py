@@ -46,7 +46,7 @@ def run(file: str, workers: int | None) -> None:
 @main.command()
 @click.argument("file", default=DEFAULT_FILE)
 def collect(file: str) -> None:
-    """Run the collector of FILE (routes.toml) alone, without the gateway."""
+    """Run the collector of FILE alone: a routes.toml, or an OpenTelemetry Collector's .yaml."""
     from proxy.hub.collect import run as run_collector
 
     sys.exit(run_collector(file))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from proxy import runner
-from proxy.config.load import Loaded, load
+from proxy.config.load import YAML, Loaded, load
 from proxy.config.model import Config
 from proxy.errors import ConfigError
 from proxy.hub.cores import usable_cores
@@ -40,6 +40,8 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND) -> int
         loaded = load(path, os.environ)
     except ConfigError as error:
         return _refuse(*error.problems)
+    if path.endswith(YAML):
+        return _refuse(f"{path}: a collector's file has no routes (write spangate collect {path})")
     count = workers or worker_count(loaded.config)
     sockets = Sockets(count)
     return _run(loaded, start, sockets)

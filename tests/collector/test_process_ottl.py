@@ -259,7 +259,7 @@ def test_a_refused_batch_is_not_counted() -> None:
         (
             "transform",
             "trace_statements = [{ context = 'spam', statements = [] }]",
-            "trace_statements[0].context: 'spam' is not one of",
+            "trace_statements[0].context: 'spam' is not one of resource, scope, span",
         ),
         (
             "transform",

@@ -2,7 +2,7 @@
 
 In `[0-9]+:[0-9]+` each run ends where its digits end, since no digit is a colon: to match, or to
 find that it does not, takes as long as the runs are together. In `.*:.*` each may end at every
-colon, which multiplies. Sets of characters are numbers with a bit for each of ASCII, and one for
+colon, which multiplies. Sets of characters are numbers with a bit for each of ASCII, and two for
 all others; where in doubt, a set is too large.
 """
 
@@ -11,18 +11,24 @@ from __future__ import annotations
 from typing import Any
 
 MANY = 16  # from here on a limit is none
-_ALL = (1 << 129) - 1
-_OTHERS = 1 << 128
+_FOLDED = 1 << 128  # the letters beyond ASCII that are i, k or s where case does not matter
+_STRANGE = 1 << 129  # all else beyond ASCII
+_OTHERS = _FOLDED | _STRANGE
+_ALL = (1 << 130) - 1
 _LOOPS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 
 _DIGITS = sum(1 << code for code in range(48, 58))
 _WORDS = _DIGITS | sum(1 << c | 1 << (c + 32) for c in range(65, 91)) | 1 << 95
 _SPACES = sum(1 << code for code in (9, 10, 11, 12, 13, 28, 29, 30, 31, 32))
 _CATEGORIES = {"DIGIT": _DIGITS, "WORD": _WORDS, "SPACE": _SPACES}
+_BEYOND = {"DIGIT": _STRANGE, "WORD": _OTHERS, "SPACE": _STRANGE}
 
 
 def ambiguous(items: Any, after: int = 0) -> int:
-    """How many there are; `after` is what may come behind the items."""
+    """How many there are; `after` is what may come behind the items.
+
+    Raises ValueError for a repetition within one, unless the inner one ends in one place only.
+    """
     found = 0
     for index, (operation, argument) in enumerate(items):
         name = str(operation)
@@ -45,10 +51,24 @@ def _repeated(argument: Any, rest: int) -> int:
     begins = _follow(body, 0, 0)
     if most <= MANY:
         return int(most) * ambiguous(body, begins | rest if most > 1 else rest)
+    if _has_loop(body) and (_heads([body])[1] or ambiguous(body, begins | rest)):
+        raise ValueError("a repetition within a repetition can take for ever to match")
     single = len(body) == 1 and str(body[0][0]) in ("LITERAL", "NOT_LITERAL", "IN", "ANY")
     if single and not begins & rest:
         return 0
     return 1 + ambiguous(body, begins | rest)
+
+
+def _has_loop(body: Any) -> bool:
+    """Whether there is an unlimited repetition in it."""
+    for operation, argument in body:
+        name = str(operation)
+        if name in _LOOPS and (argument[1] > MANY or _has_loop(argument[2])):
+            return True
+        parts = argument[1] if name == "BRANCH" else [argument[3]] if name == "SUBPATTERN" else []
+        if any(_has_loop(part) for part in parts):
+            return True
+    return False
 
 
 def _follow(items: Any, start: int, after: int) -> int:
@@ -120,7 +140,7 @@ def _member(name: str, value: Any, *, exact: bool) -> int:
     known = _CATEGORIES.get(category.removeprefix("NOT_"), 0)
     if category.startswith("NOT_"):
         return (_ALL & ~_OTHERS) & ~known if exact else _ALL & ~known
-    return known if exact else known | _OTHERS
+    return known if exact else known | _BEYOND.get(category, _OTHERS)
 
 
 def _bit(code: int) -> int:
@@ -132,4 +152,4 @@ def _both_cases(code: int) -> int:
     if code >= 128:
         return _OTHERS | sum(1 << ord(letter) for letter in "iIkKsS")
     letter = chr(code)
-    return 1 << code | 1 << ord(letter.swapcase()) | (_OTHERS if letter in "iIkKsS" else 0)
+    return 1 << code | 1 << ord(letter.swapcase()) | (_FOLDED if letter in "iIkKsS" else 0)

@@ -73,12 +73,10 @@ def _weigh(tree: Any) -> tuple[int, int]:
 def _repeated(least: int, most: int, body: Any) -> tuple[int, int]:
     loops, ways = _weigh(body)
     if most > MANY:
-        if loops:
-            raise ValueError("a repetition within a repetition can take for ever to match")
         if ways > 1:
             raise ValueError("repeated alternatives can take for ever; use a set: [ab]*")
         # {n} is no choice, only long
-        return int(least != most), 1
+        return loops + int(least != most), 1
     times = (int(most) - int(least) + 1) * ways ** int(most)
     if times > MAX_WAYS:
         raise ValueError("a repetition within a repetition can take for ever to match")

@@ -200,7 +200,8 @@ METRIC: dict[str, Field] = {
     "name": _text("name"),
     "description": _text("description"),
     "unit": _text("unit"),
-    "type": Field(_type, None, "METRIC_DATA_TYPE_"),
+    # Not as an enum: the Collector's README itself compares it with a text, which never holds.
+    "type": Field(_type),
     "aggregation_temporality": Field(
         _of_data("aggregation_temporality"),
         _write_data("aggregation_temporality", lambda v: type(v) is int and 0 <= v <= 2),

@@ -9,14 +9,14 @@ from msgspec import field
 from proxy.config.section import Section
 
 ErrorMode = Literal["ignore", "silent", "propagate"]
-ContextName = Literal["", "resource", "scope", "span", "spanevent", "metric", "datapoint", "log"]
+ContextName = Literal["resource", "scope", "span", "spanevent", "metric", "datapoint", "log"]
 
 
 class Statements(Section, frozen=True):
     """A group of statements, carried out if one of the conditions holds, or if there is none."""
 
     statements: list[str]  # in this order
-    context: ContextName = ""  # "" = told by the paths
+    context: ContextName | None = None  # None = told by the paths
     conditions: list[str] = field(default_factory=list)  # of which one must hold
     error_mode: ErrorMode | None = None  # None = the processor's
 
@@ -25,5 +25,5 @@ class Conditions(Section, frozen=True):
     """A group of conditions of one context."""
 
     conditions: list[str]  # of which one is enough
-    context: ContextName = ""  # "" = told by the paths
+    context: ContextName | None = None  # None = told by the paths
     error_mode: ErrorMode | None = None  # None = the processor's
