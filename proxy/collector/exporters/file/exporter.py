@@ -193,6 +193,8 @@ class _Files:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._compress = _COMPRESS[settings.compression]
+        coding = settings.compression
+        self._layout = settings.format if coding == "none" else coding
         self._files: dict[str, RotatingFile] = {}
         self._busy = threading.Lock()
         self._closed = False
@@ -249,7 +251,11 @@ class _Files:
             rotation = self._settings.rotation
             rules = _rules(rotation) if rotation is not None else Rules()
             file = self._files[path] = RotatingFile(
-                Path(path), rules, append=self._settings.append, fsync=self._settings.fsync
+                Path(path),
+                rules,
+                append=self._settings.append,
+                fsync=self._settings.fsync,
+                layout=self._layout,
             )
         return file
 
