@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.disk import file_in_the_way
 from proxy.config.section import Positive, Section
 from proxy.config.syntax import is_field_value, is_token, parse_address
 from proxy.config.units import Seconds, Size
@@ -66,6 +67,8 @@ def check_queue(key: str, queue: Queue) -> Problems:
         yield (key, "drop"), "a queue in memory drops the newest", "give it a `storage`"
     if "\0" in queue.storage:
         yield (key, "storage"), "a path cannot have a NUL in it", ""
+    elif file := file_in_the_way(queue.storage):
+        yield (key, "storage"), f"{file} is a file", "name a folder, or one to be made"
 
 
 def check_address(key: str, text: str) -> Problems:

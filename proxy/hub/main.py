@@ -15,6 +15,7 @@ from typing import Any
 from proxy import runner
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config
+from proxy.config.placed import placed
 from proxy.errors import ConfigError
 from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
@@ -64,7 +65,7 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
             sockets.open(listener.address for listener in loaded.config.listen)
         admin = _admin_socket(loaded)
     except ListenError as error:
-        return _refuse(f"spangate: {error}")
+        return _refuse(*placed(error.problems, loaded))
     return runner.run(start(loaded, admin))
 
 

@@ -29,6 +29,7 @@ from proxy.collector.exporters.file.rotation import RotatingFile, Rules
 from proxy.collector.exporters.file.settings import SIGNAL, Rotation, Settings
 from proxy.collector.queues.memory import Queue
 from proxy.collector.retry import backoff
+from proxy.collector.startup import file_trouble, unwritable
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.json import request_to_json
 from proxy.otlp.wire import WireError
@@ -70,7 +71,15 @@ class FileExporter:
         folder = Path(self._settings.path).parent
         if not folder.is_dir():
             raise ConfigError([Problem("path", f"there is no folder {folder}", "make it first")])
+        for signal in self._signals():
+            path = Path(self._settings.path.replace(SIGNAL, signal))
+            if (trouble := unwritable(path)) is not None:
+                raise ConfigError([file_trouble("path", path, trouble)])
         self._task = guard.keep(self._run, self._condition, "export file")
+
+    def _signals(self) -> list[str]:
+        """Those that it is for, as far as they make a difference."""
+        return list(self._ledgers) if SIGNAL in self._settings.path else [""]
 
     def consume(self, batch: Batch) -> bool:
         if self.queue.limit and batch.size > self.queue.limit:
