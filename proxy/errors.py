@@ -25,6 +25,8 @@ ConfigError                     a file that cannot be used; names file, key and 
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 
 
@@ -207,6 +209,21 @@ class ConfigError(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
+
+
+_LISTEN = {
+    errno.EADDRINUSE: "stop the program that has it (`ss -lntup` tells which) or change `{key}`",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; change `{key}` or grant it",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address; change `{key}`",
+}
+
+
+def cannot_listen(address: str, error: OSError, key: str) -> tuple[str, str]:
+    """(what is wrong, what to do about it) with an address to listen on."""
+    code = error.errno or 0
+    why = os.strerror(code).lower() if code > 0 else str(error)  # getaddrinfo's are negative
+    remedy = _LISTEN.get(code, "change `{key}`").format(key=key)
+    return f"cannot listen on {address}: {why}", remedy
 
 
 def reason(error: BaseException) -> str:

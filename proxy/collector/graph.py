@@ -22,6 +22,8 @@ from proxy.collector.fanout import Entry, FanOut, Junction, Step
 from proxy.collector.farewell import Farewell
 from proxy.collector.guard import REASON, Guard
 from proxy.collector.receivers.gateway.receiver import Gateway
+from proxy.collector.startup import diagnose
+from proxy.config.locate import dotted
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.turns import Turns
 
@@ -73,7 +75,9 @@ class Node:
         except ConfigError as error:
             raise self._failed(error.problems) from error
         except OSError as error:
-            raise self._failed([Problem("", str(error))]) from error
+            server = self.kind == "receiver" or hasattr(self.stage, "page")
+            found = await asyncio.to_thread(diagnose, self.settings, error, server=server)
+            raise self._failed([found]) from error
         self.condition.state = "running"
 
     async def stop(self, deadline: float) -> None:
@@ -100,11 +104,16 @@ class Node:
         self._seats.clear()
 
     def _failed(self, problems: Iterable[Problem]) -> ConfigError:
-        # Generated components are called by their URL (shortform.py).
-        key = "export.otlp" if "://" in self.id else f"collector.{self.kind}s.{self.id}"
-        named = [Problem(key, p.message, p.remedy) for p in problems]
+        named = [Problem(self._key(p.key), p.message, p.remedy) for p in problems]
         self.condition.fail("; ".join(p.message for p in named))
         return ConfigError(named)
+
+    def _key(self, below: str) -> str:
+        """Of the file; generated components are called by their URL (shortform.py)."""
+        if "://" in self.id:
+            return f"export.{below.removeprefix('sending_queue.') or 'otlp'}"
+        table = dotted(("collector", f"{self.kind}s", self.id))
+        return f"{table}.{below}" if below else table
 
     def __repr__(self) -> str:
         return f"<Node {self.condition.title}: {self.condition.state}>"

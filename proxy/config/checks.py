@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from proxy.config.attributes import check_attributes
+from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
@@ -123,6 +124,9 @@ def _export(config: Config, report: Report) -> None:
         check_fields(export.headers.items(), ("export", "headers"), report)
     if "\0" in export.storage and not report.is_broken("export", "storage"):
         report.error(("export", "storage"), "a path cannot have a NUL in it")
+    elif file := file_in_the_way(export.storage):
+        remedy = "name a folder, or one to be made"
+        report.error(("export", "storage"), f"{file} is a file", remedy)
     if grpc and export.batch_bytes > GRPC_MESSAGE:
         remedy = 'write "3MiB"'
         report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)

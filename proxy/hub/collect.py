@@ -24,6 +24,7 @@ from proxy.collector.books import as_dict
 from proxy.collector.farewell import cut_short
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import Loaded, load
+from proxy.config.placed import placing
 from proxy.config.redact import shown
 from proxy.errors import ConfigError
 from proxy.hub import gauges
@@ -69,14 +70,16 @@ class CollectHub:
         server = Admin(self, split_address(listen)[0] if listen else "")
         server.hosts.configure(self.loaded.config.admin.hosts)
         try:
-            self.pipeline = self._make(self.loaded)
-            if not self.pipeline.graph.chains:
-                raise OSError("there is nothing to collect: add [collector] with pipelines")
-            await self.pipeline.start()
+            with placing(self.loaded):
+                self.pipeline = self._make(self.loaded)
+                if not self.pipeline.graph.chains:
+                    raise OSError("there is nothing to collect: add [collector] with pipelines")
+                await self.pipeline.start()
             if self._admin is not None:
                 await server.start(self._admin)
         except (ConfigError, OSError) as error:
-            sys.stderr.write(f"spangate: {error}\n")
+            for problem in getattr(error, "problems", [f"spangate: {error}"]):
+                sys.stderr.write(f"{problem}\n")
             if self.pipeline is not None:
                 await self.pipeline.stop(0.0)
             return 1
@@ -145,7 +148,8 @@ class CollectHub:
             loaded = await whole(file, lambda: load(file, os.environ))
             config = loaded.config
             attributes = resource.detect(config.resource, os.environ)
-            change = await pipeline.prepare(config.export, attributes, config.collector)
+            with placing(loaded):
+                change = await pipeline.prepare(config.export, attributes, config.collector)
         except (ConfigError, OSError) as error:
             for problem in getattr(error, "problems", [error]):
                 log.error("%s", problem)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
+from proxy.config.placed import placing
 from proxy.config.syntax import is_everywhere
 from proxy.errors import ConfigError
 from proxy.hub.parts import Collector
@@ -126,14 +127,18 @@ class Hub:
             # What is imported now must not take the workers' cores while they start.
             await self.supervisor.ready(SOON)
             self._collector = await self._make_collector()
-            services, _ = await asyncio.gather(
-                asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
-            )
+            with placing(self.loaded):
+                services, _ = await asyncio.gather(
+                    asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
+                )
             self.services = services(self)
             await self.services.start(self._admin)
             self._serving.set()
             await self.supervisor.ready()
-        except (ConfigError, OSError, RollFailed) as error:
+        except ConfigError as error:
+            sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+            return False
+        except (OSError, RollFailed) as error:
             sys.stderr.write(f"spangate: {error}\n")
             return False
         self.ready = True

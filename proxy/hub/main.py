@@ -15,6 +15,7 @@ from typing import Any
 from proxy import runner
 from proxy.config.load import YAML, Loaded, load
 from proxy.config.model import Config
+from proxy.config.placed import placed
 from proxy.errors import ConfigError
 from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Hub
@@ -67,7 +68,7 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
             sockets.open(listener.address for listener in loaded.config.listen)
         admin = _admin_socket(loaded)
     except ListenError as error:
-        return _refuse(f"spangate: {error}")
+        return _refuse(*placed(error.problems, loaded))
     return runner.run(start(loaded, admin))
 
 

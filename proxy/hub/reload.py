@@ -17,12 +17,12 @@ from typing import Protocol
 
 from proxy.config.load import load
 from proxy.config.model import Config, Route, Upstream
+from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
 from proxy.hub.settled import whole
 from proxy.hub.snapshot import Generation, generation
-from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.log import configure
 
@@ -70,7 +70,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     except (Refused, RollFailed) as error:
         hub.reloads.refused += 1
         return _failed(hub, error)
-    except (ListenError, OSError) as error:
+    except OSError as error:
         return _failed(hub, error)
     hub.reloads.succeeded += 1
     hub.reloads.last = True
@@ -123,11 +123,13 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     for warning in new.loaded.warnings:
         log.warning("%s", warning)
     addresses = [listener.address for listener in config.listen]
-    opened = hub.sockets.open(addresses)
+    with placing(new.loaded):
+        opened = hub.sockets.open(addresses)
     change: Change | None = None
     try:
         if exports_differ(old.loaded.config, config):
-            change = await services.prepare(config)
+            with placing(new.loaded):
+                change = await services.prepare(config)
         if set(addresses) != set(hub.supervisor.listeners):
             await _roll(hub, new, addresses)
         else:

@@ -11,24 +11,18 @@ IPv4 would look like ::ffff:10.0.0.1, in every record and to every list of netwo
 from __future__ import annotations
 
 import errno
-import os
 import resource
 import socket
 from collections.abc import Iterable, Sequence
 
 from proxy.config.syntax import is_everywhere
+from proxy.errors import ConfigError, Problem, cannot_listen
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn, 4096 since Linux 5.4
 
-_REMEDIES = {
-    errno.EADDRINUSE: "stop the program that has it (`ss -ltnp` tells which) or change `{key}`",
-    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; change `{key}` or grant it",
-    errno.EADDRNOTAVAIL: "no interface of this machine has that address; change `{key}`",
-}
 
-
-class ListenError(Exception):
-    """An address that cannot be listened on; the text is one line with the remedy."""
+class ListenError(ConfigError):
+    """An address that cannot be listened on; the text is one line with key and remedy."""
 
 
 Place = tuple[socket.AddressFamily, str]  # family, host
@@ -131,10 +125,7 @@ def listen_once(address: str, key: str) -> socket.socket:
 
 
 def listen_error(address: str, error: OSError, key: str) -> ListenError:
-    code = error.errno or 0
-    remedy = _REMEDIES.get(code, "change `{key}`").format(key=key)
-    reason = os.strerror(code).lower() if code > 0 else str(error)  # getaddrinfo's are negative
-    return ListenError(f"cannot listen on {address}: {reason} ({remedy})")
+    return ListenError([Problem(key, *cannot_listen(address, error, key))])
 
 
 def split_address(address: str) -> tuple[str, int]:

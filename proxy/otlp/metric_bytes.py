@@ -21,6 +21,7 @@ Kind = Literal["gauge", "sum", "updown", "histogram", "exponential", "summary"]
 
 NO_RECORDED_VALUE = 1  # DataPointFlags
 _CUMULATIVE = 2
+TYPE_KEY = "prometheus.type"  # of metadata, prometheus_and_openmetrics.md
 _DATA = {"gauge": 5, "sum": 7, "updown": 7, "histogram": 9, "exponential": 10, "summary": 11}
 _TAILS = {  # what follows the points in a metric's data
     "gauge": b"",
@@ -48,7 +49,7 @@ class Metric:
     type: str = ""
 
     def head(self) -> bytes:
-        metadata = encode_attributes(12, [("prometheus.type", self.type)]) if self.type else b""
+        metadata = encode_attributes(12, [(TYPE_KEY, self.type)]) if self.type else b""
         out = delimited(1, text(self.name))
         if self.description:
             out += delimited(2, text(self.description))

@@ -17,6 +17,7 @@ import grpc.aio
 from proxy.otlp.grpc import METHODS
 from proxy.otlp.inflow import Inflow, Limits
 from proxy.otlp.partial import Rejected, response_bytes
+from proxy.otlp.probe import probe
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
 from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
@@ -68,6 +69,11 @@ class GrpcServer:
     async def start(self) -> None:
         """Raises OSError when the address cannot be had, or certificates cannot be used."""
         binding = self._binding
+        address = f"[{binding.host}]" if ":" in binding.host else binding.host or "[::]"
+        place = f"{address}:{binding.port}"
+        if (trouble := probe(binding.host, binding.port)) is not None:
+            # gRPC would say it on stderr, in C.
+            raise OSError(trouble.errno, f"cannot listen on {place}: {trouble.strerror}")
         server = grpc.aio.server(
             options=(
                 ("grpc.so_reuseport", 0),  # somebody else's port must be an error
@@ -82,8 +88,6 @@ class GrpcServer:
             )
         )
         server.add_generic_rpc_handlers((_Handlers(self._export, binding.methods),))
-        address = f"[{binding.host}]" if ":" in binding.host else binding.host or "[::]"
-        place = f"{address}:{binding.port}"
         try:
             if binding.tls is None:
                 self.port = server.add_insecure_port(place)

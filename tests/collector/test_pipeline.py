@@ -385,7 +385,7 @@ async def test_what_is_offered_before_the_start_waits() -> None:
     [
         (Export(otlp=["http://good:1", "localhost:4317"]), "export.otlp[1]"),
         (Export(otlp=["http://h"], headers={"a b": "c"}), "export.otlp"),
-        (Export(otlp=["https://h"], tls={"ca": "/no.pem"}), "export.otlp"),
+        (Export(otlp=["https://h"], tls={"ca": "/no.pem"}), "export.tls.ca"),
     ],
 )
 async def test_unusable_settings_name_the_key(export: Export, key: str) -> None:

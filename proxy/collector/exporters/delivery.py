@@ -67,7 +67,7 @@ class OtlpExporter:
     async def start(self) -> None:
         try:
             await self._transport.start()
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise ConfigError([Problem("", f"{self.name}: {error}")]) from error
         await self.queue.start()
         self._senders = [

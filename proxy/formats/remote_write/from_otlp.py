@@ -112,7 +112,7 @@ def _sample(known: dict[Labels, Series], point: Point, name: str, labels: Labels
     series = known.get(full)
     if series is None:
         family = point.family
-        type = "histogram" if family.type == "exponential" else family.type
+        type = "histogram" if family.type == "exponential" else family.said or family.type
         series = known[full] = Series(full, metadata=Metadata(type, family.help, family.unit))
     return series
 

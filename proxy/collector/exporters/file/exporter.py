@@ -29,6 +29,7 @@ from proxy.collector.exporters.file.rotation import RotatingFile, Rules
 from proxy.collector.exporters.file.settings import SIGNAL, Rotation, Settings
 from proxy.collector.queues.memory import Queue
 from proxy.collector.retry import backoff
+from proxy.collector.startup import file_trouble, unwritable
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.json import request_to_json
 from proxy.otlp.wire import WireError
@@ -70,7 +71,15 @@ class FileExporter:
         folder = Path(self._settings.path).parent
         if not folder.is_dir():
             raise ConfigError([Problem("path", f"there is no folder {folder}", "make it first")])
+        for signal in self._signals():
+            path = Path(self._settings.path.replace(SIGNAL, signal))
+            if (trouble := unwritable(path)) is not None:
+                raise ConfigError([file_trouble("path", path, trouble)])
         self._task = guard.keep(self._run, self._condition, "export file")
+
+    def _signals(self) -> list[str]:
+        """Those that it is for, as far as they make a difference."""
+        return list(self._ledgers) if SIGNAL in self._settings.path else [""]
 
     def consume(self, batch: Batch) -> bool:
         if self.queue.limit and batch.size > self.queue.limit:
@@ -193,6 +202,8 @@ class _Files:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._compress = _COMPRESS[settings.compression]
+        coding = settings.compression
+        self._layout = settings.format if coding == "none" else coding
         self._files: dict[str, RotatingFile] = {}
         self._busy = threading.Lock()
         self._closed = False
@@ -249,7 +260,11 @@ class _Files:
             rotation = self._settings.rotation
             rules = _rules(rotation) if rotation is not None else Rules()
             file = self._files[path] = RotatingFile(
-                Path(path), rules, append=self._settings.append, fsync=self._settings.fsync
+                Path(path),
+                rules,
+                append=self._settings.append,
+                fsync=self._settings.fsync,
+                layout=self._layout,
             )
         return file
 

@@ -23,7 +23,6 @@ from proxy.collector.exporters.prometheus.page import Page
 from proxy.collector.exporters.prometheus.settings import Settings
 from proxy.collector.parts import TlsServer
 from proxy.config.syntax import parse_address
-from proxy.errors import ConfigError, Problem
 from proxy.formats.prometheus.series import Translation, Translator
 from proxy.otlp.server import Gate
 from proxy.web import GuardedServer, Guards
@@ -65,7 +64,7 @@ class PrometheusExporter:
 
     async def start(self) -> None:
         host, port = parse_address(self._settings.endpoint)
-        tls = server_tls(self._settings.tls, self._context.id)
+        tls = server_tls(self._settings.tls)
         self.port = await self._server.start(address=(host, port), tls=tls)
         self._closed = False
         self._worker = guard.keep(self._work, self._context.condition, f"export {self._context.id}")
@@ -218,18 +217,15 @@ def translation(settings: Settings) -> Translation:
     )
 
 
-def server_tls(tls: TlsServer | None, id: str) -> ssl.SSLContext | None:
-    """Raises ConfigError for files that cannot be used."""
+def server_tls(tls: TlsServer | None) -> ssl.SSLContext | None:
+    """Raises OSError for files that cannot be used."""
     if tls is None:
         return None
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(tls.cert, tls.key)
-        if tls.client_ca:
-            context.load_verify_locations(tls.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:
-        raise ConfigError([Problem("", f"{id}: tls: {error}")]) from error
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.cert, tls.key)
+    if tls.client_ca:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

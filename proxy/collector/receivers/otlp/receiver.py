@@ -126,6 +126,7 @@ def _context(tls: TlsServer) -> ssl.SSLContext:
 
 
 def _files(tls: TlsServer) -> serve_grpc.TlsFiles:
+    _context(tls)  # raises what gRPC would say on stderr alone
     return serve_grpc.TlsFiles(
         _read(tls.cert), _read(tls.key), _read(tls.client_ca) if tls.client_ca else None
     )

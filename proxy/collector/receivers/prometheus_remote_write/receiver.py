@@ -104,7 +104,7 @@ class RemoteWriteReceiver:
         except snappy.Missing as error:
             raise ConfigError([Problem("", f"{self._context.id}: {error}")]) from None
         host, port = parse_address(self._settings.endpoint)
-        tls = server_tls(self._settings.tls, self._context.id)
+        tls = server_tls(self._settings.tls)
         self.port = await self._server.start(address=(host, port), tls=tls)
 
     async def stop(self, deadline: float) -> None:
