@@ -20,6 +20,9 @@ from proxy.otlp.wire import WireError
 More = Callable[[], Awaitable[bytes]]  # the next bytes of a body, b"" at its end
 
 
+_BLOCK = 128 * 1024  # bytes of a block that is decompressed in a thread
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In bytes."""
@@ -114,7 +117,7 @@ class Body:
                     await self.feed(chunk)
                     now = loop.time()
                     self._clock.reschedule(now + clocks.left(now - begun, size))
-            return self.finish()
+            return await self.finish()
         except TimeoutError:
             raise Refusal(TOO_SLOW) from None
         finally:
@@ -137,9 +140,19 @@ class Body:
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
 
-    def finish(self) -> bytes:
+    async def finish(self) -> bytes:
+        """All of it; raises Refusal as `feed` does."""
+        inflater = self._inflater
+        before = inflater.size
         try:
-            return self._inflater.finish()
+            if inflater.is_block and before > _BLOCK:
+                whole = await self._inflow.turns.thread(inflater.finish)
+            else:
+                whole = inflater.finish()
+            self.hold(inflater.size - before)
+            return whole
+        except TooLarge:
+            raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes") from None
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
 
