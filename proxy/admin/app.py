@@ -44,6 +44,11 @@ _HEADERS = {
 }
 
 
+_REFUSALS = {
+    400: "400 Bad Request: one Host is needed, a name or an address with or without a port\n",
+    403: "403 Forbidden: this Host is not one of the admin port; `[admin] hosts` can allow it\n",
+}
+
 # An operator and some scrapers; the rest of the descriptors is for supervision.
 GUARDS = Guards(connections=64)
 GRACE = 1.0  # seconds that an answer gets when the port closes
@@ -52,11 +57,11 @@ GRACE = 1.0  # seconds that an answer gets when the port closes
 class Admin:
     """Serves one View on one socket."""
 
-    __slots__ = ("_hosts", "_pages", "_routes", "_server", "_view")
+    __slots__ = ("_pages", "_routes", "_server", "_view", "hosts")
 
     def __init__(self, view: View, listen_host: str, guards: Guards = GUARDS) -> None:
         self._view = view
-        self._hosts = Hosts(listen_host)
+        self.hosts = Hosts(listen_host)
         self._pages = Pages()
         self._server = GuardedServer(self._handle, guards)
         self._routes: dict[str, Handler] = {
@@ -78,8 +83,8 @@ class Admin:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = self._routes.get(request.path)
-        if not self._hosts.allows(request.headers.get("Host", "")):
-            return _text(403, "this Host is not one of the admin port\n")
+        if refusal := self.hosts.refusal(request.headers.getall("Host", [])):
+            return _text(refusal, _REFUSALS[refusal])
         if handler is None:
             return _text(404, "404 Not Found\n")
         if request.method not in ("GET", "HEAD"):

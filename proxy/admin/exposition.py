@@ -84,6 +84,8 @@ def wants_openmetrics(accept: str) -> bool:
 
 def metric_name(instrument: Instrument) -> str:
     """The family's name, without the `_total` of a counter's samples."""
+    if instrument.page:
+        return instrument.page
     name = _clean(instrument.name)
     unit = _UNITS.get(instrument.unit, "")
     return f"{name}_{unit}" if unit and not name.endswith(f"_{unit}") else name

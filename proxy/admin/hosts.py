@@ -9,15 +9,21 @@ the page's name in Host, so names that a stranger could own in the public DNS ar
 * `localhost`, `*.localhost` (RFC 6761 §6.3) and the host that `admin.listen` names;
 * where the port is open to the network: this machine's own name, names of a single label
   (Compose and Kubernetes services, search domains) and those under `.local`, `.internal`, `.svc`
-  and `.cluster.local`, which public registries never give away (RFC 6762, ICANN 2024-07-29).
+  and `.cluster.local`, which public registries never give away (RFC 6762, ICANN 2024-07-29);
+* what `[admin] hosts` names, everywhere.
 
-A request without Host is no browser's.
+A request without Host is no browser's. What is no authority at all is a bad request, as it is for
+the gateway.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable, Sequence
+
+from proxy.errors import BadRequest
+from proxy.http.target import Authorities, split_authority
 
 _PRIVATE = (".local", ".internal", ".svc")
 
@@ -25,19 +31,36 @@ _PRIVATE = (".local", ".internal", ".svc")
 class Hosts:
     """The guard of one admin address."""
 
-    __slots__ = ("_loopback", "_names")
+    __slots__ = ("_authorities", "_endings", "_loopback", "_names", "_own")
 
     def __init__(self, listen_host: str) -> None:
         """`listen_host` as in `admin.listen`, without port and brackets."""
+        self._authorities = Authorities()
         self._loopback = _is_loopback(listen_host)
-        self._names = {listen_host.lower(), "localhost"}
+        self._own = {listen_host.lower(), "localhost"}
         if not self._loopback:
-            self._names.add(socket.gethostname().lower())
+            self._own.add(socket.gethostname().lower())
+        self.configure(())
 
-    def allows(self, header: str) -> bool:
-        """Whether a request with this Host header field may be answered."""
-        name = _without_port(header.strip().lower()).removesuffix(".")
-        if not name or name in self._names or name.endswith(".localhost"):
+    def configure(self, hosts: Iterable[str]) -> None:
+        """Allow the names of `[admin] hosts` from now on."""
+        named = {host.lower().removesuffix(".") for host in hosts}
+        self._endings = tuple(name[1:] for name in named if name.startswith("*."))
+        self._names = self._own | named
+
+    def refusal(self, fields: Sequence[str]) -> int:
+        """The status for a request with these Host fields: 0 where it may be answered, else 400 if
+        they are no valid one, 403 if it names somebody else."""
+        if not fields:
+            return 0
+        try:
+            authority = self._authorities.check(",".join(fields).encode("utf-8", "replace"))
+        except BadRequest:
+            return 400
+        return 0 if self._allows(split_authority(authority)[0]) else 403
+
+    def _allows(self, name: str) -> bool:
+        if name in self._names or name.endswith((".localhost", *self._endings)):
             return True
         try:
             address = ipaddress.ip_address(name)
@@ -51,9 +74,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]

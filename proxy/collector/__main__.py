@@ -12,7 +12,8 @@ import socket
 import sys
 
 from proxy.collector.process import Collector
-from proxy.runner import log_to_stderr, run
+from proxy.log import begin
+from proxy.runner import run
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
     # The hub says when; whoever signals the whole group means the hub.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    log_to_stderr()
+    begin("collector")
     return run(_collect(page, rings, link))
 
 

@@ -34,7 +34,7 @@ import msgspec
 from proxy.collector import registry
 from proxy.collector.books import Standing
 from proxy.config.model import Config
-from proxy.config.observe import Collector, Export
+from proxy.config.observe import Collector, Export, Log
 from proxy.config.units import Seconds, Share, Size
 from proxy.errors import Problem
 from proxy.telemetry.instruments import Instrument
@@ -63,6 +63,7 @@ class Setup(msgspec.Struct, frozen=True):
     collector: Collector | None
     resource: dict[str, str | int]
     patience: float  # seconds that workers have to end when the hub is gone
+    log: Log = Log()
 
 
 class SeriesTable(msgspec.Struct, frozen=True, array_like=True):
@@ -79,7 +80,7 @@ class SeriesTable(msgspec.Struct, frozen=True, array_like=True):
 
 
 def setup(config: Config, resource: Resource) -> Setup:
-    return Setup(config.export, config.collector, dict(resource), config.drain_timeout)
+    return Setup(config.export, config.collector, dict(resource), config.drain_timeout, config.log)
 
 
 def encode(value: Any) -> bytes:

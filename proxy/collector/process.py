@@ -19,9 +19,11 @@ import msgspec
 from proxy.collector import frames
 from proxy.collector.host import FLUSH_DEADLINE, Host
 from proxy.collector.page import Page
+from proxy.config.observe import Log
 from proxy.errors import ConfigError, Problem
 from proxy.frames import Frames, encode
 from proxy.lag import Lag
+from proxy.log import configure
 
 
 class Collector(asyncio.Protocol):
@@ -35,11 +37,12 @@ class Collector(asyncio.Protocol):
         self._transport: Any = None
         self._orders: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
         self._patience = 0.0
+        self._log = Log()
         self._closed = asyncio.Event()
         self._acts: dict[int, Callable[[bytes], Awaitable[None]]] = {
             frames.START: self._start,
             frames.PREPARE: self._prepare,
-            frames.ADOPT: lambda payload: self.host.adopt(FLUSH_DEADLINE),
+            frames.ADOPT: self._adopt,
             frames.ABANDON: lambda payload: self.host.abandon(),
         }
 
@@ -90,10 +93,17 @@ class Collector(asyncio.Protocol):
     async def _start(self, payload: bytes) -> None:
         setup = frames.decode_setup(payload)
         self._patience = setup.patience
+        configure(setup.log.format, setup.log.level)
         await self.host.start(setup)
 
     async def _prepare(self, payload: bytes) -> None:
-        await self.host.prepare(frames.decode_setup(payload))
+        setup = frames.decode_setup(payload)
+        await self.host.prepare(setup)
+        self._log = setup.log
+
+    async def _adopt(self, payload: bytes) -> None:
+        await self.host.adopt(FLUSH_DEADLINE)
+        configure(self._log.format, self._log.level)
 
     async def _stop(self, deadline: float) -> None:
         while self._ring_came():  # one that was handed over and not taken yet

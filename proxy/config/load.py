@@ -70,7 +70,7 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     lengthen(raw, report)
     env = Environment(environ, report)
     fill(raw, env)
-    fill_export(table(raw, "export"), table(raw, "access_log"), env)
+    fill_export(table(raw, "export"), env)
     converter = Converter(report)
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import field
 
-from proxy.config.observe import AccessLog, Collector, Export, Metrics, RouteTrace, Tracing
+from proxy.config.observe import AccessLog, Collector, Export, Log, Metrics, RouteTrace, Tracing
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -29,6 +29,8 @@ class Admin(Section, frozen=True):
     """Where operators look: health, metrics, configuration, books."""
 
     listen: str = "127.0.0.1:9901"  # "" = no admin port
+    # names that Host may have besides addresses and local names: "gw1.corp", "*.corp.example"
+    hosts: list[str] = field(default_factory=list)
 
 
 class Limits(Section, frozen=True):
@@ -181,6 +183,7 @@ class Config(Section, frozen=True):
     export: Export = field(default_factory=Export)
     collector: Collector | None = None  # the long form of export; see docs/collector.md
     admin: Admin = field(default_factory=Admin)
+    log: Log = field(default_factory=Log)
     access_log: AccessLog = field(default_factory=AccessLog)
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(default_factory=Limits)

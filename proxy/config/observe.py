@@ -123,10 +123,18 @@ class Collector(Section, frozen=True):
     pipelines: dict[str, CollectorPipeline] = field(default_factory=dict)
 
 
+class Log(Section, frozen=True):
+    """What the processes say on stderr, and how access lines look on stdout."""
+
+    # "auto": text for people where the stream is a terminal, a line of JSON elsewhere
+    format: Literal["auto", "text", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"  # of stderr alone
+
+
 class AccessLog(Section, frozen=True):
     """One record for each request."""
 
-    stdout: bool | None = None  # None = when stdout is a terminal
+    stdout: bool = True  # a line on stdout; its form is that of [log]
     otlp: bool = True  # as OTLP logs, where [export] takes logs
 
 

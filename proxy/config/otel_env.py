@@ -92,12 +92,25 @@ def table(raw: Raw, *names: str) -> Raw:
     return raw
 
 
+# What SDKs take there; the specification names the variable and its default alone.
+_LEVELS = {
+    "trace": "debug",
+    "debug": "debug",
+    "info": "info",
+    "warn": "warning",
+    "warning": "warning",
+    "error": "error",
+    "fatal": "error",
+}
+
+
 def fill(raw: Raw, env: Environment) -> None:
     """Put into `raw` (in its long form) what the environment says and the file does not."""
     _resource(table(raw, "resource"), env)
     _sampler(table(raw, "tracing"), env)
     _propagators(table(raw, "tracing"), env)
     _exemplars(table(raw, "metrics"), env)
+    put(table(raw, "log"), "level", env.choice("OTEL_LOG_LEVEL", _LEVELS))
     _client(table(raw, "export"), env)
     _batching(table(raw, "export"), env)
 

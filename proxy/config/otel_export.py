@@ -21,7 +21,7 @@ _PROTOCOLS = {"grpc": "grpc", "http/protobuf": "http", "http/json": "http+json"}
 _GENERAL = ("HEADERS", "COMPRESSION", "TIMEOUT", "CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE")
 
 
-def fill_export(export: Raw, access_log: Raw, env: Environment) -> None:
+def fill_export(export: Raw, env: Environment) -> None:
     """Say in `[export]` what goes where, as far as the file does not."""
     if env.truth("OTEL_SDK_DISABLED"):
         put(export, "signals", [])  # nothing leaves; context is still passed on
@@ -32,8 +32,6 @@ def fill_export(export: Raw, access_log: Raw, env: Environment) -> None:
         put(export, "signals", wanted)
     if "console" in (exporters["traces"] or ()):
         put(export, "console", True)
-    if "console" in (exporters["logs"] or ()):
-        put(access_log, "stdout", True)
     if export.keys() & {"otlp", *SIGNALS}:
         return
     named = any("otlp" in (names or ()) for names in exporters.values())

@@ -97,7 +97,7 @@ class Gateway:
             self._line(line.decode("utf-8", "replace").rstrip("\r"))
 
     def _line(self, line: str) -> None:
-        found = _READY.match(line)
+        found = _READY.search(line)
         if found is None or self.ready.done():
             self._show(line)
         else:

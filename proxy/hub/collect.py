@@ -29,6 +29,7 @@ from proxy.hub.main import run_hub
 from proxy.hub.reload import Reloads
 from proxy.hub.sockets import split_address
 from proxy.lag import Lag
+from proxy.log import configure
 from proxy.otlp import metrics
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.instruments import INSTRUMENTS, LOOP_LAG
@@ -63,6 +64,7 @@ class CollectHub:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         listen = self.loaded.config.admin.listen
         server = Admin(self, split_address(listen)[0] if listen else "")
+        server.hosts.configure(self.loaded.config.admin.hosts)
         try:
             self.pipeline = self._make(self.loaded)
             if not self.pipeline.graph.chains:
@@ -149,6 +151,7 @@ class CollectHub:
         await pipeline.adopt(change, FLUSH_DEADLINE)
         self.loaded, self._resource = loaded, attributes
         self.reloads.succeeded += 1
+        configure(config.log.format, config.log.level)
         self.reloads.last = True
         log.info("reloaded: %d pipelines", len(pipeline.graph.chains))
 
@@ -197,8 +200,7 @@ class CollectHub:
             host = config.admin.listen.rpartition(":")[0] or "localhost"
             places.append(f"admin on http://{host}:{self._admin.getsockname()[1]}")
         places.append(f"{len(graph.chains)} pipelines")
-        sys.stderr.write(f"spangate {__version__} collector ready: {', '.join(places)}\n")
-        sys.stderr.flush()
+        log.info("spangate %s collector ready: %s", __version__, ", ".join(places))
 
 
 def run(path: str) -> int:

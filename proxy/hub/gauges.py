@@ -25,7 +25,11 @@ BUILD = Instrument("spangate.build.info", _G, "", "Always 1; the labels tell the
 MEMORY = Instrument("process.memory.usage", _G, "By", "Resident memory.")
 CPU = Instrument("process.cpu.time", _C, "s", "CPU time, user and system.", divisor=1_000_000)
 FILES = Instrument(
-    "process.open_file_descriptor.count", _G, "{file_descriptor}", "Open file descriptors."
+    "process.unix.file_descriptor.count",
+    _G,
+    "{file_descriptor}",
+    "Open file descriptors.",
+    page="process_open_fds",
 )
 WORKERS = Instrument("spangate.workers", _G, "{process}", "Worker processes, by state.")
 RESTARTS = Instrument(

@@ -131,11 +131,11 @@ class Hub:
             await self.services.start(self._admin)
             self._serving.set()
         except (ConfigError, OSError) as error:
-            _say(f"spangate: {error}")
+            sys.stderr.write(f"spangate: {error}\n")
             return False
         await self.supervisor.ready()
         _settle()
-        _say(self._ready_line())
+        log.info(self._ready_line())
         return True
 
     async def _obey(self) -> None:
@@ -258,8 +258,3 @@ def _admin_name(listen: str, sock: socket.socket) -> str:
 
 def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

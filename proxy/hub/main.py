@@ -5,6 +5,7 @@ Only what workers need to be started is imported here; the rest follows when the
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -18,6 +19,9 @@ from proxy.errors import ConfigError
 from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
+from proxy.log import begin, configure
+
+log = logging.getLogger("spangate")
 
 Start = Callable[[Loaded, socket.socket | None], Coroutine[Any, Any, int]]
 
@@ -50,9 +54,10 @@ def run_hub(path: str, start: Start) -> int:
 
 
 def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
+    begin("hub")
+    configure(loaded.config.log.format, loaded.config.log.level)
     for warning in loaded.warnings:
-        sys.stderr.write(f"{warning}\n")
-    runner.log_to_stderr()
+        log.warning("%s", warning)
     raise_descriptor_limit()
     try:
         if sockets is not None:

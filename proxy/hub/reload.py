@@ -23,6 +23,7 @@ from proxy.hub.rollout import Refused, Rollout
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
+from proxy.log import configure
 
 log = logging.getLogger("spangate")
 
@@ -71,6 +72,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     hub.reloads.succeeded += 1
     hub.reloads.last = True
     hub.reloads.error = ""
+    configure(new.loaded.config.log.format, new.loaded.config.log.level)
     log.info("reloaded: %d routes", len(new.loaded.config.route))
     await asyncio.to_thread(_free, before)
     return True
@@ -104,7 +106,8 @@ def _read_now(file: str, number: int) -> Generation:
 
 def _failed(hub: Whole, *reasons: object) -> bool:
     for reason in reasons:
-        log.error("%s", reason)
+        mild = getattr(reason, "warning", False)
+        log.log(logging.WARNING if mild else logging.ERROR, "%s", reason)
     hub.reloads.failed += 1
     hub.reloads.last = False
     hub.reloads.error = "\n".join(str(reason) for reason in reasons)

@@ -50,6 +50,8 @@ class Services:
         """Bring it into force; what was before delivers what it has."""
         await self._hub.collector.adopt(config, change)
         self.restart_reporting()
+        if self._admin is not None:
+            self._admin.hosts.configure(config.admin.hosts)
 
     def restart_reporting(self) -> None:
         """Begin a new interval for the export of our own metrics."""
@@ -76,7 +78,9 @@ class Services:
 
     async def _open(self, admin: socket.socket) -> None:
         make = await asyncio.to_thread(_import_admin)
-        self._admin = make(self._status, split_address(self._hub.loaded.config.admin.listen)[0])
+        settings = self._hub.loaded.config.admin
+        self._admin = make(self._status, split_address(settings.listen)[0])
+        self._admin.hosts.configure(settings.hosts)
         await self._admin.start(admin)
 
     async def _report_regularly(self) -> None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 
+from proxy.log import begin
 from proxy.runner import run
 from proxy.server.ring import Ring
 from proxy.server.worker import Worker
@@ -35,6 +36,7 @@ def main() -> int:
     link = socket.socket(fileno=options.link)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    begin(f"worker {options.slot}")
     return run(_serve((options.id, options.slot), ring, sockets, link))
 
 

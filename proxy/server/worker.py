@@ -17,6 +17,7 @@ from proxy.config.model import Config
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.lag import Lag
+from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
@@ -56,7 +57,7 @@ class Worker:
     ) -> None:
         self.upstreams = Upstreams(number)
         self.snapshot = Compiler(Config(), self.upstreams).run()
-        self.recorder = Recorder(Config(), ring, terminal=False)
+        self.recorder = Recorder(Config(), ring)
         self.authorities = Authorities()
         self.outbox = Outbox()
         self.turns = Turns()
@@ -98,7 +99,9 @@ class Worker:
         config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
         self.snapshot = compiler.snapshot
-        self.recorder.configure(config, terminal=sys.stdout.isatty())
+        configure(config.log.format, config.log.level)
+        json = is_json(config.log.format, terminal=sys.stdout.isatty())
+        self.recorder.configure(config, json=json)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.close_pools_of(gone))
         for pool in self._pools.values():

@@ -1,4 +1,4 @@
-"""The access record: one line of JSON and one OTLP LogRecord for each request.
+"""The access record: one line of text or JSON and one OTLP LogRecord for each request.
 
 Everything a client wrote is escaped so that a record stays one line of valid JSON in plain ASCII,
 whatever bytes were sent: no newline, escape or delete character gets to a terminal.
@@ -120,6 +120,23 @@ class RecordEncoder:
         # JSON has no need to escape DEL, but terminals act on it.
         return line.replace("\x7f", "\\u007f").encode("ascii")
 
+    def people(self, exchange: Exchange, block: ServerBlock, query: str) -> bytes:
+        """A line for somebody who watches, in local time; `query` without secrets."""
+        last = exchange.attempts[-1] if exchange.attempts else None
+        begun = datetime.fromtimestamp(exchange.wall_ns // 1_000_000 / 1000)
+        parts = (
+            begun.isoformat(timespec="milliseconds")[11:],
+            f"{block.shown or '-':>3}",
+            _plain(exchange.method),
+            _plain(exchange.host) + _plain(exchange.path) + (query and "?" + _plain(query)),
+            f"{(exchange.end - exchange.start) / 1e6:.1f} ms",
+            block.error,
+            f"{_plain(last.upstream)} {_plain(last.address)}" if last else "",
+            f"{len(exchange.attempts)} attempts" if len(exchange.attempts) > 1 else "",
+            exchange.trace_id.decode("ascii"),
+        )
+        return "  ".join(filter(None, parts)).encode("ascii") + b"\n"
+
     def _destination(self, exchange: Exchange) -> tuple[bytes, str]:
         """Upstream, endpoint and number of attempts: attributes, and members of a line."""
         last, count = exchange.attempts[-1], len(exchange.attempts)
@@ -152,6 +169,11 @@ class RecordEncoder:
             shown = datetime.fromtimestamp(second, UTC).isoformat()[:19]
             self._second = (second, shown)
         return shown
+
+
+def _plain(value: str | bytes) -> str:
+    """As in JSON, without its quotes."""
+    return _quote(value)[1:-1].replace("\x7f", "\\u007f")
 
 
 def _quote(value: str | bytes) -> str:

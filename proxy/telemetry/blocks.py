@@ -104,7 +104,9 @@ class RouteBlocks:
 class ServerBlock:
     """One kind of answer of one route."""
 
-    __slots__ = ("duration", "json", "log", "request_size", "response_size", "span")
+    __slots__ = (
+        "duration", "error", "json", "log", "request_size", "response_size", "shown", "span"
+    )  # fmt: skip
 
     def __init__(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
         method, status, error, scheme, version = kind
@@ -127,9 +129,10 @@ class ServerBlock:
             + protobuf.attributes(SPAN_ATTRIBUTES, pairs)
             + (STATUS_ERROR if error_type else b"")
         )
-        shown = status or (499 if error == GONE else 0)
+        self.shown = shown = status or (499 if error == GONE else 0)
         self.log = _log(f"{name} {shown}", _severity(shown, error_type), pairs)
-        self.json = _json(route, shown, error_type or (GONE if error == GONE else ""))
+        self.error = error_type or (GONE if error == GONE else "")
+        self.json = _json(route, shown, self.error)
         self.duration = registry.histogram(instruments.SERVER_DURATION, pairs)
         self.request_size: Histogram | None = None  # opt-in; the recorder puts them here
         self.response_size: Histogram | None = None

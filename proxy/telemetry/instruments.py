@@ -28,6 +28,7 @@ class Instrument:
     description: str
     boundaries: tuple[int, ...] = ()
     divisor: int = 1
+    page: str = ""  # its name on /metrics, where the rules' one is none that Prometheus likes
 
 
 # http-metrics.md: advised boundaries 0.005 … 10 s, in ns

@@ -49,6 +49,7 @@ class Recorder:
         "_active",
         "_body_sizes",
         "_exemplars",
+        "_line",
         "_no_route",
         "_record",
         "_redactor",
@@ -65,7 +66,7 @@ class Recorder:
         "spans",
     )
 
-    def __init__(self, config: Config, sink: Sink, *, terminal: bool = False) -> None:
+    def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
         self.registry = Registry()
         self.sink = sink
         self._span = SpanEncoder()
@@ -76,10 +77,10 @@ class Recorder:
         self._active: dict[str, Number] = {}
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
-        self.configure(config, terminal=terminal)
+        self.configure(config, json=json)
 
-    def configure(self, config: Config, *, terminal: bool = False) -> None:
-        """Go by `config` from now on; `terminal`: stdout is one.
+    def configure(self, config: Config, *, json: bool = True) -> None:
+        """Go by `config` from now on; access lines are JSON, or text for people.
 
         Without a destination nothing is encoded: spans need [export] otlp or console with
         "traces" among its signals, OTLP logs need otlp with "logs".
@@ -87,7 +88,8 @@ class Recorder:
         export, access = config.export, config.access_log
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
-        self.lines = terminal if access.stdout is None else access.stdout
+        self.lines = access.stdout
+        self._line = self._record.line if json else self._record.people
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
         self._body_sizes = config.metrics.body_sizes
@@ -149,7 +151,7 @@ class Recorder:
         if self.logs:
             self._write_log(self._record.record(exchange, block, query), 1)
         if self.lines:
-            self._write_line(self._record.line(exchange, block, query), 1)
+            self._write_line(self._line(exchange, block, query), 1)
 
     def reports(self, now: float) -> Iterator[Report]:
         """Numbers that changed since the last pass, in slices that must all reach the hub.

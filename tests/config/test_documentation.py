@@ -72,8 +72,8 @@ def test_every_variable_that_is_read_is_documented() -> None:
     asked = Asked()
     env = Environment(asked, Report("f"))
     fill({}, env)
-    fill_export({"otlp": []}, {}, env)
-    fill_export({}, {}, env)
+    fill_export({"otlp": []}, env)
+    fill_export({}, env)
     general = {n for n in asked.names if not re.search(r"_OTLP_(TRACES|METRICS|LOGS)_", n)}
     assert len(general) > 20
     assert [name for name in sorted(general) if f"`{name}`" not in TEXT] == []

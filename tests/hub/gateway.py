@@ -42,7 +42,7 @@ sys.exit(run(path, int(workers), command) if command else run(path, int(workers)
 
 
 class Gateway:
-    """One running hub. `lines` is what it has written to stderr so far."""
+    """One running hub. `lines` is what it has said on stderr so far."""
 
     def __init__(
         self, file: Path, workers: int, command: tuple[str, ...], stdout: IO[bytes] | int
@@ -61,7 +61,7 @@ class Gateway:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.lines.append(line.rstrip("\n"))
+            self.lines.append(said(line.rstrip("\n")))
 
     def wait_for_line(self, pattern: str) -> re.Match[str]:
         def find() -> re.Match[str] | None:
@@ -135,6 +135,14 @@ def gateway(
         hub._reader.join(DEADLINE)
         assert hub.process.stderr is not None
         hub.process.stderr.close()
+
+
+def said(line: str) -> str:
+    """What a line of the log says: its message, with a traceback; other lines as they are."""
+    if not line.startswith("{"):
+        return line
+    record = json.loads(line)
+    return "\n".join(filter(None, (record["message"], record.get("exception"))))
 
 
 def fetch(

@@ -18,7 +18,7 @@ import pytest
 
 from proxy.otlp.wire import count
 from tests.collector.kit import batch
-from tests.hub.gateway import DEADLINE, MINIMAL, fetch, gateway, until
+from tests.hub.gateway import DEADLINE, MINIMAL, fetch, gateway, said, until
 from tests.hub.test_stop import Collector
 
 COLLECTOR = """
@@ -75,7 +75,7 @@ class Collecting:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.lines.extend(line.rstrip("\n") for line in self.process.stderr)
+        self.lines.extend(said(line.rstrip("\n")) for line in self.process.stderr)
 
     def close(self) -> None:
         if self.process.poll() is None:

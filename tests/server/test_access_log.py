@@ -119,21 +119,24 @@ async def test_nothing_that_a_client_sends_breaks_a_line() -> None:
     assert line["request_id"] == 'a"b' and "<script>" in line["user_agent"]
 
 
-async def test_it_is_off_where_stdout_is_no_terminal() -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_it_is_on_by_default_as_text_on_a_terminal_and_json_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     async with Backend() as backend, gateway(routes(backend)) as gate:
+        await gate.get("/x")
+        await eventually_collected(gate, lambda: len(gate.recorded.lines) == 1)
+        (line,) = gate.recorded.lines
+    assert line.startswith(b"{") is not terminal
+
+
+async def test_the_file_can_turn_it_off() -> None:
+    text = "[access_log]\nstdout = false"
+    async with Backend() as backend, gateway(routes(backend, text)) as gate:
         await gate.get("/x")
         await traces(gate)
     assert gate.recorded.lines == []
-
-
-async def test_it_is_on_by_default_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    async with Backend() as backend, gateway(routes(backend)) as gate:
-        await gate.get("/x")
-        await written(gate, 1)
-
-
-# OTLP
 
 
 @pytest.mark.parametrize("sampled", [True, False])

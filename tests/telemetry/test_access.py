@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
+from proxy.config.model import Config
 from proxy.telemetry.facts import Exchange
 
 from .exchanges import (
@@ -83,6 +85,41 @@ def test_status_and_error(made: Exchange, status: int, error: str) -> None:
     found = line(made)
 
     assert (found["status"], found["error"]) == (status, error)
+
+
+def text_line(made: Exchange) -> list[str]:
+    """The columns of a line for people, but for the time of day."""
+    by = recorder()
+    by.configure(Config(), json=False)
+    by.finish(made)
+    line = kept(by).lines.take()[0]
+    assert line.endswith(b"\n") and line.isascii() and line[:-1].decode().isprintable()
+    time, *columns = line.decode().rstrip("\n").split("  ")
+    assert re.fullmatch(r"\d\d:\d\d:20\.123", time)
+    return columns
+
+
+def test_a_line_for_people_leaves_out_what_there_is_not() -> None:
+    asked, trace = "shop.example/api/orders/42", TRACE.decode()
+
+    assert text_line(answered(200, query="a=1&sig=x")) == [
+        "200", "GET", f"{asked}?a=1&sig=REDACTED", "20.0 ms", "orders orders.internal:8000", trace
+    ]  # fmt: skip
+    assert text_line(exchange(503, error="no_endpoint")) == [
+        "503", "GET", asked, "20.0 ms", "no_endpoint", trace
+    ]  # fmt: skip
+    assert text_line(exchange(0, client_gone=True)) == [
+        "499", "GET", asked, "20.0 ms", "client_gone", trace
+    ]  # fmt: skip
+    assert text_line(exchange(404, route=None, trace_id=b"", sampled=False)) == [
+        "404", "GET", asked, "20.0 ms"
+    ]  # fmt: skip
+
+
+@given(st.binary(), st.text())
+@settings(deadline=None)
+def test_no_client_can_act_on_the_terminal_that_lines_are_read_on(raw: bytes, said: str) -> None:
+    text_line(answered(200, host=said, path=said, query=said, method=raw.decode("latin-1")))
 
 
 def test_seconds_change() -> None:

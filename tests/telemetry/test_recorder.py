@@ -110,21 +110,18 @@ def test_no_exemplar_leads_nowhere(config: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "terminal", "made"),
+    ("config", "made"),
     [
-        (Config(), False, (0, 0, 0)),
-        (Config(), True, (0, 0, 1)),
-        (Config(export=EXPORT), False, (2, 1, 0)),
-        (Config(export=Export(console=True)), False, (2, 0, 0)),
-        (Config(export=Export(otlp=["grpc://x:1"], signals=["logs"])), False, (0, 1, 0)),
-        (Config(export=EXPORT, access_log=AccessLog(otlp=False, stdout=True)), False, (2, 0, 1)),
-        (Config(export=EXPORT, access_log=AccessLog(stdout=False)), True, (2, 1, 0)),
+        (Config(), (0, 0, 1)),
+        (Config(export=EXPORT), (2, 1, 1)),
+        (Config(export=Export(console=True)), (2, 0, 1)),
+        (Config(export=Export(otlp=["grpc://x:1"], signals=["logs"])), (0, 1, 1)),
+        (Config(export=EXPORT, access_log=AccessLog(otlp=False)), (2, 0, 1)),
+        (Config(export=EXPORT, access_log=AccessLog(stdout=False)), (2, 1, 0)),
     ],
 )
-def test_only_what_somebody_wants_is_made(
-    config: Config, terminal: bool, made: tuple[int, int, int]
-) -> None:
-    by = Recorder(config, Kept(), terminal=terminal)
+def test_only_what_somebody_wants_is_made(config: Config, made: tuple[int, int, int]) -> None:
+    by = Recorder(config, Kept())
     by.finish(answered(200))
 
     found = kept(by).spans.take()[1], kept(by).logs.take()[1], kept(by).lines.take()[0].count(b"\n")
