@@ -97,13 +97,14 @@ class Inflow:
 class Body:
     """One body; `close` it when its request is answered, whatever happens."""
 
-    __slots__ = ("_clock", "_inflater", "_inflow", "_taken")
+    __slots__ = ("_clock", "_gave_way", "_inflater", "_inflow", "_taken")
 
     def __init__(self, inflow: Inflow, encoding: str) -> None:
         self._inflow = inflow
         self._inflater = Inflater(encoding, inflow.cap)
         self._taken = 0
         self._clock: asyncio.Timeout | None = None
+        self._gave_way = False
 
     async def read(self, more: More) -> bytes:
         """All of it, decompressed; raises Refusal: as `feed` does, or too slow."""
@@ -119,6 +120,8 @@ class Body:
                     self._clock.reschedule(now + clocks.left(now - begun, size))
             return await self.finish()
         except TimeoutError:
+            if self._gave_way:  # it may be an honest one, who comes again
+                raise Refusal(OVERLOADED, "others needed the room of a slow body") from None
             raise Refusal(TOO_SLOW) from None
         finally:
             inflow.came(self)
@@ -165,6 +168,7 @@ class Body:
     def give_way(self) -> None:
         """Others need the room; `read` ends in this turn or the next."""
         self.close()
+        self._gave_way = True
         self._inflow.came(self)
         if self._clock is not None:
             self._clock.reschedule(asyncio.get_running_loop().time())
