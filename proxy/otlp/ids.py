@@ -104,7 +104,11 @@ def _logs(request: Any, lost: Lost) -> bool:
         for scope in resource.scope_logs:
             for record in scope.log_records:
                 trace_id, span_id = record.trace_id, record.span_id
-                if (trace_id or span_id) and fault(trace_id, span_id):
+                if (
+                    ((trace_id or span_id) and (len(trace_id) != 16 or len(span_id) != 8))
+                    or trace_id == _NO_TRACE
+                    or span_id == _NO_SPAN
+                ):
                     changed |= _cleared(record)
     return changed
 
