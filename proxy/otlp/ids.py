@@ -103,7 +103,12 @@ def _logs(request: Any, lost: Lost) -> bool:
     for resource in request.resource_logs:
         for scope in resource.scope_logs:
             for record in scope.log_records:
-                if record.trace_id or record.span_id:
+                trace_id, span_id = record.trace_id, record.span_id
+                if (
+                    ((trace_id or span_id) and (len(trace_id) != 16 or len(span_id) != 8))
+                    or trace_id == _NO_TRACE
+                    or span_id == _NO_SPAN
+                ):
                     changed |= _cleared(record)
     return changed
 
@@ -123,7 +128,8 @@ def _points(points: Iterable[Any]) -> bool:
     changed = False
     for point in points:
         for exemplar in point.exemplars:
-            changed |= _cleared(exemplar)
+            if fault(exemplar.trace_id, exemplar.span_id):
+                changed |= _cleared(exemplar)
     return changed
 
 

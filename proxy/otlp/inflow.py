@@ -20,6 +20,9 @@ from proxy.otlp.wire import WireError
 More = Callable[[], Awaitable[bytes]]  # the next bytes of a body, b"" at its end
 
 
+_BLOCK = 128 * 1024  # bytes of a block that is decompressed in a thread
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In bytes."""
@@ -94,13 +97,14 @@ class Inflow:
 class Body:
     """One body; `close` it when its request is answered, whatever happens."""
 
-    __slots__ = ("_clock", "_inflater", "_inflow", "_taken")
+    __slots__ = ("_clock", "_gave_way", "_inflater", "_inflow", "_taken")
 
     def __init__(self, inflow: Inflow, encoding: str) -> None:
         self._inflow = inflow
         self._inflater = Inflater(encoding, inflow.cap)
         self._taken = 0
         self._clock: asyncio.Timeout | None = None
+        self._gave_way = False
 
     async def read(self, more: More) -> bytes:
         """All of it, decompressed; raises Refusal: as `feed` does, or too slow."""
@@ -114,8 +118,10 @@ class Body:
                     await self.feed(chunk)
                     now = loop.time()
                     self._clock.reschedule(now + clocks.left(now - begun, size))
-            return self.finish()
+            return await self.finish()
         except TimeoutError:
+            if self._gave_way:  # it may be an honest one, who comes again
+                raise Refusal(OVERLOADED, "others needed the room of a slow body") from None
             raise Refusal(TOO_SLOW) from None
         finally:
             inflow.came(self)
@@ -137,9 +143,19 @@ class Body:
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
 
-    def finish(self) -> bytes:
+    async def finish(self) -> bytes:
+        """All of it; raises Refusal as `feed` does."""
+        inflater = self._inflater
+        before = inflater.size
         try:
-            return self._inflater.finish()
+            if inflater.is_block and before > _BLOCK:
+                whole = await self._inflow.turns.thread(inflater.finish)
+            else:
+                whole = inflater.finish()
+            self.hold(inflater.size - before)
+            return whole
+        except TooLarge:
+            raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes") from None
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
 
@@ -152,6 +168,7 @@ class Body:
     def give_way(self) -> None:
         """Others need the room; `read` ends in this turn or the next."""
         self.close()
+        self._gave_way = True
         self._inflow.came(self)
         if self._clock is not None:
             self._clock.reschedule(asyncio.get_running_loop().time())

@@ -185,7 +185,10 @@ def _number_of(field: Any, value: Any) -> int:
     """An enumeration's number, which OTLP asks for, or its name."""
     if isinstance(value, str) and (named := field.enum_type.values_by_name.get(value)):
         return int(named.number)
-    return _integer(value)
+    try:
+        return _integer(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor one of {field.enum_type.name}") from None
 
 
 def _integer(value: Any) -> int:
@@ -202,9 +205,12 @@ def _integer(value: Any) -> int:
 
 
 def _float(text: str) -> float:
-    if "_" in text:
-        raise ValueError("a number is wanted")
-    return float(text)
+    try:
+        if "_" not in text:
+            return float(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text[:40]!r} is not a number")
 
 
 def _bytes(field: Any, value: Any) -> bytes:

@@ -123,7 +123,7 @@ class GrpcServer:
         body = self.inflow.body(encoding)
         try:
             await body.feed(data)
-            return await taken(self._take(signal, body.finish()))
+            return await taken(self._take(signal, await body.finish()))
         finally:
             body.close()
 

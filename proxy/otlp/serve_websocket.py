@@ -66,7 +66,7 @@ async def _answer(signal: str, data: bytes, encoding: str, inflow: Inflow, take:
     body = inflow.body(encoding)
     try:
         await body.feed(data)
-        rejected = await taken(take(signal, body.finish()))
+        rejected = await taken(take(signal, await body.finish()))
     except Refusal as refusal:
         return _refused(refusal)
     finally:

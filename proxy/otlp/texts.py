@@ -18,6 +18,7 @@ from proxy.telemetry.protobuf import DELIMITED, varint
 
 _DEPTH = 100  # protobuf's own recursion limit
 _STEP = 2048  # fields between two chances for others: 2 ms
+_FREE, _LEAST = 4096, 8  # fields, and bytes for each one more: what says something has more
 _STRING, _MESSAGE = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE
 
 Work = Generator[None, None, list[bytes] | None]
@@ -51,6 +52,8 @@ class _Walk:
         for number, kind, tag, begin, stop in fields(self._buf, start, end):
             self._seen += 1
             if not self._seen % _STEP:
+                if self._seen > _FREE + len(self._buf) // _LEAST:
+                    raise WireError("too many parts for so few bytes")
                 yield
             field = by_number.get(number) if kind == DELIMITED else None
             if field is None:

@@ -15,6 +15,7 @@ from proxy.admin.app import Admin
 from proxy.formats.remote_write import snappy
 from proxy.otlp.inflow import Clocks, Inflow
 from tests.collector.kit import Place
+from tests.otlp.test_inflate import PACKERS
 
 PROTOBUF = "application/x-protobuf"
 AUTH = 'auth = { bearer = ["token"] }'
@@ -233,6 +234,24 @@ async def test_a_token_may_be_more_than_ascii() -> None:
     async with listening("otlp", 'auth = { bearer = ["schlüssel"] }') as port:
         assert await ask(port, ["Authorization: Bearer schlüssel".encode()], {}) == 200
         assert await ask(port, [b"Authorization: Bearer schlussel"], {}) == 401
+
+
+# -- codings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in READ if name != "remote write"])
+@pytest.mark.parametrize("packer", [packer for packer, (coding, _) in PACKERS.items() if coding])
+async def test_all_codings_are_taken_everywhere(name: str, packer: str) -> None:
+    coding, pack = PACKERS[packer]
+    async with listening(name) as port:
+        body = pack(port.body)
+        head = port.head(f"Content-Encoding: {coding.upper()}".encode(), length=len(body))
+        pair = await port.open(head + body)
+        assert await status(pair) == port.answer
+        pair[1].close()
+        pair = await port.open(head + b"\xfe" * len(body))
+        assert await status(pair) == 400
+        pair[1].close()
 
 
 # -- who is slow ----------------------------------------------------------------------------------

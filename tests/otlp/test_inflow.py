@@ -81,7 +81,7 @@ async def test_who_has_been_coming_longest_makes_room() -> None:
     assert done.result() == b"y" * 60
     with pytest.raises(Refusal) as refused:
         await reading[0]
-    assert refused.value.reason is TOO_SLOW
+    assert refused.value.reason is OVERLOADED
     assert (reading[1].done(), inflow.in_flight) == (False, 150)
     reading[1].cancel()
     await asyncio.wait(reading)

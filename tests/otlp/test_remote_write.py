@@ -309,6 +309,21 @@ def test_bad_series_are_counted_and_the_others_taken(labels: Any) -> None:
     assert metrics(message).keys() == {"ok"}
 
 
+@pytest.mark.parametrize(("write", "read"), [(write_v1, read_v1), (write_v2, read_v2)])
+@pytest.mark.parametrize("where", ["name", "value", "help"])
+def test_a_text_that_is_not_utf_8_costs_only_its_series(write: Any, read: Any, where: str) -> None:
+    label = {"name": ("BAD!", "x"), "value": ("x", "BAD!"), "help": ("x", "y")}[where]
+    metadata = Metadata("gauge", "BAD!", "") if where == "help" else None
+    bad = Series((("__name__", "a"), label), [Sample(1, MS)], metadata=metadata)
+    good = Series((("__name__", "ok"),), [Sample(1, MS)])
+    result = ToOtlp().take(read(write([bad, good]).replace(b"BAD!", b"\xff\xfe\xfd\xfc")))
+    message = ExportMetricsServiceRequest.FromString(result.request.serialise())
+    kept = {"a", "ok"} if where == "help" else {"ok"}
+    assert metrics(message).keys() == kept
+    assert (result.samples, result.refused) == (len(kept), 2 - len(kept))
+    assert ("UTF-8" in result.problem) == (where != "help")
+
+
 def test_times_that_do_not_fit_are_counted() -> None:
     samples = [Sample(1, -5), Sample(1, MS), Sample(1, 1 << 60)]
     result, _ = taken([Series((("__name__", "a"),), samples)])

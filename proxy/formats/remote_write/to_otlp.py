@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from proxy.formats.prometheus.identity import OUR_SCOPE, service
 from proxy.formats.prometheus.names import ucum
-from proxy.formats.remote_write.read import Message
+from proxy.formats.remote_write.read import Message, is_whole
 from proxy.formats.remote_write.write import (
     CUSTOM,
     Histogram,
@@ -145,6 +145,8 @@ def _problem(labels: Labels) -> str:
         return f"a label stands twice in {labels!r:.200}"
     if "" in names:
         return f"a label without a name in {labels!r:.200}"
+    if not all(is_whole(text) for label in labels for text in label):
+        return f"a text that is not UTF-8 in {labels!r:.200}"
     if not dict(labels).get("__name__"):
         return f"no __name__ in {labels!r:.200}"
     return ""
