@@ -56,7 +56,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def orders() -> tuple[socket.socket, socket.socket]:
+def loans() -> tuple[socket.socket, socket.socket]:
     """(hub's end, worker's end) of the way that descriptors go, message by message."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for sock in (ours, theirs):

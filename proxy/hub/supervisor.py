@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from proxy.hub.keepers import Keepers
-from proxy.hub.link import orders, pair
+from proxy.hub.link import loans, pair
 from proxy.hub.rings import Rings
 from proxy.hub.sockets import Sockets
 from proxy.hub.worker import Worker, WorkerState
@@ -197,13 +197,13 @@ class Supervisor:
         worker = Worker(slot.number, ring, self._report, time.monotonic())
         worker.listeners = self.listeners
         ours, theirs = pair()
-        worker.orders, lent = orders()
+        worker.loans, lent = loans()
         with theirs, lent:
             try:
                 self._execute(worker, theirs.fileno(), lent.fileno())
             except BaseException:
                 ours.close()
-                worker.orders.close()
+                worker.loans.close()
                 raise
             finally:
                 ring.started()
@@ -228,7 +228,7 @@ class Supervisor:
         ring = worker.ring
         arguments = ["--link", str(link), "--id", str(worker.id), "--slot", str(worker.slot)]
         arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
-        arguments += ["--orders", str(lent)]
+        arguments += ["--loans", str(lent)]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(
@@ -292,6 +292,7 @@ class Supervisor:
         if old is not None:
             old.drain()
             spawn(self._end(old, drain_timeout + 1.0), f"drain worker {old.id}")
+        self._keepers.settle(self.slots, self.listeners)
 
     async def _end(self, worker: Worker, timeout: float) -> None:
         if not await worker.reached(WorkerState.GONE, timeout):

@@ -52,7 +52,7 @@ class Worker:
         "id",
         "link",
         "listeners",
-        "orders",
+        "loans",
         "process",
         "ring",
         "slot",
@@ -74,7 +74,7 @@ class Worker:
         self.ring = ring
         self.link = Link(self._take)
         self.listeners: Sequence[str] = ()  # addresses whose sockets it was started with
-        self.orders: socket.socket | None = None  # our end of the way of descriptors
+        self.loans: socket.socket | None = None  # our end of the way of descriptors
         self.process: subprocess.Popen[bytes] | None = None
         self._waiting: list[tuple[WorkerState, asyncio.Future[None]]] = []
         self._asked: dict[int, asyncio.Future[None]] = {}
@@ -111,9 +111,9 @@ class Worker:
 
     def hand(self, message: bytes, fds: Sequence[int]) -> None:
         """Lend it descriptors; to one that is gone, or hangs, nothing can be lent."""
-        if self.orders is not None:
+        if self.loans is not None:
             with contextlib.suppress(OSError):
-                socket.send_fds(self.orders, [message], fds)
+                socket.send_fds(self.loans, [message], fds)
 
     def kill(self) -> None:
         # Not Popen.kill, which reaps: until the supervisor has, the pid is surely this process.
@@ -148,9 +148,9 @@ class Worker:
                 future.set_result(None)
         self._waiting = [(w, f) for w, f in self._waiting if not f.done()]
         if state >= WorkerState.GONE:
-            if self.orders is not None:
-                self.orders.close()
-                self.orders = None
+            if self.loans is not None:
+                self.loans.close()
+                self.loans = None
             for future in self._asked.values():
                 if not future.done():
                     future.set_result(None)

@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
     parser.add_argument("--ring", type=int, required=True, help="descriptor of the shared memory")
     parser.add_argument("--wake", type=int, required=True, help="descriptor that wakes its reader")
-    parser.add_argument("--orders", type=int, required=True, help="where descriptors come")
+    parser.add_argument("--loans", type=int, required=True, help="where sockets of others come")
     parser.add_argument("--id", type=int, default=0)
     parser.add_argument("--slot", type=int, default=0)
     parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=FD")
@@ -39,8 +39,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     begin(f"worker {options.slot}")
-    orders = socket.socket(fileno=options.orders)
-    return run(_serve((options.id, options.slot), ring, sockets, link, orders))
+    loans = socket.socket(fileno=options.loans)
+    return run(_serve((options.id, options.slot), ring, sockets, link, loans))
 
 
 async def _serve(
@@ -48,12 +48,12 @@ async def _serve(
     ring: Ring,
     sockets: list[tuple[str, socket.socket]],
     link: socket.socket,
-    orders: socket.socket,
+    loans: socket.socket,
 ) -> int:
     """Serve until drained; the exit code. `place`: number of the worker, and of its slot."""
     loop = asyncio.get_running_loop()
     worker = Worker(place[0], ring, sockets, place[1])
-    Keeping(worker, orders).start()
+    Keeping(worker, loans).start()
     worker.orders.freezes = True
     loop.add_signal_handler(signal.SIGTERM, worker.drain)
     await loop.create_unix_connection(lambda: worker.link, sock=link)

@@ -36,25 +36,25 @@ class Worker(Protocol):
 class Keeping:
     """What one worker keeps for others, by their slot."""
 
-    __slots__ = ("_kept", "_orders", "_turn", "_worker")
+    __slots__ = ("_kept", "_loans", "_turn", "_worker")
 
-    def __init__(self, worker: Worker, orders: socket.socket) -> None:
+    def __init__(self, worker: Worker, loans: socket.socket) -> None:
         self._worker = worker
-        self._orders = orders
+        self._loans = loans
         self._kept: dict[int, list[Listener]] = {}
         self._turn = asyncio.Lock()
-        orders.setblocking(False)
+        loans.setblocking(False)
 
     def start(self) -> None:
-        asyncio.get_running_loop().add_reader(self._orders, self._read)
+        asyncio.get_running_loop().add_reader(self._loans, self._read)
 
     def stop(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._orders)
-        self._orders.close()
+        asyncio.get_running_loop().remove_reader(self._loans)
+        self._loans.close()
 
     def _read(self) -> None:
         try:
-            message, fds, _, _ = socket.recv_fds(self._orders, MESSAGE, DESCRIPTORS)
+            message, fds, _, _ = socket.recv_fds(self._loans, MESSAGE, DESCRIPTORS)
         except BlockingIOError:
             return
         except OSError:

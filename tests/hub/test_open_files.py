@@ -14,7 +14,7 @@ from proxy.hub.procfs import usage
 from tests.hub.gateway import MINIMAL, Gateway, children, gateway, until
 from tests.hub.test_reload import free_port
 
-RELOADS = 3 * KEPT
+RELOADS = 2 * KEPT
 AWAY = '[export]\notlp = "http://localhost:1"\n'  # nothing that was recorded is ever safe
 
 
