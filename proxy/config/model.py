@@ -144,7 +144,7 @@ class Route(Section, frozen=True):
     body_limit: Size | None = None
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     trace: RouteTrace = field(default_factory=RouteTrace)
-    propagate: Propagate = field(default_factory=Propagate)
+    propagate: Propagate = field(default_factory=Propagate)  # what of the context goes on
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -171,7 +171,7 @@ class Upstream(Section, frozen=True):
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
     pool: Pool = field(default_factory=Pool)
-    propagate: Propagate = field(default_factory=Propagate)
+    propagate: Propagate = field(default_factory=Propagate)  # what of the context goes on
     timeout: Seconds | None = None
     connect_timeout: Seconds | None = None
     first_byte_timeout: Seconds | None = None
