@@ -57,7 +57,7 @@ def collect(file: str) -> None:
 def check(file: str, strict: bool) -> None:
     """Print everything that is wrong with FILE (routes.toml); exit code 1 if anything is."""
     loaded = _load(file, err=False)
-    warnings = [*loaded.warnings, *_shadowed(loaded)]
+    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded)]
     _print(warnings)
     routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
     if strict and warnings:
@@ -158,6 +158,27 @@ def _shadowed(loaded: Loaded) -> list[Problem]:
             warning=True,
         )
         for route, _, reason in Table.compile(loaded.config.route).shadowed()
+    ]
+
+
+def _passed_by(loaded: Loaded) -> list[Problem]:
+    """A warning for each route that denies and that path parameters lead past."""
+    from proxy.config.locate import dotted
+    from proxy.errors import Problem
+    from proxy.routing import bypass
+    from proxy.routing.table import Table
+
+    routes = loaded.config.route
+    return [
+        Problem(
+            dotted(("route", denies)),
+            f"{path} goes past it to {routes[taker].name!r}: to some servers that is the same path",
+            f'say path_parameters = "reject" (or "keep") on route {routes[taker].name!r}',
+            loaded.lines.near(("route", denies)),
+            loaded.file,
+            warning=True,
+        )
+        for denies, taker, path in bypass.find(Table.compile(routes), routes)
     ]
 
 

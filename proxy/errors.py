@@ -9,6 +9,7 @@ ProxyError
 │   ├── BadRequest              malformed: 400 and the connection closes
 │   └── ClientGone              nobody is left to answer
 ├── NoRoute                     404
+│   └── WrongMethod             405, some route takes all of it but the method
 ├── Overloaded                  503, the gateway's own limits
 │   └── ShuttingDown            503, its time to drain is over
 ├── LoopDetected                508
@@ -77,6 +78,18 @@ class NoRoute(ProxyError):
     reason = "destination_not_found"
     error_type = "404"
     source = "client"
+
+
+class WrongMethod(NoRoute):
+    """A route takes the request but for the method (RFC 9110 §15.5.6); `methods` go in Allow."""
+
+    status = 405
+    reason = "http_request_error"
+    error_type = "405"
+
+    def __init__(self, methods: tuple[str, ...]) -> None:
+        super().__init__("no route takes this method here: see Allow")
+        self.methods = methods
 
 
 class Overloaded(ProxyError):

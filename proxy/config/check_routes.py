@@ -155,17 +155,19 @@ def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
 
 
 def _redirect(redirect: Redirect, captures: Sequence[str], path: Path, report: Report) -> None:
-    from proxy.routing.rewrite import compile_redirect
+    from proxy.routing.rewrite import compile_redirect, glues_query
 
     if report.is_broken(*path):
         return
     if not all("!" <= c <= "~" for c in redirect.to):
         report.error(path, "a URL holds visible ASCII only", "percent-encode the rest")
-    elif not redirect.to.startswith(("/", "http://", "https://")):
+    elif not redirect.to.startswith(("/", "{path}", "{*}", "http://", "https://")):
         remedy = 'write "https://example.com/new" or "/new"'
         report.error(path, f"{redirect.to!r} is neither a path nor an http URL", remedy)
     else:
         attempt(lambda _: compile_redirect(redirect, captures), "", path, report)
+        if glues_query(redirect.to, captures):
+            report.warn(path, "{query} is glued to what precedes it", 'write "{?query}"')
 
 
 def _respond(respond: Respond, path: Path, report: Report) -> None:

@@ -92,7 +92,7 @@ class Rewrite(Section, frozen=True):
 
 
 class Redirect(Section, frozen=True):
-    to: str  # absolute or path; {name} of the route's template and {path}, {query} are filled in
+    to: str  # URL or path with {name}, {path}, {query}; the query is kept unless `to` has its own
     status: Literal[301, 302, 303, 307, 308] = 308
 
 
@@ -143,6 +143,7 @@ class Route(Section, frozen=True):
     retry: Retry | None = None
     body_limit: Size | None = None
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
+    path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what of the context goes on
     labels: dict[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL, without
+from proxy.http.path import encode_utf8
 from proxy.http.reasons import STATUS_LINES, status_line
 
 
@@ -104,7 +105,7 @@ class RequestReader:
         except httptools.HttpParserUpgrade:
             self._complete = False  # Upgrade or CONNECT: llhttp stops here, we do not care
         except httptools.HttpParserError as error:
-            return self._read_other_method(data, error)
+            return self._read_again(data, error)
         method: bytes = self._parser.get_method()
         try:
             head.method = _METHODS[method]
@@ -123,9 +124,17 @@ class RequestReader:
         """Whether a field name of the last head had an underscore (`X_Forwarded_For`)."""
         return self._underscored
 
-    def _read_other_method(self, data: bytes, error: Exception) -> RequestHead:
-        """llhttp knows a fixed list of methods, RFC 9110 §9.1 any token: lend it one it knows."""
+    def _read_again(self, data: bytes, error: Exception) -> RequestHead:
+        """What llhttp refuses and RFC 9110 or common clients do not.
+
+        It knows a fixed list of methods, §9.1 has any token: lend it one it knows.
+        """
         self._parser = httptools.HttpRequestParser(self)
+        line, end, fields = data.partition(b"\r\n")
+        path, mark, query = line.partition(b"?")
+        if not query.isascii():
+            # llhttp takes no byte beyond ASCII in a target.
+            return self.read(path + mark + encode_utf8(query).encode() + end + fields)
         method, space, rest = data.partition(b" ")
         if method in _METHODS:
             raise _refusal(data, error) from None

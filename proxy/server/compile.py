@@ -147,7 +147,7 @@ def _moved(redirect: Redirect, names: Sequence[str]) -> Answer:
     location = compile_redirect(redirect, names)
 
     def answer(head: RequestHead, captures: Captures) -> Reply:
-        to = location(head.path, head.query, captures).encode("ascii")
+        to = location(head.path, head.tail, captures).encode("ascii")
         return Reply(redirect.status, [(b"location", to)], b"")
 
     return answer

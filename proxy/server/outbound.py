@@ -7,11 +7,10 @@ can take them away.
 
 from __future__ import annotations
 
-from proxy.errors import ClientError
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
+from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
-from proxy.http.headers import tokens
-from proxy.server.reply import Reply
+from proxy.http.headers import FORWARDING, tokens
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
@@ -22,29 +21,41 @@ from proxy.tracing.baggage import passed_on
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
-def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snapshot) -> None:
-    """Fill in what was asked, and by whom."""
+def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snapshot) -> str:
+    """Fill in what was asked, and by whom; the host that routes are asked for.
+
+    That is always the host of this request: whatever a proxy says of another one is recorded and
+    passed on, and decides nothing.
+    """
     fields = head.fields
     x.method = head.method
     x.path = head.path
     x.query = head.query
     x.version = head.version
     x.user_agent = fields.get(b"user-agent", b"")
-    x.host, x.host_port = snapshot.host(head.authority)
+    host, x.host_port = snapshot.host(head.authority)
+    x.host = host
     peer = client.peer
     x.peer, x.peer_port = peer.where
-    if client.forwards:
-        forwarding = snapshot.forwarding
-        x.client = forwarding.client(fields, peer.address)
-        x.scheme = forwarding.scheme(fields, client.scheme)
-    else:
-        x.client = peer.address
-        x.scheme = client.scheme
+    x.client = peer.address
+    x.scheme = client.scheme
+    if client.forwards and not fields.keys().isdisjoint(FORWARDING):
+        _believe(x, snapshot.forwarding.said(fields), snapshot)
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
             value = head.get(name)
             if value is not None:
                 x.captured.append((key, value.decode("utf-8", "replace")))
+    return host
+
+
+def _believe(x: Exchange, said: Said, snapshot: Snapshot) -> None:
+    """The original client, scheme, host and port, as far as they are known."""
+    x.client = said.client or x.client
+    x.scheme = said.scheme or x.scheme
+    if said.authority:
+        x.host, x.host_port = snapshot.host(said.authority)
+    x.host_port = x.host_port or said.port
 
 
 def request_id(story: Story) -> bytes:
@@ -58,15 +69,9 @@ def request_id(story: Story) -> bytes:
 def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str, str]) -> str:
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
-    if entry.rewrite is not None and path != "*":
+    if entry.rewrite is not None:
         path = x.sent_path = entry.rewrite(path, captures)
-    return f"{path}?{head.query}" if head.query else path
-
-
-def check_length(length: int | None, limit: int) -> None:
-    """Refuse an announced body before a byte of it is read: ClientError (413)."""
-    if limit and length is not None and length > limit:
-        raise ClientError(413, "the request body is too large", close=True)
+    return path + head.tail
 
 
 def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) -> Edits:
@@ -125,21 +130,3 @@ def _fewer(hops: bytes, method: str) -> bytes:
     if method == "OPTIONS" and hops.isdigit() and len(hops) < 10:
         return b"%d" % (int(hops) - 1)
     return hops
-
-
-def last_hop(head: RequestHead) -> Reply | None:
-    """The gateway's own answer to what must not be forwarded, whatever the routes say.
-
-    OPTIONS is answered when it has no hops left or asks about the server as a whole
-    (RFC 9110 §7.6.2, §9.3.7); TRACE would show a client what other parties added: 405.
-    """
-    if head.method == "OPTIONS":
-        hops = head.fields.get(b"max-forwards")
-        if head.path == "*" or (hops is not None and hops.strip(b"0") == b""):
-            return Reply(200, [(b"allow", _METHODS)], b"")
-    elif head.method == "TRACE":
-        return Reply(405, [(b"allow", _METHODS)], b"")
-    return None
-
-
-_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

@@ -10,12 +10,13 @@ from collections.abc import Callable, Container, Sequence
 
 from proxy.config.effective import Effective
 from proxy.config.model import Config, Route
-from proxy.errors import BadRequest, NoRoute
+from proxy.errors import NoRoute
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
-from proxy.http.path import decode_slashes
+from proxy.http.receive import check_underscores
 from proxy.http.target import split_authority
 from proxy.routing.rewrite import compile_rewrite
+from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
 from proxy.routing.table import Table
 from proxy.server.header_edits import edits_of_answers, edits_of_requests
@@ -74,6 +75,7 @@ class RouteEntry:
         "blocks",
         "captures",
         "host_header",
+        "is_particular",
         "request_edits",
         "response_edits",
         "rewrite",
@@ -98,6 +100,7 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        self.is_particular = is_particular(route)  # about how a path is written
         self._split = Split(route.to) if route.to else None
         self._targets = targets
 
@@ -157,26 +160,24 @@ class Snapshot:
         """All that it is made of, so that it can be freed piece by piece."""
         return [list(self._entries), list(self.config.route), *self._table.parts()]
 
-    def match(self, head: RequestHead, host: str) -> tuple[RouteEntry, Captures] | None:
-        """The route for a request to `host` and what its template captured; None = 404."""
-        found = self._table.match(host, head.method, head.path, head.query, head)
-        if found is None:
-            return None
-        entry = self._entries[found[0]]
-        if entry.route.encoded_slash != "keep" and "%2F" in head.path:
-            return self._with_slashes(head, host, entry)
-        return entry, found[1]
+    def match(self, head: RequestHead, host: str) -> tuple[RouteEntry, Captures]:
+        """The route for a request to `host` and what its template captured.
 
-    def _with_slashes(
-        self, head: RequestHead, host: str, entry: RouteEntry
-    ) -> tuple[RouteEntry, Captures]:
-        if entry.route.encoded_slash == "reject":
-            raise BadRequest("this route takes no encoded slash (%2F) in a path")
-        head.path = decode_slashes(head.path)
-        found = self.match(head, host)
-        if found is None:
-            raise NoRoute("no route matches this request once %2F is decoded")
-        return found
+        Raises NoRoute (404), WrongMethod (405), BadRequest (400).
+        """
+        found = self._table.match(host, head.method, head.path, head.query, head)
+        if found is not None:
+            entry = self._entries[found[0]]
+            if not entry.is_particular:
+                return entry, found[1]
+        found = settle(self._table, self.config.route, head, host, found)
+        return self._entries[found[0]], found[1]
+
+    def expected(self, head: RequestHead, host: str, method: str) -> RouteEntry | None:
+        """The route that would take the request with that method: the one whose answers those
+        look like that the gateway gives in its place."""
+        found = self._table.match(host, method, head.path, head.query, head)
+        return None if found is None else self._entries[found[0]]
 
     def host(self, authority: str) -> tuple[str, int]:
         """(host, port or 0) of a checked authority, remembered."""
@@ -190,11 +191,7 @@ class Snapshot:
 
     def underscores(self, head: RequestHead) -> None:
         """Deal with field names such as X_Forwarded_For, which some servers read as a dash."""
-        policy = self.config.forwarding.underscores
-        if policy == "reject":
-            raise BadRequest("a header field name has an underscore")
-        if policy == "drop":
-            head.drop_underscores()
+        check_underscores(self.config.forwarding.underscores, head)
 
 
 def _forwarding(config: Config) -> Forwarding:

@@ -135,6 +135,22 @@ def test_a_missing_file_is_told_by_its_name(folder: Path, command: tuple[str, ..
     assert "Traceback" not in ran.stderr
 
 
+def test_check_tells_what_goes_past_a_route_that_denies(folder: Path) -> None:
+    """Servers that know path parameters serve /admin/y for it."""
+    file = folder / "routes.toml"
+    deny = '[[route]]\npath = "/admin/*"\nrespond = { status = 403 }\n'
+    rest = '[[route]]\nname = "rest"\nto = "http://127.0.0.1:1"\n'
+    file.write_text(deny + rest)
+    told = spangate("check")
+    assert told.exit_code == 0
+    assert "warning: route[0]: /admin;x/y goes past it to 'rest'" in told.output
+    assert 'path_parameters = "reject" (or "keep") on route \'rest\'' in told.output
+    assert spangate("check", "--strict").exit_code == 1
+    for said in ("reject", "keep"):
+        file.write_text(deny + rest + f'path_parameters = "{said}"\n')
+        assert spangate("check", "--strict").exit_code == 0
+
+
 def explained(*words: str) -> dict[str, list[str]]:
     """The output of explain as title -> lines."""
     result = spangate("explain", *words)
@@ -213,7 +229,7 @@ def test_explain_fails_where_no_route_answers(
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("GET",), ("GET", "/", "-H", "x"), ("GET", "http://[::1/", "-H", "a: b")]
+    "words", [(), ("GET",), ("GET", "/", "-H", "x"), ("GET", "/", "-H", "a: b\r\nc: d")]
 )
 def test_explain_asks_for_what_it_needs(folder: Path, words: tuple[str, ...]) -> None:
     result = spangate("explain", *words)
