@@ -94,8 +94,7 @@ def _in_force(force: Effective) -> Iterator[tuple[str, str]]:
     yield "retry", _retry(force.retry)
     yield "body_limit", size_text(force.body_limit) if force.body_limit else "none"
     for key in ("baggage", "tracestate", "context"):
-        passed = getattr(force.propagate, key) not in (False, "drop")
-        yield key, "pass" if passed else "drop"
+        yield key, "drop" if getattr(force.propagate, key) in (False, "drop") else "pass"
 
 
 def _retry(retry: Retry | None) -> str:

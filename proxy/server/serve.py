@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, WrongMethod
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, check_length, last_hop
 from proxy.server import added, answering, attempts, outbound
@@ -40,7 +40,7 @@ async def serve(story: Story) -> None:
         story.worker.recorder.begin(x)
         status = last_hop(head)
         if status:
-            entry = _expected(story, host)
+            entry = snapshot.expected(head, host, head.method)
             answering.trace(story, entry)
             answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
             return
@@ -58,6 +58,8 @@ async def serve(story: Story) -> None:
         response = await attempts.run(story, target)
         _relay(story, entry, response)
         story.client.end(await event())  # when the answer's body has ended, with its trailers
+    except WrongMethod as error:
+        answering.fail(story, error, snapshot.expected(head, host, error.methods[0]))
     except ProxyError as error:
         answering.fail(story, error, entry)
     except Exception as error:
@@ -71,14 +73,6 @@ def _match(story: Story, host: str) -> tuple[RouteEntry, dict[str, str]]:
     found = story.snapshot.match(story.head, host)
     story.x.route = found[0].blocks
     return found
-
-
-def _expected(story: Story, host: str) -> RouteEntry | None:
-    """The route whose answers look like the one that the gateway gives in its place."""
-    try:
-        return story.snapshot.match(story.head, host)[0]
-    except ProxyError:
-        return None
 
 
 def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:

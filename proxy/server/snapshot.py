@@ -173,6 +173,12 @@ class Snapshot:
         found = settle(self._table, self.config.route, head, host, found)
         return self._entries[found[0]], found[1]
 
+    def expected(self, head: RequestHead, host: str, method: str) -> RouteEntry | None:
+        """The route that would take the request with that method: the one whose answers those
+        look like that the gateway gives in its place."""
+        found = self._table.match(host, method, head.path, head.query, head)
+        return None if found is None else self._entries[found[0]]
+
     def host(self, authority: str) -> tuple[str, int]:
         """(host, port or 0) of a checked authority, remembered."""
         try:

@@ -41,6 +41,7 @@ to = "http://x.invalid:80"
 EDITS
 [[route]]
 path = "/*"
+when.method = ["GET", "HEAD", "POST", "OPTIONS", "TRACE"]
 to = "b"
 body_limit = "10B"
 first_byte_timeout = "100ms"
@@ -98,6 +99,7 @@ CASES = {
     "TRACE, no route": Case(get("/x", method="TRACE"), 405, routed=False),
     "OPTIONS, no hops left": Case(get("/x", "Max-Forwards: 0", method="OPTIONS"), 200),
     "OPTIONS *": Case(get("*", method="OPTIONS"), 200, routed=False),
+    "a wrong method": Case(get("/x", method="PUT"), 405),
     "an encoded slash": Case(get("/slashes/a%2Fb"), 400, routed=False),
     "too large": Case(get("/x", "Content-Length: 11", method="POST"), 413),
     "a malformed body": Case(
