@@ -109,17 +109,15 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
         head.length = None
         head.keep_alive = False
     if request_method == "HEAD" or head.status in (204, 304):
-        if request_method != "HEAD" and _errs(head):
-            head.keep_alive = False
         if head.length is None and coding is None:
             head.keep_alive = _persistent(head, tokens(connection or b""))
+        # A 204 or 304 that speaks of a body may be followed by one, though there is none; the
+        # length of a 304 is that of another answer (RFC 9110 §8.6, RFC 9112 §6.1).
+        if (coding is not None and request_method != "HEAD") or (
+            length is not None and head.status == 204 and head.length
+        ):
+            head.keep_alive = False
         head.length = 0
-
-
-def _errs(head: ResponseHead) -> bool:
-    """Whether a 204 or 304 speaks of a body that the server may send, though there is none; the
-    length of a 304 is that of another answer (RFC 9110 §8.6, RFC 9112 §6.1)."""
-    return b"transfer-encoding" in head.fields or (head.status == 204 and announces_body(head))
 
 
 def announces_body(head: ResponseHead) -> bool:

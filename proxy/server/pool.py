@@ -16,6 +16,7 @@ from proxy.server.sides import UpstreamSide
 from proxy.server.turns import Turns
 
 _REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
+_NEVER = 1 << 63  # ns, monotonic
 _JITTER = 0.1  # of the greatest age, so that what was dialled together is not dialled anew together
 
 log = logging.getLogger("spangate")
@@ -26,6 +27,7 @@ class Pool:
 
     __slots__ = (
         "_idle",
+        "_max_age",
         "_open",
         "_resting",
         "_talks",
@@ -33,7 +35,6 @@ class Pool:
         "host",
         "idle_limit",
         "idle_ns",
-        "max_age_ns",
         "opened",
         "outbox",
         "port",
@@ -49,7 +50,7 @@ class Pool:
         self.port = port
         self.idle_limit = 10_000
         self.idle_ns = 4_000_000_000
-        self.max_age_ns = 0  # 0 = none
+        self._max_age = 0  # ns; 0 = none
         self._idle: dict[UpstreamConnection, None] = {}  # a stack that can forget any in O(1)
         self._resting: dict[UpstreamConnection, None] = {}
         self._talks = False  # bodies came after answers to HEAD
@@ -106,8 +107,18 @@ class Pool:
         """A connection has been made."""
         self._open.add(connection)
         self.opened += 1
-        age = self.max_age_ns
-        connection.old = now + int(age * (1 - _JITTER * random.random())) if age else 1 << 63
+        connection.old = self._old(now)
+
+    def set_max_age(self, limit: int, now: int) -> None:
+        """In ns, 0 = none; connections that there are count from now on, if it is another."""
+        if limit != self._max_age:
+            self._max_age = limit
+            for connection in self._open:
+                connection.old = self._old(now)
+
+    def _old(self, now: int) -> int:
+        age = self._max_age
+        return now + int(age * (1 - _JITTER * random.random())) if age else _NEVER
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""

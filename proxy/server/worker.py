@@ -151,7 +151,7 @@ class Worker:
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
             pool.idle_limit = settings.idle if pool.idle_ns else 0
-            pool.max_age_ns = int(settings.max_age * 1e9)
+            pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):

@@ -68,7 +68,18 @@ def test_blanks_behind_a_size_are_taken_in_answers_alone(
             strict.feed(part)
 
 
-@pytest.mark.parametrize("line", [b" 3", b"3\v", b"3\f", b"3 a", b"3\xa0", b"3" + b" " * 257, b" "])
+def test_padding_may_go_on_for_ever_and_an_abuse_may_not() -> None:
+    chunk = b"2       \r\nok\r\n"
+    decoder = ChunkedDecoder(padded=True)
+    assert b"".join(b"".join(decoder.feed(chunk * 100)) for _ in range(100)) == b"ok" * 10_000
+    with pytest.raises(ChunkedError):
+        for _ in range(10):
+            decoder.feed(b"2" + b" " * 4000 + b"\r\nok\r\n")
+
+
+@pytest.mark.parametrize(
+    "line", [b" 3", b"3\v", b"3\f", b"3 a", b"3\xa0", b"3" + b" " * 4097, b" "]
+)
 def test_other_oddities_are_refused_in_answers_too(line: bytes) -> None:
     with pytest.raises(ChunkedError):
         ChunkedDecoder(padded=True).feed(line + b"\r\nabc\r\n")

@@ -179,7 +179,7 @@ def made(pool: Pool, now: int = 0) -> Connection:
 
 
 def test_a_connection_grows_too_old_in_use(pool: Pool) -> None:
-    pool.max_age_ns = 100 * SECOND
+    pool.set_max_age(100 * SECOND, 0)
     ages = []
     for _ in range(50):
         connection = made(pool, 7 * SECOND)
@@ -191,7 +191,8 @@ def test_a_connection_grows_too_old_in_use(pool: Pool) -> None:
 
 
 def test_and_while_it_is_idle(pool: Pool) -> None:
-    pool.max_age_ns, pool.idle_ns = 100 * SECOND, 1000 * SECOND
+    pool.set_max_age(100 * SECOND, 0)
+    pool.idle_ns = 1000 * SECOND
     connection = made(pool)
     pool.give(connection, 0)  # type: ignore[arg-type]
     pool.expire(connection.old - 1)
@@ -203,6 +204,14 @@ def test_and_while_it_is_idle(pool: Pool) -> None:
 def test_without_a_greatest_age_there_is_none(pool: Pool) -> None:
     connection = made(pool)
     assert pool.give(connection, 10**18)  # type: ignore[arg-type]
+
+
+def test_a_greatest_age_that_comes_later_holds_for_those_that_are_there(pool: Pool) -> None:
+    connection = made(pool)
+    pool.set_max_age(100 * SECOND, 50 * SECOND)
+    assert 140 * SECOND <= connection.old <= 150 * SECOND
+    pool.set_max_age(100 * SECOND, 90 * SECOND)  # a reload that changes nothing
+    assert connection.old <= 150 * SECOND
 
 
 async def test_steady_traffic_moves_to_new_connections() -> None:
