@@ -132,6 +132,19 @@ def test_a_mistake_is_told_where_it_was_written(line: str, key: str, says: str) 
     assert says in str(problem)
 
 
+def test_what_two_protocols_share_is_said_once_or_told() -> None:
+    tls = "tls = { cert_file = 'c', key_file = 'k' }\n"
+    both = THEIRS.replace('endpoint = "0.0.0.0', tls + 'endpoint = "0.0.0.0')
+    assert config(both) == config(
+        OURS.replace('http = "0', "tls = { cert = 'c', key = 'k' }\nhttp = \"0")
+    )
+    (problem,) = problems(both.replace("'k'", "'other'", 1))
+    assert (problem.line, problem.remedy) == (6, 'write a second receiver: "otlp/2"')
+    twice = THEIRS.replace('endpoint = "0.0.0.0', 'include_metadata = true\nendpoint = "0.0.0.0')
+    (problem,) = problems(twice)
+    assert problem.key == "collector.receivers.otlp.protocols.grpc.include_metadata"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
