@@ -165,7 +165,7 @@ def test_what_two_protocols_share_is_said_once_or_told() -> None:
         ("exporters.otlp]", "exporters.logging]\n[collector.exporters.otlp]", "write `debug`"),
         ("exporters.otlp]", "exporters.datadog]\n[collector.exporters.otlp]", "write `otlp_http`"),
         ("exporters.otlp]", "exporters.rabbitmq]\n[collector.exporters.otlp]", "known: console"),
-        ("collector.receivers.otlp.protocols.grpc", "receivers.otlp", "[collector.receivers.ID]"),
+        ("collector.receivers.otlp.protocols.grpc", "receivers.otlp", "[collector.receivers.otlp]"),
     ],
 )  # fmt: skip
 def test_what_means_something_else_is_told(old: str, new: str, says: str) -> None:
