@@ -120,7 +120,7 @@ def test_each_of_them(theirs: str, ours: str) -> None:
         ('endpoint = "0.0.0.0:4317"', "protocols.grpc.endpoint", "is not an address"),
         ("max_recv_msg_size_mib = 64", "protocols.grpc", 'write max_request_size = "64MiB"'),
         ("include_metadata = true", "protocols.grpc", "leave it out"),
-        ("keepalive = {}", "protocols.grpc", "known: "),
+        ("xyzzy = 1", "protocols.grpc", "known: "),
     ],
 )
 def test_a_mistake_is_told_where_it_was_written(line: str, key: str, says: str) -> None:
