@@ -36,7 +36,7 @@ BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
     empty = not config.route and config.collector is None
-    if empty and not report.is_broken("route") and not report.is_foreign(()):
+    if empty and not report.is_broken("route") and not report.has_foreign_tables():
         # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
         remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
         report.error(("route",), "there are no routes, so there is nothing to do", remedy)
@@ -46,7 +46,7 @@ def check_routes(config: Config, report: Report) -> None:
         if isinstance(route, Route):
             _name(route, i, named, report)
             _route(route, ("route", i), config, report)
-    if not report.is_broken("route") and not report.is_foreign(()):
+    if not report.is_broken("route") and not report.has_foreign_tables():
         used = {name for route in config.route for name in route.to}
         for name in config.upstream:
             if name not in used:

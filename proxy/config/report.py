@@ -53,6 +53,10 @@ class Report:
         """Whether the table at `path` has unknown keys: what it lacks is not one more mistake."""
         return path in self._foreign
 
+    def has_foreign_tables(self) -> bool:
+        """Whether the file has tables of another program, which may hold what is not found."""
+        return any(isinstance(value, dict | list) for value in self._foreign.get((), ()))
+
     def names_elsewhere(self, name: str) -> bool:
         """Whether an unknown table at the top has the key `name`, such as [backends.orders]."""
         return any(isinstance(table, dict) and name in table for table in self._foreign.get((), ()))

@@ -86,6 +86,9 @@ def _of_conditions(route: Route, config: Config) -> Iterator[Slip]:
                 f"it never holds: fields with _ in their name are {_GONE[underscores]} before",
                 f'write {name.replace("_", "-")}, or [forwarding] underscores = "pass"',
             )
+        if (value := route.when.header[name]) != value.strip():
+            message = "it never holds: blanks around a value are no part of it"
+            yield ("when", "header", name), message, "write it without blanks at its ends"
         if name.lower() in ("host", ":authority"):
             yield ("when", "header", name), "the route has a key for that", "write host = …"
 
@@ -104,7 +107,10 @@ def _of_targets(route: Route) -> Iterator[Slip]:
             yield ("redirect", "to"), message, "name another path, or a URL"
     for key in ("strip", "prefix", "path"):
         text = getattr(route.rewrite, key, None)
-        if text is not None and (found := values.placeholder(text)) is not None:
+        if key == "prefix" and text is not None and text.endswith("*"):
+            remedy = f'write prefix = "{text.rstrip("*").rstrip("/") or "/"}"'
+            yield ("rewrite", key), "what /* left follows by itself, and * is literal here", remedy
+        elif text is not None and (found := values.placeholder(text)) is not None:
             yield ("rewrite", key), *found
 
 

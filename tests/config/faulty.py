@@ -882,8 +882,8 @@ receivers = ["otlp"]
 exporters = ["otlp"]
 """,
         """
-1 receivers: the collector's tables are below [collector]: write [collector.receivers.ID]
-3 exporters: the collector's tables are below [collector]: write [collector.exporters.ID]
+1 receivers: the collector's tables are below [collector]: write [collector.receivers.otlp]
+3 exporters: the collector's tables are below [collector]: write [collector.exporters.otlp]
 5 service: pipelines are [collector.pipelines.traces]; this gateway's own name is resource =
 """,
     ),

@@ -120,7 +120,7 @@ def test_each_of_them(theirs: str, ours: str) -> None:
         ('endpoint = "0.0.0.0:4317"', "protocols.grpc.endpoint", "is not an address"),
         ("max_recv_msg_size_mib = 64", "protocols.grpc", 'write max_request_size = "64MiB"'),
         ("include_metadata = true", "protocols.grpc", "leave it out"),
-        ("write_buffers = {}", "protocols.grpc", "known: "),
+        ("xyzzy = 1", "protocols.grpc", "known: "),
     ],
 )
 def test_a_mistake_is_told_where_it_was_written(line: str, key: str, says: str) -> None:
@@ -130,6 +130,19 @@ def test_a_mistake_is_told_where_it_was_written(line: str, key: str, says: str) 
     assert problem.line == 3
     assert key in problem.key
     assert says in str(problem)
+
+
+def test_what_two_protocols_share_is_said_once_or_told() -> None:
+    tls = "tls = { cert_file = 'c', key_file = 'k' }\n"
+    both = THEIRS.replace('endpoint = "0.0.0.0', tls + 'endpoint = "0.0.0.0')
+    assert config(both) == config(
+        OURS.replace('http = "0', "tls = { cert = 'c', key = 'k' }\nhttp = \"0")
+    )
+    (problem,) = problems(both.replace("'k'", "'other'", 1))
+    assert (problem.line, problem.remedy) == (6, 'write a second receiver: "otlp/2"')
+    twice = THEIRS.replace('endpoint = "0.0.0.0', 'include_metadata = true\nendpoint = "0.0.0.0')
+    (problem,) = problems(twice)
+    assert problem.key == "collector.receivers.otlp.protocols.grpc.include_metadata"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +165,7 @@ def test_a_mistake_is_told_where_it_was_written(line: str, key: str, says: str) 
         ("exporters.otlp]", "exporters.logging]\n[collector.exporters.otlp]", "write `debug`"),
         ("exporters.otlp]", "exporters.datadog]\n[collector.exporters.otlp]", "write `otlp_http`"),
         ("exporters.otlp]", "exporters.rabbitmq]\n[collector.exporters.otlp]", "known: console"),
-        ("collector.receivers.otlp.protocols.grpc", "receivers.otlp", "[collector.receivers.ID]"),
+        ("collector.receivers.otlp.protocols.grpc", "receivers.otlp", "[collector.receivers.otlp]"),
     ],
 )  # fmt: skip
 def test_what_means_something_else_is_told(old: str, new: str, says: str) -> None:

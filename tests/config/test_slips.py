@@ -37,6 +37,8 @@ SLIPS = [
     (route(TO, "~^(?P<v>v1)/x"), "path", "can never match"),
     (route(TO, r"~^/v\\d+$"), "path", r"write '~^/v\d+$'"),
     (route(TO, r"~^/a\?x=1$"), "path", "when = { query"),
+    (route(TO, "~^/a//b"), "path", "write one slash"),
+    (route(TO, "~^/a%2fb"), "path", "upper case"),
     (route(TO, "~^/a#top"), "path", "no path has a #"),
     (route(TO, "/a?x=1"), "path", 'write path = "/a" and when = { query = { x = "1" } }'),
     # redirects and rewrites
@@ -61,6 +63,8 @@ SLIPS = [
     (route(f"{TO}\nwhen.header.x_flag = '1'"), "when.header.x_flag", "write x-flag"),
     (route(f"{TO}\nwhen.header.x_flag = '1'", top="forwarding.underscores = 'reject'"),
      "when.header.x_flag", "are refused before"),
+    (route(f"{TO}\nwhen.header.x-a = '1 '"), "when.header.x-a", "without blanks"),
+    (route(f"{TO}\nrewrite.prefix = '/v2/*'", "/a/*"), "rewrite.prefix", 'prefix = "/v2"'),
     (route(f"{TO}\nwhen.header.host = 'a'"), "when.header.host", "write host"),
     (route(f"{TO}\nwhen.method = ['get']"), "when.method[0]", 'did you mean "GET"?'),
     (route(f"{TO}\nretry.methods = ['get', 'PUT']"), "retry.methods[0]", 'did you mean "GET"?'),

@@ -144,7 +144,7 @@ def test_on_an_upstream(line: str, says: str) -> None:
         ("limits.max_connections = 5", "write connections = 5"),
         ("forwarding.trusted_proxies = ['10.0.0.0/8']", "write trust = "),
         ("extensions = ['x']", "/ready"),
-        ("receivers.otlp.grpc = 'x'", "[collector.receivers.ID]"),
+        ("receivers.otlp.grpc = 'x'", "[collector.receivers.otlp]"),
         ("foo = 1", "known: access_log, admin"),
     ],
 )

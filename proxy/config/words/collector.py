@@ -30,7 +30,6 @@ _CUSTOMARY = {
     "thrift_binary": {"jaeger": "localhost:6832"},
 }
 _FILES = {"ca_file": "ca", "cert_file": "cert", "key_file": "key", "client_ca_file": "client_ca"}
-_SHARED = ("tls", "cors", "auth")  # of a protocol there, of the receiver here
 
 
 def translate(raw: Raw, report: Report) -> None:
@@ -73,18 +72,16 @@ def _protocol(table: Raw, protocols: Raw, name: str, path: Path, report: Report)
     type_ = str(path[2]).partition("/")[0]
     table[name] = inner.pop("endpoint", _CUSTOMARY[name][type_])
     report.lines.alias((*path, name), (*written, "endpoint"))
-    for key in _SHARED:
-        if key in inner and key not in table:
-            table[key] = inner.pop(key)
-            report.lines.move((*path, key), (*written, key))
     if inner.get("transport") == "tcp":
         del inner["transport"]
-    for key in list(inner):
-        if key not in table:  # unknown here: told where it stands, by what it is called there
-            table[key] = inner.pop(key)
+    for key, value in inner.items():
+        if key not in table:  # what is unknown is told where it stands, as what it is called there
+            table[key] = value
             report.lines.move((*path, key), (*written, key))
-    if not inner:
-        del protocols[name]
+        elif table[key] != value:
+            message = f"`{key}` is one for all protocols of a receiver"
+            report.error((*written, key), message, f'write a second receiver: "{type_}/2"')
+    del protocols[name]
 
 
 def _scrapes(table: Raw, config: Raw, path: Path, report: Report) -> None:

@@ -7,11 +7,17 @@ import re
 from proxy.config.words import paths, values
 
 _RETURN = re.compile(r"(\d{3})\s+(.*)", re.DOTALL)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_SECTIONS = ("receivers", "processors", "exporters", "connectors")
 _PREFIXES = ("paths", "uris", "uri", "path_prefix", "prefix", "path_beg", "path_separated_prefix")
 
 
 def hint(table: str, name: str, value: object) -> str:
     """What to write instead of `name = value`; "" if the word alone says it all."""
+    if table == "Config" and name in _SECTIONS and isinstance(value, dict) and value:
+        id = next(iter(value))
+        id = id if _BARE.fullmatch(id) else f'"{id}"'
+        return f"the collector's tables are below [collector]: write [collector.{name}.{id}]"
     if name == "match" and isinstance(value, dict):
         return paths.match(value)
     if name == "strip_path" and value is False:

@@ -112,24 +112,38 @@ def _meaning(found: re.Match[str], meanings: tuple[tuple[str, str], ...]) -> str
 def never_a_path(regex: str) -> Told | None:
     """Why a regular expression fits no path, as far as that is plain to see; None if it may.
 
-    The whole path must match, it begins with "/", and holds neither a query nor a backslash.
+    The whole path must match. It begins with "/", is normal (no "//", percent-encodings in upper
+    case), and holds neither a query nor a fragment nor a backslash.
     """
     body = regex.removeprefix("^")
-    if "\\\\" in body:
-        remedy = f"in single quotes a backslash stands for itself: write '~{_one(regex)}'"
-        return "no path has a backslash in it", remedy
-    if r"\?" in body or "%3f" in body.lower():
-        return "the query is no part of a path", 'write when = { query = { name = "value" } }'
-    if re.search(r"\\[#]|(?<!\(\?)#", body):
-        return "no path has a # in it", "leave it out"
     if "|" in body:
         return None  # one of the sides may do
+    for sign, why, remedy in _NEVER:
+        if re.search(sign, body):
+            return why, remedy.replace("REGEX", _one(regex))
     first = re.match(r"(?:\((?!\?)|\(\?:|\(\?P<\w+>|\(\?[aimsux]+\))*(\\?.)(.?)", body, re.DOTALL)
     if first is None or first[2] in ("?", "*", "{"):
         return None
     if re.fullmatch(r"\\[dws.-]|[A-Za-z0-9_~ -]", first[1]):
         return 'a path begins with "/"', f"write {_quoted('~/' + body.lstrip())}"
     return None
+
+
+_NEVER = (
+    (
+        r"\\\\",
+        "no path has a backslash in it",
+        "in single quotes a backslash stands for itself: write '~REGEX'",
+    ),
+    (r"\\\?", "the query is no part of a path", 'write when = { query = { name = "value" } }'),
+    (r"(?<!\(\?)#", "no path has a # in it", "leave it out"),
+    (r"(?<!:)//", "slashes are merged before", "write one slash"),
+    (
+        r"%(?:[a-f][0-9a-fA-F]|[0-9][a-f])",
+        "percent-encodings are in upper case here",
+        "write %2F for %2f",
+    ),
+)
 
 
 def _one(regex: str) -> str:
