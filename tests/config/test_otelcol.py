@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +329,40 @@ def test_our_own_metrics_go_where_a_periodic_reader_says() -> None:
     export = loads(text, "c.yaml", {}).config.export
     assert (export.otlp, export.signals) == (["http://m:4318"], ["metrics"])
     assert export.metrics_interval == 5.0
+
+
+TREES = [tables(file.read_text()) for file in sorted(FOLDER.glob("*.yaml"))]
+WRONG = st.sampled_from(
+    [None, True, 0, -1, 1.5, "", "x", "${env:NO}", "${file:/no}", [], [None], [[]], [{}], {},
+     {"x": 1},
+     {"endpoint": None}, {"enabled": "no"}, ["otlp", 7], "5s", "1:2"]
+)  # fmt: skip
+ENVIRON = {"MY_POD_IP": "127.0.0.1", "FOLDER": "/tmp/x", "BACKEND_HOST": "b:1"}
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inside = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree if isinstance(tree, list) else ())
+    )
+    return [path, *(place for key, value in inside for place in places(value, (*path, key)))]
+
+
+def changed(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    made = dict(tree) if isinstance(tree, dict) else list(tree)
+    made[path[0]] = changed(tree[path[0]], path[1:], value)
+    return made
+
+
+@given(st.data())
+def test_whatever_stands_somewhere_it_is_taken_or_refused(data: st.DataObject) -> None:
+    tree = data.draw(st.sampled_from(TREES))
+    for _ in range(data.draw(st.integers(1, 3))):
+        tree = changed(tree, data.draw(st.sampled_from(places(tree))), data.draw(WRONG))
+    try:
+        loads(json.dumps(tree), "c.yaml", ENVIRON)
+    except ConfigError as error:
+        assert all(str(problem) for problem in error.problems)

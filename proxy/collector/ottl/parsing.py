@@ -39,36 +39,32 @@ def _no_constant(word: str) -> float:
 
 def _key_value(target: Value, delimiter: Value = "=", pair_delimiter: Value = " ") -> Value:
     written = short(string(target, "target"))
-    sign, comma = string(delimiter, "delimiter"), string(pair_delimiter, "pair_delimiter")
-    if not written or not sign or not comma or sign == comma:
-        raise OttlError("an empty text, or delimiters that are empty or the same")
+    sign = string(delimiter, "delimiter") or "="
+    comma = string(pair_delimiter, "pair_delimiter") or " "
+    if not written or sign == comma:
+        raise OttlError("an empty text, or delimiters that are the same")
     made: dict[str, Value] = {}
     for pair in _pairs(written, comma):
         key, found, value = pair.partition(sign)
         if not found:
             raise OttlError(f"{pair[:60]!r} has no {sign!r} in it")
-        made[_unquoted(key.strip())] = _unquoted(value.strip())
+        made[key.strip()] = value.strip()
     return made
 
 
 def _pairs(written: str, comma: str) -> list[str]:
-    """Split where no quotes are open."""
+    """Split where no quotes are open; the quotes go."""
     pieces, open_quote = [""], ""
     for piece in re.split(f"([\"']|{re.escape(comma)})", written)[: 8 * MAX_PARTS]:
         if piece == comma and not open_quote:
             pieces.append("")
-            continue
-        if piece in ('"', "'") and open_quote in ("", piece):
+        elif piece in ('"', "'") and open_quote in ("", piece):
             open_quote = "" if open_quote else piece
-        pieces[-1] += piece
+        else:
+            pieces[-1] += piece
     if open_quote:
         raise OttlError(f"{open_quote} is not closed")
     return [piece for piece in pieces if piece.strip()]
-
-
-def _unquoted(word: str) -> str:
-    quoted = len(word) > 1 and word[0] == word[-1] and word[0] in "\"'"
-    return word[1:-1] if quoted else word
 
 
 def _csv(

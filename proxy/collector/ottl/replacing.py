@@ -12,7 +12,7 @@ from proxy.collector.ottl.arguments import Arguments, Function, function
 from proxy.collector.ottl.maps import map_of
 from proxy.collector.ottl.paths import View
 from proxy.collector.ottl.texts import string
-from proxy.collector.ottl.values import MAX_RESULT, OttlError, kind, short, text
+from proxy.collector.ottl.values import MAX_RESULT, short, text
 
 Change = Callable[[View], bool]
 Rewrite = Callable[[View, str], str]
@@ -24,7 +24,7 @@ _GLOB = re.compile(r"\\.|\[\^?[^\]]*\]|.", re.DOTALL)
 
 
 def _shape(arguments: Arguments) -> Callable[[str], str]:
-    """What `function` and `replacement_format` make of a replacement."""
+    """What `function` makes of a replacement, and `replacement_format` of that."""
     apply = arguments.function("function")
     layout: str = arguments.literal("replacement_format", str, "%s")
     if layout.count("%s") != 1:
@@ -32,8 +32,9 @@ def _shape(arguments: Arguments) -> Callable[[str], str]:
         raise ExpressionError("a format has one %s", at, 'write "user-%s"')
 
     def shaped(word: str) -> str:
-        made = word if apply is None else text(apply(word))
-        return layout.replace("%s", made, 1)[:_LONGEST]
+        if apply is None:
+            return word[:_LONGEST]
+        return layout.replace("%s", text(apply(word)), 1)[:_LONGEST]
 
     return shaped
 
@@ -110,10 +111,8 @@ def _replace_one(arguments: Arguments, rewrite: Callable[[View, str], str | None
 
     def change(view: View) -> bool:
         value = get(view)
-        if value is None:
-            return False
         if not isinstance(value, str):
-            raise OttlError(f"target must be a text, not {kind(value)}")
+            return False
         made = rewrite(view, value)
         if made is None or made == value:
             return False

@@ -58,7 +58,7 @@ LOGGING: dict[str, Any] = {
 def _rotation(walk: Walk, value: Any, source: Path) -> None:
     units = {"max_megabytes": ("max_size", "MB"), "max_days": ("max_age", "d")}
     walk.out.table((*walk.target, "rotation"), source)
-    for key, inner in (value or {}).items():
+    for key, inner in walk.out.keys(value, source).items():
         place = (*source, key)
         if key in units:
             name, unit = units[key]

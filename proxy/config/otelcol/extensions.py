@@ -32,10 +32,11 @@ def translate_extensions(out: Out, raw: dict[str, Any], service: dict[str, Any])
     for index, name in enumerate(names):
         source: Path = ("service", "extensions", index)
         type_ = str(name).partition("/")[0]
-        if name not in tables:
+        if not isinstance(name, str) or name not in tables:
             out.report.error(source, f"there is no extension {name!r}", "name it in `extensions`")
         elif type_ in ("health_check", "healthcheckv2"):
-            _health_check(out, tables[name] or {}, ("extensions", name))
+            place = ("extensions", name)
+            _health_check(out, out.keys(tables[name], place), place)
         elif type_ in _NOTHING:
             out.report.warn(("extensions", name), f"{type_} is not there", _NOTHING[type_])
         elif type_ not in _NAMED:
@@ -44,7 +45,8 @@ def translate_extensions(out: Out, raw: dict[str, Any], service: dict[str, Any])
 
 
 def _health_check(out: Out, table: dict[str, Any], source: Path) -> None:
-    endpoint = table.get("endpoint") or (table.get("http") or {}).get("endpoint")
+    http = out.keys(table.get("http"), (*source, "http"))
+    endpoint = table.get("endpoint") or http.get("endpoint")
     out.put(_LISTEN, endpoint or "localhost:13133", source)
     for key in table:
         if key not in ("endpoint", "http"):
@@ -53,15 +55,10 @@ def _health_check(out: Out, table: dict[str, Any], source: Path) -> None:
 
 
 def translate_telemetry(out: Out, service: dict[str, Any]) -> None:
-    telemetry = service.get("telemetry") or {}
-    for key, value in telemetry.items() if isinstance(telemetry, dict) else ():
+    for key, value in out.keys(service.get("telemetry"), ("service", "telemetry")).items():
         source: Path = ("service", "telemetry", key)
-        if key == "logs":
-            _logs(out, value or {}, source)
-        elif key == "metrics":
-            _metrics(out, value or {}, source)
-        elif key == "resource":
-            _resource(out, value or {}, source)
+        if key in _TELEMETRY:
+            _TELEMETRY[key](out, out.keys(value, source), source)
         else:
             out.report.warn(source, "this is ignored", "our own metrics are at /metrics")
 
@@ -83,7 +80,7 @@ def _logs(out: Out, table: dict[str, Any], source: Path) -> None:
 
 def _metrics(out: Out, table: dict[str, Any], source: Path) -> None:
     """Where the Collector would show its own metrics, the admin port does, unless it is taken."""
-    for index, reader in enumerate(table.get("readers") or ()):
+    for index, reader in enumerate(out.items(table.get("readers"), (*source, "readers"))):
         if isinstance(reader, dict) and isinstance(reader.get("periodic"), dict):
             _periodic(out, reader["periodic"], (*source, "readers", index))
     address, place = _metrics_address(table, source)
@@ -98,7 +95,7 @@ def _metrics(out: Out, table: dict[str, Any], source: Path) -> None:
 
 def _periodic(out: Out, reader: dict[str, Any], source: Path) -> None:
     """Our own metrics to a back end: the short form of an exporter."""
-    otlp = (reader.get("exporter") or {}).get("otlp")
+    otlp = out.keys(reader.get("exporter"), (*source, "exporter")).get("otlp")
     if not isinstance(otlp, dict) or not otlp.get("endpoint"):
         out.report.warn(source, "this is ignored", "otlp with an endpoint is known")
         return
@@ -116,10 +113,12 @@ def _periodic(out: Out, reader: dict[str, Any], source: Path) -> None:
 def _metrics_address(table: dict[str, Any], source: Path) -> tuple[Any, Path]:
     if table.get("address"):
         return table["address"], (*source, "address")
-    for index, reader in enumerate(table.get("readers") or ()):
-        pull = (reader or {}).get("pull") if isinstance(reader, dict) else None
-        found = ((pull or {}).get("exporter") or {}).get("prometheus") or {}
-        if found:
+    readers = table.get("readers")
+    for index, reader in enumerate(readers if isinstance(readers, list) else ()):
+        found = reader
+        for step in ("pull", "exporter", "prometheus"):
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, dict):
             host, port = found.get("host", "localhost"), found.get("port", 8888)
             return f"{host}:{port}", (*source, "readers", index)
     return None, source
@@ -130,3 +129,6 @@ def _resource(out: Out, table: dict[str, Any], source: Path) -> None:
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             shown = value if isinstance(value, str) else str(value)
             out.put(("resource", key), shown, (*source, key))
+
+
+_TELEMETRY = {"logs": _logs, "metrics": _metrics, "resource": _resource}

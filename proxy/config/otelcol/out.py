@@ -33,6 +33,22 @@ class Out:
             if depth == len(path):
                 self.report.lines.alias(path, source)
 
+    def keys(self, value: Any, source: Path) -> dict[str, Any]:
+        """`value` where it must be a table; nothing is an empty one."""
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self.report.error(source, "expected a table")
+        return {}
+
+    def items(self, value: Any, source: Path) -> list[Any]:
+        """`value` where it must be a list; nothing is an empty one."""
+        if isinstance(value, list):
+            return value
+        if value is not None:
+            self.report.error(source, "expected a list")
+        return []
+
     def has(self, path: Path) -> bool:
         table: Any = self.raw
         for step in path:

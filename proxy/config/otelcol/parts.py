@@ -102,17 +102,24 @@ def _queue_size(walk: Walk, value: dict[str, Any], source: Path) -> None:
         walk.report.error(place, str(error))
 
 
+def _extension(walk: Walk, id: Any) -> dict[str, Any] | None:
+    """The table of an extension; None if there is none of that id."""
+    extensions = walk.root.get("extensions")
+    if not isinstance(extensions, dict) or not isinstance(id, str) or id not in extensions:
+        return None
+    return walk.out.keys(extensions[id], ("extensions", id))
+
+
 def _storage(walk: Walk, value: Any, source: Path) -> None:
     """The id of a file_storage extension; each queue gets a directory in its own."""
     if value is None:
         return
-    extensions = walk.root.get("extensions") or {}
-    found = extensions.get(value) if isinstance(extensions, dict) else None
-    if value not in extensions or str(value).partition("/")[0] != "file_storage":
+    found = _extension(walk, value)
+    if found is None or str(value).partition("/")[0] != "file_storage":
         remedy = "write extensions: {file_storage: {directory: …}}"
         walk.report.error(source, f"there is no file_storage {value!r}", remedy)
         return
-    directory = (found or {}).get("directory") or "/var/lib/otelcol/file_storage"
+    directory = found.get("directory") or "/var/lib/otelcol/file_storage"
     inside = walk.id.replace("/", "_").replace("..", "_")
     place = posixpath.join(str(directory), inside)
     walk.put(like(place, directory), source, "sending_queue", "storage")
@@ -133,12 +140,11 @@ _QUEUE: dict[str, Any] = {
 def auth(walk: Walk, value: Any, source: Path) -> None:
     """`authenticator` names an extension; those that are constant become a header."""
     id = value.get("authenticator") if isinstance(value, dict) else value
-    extensions = walk.root.get("extensions") or {}
-    table = extensions.get(id) if isinstance(extensions, dict) else None
+    table = _extension(walk, id)
     kind = str(id).partition("/")[0]
-    if kind in ("basicauth", "basic_auth") and isinstance(table, dict):
-        _basic(walk, table.get("client_auth") or {}, source)
-    elif kind in ("bearertokenauth", "bearer_token_auth") and isinstance(table, dict):
+    if kind in ("basicauth", "basic_auth") and table is not None:
+        _basic(walk, walk.out.keys(table.get("client_auth"), ("extensions", str(id))), source)
+    elif kind in ("bearertokenauth", "bearer_token_auth") and table is not None:
         token, scheme = table.get("token"), table.get("scheme", "Bearer")
         if token is None:
             walk.report.error(source, f"{id!r} has no `token`", "write token: ${file:/run/token}")
@@ -158,11 +164,11 @@ def _basic(walk: Walk, table: dict[str, Any], source: Path) -> None:
 def server_auth(walk: Walk, value: Any, source: Path) -> None:
     """Who may send."""
     id = value.get("authenticator") if isinstance(value, dict) else value
-    extensions = walk.root.get("extensions") or {}
-    table = extensions.get(id) if isinstance(extensions, dict) else None
-    if str(id).partition("/")[0] == "bearertokenauth" and isinstance(table, dict):
-        tokens = table.get("tokens") or [table.get("token")]
-        walk.put([t for t in tokens if t is not None], source, "auth", "bearer")
+    table = _extension(walk, id)
+    if str(id).partition("/")[0] in ("bearertokenauth", "bearer_token_auth") and table is not None:
+        tokens = walk.out.items(table.get("tokens"), ("extensions", str(id)))
+        wanted = [token for token in (*tokens, table.get("token")) if token is not None]
+        walk.put(wanted, source, "auth", "bearer")
         return
     walk.report.error(source, f"no authenticator {id!r} here", "bearertokenauth is known")
 

@@ -91,8 +91,8 @@ def _detectors(walk: Walk, value: Any, source: Path) -> None:
     names = value if isinstance(value, list) else [value]
     found = []
     for index, name in enumerate(names):
-        if name in _DETECTORS:
-            found.append(_DETECTORS[name])
+        if str(name) in _DETECTORS:
+            found.append(_DETECTORS[str(name)])
         else:
             why = "there are env, system, docker and k8s"
             walk.report.warn((*source, index), f"the detector {name!r} is left out", why)

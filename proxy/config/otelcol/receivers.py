@@ -223,20 +223,20 @@ def _scrapers(walk: Walk, value: Any, source: Path) -> None:
             why = f"there are {', '.join(_SCRAPERS)}; its metrics are missing"
             walk.report.warn((*source, name), f"the scraper `{name}` is left out", why)
             continue
-        table = value[name] or {}
+        table = walk.out.keys(value[name], (*source, name))
         for key in table:
             place = (*source, name, key)
             if name == "process" and key in ("include", "exclude"):
-                _process_names(walk, table[key] or {}, place, key)
+                _process_names(walk, walk.out.keys(table[key], place), place, key)
             elif not key.startswith("mute_"):
                 walk.report.warn(place, "this is ignored", "all its metrics are sent")
     walk.put([name for name in names if name in _SCRAPERS], source, "scrapers")
 
 
 def _process_names(walk: Walk, table: Any, source: Path, key: str) -> None:
-    names = table.get("names") or [] if isinstance(table, dict) else []
-    strict = isinstance(table, dict) and table.get("match_type") == "strict"
-    patterns = [f"^{_escaped(name)}$" if strict else name for name in names]
+    names = walk.out.items(table.get("names"), (*source, "names"))
+    strict = table.get("match_type") == "strict"
+    patterns = [f"^{_escaped(str(name))}$" if strict else name for name in names]
     walk.put(patterns, source, "processes", key)
 
 
@@ -276,16 +276,16 @@ def _topic(walk: Walk, value: Any, source: Path) -> None:
 
 
 def kafka_users(walk: Walk) -> list[str]:
+    """The signals of the pipelines that name this component."""
     section = "receivers" if "receivers" in walk.target else "exporters"
-    pipelines = (walk.root.get("service") or {}).get("pipelines") or {}
-    return sorted(
-        {
-            str(name).partition("/")[0]
-            for name, pipeline in pipelines.items()
-            if isinstance(pipeline, dict)
-            and walk.defs.get("written") in (pipeline.get(section) or ())
-        }
-    )
+    service = walk.root.get("service")
+    pipelines = service.get("pipelines") if isinstance(service, dict) else None
+    found = set()
+    for name, pipeline in (pipelines if isinstance(pipelines, dict) else {}).items():
+        ids = pipeline.get(section) if isinstance(pipeline, dict) else None
+        if isinstance(ids, list) and walk.id in ids:
+            found.add(str(name).partition("/")[0])
+    return sorted(found)
 
 
 SASL: dict[str, Any] = {

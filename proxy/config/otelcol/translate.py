@@ -87,7 +87,7 @@ def _used(pipelines: dict[str, Any]) -> dict[str, set[str]]:
     for pipeline in pipelines.values():
         for section in ("receivers", "processors", "exporters"):
             ids = pipeline.get(section) if isinstance(pipeline, dict) else None
-            used[section] |= {str(id) for id in ids or ()}
+            used[section] |= {str(id) for id in (ids if isinstance(ids, list) else ())}
     used["connectors"] = used["receivers"] | used["exporters"]
     return used
 
@@ -97,8 +97,9 @@ def _extensions(raw: dict[str, Any], expand: Expand) -> Any:
     names = service.get("extensions") if isinstance(service, dict) else None
     if not isinstance(tables, dict):
         return {}
+    names = names if isinstance(names, list) else []
     return {
-        name: expand(table, ("extensions", name)) if name in (names or ()) else table
+        name: expand(table, ("extensions", name)) if name in names else table
         for name, table in tables.items()
     }
 
@@ -130,7 +131,7 @@ def _component(
     section, written = str(source[0]), str(source[1])
     target = ("collector", section, renamed(section, written))
     walk = Walk(out, raw, written, target)
-    walk.defs = {"raw": table if isinstance(table, dict) else {}, "written": written}
+    walk.defs = {"raw": table if isinstance(table, dict) else {}}
     out.table(target, source)
     walk.table(rules, table, source, ())
     for key, value in _DEFAULTS.get(type_, {}).items():
