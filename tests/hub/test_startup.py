@@ -251,3 +251,14 @@ def test_a_gateway_s_reload_says_it_too(tmp_path: Path, taken: int) -> None:
             rf"\.toml:\d+: collector\.receivers\.otlp\.grpc: cannot listen on {address}"
         )
         assert hub.get() == "pong"
+
+
+@pytest.mark.parametrize("processes", ["", 'processes = "small"\n'])
+@pytest.mark.parametrize("key", ["http", "grpc"])
+def test_a_gateway_s_start_says_it(tmp_path: Path, taken: int, key: str, processes: str) -> None:
+    text = processes + 'listen = "127.0.0.1:0"\n' + PIPELINE.format(id="otlp", signal="traces")
+    address = TAKEN.format(port=taken)
+    text += f'[collector.receivers.otlp]\n{key} = "{address}"\n'
+    said = refused(tmp_path, text, "run")
+    assert f"collector.receivers.otlp.{key}: cannot listen on {address}: address already" in said
+    assert place(said) == len(text.splitlines())

@@ -167,7 +167,7 @@ def _span(span: WireSpan, resource: dict[str, str]) -> Span:
         span_id=span.span_id,
         parent_id=span.parent_span_id,
         name=_printable(span.name),
-        kind=KINDS[span.kind] if span.kind < len(KINDS) else "",
+        kind=KINDS[span.kind] if 0 <= span.kind < len(KINDS) else "",
         start=span.start_time_unix_nano,
         end=span.end_time_unix_nano,
         timed=duration_ns(span) is not None,
