@@ -15,7 +15,9 @@ from typing import Any
 from proxy import runner
 from proxy.config.load import YAML, Loaded, load
 from proxy.config.model import Config
+from proxy.config.placed import placed
 from proxy.errors import ConfigError
+from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
@@ -66,13 +68,13 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
             sockets.open(listener.address for listener in loaded.config.listen)
         admin = _admin_socket(loaded)
     except ListenError as error:
-        return _refuse(f"spangate: {error}")
+        return _refuse(*placed(error.problems, loaded))
     return runner.run(start(loaded, admin))
 
 
 def worker_count(config: Config) -> int:
     """What `workers` says; "auto" is the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if config.workers == "auto" else config.workers
+    return usable_cores() if config.workers == "auto" else config.workers
 
 
 def _admin_socket(loaded: Loaded) -> socket.socket | None:

@@ -189,7 +189,7 @@ def test_our_own_exports_of_the_environment_are_not_added() -> None:
 
 
 def test_env_of_the_collector_is_known_in_our_own_files_too() -> None:
-    text = '[resource]\na = "${env:KEY}"\nb = "${env:NO:-c}"'
+    text = '[resource]\na = "${env:KEY}"\nb = "${env:NO:-c}"\n[[route]]\nrespond = "x"'
     assert loads(text, "r.toml", {"KEY": "1"}).config.resource == {"a": "1", "b": "c"}
 
 
@@ -216,7 +216,7 @@ def test_what_no_pipeline_names_is_left_out_and_not_expanded() -> None:
         ({"exporters": "otlp: {endpoint: 'b:1', timout: 1s}"}, 3, "did you mean `timeout`?"),
         ({"exporters": "otlp: {endpoint: 'b:1', timeout: 5}"}, 3, 'write "5s" or "5ms"'),
         ({"exporters": "otlp: {endpoint: 'unix:///x'}"}, 3, "write host:port"),
-        ({"exporters": "otlp: {endpoint: '${env:NO}'}"}, 3, "variable env:NO is not set"),
+        ({"exporters": "otlp: {endpoint: '${env:NO}'}"}, 3, "variable NO is not set"),
         ({"exporters": "otlp: {endpoint: 'b:1', tls: {ca_pem: x}}"}, 3, "write it to a file"),
         ({"exporters": "otlp: {endpoint: 'b:1', auth: {authenticator: oauth2client}}"}, 3,
          "basicauth and bearertokenauth are known"),

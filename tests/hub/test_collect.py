@@ -162,7 +162,7 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
         tls += "[collector.exporters.otlp_http.tls]\nca = '/nowhere.pem'\n"
         refused = [
             (text.replace("timeout", "timout"), "timout"),
-            (tls, "otlp_http: .*No such file"),
+            (tls, r"collector\.exporters\.otlp_http\.tls\.ca: cannot use /nowhere\.pem: no such"),
             (text + NOT_OURS, "192.0.2.1"),
         ]
         for failed, (wrong, said) in enumerate(refused, 1):
@@ -184,9 +184,13 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[admin]\nlisten = ''\n", "there is nothing to collect"),
+        ("[admin]\nlisten = ''\n", "telemetry alone has [collector]"),
+        ("[[route]]\nrespond = { status = 204 }\n", "there is nothing to collect"),
         (COLLECTOR.format(age="5", url="http://h"), "is not a duration"),
-        (COLLECTOR.format(age="5s", url="http://h") + NOT_OURS, "collector.receivers.otlp/2: "),
+        (
+            COLLECTOR.format(age="5s", url="http://h") + NOT_OURS,
+            'collector.receivers."otlp/2".http: ',
+        ),
     ],
 )
 def test_what_cannot_be_collected(tmp_path: Path, text: str, said: str) -> None:

@@ -15,15 +15,15 @@ ContextName = Literal["resource", "scope", "span", "spanevent", "metric", "datap
 class Statements(Section, frozen=True):
     """A group of statements, carried out if one of the conditions holds, or if there is none."""
 
-    statements: list[str]
+    statements: list[str]  # in this order
     context: ContextName | None = None  # None = told by the paths
-    conditions: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)  # of which one must hold
     error_mode: ErrorMode | None = None  # None = the processor's
 
 
 class Conditions(Section, frozen=True):
     """A group of conditions of one context."""
 
-    conditions: list[str]
+    conditions: list[str]  # of which one is enough
     context: ContextName | None = None  # None = told by the paths
     error_mode: ErrorMode | None = None  # None = the processor's

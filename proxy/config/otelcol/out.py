@@ -72,7 +72,7 @@ def like(text: str, source: object) -> str:
     if not isinstance(source, Expanded):
         return text
     made = Expanded(text)
-    made.written, made.secret = source.written, source.secret
+    made.written, made.secret, made.failed = source.written, source.secret, source.failed
     return made
 
 

@@ -37,36 +37,36 @@ class Traces(Section, frozen=True):
     """Conditions in OTTL."""
 
     resource: list[str] = field(default_factory=list)  # drops everything of it
-    span: list[str] = field(default_factory=list)
+    span: list[str] = field(default_factory=list)  # drops the span
     spanevent: list[str] = field(default_factory=list)  # of the spans that stay
 
 
 class Metrics(Section, frozen=True):
     """Conditions in OTTL."""
 
-    resource: list[str] = field(default_factory=list)
+    resource: list[str] = field(default_factory=list)  # drops everything of it
     metric: list[str] = field(default_factory=list)  # drops all points of a metric
-    datapoint: list[str] = field(default_factory=list)
+    datapoint: list[str] = field(default_factory=list)  # drops the point
 
 
 class Logs(Section, frozen=True):
     """Conditions in OTTL."""
 
-    resource: list[str] = field(default_factory=list)
-    log_record: list[str] = field(default_factory=list)
+    resource: list[str] = field(default_factory=list)  # drops everything of it
+    log_record: list[str] = field(default_factory=list)  # drops the record
 
 
 class Settings(Section, frozen=True):
     """[collector.processors.filter]: an item is dropped if any condition of its list holds."""
 
-    spans: list[str] = field(default_factory=list)
-    logs: list[str] | Logs = field(default_factory=list)  # a table: OTTL
+    spans: list[str] = field(default_factory=list)  # conditions; a span that meets one is dropped
+    logs: list[str] | Logs = field(default_factory=list)  # conditions; a table: OTTL
     metrics: list[str] | Metrics = field(default_factory=list)  # drops all points of a metric
-    data_points: list[str] = field(default_factory=list)
+    data_points: list[str] = field(default_factory=list)  # the same for points of metrics
     traces: Traces = field(default_factory=Traces)  # OTTL, as in the OpenTelemetry Collector
     trace_conditions: list[str | Conditions] = field(default_factory=list)  # OTTL of any context
-    metric_conditions: list[str | Conditions] = field(default_factory=list)
-    log_conditions: list[str | Conditions] = field(default_factory=list)
+    metric_conditions: list[str | Conditions] = field(default_factory=list)  # the same for metrics
+    log_conditions: list[str | Conditions] = field(default_factory=list)  # the same for log records
     error_mode: ErrorMode = "ignore"  # what follows if an OTTL condition fails
 
     def own(self, key: str) -> list[str]:

@@ -24,14 +24,14 @@ class Settings(Section, frozen=True):
     """[collector.processors.transform]: statements, carried out in their order on each item."""
 
     resources: list[str] = field(default_factory=list)  # before everything else
-    spans: list[str] = field(default_factory=list)
-    logs: list[str] = field(default_factory=list)
+    spans: list[str] = field(default_factory=list)  # statements, in this order
+    logs: list[str] = field(default_factory=list)  # the same for log records
     metrics: list[str] = field(default_factory=list)  # before the data points
-    data_points: list[str] = field(default_factory=list)
+    data_points: list[str] = field(default_factory=list)  # the same for points of metrics
     # OTTL, as in the OpenTelemetry Collector; before the lists above
     trace_statements: list[str | Statements] = field(default_factory=list)
-    metric_statements: list[str | Statements] = field(default_factory=list)
-    log_statements: list[str | Statements] = field(default_factory=list)
+    metric_statements: list[str | Statements] = field(default_factory=list)  # the same for metrics
+    log_statements: list[str | Statements] = field(default_factory=list)  # the same for logs
     error_mode: ErrorMode = "ignore"  # what follows if an OTTL statement fails
 
     def problems(self) -> Problems:
