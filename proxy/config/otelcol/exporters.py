@@ -39,7 +39,9 @@ OTLP_HTTP: dict[str, Any] = {
     "logs_endpoint": same,
     "profiles_endpoint": refused("leave it out"),
     "encoding": same,
-    "compression": compression("none", "gzip", "deflate", "zstd", "brotli"),
+    "compression": compression(
+        "none", "gzip", "deflate", "zlib", "zstd", "snappy", "x-snappy-framed", "lz4", "brotli"
+    ),
 }
 DEBUG: dict[str, Any] = {
     "verbosity": same,
