@@ -46,7 +46,7 @@ def run(file: str, workers: int | None) -> None:
 @main.command()
 @click.argument("file", default=DEFAULT_FILE)
 def collect(file: str) -> None:
-    """Run the collector of FILE (routes.toml) alone, without the gateway."""
+    """Run the collector of FILE alone: a routes.toml, or an OpenTelemetry Collector's .yaml."""
     from proxy.hub.collect import run as run_collector
 
     sys.exit(run_collector(file))
@@ -61,7 +61,7 @@ def check(file: str, strict: bool) -> None:
     FILE may be - for what comes through a pipe.
     """
     loaded = _load(file, err=False)
-    warnings = [*loaded.warnings, *_shadowed(loaded)]
+    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded)]
     _print(warnings)
     routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
     if strict and warnings:
@@ -176,6 +176,27 @@ def _shadowed(loaded: Loaded) -> list[Problem]:
             warning=True,
         )
         for route, _, reason in Table.compile(loaded.config.route).shadowed()
+    ]
+
+
+def _passed_by(loaded: Loaded) -> list[Problem]:
+    """A warning for each route that denies and that path parameters lead past."""
+    from proxy.config.locate import dotted
+    from proxy.errors import Problem
+    from proxy.routing import bypass
+    from proxy.routing.table import Table
+
+    routes = loaded.config.route
+    return [
+        Problem(
+            dotted(("route", denies)),
+            f"{path} goes past it to {routes[taker].name!r}: to some servers that is the same path",
+            f'say path_parameters = "reject" (or "keep") on route {routes[taker].name!r}',
+            loaded.lines.near(("route", denies)),
+            loaded.file,
+            warning=True,
+        )
+        for denies, taker, path in bypass.find(Table.compile(routes), routes)
     ]
 
 

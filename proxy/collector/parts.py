@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.disk import file_in_the_way
 from proxy.config.section import Positive, Section
 from proxy.config.syntax import is_field_value, is_token, parse_address
 from proxy.config.units import Seconds, Size
@@ -70,6 +71,8 @@ def check_queue(key: str, queue: Queue) -> Problems:
         yield (key, "storage"), "this is a directory here, not an extension", remedy
     if "\0" in queue.storage:
         yield (key, "storage"), "a path cannot have a NUL in it", ""
+    elif file := file_in_the_way(queue.storage):
+        yield (key, "storage"), f"{file} is a file", "name a folder, or one to be made"
 
 
 def check_address(key: str, text: str) -> Problems:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from proxy.config.locate import Path, dotted
 from proxy.config.model import Config
 from proxy.config.report import Report
-from proxy.config.syntax import parse_address
+from proxy.config.syntax import is_everywhere, is_same_place, overlap, parse_address
 
 # Keys of components that are addresses to listen on; Jaeger's compact and binary are UDP.
 _KEYS = ("grpc", "http", "thrift_http", "endpoint")
 _DATAGRAMS = ("thrift_compact", "thrift_binary")
 _LISTENING_EXPORTERS = ("prometheus",)
 
-_EVERYWHERE = frozenset({"", "*", "0.0.0.0", "::"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -33,14 +32,11 @@ class _Place:
         """Whether only one of the two can be bound."""
         if not self.port or (self.port, self.datagrams) != (other.port, other.datagrams):
             return False
+        if self.path[0] == other.path[0] == "listen":
+            # One of a more special address gets what is sent to that.
+            return is_same_place(self.host, other.host)
         hosts = {self.host, other.host}
-        if len(hosts) == 1 or "" in hosts:
-            return True
-        if hosts & _EVERYWHERE:  # IPv4's and IPv6's are apart, and a name may be either
-            return not (_is_v4(self.host) and _is_v6(other.host)) and not (
-                _is_v6(self.host) and _is_v4(other.host)
-            )
-        return "localhost" in hosts and hosts <= _LOOPBACK
+        return overlap(self.host, other.host) or ("localhost" in hosts and hosts <= _LOOPBACK)
 
 
 def check_ports(config: Config, report: Report) -> None:
@@ -51,9 +47,15 @@ def check_ports(config: Config, report: Report) -> None:
         for other in others:
             if place.meets(other):
                 message = f"{place.address!r} is already taken by {_title(other.path, report)}"
-                report.error(place.path, message, "use another port")
+                report.error(place.path, message, _remedy(place, other))
                 break
         others.append(place)
+
+
+def _remedy(place: _Place, other: _Place) -> str:
+    if other.path[0] == "listen" and place.host != other.host and is_everywhere(other.host):
+        return "it takes IPv4 and IPv6: leave this one out, or use another port"
+    return "use another port"
 
 
 def _title(path: Path, report: Report) -> str:
@@ -102,11 +104,3 @@ def _place(path: Path, address: str, *, datagrams: bool = False) -> Iterator[_Pl
     except ValueError:
         return  # told where it is parsed
     yield _Place(path, address, host.lower(), port, datagrams)
-
-
-def _is_v4(host: str) -> bool:
-    return host.replace(".", "").isdigit()
-
-
-def _is_v6(host: str) -> bool:
-    return ":" in host

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
+from proxy.config.own_fields import check_own_fields
 from proxy.config.report import Report, suggestion
 from proxy.config.syntax import is_authority, is_token, parse_regex
 from proxy.config.words import paths, values
@@ -29,19 +30,6 @@ FRAMING = frozenset(
         "upgrade",
     }
 )
-# Written last by the gateway, whatever an edit says.
-TRACE = frozenset(
-    {
-        "b3",
-        "traceparent",
-        "tracestate",
-        "x-b3-flags",
-        "x-b3-parentspanid",
-        "x-b3-sampled",
-        "x-b3-spanid",
-        "x-b3-traceid",
-    }
-)
 BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 
 
@@ -49,8 +37,9 @@ def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
     empty = not config.route and config.collector is None
     if empty and not report.is_broken("route") and not report.has_foreign_tables():
-        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"'
-        report.warn((), "there are no routes: every request is answered 404", remedy)
+        # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
+        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
+        report.error(("route",), "there are no routes, so there is nothing to do", remedy)
     named: dict[str, int] = {}
     for i, route in enumerate(config.route):
         # An element that could not be made is None here; the report knows of it already.
@@ -89,6 +78,7 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         _respond(route.respond, (*path, "respond"), report)
     _edits(route.headers.request, (*path, "headers", "request"), FRAMING | {"host"}, report)
     _edits(route.headers.response, (*path, "headers", "response"), FRAMING, report)
+    check_own_fields(route, path, config, report)
     if route.host_header is not None and not is_authority(route.host_header):
         example = 'write "shop.example" or "shop.example:8080"'
         remedy = values.host_name(route.host_header) or example
@@ -199,17 +189,19 @@ def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
 
 
 def _redirect(redirect: Redirect, captures: Sequence[str], path: Path, report: Report) -> None:
-    from proxy.routing.rewrite import compile_redirect
+    from proxy.routing.rewrite import compile_redirect, glues_query
 
     if report.is_broken(*path):
         return
     if not all("!" <= c <= "~" for c in redirect.to):
         report.error(path, "a URL holds visible ASCII only", "percent-encode the rest")
-    elif not redirect.to.startswith(("/", "http://", "https://")):
+    elif not redirect.to.startswith(("/", "{path}", "{*}", "http://", "https://")):
         remedy = 'write "https://example.com/new" or "/new"'
         report.error(path, f"{redirect.to!r} is neither a path nor an http URL", remedy)
     else:
         _compile(lambda: compile_redirect(redirect, captures), redirect.to, path, report)
+        if glues_query(redirect.to, captures):
+            report.warn(path, "{query} is glued to what precedes it", 'write "{?query}"')
 
 
 def _respond(respond: Respond, path: Path, report: Report) -> None:
@@ -241,5 +233,3 @@ def _refuse_one(name: str, path: Path, forbidden: frozenset[str], report: Report
     if lower in forbidden:
         remedy = "use `host_header`" if lower == "host" else "leave it out"
         report.error(path, f"{name} belongs to the connection and is the gateway's own", remedy)
-    elif lower in TRACE and "request" in path:
-        report.warn(path, f"{name} is written by the gateway afterwards", "see [tracing]")

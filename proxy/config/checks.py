@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from proxy.config.attributes import check_attributes
+from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
@@ -103,6 +104,9 @@ def _tracing(config: Config, report: Report) -> None:
                 check_field_name(name, ("tracing", key, i), report)
     if tracing.response_header:
         check_field_name(tracing.response_header, ("tracing", "response_header"), report)
+    for i, method in enumerate(tracing.known_methods):
+        if not report.is_broken("tracing", "known_methods", i) and not is_token(method):
+            report.error(("tracing", "known_methods", i), f"{method!r} is not a method")
     for i, path in enumerate(tracing.untraced):
         if not report.is_broken("tracing", "untraced", i) and not path.startswith("/"):
             report.error(("tracing", "untraced", i), f"{path!r} is not a path", 'start with "/"')
@@ -120,6 +124,9 @@ def _export(config: Config, report: Report) -> None:
         check_fields(export.headers.items(), ("export", "headers"), report)
     if "\0" in export.storage and not report.is_broken("export", "storage"):
         report.error(("export", "storage"), "a path cannot have a NUL in it")
+    elif file := file_in_the_way(export.storage):
+        remedy = "name a folder, or one to be made"
+        report.error(("export", "storage"), f"{file} is a file", remedy)
     if grpc and export.batch_bytes > GRPC_MESSAGE:
         remedy = 'write "3MiB"'
         report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)
@@ -171,17 +178,25 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
         if not upstream.servers and not report.is_foreign(path):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
+        known: dict[tuple[str, int], str] = {}
         for url in upstream.servers:
-            attempt(parse_server, url, (*path, "servers", url), report)
+            if attempt(parse_server, url, (*path, "servers", url), report):
+                other = known.setdefault(parse_server(url), url)
+                if other != url:
+                    message = f"{url!r} is the same server as {other!r}"
+                    report.error((*path, "servers", url), message, "leave one of them out")
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
     check_retry(upstream.retry, (*path, "retry"), report)
 
 
 def _health(health: Health, path: Path, report: Report) -> None:
-    visible = all("!" <= c <= "~" for c in health.path)
+    visible = all("!" <= c <= "~" and c != "#" for c in health.path)
     if not health.path.startswith("/") or not visible:
         report.error((*path, "path"), f"{health.path!r} is not a path", 'write "/healthz"')
+    if health.host is not None and not is_authority(health.host):
+        remedy = 'write "shop.example" or "shop.example:8080"'
+        report.error((*path, "host"), f"{health.host!r} is not a host", remedy)
     if not health.every and not report.is_broken(*path, "every"):
         report.error((*path, "every"), "probes need a pause between them", 'write "5s"')
 

@@ -17,8 +17,8 @@ import msgspec
 from proxy.config.convert import FAILED, Converter
 from proxy.config.locate import Path
 from proxy.config.observe import Collector
-from proxy.config.otelcol import translate
 from proxy.config.report import Report, suggestion
+from proxy.config.words.collector import translate
 
 KINDS = ("receiver", "processor", "exporter", "connector")
 SIGNALS = ("traces", "metrics", "logs", "profiles")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -69,6 +69,8 @@ class Converter:
             self._report.fail(path)
             return FAILED
         kind, shape, args = _shape(kind)
+        if shape is UnionType and (forms := forms_of(kind)):
+            kind, shape, args = _shape(forms[0] if isinstance(raw, dict) else forms[1])
         if shape is msgspec.Struct:
             return self.struct(kind, raw, path)
         if shape is list:
@@ -160,6 +162,16 @@ def _shape(kind: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind, msgspec.Struct, ()
     return kind, get_origin(kind), get_args(kind)
+
+
+@cache
+def forms_of(kind: Any) -> tuple[Any, Any] | None:
+    """(the table, what may stand instead of it) of `str | Table`; None for everything else."""
+    args = get_args(kind)
+    tables = [arg for arg in args if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
+    if len(args) != 2 or len(tables) != 1:
+        return None
+    return tables[0], next(arg for arg in args if arg is not tables[0])
 
 
 def _parse(kind: Any, raw: object) -> object:

@@ -25,7 +25,7 @@ from proxy.config.collector import read_collector
 from proxy.config.convert import Converter
 from proxy.config.expand import Expander
 from proxy.config.loaded import Loaded as Loaded
-from proxy.config.locate import locate
+from proxy.config.locate import Lines, locate
 from proxy.config.model import Config, Route
 from proxy.config.otel_env import Environment, fill, table
 from proxy.config.otel_export import fill_export
@@ -37,6 +37,7 @@ from proxy.config.slips_observe import tell_telemetry_slips
 from proxy.errors import ConfigError, Problem
 
 STDIN = "<stdin>"  # the name of what has none, in messages
+YAML = (".yaml", ".yml")  # a file of the OpenTelemetry Collector
 
 
 def load(path: str, environ: Mapping[str, str]) -> Loaded:
@@ -74,6 +75,8 @@ def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     collecting = gc.isenabled()
     gc.disable()  # all that is made here stays, and looking for garbage in it took a tenth longer
     try:
+        if file.endswith(YAML):
+            return _of_collector(text, file, environ)
         return _build(_parse(text, file), Report(file, locate(text)), environ)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
@@ -96,6 +99,22 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     env = Environment(environ, report)
     fill(raw, env)
     fill_export(table(raw, "export"), env)
+    return _structs(raw, report)
+
+
+def _of_collector(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
+    """A file of the OpenTelemetry Collector, whose pipelines are all there is."""
+    from proxy.config.otelcol.document import read
+    from proxy.config.otelcol.translate import translate
+
+    written, lines = read(text, file)
+    report = Report(file, Lines(lines))
+    raw = translate(written, report, Expander(report, environ).tree)
+    fill(raw, Environment(environ, report))
+    return _structs(raw, report)
+
+
+def _structs(raw: dict[str, Any], report: Report) -> Loaded:
     converter = Converter(report)
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())

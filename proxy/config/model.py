@@ -12,7 +12,16 @@ from typing import Literal
 
 from msgspec import field
 
-from proxy.config.observe import AccessLog, Collector, Export, Log, Metrics, RouteTrace, Tracing
+from proxy.config.observe import (
+    AccessLog,
+    Collector,
+    Export,
+    Log,
+    Metrics,
+    Propagate,
+    RouteTrace,
+    Tracing,
+)
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -20,7 +29,7 @@ from proxy.config.units import Seconds, Share, Size
 class Listener(Section, frozen=True):
     """One address that takes requests."""
 
-    address: str  # ":8080", "127.0.0.1:8080", "[::1]:8080"
+    address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080"
     trust: list[str] | None = None  # CIDRs; None = [tracing] trust
     name: str = ""  # for people: what this listener is called
 
@@ -40,6 +49,7 @@ class Limits(Section, frozen=True):
     head_bytes: Size = Size(64 * 1024)  # Envoy: 60 KiB
     head_fields: Positive = 100  # Envoy: 100, Apache: 100
     body: Size = Size(0)  # 0 = unlimited
+    body_rate: Size = Size(256)  # bytes a second of a body over 10 s; 408; 0 = any. Apache: 500
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
@@ -88,7 +98,7 @@ class Rewrite(Section, frozen=True):
 class Redirect(Section, frozen=True):
     """An answer with a Location."""
 
-    to: str  # absolute or path; {name} of the route's template and {path}, {query} are filled in
+    to: str  # URL or path with {name}, {path}, {query}; the query is kept unless `to` has its own
     status: Literal[301, 302, 303, 307, 308] = 308  # 308 and 307 keep the method
 
 
@@ -146,7 +156,9 @@ class Route(Section, frozen=True):
     retry: Retry | None = None  # instead of the upstream's and that in [defaults]
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
+    path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
     trace: RouteTrace = field(default_factory=RouteTrace)
+    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
 
@@ -154,6 +166,7 @@ class Health(Section, frozen=True):
     """Active probes, made by the hub; without it every endpoint counts as healthy."""
 
     path: str = "/healthz"  # what is asked for
+    host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
     every: Seconds = Seconds(5)  # the pause between two probes
     timeout: Seconds = Seconds(2)  # for one probe
     status: list[Status] = field(default_factory=lambda: [200, 204])  # what counts as healthy
@@ -164,8 +177,9 @@ class Health(Section, frozen=True):
 class Pool(Section, frozen=True):
     """Warm connections, counted for each worker and endpoint."""
 
-    idle: Count = 128  # kept at most
+    idle: Count = 10000  # kept at most; as many as there are clients, so that none dials anew
     idle_timeout: Seconds = Seconds(4)  # below what servers commonly keep; linkerd: 3 s
+    max_age: Seconds = Seconds(300)  # then dialled anew, by what DNS says then; 0 = never
 
 
 class Upstream(Section, frozen=True):
@@ -174,7 +188,9 @@ class Upstream(Section, frozen=True):
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
+    panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
     pool: Pool = field(default_factory=Pool)
+    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
     connect_timeout: Seconds | None = None  # for one connection to a server
     first_byte_timeout: Seconds | None = None  # from the request's end to the response head

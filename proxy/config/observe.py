@@ -55,6 +55,22 @@ class Tracing(Section, frozen=True):
             "X-Goog-Signature",
         ]
     )
+    # other methods are `_OTHER`; RFC 9110 §9.3, PATCH, QUERY: HTTP semantic conventions 1.44
+    known_methods: list[str] = field(
+        default_factory=lambda: [
+            "GET",
+            "HEAD",
+            "POST",
+            "PUT",
+            "DELETE",
+            "CONNECT",
+            "OPTIONS",
+            "TRACE",
+            "PATCH",
+            "QUERY",
+        ]
+    )
+    random_flag: bool = False  # send W3C level 2's flag 02 too; SDKs of level 1 may break on it
     response_header: str = ""  # name of a response header that tells the trace id, "" = none
 
 
@@ -64,6 +80,14 @@ class RouteTrace(Section, frozen=True):
     sample: Share | None = None  # instead of [tracing] sample
     # instead of [tracing] sampler
     sampler: Literal["parent", "ratio", "always", "never"] | None = None
+
+
+class Propagate(Section, frozen=True):
+    """What of a caller's context goes on to an upstream; None = not said here."""
+
+    baggage: bool | None = None  # None = [tracing] baggage
+    tracestate: bool | None = None  # None = true
+    context: Literal["pass", "drop"] | None = None  # None = pass; drop: no trace header at all
 
 
 class Retrying(Section, frozen=True):

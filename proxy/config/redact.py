@@ -14,6 +14,7 @@ import msgspec
 from proxy.config.expand import KEY, Expanded
 from proxy.config.loaded import Loaded
 from proxy.config.locate import Path
+from proxy.config.model import Config
 from proxy.config.secrets import REDACTED, is_secret, without_secrets
 from proxy.config.units import Seconds, Size, seconds_text, size_text
 
@@ -39,6 +40,20 @@ def shown(loaded: Loaded) -> Mapping[str, Any]:
         return _shown(value, (name,), expanded)
 
     return Computed(dict.fromkeys(config.__struct_fields__), part)
+
+
+def shown_config(loaded: Loaded) -> Config:
+    """The configuration with every string as it may be shown; for words about it, not for use."""
+    config = _veiled(loaded.config, (), loaded.expanded)
+    assert isinstance(config, Config)
+    return config
+
+
+def made_from(loaded: Loaded, text: str, *path: str | int) -> str:
+    """`text`, which was made from what stands at `path`: hidden if any of that came from a file."""
+    found = loaded.expanded.items()
+    hidden = any(origin.secret and place[: len(path)] == path for place, origin in found)
+    return REDACTED if hidden else text
 
 
 class Computed(Mapping[str, Any]):
@@ -74,6 +89,22 @@ def _shown(value: object, path: Path, expanded: Mapping[Path, Expanded]) -> obje
     if isinstance(value, list | tuple):
         return [_shown(item, (*path, i), expanded) for i, item in enumerate(value)]
     return _leaf(value, path, expanded.get(path))
+
+
+def _veiled(value: object, path: Path, expanded: Mapping[Path, Expanded]) -> object:
+    """`value` in its own type, its strings as they may be shown."""
+    if isinstance(value, msgspec.Struct):
+        fields = value.__struct_fields__
+        new = {name: _veiled(getattr(value, name), (*path, name), expanded) for name in fields}
+        return msgspec.structs.replace(value, **new)
+    if isinstance(value, dict):
+        return {
+            _text(str(key), expanded.get((*path, KEY, key))): _veiled(item, (*path, key), expanded)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_veiled(item, (*path, i), expanded) for i, item in enumerate(value)]
+    return _leaf(value, path, expanded.get(path)) if isinstance(value, str) else value
 
 
 def _leaf(value: object, path: Path, origin: Expanded | None) -> object:

@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.config import model, observe
 from proxy.config.collector import components
-from proxy.config.convert import without_none
+from proxy.config.convert import forms_of, without_none
 from proxy.config.described import about, comments_of
 from proxy.config.units import Seconds, Share, Size, seconds_text, size_text
 
@@ -155,6 +155,8 @@ def _value(kind: Any, tables: dict[str, Schema]) -> Schema:
         if pattern := _leaf(name).get("pattern"):
             made["propertyNames"] = {"pattern": pattern}
         return made
+    if forms := forms_of(kind):
+        return {"anyOf": [_value(form, tables) for form in forms]}
     leaf = _leaf(kind)
     return leaf if leaf == _STRING else {"anyOf": [leaf, _REFERENCE]}
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.locate import Path
-from proxy.config.model import Config, Defaults, HeaderEdit, Health, Retry, Route, Upstream
+from proxy.config.model import Config, Defaults, Health, Retry, Route, Upstream
+from proxy.config.own_fields import own_fields
 from proxy.config.report import Report
 from proxy.config.syntax import parse_address, parse_server
 from proxy.config.units import seconds_text
@@ -19,14 +20,6 @@ from proxy.config.words import values
 Slip = tuple[Path, str, str]
 
 _FORWARDED_ONLY = ("host_header", "retry", "connect_timeout", "first_byte_timeout", "idle_timeout")
-_FORWARDING = {
-    "x-forwarded-for": "x_forwarded",
-    "x-forwarded-proto": "x_forwarded",
-    "x-forwarded-host": "x_forwarded",
-    "forwarded": "forwarded",
-    "via": "via",
-    "x-request-id": "request_id",
-}
 
 
 def tell_slips(config: Config, report: Report) -> None:
@@ -122,33 +115,13 @@ def _of_targets(route: Route) -> Iterator[Slip]:
 
 
 def _of_edits(route: Route, config: Config) -> Iterator[Slip]:
+    own = own_fields(config)
     for side, edit in (("request", route.headers.request), ("response", route.headers.response)):
         for kind in ("set", "add"):
             for name, value in getattr(edit, kind).items():
-                written_anyway = side == "request" and name.lower() in _FORWARDING
+                written_anyway = side == "request" and name.lower() in own
                 if not written_anyway and (told := values.variable(value)) is not None:
                     yield ("headers", side, kind, name), *told
-    for below, name in _names(route.headers.request):
-        if (key := _FORWARDING.get(name.lower())) and getattr(config.forwarding, key):
-            value = '""' if key == "via" else "false"
-            remedy = f"leave it out, or write [forwarding] {key} = {value}"
-            yield ("headers", "request", *below), "the gateway writes it afterwards", remedy
-    for below, name in _names(route.headers.response):
-        own = {config.tracing.response_header.lower(): "tracing.response_header"}
-        if config.forwarding.request_id:
-            own["x-request-id"] = "forwarding.request_id"
-        if (key := own.get(name.lower())) is not None:
-            message = f"the gateway writes it afterwards, because of {key}"
-            yield ("headers", "response", *below), message, "leave one of the two out"
-
-
-def _names(edit: HeaderEdit) -> Iterator[tuple[Path, str]]:
-    for kind in ("set", "add"):
-        for name in getattr(edit, kind):
-            yield (kind, name), name
-    for i, name in enumerate(edit.remove):
-        if name is not None:
-            yield ("remove", i), name
 
 
 def _of_an_answer(route: Route) -> Iterator[Slip]:

@@ -2,7 +2,9 @@
 
 Chunk extensions are dropped and limited; trailers are kept within limits, and what becomes of them
 is not decided here. Bare LF, spaces around a size, sizes of more than 16 digits, and control bytes
-are errors. However small the chunks are, one call does a bounded amount of work.
+are errors; but an answer's sizes may have blanks behind them, because some servers write them to a
+fixed width, and every other gateway takes that. However small the chunks are, one call does a
+bounded amount of work.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from proxy.http.head import Pair
 
 # An extension may hold anything printable; it ends at CRLF only (CVE-2025-43859, -2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_PADDED_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _MOST_EXTENSION = 256  # bytes, in one chunk
+_MOST_PADDED = 4096  # the same in answers, with blanks; Go: a line of 4096
 _MOST_EXTENSIONS = 16 * 1024  # bytes, in one body
 _MOST_TRAILERS = 8 * 1024  # bytes
 _MOST_FIELDS = 64  # in the trailer section
@@ -49,6 +53,7 @@ class ChunkedDecoder:
         "_extensions",
         "_left",
         "_line",
+        "_padded",
         "_size",
         "_state",
         "has_more",
@@ -56,8 +61,9 @@ class ChunkedDecoder:
         "trailers",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, padded: bool = False) -> None:
         self._state = SIZE
+        self._padded = padded  # it is an answer's
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # an incomplete line
         self._extensions = 0
@@ -155,19 +161,24 @@ class ChunkedDecoder:
 
     def _check_size(self, line: bytes, length: int) -> bytes:
         """The digits of a size line that is `length` bytes long until now."""
-        match = _SIZE_LINE.fullmatch(line)
+        match = (_PADDED_LINE if self._padded else _SIZE_LINE).fullmatch(line)
         if match is None:
             raise ChunkedError("a chunk size that is not a hexadecimal number")
         digits = match[1]
         extension = length - len(digits)
-        if extension > _MOST_EXTENSION or self._extensions + extension > _MOST_EXTENSIONS:
+        most = _MOST_PADDED if self._padded else _MOST_EXTENSION
+        if extension > most or self._extensions + extension > _MOST_EXTENSIONS:
             raise ChunkedError("too many bytes of chunk extensions")
         return digits
 
     def _take_size(self, line: bytes) -> None:
         digits = self._check_size(line, len(line))
-        self._extensions += len(line) - len(digits)
         self._left = int(digits, 16)
+        extension = len(line) - len(digits)
+        if extension:
+            # As Go counts in answers: what is small beside its chunk is no abuse, however often.
+            spared = 16 + 2 * self._left if self._padded else 0
+            self._extensions = max(self._extensions + extension - spared, 0)
         self._state = DATA if self._left else TRAILER
 
     def _take_trailer(self, line: bytes) -> None:

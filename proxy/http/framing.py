@@ -111,7 +111,19 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
     if request_method == "HEAD" or head.status in (204, 304):
         if head.length is None and coding is None:
             head.keep_alive = _persistent(head, tokens(connection or b""))
+        # A 204 or 304 that speaks of a body may be followed by one, though there is none; the
+        # length of a 304 is that of another answer (RFC 9110 §8.6, RFC 9112 §6.1).
+        if (coding is not None and request_method != "HEAD") or (
+            length is not None and head.status == 204 and head.length
+        ):
+            head.keep_alive = False
         head.length = 0
+
+
+def announces_body(head: ResponseHead) -> bool:
+    """Whether it speaks of a body, there being one or not."""
+    fields = head.fields
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _persistent(head: ResponseHead, options: list[bytes]) -> bool:
@@ -167,11 +179,13 @@ def frame_upload(head: RequestHead, edits: Edits) -> bytes:
         lines = b"content-length: %d\r\n" % head.length
     else:
         lines = b""
-    if edits.wants & WANTS_TRAILERS:
+    trailers = edits.wants & WANTS_TRAILERS
+    if trailers:
         lines += b"te: trailers\r\n"
     if edits.wants & WANTS_TUNNEL and b"upgrade" in head.fields:
-        lines += _upgrade(head.fields[b"upgrade"])
-    return lines
+        return lines + _upgrade(head.fields[b"upgrade"], b"te, upgrade" if trailers else b"upgrade")
+    # TE is for one hop, so its sender names it in Connection (RFC 9110 §10.1.4).
+    return lines + b"connection: te\r\n" if trailers else lines
 
 
 def _switched(head: ResponseHead) -> bytes:
@@ -179,5 +193,5 @@ def _switched(head: ResponseHead) -> bytes:
     return _upgrade(to) if head.status == 101 and to is not None else b""
 
 
-def _upgrade(to: bytes) -> bytes:
-    return b"connection: upgrade\r\nupgrade: " + to + b"\r\n"
+def _upgrade(to: bytes, options: bytes = b"upgrade") -> bytes:
+    return b"connection: %b\r\nupgrade: %b\r\n" % (options, to)

@@ -117,9 +117,7 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     """Write the head, with this attempt's own span id in it, and what there is of the body."""
     x, attempt, target = story.x, story.attempt, story.target
     assert attempt is not None and target is not None
-    traced = story.snapshot.injector.inject(
-        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
-    )
+    traced = target.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
     attempt.peer = upstream.peer.where
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
@@ -152,6 +150,7 @@ def _judge(
     if failure is None:
         assert response is not None
         attempt.status = response.status
+        attempt.version = response.version  # what was spoken, whatever was offered
         attempt.first_byte = now
         if response.status >= 400:
             attempt.error = str(response.status)
@@ -159,6 +158,9 @@ def _judge(
             return None
     else:
         attempt.error = failure.error_type
+        attempt.why = failure.detail
+        if not attempt.reused or not isinstance(failure, UpstreamReset):
+            story.worker.faults.tell(target.name, attempt.address, failure, now)
     return _pause(story, target, attempt, failure)
 
 
@@ -167,8 +169,7 @@ def _pause(
 ) -> float | None:
     """As _judge, by the route's policy for retries."""
     retry, x = target.retry, story.x
-    stale = attempt.reused and isinstance(failure, UpstreamReset)
-    if stale and story.replayable and x.method in IDEMPOTENT:
+    if _may_resend(story, attempt, failure):
         return 0.0  # the upstream closed a warm connection as we wrote: not its failure
     if retry is None or target.budget is None:
         return None
@@ -181,6 +182,13 @@ def _pause(
     if not target.budget.take(now * 1e-9, retry.budget):
         return None
     return backoff(retry, tries, story.worker.random())
+
+
+def _may_resend(story: Story, attempt: Attempt, failure: UpstreamError | None) -> bool:
+    """RFC 9110 §9.2.2: what is idempotent, or what was certainly not read."""
+    if not attempt.reused or not isinstance(failure, UpstreamReset) or not story.replayable:
+        return False
+    return failure.unread or story.x.method in IDEMPOTENT
 
 
 def _give_up(story: Story, failure: UpstreamError | None, response: ResponseHead | None) -> str:

@@ -13,9 +13,10 @@ from proxy.errors import (
     DnsFailed,
     UpstreamError,
 )
+from proxy.server.descriptors import Descriptors
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.pool import Pool
-from proxy.server.sides import StoryEvents
+from proxy.server.sides import StoryEvents, UpstreamSide
 from proxy.tasks import spawn
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
@@ -23,22 +24,42 @@ _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (ConnectionRefusedError, ConnectRefused),
     (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
+    (UnicodeError, DnsFailed),  # a name that DNS cannot hold
     (OSError, ConnectFailed),
-    (Exception, ConnectFailed),  # a name that cannot be encoded, a port that does not exist
+    (Exception, ConnectFailed),  # a port that does not exist, and whatever else
 )
 _LONGEST = 120.0  # seconds, where the configuration says "no limit": about the system's own
+_PAUSE = 0.02  # seconds until a descriptor is looked for again
 
 
-async def dial(pool: Pool, timeout: float) -> UpstreamConnection:
+async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> UpstreamSide:
     """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
+    Where there is no descriptor for it, one that was given back may come in its place.
 
     Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
     """
+    try:
+        async with asyncio.timeout(timeout or _LONGEST):
+            while True:
+                try:
+                    return await _connect(pool)
+                except UpstreamError:
+                    if not descriptors.are_out():
+                        raise
+                await asyncio.sleep(_PAUSE)
+                warm = pool.take(True)
+                if warm is not None:
+                    return warm
+    except TimeoutError as error:
+        why = "out of file descriptors" if descriptors.paused else "no connection in time"
+        raise _translate(TimeoutError(why), pool) from error
+
+
+async def _connect(pool: Pool) -> UpstreamConnection:
     loop = asyncio.get_running_loop()
     connection = UpstreamConnection(pool)
     try:
-        async with asyncio.timeout(timeout or _LONGEST):
-            await loop.create_connection(lambda: connection, pool.host, pool.port)
+        await loop.create_connection(lambda: connection, pool.host, pool.port)
     except Exception as error:
         pool.forget(connection)
         raise _translate(error, pool) from error
@@ -60,17 +81,19 @@ class Dialling:
 
     __slots__ = ("_story", "_task")
 
-    def __init__(self, story: StoryEvents, pool: Pool, timeout: float) -> None:
+    def __init__(
+        self, story: StoryEvents, pool: Pool, timeout: float, descriptors: Descriptors
+    ) -> None:
         self._story: StoryEvents | None = story
-        self._task = spawn(self._run(pool, timeout), "dial")
+        self._task = spawn(self._run(pool, timeout, descriptors), "dial")
 
     def forget(self) -> None:
         self._story = None
         self._task.cancel()
 
-    async def _run(self, pool: Pool, timeout: float) -> None:
+    async def _run(self, pool: Pool, timeout: float, descriptors: Descriptors) -> None:
         try:
-            connection = await dial(pool, timeout)
+            connection = await dial(pool, timeout, descriptors)
         except UpstreamError as error:
             self._fail(error)
         except asyncio.CancelledError:

@@ -15,34 +15,31 @@ from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
-from proxy.server.h1_answer import AnswerWriter
+from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
-from proxy.server.h1_goodbye import Unsent, reset
+from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
 from proxy.server.h1_heads import HeadSearch
+from proxy.server.h1_pace import UploadPace
 from proxy.server.house import Door, House
 from proxy.server.peer import NOBODY
-from proxy.server.reply import synthesize
 from proxy.server.sides import NO_TRAILERS, StoryEvents
 from proxy.server.tap import Tap
 
-WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 _HOLD = 64 * 1024  # bytes of further requests kept while one is answered
 _AT_ONCE = 2  # requests begun in the turn in which they came
 _SLICE = 4  # requests begun in a slice of a later one
 
 
-class ClientConnection(AnswerWriter, asyncio.Protocol):
+class ClientConnection(Leaver, asyncio.Protocol):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_door", "_house", "_left", "_pumping", "_queued",
-        "_reader", "_search", "_since", "_state", "_story", "_tell", "_unsent",
-        "blocked", "filed", "forwards", "peer", "scheme", "trusted", "watched",
+        "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search", "_since",
+        "_tell", "filed", "forwards", "peer", "scheme", "trusted", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, door: Door) -> None:
-        super().__init__(house.outbox)
-        self._house = house
+        super().__init__(house, house.outbox)
         self._door = door
         self._tell = door.tell
         self.peer = NOBODY
@@ -50,15 +47,13 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         self.trusted = self.forwards = False
         self.watched = self.filed = False  # the sweep's
         self._reader = RequestReader()
-        self._state = HEAD
-        self._buffer = b""
         self._decoder: ChunkedDecoder | None = None  # of a request body in chunks
         self._left = 0  # bytes to come of any other
-        self._story: StoryEvents | None = None
-        self._pumping = self._queued = self.blocked = False  # queued: for a later turn
+        self._early = False  # the answer to the request in hand came before its end
+        self._pace: UploadPace | None = None
+        self._pumping = False
         self._since = 0  # when it became idle, or lingering began
         self._search = HeadSearch()
-        self._unsent = Unsent()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -81,25 +76,6 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
             return
         self._buffer = self._buffer + data if self._buffer else data
         self._pump(_AT_ONCE)
-
-    def eof_received(self) -> bool:
-        story = self._story
-        if story is None:
-            return self._leave_by_turns()
-        if self._state is not TUNNEL:
-            return False  # nothing more will come: whoever asked is gone
-        story.on_body_end(NO_TRAILERS)
-        return True
-
-    def _leave_by_turns(self) -> bool:
-        """Ten thousand idle clients may leave at once, and closing takes 45 µs each; False: at
-        once, because it waits for a turn already."""
-        if self._queued or self._state is CLOSED:
-            return False
-        self._state = LINGER
-        self._queued = True
-        self._house.turns.add(self)
-        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         self._state = CLOSED
@@ -145,7 +121,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         if len(self._buffer) > _HOLD and (self._state is WAIT or self.blocked):
             self._tap.hold()
         elif self._tap.held and not self._queued:
-            self._tap.let_go()
+            self._let_go()
 
     def _queue(self) -> None:
         self._queued = True
@@ -180,6 +156,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
             self._state = WAIT
         else:
             self._state = BODY
+            self._early = False
             self._left = head.length or 0
             self._decoder = ChunkedDecoder() if head.length is None else None
         self._close = not head.keep_alive or house.draining
@@ -217,6 +194,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
 
     def _take_chunks(self, story: StoryEvents, decoder: ChunkedDecoder, data: bytes) -> bool:
         self._buffer = b""
+        self._left += len(data)  # here those that came
         try:
             pieces = decoder.feed(data)
         except ChunkedError as error:
@@ -240,7 +218,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
     def _refuse(self, error: ClientError) -> None:
         """Answer what never became a request, and close."""
         self._house.count_refused(error)
-        self.reply(synthesize(error, None))
+        self.reply(*refusal(self._house, error))
         self.next(monotonic_ns())
 
     @property
@@ -249,7 +227,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
 
     def send_head(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         if self._state is BODY and head.status != 101:
-            self._close = True
+            self._close = self._early = True
         self.begin_answer(head, edits, more)
 
     def end(self, trailers: Trailers) -> None:
@@ -276,7 +254,7 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         if self._state is not WAIT and self._state >= LINGER:
             return
         if self._close or self._state is BODY:
-            self._hang_up()
+            self.hang_up()
             return
         self._state = HEAD
         self._since = now
@@ -287,52 +265,19 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
         if self._buffer or self._tap.held:
             self._pump(_AT_ONCE)
 
-    def _hang_up(self) -> None:
-        """Close so that the answer arrives: data unread at a close would reset the connection and
-        take the answer with it (RFC 9112 §9.6), so what still comes is read and thrown away."""
-        unread = self._state in (BODY, HEAD) or self._buffer
-        self._buffer = b""
-        self._linger()
-        self.push()
-        if unread:
-            self._tap.open()
-            self.shut()
-        else:
-            self.transport.close()
-
-    def _linger(self) -> None:
-        self._state = LINGER
-        self._unsent.start(monotonic_ns())
-        self._house.watch(self)
-
-    def cut(self) -> None:
-        if self._story is not None:
-            self._close = True
-            self._story.on_shutdown()
-        self.push()
-        if self._state is not CLOSED:
-            self.transport.close()
-
-    def abort(self) -> None:
-        """Send what there is, if the client reads and can see that it is incomplete, or reset."""
-        self._story = None
-        if self._until_close or self.transport.get_write_buffer_size() > WRITE_HIGH:
-            self._state = CLOSED
-            reset(self.transport)
-            return
-        self.push()
-        self._linger()
-        self.transport.close()
-
     def idle_since(self) -> int:
         idle = self._state is HEAD and not self._buffer and not self.blocked
         return self._since if idle else -1 if self._state is CLOSED else 0
 
     def tick(self, now: int) -> None:
-        if self._tap.hides_the_end():
+        if self._tap.hides_the_end(self._missing()):
             self.transport.abort()
         elif self._story is not None:
-            self._story.tick(now)
+            if self._state is BODY and self._is_slow(now):
+                self._close = True
+                self._story.on_bad_body(BadRequest("the request body comes too slowly", status=408))
+            else:
+                self._story.tick(now)
         elif self._state is LINGER or (self._state is HEAD and self.blocked):
             if self._unsent.has_waited(self.transport.get_write_buffer_size(), now):
                 self.transport.abort()
@@ -341,6 +286,29 @@ class ClientConnection(AnswerWriter, asyncio.Protocol):
                 self._refuse(BadRequest("the request head took too long", status=408))
         elif self._state is HEAD:
             self._check_idle(now - self._since)
+
+    def _is_slow(self, now: int) -> bool:
+        """Whether the client takes too long for the rest of its body; whoever answered already,
+        or was asked whether to go on, may not be waiting for it."""
+        head = self._asked
+        rate = self._house.snapshot.limits.body_rate
+        if not rate or head is None or self._early:
+            return False
+        came = self._left if head.length is None else head.length - self._left
+        asks = not came and b"expect" in head.fields
+        pace = self._pace
+        if pace is None:
+            pace = self._pace = UploadPace()
+        counts = not (asks or self._tap.paused or self._tap.held)
+        return pace.is_slow(head, came, now, rate, counts=counts)
+
+    def _missing(self) -> int:
+        """Bytes without which the request in hand is incomplete, at least."""
+        if self._state is not BODY:
+            return 0
+        if self._decoder is None:
+            return self._left
+        return 0 if self._decoder.has_more else 1
 
     def _check_idle(self, waited: int) -> None:
         keepalive = self._house.snapshot.limits.keepalive * 1e9

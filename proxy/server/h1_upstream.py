@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic_ns
-from typing import Any, Protocol
+from typing import Protocol
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
-from proxy.http.edits import WANTS_TUNNEL, Edits
-from proxy.http.framing import frame_response, frame_upload, is_chunked
-from proxy.http.h1 import (
-    LAST_CHUNK,
-    ResponseReader,
-    check_partial_answer,
-    encode_request,
-    encode_trailers,
-)
-from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.http.framing import announces_body, frame_response, is_chunked
+from proxy.http.h1 import ResponseReader, check_partial_answer
+from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import keep_alive_ns
+from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.peer import NOBODY, peer_of
-from proxy.server.sides import NO_TRAILERS, StoryEvents
+from proxy.server.sides import NO_TRAILERS
 from proxy.server.tap import Tap
 from proxy.server.turns import Turns
 
@@ -37,11 +31,17 @@ class Home(Protocol):
     outbox: Outbox
     turns: Turns
 
-    def know(self, connection: UpstreamConnection) -> None:
-        """It has been made."""
+    def know(self, connection: UpstreamConnection, now: int) -> None:
+        """It has been made; sets `old`."""
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take it back; False if it is not wanted."""
+
+    def rest(self, connection: UpstreamConnection, now: int) -> bool:
+        """The same after an answer that more bytes may follow."""
+
+    def mistrust(self, connection: UpstreamConnection) -> None:
+        """Bytes came that nobody had asked for."""
 
     def forget(self, connection: UpstreamConnection) -> None:
         """It has ended."""
@@ -52,89 +52,34 @@ MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a f
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(RequestWriter, asyncio.Protocol):
     """Serves one story at a time; between two of them it waits in its pool."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_hint", "_interim", "_keep_alive", "_left", "_method",
-        "_reader", "_request_chunked", "_request_done", "_shut", "_state", "_tap", "_tunnel",
-        "blocked", "idle_since", "peer", "pool", "scheme", "story", "transport", "used", "version",
+        "_buffer", "_decoder", "_hint", "_interim", "_left", "_reader", "_rests", "_tap",
+        "_untouched", "blocked", "idle_since", "old", "peer", "pool", "scheme", "used", "version",
     )  # fmt: skip
 
-    transport: Any  # asyncio.Transport, bare for speed when compiled
     _tap: Tap
 
     def __init__(self, pool: Home) -> None:
+        super().__init__(pool.outbox)
         self.pool = pool
-        self.story: StoryEvents | None = None
         self.peer = NOBODY
         self.scheme = "http"
         self.version = "1.1"
         self.used = False  # it has carried an exchange before
         self.idle_since = 0
+        self.old = 0  # when it is too old to be used again
+        self._untouched = False  # no byte of the request in hand has been taken
+        self._rests = False  # this answer may be followed by bytes that are none
         self._reader = ResponseReader()
-        self._state = IDLE
         self._buffer = b""
-        self._method = ""
         self._left: int | None = 0  # bytes of the response body to come; None = until close
         self._decoder: ChunkedDecoder | None = None
-        self._keep_alive = True
-        self._request_chunked = False
-        self._request_done = True
         self._interim = 0  # 1xx heads before this answer
-        self._tunnel = 0  # not 0: the request in hand may become one
-        self._shut = False  # the upstream has shut its end of a tunnel
         self.blocked = False  # it takes no more of the request for now
         self._hint = 0  # ns, from the upstream's Keep-Alive: timeout=
-
-    def start(self, story: StoryEvents, head: RequestHead, edits: Edits, more: list[Pair]) -> None:
-        self.story = story
-        self._method = head.method
-        self._state = HEAD
-        self._keep_alive = True
-        self._tunnel = edits.wants & WANTS_TUNNEL
-        length = head.length
-        self._request_done = length == 0
-        self._request_chunked = length is None
-        framing = b""
-        if length is None or edits.wants or b"content-length" in head.fields:
-            framing = frame_upload(head, edits)
-        wire = encode_request(head, edits, more, framing)
-        self.pool.outbox.put(self.transport, wire)
-
-    def send_data(self, data: bytes, last: bool) -> None:
-        outbox = self.pool.outbox
-        if self._request_chunked:
-            outbox.put_chunk(self.transport, data)
-            if last:
-                outbox.put(self.transport, LAST_CHUNK)
-        else:
-            outbox.put(self.transport, data)
-        if last:
-            self._request_done = True
-
-    def end(self, trailers: Trailers) -> None:
-        if self._state is TUNNEL:
-            self._request_done = True
-            self._shut_tunnel()
-            return
-        if self._request_chunked and not self._request_done:
-            self.pool.outbox.put(self.transport, encode_trailers(trailers))
-        self._request_done = True
-
-    def open_tunnel(self) -> None:
-        self._state = TUNNEL
-        self._request_chunked = self._request_done = self._keep_alive = False
-
-    def _shut_tunnel(self) -> None:
-        self.pool.outbox.flush()
-        if self.transport.is_closing():
-            return
-        if self._shut:
-            self.story = None
-            self.transport.close()
-        else:
-            self.transport.write_eof()
 
     def drop_answer(self) -> None:
         """Saved if the body came together with the head, else closed: who would miss the rest?"""
@@ -147,11 +92,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def close(self) -> None:
         self._state = CLOSED
-        self.pool.outbox.flush()
+        self._outbox.flush()
         self.transport.close()
 
-    def has_ended(self) -> bool:
-        """Whether something waits to be read; where nothing was asked, that is the end. 0.6 µs."""
+    def has_input(self) -> bool:
+        """Whether something waits to be read, the end included."""
         return self._tap.has_input()
 
     def pause(self) -> None:
@@ -160,13 +105,14 @@ class UpstreamConnection(asyncio.Protocol):
     def resume(self) -> None:
         self._tap.resume()
 
-    def idle_ns(self, limit: int) -> int:
-        """For how long it may wait in the pool: as configured, or less if the upstream said so."""
-        return min(limit, self._hint) if self._hint else limit
+    def has_waited(self, now: int, limit: int) -> bool:
+        """Long enough in the pool: as configured, or less if the upstream said so."""
+        waited = now - self.idle_since
+        return waited >= limit or (waited >= self._hint > 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.pool.know(self)
+        self.pool.know(self, monotonic_ns())
         self.peer = peer_of(transport)
         self._tap = Tap(transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
@@ -179,10 +125,12 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._state is TUNNEL and self.story is not None:
             self.story.on_data(data, False)
         elif self._state is IDLE:
-            self.abort()  # bytes that nobody asked for: whose answer would they be?
+            self.pool.mistrust(self)
+            self.abort()  # whose answer would they be?
 
     def eof_received(self) -> bool:
         if self._state is not TUNNEL or self.story is None:
+            self._untouched = self.used and self._state is HEAD and self._is_unread()
             return False
         self._shut = True
         story = self.story
@@ -200,7 +148,9 @@ class UpstreamConnection(asyncio.Protocol):
         if story is None:
             return
         if state is HEAD:
-            story.on_upstream_failed(UpstreamReset("closed before a complete answer"))
+            reset = UpstreamReset(self._cut_off(HEAD, error))
+            reset.unread = self._untouched
+            story.on_upstream_failed(reset)
         elif state is TUNNEL and self._shut:
             return  # it was told; what we still sent is lost with the client's next word
         elif self._left is None and self._decoder is None and error is None:
@@ -208,7 +158,31 @@ class UpstreamConnection(asyncio.Protocol):
                 monotonic_ns(), NO_TRAILERS
             )  # close-delimited (RFC 9112 §6.3 rule 8)
         else:
-            story.on_upstream_failed(Truncated("closed in the middle of the answer"))
+            story.on_upstream_failed(Truncated(self._cut_off(BODY, error)))
+
+    def _is_unread(self) -> bool:
+        """Whether the upstream closed before it got a byte of the request in hand. Its FIN
+        acknowledges all that had come by then, and what comes to a closed socket is not read."""
+        if self._buffer or self._request_chunked:
+            return False
+        transport = self.transport
+        unwritten = transport.get_write_buffer_size() + self._outbox.waiting(transport)
+        return bool(unwritten + self._tap.unacknowledged() == self._written)
+
+    def _rest(self, now: int) -> bool:
+        self._rests = False
+        return self.pool.rest(self, now)
+
+    def _cut_off(self, state: int, error: Exception | None) -> str:
+        """What a connection that ended had not told."""
+        if state is HEAD:
+            where = "in the middle of its answer's head" if self._buffer else "before any answer"
+        elif self._decoder is not None:
+            where = "before the last chunk"
+        else:
+            where = f"{self._left} bytes before" if self._left else "before"
+            where += " the end of its answer"
+        return f"the upstream {'reset' if error else 'closed'} the connection {where}"
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -226,7 +200,7 @@ class UpstreamConnection(asyncio.Protocol):
             while self._state is HEAD:
                 end = data.find(b"\r\n\r\n") + 4
                 if (end if end > 3 else len(data)) > MOST_HEAD:
-                    raise BadResponse("the upstream's header fields are too large")
+                    raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
                 if end == 3:
                     check_partial_answer(data)
                     self._buffer = data
@@ -264,7 +238,7 @@ class UpstreamConnection(asyncio.Protocol):
             if head.status == 101:
                 raise BadResponse("the upstream switched protocols without being asked")
             if self._interim > MOST_INFORMATIONAL:
-                raise BadResponse("the upstream sends interim answers without an end")
+                raise BadResponse(f"more than {MOST_INFORMATIONAL} interim answers before one")
             story.on_informational(head)
             return
         self._interim = 0
@@ -272,8 +246,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._tunnel and (head.status == 101 or self._method == "CONNECT"):
             head.length = None
         self._keep_alive = head.keep_alive
+        if self._method == "HEAD":
+            self._rests = announces_body(head)
         self._left = head.length
-        self._decoder = ChunkedDecoder() if head.length is None and is_chunked(head) else None
+        chunked = head.length is None and is_chunked(head)
+        self._decoder = ChunkedDecoder(padded=True) if chunked else None
         self._state = BODY
         hint = head.fields.get(b"keep-alive")
         if hint is not None:
@@ -340,7 +317,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep_alive
             and self._request_done
             and not self.transport.is_closing()
-            and self.pool.give(self, now)
+            and (self._rest(now) if self._rests else self.pool.give(self, now))
         )
         if story is not None:
             story.on_response_end(now, trailers)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from proxy.errors import ClientError
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
+from proxy.server.faults import Faults
 from proxy.server.outbox import Outbox
 from proxy.server.peer import Peer
 from proxy.server.sides import ClientSide, Lender, StoryEvents
@@ -74,6 +75,7 @@ class House(Protocol):
     authorities: Authorities
     outbox: Outbox
     turns: Turns
+    faults: Faults
     draining: bool
     random: Callable[[], float]
     getrandbits: Callable[[int], int]

@@ -12,11 +12,13 @@ from proxy.tracing.trust import Networks
 
 Accept = Callable[[], asyncio.Protocol]
 
+_AGAIN = 0.1  # seconds
+
 
 class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
-    __slots__ = ("_accept", "_server", "address", "socket", "trusted")
+    __slots__ = ("_accept", "_server", "address", "is_paused", "socket", "trusted")
 
     def __init__(self, address: str, sock: socket.socket) -> None:
         self.address = address
@@ -24,6 +26,7 @@ class Listener:
         self.trusted: Callable[[str], bool] = lambda peer: False
         self._accept: Accept | None = None
         self._server: asyncio.Server | None = None
+        self.is_paused = False
 
     def trust(self, config: model.Config) -> None:
         """Believe whom `config` says, from the next connection on."""
@@ -36,26 +39,43 @@ class Listener:
         """Serve each connection with the protocol that `accept` makes."""
         self._accept = accept
         self._server = await asyncio.get_running_loop().create_server(
-            accept, sock=self.socket, backlog=4096
+            accept,
+            sock=self.socket.dup(),  # which it closes
+            backlog=4096,
         )
 
-    def stop(self) -> None:
-        """Accept no more, but serve who is in the queue already: the kernel would reset them."""
-        if self._server is None:
-            return
-        with self.socket.dup() as queue:  # closing the server takes its socket along
-            self.close()
-            try:
-                while True:
-                    connection, _ = queue.accept()
-                    spawn(self._adopt(connection), "adopt a queued connection")
-            except OSError:
-                return  # BlockingIOError: the queue is empty
-
-    def close(self) -> None:
+    def pause(self) -> None:
+        """Leave who comes in the kernel's queue."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
+
+    def resume(self) -> None:
+        """The opposite."""
+        if self._server is None and self._accept is not None:
+            spawn(self._start_again(self._accept), "accept again")
+
+    def stop(self) -> None:
+        """Accept no more, but serve who is in the queue already: the kernel would reset them."""
+        if self._accept is None or self.socket.fileno() < 0:
+            return
+        self.pause()
+        try:
+            while True:
+                connection, _ = self.socket.accept()
+                spawn(self._adopt(connection), "adopt a queued connection")
+        except OSError:
+            self.socket.close()  # BlockingIOError: the queue is empty
+
+    def close(self) -> None:
+        self.pause()
+        self.socket.close()
+
+    async def _start_again(self, accept: Accept) -> None:
+        try:
+            await self.start(accept)
+        except OSError:  # the descriptor is gone again
+            asyncio.get_running_loop().call_later(_AGAIN, self.resume)
 
     async def _adopt(self, connection: socket.socket) -> None:
         accept = self._accept

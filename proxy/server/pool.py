@@ -1,11 +1,25 @@
-"""Warm connections to one endpoint, newest first: the oldest go cold together and are closed."""
+"""Warm connections to one endpoint, newest first: the oldest go cold together and are closed.
+
+Bytes that come on an idle connection end it. A HEAD is answered without a body, and some servers
+send one all the same, later; so a connection on which one was announced rests before it is lent
+again, and where that has happened once it is not used again at all.
+"""
 
 from __future__ import annotations
+
+import logging
+import random
 
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.sides import UpstreamSide
 from proxy.server.turns import Turns
+
+_REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
+_NEVER = 1 << 63  # ns, monotonic
+_JITTER = 0.1  # of the greatest age, so that what was dialled together is not dialled anew together
+
+log = logging.getLogger("spangate")
 
 
 class Pool:
@@ -13,7 +27,10 @@ class Pool:
 
     __slots__ = (
         "_idle",
+        "_max_age",
         "_open",
+        "_resting",
+        "_talks",
         "counted",
         "host",
         "idle_limit",
@@ -31,9 +48,12 @@ class Pool:
         self.turns = turns
         self.host = host
         self.port = port
-        self.idle_limit = 128
+        self.idle_limit = 10_000
         self.idle_ns = 4_000_000_000
-        self._idle: list[UpstreamConnection] = []
+        self._max_age = 0  # ns; 0 = none
+        self._idle: dict[UpstreamConnection, None] = {}  # a stack that can forget any in O(1)
+        self._resting: dict[UpstreamConnection, None] = {}
+        self._talks = False  # bodies came after answers to HEAD
         self._open: set[UpstreamConnection] = set()
         self.opened = 0  # made since the start
         self.counted = 0  # of these, in the metrics already
@@ -41,7 +61,7 @@ class Pool:
         self.reused = 0  # times that a warm one was used
 
     def __repr__(self) -> str:
-        return f"<Pool {self.host}:{self.port} {self.open} open, {len(self._idle)} idle>"
+        return f"<Pool {self.host}:{self.port} {self.open} open, {self.idle} idle>"
 
     @property
     def open(self) -> int:
@@ -50,15 +70,16 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        return len(self._idle)
+        return len(self._idle) + len(self._resting)
 
     def take(self, careful: bool) -> UpstreamSide | None:
         """The connection used last, which is the side of one exchange, or None. `careful`: none
-        whose end waits to be read, because what is sent on it could not be sent again."""
+        on which something waits to be read, which is its end, because what is sent on it could
+        not be sent again. (Other bytes end it when they are read, in the loop's next turn.)"""
         idle = self._idle
         while idle:
-            connection = idle.pop()
-            if careful and connection.has_ended():
+            connection = idle.popitem()[0]
+            if careful and connection.has_input():
                 connection.close()
                 continue
             self.reused += 1
@@ -67,36 +88,77 @@ class Pool:
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take back a connection on which a whole exchange ended well; False if it is one too
-        many, and must be closed."""
-        if len(self._idle) >= self.idle_limit or connection.idle_ns(self.idle_ns) <= 0:
+        many, or old enough, and must be closed."""
+        if len(self._idle) >= self.idle_limit or now >= connection.old:
             return False
         connection.idle_since = now
-        self._idle.append(connection)
+        self._idle[connection] = None
         return True
 
-    def know(self, connection: UpstreamConnection) -> None:
+    def rest(self, connection: UpstreamConnection, now: int) -> bool:
+        """The same where bytes may come that are not the next answer."""
+        if self._talks or not self.give(connection, now):
+            return False
+        del self._idle[connection]
+        self._resting[connection] = None
+        return True
+
+    def know(self, connection: UpstreamConnection, now: int) -> None:
         """A connection has been made."""
         self._open.add(connection)
         self.opened += 1
+        connection.old = self._old(now)
+
+    def set_max_age(self, limit: int, now: int) -> None:
+        """In ns, 0 = none; connections that there are count from now on, if it is another."""
+        if limit != self._max_age:
+            self._max_age = limit
+            for connection in self._open:
+                connection.old = self._old(now)
+
+    def _old(self, now: int) -> int:
+        age = self._max_age
+        return now + int(age * (1 - _JITTER * random.random())) if age else _NEVER
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""
         self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self._idle.pop(connection, None)
+        self._resting.pop(connection, None)
+
+    def mistrust(self, connection: UpstreamConnection) -> None:
+        """Bytes came that nobody had asked for."""
+        if connection in self._resting and not self._talks:
+            self._talks = True
+            text = "upstream %s: %s:%d sends bodies after its answers to HEAD; connections on which"
+            text += " it answered one are not used again"
+            log.warning(text, self.upstream, self.host, self.port)
 
     def expire(self, now: int) -> None:
-        """Close what has been idle for too long."""
+        """Close what has been idle for too long or is too old, and end rests."""
+        for connection in [c for c in self._resting if now - c.idle_since >= _REST]:
+            del self._resting[connection]
+            self._idle[connection] = None
         if not self._idle:
             return
-        cold = [c for c in self._idle if now - c.idle_since >= c.idle_ns(self.idle_ns)]
-        for connection in cold:
-            self._idle.remove(connection)
+        limit = self.idle_ns
+        for connection in [c for c in self._idle if now >= c.old or c.has_waited(now, limit)]:
+            del self._idle[connection]
             connection.close()
+
+    def drop(self) -> bool:
+        """Close the connection that has been idle longest; False if there is none."""
+        for connection in self._idle:
+            self.forget(connection)
+            connection.close()
+            return True
+        return False
 
     def close(self) -> None:
         """Close all idle connections, and those that are busy when they are given back."""
         self.idle_limit = 0
-        idle, self._idle = self._idle, []
+        idle = [*self._idle, *self._resting]
+        self._idle.clear()
+        self._resting.clear()
         for connection in idle:
             connection.close()

@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from time import monotonic_ns
 
 from proxy.config.model import Config
@@ -21,8 +21,10 @@ from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
+from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
+from proxy.server.faults import Faults
 from proxy.server.house import Guest
 from proxy.server.link import Link
 from proxy.server.listener import Listener
@@ -53,7 +55,11 @@ class Worker:
     """One per process. What it records goes into `ring`, which is shared with the collector."""
 
     def __init__(
-        self, number: int, ring: Ring, sockets: dict[str, socket.socket], slot: int = 0
+        self,
+        number: int,
+        ring: Ring,
+        sockets: Collection[tuple[str, socket.socket]],
+        slot: int = 0,
     ) -> None:
         self.upstreams = Upstreams(number)
         self.snapshot = Compiler(Config(), self.upstreams).run()
@@ -61,6 +67,7 @@ class Worker:
         self.authorities = Authorities()
         self.outbox = Outbox()
         self.turns = Turns()
+        self.faults = Faults()
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -76,6 +83,9 @@ class Worker:
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools: dict[tuple[str, int], Pool] = {}
+        self._descriptors = Descriptors(
+            self._pause, self._resume, self._free, self.recorder.registry
+        )
         self._sweep = Sweep(self._check)
         self._timers_run = True
         self._ticks = 0
@@ -107,7 +117,8 @@ class Worker:
         for pool in self._pools.values():
             self._set_up(pool)
         if not self._listeners:
-            await self._listen(config)
+            for address, sock in self._sockets:
+                await self.listen(address, sock)
             return None
         self._apply_trust(before.config, config)
         return before
@@ -137,8 +148,10 @@ class Worker:
         """By the upstream that it was made for; several may share an address."""
         state = self.upstreams.get(pool.upstream)
         if state is not None:
-            pool.idle_limit = state.settings.pool.idle
-            pool.idle_ns = int(state.settings.pool.idle_timeout * 1e9)
+            settings = state.settings.pool
+            pool.idle_ns = int(settings.idle_timeout * 1e9)
+            pool.idle_limit = settings.idle if pool.idle_ns else 0
+            pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -148,12 +161,18 @@ class Worker:
         for connection in self._connections:
             connection.judge()
 
-    async def _listen(self, config: Config) -> None:
-        for address, sock in self._sockets.items():
-            listener = Listener(address, sock)
-            listener.trust(config)
-            self._listeners.append(listener)
-            await listener.start(Door(self, listener, tell).open)
+    async def listen(self, address: str, sock: socket.socket) -> Listener:
+        """Accept at one more socket."""
+        listener = Listener(address, sock)
+        listener.trust(self.snapshot.config)
+        self._listeners.append(listener)
+        await listener.start(Door(self, listener, tell).open)
+        return listener
+
+    def unlisten(self, listener: Listener) -> None:
+        """Leave a socket, and who waits there, to somebody else."""
+        listener.close()
+        self._listeners.remove(listener)
 
     # what connections and stories ask of it
 
@@ -162,6 +181,7 @@ class Worker:
         self._connections.add(guest)
         self.watch(guest)
         self._accepted += 1
+        self._descriptors.accepted()
         self._counts[CONNECTIONS] = len(self._connections)
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
@@ -189,11 +209,23 @@ class Worker:
 
     def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
-        return Dialling(story, self.pool_of(endpoint), timeout)
+        return Dialling(story, self.pool_of(endpoint), timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
         asyncio.get_running_loop().call_later(seconds, story.on_paused_enough)
+
+    def _pause(self) -> None:
+        for listener in self._listeners:
+            listener.pause()
+
+    def _resume(self) -> None:
+        if not self.draining:
+            for listener in self._listeners:
+                listener.resume()
+
+    def _free(self) -> None:
+        any(pool.drop() for pool in self._pools.values())
 
     # timers
 
@@ -207,6 +239,8 @@ class Worker:
         """What the sweep looks at each time beside connections; False: this was the last time."""
         for pool in self._pools.values():
             pool.expire(now)
+        self.faults.sum_up(now)
+        self._descriptors.look()
         if not self.draining:
             return True
         # who was in a listener's queue is adopted within the first sweep

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from struct import Struct
 
-from proxy.telemetry.blocks import LOG_ATTRIBUTES, METHODS, ServerBlock
+from proxy.telemetry.blocks import LOG_ATTRIBUTES, NO_MESSAGE, ServerBlock
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.protobuf import (
     TEXT_LIMIT,
@@ -91,9 +91,11 @@ class RecordEncoder:
             parts.append(self._request_id.encode(text(exchange.request_id)))
         if exchange.attempts:
             parts.append(self._destination(exchange)[0])
-        if exchange.method not in METHODS:
+        if block.other:
             original = ("http.request.method_original", exchange.method)
             parts.append(attributes(LOG_ATTRIBUTES, [original]))
+        if exchange.why:
+            parts.append(attributes(LOG_ATTRIBUTES, [("spangate.error.message", exchange.why)]))
         return entry(b"".join(parts))
 
     def line(self, exchange: Exchange, block: ServerBlock, query: str) -> bytes:
@@ -106,7 +108,7 @@ class RecordEncoder:
             _quote(exchange.method),
             _quote(exchange.path),
             _quote(query),
-            block.json,
+            _because(block.json, exchange.why) if exchange.why else block.json,
             took / 1e6,
             self._destination(exchange)[1] if exchange.attempts else _NOWHERE,
             exchange.body_in,
@@ -131,6 +133,7 @@ class RecordEncoder:
             _plain(exchange.host) + _plain(exchange.path) + (query and "?" + _plain(query)),
             f"{(exchange.end - exchange.start) / 1e6:.1f} ms",
             block.error,
+            f"({_plain(exchange.why)})" if exchange.why else "",
             f"{_plain(last.upstream)} {_plain(last.address)}" if last else "",
             f"{len(exchange.attempts)} attempts" if len(exchange.attempts) > 1 else "",
             exchange.trace_id.decode("ascii"),
@@ -174,6 +177,11 @@ class RecordEncoder:
 def _plain(value: str | bytes) -> str:
     """As in JSON, without its quotes."""
     return _quote(value)[1:-1].replace("\x7f", "\\u007f")
+
+
+def _because(members: str, why: str) -> str:
+    """A block's constant members, with the error's reason in the place of none."""
+    return members.removesuffix(NO_MESSAGE) + f'"error_message":{_quote(why)},'
 
 
 def _quote(value: str | bytes) -> str:

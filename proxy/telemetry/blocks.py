@@ -18,16 +18,13 @@ from collections.abc import Mapping
 from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Histogram, Number, Registry
 
-# RFC 9110 §9.3 and RFC 5789; whatever else a client writes there becomes _OTHER
-METHODS = frozenset(
-    ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT")
-)
-OTHER = "_OTHER"
+OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
 KIND_SERVER, KIND_CLIENT = 2, 3
 STATUS_ERROR = protobuf.delimited(15, b"\x18\x02")  # Span.status = { code: STATUS_CODE_ERROR }
+NO_MESSAGE = '"error_message":"",'  # how the constant members of a record end
 SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, SeverityNumber
 
 # A label in one of these would be a second attribute of the same key.
@@ -105,11 +102,13 @@ class ServerBlock:
     """One kind of answer of one route."""
 
     __slots__ = (
-        "duration", "error", "json", "log", "request_size", "response_size", "shown", "span"
+        "duration", "error", "json", "log", "other", "request_size", "response_size", "shown",
+        "span",
     )  # fmt: skip
 
     def __init__(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
         method, status, error, scheme, version = kind
+        self.other = method == OTHER  # so the real one is told apart
         error_type = server_error(status, error)
         pairs = _pairs(
             ("http.request.method", method),
@@ -159,12 +158,13 @@ class ServerBlock:
 class ClientBlock:
     """One kind of outcome at one endpoint."""
 
-    __slots__ = ("duration", "reused", "span", "url")
+    __slots__ = ("duration", "other", "reused", "span", "url")
 
     def __init__(
         self, route: RouteBlocks, kind: ClientKind, address: tuple[str, int], registry: Registry
     ) -> None:
         method, authority, upstream, scheme, version, status, error = kind
+        self.other = method == OTHER
         error_type = client_error(status, error)
         pairs = _pairs(
             ("http.request.method", method),
@@ -214,6 +214,14 @@ def server_error(status: int, error: str) -> str:
     return "" if error == str(status) else error
 
 
+def because(span: bytes, why: str) -> bytes:
+    """A block's `span` whose status says why, if it is an error."""
+    if not span.endswith(STATUS_ERROR):
+        return span
+    message = protobuf.delimited(2, protobuf.text(why))
+    return span.removesuffix(STATUS_ERROR) + protobuf.delimited(15, message + b"\x18\x02")
+
+
 def client_error(status: int, error: str) -> str:
     """error.type of a CLIENT span: here 4xx is an error too."""
     if error == GONE:
@@ -250,4 +258,4 @@ def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:
 def _json(route: RouteBlocks, status: int, error: str) -> str:
     """The constant members of an access line, with a comma behind each."""
     members = {"status": status, "route": route.name, "error": error, "labels": route.labels}
-    return json.dumps(members, separators=(",", ":"))[1:-1] + ","
+    return json.dumps(members, separators=(",", ":"))[1:-1] + "," + NO_MESSAGE

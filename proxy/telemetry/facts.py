@@ -37,6 +37,7 @@ class Attempt:
         "upstream",
         "use",
         "version",
+        "why",
     )
 
     def __init__(self, start: int, span_id: bytes, ordinal: int) -> None:
@@ -59,6 +60,7 @@ class Attempt:
         self.end = 0
         self.status = 0
         self.error = ""  # error.type; "" = none. 4xx/5xx answers set it to the status
+        self.why = ""  # what its error means, in words fit to be shown; never a peer's bytes
         self.use: Use | None = None  # told of its end, where a balancer learns from attempts
 
     def tell(self, now: int) -> None:
@@ -78,7 +80,6 @@ class Exchange:
         "captured",
         "client",
         "client_gone",
-        "client_port",
         "context",
         "counted",
         "end",
@@ -106,6 +107,7 @@ class Exchange:
         "user_agent",
         "version",
         "wall_ns",
+        "why",
     )
 
     def __init__(self, start: int, wall_ns: int) -> None:
@@ -124,7 +126,6 @@ class Exchange:
         self.version = "1.1"
         self.user_agent = b""
         self.client = ""  # client.address: the original client, from trusted forwarding fields
-        self.client_port = 0
         self.peer = ""  # network.peer.address
         self.peer_port = 0
         self.request_id = b""
@@ -142,6 +143,7 @@ class Exchange:
         # how it ended
         self.status = 0  # sent to the client, 0 = nothing was sent
         self.error = ""  # error.type; 5xx answers have the status here
+        self.why = ""  # what the error means, as an attempt's
         self.head_sent = False
         self.client_gone = False
         self.body_in = 0  # bytes of request body received

@@ -53,6 +53,7 @@ REJECTED = "spangate.rejected"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
+DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -77,6 +78,12 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
+        Instrument(
+            DESCRIPTORS_OUT,
+            _C,
+            "{pause}",
+            "Times that accepting paused because file descriptors ran out.",
+        ),
         Instrument(
             LOOP_LAG,
             _G,

@@ -19,7 +19,7 @@ from __future__ import annotations
 from binascii import unhexlify
 from struct import Struct
 
-from proxy.telemetry.blocks import METHODS, SPAN_ATTRIBUTES, ClientBlock, ServerBlock
+from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.protobuf import (
     TextAttribute,
@@ -77,7 +77,7 @@ class SpanEncoder:
         parts = [
             unhexlify(ids),
             _TIMES.pack(0x39, wall, 0x41, end, 0x0185, flags),
-            block.span,
+            because(block.span, exchange.why) if exchange.why else block.span,
             self._path.encode(text(exchange.path)),
             sources.asked(exchange),
             sources.sent_by(exchange),
@@ -89,7 +89,7 @@ class SpanEncoder:
             parts.append(delimited(3, text(context.state)))
         if exchange.link is not None or exchange.captured:
             parts.append(_rare(exchange))
-        if exchange.method not in METHODS:
+        if block.other:
             parts.append(_original(exchange))
         return entry(b"".join(parts))
 
@@ -108,14 +108,14 @@ class SpanEncoder:
                 b"0a10%b1208%b2208%b" % (exchange.trace_id, attempt.span_id, exchange.span_id)
             ),
             _TIMES.pack(0x39, times[0], 0x41, times[1], 0x0185, flags),
-            block.span,
+            because(block.span, attempt.why) if attempt.why else block.span,
             self._url.encode(text(url)),
         ]
         if attempt.peer is not None:
             parts.append(self._sources.peer(attempt.peer))
         if attempt.ordinal:
             parts.append(_resend(attempt))
-        if exchange.method not in METHODS:
+        if block.other:
             parts.append(_original(exchange))
         context = exchange.context
         if context is not None and context.state:

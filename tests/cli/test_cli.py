@@ -162,6 +162,22 @@ def test_a_missing_file_is_told_by_its_name(folder: Path, command: tuple[str, ..
     assert "Traceback" not in ran.stderr
 
 
+def test_check_tells_what_goes_past_a_route_that_denies(folder: Path) -> None:
+    """Servers that know path parameters serve /admin/y for it."""
+    file = folder / "routes.toml"
+    deny = '[[route]]\npath = "/admin/*"\nrespond = { status = 403 }\n'
+    rest = '[[route]]\nname = "rest"\nto = "http://127.0.0.1:1"\n'
+    file.write_text(deny + rest)
+    told = spangate("check")
+    assert told.exit_code == 0
+    assert "warning: route[0]: /admin;x/y goes past it to 'rest'" in told.output
+    assert 'path_parameters = "reject" (or "keep") on route \'rest\'' in told.output
+    assert spangate("check", "--strict").exit_code == 1
+    for said in ("reject", "keep"):
+        file.write_text(deny + rest + f'path_parameters = "{said}"\n')
+        assert spangate("check", "--strict").exit_code == 0
+
+
 def explained(*words: str) -> dict[str, list[str]]:
     """The output of explain as title -> lines."""
     result = spangate("explain", *words)
@@ -190,6 +206,7 @@ def test_explain_tells_the_route_and_what_follows(folder: Path) -> None:
     assert "connect_timeout 5s [defaults] (routes.toml:9)" in force
     assert "first_byte_timeout 1m built in" in force
     assert "idle_timeout 10s upstream 'stable' (routes.toml:42)" in force
+    assert "baggage pass built in" in force and "context pass built in" in force
     assert any(line.startswith("retry 2 more") and "503" in line for line in force)
 
 
@@ -265,7 +282,7 @@ def test_explain_fails_where_no_route_answers(
         ("GET",),
         ("a", "GET", "/", "b"),
         ("GET", "/", "-H", "x"),
-        ("GET", "http://[::1/", "-H", "a: b"),
+        ("GET", "/", "-H", "a: b\r\nc: d"),
     ],
 )
 def test_explain_asks_for_what_it_needs(folder: Path, words: tuple[str, ...]) -> None:

@@ -156,8 +156,8 @@ X-Forwarded-Proto = "$scheme"
         """
 3 route[0].add_header: write headers.response.set = { X-Frame-Options = "…" }; `add` adds to
 4 route[0].proxy_hide_header: write headers.response.remove = ["x-powered-by"]
-6 route[0].headers.request.set.X-Forwarded-For: leave it out, or write [forwarding]
-7 route[0].headers.request.set.X-Forwarded-Proto: leave it out, or write [forwarding]
+6 route[0].headers.request.set.X-Forwarded-For: with [forwarding] x_forwarded = false it is yours
+7 route[0].headers.request.set.X-Forwarded-Proto: with [forwarding] x_forwarded = false it is yours
 """,
     ),
     Faulty(

@@ -91,10 +91,30 @@ def test_the_example_of_the_design_loads_without_a_word() -> None:
     assert config.upstream["canary"].servers == {"http://[::1]:8000": 1}
 
 
-def test_an_empty_file_is_the_defaults_and_a_warning() -> None:
-    loaded = loads("", "routes.toml", {})
-    assert loaded.config.listen[0].address == ":8080"
-    assert [w.key for w in loaded.warnings] == ["file"]
+NOTHING = {
+    "empty": "",
+    "a byte order mark": "\ufeff",
+    "blank lines": "\n \t\r\n",
+    "comments": "# [[route]]\n# path = '/'\n",
+    "no routes": 'listen = ":80"\n[export]\notlp = "grpc://localhost:4317"\n',
+    "a list of none": "route = []",
+    "upstreams alone": '[upstream.u]\nservers = "http://a"\n',
+}
+
+
+@pytest.mark.parametrize("text", NOTHING.values(), ids=NOTHING)
+def test_a_file_that_says_nothing_to_do_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load(str(file), {})
+    (problem,) = refused.value.problems
+    assert (problem.key, problem.file) == ("route", str(file))
+    assert "[[route]]" in problem.remedy and "[collector]" in problem.remedy
+
+
+def test_a_collector_alone_is_something_to_do() -> None:
+    assert loads("[collector]", "routes.toml", {}).config.route == []
 
 
 @pytest.mark.parametrize(

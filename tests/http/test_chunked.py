@@ -50,6 +50,41 @@ def test_any_cut_of_a_stream_gives_its_content(
     assert decoder.rest == after
 
 
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.text(" \t", max_size=9)), max_size=9),
+    st.text(" \t", min_size=1, max_size=9),
+    st.lists(st.integers(0, 2**16), max_size=20),
+)
+def test_blanks_behind_a_size_are_taken_in_answers_alone(
+    chunks: list[tuple[bytes, str]], last: str, places: list[int]
+) -> None:
+    wire = b"".join(b"%x%b\r\n%b\r\n" % (len(c), pad.encode(), c) for c, pad in chunks)
+    wire += b"0" + last.encode() + b"\r\n\r\n"
+    lenient, strict = ChunkedDecoder(padded=True), ChunkedDecoder()
+    got = b"".join(piece for part in cut(wire, places) for piece in lenient.feed(part))
+    assert lenient.done and got == b"".join(content for content, _ in chunks)
+    with pytest.raises(ChunkedError):
+        for part in cut(wire, places):
+            strict.feed(part)
+
+
+def test_padding_may_go_on_for_ever_and_an_abuse_may_not() -> None:
+    chunk = b"2       \r\nok\r\n"
+    decoder = ChunkedDecoder(padded=True)
+    assert b"".join(b"".join(decoder.feed(chunk * 100)) for _ in range(100)) == b"ok" * 10_000
+    with pytest.raises(ChunkedError):
+        for _ in range(10):
+            decoder.feed(b"2" + b" " * 4000 + b"\r\nok\r\n")
+
+
+@pytest.mark.parametrize(
+    "line", [b" 3", b"3\v", b"3\f", b"3 a", b"3\xa0", b"3" + b" " * 4097, b" "]
+)
+def test_other_oddities_are_refused_in_answers_too(line: bytes) -> None:
+    with pytest.raises(ChunkedError):
+        ChunkedDecoder(padded=True).feed(line + b"\r\nabc\r\n")
+
+
 @given(streams(), st.integers(0, 2**16))
 def test_every_beginning_of_a_stream_is_accepted_and_unfinished(
     stream: tuple[bytes, bytes], place: int

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from proxy.config.model import Limits
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import NO_EDITS, Edits
-from proxy.http.h1 import (
-    RequestReader,
-    ResponseReader,
-    check_partial,
-    check_partial_answer,
-    encode_request,
-    encode_response,
-)
+from proxy.http.encode import encode_request, encode_response
+from proxy.http.h1 import RequestReader, ResponseReader, check_partial, check_partial_answer
 from proxy.http.head import RequestHead, ResponseHead, made_response
 
 _TOKENS = (
@@ -168,6 +162,7 @@ PARTIAL = [
     (b"GET / HTTP/1.1\r", 0),
     (b"GET / HTTP/1.1\r\nHost: a\r\n\r", 0),
     (b"GET / HTTP/1.0\r\n", 0),
+    (b"GET / HTTP/1.2\r\n", 0),
     (b"GET /" + b"x" * 35, 0),
     (b"GET /" + b"x" * 35 + b"\r", 0),
     (b"GET /" + b"x" * 37, 414),

@@ -191,7 +191,6 @@ def _hosts() -> list[Row]:
 def _versions() -> list[Row]:
     # 505 for what has the form of a version, 400 for what has not.
     statuses = {
-        b"HTTP/1.2": 505,
         b"HTTP/2.0": 505,
         b"HTTP/3.0": 505,
         b"HTTP/0.9": 505,
@@ -211,6 +210,16 @@ def _versions() -> list[Row]:
 
 
 LINE = [
+    keeps("D13 HTTP/1.2", get(version=b"HTTP/1.2")),
+    keeps("D13 HTTP/1.9, another method", b"X" + get(version=b"HTTP/1.9")),
+    keeps(
+        "D13 HTTP/1.2, body",
+        post(b"Content-Length: 3", body=b"abc").replace(b"1.1", b"1.2"),
+        b"abc",
+    ),
+    Row("D13 HTTP/1.2 without Host", b"GET /x HTTP/1.2\r\n\r\n", 400),
+    Row("D13 HTTP/1.2, closes", get(b"Connection: close", version=b"HTTP/1.2"), 200, body=b""),
+    Row("D13 HTTP/1.10", get(version=b"HTTP/1.10"), 400),
     Row("D1 no Host", b"GET /x HTTP/1.1\r\nX-A: b\r\n\r\n", 400),
     Row("D2 two Hosts", get(b"Host: gateway.test"), 400),
     Row("D2 two different Hosts", get(b"Host: other"), 400),

@@ -44,6 +44,7 @@ async def test_a_line_tells_what_was_asked_and_what_became_of_it() -> None:
         "route": "all",
         "status": 200,
         "error": "",
+        "error_message": "",
         "labels": {},
         "upstream": "b",
         "endpoint": f"127.0.0.1:{backend.port}",
@@ -83,7 +84,7 @@ respond = { body = "pong" }
         client = await gate.connect()
         send(client, "GET", "/slow")
         await client.head()
-        await client.close()
+        client.vanish()
         lines = await written(gate, 4)
     told = [(x["path"], x["status"], x["error"], x["attempts"]) for x in lines]
     assert told == [

@@ -66,7 +66,7 @@ async def test_a_client_that_leaves_is_not_the_servers_fault() -> None:
         client = await gate.connect()
         send(client, "GET", "/x")
         await silent.reached.wait()
-        await client.close()
+        client.vanish()
         await eventually(lambda: learner.outcomes == [Outcome.ABANDONED])
         silent.go.set()
         await eventually(lambda: is_settled(gate))

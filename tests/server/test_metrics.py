@@ -125,7 +125,7 @@ async def test_a_request_is_active_until_its_answer_has_ended() -> None:
         assert number(gate, "spangate.downstream.connections.open") == 3
         assert number(gate, "http.client.open_connections", http_connection_state="active") == 3
         assert number(gate, DURATION) == 0
-        await clients.pop().close()
+        clients.pop().vanish()
         await eventually_collected(gate, lambda: number(gate, "http.server.active_requests") == 2)
         handler.go.set()
         for client in clients:

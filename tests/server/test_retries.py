@@ -256,7 +256,7 @@ async def test_a_client_that_leaves_during_the_pause_ends_the_tries() -> None:
         client = await gate.connect()
         send(client, "GET", "/x")
         await eventually(lambda: backend.heads)
-        await client.close()
+        client.vanish()
         seen = await trace(gate)
         await eventually(lambda: is_settled(gate))
     assert seen.about["spangate.client_gone"] is True and "error.type" not in seen.about

@@ -111,7 +111,19 @@ async def test_malformed_chunks_that_come_with_the_head_are_no_answer() -> None:
         assert (await ask(client, "GET", "/x")).status == 200
 
 
-@pytest.mark.parametrize("tail", [b"zz\r\n", b"3 \r\nabc", b"3\nabc", b"\r\n", b"0\r\n \r\n"])
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"zz\r\n",
+        b" 3\r\nabc",
+        b"3\v\r\nabc",
+        b"3\nabc",
+        b"3 \nabc",
+        b"3 a\r\n",
+        b"\r\n",
+        b"0\r\n \r\n",
+    ],
+)
 async def test_malformed_chunks_end_the_answer(tail: bytes) -> None:
     arrived = asyncio.Event()
 

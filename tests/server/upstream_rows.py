@@ -105,6 +105,22 @@ CASES = [
         True,
         fields=(("set-cookie", ""),),
     ),
+    Case(
+        "HTTP/1.2",
+        answered(b"Content-Length: 2", body=b"ok", status=b"HTTP/1.2 200 OK"),
+        200,
+        b"ok",
+        True,
+    ),
+    refused("HTTP/1.10", answered(b"Content-Length: 0", status=b"HTTP/1.10 200 OK")),
+    Case("padded sizes", CHUNKED + b"3  \r\nabc\r\n0\t \r\n\r\n", 200, b"abc", True),
+    Case(
+        "sizes of a fixed width",
+        CHUNKED + b"00000003    \r\nabc\r\n1 ;a=b \r\nd\r\n0       \r\nX: y \r\n\r\n",
+        200,
+        b"abcd",
+        True,
+    ),
     Case("until close", answered(body=b"abc"), 200, b"abc", end="fin"),
     Case(
         "until close, HTTP/1.0",
@@ -165,11 +181,10 @@ CASES = [
         "HEAD with a length",
         answered(b"Content-Length: 5"),
         200,
-        reused=True,
-        method="HEAD",
+        method="HEAD",  # used again after a rest (test_pool.py)
         fields=(("content-length", "5"),),
     ),
-    Case("HEAD with chunked", CHUNKED, 200, reused=True, method="HEAD"),
+    Case("HEAD with chunked", CHUNKED, 200, method="HEAD"),
     Case("HEAD without framing", answered(), 200, reused=True, method="HEAD"),
     Case("HEAD with a body", OK, 200, method="HEAD", fields=(("content-length", "2"),)),
     Case(

@@ -59,6 +59,7 @@ def test_a_line_says_all_there_is_to_say() -> None:
         "span_id": SERVER.decode(),
         "sampled": True,
         "error": "",
+        "error_message": "",
         "labels": {"team": "shop"},
     }
 

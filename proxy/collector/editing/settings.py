@@ -32,14 +32,15 @@ class Action(Section, frozen=True):
     default_value: Plain | None = None  # where from_attribute or from_context find nothing
     pattern: str = ""  # extract: named groups become attributes; delete, hash: keys that match
     converted_type: Literal["", "int", "double", "string", "boolean"] = ""  # what it is made into
-    hash_function: Literal["sha1", "sha256"] = "sha1"  # hex digits of it
+    hash_function: Literal["sha1", "sha256"] = "sha256"  # hex digits of it
 
     def problems(self) -> Problems:
         sources = [k for k in ("value", "from_attribute", "from_context") if self._has(k)]
         if not self.key and not (self.action in ("delete", "hash") and self.pattern):
             yield ("key",), f"`{self.action}` needs a key", ""
-        if self.action in _SETTING and len(sources) != 1:
-            remedy = "value, from_attribute or from_context"
+        alone = not sources and self.default_value is not None
+        if self.action in _SETTING and len(sources) != 1 and not alone:
+            remedy = "value, from_attribute, from_context or default_value"
             yield (), f"`{self.action}` needs one source of the value", remedy
         if self.action not in _SETTING and (sources or self.default_value is not None):
             key = sources[0] if sources else "default_value"

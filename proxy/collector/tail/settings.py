@@ -6,13 +6,14 @@ are in a table that is called like its type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
 
 from proxy.collector.editing.patterns import compile_pattern
+from proxy.collector.expression.tokens import ExpressionError
 from proxy.collector.parts import Problems
 from proxy.config.section import Count, Positive, Section
 from proxy.config.units import Share
@@ -103,9 +104,9 @@ class BooleanAttribute(Section, frozen=True):
 
 
 class OttlCondition(Section, frozen=True):
-    """A span that meets any of these; in the language of the filter processor."""
+    """A span that meets any of these; `ottl_condition` in OTTL, `condition` in our language."""
 
-    error_mode: Literal["ignore", "silent"] = "ignore"  # what makes no sense of a value is nil
+    error_mode: Literal["ignore", "silent", "propagate"] = "ignore"  # what fails does not hold
     span: list[str] = field(default_factory=list)  # conditions, any of which will do
     spanevent: list[str] = field(default_factory=list)  # the same about events
 
@@ -277,13 +278,23 @@ def _shares(table: Composite) -> Problems:
 
 
 def _conditions(table: OttlCondition) -> Problems:
-    from proxy.collector.expression.compile import ExpressionError, compile_condition
+    from proxy.collector.expression.compile import compile_condition
 
+    yield from _compiled(table, lambda source: compile_condition(source, "span"))
+
+
+def _ottl_conditions(table: OttlCondition) -> Problems:
+    from proxy.collector.ottl.spans import span_condition
+
+    yield from _compiled(table, span_condition)
+
+
+def _compiled(table: OttlCondition, compile_one: Callable[[str], object]) -> Problems:
     for index, source in enumerate(table.span):
         try:
-            compile_condition(source, "span")
+            compile_one(source)
         except ExpressionError as error:
-            yield ("span", index), str(error), ""
+            yield ("span", index), str(error), error.remedy
     if table.spanevent:
         yield ("spanevent",), "conditions on span events are not supported", "use `span`"
     elif not table.span:
@@ -294,6 +305,6 @@ _CHECKS: dict[str, Any] = {
     "string_attribute": _patterns,
     "numeric_attribute": _bounds,
     "composite": _shares,
-    "ottl_condition": _conditions,
+    "ottl_condition": _ottl_conditions,
     "condition": _conditions,
 }

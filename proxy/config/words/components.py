@@ -1,8 +1,8 @@
 """What users of the OpenTelemetry Collector write into a component, where it is not called so here.
 
 Most names are the same. What has another name and the same meaning is simply taken, see
-`config/otelcol.py`; here is the rest. A key is looked for under its type ("exporters.otlp_grpc"),
-under its kind ("exporters"), and then in what all of them share.
+`config/words/collector.py`; here is the rest. A key is looked for under its type
+("exporters.otlp_grpc"), under its kind ("exporters"), and then in what all of them share.
 """
 
 from __future__ import annotations

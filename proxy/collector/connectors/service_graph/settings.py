@@ -31,13 +31,20 @@ class Settings(Section, frozen=True):
     dimensions: list[str] = field(default_factory=list)  # as client_<name> and server_<name>
     virtual_node_peer_attributes: list[str] = field(
         default_factory=lambda: [
+            "service.peer.name",
             "peer.service",
+            "spangate.upstream",
             "db.name",
             "db.namespace",
             "db.system.name",
             "db.system",
             "messaging.destination.name",
+            "messaging.destination",
+            "messaging.system",
+            "rpc.service",
             "server.address",
+            "net.peer.name",
+            "network.peer.address",
         ]
     )  # the first one found names an end that sends no spans; empty = no such ends
     virtual_node_extra_label: bool = False  # virtual_node = "client" or "server"

@@ -31,7 +31,9 @@ class Settings(Section, frozen=True):
     encoding: Literal["proto", "json"] = "proto"  # protobuf, or JSON
     tls: TlsClient = field(default_factory=TlsClient)
     headers: dict[str, str] = field(default_factory=dict)
-    compression: Literal["none", "gzip", "deflate", "zstd", "brotli"] = "none"
+    compression: Literal[
+        "none", "gzip", "deflate", "zlib", "zstd", "snappy", "x-snappy-framed", "lz4", "brotli"
+    ] = "none"
     timeout: Seconds = Seconds(30)
     retry_on_failure: Retry = field(default_factory=Retry)
     sending_queue: Queue = field(default_factory=Queue)

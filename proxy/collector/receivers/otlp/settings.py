@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from proxy.collector.parts import Auth, Problems, TlsServer, check_address
+from proxy.collector.receivers.keepalive import Keepalive
 from proxy.config.section import Section
 from proxy.config.units import Seconds, Size
 
@@ -30,6 +31,7 @@ class Settings(Section, frozen=True):
     tls: TlsServer | None = None
     auth: Auth = field(default_factory=Auth)
     cors: Cors = field(default_factory=Cors)  # HTTP only
+    keepalive: Keepalive = field(default_factory=Keepalive)  # gRPC only
     websocket: bool = True  # on the HTTP port, see docs/otlp-websocket.md
 
     def problems(self) -> Problems:

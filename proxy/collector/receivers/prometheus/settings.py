@@ -16,6 +16,18 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _REFERENCE = re.compile(r"\$(\$|\d+|[a-zA-Z_]\w*|\{[a-zA-Z_0-9]+\})")
 
 
+# Actions that write or read one label by its name, and what they do not look at: Prometheus
+# refuses these, too.
+_AIMED = ("keepequal", "dropequal", "lowercase", "uppercase", "hashmod")
+_PATTERN, _TEXT = ("regex", "(.*)"), ("replacement", "$1")
+_UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
+    "keepequal": (_PATTERN, _TEXT, ("separator", ";")),
+    "dropequal": (_PATTERN, _TEXT, ("separator", ";")),
+    "lowercase": (_TEXT,),
+    "uppercase": (_TEXT,),
+}
+
+
 class Group(Section, frozen=True):
     """Targets ("host:port") and labels that they share; also what files of targets have."""
 
@@ -34,12 +46,25 @@ class Relabel(Section, frozen=True):
     """One step of relabel_configs or metric_relabel_configs; regex is anchored at both ends."""
 
     # what becomes of the labels
-    action: Literal["replace", "keep", "drop", "labelmap", "labeldrop", "labelkeep"] = "replace"
+    action: Literal[
+        "replace",
+        "keep",
+        "drop",
+        "keepequal",
+        "dropequal",
+        "lowercase",
+        "uppercase",
+        "hashmod",
+        "labelmap",
+        "labeldrop",
+        "labelkeep",
+    ] = "replace"
     source_labels: list[str] = field(default_factory=list)  # whose values are joined and matched
     separator: str = ";"  # between them
     regex: str = "(.*)"  # in Python's syntax
     target_label: str = ""  # where `replacement` goes
     replacement: str = "$1"  # $1, ${1} or ${name}; $$ = $
+    modulus: Count = 0  # of hashmod
 
 
 class BasicAuth(Section, frozen=True):
@@ -157,7 +182,14 @@ def _relabel_problems(step: Relabel) -> Problems:
                 yield ("replacement",), f"regex has no group {name}", "write ${1} to end a number"
     except ValueError as error:
         yield ("regex",), str(error), ""
-    if step.action == "replace" and not step.target_label:
-        yield (), "replace needs `target_label`", ""
+    if step.action in ("replace", *_AIMED) and not step.target_label:
+        yield (), f"{step.action} needs `target_label`", ""
+    elif step.action in _AIMED and not _LABEL.fullmatch(step.target_label):
+        yield ("target_label",), f"{step.target_label!r} is not a label name", ""
     if step.action in ("keep", "drop") and not step.source_labels:
         yield (), f"{step.action} needs `source_labels`", ""
+    if bool(step.modulus) != (step.action == "hashmod"):
+        yield ("modulus",), "hashmod needs a `modulus`, and nothing else does", "write modulus = 8"
+    for key, default in _UNUSED.get(step.action, ()):
+        if getattr(step, key) != default:
+            yield (key,), f"{step.action} does not look at this", "leave it out"

@@ -1,0 +1,102 @@
+"""Writing one request after the other to an HTTP/1.1 upstream: framing, and what is left of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.http.edits import WANTS_TUNNEL, Edits
+from proxy.http.encode import LAST_CHUNK, encode_request, encode_trailers
+from proxy.http.framing import frame_upload
+from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
+from proxy.server.outbox import Outbox
+from proxy.server.sides import StoryEvents
+
+_JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
+
+
+class RequestWriter:
+    """The half of an upstream's connection that its story writes to (`h1_upstream.py`); a base
+    class for the reason that `h1_answer.AnswerWriter` is one."""
+
+    __slots__ = (
+        "_keep_alive",
+        "_method",
+        "_outbox",
+        "_request_chunked",
+        "_request_done",
+        "_shut",
+        "_state",
+        "_tunnel",
+        "_written",
+        "story",
+        "transport",
+    )
+
+    transport: Any  # asyncio.Transport, bare for speed when compiled
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.story: StoryEvents | None = None
+        self._state = IDLE
+        self._method = ""
+        self._keep_alive = True
+        self._request_chunked = False
+        self._request_done = True
+        self._tunnel = 0  # not 0: the request in hand may become one
+        self._written = 0  # bytes of the request in hand, where it is not in chunks
+        self._shut = False  # the upstream has shut its end of a tunnel
+
+    def start(self, story: StoryEvents, head: RequestHead, edits: Edits, more: list[Pair]) -> None:
+        self.story = story
+        self._method = head.method
+        self._state = HEAD
+        self._keep_alive = True
+        self._tunnel = edits.wants & WANTS_TUNNEL
+        length = head.length
+        self._request_done = length == 0
+        self._request_chunked = length is None
+        framing = b""
+        if length is None or edits.wants or b"content-length" in head.fields:
+            framing = frame_upload(head, edits)
+        wire = encode_request(head, edits, more, framing)
+        self._written = len(wire)
+        self._outbox.put(self.transport, wire)
+
+    def send_data(self, data: bytes, last: bool) -> None:
+        outbox = self._outbox
+        if not self._request_chunked:
+            self._written += len(data)
+            outbox.put_more(self.transport, data)
+        elif len(data) <= _JOIN:
+            end = LAST_CHUNK if last else b""
+            outbox.put_more(self.transport, b"%x\r\n%b\r\n%b" % (len(data), data, end))
+        else:
+            outbox.put_chunk(self.transport, data)
+            if last:
+                outbox.put(self.transport, LAST_CHUNK)
+        if last:
+            self._request_done = True
+
+    def end(self, trailers: Trailers) -> None:
+        if self._state is TUNNEL:
+            self._request_done = True
+            self._shut_tunnel()
+            return
+        if self._request_chunked and not self._request_done:
+            self._outbox.put(self.transport, encode_trailers(trailers))
+        self._request_done = True
+
+    def open_tunnel(self) -> None:
+        self._state = TUNNEL
+        self._request_chunked = self._request_done = self._keep_alive = False
+
+    def _shut_tunnel(self) -> None:
+        self._outbox.flush()
+        if self.transport.is_closing():
+            return
+        if self._shut:
+            self.story = None
+            self.transport.close()
+        else:
+            self.transport.write_eof()
