@@ -80,7 +80,8 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
     _edits(route.headers.response, (*path, "headers", "response"), FRAMING, report)
     check_own_fields(route, path, config, report)
     if route.host_header is not None and not is_authority(route.host_header):
-        remedy = 'write "shop.example" or "shop.example:8080"'
+        example = 'write "shop.example" or "shop.example:8080"'
+        remedy = values.host_name(route.host_header) or example
         report.error((*path, "host_header"), f"{route.host_header!r} is not a host", remedy)
     check_retry(route.retry, (*path, "retry"), report)
 

@@ -133,6 +133,8 @@ def _field(table: type, field: Any, comments: dict[str, str], tables: dict[str, 
         made = _components(field.name.removesuffix("s"), tables)
     else:
         made = _value(field.type, tables)
+    if (table, field.name) == (model.Config, "upstream"):
+        made["additionalProperties"] = {"anyOf": [_STRING, _STRINGS, made["additionalProperties"]]}
     if short := _SHORT.get((table, field.name)):
         made = {"anyOf": [*short, made]}
     if text := comments.get(field.name) or about(field.name, field.type):

@@ -6,6 +6,7 @@
     to = "orders"                    to = { orders = 1 }
     to = "http://10.0.0.1:8000"      an upstream of that one server, named after it
     servers = ["http://a", …]        servers = { "http://a" = 1, … }
+    upstream.orders = "http://a"     upstream.orders = { servers = "http://a" }, or a list
     export.otlp = "grpc://…"         a list of one
     retry = 2                        retry = { times = 2 }
     redirect = "/new"                redirect = { to = "/new" }
@@ -39,6 +40,7 @@ def lengthen(raw: Raw, report: Report) -> None:
             _one_as_list(export, key)
     if isinstance(defaults := raw.get("defaults"), dict):
         _retry(defaults)
+    _upstreams(raw.get("upstream"), report)
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
         _servers(upstream, ("upstream", name, "servers"), report)
@@ -98,6 +100,17 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
         to = {to: 1}
     if isinstance(to, dict):
         route["to"] = {_upstream(raw, k, place, report): v for k, v in to.items()}
+
+
+def _upstreams(upstreams: object, report: Report) -> None:
+    """Servers alone in the place of an upstream."""
+    if not isinstance(upstreams, dict):
+        return
+    for name, item in upstreams.items():
+        several = isinstance(item, list) and item and all(isinstance(url, str) for url in item)
+        if isinstance(item, str) or several:
+            upstreams[name] = {"servers": item}
+            report.lines.move(("upstream", name, "servers"), ("upstream", name))
 
 
 def _upstream(raw: Raw, target: str, place: Path, report: Report) -> str:

@@ -192,6 +192,15 @@ def test_what_a_route_does_may_be_one_value(short: str, long: str, key: str) -> 
     assert [p.key for p in problems(f"[route]\n{faulty}")] == [f"route.{key}"]
 
 
+def test_an_upstream_may_be_its_servers_alone() -> None:
+    text = '[route]\nto = "a"\n[upstream]\na = "http://a"\nb = ["http://b", "http://c"]\n'
+    loaded = loads(text, "f", {})
+    servers = {name: list(u.servers) for name, u in loaded.config.upstream.items()}
+    assert servers == {"a": ["http://a"], "b": ["http://b", "http://c"]}
+    (problem,) = [p for p in problems(text.replace('"http://c"', '"c:1"')) if not p.warning]
+    assert (problem.key, problem.line) == ("upstream.b[1]", 5)
+
+
 def test_a_health_check_may_be_a_path_alone() -> None:
     text = '[route]\nto = "u"\n[upstream.u]\nservers = "http://a"\nhealth = "/up"'
     assert loads(text, "f", {}).config.upstream["u"].health == Health(path="/up")

@@ -88,6 +88,7 @@ def test_the_examples_are_valid() -> None:
         '[route]\nto = "http://a"\n',
         'listen = 8080\nroute = [{ redirect = "/d" }, { respond = "no" }, { respond = 204 }]',
         '[upstream.a]\nservers = "http://a"\nhealth = "/up"\n',
+        '[upstream]\na = "http://a"\nb = ["http://b", "http://c"]\n',
         "drain_timeout = 0\nlimits.body = 0\nlimits.connections = 0\ndefaults.retry = 1",
     ],
 )

@@ -105,6 +105,7 @@ def test_on_a_route(line: str, says: str) -> None:
         ("tls = true", "does not speak TLS to upstreams yet"),
         ("proxy_pass = 'http://a:1'", "write [[route]] with to = "),
         ("max_fails = 3", "active probes"),
+        ("'http://a:1' = 2", 'write servers = { "http://a:1" = 1 }'),
     ],
 )
 def test_on_an_upstream(line: str, says: str) -> None:
@@ -136,6 +137,10 @@ def test_on_an_upstream(line: str, says: str) -> None:
         ("tracing.endpoint = 'http://a:4318'", '[export] otlp = "http://a:4318"'),
         ("export.endpoint = 'a:4317'", 'otlp = "grpc://a:4317"'),
         ("export.insecure = true", "in the URL"),
+        ("export.headers = 'a=b'", 'write headers = { x-team = "…" }'),
+        ("collector.receivers.otlp = ':4317'", "write [collector.receivers.otlp], with its"),
+        ("collector.receivers.otlp.grpc = 4317", 'write grpc = "127.0.0.1:4317"'),
+        ("collector.processors.memory_limiter.limit_mib = '4 MiB'", "write limit_mib = 4"),
         ("export.tls.ca_file = '/a.pem'", 'write ca = "/a.pem"'),
         ("admin.port = 9901", 'write listen = "127.0.0.1:9901"'),
         ("admin.listen = 9901", 'write listen = "127.0.0.1:9901"'),

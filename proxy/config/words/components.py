@@ -78,6 +78,10 @@ logs_url_path
 """)
 
 _RECEIVERS_PROMETHEUS = read("""
+job
+    write job_name = <"shop">
+targets
+    write static_configs = [{ targets = ["localhost:9100"] }]
 global
     write scrape_interval = "15s" beside scrape_configs
 config

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.model import Config
+from proxy.config.secrets import without_secrets
 from proxy.config.words import (
     components,
     fill,
@@ -185,6 +186,8 @@ def plain(key: str) -> str:
 
 def _fields(table: str, key: str) -> str:
     """`headers.request = { x-team = "shop" }`, and their kind; values may be secret: not shown."""
+    if table == "Upstream" and "://" in key:
+        return f'write servers = {{ "{without_secrets(key)}" = 1 }}'
     if not _TOKEN.fullmatch(key):
         return ""
     if table == "HeaderEdit":

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from proxy.config.expand import Expanded
-from proxy.config.locate import Path
+from proxy.config.locate import Path, dotted
 from proxy.config.secrets import is_secret
 from proxy.config.units import Seconds, Share, Size
 from proxy.config.words import fill
@@ -83,9 +83,19 @@ name
 """)
 
 
+_SERVERS = '["http://10.0.0.1:8000"]'
+
+
 def table_for(path: Path, raw: object) -> str:
     """Where a table is wanted, and something else is there."""
     name = _last(path)
+    if path[0] == "collector" and len(path) == 3:
+        return f"write [{dotted(path)}], with its settings below"
+    if path[:1] == ("upstream",) and len(path) == 2:
+        made = _weighted(raw) if isinstance(raw, list) else ""
+        return f"write [{dotted(path)}] with servers = {made or _SERVERS}"
+    if name == "headers" and path[0] != "route":
+        return 'write headers = { x-team = "…" }'
     if name == "servers" and isinstance(raw, list) and (made := _weighted(raw)):
         return f"write servers = {made}"
     return _TABLES.get(name, f"write {name} = {{ key = value }}")
@@ -108,12 +118,12 @@ def value_for(path: Path, raw: object, wanted: str) -> str:
         return _TABLES.get(name, "")
     if wanted.startswith("a whole number") and path[-2:-1] in (("servers",), ("to",)):
         return 'weights are whole numbers, such as { "stable" = 90, "canary" = 10 }'
-    if (
-        wanted.startswith("a whole number")
-        and isinstance(raw, str)
-        and _DIGITS.fullmatch(raw.strip())
-    ):
-        return f"write {raw.strip()}, without quotes"
+    digits = raw.strip() if isinstance(raw, str) else ""
+    if wanted.startswith("a whole number") and _DIGITS.fullmatch(digits):
+        return f"write {digits}, without quotes"
+    unit = re.fullmatch(r"([0-9]+)\s*(?:mib|mb|m|%)", digits, re.IGNORECASE)
+    if unit is not None and name.endswith(("_mib", "_percentage")):
+        return f"write {name} = {unit[1]}"
     if name in ("on", "status") and isinstance(raw, str) and re.fullmatch(r"[45]xx", raw.lower()):
         return "write on = [500, 502, 503, 504]"
     if wanted.startswith("true or false"):
@@ -159,6 +169,7 @@ def choice_for(path: Path, raw: object, choices: list[str]) -> str:
 
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_LISTENING = ("grpc", "http", "endpoint", "thrift_http", "thrift_compact", "thrift_binary")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _CHOICES = read("""
 parentbased_always_on parentbased_traceidratio parentbased parent_based
@@ -192,8 +203,10 @@ _NO = ("no", "off", "false", "0", "none", "disabled")
 def _quoted(path: Path, raw: float) -> str:
     if is_secret(path):
         return "write it in quotes"
-    if path == ("admin", "listen"):
-        return f'write listen = "127.0.0.1:{raw}"'
+    name = _last(path)
+    listens = path[:2] == ("collector", "receivers") and name in _LISTENING
+    if path == ("admin", "listen") or listens:
+        return f'write {name} = "127.0.0.1:{raw}"'
     return f'write it in quotes: "{raw}"'
 
 
