@@ -99,7 +99,7 @@ def _otlp_protobuf(most: int) -> Iterator[Bomb]:
         "unknown fields": lambda: b"\x78\x00" * (most // 2),
         "groups": lambda: b"\x7b" * (most // 2) + b"\x7c" * (most // 2),
         "values in values": lambda: attribute,
-        "a long text": lambda: _nest(b"\x2a" + varint(most - 64) + b"a" * (most - 64), 0, 1, 2, 2),
+        "a long text": lambda: _nest(_ids() + _field(5, b"a" * (most - 99)), 0, 1, 2, 2),
     }
     for name, make in bodies.items():
         yield Bomb(f"protobuf, {name}", "/v1/traces", headers, packed(make()))
@@ -221,6 +221,10 @@ def _nest(piece: bytes, most: int, *numbers: int) -> bytes:
     for number in reversed(numbers):
         body = _field(number, body)
     return body
+
+
+def _ids() -> bytes:
+    return _field(1, b"t" * 16) + _field(2, b"s" * 8)
 
 
 def _field(number: int, body: bytes) -> bytes:

@@ -13,7 +13,8 @@ import httptools
 
 from benchmarks import workload
 from proxy.http.edits import NO_EDITS, Edits
-from proxy.http.h1 import RequestReader, ResponseReader, encode_request, encode_response
+from proxy.http.encode import encode_request, encode_response
+from proxy.http.h1 import RequestReader, ResponseReader
 
 ANSWER = b"\r\n".join(
     [

@@ -19,6 +19,9 @@ class NoFields:
     def get(self, name: bytes) -> bytes | None:
         return None
 
+    def lines(self, name: bytes) -> list[bytes]:
+        return []
+
 
 def routes(count: int) -> list[Route]:
     """`count` routes; those that the cases ask for are the last ones."""

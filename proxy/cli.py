@@ -22,6 +22,7 @@ DEFAULT_FILE = "routes.toml"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="spangate %(version)s")
 def main() -> None:
     """Spangate: a reverse proxy in which every request leaves a correct trace."""
 
@@ -45,7 +46,7 @@ def run(file: str, workers: int | None) -> None:
 @main.command()
 @click.argument("file", default=DEFAULT_FILE)
 def collect(file: str) -> None:
-    """Run the collector of FILE (routes.toml) alone, without the gateway."""
+    """Run the collector of FILE alone: a routes.toml, or an OpenTelemetry Collector's .yaml."""
     from proxy.hub.collect import run as run_collector
 
     sys.exit(run_collector(file))
@@ -55,9 +56,12 @@ def collect(file: str) -> None:
 @click.argument("file", default=DEFAULT_FILE)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 def check(file: str, strict: bool) -> None:
-    """Print everything that is wrong with FILE (routes.toml); exit code 1 if anything is."""
+    """Print everything that is wrong with FILE (routes.toml); exit code 1 if anything is.
+
+    FILE may be - for what comes through a pipe.
+    """
     loaded = _load(file, err=False)
-    warnings = [*loaded.warnings, *_shadowed(loaded)]
+    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded)]
     _print(warnings)
     routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
     if strict and warnings:
@@ -69,16 +73,14 @@ def check(file: str, strict: bool) -> None:
 
 
 @main.command()
-@click.argument("file", default="")
-@click.argument("method", default="")
-@click.argument("url", default="")
+@click.argument("words", nargs=-1, metavar="[FILE] [METHOD] URL")
 @click.option("-H", "--header", "headers", multiple=True, help="A request header: 'name: value'.")
-def explain(file: str, method: str, url: str, headers: tuple[str, ...]) -> None:
-    """Tell what happens to a request: explain [FILE] METHOD URL."""
-    if not url:
-        file, method, url = DEFAULT_FILE, file, method
-    if not url:
-        raise click.UsageError("give a method and a URL: explain [FILE] GET http://localhost/path")
+def explain(words: tuple[str, ...], headers: tuple[str, ...]) -> None:
+    """Tell what happens to a request: explain [FILE] [METHOD] URL.
+
+    Without a METHOD it is GET. FILE may be - for what comes through a pipe.
+    """
+    file, method, url = _request(words)
     loaded = _load(file, err=True)
     from proxy.errors import BadRequest
     from proxy.explain import explain as explained
@@ -130,6 +132,22 @@ def version() -> None:
     click.echo(f"spangate {__version__}")
 
 
+def _request(words: tuple[str, ...]) -> tuple[str, str, str]:
+    """File, method and URL of what was typed: `/path`, `GET /path`, `FILE /path` or all three."""
+    if len(words) == 3:
+        return words
+    if len(words) == 1 and not words[0].isupper():  # GET alone lacks a URL
+        return DEFAULT_FILE, "GET", words[0]
+    if len(words) != 2:
+        usage = "give a URL, a method before it if it is not GET: explain [FILE] [METHOD] /path"
+        raise click.UsageError(usage)
+    first, url = words
+    # No method has a dot or a slash in its name, and hardly a file has neither.
+    if first == "-" or "." in first or "/" in first or os.path.isfile(first):
+        return first, "GET", url
+    return DEFAULT_FILE, first, url
+
+
 def _load(file: str, *, err: bool) -> Loaded:
     """The file, or its problems on the screen and exit code 1."""
     from proxy.config.load import load
@@ -158,6 +176,27 @@ def _shadowed(loaded: Loaded) -> list[Problem]:
             warning=True,
         )
         for route, _, reason in Table.compile(loaded.config.route).shadowed()
+    ]
+
+
+def _passed_by(loaded: Loaded) -> list[Problem]:
+    """A warning for each route that denies and that path parameters lead past."""
+    from proxy.config.locate import dotted
+    from proxy.errors import Problem
+    from proxy.routing import bypass
+    from proxy.routing.table import Table
+
+    routes = loaded.config.route
+    return [
+        Problem(
+            dotted(("route", denies)),
+            f"{path} goes past it to {routes[taker].name!r}: to some servers that is the same path",
+            f'say path_parameters = "reject" (or "keep") on route {routes[taker].name!r}',
+            loaded.lines.near(("route", denies)),
+            loaded.file,
+            warning=True,
+        )
+        for denies, taker, path in bypass.find(Table.compile(routes), routes)
     ]
 
 

@@ -9,6 +9,7 @@ ProxyError
 │   ├── BadRequest              malformed: 400 and the connection closes
 │   └── ClientGone              nobody is left to answer
 ├── NoRoute                     404
+│   └── WrongMethod             405, some route takes all of it but the method
 ├── Overloaded                  503, the gateway's own limits
 │   └── ShuttingDown            503, its time to drain is over
 ├── LoopDetected                508
@@ -24,6 +25,8 @@ ConfigError                     a file that cannot be used; names file, key and 
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 
 
@@ -77,6 +80,18 @@ class NoRoute(ProxyError):
     reason = "destination_not_found"
     error_type = "404"
     source = "client"
+
+
+class WrongMethod(NoRoute):
+    """A route takes the request but for the method (RFC 9110 §15.5.6); `methods` go in Allow."""
+
+    status = 405
+    reason = "http_request_error"
+    error_type = "405"
+
+    def __init__(self, methods: tuple[str, ...]) -> None:
+        super().__init__("no route takes this method here: see Allow")
+        self.methods = methods
 
 
 class Overloaded(ProxyError):
@@ -194,6 +209,21 @@ class ConfigError(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
+
+
+_LISTEN = {
+    errno.EADDRINUSE: "stop the program that has it (`ss -lntup` tells which) or change `{key}`",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; change `{key}` or grant it",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address; change `{key}`",
+}
+
+
+def cannot_listen(address: str, error: OSError, key: str) -> tuple[str, str]:
+    """(what is wrong, what to do about it) with an address to listen on."""
+    code = error.errno or 0
+    why = os.strerror(code).lower() if code > 0 else str(error)  # getaddrinfo's are negative
+    remedy = _LISTEN.get(code, "change `{key}`").format(key=key)
+    return f"cannot listen on {address}: {why}", remedy
 
 
 def reason(error: BaseException) -> str:

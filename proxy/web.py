@@ -12,6 +12,7 @@ Knows nothing of what is asked or answered, but for where a request begins and e
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import socket
 import ssl
@@ -22,6 +23,7 @@ from time import monotonic
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -41,6 +43,18 @@ class Guards:
     unread: float = 30.0  # in which nothing of an answer could be sent on
 
 
+class _OurFault(logging.Filter):
+    """Lets aiohttp complain of what we did wrong; what strangers do, they are told with a 4xx."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
+log = logging.getLogger("spangate.web")
+log.addFilter(_OurFault())
+
+
 class GuardedServer:
     """One listening port; `options` are those of aiohttp's RequestHandler."""
 
@@ -48,7 +62,7 @@ class GuardedServer:
         self.guards = guards
         self._handle = handle
         self._server = web.Server(
-            self._serve, access_log=None, keepalive_timeout=guards.idle, **options
+            self._serve, access_log=None, logger=log, keepalive_timeout=guards.idle, **options
         )
         self._connections: dict[object, _Connection] = {}  # by aiohttp's protocol
         self._waiting: dict[_Connection, None] = {}  # for a request; the longest first
@@ -77,7 +91,8 @@ class GuardedServer:
             self._listener = await listen(self._connect, sock=sock)
         else:
             host, port = address or ("", 0)
-            self._listener = await listen(self._connect, host or None, port)
+            # "" and "::" are both families, as for the gateway's own listeners
+            self._listener = await listen(self._connect, (host.strip(":") and host) or None, port)
         _servers.add(self)
         return int(self._listener.sockets[0].getsockname()[1])
 
@@ -93,7 +108,7 @@ class GuardedServer:
         self.close()
         await asyncio.sleep(0)  # requests that were read already have begun then
         self._server.pre_shutdown()
-        await self._server.shutdown(grace)
+        await self._server.shutdown(max(grace, 0.001))  # to aiohttp, 0 is for ever
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -147,11 +162,20 @@ class GuardedServer:
         self._waiting.pop(connection, None)
         connection.begin(request)
         try:
-            return await self._handle(request)
+            return await self._answer(request)
         finally:
             connection.end()
             if request.protocol in self._connections:
                 self._waiting[connection] = None
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if _expectation(request) not in ("", "100-continue"):
+            response: web.StreamResponse = web.Response(status=417, text="417 Expectation Failed\n")
+        else:
+            response = await self._handle(request)
+        if not request.content.is_eof() and not response.prepared:
+            response.force_close()  # the rest of the body is not worth reading, or never comes
+        return response
 
     # clocks
 
@@ -262,6 +286,33 @@ class _Connection(asyncio.Protocol):
         assert self._request is not None
         assert self._transport is not None
         return not self._request.content.is_eof() and self._transport.is_reading()
+
+
+def reader(request: web.BaseRequest) -> Callable[[], Awaitable[bytes]]:
+    """What gives a body's bytes as they come, b"" at its end.
+
+    A client that waits for leave to send it (RFC 9110 §10.1.1) gets that when it is asked for.
+    """
+    waits = _expectation(request) and not request.content.total_bytes
+
+    async def more() -> bytes:
+        nonlocal waits
+        if waits and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        waits = False
+        return await request.content.readany()
+
+    return more if waits else request.content.readany
+
+
+def coding(request: web.BaseRequest) -> str:
+    """Of all lines of Content-Encoding, in lower case."""
+    return ", ".join(request.headers.getall("Content-Encoding", ())).strip().lower()
+
+
+def _expectation(request: web.BaseRequest) -> str:
+    """In lower case; HTTP/1.0 has none."""
+    return request.headers.get("Expect", "").strip().lower() if request.version[1] else ""
 
 
 _servers: set[GuardedServer] = set()  # that listen, in this process

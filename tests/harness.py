@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import mmap
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
@@ -67,10 +67,13 @@ class Recorded(asyncio.Protocol):
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
         self.transport.write(frames.encode(kind, payload, items))
 
-    def configure(self, config: Config, generation: int) -> None:
-        """Bring a configuration into force, as a hub does with the only worker it has."""
+    def configure(self, config: Config, generation: int, news: Iterable[bytes] = ()) -> None:
+        """Bring a configuration into force, as a hub does with the only worker it has. `news`:
+        what is known of its endpoints."""
         for message in pack(config):
             self.send(frames.SNAPSHOT, message, generation)
+        for payload in news:
+            self.send(frames.ENDPOINTS, payload)
         self.send(frames.APPLY, items=generation)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -326,21 +329,23 @@ async def _say_ok(peer: Peer) -> None:
 
 
 @contextlib.asynccontextmanager
-async def gateway(config: str, **environ: str) -> AsyncIterator[Gateway]:
+async def gateway(
+    config: str, news: Iterable[bytes] = (), **environ: str
+) -> AsyncIterator[Gateway]:
     """Run a worker with this routes.toml on an ephemeral port (its `listen` is not used)."""
     loaded = loads(config, "test.toml", environ)
     sock = socket.create_server(("127.0.0.1", 0), backlog=128)
     sock.setblocking(False)
     address = loaded.config.listen[0].address
     memory = memory_only(4 * 1024 * 1024)
-    worker = Worker(0, Ring(memory), {address: sock})
+    worker = Worker(0, Ring(memory), [(address, sock)])
     hub_end, worker_end = socket.socketpair()
     loop = asyncio.get_running_loop()
     recorded = Recorded(memory)
     await loop.create_unix_connection(lambda: recorded, sock=hub_end)
     await loop.create_unix_connection(lambda: worker.link, sock=worker_end)
     worker.run()
-    recorded.configure(loaded.config, 1)
+    recorded.configure(loaded.config, 1, news)
     await recorded.until(lambda: frames.READY in recorded.events)
     try:
         yield Gateway(worker, recorded, sock.getsockname()[1])

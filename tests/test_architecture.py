@@ -47,7 +47,6 @@ HEAVY = (
     "opentelemetry",
     "aiohttp",
     "click",
-    "rich",
     "prometheus_client",
 )
 NOT_IN_WORKERS = (

@@ -63,15 +63,17 @@ def test_in_a_container_every_line_is_an_object(tmp_path: Path) -> None:
         ready = json.loads(process.stderr.readline())
         (tmp_path / "routes.toml").write_text("lissten = 1")
         process.send_signal(signal.SIGHUP)
-        told = [json.loads(process.stderr.readline()) for _ in range(3)]
+        told = [json.loads(process.stderr.readline())]
+        while "reload failed" not in told[-1]["message"]:
+            told.append(json.loads(process.stderr.readline()))
         process.terminate()
         rest = process.stderr.read()
     assert (ready["level"], ready["process"]) == ("info", "hub")
     assert " ready: http on 127.0.0.1:" in ready["message"]
     assert ready["time"].endswith("Z")
-    assert [line["level"] for line in told] == ["warning", "error", "error"]
-    assert "lissten" in told[1]["message"]
-    assert told[2]["message"] == "reload failed: the configuration in force stays"
+    assert {line["level"] for line in told} == {"error"}
+    assert any("lissten" in line["message"] for line in told)
+    assert told[-1]["message"] == "reload failed: the configuration in force stays"
     assert all(json.loads(line) for line in rest.splitlines())
 
 

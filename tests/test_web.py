@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -66,6 +67,21 @@ async def serving(guards: Guards) -> AsyncIterator[Bench]:
         for writer in bench.opened:
             writer.transport.abort()
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+async def test_no_host_is_both_families(host: str) -> None:
+    bench = Bench(Guards())
+    bench.go.set()
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
+        port = free.getsockname()[1]
+    await bench.server.start(address=(host, port))
+    for place in ("127.0.0.1", "::1"):
+        reader, writer = await asyncio.open_connection(place, port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await answer((reader, writer)) == b"ok"
+        writer.close()
+    await bench.server.stop(0.1)
 
 
 async def answer(pair: Pair) -> bytes:

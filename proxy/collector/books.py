@@ -17,6 +17,8 @@ permanent_…        the collector refused it for good: permanent_http_400, perm
 rejected           named in a partial success; sending it again is forbidden
 too_large          more than one request may carry
 malformed          not the bytes it claims to be
+unwanted           the other side does not take that signal, so that it was not sent
+internal_error     an exception that nobody expected, tried again in vain where that makes sense
 shutdown           still there when the time to stop had passed
 no_exporter        nobody wanted this signal (exporter "none")
 ring_full          a worker found no room in its ring (`Pipeline.note_dropped`)
@@ -28,7 +30,7 @@ sampled, filtered, …                  what a processor was told to do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from proxy.collector.batch import Signal
 from proxy.collector.page import CREATED, EXPORTED, FAILED, REFUSED, Page, Row, alone
@@ -115,13 +117,25 @@ class Ledger:
         if items:
             self._row.drop(items, reason)
 
+    def make_good(self, items: int, reason: str) -> None:
+        """So many are in no place and no counter; of less than none there are more than came."""
+        if items > 0:
+            self.drop(items, reason)
+        else:
+            self.created -= items
+
+    @property
+    def settled(self) -> int:
+        """What has left: exported or dropped."""
+        return self.exported + sum(self.dropped.values())
+
     @property
     def queued(self) -> int:
         return self.owed + sum(place() for place in self.places)
 
     @property
     def balanced(self) -> bool:
-        return self.created == self.exported + sum(self.dropped.values()) + self.queued
+        return self.created == self.settled + self.queued
 
     def __repr__(self) -> str:
         drops = "".join(f" -{n} {r}" for r, n in sorted(self.dropped.items()))
@@ -190,6 +204,17 @@ class Account:
             self.dropped[reason] = self.dropped.get(reason, 0) + items
         for ledger in self.ledgers:
             ledger.lose(items, reason)
+
+    def make_good(self, items: int, reason: str) -> None:
+        """As of a ledger."""
+        if items > 0:
+            self.drop(items, reason)
+        else:
+            self.add(-items)
+
+    def settled(self) -> int:
+        """What is accounted for, whatever way it went; the ledgers agree in how much is added."""
+        return self.ledgers[0].settled + self.ledgers[0].queued if self.ledgers else 0
 
     def seat(self, place: Place) -> None:
         for ledger in self.ledgers:
@@ -260,8 +285,17 @@ def left_behind(page: Page) -> list[Standing]:
     return found
 
 
-def as_dict(standings: Iterable[Standing]) -> dict[str, dict[str, dict[str, object]]]:
-    """{exporter: {signal: {created, exported, dropped: {reason: n}, queued, balanced}}}."""
+_CONDITION = ("healthy", "paused", "last_error", "last_error_seconds_ago")
+
+
+def as_dict(
+    standings: Iterable[Standing], view: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, dict[str, object]]]:
+    """{exporter: {signal: {created, exported, dropped: {reason: n}, queued, balanced}}}.
+
+    With the `view` of the same collector each has its condition too: healthy, paused, last_error.
+    """
+    exporters = (view or {}).get("exporters", {})
     out: dict[str, dict[str, dict[str, object]]] = {}
     for book in standings:
         out.setdefault(book.exporter, {})[book.signal] = {
@@ -271,4 +305,6 @@ def as_dict(standings: Iterable[Standing]) -> dict[str, dict[str, dict[str, obje
             "queued": book.queued,
             "balanced": book.balanced,
         }
+        told = exporters.get(book.exporter, {}).get("signals", {}).get(book.signal, {})
+        out[book.exporter][book.signal].update((k, told[k]) for k in _CONDITION if k in told)
     return out

@@ -119,13 +119,15 @@ class _Builder:
         ways = [(node.stage, node.shelf[signal]) for node in ends if node.shelf is not None]
         account = Account(ledger for _, ledger in ways)
         meters = self._graph.world.meters
-        fanout = FanOut(ways, account, meters.flow("fanout", "", name, signal))
+        flow = meters.flow("fanout", "", name, signal)
+        fanout = FanOut(ways, account, flow, [node.condition for node in ends])
         head: Sink = fanout
         steps: list[Node] = []
         for id in reversed(processors):
             node = Node("processor", id, self._plan.processors[id], meters, name)
             self._make(node, {"signal": signal, "next": head, "account": account})
-            node.step = Step(node.stage, meters.flow("processor", id, name, signal))
+            flow = meters.flow("processor", id, name, signal)
+            node.step = Step(node.stage, flow, account, node.condition)
             for ledger in account.ledgers:
                 node.seat(ledger, signal)
             head = node.step

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from proxy.telemetry.instruments import Instrument, Kind
 from proxy.telemetry.metrics import Attributes, Series
 
+# name and text of the counter that all have who ask spans how long they took
+UNTIMED = ("spangate.spans.untimed", "Spans whose duration is unknown, and was left out.")
+
 Store = dict[tuple[Instrument, Attributes], "Counter"]
 
 

@@ -3,7 +3,8 @@
 They count what passes and keep the books; they change nothing. A joint costs one call a batch.
 Where one way of several has no room, the others get the batch and that one's books say dropped;
 only when no way has room is the sender told to come again, so that a dead exporter neither holds
-up the others nor makes anybody send twice.
+up the others nor makes anybody send twice. A stage that raises what it must not (stage.py) costs
+the batch, with a reason in the books, and neither its sender nor the ways beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Callable, Sequence
 
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.books import Account, Books, Ledger
+from proxy.collector.condition import Condition
 from proxy.collector.counters import Flow
+from proxy.collector.guard import REASON, Guard
 from proxy.collector.stage import Sink, Stage
 from proxy.otlp.wire import WireError
 
@@ -22,15 +25,29 @@ NOBODY = "none"  # the exporter under which items are booked that no pipeline ta
 class Step:
     """The way into one processor."""
 
-    __slots__ = ("flow", "stage")
+    __slots__ = ("_account", "_condition", "flow", "stage")
 
-    def __init__(self, stage: Stage, flow: Flow) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        flow: Flow,
+        account: Account | None = None,
+        condition: Condition | None = None,
+    ) -> None:
         self.stage = stage
         self.flow = flow
+        self._account = account or Account()
+        self._condition = condition or Condition("processor")
 
     def consume(self, batch: Batch) -> bool:
         items = batch.items
-        if self.stage.consume(batch):
+        before = self._account.settled()
+        with Guard(self._condition, batch.signal, WireError) as guard:
+            taken = self.stage.consume(batch)
+        if guard.error is not None:
+            self._account.make_good(items - (self._account.settled() - before), REASON)
+            taken = True
+        if taken:
             self.flow.accepted += items
             self.flow.batches += 1
             return True
@@ -41,11 +58,18 @@ class Step:
 class FanOut:
     """The end of a pipeline: every exporter gets the batch."""
 
-    __slots__ = ("_account", "_ways", "flow")
+    __slots__ = ("_account", "_conditions", "_ways", "flow")
 
-    def __init__(self, ways: Sequence[tuple[Stage, Ledger]], account: Account, flow: Flow) -> None:
+    def __init__(
+        self,
+        ways: Sequence[tuple[Stage, Ledger]],
+        account: Account,
+        flow: Flow,
+        conditions: Sequence[Condition] = (),
+    ) -> None:
         self._ways = ways
         self._account = account
+        self._conditions = conditions or [Condition(f"exporter {b.exporter}") for _, b in ways]
         self.flow = flow
 
     def consume(self, batch: Batch) -> bool:
@@ -54,13 +78,17 @@ class FanOut:
         refused: list[Ledger] = []
         broken: list[Ledger] = []
         error: WireError | None = None
-        for stage, ledger in self._ways:
+        for (stage, ledger), condition in zip(self._ways, self._conditions, strict=True):
+            before = ledger.settled + ledger.queued
             try:
-                if not stage.consume(batch):
-                    refused.append(ledger)
+                with Guard(condition, batch.signal, WireError) as guard:
+                    if not stage.consume(batch):
+                        refused.append(ledger)
             except WireError as wrong:
                 broken.append(ledger)
                 error = wrong
+            if guard.error is not None:
+                ledger.make_good(items - (ledger.settled + ledger.queued - before), REASON)
         for ledger in refused:
             ledger.refused += items
         if len(refused) + len(broken) == len(self._ways):

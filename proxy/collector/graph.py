@@ -19,7 +19,11 @@ from proxy.collector.books import Account, Books, Ledger, Place, Shelf
 from proxy.collector.condition import Condition
 from proxy.collector.counters import Counters, Meters
 from proxy.collector.fanout import Entry, FanOut, Junction, Step
+from proxy.collector.farewell import Farewell
+from proxy.collector.guard import REASON, Guard
 from proxy.collector.receivers.gateway.receiver import Gateway
+from proxy.collector.startup import diagnose
+from proxy.config.locate import dotted
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.turns import Turns
 
@@ -71,12 +75,20 @@ class Node:
         except ConfigError as error:
             raise self._failed(error.problems) from error
         except OSError as error:
-            raise self._failed([Problem("", str(error))]) from error
+            server = self.kind == "receiver" or hasattr(self.stage, "page")
+            found = await asyncio.to_thread(diagnose, self.settings, error, server=server)
+            raise self._failed([found]) from error
         self.condition.state = "running"
 
     async def stop(self, deadline: float) -> None:
+        """Whatever happens there: others have to be stopped as well."""
         self.condition.state = "stopping"
-        await self.stage.stop(max(0.0, deadline))
+        with Guard(self.condition) as guard:
+            await self.stage.stop(max(0.0, deadline))
+        if guard.error is not None:
+            for ledger, place in self._seats:
+                ledger.drop(place(), REASON)
+            self.unseat()
         self.condition.state = "stopped"
 
     def seat(self, ledger: Ledger, signal: Signal) -> None:
@@ -92,12 +104,16 @@ class Node:
         self._seats.clear()
 
     def _failed(self, problems: Iterable[Problem]) -> ConfigError:
-        self.condition.state = "failed"
-        # Generated components are called by their URL (shortform.py).
-        key = "export.otlp" if "://" in self.id else f"collector.{self.kind}s.{self.id}"
-        named = [Problem(key, p.message, p.remedy) for p in problems]
-        self.condition.error = "; ".join(p.message for p in named)
+        named = [Problem(self._key(p.key), p.message, p.remedy) for p in problems]
+        self.condition.fail("; ".join(p.message for p in named))
         return ConfigError(named)
+
+    def _key(self, below: str) -> str:
+        """Of the file; generated components are called by their URL (shortform.py)."""
+        if "://" in self.id:
+            return f"export.{below.removeprefix('sending_queue.') or 'otlp'}"
+        table = dotted(("collector", f"{self.kind}s", self.id))
+        return f"{table}.{below}" if below else table
 
     def __repr__(self) -> str:
         return f"<Node {self.condition.title}: {self.condition.state}>"
@@ -208,6 +224,7 @@ async def retire(stages: list[Node], end: float) -> None:
     Processors may have to wait for room behind them, but half of the time at most: what they hand
     on has to be exported as well. Exporters stop together, so that none waits for another.
     """
+    farewell = Farewell(stages)
     loop = asyncio.get_running_loop()
     half = (loop.time() + end) / 2
     for node in reversed(stages):
@@ -217,3 +234,4 @@ async def retire(stages: list[Node], end: float) -> None:
     await asyncio.gather(*(node.stop(end - loop.time()) for node in exporters))
     for node in stages:
         node.unseat()
+    farewell.say()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from proxy.collector.books import Ledger
+from proxy.collector.condition import Trouble
 from proxy.collector.counters import Flow
 from proxy.collector.fanout import NOBODY
 from proxy.collector.graph import Chain, Graph, Node
@@ -34,6 +35,17 @@ QUEUE_CAPACITY = Instrument(
 )
 INCOMING = Instrument("otelcol_processor_incoming_items", Kind.COUNTER, "", "Items passed in.")
 OUTGOING = Instrument("otelcol_processor_outgoing_items", Kind.COUNTER, "", "Items passed on.")
+
+
+HEALTHY = Instrument(
+    "spangate.export.healthy", Kind.GAUGE, "", "1 = the last that was sent of it was taken."
+)
+PAUSED = Instrument(
+    "spangate.export.paused", Kind.GAUGE, "", "1 = the other side does not take that signal."
+)
+UNEXPECTED = Instrument(
+    "spangate.collector.unexpected_errors", Kind.COUNTER, "{error}", "Mistakes in this program."
+)
 
 
 def _counter(kind: str, what: str, signal: str) -> Instrument:
@@ -72,6 +84,10 @@ def series(graph: Graph) -> Iterator[Series]:
             labels = ((node.kind, node.id),)
             yield Series(QUEUE_SIZE, labels, node.stage.queue.size)
             yield Series(QUEUE_CAPACITY, labels, node.stage.queue.limit)
+        if node.kind == "exporter":
+            yield from _health(node)
+        if node.condition.unexpected:
+            yield Series(UNEXPECTED, ((node.kind, node.id),), node.condition.unexpected)
         yield from node.counters.gauges()
     yield from meters.series()
 
@@ -93,6 +109,19 @@ def view(graph: Graph, rates: Rates) -> dict[str, Any]:
         },
         "balanced": graph.world.books.balanced(),
     }
+
+
+def _health(node: Node) -> Iterator[Series]:
+    for signal in node.shelf or ():
+        trouble = node.condition.signals.get(signal)
+        labels = (("exporter", node.id), ("signal", signal))
+        yield Series(HEALTHY, labels, int(_is_healthy(node, signal)))
+        yield Series(PAUSED, labels, int(trouble is not None and trouble.paused))
+
+
+def _is_healthy(node: Node, signal: str) -> bool:
+    trouble = node.condition.signals.get(signal)
+    return not node.condition.own.troubled and not (trouble is not None and trouble.troubled)
 
 
 def _exporter(ledger: Ledger) -> Iterator[Series]:
@@ -148,12 +177,15 @@ def _receiver(node: Node, rates: Rates) -> dict[str, Any]:
 
 def _state(node: Node) -> dict[str, Any]:
     condition = node.condition
-    found: dict[str, Any] = {"state": condition.state, "healthy": not condition.troubled}
-    if condition.error:
-        ago = max(0.0, time.time() - condition.error_at) if condition.error_at else 0.0
-        found["last_error"] = condition.error
-        found["last_error_seconds_ago"] = round(ago, 1)
-    return found
+    healthy = {"state": condition.state, "healthy": not condition.troubled}
+    return {**healthy, **_last_error(condition.own)}
+
+
+def _last_error(trouble: Trouble | None) -> dict[str, Any]:
+    if trouble is None or not trouble.error:
+        return {}
+    ago = max(0.0, time.time() - trouble.error_at) if trouble.error_at else 0.0
+    return {"last_error": trouble.error, "last_error_seconds_ago": round(ago, 1)}
 
 
 def _flow(flow: Flow, rates: Rates) -> dict[str, Any]:
@@ -161,6 +193,16 @@ def _flow(flow: Flow, rates: Rates) -> dict[str, Any]:
         "accepted": flow.accepted,
         "refused": flow.refused,
         "items_per_second": rates.of(flow),
+    }
+
+
+def _condition(node: Node, signal: str) -> dict[str, Any]:
+    """How it is with one signal of an exporter."""
+    trouble = node.condition.signals.get(signal)
+    return {
+        "healthy": _is_healthy(node, signal),
+        "paused": trouble is not None and trouble.paused,
+        **_last_error(trouble),
     }
 
 
@@ -179,6 +221,7 @@ def _books(node: Node) -> dict[str, Any]:
                 "dropped": dict(ledger.dropped),
                 "queued": ledger.queued,
                 "refused": ledger.refused,
+                **(_condition(node, signal) if node.kind == "exporter" else {}),
             }
             for signal, ledger in (node.shelf or {}).items()
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import field
 
+from proxy.config.disk import file_in_the_way
 from proxy.config.section import Positive, Section
 from proxy.config.syntax import is_field_value, is_token, parse_address
 from proxy.config.units import Seconds, Size
@@ -27,9 +29,9 @@ class TlsClient(Section, frozen=True):
     """TLS towards a back end; names as in [export] tls."""
 
     ca: str = ""  # PEM file; "" = the system's
-    cert: str = ""
-    key: str = ""
-    insecure_skip_verify: bool = False
+    cert: str = ""  # PEM file of the client certificate; comes with `key`
+    key: str = ""  # PEM file of its key
+    insecure_skip_verify: bool = False  # take any certificate; for tests only
 
 
 class Auth(Section, frozen=True):
@@ -42,9 +44,9 @@ class Auth(Section, frozen=True):
 class Retry(Section, frozen=True):
     """Trying again (retry_on_failure of the OpenTelemetry Collector)."""
 
-    enabled: bool = True
-    initial_interval: Seconds = Seconds(1)
-    max_interval: Seconds = Seconds(30)
+    enabled: bool = True  # false: a batch that fails is dropped
+    initial_interval: Seconds = Seconds(1)  # first pause
+    max_interval: Seconds = Seconds(30)  # longest pause
     # 0 = for as long as the queue holds it; if left out "5m", and 0 for a queue with a `storage`
     max_elapsed_time: Seconds | None = None
 
@@ -58,14 +60,19 @@ class Queue(Section, frozen=True):
     storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of its files; 0 = no limit
     drop: Literal["newest", "oldest"] = "newest"  # when the files have reached that
     fsync: Literal["always", "interval", "never"] = "interval"  # matters if the machine fails
-    fsync_interval: Seconds = Seconds(1)
+    fsync_interval: Seconds = Seconds(1)  # how often, if `fsync` says so
 
 
 def check_queue(key: str, queue: Queue) -> Problems:
     if queue.drop == "oldest" and not queue.storage:
         yield (key, "drop"), "a queue in memory drops the newest", "give it a `storage`"
+    if re.fullmatch(r"file_storage(/.*)?", queue.storage):  # an extension of the Collector
+        remedy = 'write storage = "/var/lib/spangate/queue"'
+        yield (key, "storage"), "this is a directory here, not an extension", remedy
     if "\0" in queue.storage:
         yield (key, "storage"), "a path cannot have a NUL in it", ""
+    elif file := file_in_the_way(queue.storage):
+        yield (key, "storage"), f"{file} is a file", "name a folder, or one to be made"
 
 
 def check_address(key: str, text: str) -> Problems:

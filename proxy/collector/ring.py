@@ -40,6 +40,9 @@ CUSTODY = 0.75  # share of a lane
 TURN = 1024 * 1024  # bytes of one run at most, so that nobody waits for long
 
 
+_NOWHERE = memoryview(bytes(CELLS * 8)).cast("Q")  # of a lane that was let go: all is read
+
+
 class Receipt:
     """For one run of a lane."""
 
@@ -127,6 +130,13 @@ class Lane:
         if new:
             self._store(NOTED, dropped)
         return new
+
+    def let_go(self) -> None:
+        """All that is read is released, and the memory let go of: receipts may live for long."""
+        if self._cells is not _NOWHERE:
+            self._runs.clear()
+            self._store(TAIL, self._cell(CURSOR))
+            self._memory, self._cells = b"", _NOWHERE
 
     def _take_custody(self) -> None:
         """The oldest runs are the likeliest to be safe soon."""

@@ -2,6 +2,10 @@
 
 A worker's end of the pipe closes with its process, whatever ends it: then everything that it ever
 published is read. A ring is done with, and its maker is told, when all of it is released.
+
+The rings of some that have ended are kept until what came from them is safe, which takes long
+while a back end is away. Beyond KEPT the oldest are let go, as what lies beyond CUSTODY is: a
+worker may be replaced at any time, and descriptors are not to grow with that.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from proxy.collector.stdout import Stdout
 from proxy.ring import HEADS, LINES
 
 SIGNALS: tuple[Signal, Signal] = ("traces", "logs")  # of the first two lanes
+KEPT = 8  # rings of workers that have ended
 AGAIN = 0.1  # seconds between two looks at a ring that must only be released
 
 
@@ -81,6 +86,9 @@ class Rings:
     def _ended(self, number: int) -> None:
         if all(ring.ended for ring in self._rings.values()):
             self._read_out.set()
+        ended = [ring for ring in self._rings.values() if ring.ended]
+        for ring in ended[:-KEPT]:
+            ring.let_go()
         self._retire(number)
 
     def _retire(self, number: int) -> None:
@@ -88,6 +96,7 @@ class Rings:
         if ring is None:
             return
         if ring.is_done:
+            ring.let_go()
             del self._rings[number]
             self._finished(number)
         else:
@@ -119,6 +128,11 @@ class Ring:
     @property
     def is_done(self) -> bool:
         return self.ended and all(lane.is_done for lane in self._lanes)
+
+    def let_go(self) -> None:
+        """Of a worker that has ended: nobody is to read it again."""
+        for lane in self._lanes:
+            lane.let_go()
 
     def read_all(self) -> None:
         self._read([lane.head for lane in self._lanes])

@@ -6,13 +6,16 @@ asked: configuration stands below routing everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
+from proxy.config.own_fields import check_own_fields
 from proxy.config.report import Report, suggestion
 from proxy.config.syntax import is_authority, is_token, parse_regex
+from proxy.config.words import paths, values
 
 # Set by the gateway itself for every message; an edit would break framing or this hop.
 FRAMING = frozenset(
@@ -27,37 +30,28 @@ FRAMING = frozenset(
         "upgrade",
     }
 )
-# Written last by the gateway, whatever an edit says.
-TRACE = frozenset(
-    {
-        "b3",
-        "traceparent",
-        "tracestate",
-        "x-b3-flags",
-        "x-b3-parentspanid",
-        "x-b3-sampled",
-        "x-b3-spanid",
-        "x-b3-traceid",
-    }
-)
 BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 
 
 def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
-    if not config.route and config.collector is None and not report.is_broken("route"):
-        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"'
-        report.warn((), "there are no routes: every request is answered 404", remedy)
+    empty = not config.route and config.collector is None
+    if empty and not report.is_broken("route") and not report.has_foreign_tables():
+        # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
+        remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
+        report.error(("route",), "there are no routes, so there is nothing to do", remedy)
     named: dict[str, int] = {}
     for i, route in enumerate(config.route):
         # An element that could not be made is None here; the report knows of it already.
         if isinstance(route, Route):
             _name(route, i, named, report)
             _route(route, ("route", i), config, report)
-    if not report.is_broken("route"):
+    if not report.is_broken("route") and not report.has_foreign_tables():
         used = {name for route in config.route for name in route.to}
-        for name in config.upstream.keys() - used:
-            report.warn(("upstream", name), "no route uses this upstream")
+        for name in config.upstream:
+            if name not in used:
+                remedy = f'write to = "{name}" in a [[route]], or leave it out'
+                report.warn(("upstream", name), "no route uses this upstream", remedy)
 
 
 def _name(route: Route, index: int, named: dict[str, int], report: Report) -> None:
@@ -66,7 +60,7 @@ def _name(route: Route, index: int, named: dict[str, int], report: Report) -> No
         line = report.lines.near(("route", named[route.name]))
         remedy = f"the other one is in line {line}" if line else ""
         report.error(path, f"two routes are called {route.name!r}", remedy)
-    elif not route.name.isprintable():
+    elif not route.name.isprintable() and report.lines.exact(path):  # else it is the path's fault
         report.error(path, "a name is one line of visible characters")
     named.setdefault(route.name, index)
 
@@ -84,6 +78,7 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         _respond(route.respond, (*path, "respond"), report)
     _edits(route.headers.request, (*path, "headers", "request"), FRAMING | {"host"}, report)
     _edits(route.headers.response, (*path, "headers", "response"), FRAMING, report)
+    check_own_fields(route, path, config, report)
     if route.host_header is not None and not is_authority(route.host_header):
         remedy = 'write "shop.example" or "shop.example:8080"'
         report.error((*path, "host_header"), f"{route.host_header!r} is not a host", remedy)
@@ -97,6 +92,9 @@ def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | Non
     place: Path = (*path, "path")
     if report.is_broken(*place):
         return None
+    if (told := paths.written_here(route.path)) is not None:
+        report.error(place, f"{route.path!r}: {told[0]}", told[1])
+        return None
     try:
         return parse(route.path).captures
     except ValueError as error:
@@ -108,8 +106,12 @@ def _hosts(route: Route, path: Path, report: Report) -> None:
     from proxy.routing.pattern import parse_host
 
     for i, host in enumerate(route.host):
-        if not report.is_broken(*path, "host", i):
-            attempt(parse_host, host, (*path, "host", i), report)
+        if report.is_broken(*path, "host", i):
+            continue
+        try:
+            parse_host(host)
+        except ValueError as error:
+            report.error((*path, "host", i), str(error), values.host_name(host))
 
 
 def _when(when: When, path: Path, report: Report) -> None:
@@ -117,7 +119,11 @@ def _when(when: When, path: Path, report: Report) -> None:
         if report.is_broken(*path, "method", i):
             continue
         if not is_token(method):
-            report.error((*path, "method", i), f"{method!r} is not a method")
+            several = [part for part in re.split(r"[,|\s]+", method) if is_token(part)]
+            remedy = f"write {several}".replace("'", '"') if several else 'write "GET"'
+            report.error((*path, "method", i), f"{method!r} is not a method", remedy)
+        elif method == "*":
+            report.warn((*path, "method", i), "no request has this method", "leave it out for any")
         elif method != method.upper():
             remedy = f'did you mean "{method.upper()}"?'
             report.warn((*path, "method", i), "methods are case-sensitive", remedy)
@@ -132,13 +138,16 @@ def _when(when: When, path: Path, report: Report) -> None:
 def _action(route: Route, path: Path, config: Config, report: Report) -> None:
     said = [key for key in ("to", "redirect", "respond") if getattr(route, key)]
     broken = any(report.is_broken(*path, key) for key in ("to", "redirect", "respond"))
-    if len(said) != 1 and not broken:
+    if len(said) != 1 and not broken and not report.is_foreign(path):
         what = " and ".join(f"`{key}`" for key in said) or "nothing"
         message = f"a route says what to do exactly once, this one says {what}"
         report.error(path, message, "give one of `to`, `redirect`, `respond`")
     for name in route.to:
-        if name not in config.upstream and not report.is_broken("upstream", name):
-            remedy = suggestion(name, config.upstream) or f"add [upstream.{name}]"
+        broken = report.has_failed("upstream") or report.is_broken("upstream", name)
+        known = name in config.upstream or broken
+        if not known and not report.names_elsewhere(name):
+            remedy = values.server_url(name) or suggestion(name, config.upstream)
+            remedy = remedy or f"add [upstream.{name}]"
             report.error((*path, "to", name), f"there is no upstream {name!r}", remedy)
 
 
@@ -152,8 +161,21 @@ def _rewrite(rewrite: Rewrite, route: Route, path: Path, report: Report) -> None
         report.warn(place, "nothing is forwarded, so nothing is rewritten")
     said = [key for key in ("strip", "prefix", "path") if getattr(rewrite, key) is not None]
     place = (*place, *said) if len(said) == 1 else place
-    if attempt(lambda _: compile_rewrite(route), "", place, report) and rewrite.strip is not None:
+    text = rewrite.strip or rewrite.prefix or rewrite.path or ""
+    made = _compile(lambda: compile_rewrite(route), text, place, report)
+    if made and rewrite.strip is not None:
         _strip(rewrite.strip, route, place, report)
+
+
+def _compile(make: Callable[[], object], text: str, path: Path, report: Report) -> bool:
+    """Whether `make` takes `text`; a placeholder of another program is told with its remedy."""
+    try:
+        make()
+    except ValueError as error:
+        told = values.placeholder(text)
+        report.error(path, str(error), told[1] if told else "")
+        return False
+    return True
 
 
 def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
@@ -166,17 +188,19 @@ def _strip(strip: str, route: Route, path: Path, report: Report) -> None:
 
 
 def _redirect(redirect: Redirect, captures: Sequence[str], path: Path, report: Report) -> None:
-    from proxy.routing.rewrite import compile_redirect
+    from proxy.routing.rewrite import compile_redirect, glues_query
 
     if report.is_broken(*path):
         return
     if not all("!" <= c <= "~" for c in redirect.to):
         report.error(path, "a URL holds visible ASCII only", "percent-encode the rest")
-    elif not redirect.to.startswith(("/", "http://", "https://")):
+    elif not redirect.to.startswith(("/", "{path}", "{*}", "http://", "https://")):
         remedy = 'write "https://example.com/new" or "/new"'
         report.error(path, f"{redirect.to!r} is neither a path nor an http URL", remedy)
     else:
-        attempt(lambda _: compile_redirect(redirect, captures), "", path, report)
+        _compile(lambda: compile_redirect(redirect, captures), redirect.to, path, report)
+        if glues_query(redirect.to, captures):
+            report.warn(path, "{query} is glued to what precedes it", 'write "{?query}"')
 
 
 def _respond(respond: Respond, path: Path, report: Report) -> None:
@@ -208,5 +232,3 @@ def _refuse_one(name: str, path: Path, forbidden: frozenset[str], report: Report
     if lower in forbidden:
         remedy = "use `host_header`" if lower == "host" else "leave it out"
         report.error(path, f"{name} belongs to the connection and is the gateway's own", remedy)
-    elif lower in TRACE and "request" in path:
-        report.warn(path, f"{name} is written by the gateway afterwards", "see [tracing]")

@@ -10,10 +10,13 @@ import os
 from collections.abc import Callable, Iterable
 
 from proxy.config.attributes import check_attributes
+from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Upstream
 from proxy.config.report import Report
+from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import (
+    is_authority,
     is_field_value,
     is_token,
     parse_address,
@@ -21,6 +24,7 @@ from proxy.config.syntax import (
     parse_otlp,
     parse_server,
 )
+from proxy.config.words import values
 
 MAX_WORKERS = 1024  # a slip of the finger, not a machine
 GRPC_MESSAGE = 4 * 1024 * 1024  # what gRPC servers commonly accept
@@ -43,7 +47,8 @@ def attempt(parse: Callable[[str], object], text: str, path: Path, report: Repor
     try:
         parse(text)
     except ValueError as error:
-        report.error(path, str(error))
+        remedy = values.address(text) if parse is parse_address else ""
+        report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
         return False
     return True
 
@@ -64,29 +69,15 @@ def check_field_name(name: str, path: Path, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
-    taken: dict[tuple[str, int], str] = {}
     if not config.listen and not report.is_broken("listen"):
         report.error(("listen",), "there is no listener", 'write listen = ":8080"')
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
         if not report.is_broken("listen", i):
-            path = ("listen", i, "address")
-            _address(listener.address, path, f"listen[{i}]", taken, report)
+            attempt(parse_address, listener.address, ("listen", i, "address"), report)
             _networks(listener.trust, ("listen", i, "trust"), report)
     if config.admin.listen and not report.is_broken("admin", "listen"):
-        _address(config.admin.listen, ("admin", "listen"), "admin.listen", taken, report)
-
-
-def _address(
-    text: str, path: Path, title: str, taken: dict[tuple[str, int], str], report: Report
-) -> None:
-    if not attempt(parse_address, text, path, report):
-        return
-    host, port = parse_address(text)
-    place = ("" if host == "0.0.0.0" else host, port)
-    if port and place in taken:
-        report.error(path, f"{text!r} is already taken by {taken[place]}", "use another port")
-    taken.setdefault(place, title)
+        attempt(parse_address, config.admin.listen, ("admin", "listen"), report)
 
 
 def _processes(config: Config, report: Report) -> None:
@@ -113,6 +104,9 @@ def _tracing(config: Config, report: Report) -> None:
                 check_field_name(name, ("tracing", key, i), report)
     if tracing.response_header:
         check_field_name(tracing.response_header, ("tracing", "response_header"), report)
+    for i, method in enumerate(tracing.known_methods):
+        if not report.is_broken("tracing", "known_methods", i) and not is_token(method):
+            report.error(("tracing", "known_methods", i), f"{method!r} is not a method")
     for i, path in enumerate(tracing.untraced):
         if not report.is_broken("tracing", "untraced", i) and not path.startswith("/"):
             report.error(("tracing", "untraced", i), f"{path!r} is not a path", 'start with "/"')
@@ -124,16 +118,35 @@ def _export(config: Config, report: Report) -> None:
     for key in ("otlp", "traces", "metrics", "logs"):
         for i, url in enumerate(getattr(export, key)):
             if not report.is_broken("export", key, i):
-                attempt(parse_otlp, url, ("export", key, i), report)
+                _otlp(url, key, ("export", key, i), report)
                 grpc = grpc or url.lower().startswith("grpc")
     if not report.is_broken("export", "headers"):
         check_fields(export.headers.items(), ("export", "headers"), report)
     if "\0" in export.storage and not report.is_broken("export", "storage"):
         report.error(("export", "storage"), "a path cannot have a NUL in it")
+    elif file := file_in_the_way(export.storage):
+        remedy = "name a folder, or one to be made"
+        report.error(("export", "storage"), f"{file} is a file", remedy)
     if grpc and export.batch_bytes > GRPC_MESSAGE:
         remedy = 'write "3MiB"'
         report.warn(("export", "batch_bytes"), "gRPC servers commonly refuse over 4 MiB", remedy)
     _tls(config, report)
+
+
+def _otlp(url: str, key: str, path: Path, report: Report) -> None:
+    try:
+        parse_otlp(url)
+    except ValueError as error:
+        scheme = "http" if url.partition("/")[0].endswith(":4318") else "grpc"
+        bare = "://" not in url and is_authority(url)
+        remedy = f'write "{scheme}://{url}"' if bare else ""
+        report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
+        return
+    # What an OTEL_* variable says must not stop a gateway whose file is good.
+    written = report.lines.exact(("export", key)) > 0
+    if key == "otlp" and written and (base := own_paths(url)):
+        remedy = f'write otlp = "{base}", or traces = "{url}" for traces alone'
+        report.error(path, "the path of each signal is appended to this URL", remedy)
 
 
 def _tls(config: Config, report: Report) -> None:
@@ -162,20 +175,28 @@ def _limits(config: Config, report: Report) -> None:
 
 def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
     if not report.is_broken(*path, "servers"):
-        if not upstream.servers:
+        if not upstream.servers and not report.is_foreign(path):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
+        known: dict[tuple[str, int], str] = {}
         for url in upstream.servers:
-            attempt(parse_server, url, (*path, "servers", url), report)
+            if attempt(parse_server, url, (*path, "servers", url), report):
+                other = known.setdefault(parse_server(url), url)
+                if other != url:
+                    message = f"{url!r} is the same server as {other!r}"
+                    report.error((*path, "servers", url), message, "leave one of them out")
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
     check_retry(upstream.retry, (*path, "retry"), report)
 
 
 def _health(health: Health, path: Path, report: Report) -> None:
-    visible = all("!" <= c <= "~" for c in health.path)
+    visible = all("!" <= c <= "~" and c != "#" for c in health.path)
     if not health.path.startswith("/") or not visible:
         report.error((*path, "path"), f"{health.path!r} is not a path", 'write "/healthz"')
+    if health.host is not None and not is_authority(health.host):
+        remedy = 'write "shop.example" or "shop.example:8080"'
+        report.error((*path, "host"), f"{health.host!r} is not a host", remedy)
     if not health.every and not report.is_broken(*path, "every"):
         report.error((*path, "every"), "probes need a pause between them", 'write "5s"')
 

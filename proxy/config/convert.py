@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from proxy.config import model, observe
 from proxy.config.expand import KEY, Expanded
 from proxy.config.locate import Path
-from proxy.config.report import Report, suggestion
+from proxy.config.report import Report
+from proxy.config.section import Section
 from proxy.config.units import Seconds, Share, Size
 
 FAILED: Any = None  # in the place of what could not be made; the report has an error for it
@@ -43,11 +45,11 @@ class Converter:
     def struct(self, cls: Any, raw: Any, path: Path) -> Any:
         """An instance of `cls`; what is wrong in it is reported and left at its default."""
         if not isinstance(raw, dict):
-            self._report.error(path, f"expected a table, got {_kind(raw)}")
-            return FAILED
+            return self._wrong(path, "a table", raw)
         fields = _fields(cls)
-        for key in raw.keys() - fields.keys():
-            self._unknown(key, path, fields.keys())
+        for key in raw:
+            if key not in fields:
+                self._unknown(cls, key, raw[key], path)
         values = {}
         for name, field in fields.items():  # `name` may be renamed: `from`, `not`
             if name in raw:
@@ -55,13 +57,20 @@ class Converter:
                 if value is not FAILED:
                     values[field.name] = value
             if field.required and field.name not in values:
-                if name not in raw:
-                    self._report.error(path, f"`{name}` is missing")
+                if name not in raw and not self._report.is_foreign(path):
+                    from proxy.config.words import shapes  # most files need none
+
+                    self._report.error(path, f"`{name}` is missing", shapes.missing(path, name))
                 return FAILED
         return cls(**values)
 
     def value(self, kind: Any, raw: Any, path: Path) -> Any:
+        if isinstance(raw, Expanded) and raw.failed:
+            self._report.fail(path)
+            return FAILED
         kind, shape, args = _shape(kind)
+        if shape is UnionType and (forms := forms_of(kind)):
+            kind, shape, args = _shape(forms[0] if isinstance(raw, dict) else forms[1])
         if shape is msgspec.Struct:
             return self.struct(kind, raw, path)
         if shape is list:
@@ -72,18 +81,19 @@ class Converter:
 
     def _list(self, kind: Any, raw: Any, path: Path) -> Any:
         if not isinstance(raw, list):
-            self._report.error(path, f"expected a list, got {_kind(raw)}")
-            return FAILED
+            return self._wrong(path, "a list", raw)
         # A failed element keeps its place, so that the others keep their index.
         return [self.value(kind, item, (*path, i)) for i, item in enumerate(raw)]
 
     def _dict(self, kinds: tuple[Any, ...], raw: Any, path: Path) -> Any:
         if not isinstance(raw, dict):
-            self._report.error(path, f"expected a table, got {_kind(raw)}")
-            return FAILED
+            return self._wrong(path, "a table", raw)
         made = {}
         for key, item in raw.items():
             if isinstance(key, Expanded):
+                if key.failed:
+                    self._report.fail((*path, str(key)))
+                    continue
                 self.expanded[(*path, KEY, str(key))] = key
             name = self._leaf(kinds[0], str(key), (*path, str(key)))
             value = self.value(kinds[1], item, (*path, str(key)))
@@ -99,17 +109,50 @@ class Converter:
         try:
             return msgspec.convert(raw, kind, strict=not outside, dec_hook=_parse)
         except (msgspec.ValidationError, OverflowError) as error:
-            message, remedy = _explain(kind, raw, str(error))
+            message, remedy = _explain(kind, raw, str(error), path)
             self._report.error(path, message, remedy)
             return FAILED
 
-    def _unknown(self, key: str, path: Path, known: Any) -> None:
-        self._report.error((*path, key), "unknown key", suggestion(key, known))
+    def _wrong(self, path: Path, wanted: str, raw: object) -> Any:
+        if isinstance(raw, Expanded) and raw.failed:  # told already
+            self._report.fail(path)
+            return FAILED
+        from proxy.config.words import shapes  # a long list, and most files need none
+
+        remedy = (shapes.list_for if wanted == "a list" else shapes.table_for)(path, raw)
+        self._report.error(path, f"expected {wanted}, got {_kind(raw)}", remedy)
+        return FAILED
+
+    def _unknown(self, cls: Any, key: str, value: object, path: Path) -> None:
+        from proxy.config.words import hints  # long lists, and most files need none
+
+        if cls.__module__.startswith("proxy.config."):
+            remedy = hints.remedy(cls.__name__, key, value, _tables())
+        else:
+            place = ".".join(map(str, path[1:2])) + "." + _type_of(path)
+            remedy = hints.of_component(place, key, value, _fields(cls).keys())
+        self._report.unknown((*path, key), value, remedy)
+        if cls is model.Config and not hints.is_closed(key):
+            for deeper, told in hints.inside(value, (key,)):
+                self._report.unknown(deeper, None, told)
 
 
 @cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route
 def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
     return {f.encode_name: f for f in msgspec.structs.fields(cls)}
+
+
+@cache
+def _tables() -> dict[str, tuple[str, ...]]:
+    """Every table of the model, and its keys."""
+    sections = {**vars(observe), **vars(model)}.values()
+    found = [s for s in sections if isinstance(s, type) and issubclass(s, Section)]
+    return {table.__name__: tuple(_fields(table)) for table in found if table is not Section}
+
+
+def _type_of(path: Path) -> str:
+    """Of ("collector", "exporters", "otlp/2", …) the type, "otlp"."""
+    return str(path[2]).partition("/")[0] if len(path) > 2 else ""
 
 
 @cache  # a type is taken apart once, not for each value of it
@@ -119,6 +162,16 @@ def _shape(kind: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind, msgspec.Struct, ()
     return kind, get_origin(kind), get_args(kind)
+
+
+@cache
+def forms_of(kind: Any) -> tuple[Any, Any] | None:
+    """(the table, what may stand instead of it) of `str | Table`; None for everything else."""
+    args = get_args(kind)
+    tables = [arg for arg in args if isinstance(arg, type) and issubclass(arg, msgspec.Struct)]
+    if len(args) != 2 or len(tables) != 1:
+        return None
+    return tables[0], next(arg for arg in args if arg is not tables[0])
 
 
 def _parse(kind: Any, raw: object) -> object:
@@ -141,21 +194,21 @@ def without_none(kind: Any) -> Any:
     return rest[0] if NoneType in args and len(rest) == 1 else kind
 
 
-def _explain(kind: Any, raw: object, message: str) -> tuple[str, str]:
+def _explain(kind: Any, raw: object, message: str, path: Path) -> tuple[str, str]:
     """msgspec's complaint in the words of the file, and what to write instead."""
+    from proxy.config.words import shapes  # a long list, and most files need none
+
     if message.startswith("Invalid enum value"):
         choices = [str(choice) for choice in _choices(kind)]
-        return f"{raw!r} is not one of {', '.join(choices)}", suggestion(str(raw), choices)
+        remedy = shapes.choice_for(path, raw, choices)
+        return f"{raw!r} is not one of {', '.join(choices)}", remedy
     if "matching regex" in message:
         return f"{raw!r} is not a name", "letters, digits, `_`, `.` and `-`, 63 at most"
     if not message.startswith("Expected"):
-        return message, ""  # from a unit's parse, which says what to write
+        remedy = shapes.unit_for(path, raw, kind)  # else a unit's parse says what to write
+        return message.partition(": write")[0] if remedy else message, remedy
     text = "e" + re.sub(r"`(\w+)(?: \| \w+)*`", lambda m: _WORDS.get(m[1], m[0]), message[1:])
-    return text, f'write it in quotes: "{raw}"' if _is_unquoted(message, raw) else ""
-
-
-def _is_unquoted(message: str, raw: object) -> bool:
-    return message.startswith("Expected `str`") and isinstance(raw, int | float)
+    return text, shapes.value_for(path, raw, text.removeprefix("expected "))
 
 
 def _choices(kind: Any) -> list[object]:
@@ -166,5 +219,7 @@ def _choices(kind: Any) -> list[object]:
 
 def _kind(raw: object) -> str:
     names: dict[type, str] = {dict: "a table", list: "a list", Expanded: "a string"}
+    if isinstance(raw, bool):
+        return str(raw).lower()
     name = type(raw).__name__
     return names.get(type(raw), _WORDS.get(name, name))

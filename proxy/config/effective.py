@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.config.model import Config, Defaults, Limits, Retry, Route, Upstream
+from proxy.config.observe import Propagate, Tracing
 
 # A key path such as ("route", 3, "timeout") -> "routes.toml:12", or "" where the file says nothing.
 Where = Callable[[tuple[str | int, ...]], str]
@@ -26,6 +27,7 @@ class Effective:
     idle_timeout: float
     retry: Retry | None
     body_limit: int
+    propagate: Propagate  # with no None in it; `origin` has its keys
     origin: dict[str, str]
 
 
@@ -52,8 +54,27 @@ def effective(config: Config, route: Route, upstream: str, where: Where | None =
         idle_timeout=float(values["idle_timeout"]),
         retry=values["retry"],
         body_limit=int(config.limits.body if route.body_limit is None else route.body_limit),
+        propagate=_propagate(config, layers, where, origin),
         origin=origin,
     )
+
+
+def _propagate(
+    config: Config, layers: list[_Layer], where: Where | None, origin: dict[str, str]
+) -> Propagate:
+    """Each key of `propagate` on its own: the route's, the upstream's, then what is general."""
+    said = [
+        _Layer(layer.title, (*layer.path, "propagate"), "", layer.table.propagate)
+        for layer in layers
+        if isinstance(layer.table, Route | Upstream)
+    ]
+    general = _Layer("[tracing]", ("tracing",), "baggage", config.tracing, Tracing())
+    values: dict[str, Any] = {"tracestate": True, "context": "pass"}
+    for key, asked in (("baggage", [*said, general]), ("tracestate", said), ("context", said)):
+        found = _first(asked, key)
+        values[key] = values.get(key) if found is None else found
+        origin[key] = _origin(asked, key, where)
+    return Propagate(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +84,8 @@ class _Layer:
     title: str
     path: tuple[str | int, ...]
     key: str  # "" = the key asked for
-    table: Route | Upstream | Defaults | Limits
-    builtin: Defaults | Limits | None = None  # what holds where the table is silent
+    table: Route | Upstream | Defaults | Limits | Propagate | Tracing
+    builtin: Defaults | Limits | Tracing | None = None  # what holds where the table is silent
 
 
 def _layers(config: Config, route: Route, index: int, upstream: str) -> list[_Layer]:

@@ -10,37 +10,63 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from proxy.config.check_collector import check_collector
+from proxy.config.check_ports import check_ports
 from proxy.config.check_routes import check_routes
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
 from proxy.config.convert import Converter
 from proxy.config.expand import Expander
 from proxy.config.loaded import Loaded as Loaded
-from proxy.config.locate import locate
+from proxy.config.locate import Lines, locate
 from proxy.config.model import Config, Route
 from proxy.config.otel_env import Environment, fill, table
 from proxy.config.otel_export import fill_export
 from proxy.config.redact import redacted as redacted
 from proxy.config.report import Report
 from proxy.config.shorthand import lengthen
+from proxy.config.slips import tell_slips
+from proxy.config.slips_observe import tell_telemetry_slips
 from proxy.errors import ConfigError, Problem
+
+STDIN = "<stdin>"  # the name of what has none, in messages
+YAML = (".yaml", ".yml")  # a file of the OpenTelemetry Collector
 
 
 def load(path: str, environ: Mapping[str, str]) -> Loaded:
-    """The configuration in the file `path`; ConfigError with all problems if it cannot be used."""
+    """The configuration in the file `path`, "-" for what comes on stdin.
+
+    ConfigError with all problems if it cannot be used.
+    """
+    name = STDIN if path == "-" else path
     try:
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or not UTF-8
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError([Problem("file", f"cannot read it: {reason}", "", 0, path)]) from None
-    return loads(text, path, environ)
+        raise ConfigError([_unreadable(error, name)]) from None
+    return loads(text, name, environ)
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _unreadable(error: OSError | ValueError, name: str) -> Problem:
+    reason, remedy = getattr(error, "strerror", None) or str(error), ""
+    if name == STDIN:
+        reason, remedy = "stdin is read once", "run it from a file to reload it"
+    elif isinstance(error, FileNotFoundError):
+        remedy = f"`spangate example > {name}` writes one to begin with"
+    return Problem("file", f"cannot read it: {reason}", remedy, 0, name)
 
 
 def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
@@ -49,6 +75,8 @@ def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     collecting = gc.isenabled()
     gc.disable()  # all that is made here stays, and looking for garbage in it took a tenth longer
     try:
+        if file.endswith(YAML):
+            return _of_collector(text, file, environ)
         return _build(_parse(text, file), Report(file, locate(text)), environ)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
@@ -62,7 +90,7 @@ def _parse(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and integers beyond what int() reads
-        raise ConfigError([_syntax(error, file)]) from None
+        raise ConfigError([_syntax(error, file, text)]) from None
 
 
 def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> Loaded:
@@ -71,12 +99,33 @@ def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> L
     env = Environment(environ, report)
     fill(raw, env)
     fill_export(table(raw, "export"), env)
+    return _structs(raw, report)
+
+
+def _of_collector(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
+    """A file of the OpenTelemetry Collector, whose pipelines are all there is."""
+    from proxy.config.otelcol.document import read
+    from proxy.config.otelcol.translate import translate
+
+    written, lines = read(text, file)
+    report = Report(file, Lines(lines))
+    raw = translate(written, report, Expander(report, environ).tree)
+    fill(raw, Environment(environ, report))
+    return _structs(raw, report)
+
+
+def _structs(raw: dict[str, Any], report: Report) -> Loaded:
     converter = Converter(report)
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())
     config = msgspec.structs.replace(config, route=_with_names(config.route), collector=collector)
+    if collector is not None:
+        check_collector(collector, report)
     check(config, report)
+    check_ports(config, report)
     check_routes(config, report)
+    tell_slips(config, report)
+    tell_telemetry_slips(config, report)
     return Loaded(config, report.file, report.settle(), report.lines, converter.expanded)
 
 
@@ -96,10 +145,16 @@ def _with_names(routes: list[Route]) -> list[Route]:
     return named
 
 
-def _syntax(error: ValueError, file: str) -> Problem:
-    message = str(error)
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+def _syntax(error: ValueError, file: str, text: str) -> Problem:
+    from proxy.config.words import toml  # long lists, and most files need none
+
+    message, lines = str(error), text.splitlines()
+    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     if place is None:
         return Problem("syntax", message, "", 0, file)
-    text = f"{message[: place.start()]} in column {place[2]}"
-    return Problem("syntax", text, "", int(place[1]), file)
+    line = int(place[1] or len(lines))
+    column = f" in column {place[2]}" if place[2] else " at the end"
+    message = message[: place.start()]
+    written = lines[line - 1] if 0 < line <= len(lines) else ""
+    remedy = toml.remedy(message, written, int(place[2] or 0), text)
+    return Problem("syntax", message + column, remedy, line, file)

@@ -31,15 +31,16 @@ _STRINGS = tuple(
 class Lines:
     """Key path -> 1-based line."""
 
-    __slots__ = ("_at", "_short")
+    __slots__ = ("_at", "_moved", "_short")
 
     def __init__(self, at: dict[Path, int] | None = None) -> None:
         self._at = at if at is not None else {}
         self._short: dict[Path, Path] = {}
+        self._moved: dict[Path, Path] = {}
 
     def exact(self, path: Path) -> int:
         """The line on which this very key stands, 0 if it is not written in the file."""
-        return self._at.get(path, 0)
+        return self._at.get(self._origin(path) if self._moved else path, 0)
 
     def parts(self) -> list[Path]:
         """What it is made of, so that it can be freed piece by piece."""
@@ -48,7 +49,7 @@ class Lines:
     def near(self, path: Path) -> int:
         """The line of the key or of the nearest table around it, 0 if there is none."""
         while path:
-            if line := self._at.get(path):
+            if line := self.exact(path):
                 return line
             path = path[:-1]
         return 0
@@ -57,11 +58,21 @@ class Lines:
         """Note that what is now at `path` is a short form's, which stands at `written`."""
         self._short.setdefault(path, written)
 
+    def move(self, path: Path, written: Path) -> None:
+        """Note that what is now at and below `path` stands at and below `written`."""
+        self._moved[path] = written
+
     def written(self, path: Path) -> Path:
         """The path as the user wrote it."""
         for n in range(len(path), 0, -1):
             if path[:n] in self._short:
-                return self._short[path[:n]]
+                return self._origin(self._short[path[:n]])
+        return self._origin(path)
+
+    def _origin(self, path: Path) -> Path:
+        for n in range(len(path), 0, -1):
+            if path[:n] in self._moved:
+                path = (*self._moved[path[:n]], *path[n:])
         return path
 
 

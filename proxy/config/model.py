@@ -12,7 +12,16 @@ from typing import Literal
 
 from msgspec import field
 
-from proxy.config.observe import AccessLog, Collector, Export, Log, Metrics, RouteTrace, Tracing
+from proxy.config.observe import (
+    AccessLog,
+    Collector,
+    Export,
+    Log,
+    Metrics,
+    Propagate,
+    RouteTrace,
+    Tracing,
+)
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -20,9 +29,9 @@ from proxy.config.units import Seconds, Share, Size
 class Listener(Section, frozen=True):
     """One address that takes requests."""
 
-    address: str  # ":8080", "127.0.0.1:8080", "[::1]:8080"
+    address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080"
     trust: list[str] | None = None  # CIDRs; None = [tracing] trust
-    name: str = ""
+    name: str = ""  # for people: what this listener is called
 
 
 class Admin(Section, frozen=True):
@@ -50,7 +59,7 @@ class Forwarding(Section, frozen=True):
     """What is told to upstreams about the client (RFC 7239, RFC 9110 §7.6)."""
 
     trust: list[str] | None = None  # whose X-Forwarded-* and Forwarded are believed; None = tracing
-    x_forwarded: bool = True
+    x_forwarded: bool = True  # X-Forwarded-For, -Proto and -Host
     forwarded: bool = False  # RFC 7239 Forwarded
     via: str = "spangate"  # pseudonym, "" = none
     request_id: bool = True  # X-Request-Id: kept from trusted peers, else made
@@ -60,7 +69,7 @@ class Forwarding(Section, frozen=True):
 class Retry(Section, frozen=True):
     """Extra tries of one request."""
 
-    times: Count = 1
+    times: Count = 1  # tries besides the first
     on: list[Status] = field(default_factory=list)  # besides refused, reset and connect timeout
     methods: list[str] = field(
         default_factory=lambda: ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
@@ -72,37 +81,48 @@ class Retry(Section, frozen=True):
 class When(Section, frozen=True):
     """Further conditions on a request; all must hold."""
 
+    # "GET" or a list of them; they are case-sensitive
     method: list[str] = field(default_factory=list)
     header: dict[str, str] = field(default_factory=dict)  # value, "*" = any, "~regex"
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)  # the first parameter of that name, decoded
 
 
 class Rewrite(Section, frozen=True):
+    """What becomes of the path: one of these."""
+
     strip: str | None = None  # take this prefix away
     prefix: str | None = None  # put this in the place of the matched prefix
     path: str | None = None  # template: "/v2/{id}"
 
 
 class Redirect(Section, frozen=True):
-    to: str  # absolute or path; {name} of the route's template and {path}, {query} are filled in
-    status: Literal[301, 302, 303, 307, 308] = 308
+    """An answer with a Location."""
+
+    to: str  # URL or path with {name}, {path}, {query}; the query is kept unless `to` has its own
+    status: Literal[301, 302, 303, 307, 308] = 308  # 308 and 307 keep the method
 
 
 class Respond(Section, frozen=True):
-    status: Status = 200
-    body: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
+    """An answer from the gateway itself."""
+
+    status: Status = 200  # 200 to 599
+    body: str = ""  # text
+    headers: dict[str, str] = field(default_factory=dict)  # such as { retry-after = "5" }
 
 
 class HeaderEdit(Section, frozen=True):
-    set: dict[str, str] = field(default_factory=dict)
-    add: dict[str, str] = field(default_factory=dict)
-    remove: list[str] = field(default_factory=list)
+    """Edits of one side."""
+
+    set: dict[str, str] = field(default_factory=dict)  # in the place of all fields of that name
+    add: dict[str, str] = field(default_factory=dict)  # besides those of that name
+    remove: list[str] = field(default_factory=list)  # names
 
 
 class Headers(Section, frozen=True):
-    request: HeaderEdit = field(default_factory=HeaderEdit)
-    response: HeaderEdit = field(default_factory=HeaderEdit)
+    """Edits of header fields, which come before the gateway's own."""
+
+    request: HeaderEdit = field(default_factory=HeaderEdit)  # towards the upstream
+    response: HeaderEdit = field(default_factory=HeaderEdit)  # towards the client
 
 
 class Defaults(Section, frozen=True):
@@ -112,7 +132,7 @@ class Defaults(Section, frozen=True):
     connect_timeout: Seconds = Seconds(5)  # Envoy: 5 s
     first_byte_timeout: Seconds = Seconds(60)  # nginx proxy_read_timeout
     idle_timeout: Seconds = Seconds(60)  # no byte in either direction
-    retry: Retry | None = None
+    retry: Retry | None = None  # extra tries; a number, or a table
 
 
 class Route(Section, frozen=True):
@@ -128,24 +148,28 @@ class Route(Section, frozen=True):
     respond: Respond | None = None
     headers: Headers = field(default_factory=Headers)
     host_header: str | None = None  # what Host the upstream sees; None = the client's
+    # the client's whole wait, instead of the upstream's and [defaults]
     timeout: Seconds | None = None
-    connect_timeout: Seconds | None = None
-    first_byte_timeout: Seconds | None = None
-    idle_timeout: Seconds | None = None
-    retry: Retry | None = None
-    body_limit: Size | None = None
+    connect_timeout: Seconds | None = None  # for one connection to a server
+    first_byte_timeout: Seconds | None = None  # from the request's end to the response head
+    idle_timeout: Seconds | None = None  # without a byte in either direction
+    retry: Retry | None = None  # instead of the upstream's and that in [defaults]
+    body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
+    path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
     trace: RouteTrace = field(default_factory=RouteTrace)
-    labels: dict[str, str] = field(default_factory=dict)
+    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
+    labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
 
 class Health(Section, frozen=True):
     """Active probes, made by the hub; without it every endpoint counts as healthy."""
 
-    path: str = "/healthz"
-    every: Seconds = Seconds(5)
-    timeout: Seconds = Seconds(2)
-    status: list[Status] = field(default_factory=lambda: [200, 204])
+    path: str = "/healthz"  # what is asked for
+    host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
+    every: Seconds = Seconds(5)  # the pause between two probes
+    timeout: Seconds = Seconds(2)  # for one probe
+    status: list[Status] = field(default_factory=lambda: [200, 204])  # what counts as healthy
     rise: Positive = 2  # good probes until up again
     fall: Positive = 3  # bad probes until down
 
@@ -159,24 +183,30 @@ class Pool(Section, frozen=True):
 
 
 class Upstream(Section, frozen=True):
+    """Servers that are asked in turn."""
+
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
+    panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
     pool: Pool = field(default_factory=Pool)
-    timeout: Seconds | None = None
-    connect_timeout: Seconds | None = None
-    first_byte_timeout: Seconds | None = None
-    idle_timeout: Seconds | None = None
-    retry: Retry | None = None
+    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
+    timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
+    connect_timeout: Seconds | None = None  # for one connection to a server
+    first_byte_timeout: Seconds | None = None  # from the request's end to the response head
+    idle_timeout: Seconds | None = None  # without a byte in either direction
+    retry: Retry | None = None  # instead of that in [defaults]
 
 
 class Config(Section, frozen=True):
     """The whole file."""
 
+    # where requests come in
     listen: list[Listener] = field(default_factory=lambda: [Listener(address=":8080")])
+    # processes; "auto" = one for each core that this one may use
     workers: Positive | Literal["auto"] = "auto"
     processes: Literal["separate", "small"] = "separate"  # small: the collector within the hub
-    drain_timeout: Seconds = Seconds(25)
+    drain_timeout: Seconds = Seconds(25)  # how long running requests may take to finish at the end
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log

@@ -19,9 +19,12 @@ class Tracing(Section, frozen=True):
     """Which context is believed, what is recorded, what is sent on."""
 
     sample: Share = Share(1.0)  # of the traces that start here; a trusted parent's is obeyed
+    # whether "parent": a trusted parent decides, "ratio": `sample` for all
     sampler: Literal["parent", "ratio", "always", "never"] = "parent"
+    # which formats are read; the first that is valid wins
     extract: list[Format] = field(default_factory=lambda: ["w3c", "b3"])
-    inject: list[Format] = field(default_factory=lambda: ["w3c"])
+    inject: list[Format] = field(default_factory=lambda: ["w3c"])  # which formats are written
+    # networks whose trace context is continued
     trust: list[str] = field(
         default_factory=lambda: [
             "127.0.0.0/8",
@@ -32,13 +35,15 @@ class Tracing(Section, frozen=True):
             "fc00::/7",
         ]
     )
-    untrusted: Literal["link", "drop"] = "link"
+    untrusted: Literal["link", "drop"] = "link"  # context from elsewhere: a link to it, or nothing
     baggage: bool = True  # pass trusted baggage on, within the limits of W3C Baggage §3.3.2
+    # exact paths that leave no span
     untraced: list[str] = field(
         default_factory=lambda: ["/healthz", "/health", "/livez", "/readyz", "/metrics", "/ping"]
     )
     request_headers: list[str] = field(default_factory=list)  # captured on the SERVER span
-    response_headers: list[str] = field(default_factory=list)
+    response_headers: list[str] = field(default_factory=list)  # the same of the response
+    # parameters whose values are hidden in spans and logs
     redact_query: list[str] = field(
         default_factory=lambda: [
             "X-Amz-Signature",
@@ -50,19 +55,46 @@ class Tracing(Section, frozen=True):
             "X-Goog-Signature",
         ]
     )
+    # other methods are `_OTHER`; RFC 9110 §9.3, PATCH, QUERY: HTTP semantic conventions 1.44
+    known_methods: list[str] = field(
+        default_factory=lambda: [
+            "GET",
+            "HEAD",
+            "POST",
+            "PUT",
+            "DELETE",
+            "CONNECT",
+            "OPTIONS",
+            "TRACE",
+            "PATCH",
+            "QUERY",
+        ]
+    )
+    random_flag: bool = False  # send W3C level 2's flag 02 too; SDKs of level 1 may break on it
     response_header: str = ""  # name of a response header that tells the trace id, "" = none
 
 
 class RouteTrace(Section, frozen=True):
-    sample: Share | None = None
+    """How one route's requests are sampled."""
+
+    sample: Share | None = None  # instead of [tracing] sample
+    # instead of [tracing] sampler
     sampler: Literal["parent", "ratio", "always", "never"] | None = None
+
+
+class Propagate(Section, frozen=True):
+    """What of a caller's context goes on to an upstream; None = not said here."""
+
+    baggage: bool | None = None  # None = [tracing] baggage
+    tracestate: bool | None = None  # None = true
+    context: Literal["pass", "drop"] | None = None  # None = pass; drop: no trace header at all
 
 
 class Retrying(Section, frozen=True):
     """How an exporter tries again (names and defaults of the Collector's retry_on_failure)."""
 
-    initial: Seconds = Seconds(1)
-    max: Seconds = Seconds(30)
+    initial: Seconds = Seconds(1)  # first pause
+    max: Seconds = Seconds(30)  # longest pause
     # 0 = for as long as the queue holds it; if left out "5m", and 0 with a `storage`
     elapsed: Seconds | None = None
 
@@ -71,9 +103,9 @@ class Tls(Section, frozen=True):
     """TLS towards a collector."""
 
     ca: str = ""  # PEM file; "" = the system's
-    cert: str = ""
-    key: str = ""
-    insecure_skip_verify: bool = False
+    cert: str = ""  # PEM file of the client certificate; comes with `key`
+    key: str = ""  # PEM file of its key
+    insecure_skip_verify: bool = False  # take any certificate; for tests only
 
 
 class Export(Section, frozen=True):
@@ -84,25 +116,29 @@ class Export(Section, frozen=True):
     traces: list[str] = field(default_factory=list)  # for traces alone, instead of otlp
     metrics: list[str] = field(default_factory=list)  # for metrics alone, instead of otlp
     logs: list[str] = field(default_factory=list)  # for logs alone, instead of otlp
+    # what is sent
     signals: list[Literal["traces", "metrics", "logs"]] = field(
         default_factory=lambda: ["traces", "metrics", "logs"]
     )
     console: bool = False  # print each finished trace as a tree on stderr
+    # sent with each request; values are never shown
     headers: dict[str, str] = field(default_factory=dict)
-    compression: Literal["none", "gzip"] = "none"
-    timeout: Seconds = Seconds(10)
+    compression: Literal["none", "gzip"] = "none"  # of each request
+    timeout: Seconds = Seconds(10)  # for one request to a collector
+    # towards the collector, where the URL is grpcs:// or https://
     tls: Tls = field(default_factory=Tls)
-    retry: Retrying = field(default_factory=Retrying)
-    batch_items: Positive = 8192
+    retry: Retrying = field(default_factory=Retrying)  # when and how often a batch is sent again
+    batch_items: Positive = 8192  # spans, points or records in one batch
     batch_bytes: Size = Size(3 * 1024 * 1024)  # below gRPC's customary 4 MiB
-    batch_age: Seconds = Seconds(0.5)
+    batch_age: Seconds = Seconds(0.5)  # how old a batch may become
+    # what waits for a collector at most; more is dropped
     queue_bytes: Size = Size(64 * 1024 * 1024)
     storage: str = ""  # directory of queues on disk, one for each collector; "" = in memory
     storage_size: Size = Size(1024 * 1024 * 1024)  # bytes of each; 0 = no limit
     concurrency: Positive = 4  # requests under way to one collector
     # bytes of spans that each worker can hold ready for the collector; half as much for logs
     ring: Size = Size(32 * 1024 * 1024)
-    metrics_interval: Seconds = Seconds(15)
+    metrics_interval: Seconds = Seconds(15)  # how often metrics are sent
 
 
 class CollectorPipeline(Section, frozen=True):
@@ -117,9 +153,11 @@ class Collector(Section, frozen=True):
     """What flows where on this host; the settings of a component follow from its type."""
 
     receivers: dict[str, Any] = field(default_factory=dict)  # id, type or type/name -> settings
-    processors: dict[str, Any] = field(default_factory=dict)
-    exporters: dict[str, Any] = field(default_factory=dict)
+    processors: dict[str, Any] = field(default_factory=dict)  # id -> settings
+    exporters: dict[str, Any] = field(default_factory=dict)  # where telemetry goes: id -> settings
+    # exporter of one pipeline, receiver of another: id -> settings
     connectors: dict[str, Any] = field(default_factory=dict)
+    # what flows from where to where, and through what
     pipelines: dict[str, CollectorPipeline] = field(default_factory=dict)
 
 
@@ -139,7 +177,9 @@ class AccessLog(Section, frozen=True):
 
 
 class Metrics(Section, frozen=True):
+    """What is measured, and how many series there may be."""
+
     series: Positive = 2000  # cap for each instrument; what exceeds it is counted as "other"
     forget: Seconds = Seconds(900)  # without a change, after which a series goes; 0 = never
-    body_sizes: bool = False
-    exemplars: bool = True
+    body_sizes: bool = False  # histograms of request and response body sizes
+    exemplars: bool = True  # to sampled traces, in OpenMetrics and OTLP

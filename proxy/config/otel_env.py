@@ -109,6 +109,7 @@ def fill(raw: Raw, env: Environment) -> None:
     _resource(table(raw, "resource"), env)
     _sampler(table(raw, "tracing"), env)
     _propagators(table(raw, "tracing"), env)
+    _methods(table(raw, "tracing"), env)
     _exemplars(table(raw, "metrics"), env)
     put(table(raw, "log"), "level", env.choice("OTEL_LOG_LEVEL", _LEVELS))
     _client(table(raw, "export"), env)
@@ -197,6 +198,17 @@ def _extracted(inject: list[str]) -> list[str]:
     (specification context/api-propagators.md, "B3 Requirements")."""
     extract = ["w3c" if form == "w3c" else "b3" for form in reversed(inject)]
     return list(dict.fromkeys(extract))
+
+
+def _methods(tracing: Raw, env: Environment) -> None:
+    """Case-sensitive, and instead of the built-in list (HTTP semantic conventions)."""
+    name = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
+    methods = [item.strip() for item in env.get(name).split(",") if item.strip()]
+    wrong = [method for method in methods if not is_token(method)]
+    if wrong:
+        env.ignored(name, f"{wrong[0]!r} is not a method, the variable is ignored")
+    elif methods:
+        put(tracing, "known_methods", list(dict.fromkeys(methods)))
 
 
 def _exemplars(metrics: Raw, env: Environment) -> None:

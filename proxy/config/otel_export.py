@@ -11,6 +11,7 @@ export stays silent, so it takes an endpoint, or an exporter that is called `otl
 from __future__ import annotations
 
 from proxy.config.otel_env import Environment, Raw, put
+from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import parse_otlp
 
 SIGNALS = ("traces", "metrics", "logs")
@@ -44,6 +45,9 @@ def _endpoints(export: Raw, wanted: list[str], named: bool, env: Environment) ->
     given = env.get(f"{prefix}ENDPOINT")
     default = DEFAULT_ENDPOINT.get(protocol, DEFAULT_HTTP)
     general = _url(f"{prefix}ENDPOINT", given or default, protocol, env)
+    if general and (base := own_paths(general)):
+        message = "the path of each signal is appended to this URL"
+        env.ignored(f"{prefix}ENDPOINT", message, f'write "{base}"')
     if general and (given or named):
         export["otlp"] = [general]
     for signal in wanted:

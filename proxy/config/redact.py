@@ -1,13 +1,11 @@
 """The configuration in force as it may be shown: the secrets are gone, the units are back.
 
-Hidden is what came from a file (`${file:…}`), every export header, whatever its key calls a
-secret, and the user part of URLs. A string that came from the environment is shown as it is
-written, `${NAME}`, since nobody knows which of those are secret.
+Hidden is what came from a file (`${file:…}`), and what `secrets.py` says. A string that came from
+the environment is shown as it is written, `${NAME}`, since nobody knows which of those are secret.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,17 +14,9 @@ import msgspec
 from proxy.config.expand import KEY, Expanded
 from proxy.config.loaded import Loaded
 from proxy.config.locate import Path
+from proxy.config.model import Config
+from proxy.config.secrets import REDACTED, is_secret, without_secrets
 from proxy.config.units import Seconds, Size, seconds_text, size_text
-
-REDACTED = "REDACTED"
-
-_SECRET_KEY = re.compile(
-    r"authori[sz]ation|token|passw|secret|api.?key|access.?key|cookie|credential|session",
-    re.IGNORECASE,
-)
-_USERINFO = re.compile(r"(?<=://)[^/?#@\s]*@")
-_HIDDEN_TABLES: tuple[Path, ...] = (("export", "headers"),)
-_HIDDEN_SETTINGS = frozenset(("headers", "auth"))  # anywhere in a component of the collector
 
 
 def redacted(loaded: Loaded) -> dict[str, Any]:
@@ -50,6 +40,20 @@ def shown(loaded: Loaded) -> Mapping[str, Any]:
         return _shown(value, (name,), expanded)
 
     return Computed(dict.fromkeys(config.__struct_fields__), part)
+
+
+def shown_config(loaded: Loaded) -> Config:
+    """The configuration with every string as it may be shown; for words about it, not for use."""
+    config = _veiled(loaded.config, (), loaded.expanded)
+    assert isinstance(config, Config)
+    return config
+
+
+def made_from(loaded: Loaded, text: str, *path: str | int) -> str:
+    """`text`, which was made from what stands at `path`: hidden if any of that came from a file."""
+    found = loaded.expanded.items()
+    hidden = any(origin.secret and place[: len(path)] == path for place, origin in found)
+    return REDACTED if hidden else text
 
 
 class Computed(Mapping[str, Any]):
@@ -87,6 +91,22 @@ def _shown(value: object, path: Path, expanded: Mapping[Path, Expanded]) -> obje
     return _leaf(value, path, expanded.get(path))
 
 
+def _veiled(value: object, path: Path, expanded: Mapping[Path, Expanded]) -> object:
+    """`value` in its own type, its strings as they may be shown."""
+    if isinstance(value, msgspec.Struct):
+        fields = value.__struct_fields__
+        new = {name: _veiled(getattr(value, name), (*path, name), expanded) for name in fields}
+        return msgspec.structs.replace(value, **new)
+    if isinstance(value, dict):
+        return {
+            _text(str(key), expanded.get((*path, KEY, key))): _veiled(item, (*path, key), expanded)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_veiled(item, (*path, i), expanded) for i, item in enumerate(value)]
+    return _leaf(value, path, expanded.get(path)) if isinstance(value, str) else value
+
+
 def _leaf(value: object, path: Path, origin: Expanded | None) -> object:
     if isinstance(value, Seconds):
         return seconds_text(value)
@@ -94,17 +114,9 @@ def _leaf(value: object, path: Path, origin: Expanded | None) -> object:
         return size_text(value)
     if not isinstance(value, str):
         return value
-    if value and _is_secret(path):
+    if value and is_secret(path):
         return REDACTED
     return _text(value, origin)
-
-
-def _is_secret(path: Path) -> bool:
-    names = [step for step in path if isinstance(step, str)]
-    if path[0] == "collector":
-        settings = names[3:]  # below collector.exporters.ID
-        return any(name in _HIDDEN_SETTINGS or _SECRET_KEY.search(name) for name in settings)
-    return path[:-1] in _HIDDEN_TABLES or _SECRET_KEY.search(names[-1]) is not None
 
 
 def _text(text: str, origin: Expanded | None) -> str:
@@ -112,4 +124,4 @@ def _text(text: str, origin: Expanded | None) -> str:
         if origin.secret:
             return REDACTED
         text = origin.written
-    return _USERINFO.sub(f"{REDACTED}@", text)
+    return without_secrets(text)

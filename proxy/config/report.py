@@ -9,23 +9,27 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from proxy.config.locate import Lines, Path, dotted
+from proxy.config.secrets import without_secrets
 from proxy.errors import ConfigError, Problem
 
 
 class Report:
     """The problems of one file."""
 
-    __slots__ = ("_broken", "_hidden", "file", "lines", "problems")
+    __slots__ = ("_broken", "_failed", "_foreign", "_hidden", "_told", "file", "lines", "problems")
 
     def __init__(self, file: str, lines: Lines | None = None) -> None:
         self.file = file
         self.lines = lines if lines is not None else Lines()
         self.problems: list[Problem] = []
         self._broken: set[Path] = set()
+        self._failed: set[Path] = set()
+        self._foreign: dict[Path, list[object]] = {}  # table -> values of its unknown keys
+        self._told: set[Problem] = set()
         self._hidden: dict[str, str] = {}
 
     def error(self, path: Path, message: str, remedy: str = "") -> None:
-        self._broken.update(path[:n] for n in range(len(path) + 1))
+        self.fail(path)
         self._add(path, message, remedy, warning=False)
 
     def warn(self, path: Path, message: str, remedy: str = "") -> None:
@@ -39,6 +43,32 @@ class Report:
         """From now on no problem shows `secret`, but the reference that led to it."""
         if secret:
             self._hidden[secret] = written
+
+    def unknown(self, path: Path, value: object, remedy: str) -> None:
+        """An unknown key: what its table lacks is probably what it says under another name."""
+        self._foreign.setdefault(path[:-1], []).append(value)
+        self.error(path, "unknown key", remedy)
+
+    def is_foreign(self, path: Path) -> bool:
+        """Whether the table at `path` has unknown keys: what it lacks is not one more mistake."""
+        return path in self._foreign
+
+    def has_foreign_tables(self) -> bool:
+        """Whether the file has tables of another program, which may hold what is not found."""
+        return any(isinstance(value, dict | list) for value in self._foreign.get((), ()))
+
+    def names_elsewhere(self, name: str) -> bool:
+        """Whether an unknown table at the top has the key `name`, such as [backends.orders]."""
+        return any(isinstance(table, dict) and name in table for table in self._foreign.get((), ()))
+
+    def fail(self, path: Path) -> None:
+        """Note that the value at `path` is no use, for a reason that is told already."""
+        self._failed.add(path)
+        self._broken.update(path[:n] for n in range(len(path) + 1))
+
+    def has_failed(self, *path: str | int) -> bool:
+        """Whether this very value is no use, so that nothing below it is there."""
+        return path in self._failed
 
     def is_broken(self, *path: str | int) -> bool:
         """Whether an error was found at or below this key: what follows from it is not one more."""
@@ -55,12 +85,15 @@ class Report:
         path = self.lines.written(path)
         line = self.lines.near(path)
         key, message, remedy = map(self._shown, (dotted(path) or "file", message, remedy))
-        self.problems.append(Problem(key, message, remedy, line, self.file, warning))
+        problem = Problem(key, message, remedy, line, self.file, warning)
+        if problem not in self._told:  # such as a reference that a value has twice
+            self._told.add(problem)
+            self.problems.append(problem)
 
     def _shown(self, text: str) -> str:
         for secret, written in self._hidden.items():
             text = text.replace(secret, written)
-        return text
+        return without_secrets(text)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -8,14 +8,14 @@ descriptions that an editor shows.
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Any, get_args, get_origin
 
 import msgspec
 
 from proxy.config import model, observe
 from proxy.config.collector import components
-from proxy.config.convert import without_none
+from proxy.config.convert import forms_of, without_none
+from proxy.config.described import about, comments_of
 from proxy.config.units import Seconds, Share, Size, seconds_text, size_text
 
 Schema = dict[str, Any]
@@ -23,6 +23,7 @@ Schema = dict[str, Any]
 _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
 _STRING: Schema = {"type": "string"}
 _STRINGS: Schema = {"type": "array", "items": _STRING}
+_PORT: Schema = {"type": "integer", "minimum": 0, "maximum": 65535}
 _UNITS: dict[Any, Schema] = {
     Seconds: {
         "anyOf": [
@@ -42,11 +43,18 @@ _UNITS: dict[Any, Schema] = {
 _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Config, "listen"): [
         _STRING,
+        _PORT,
+        {"$ref": "#/$defs/Listener"},
         {
             "type": "array",
-            "items": {"anyOf": [_STRING, {"$ref": "#/$defs/Listener"}]},
+            "items": {"anyOf": [_STRING, _PORT, {"$ref": "#/$defs/Listener"}]},
         },
     ],
+    (model.Config, "route"): [{"$ref": "#/$defs/Route"}],
+    (model.Listener, "address"): [_PORT],
+    (model.Route, "redirect"): [_STRING],
+    (model.Route, "respond"): [_STRING, {"type": "integer", "minimum": 100, "maximum": 599}],
+    (model.Upstream, "health"): [_STRING],
     (observe.Export, "otlp"): [_STRING],
     (observe.Export, "traces"): [_STRING],
     (observe.Export, "metrics"): [_STRING],
@@ -59,7 +67,6 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Upstream, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Defaults, "retry"): [{"type": "integer", "minimum": 0}],
 }
-_FIELD = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
 
 
 def schema() -> Schema:
@@ -88,14 +95,6 @@ def default_of(field: Any) -> Any:
     if isinstance(value, list) and any(isinstance(item, msgspec.Struct) for item in value):
         return None
     return value if isinstance(value, bool | int | float | str | list) else None
-
-
-def comments_of(table: type) -> dict[str, str]:
-    """Key -> the comment beside it in the model."""
-    try:
-        return dict(_FIELD.findall(inspect.getsource(table)))
-    except OSError:  # made by a function
-        return {}
 
 
 def _table(table: Any, tables: dict[str, Schema]) -> Schema:
@@ -136,8 +135,8 @@ def _field(table: type, field: Any, comments: dict[str, str], tables: dict[str, 
         made = _value(field.type, tables)
     if short := _SHORT.get((table, field.name)):
         made = {"anyOf": [*short, made]}
-    if field.name in comments:
-        made = {**made, "description": comments[field.name]}
+    if text := comments.get(field.name) or about(field.name, field.type):
+        made = {**made, "description": text}
     default = default_of(field)
     return made if default is None or default == [] else {**made, "default": default}
 
@@ -154,6 +153,8 @@ def _value(kind: Any, tables: dict[str, Schema]) -> Schema:
         if pattern := _leaf(name).get("pattern"):
             made["propertyNames"] = {"pattern": pattern}
         return made
+    if forms := forms_of(kind):
+        return {"anyOf": [_value(form, tables) for form in forms]}
     leaf = _leaf(kind)
     return leaf if leaf == _STRING else {"anyOf": [leaf, _REFERENCE]}
 

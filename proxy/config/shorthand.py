@@ -1,12 +1,16 @@
 """Short forms become long ones, so that everything behind this sees one shape.
 
-    listen = ":8080"                 listen = [{ address = ":8080" }]
+    [route]                          [[route]], where there is only one
+    listen = ":8080", listen = 8080  listen = [{ address = ":8080" }]
     host = "a", when.method = "GET"  lists of one
     to = "orders"                    to = { orders = 1 }
     to = "http://10.0.0.1:8000"      an upstream of that one server, named after it
     servers = ["http://a", …]        servers = { "http://a" = 1, … }
     export.otlp = "grpc://…"         a list of one
     retry = 2                        retry = { times = 2 }
+    redirect = "/new"                redirect = { to = "/new" }
+    respond = "text", respond = 204  respond = { body = "text" }, respond = { status = 204 }
+    health = "/healthz"              health = { path = "/healthz" }
 
 What has the wrong type altogether is left alone: the conversion reports it.
 """
@@ -18,13 +22,17 @@ from typing import Any
 
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
+from proxy.config.model import Route
 from proxy.config.report import Report
 
 Raw = dict[str, Any]
 
+_ROUTE_KEYS = frozenset(Route.__struct_fields__)
+
 
 def lengthen(raw: Raw, report: Report) -> None:
     """Rewrite `raw` in place; duplicates that a list may hold are reported."""
+    _route_alone(raw, report)
     _listen(raw, report)
     if isinstance(export := raw.get("export"), dict):
         for key in ("otlp", "traces", "metrics", "logs"):
@@ -34,25 +42,53 @@ def lengthen(raw: Raw, report: Report) -> None:
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
         _servers(upstream, ("upstream", name, "servers"), report)
+        _inside(upstream, ("upstream", name, "health"), {str: "path"}, report)
     for i, route in enumerate(raw["route"] if isinstance(raw.get("route"), list) else ()):
         if isinstance(route, dict):
             _route(route, i, raw, report)
 
 
+def _route_alone(raw: Raw, report: Report) -> None:
+    """`[route]`; `[route.shop]` is none, and is left alone."""
+    route = raw.get("route")
+    if not isinstance(route, dict):
+        return
+    if route.keys() & _ROUTE_KEYS or not all(isinstance(v, dict) for v in route.values()):
+        raw["route"] = [route]
+        report.lines.move(("route", 0), ("route",))
+
+
 def _listen(raw: Raw, report: Report) -> None:
-    single = isinstance(raw.get("listen"), str)
-    _one_as_list(raw, "listen")
     listen = raw.get("listen")
+    if isinstance(listen, dict):
+        listen = raw["listen"] = [listen]
+        report.lines.move(("listen", 0), ("listen",))
+    if single := isinstance(listen, str | int) and not isinstance(listen, bool):
+        listen = raw["listen"] = [listen]
     for i, item in enumerate(listen if isinstance(listen, list) else ()):
-        if isinstance(item, str):
-            raw["listen"][i] = {"address": item}
+        if isinstance(item, str | int) and not isinstance(item, bool):
+            item = raw["listen"][i] = {"address": item}
             place: Path = ("listen",) if single else ("listen", i)
             report.lines.alias(("listen", i, "address"), place)
+        if isinstance(item, dict):
+            _port(item, "address")
+
+
+def _port(table: Raw, key: str) -> None:
+    """8080 and "8080" are ":8080": whoever names a port alone wants it on every address."""
+    port = table.get(key)
+    if isinstance(port, bool) or not isinstance(port, int | str):
+        return
+    if isinstance(port, str) and not (port.isascii() and port.isdigit()):
+        return
+    table[key] = port.prefixed(":") if isinstance(port, Expanded) else f":{port}"
 
 
 def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _one_as_list(route, "host")
     _retry(route)
+    _inside(route, ("route", index, "redirect"), {str: "to"}, report)
+    _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
     if isinstance(when := route.get("when"), dict):
         _one_as_list(when, "method")
     place: Path = ("route", index, "to")
@@ -87,7 +123,7 @@ def _servers(upstream: Raw, path: Path, report: Report) -> None:
         return
     for i, url in enumerate(servers):
         report.lines.alias((*path, str(url)), (*path, i))
-        if url in servers[:i]:
+        if url in servers[:i] and not getattr(url, "failed", False):
             remedy = "for a greater share write { URL = weight, … }"
             report.error((*path, i), f"{url!r} is listed twice", remedy)
     upstream["servers"] = dict.fromkeys(servers, 1)
@@ -97,6 +133,18 @@ def _retry(table: Raw) -> None:
     times = table.get("retry")
     if isinstance(times, Expanded) or (isinstance(times, int) and not isinstance(times, bool)):
         table["retry"] = {"times": times}
+
+
+def _inside(table: Raw, path: Path, names: dict[type, str], report: Report) -> None:
+    """A value in the place of a table is that table's one key for values of its type."""
+    key = str(path[-1])
+    if (name := names.get(_kind(table.get(key)))) is not None:
+        table[key] = {name: table[key]}
+        report.lines.alias((*path, name), path)
+
+
+def _kind(value: object) -> type:
+    return str if isinstance(value, Expanded) else type(value)
 
 
 def _one_as_list(table: Raw, key: str) -> None:

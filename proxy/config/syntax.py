@@ -17,10 +17,14 @@ _FIELD_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _LONG = r"[A-Za-z0-9_.-]{253}(?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])"
 _NAME = r"(?=[A-Za-z0-9_])(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{0,62}[A-Za-z0-9_]\.?"
 _HOST = rf"\[[0-9A-Fa-f:.]+\]|(?!{_LONG}){_NAME}"
-_ADDRESS = re.compile(rf"({_HOST})?:(\d{{1,5}})")
-_SERVER = re.compile(rf"http://({_HOST})(?::(\d{{1,5}}))?/?", re.IGNORECASE)
-_OTLP = re.compile(rf"([a-z+]+)://([^@/\s]+@)?({_HOST})(?::(\d{{1,5}}))?(/[!-~]*)?", re.IGNORECASE)
-_AUTHORITY = re.compile(rf"(?:{_HOST})(?::\d{{1,5}})?")
+_PORT = r":([0-9]{1,9})"
+_ADDRESS = re.compile(rf"({_HOST})?{_PORT}")
+# ASCII: without it IGNORECASE takes U+017F for an s
+_URL = re.IGNORECASE | re.ASCII
+_SERVER = re.compile(rf"http://({_HOST})(?:{_PORT})?/?", _URL)
+_OTLP = re.compile(rf"([a-z+]+)://([^@/\s]+@)?({_HOST})(?:{_PORT})?(/[!-~]*)?", _URL)
+_AUTHORITY = re.compile(rf"({_HOST})(?:{_PORT})?")
+_NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")  # the last label of what must be an IPv4 address
 
 
 def is_token(text: str) -> bool:
@@ -41,7 +45,13 @@ def is_field_value(text: str) -> bool:
 
 def is_authority(text: str) -> bool:
     """Whether `text` can be a Host field: host, perhaps with a port."""
-    return _AUTHORITY.fullmatch(text) is not None
+    found = _AUTHORITY.fullmatch(text)
+    try:
+        if found is not None and found[1].startswith("["):
+            _checked_host(found[1], text)
+        return found is not None and _port(found[2] or "80", text) > 0
+    except ValueError:
+        return False
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -49,15 +59,39 @@ def parse_address(text: str) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text)
     if found is None:
         raise ValueError(f'{text!r} is not an address: write ":8080" or "127.0.0.1:8080"')
-    host = (found[1] or "").strip("[]")
-    return _checked_host(host, text), _port(found[2], text)
+    return _checked_host(found[1] or "", text), _port(found[2], text)
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether a listener at `host` takes what comes by IPv4 and by IPv6: ":80" and "[::]:80"."""
+    return not host or (":" in host and _is_ipv6(host) and int(ipaddress.IPv6Address(host)) == 0)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some address belongs to both listeners' hosts. A name is compared as it stands."""
+    if is_everywhere(one) or is_everywhere(other):
+        return True
+    if "0.0.0.0" in (one, other):
+        return ":" not in one + other
+    return _canonical(one) == _canonical(other)
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether two listeners' hosts are one: those for all addresses are, whatever the family."""
+    everywhere = [is_everywhere(host) or host == "0.0.0.0" for host in (one, other)]
+    return all(everywhere) or (not any(everywhere) and _canonical(one) == _canonical(other))
+
+
+def _canonical(host: str) -> str:
+    """IPv6 addresses have many forms, names have two cases."""
+    return str(ipaddress.IPv6Address(host)) if _is_ipv6(host) else host.lower().removesuffix(".")
 
 
 def parse_server(url: str) -> tuple[str, int]:
     """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)
     if found is not None:
-        host = _checked_host(found[1].strip("[]").lower(), url)
+        host = _checked_host(found[1].lower(), url)
         port = _port(found[2] or "80", url)
         if port == 0:
             raise ValueError(f"{url!r}: nothing can be reached at port 0")
@@ -70,9 +104,29 @@ def parse_server(url: str) -> tuple[str, int]:
         raise ValueError(f"{scheme}:// is not a way to reach an upstream: use http://")
     if "@" in rest:
         raise ValueError("a server URL carries no user or password: set an authorization header")
-    if "/" in rest.rstrip("/") or "?" in rest:
-        raise ValueError("a server URL has no path or query: use the route's `rewrite`")
-    raise ValueError(f'{url!r} is not a server: write "http://10.0.0.1:8000"')
+    if set("/?#") & set(rest.rstrip("/")):
+        path = "/" + re.split("[?#]", rest.partition("/")[2])[0].rstrip("/")
+        rewrite = f'`rewrite`, such as {{ prefix = "{path}" }}'
+        raise ValueError(f"a server URL has no path or query: use the route's {rewrite}")
+    shown = f"http://{url}" if is_authority(url) and "://" not in url else "http://10.0.0.1:8000"
+    remedy = _host_remedy(rest.rstrip("/")) or f'write "{shown}"'
+    raise ValueError(f"{url!r} is not a server: {remedy}")
+
+
+def _host_remedy(authority: str) -> str:
+    """What to write instead of `authority`, which has no host; "" = nothing of use is known."""
+    host, _, digits = authority.rpartition(":")
+    if "%" in authority:
+        return "an address with a zone (%eth0) cannot be reached: give one without, or a name"
+    if not authority.isascii():
+        try:
+            return f'write host names in ASCII: "http://{authority.encode("idna").decode()}"'
+        except UnicodeError:
+            return "write host names in ASCII"
+    for address, port in ((host, f":{digits}"), (authority, "")):
+        if _is_ipv6(bare := address.strip("[]")):
+            return f'an IPv6 address stands in brackets: "http://[{bare}]{port}"'
+    return ""
 
 
 def parse_otlp(url: str) -> tuple[str, str, int, str]:
@@ -90,7 +144,7 @@ def parse_otlp(url: str) -> tuple[str, str, int, str]:
     if scheme.startswith("grpc") and user:
         raise ValueError("a gRPC URL carries no user or password: use export.headers")
     number = _port(port, f"{scheme}://{host}:{port}") if port else 0
-    return scheme, _checked_host(host.strip("[]"), host), number, path or ""
+    return scheme, _checked_host(host, f"{scheme}://{host}"), number, path or ""
 
 
 def parse_network(text: str) -> str:
@@ -115,12 +169,34 @@ def parse_regex(text: str) -> re.Pattern[str]:
 
 
 def _checked_host(host: str, text: str) -> str:
-    if ":" in host:
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            raise ValueError(f"{text!r}: {host!r} is not an IPv6 address") from None
+    """`host` of a URL or address without its brackets; ValueError if nothing is called that.
+
+    What ends in a number is an IPv4 address or nothing (WHATWG URL §3.5): resolvers take `1.2.3`
+    for 1.2.0.3, and 01.2.3.4 for whatever they like.
+    """
+    if host.startswith("["):
+        host = host[1:-1]
+        if not _is_ipv6(host):
+            remedy = ": write it without brackets" if _is_ipv4(host) else ""
+            raise ValueError(f"{text!r}: {host!r} is not an IPv6 address{remedy}")
+    elif _NUMERIC.fullmatch(host.removesuffix(".").rpartition(".")[2]) and not _is_ipv4(host):
+        remedy = "write four numbers from 0 to 255, without leading zeros"
+        raise ValueError(f"{text!r}: {host!r} is not an IPv4 address: {remedy}")
     return host
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        return bool(ipaddress.IPv4Address(host))
+    except ValueError:
+        return False
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(host))
+    except ValueError:
+        return False
 
 
 def _check_labels(rest: str) -> None:
@@ -140,4 +216,6 @@ def _check_labels(rest: str) -> None:
 def _port(digits: str, text: str) -> int:
     if (port := int(digits)) > 65535:
         raise ValueError(f"{text!r}: a port is at most 65535")
+    if str(port) != digits:
+        raise ValueError(f"{text!r}: write the port without leading zeros: {port}")
     return port

@@ -58,7 +58,7 @@ async def run(file: Path) -> int:
         await _first(gateway.ready, gateway.ended, asked)
         if gateway.ready.done() and not asked.done():
             places = gateway.ready.result()
-            services.gateway = places.http.replace("//localhost", "//127.0.0.1")
+            services.reach(places.http.replace("//localhost", "//127.0.0.1"))
             _show(_about(places, services, file, gateway.pid))
             await _first(gateway.ended, asked)
         if asked.done():

@@ -25,10 +25,10 @@ ENDLESS = "99"  # it takes longer than anybody waits
 
 
 class Services:
-    """The three, in this process; `gateway` is the URL that they call, once it is known."""
+    """The three, in this process. What they ask each other waits until the gateway is known."""
 
     def __init__(self) -> None:
-        self.gateway = ""
+        self._gateway: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.ports: dict[str, int] = {}
         self._runners: list[web.AppRunner] = []
         self._failed: set[str] = set()
@@ -50,6 +50,10 @@ class Services:
             sock = _listen(PORTS[name])
             self.ports[name] = sock.getsockname()[1]
             await web.SockSite(runner, sock).start()
+
+    def reach(self, gateway: str) -> None:
+        """`gateway` is the URL that they call; requests may have come through it already."""
+        self._gateway.set_result(gateway)
 
     async def stop(self) -> None:
         for runner in self._runners:
@@ -86,8 +90,9 @@ class Services:
         """(status, body) of another service, which is asked on behalf of `received`."""
         assert self._client is not None
         headers = {name: received[name] for name in HANDED_ON if name in received}
+        gateway = await asyncio.shield(self._gateway)  # whoever gives up must not cancel it for all
         try:
-            async with self._client.get(self.gateway + path, headers=headers) as response:
+            async with self._client.get(gateway + path, headers=headers) as response:
                 return response.status, await response.json(content_type=None)
         except (ClientError, TimeoutError, ValueError):
             return 502, {}

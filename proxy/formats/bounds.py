@@ -80,19 +80,14 @@ def _places(buf: bytes, start: int, end: int, path: tuple[int, ...]) -> Iterator
 
 
 def check_entries(payload: bytes, path: tuple[int, ...], least: int) -> None:
-    """Before decoding: each message at the end of `path` has at least so many bytes.
+    """Before decoding: messages at the end of `path` have at least so many bytes, but for a few.
 
     `path` are field numbers from the request down. Raises WireError. 0.6 µs for each message.
     """
-    _check(payload, 0, len(payload), path, least)
-
-
-def _check(buf: bytes, start: int, end: int, path: tuple[int, ...], least: int) -> None:
-    wanted, deeper = path[0], path[1:]
-    for number, kind, _, begin, stop in fields(buf, start, end):
-        if number != wanted or kind != DELIMITED:
-            continue
-        if deeper:
-            _check(buf, begin, stop, deeper, least)
-        elif stop - begin < least:
-            raise WireError(f"a span of {stop - begin} bytes")
+    small = 0
+    for start, end in _places(payload, 0, len(payload), path[:-1]):
+        for number, kind, _, begin, stop in fields(payload, start, end):
+            if number == path[-1] and kind == DELIMITED and stop - begin < least:
+                small += 1
+                if small > _FREE:
+                    raise WireError(f"too many spans of less than {least} bytes")

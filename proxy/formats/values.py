@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.otlp.json import whole_text
+
 _MAX_DEPTH = 20  # of values in values; what is deeper is left out
 
 
@@ -46,7 +48,7 @@ def as_json(made: Any) -> str:
 def set_plain(target: Any, value: Any, depth: int = 0) -> None:
     """What `json.loads` gives, and bytes, into an AnyValue."""
     if isinstance(value, str):
-        target.string_value = clean(value)
+        target.string_value = whole_text(value)
     elif isinstance(value, bool):
         target.bool_value = value
     elif isinstance(value, int | float):
@@ -60,7 +62,7 @@ def set_plain(target: Any, value: Any, depth: int = 0) -> None:
     elif isinstance(value, dict) and depth < _MAX_DEPTH:
         target.kvlist_value.SetInParent()
         for key, inner in value.items():
-            set_plain(target.kvlist_value.values.add(key=clean(key)).value, inner, depth + 1)
+            set_plain(target.kvlist_value.values.add(key=whole_text(key)).value, inner, depth + 1)
 
 
 def _set_number(target: Any, value: int | float) -> None:
@@ -73,12 +75,7 @@ def _set_number(target: Any, value: int | float) -> None:
         target.double_value = math.inf if value > 0 else -math.inf
 
 
-def clean(text: str) -> str:
-    """JSON's escapes can make lone surrogates, which are no UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
 def add_all(target: Any, attributes: Mapping[str, Any]) -> None:
     """Attributes into a repeated KeyValue."""
     for key, value in attributes.items():
-        set_plain(target.add(key=clean(key)).value, value)
+        set_plain(target.add(key=whole_text(key)).value, value)

@@ -7,7 +7,9 @@ the gateway adds, and a codec may copy runs of untouched lines.
 
 from __future__ import annotations
 
-from proxy.http.head import Pair
+from collections.abc import Iterable
+
+from proxy.http.head import Pair, ResponseHead
 
 WANTS_TRAILERS = 1  # whoever asked understands trailers
 WANTS_TUNNEL = 2  # the protocol may be switched
@@ -43,6 +45,21 @@ class Edits:
         if others.removed is not None:
             self.remove(others.removed)
         self.added += others.added
+
+    def read(
+        self, head: ResponseHead, more: list[Pair], names: Iterable[tuple[bytes, str]]
+    ) -> list[tuple[str, str]]:
+        """What `head` says once it is changed and followed by `more`: for each (name, key) the
+        values under their key, those of one line each apart."""
+        found = []
+        for name, key in names:
+            values = [value for n, value in self.added + more if n == name]
+            came = head.get(name)
+            is_replaced = self.removed is not None and name in self.removed
+            if came is not None and not is_replaced and not (values and name in head.fields):
+                values.insert(0, came)
+            found += [(key, value.decode("utf-8", "replace")) for value in values]
+        return found
 
     def set(self, name: bytes, value: bytes) -> None:
         """One line of that name, this one."""

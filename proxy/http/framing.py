@@ -179,11 +179,13 @@ def frame_upload(head: RequestHead, edits: Edits) -> bytes:
         lines = b"content-length: %d\r\n" % head.length
     else:
         lines = b""
-    if edits.wants & WANTS_TRAILERS:
+    trailers = edits.wants & WANTS_TRAILERS
+    if trailers:
         lines += b"te: trailers\r\n"
     if edits.wants & WANTS_TUNNEL and b"upgrade" in head.fields:
-        lines += _upgrade(head.fields[b"upgrade"])
-    return lines
+        return lines + _upgrade(head.fields[b"upgrade"], b"te, upgrade" if trailers else b"upgrade")
+    # TE is for one hop, so its sender names it in Connection (RFC 9110 §10.1.4).
+    return lines + b"connection: te\r\n" if trailers else lines
 
 
 def _switched(head: ResponseHead) -> bytes:
@@ -191,5 +193,5 @@ def _switched(head: ResponseHead) -> bytes:
     return _upgrade(to) if head.status == 101 and to is not None else b""
 
 
-def _upgrade(to: bytes) -> bytes:
-    return b"connection: upgrade\r\nupgrade: " + to + b"\r\n"
+def _upgrade(to: bytes, options: bytes = b"upgrade") -> bytes:
+    return b"connection: %b\r\nupgrade: %b\r\n" % (options, to)

@@ -32,6 +32,7 @@ class RequestHead:
         "pairs",
         "path",
         "query",
+        "tail",
         "target",
         "version",
     )
@@ -41,6 +42,7 @@ class RequestHead:
         self.target = b""  # as received
         self.path = ""  # normalised, "*" for OPTIONS *
         self.query = ""  # without "?"
+        self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
         self.authority = ""  # host[:port], lower case, from the target or Host
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
         self.pairs: list[Pair] = []  # for codecs alone
@@ -51,6 +53,16 @@ class RequestHead:
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
         return _find(self.fields, self.pairs, name)
+
+    def lines(self, name: bytes) -> list[bytes]:
+        """The field's values line by line, those that the gateway itself reads as one.
+
+        Names with an underscore count as those with a dash, which many servers take them for.
+        """
+        alike = name.replace(b"_", b"-")
+        found = [v.strip() for n, v in self.pairs if n.lower().replace(b"_", b"-") == alike]
+        value = self.fields.get(name)
+        return found if value is None else [value, *found]
 
     def __iter__(self) -> Iterator[Pair]:
         """The fields that are passed on as they came, in order."""
@@ -68,7 +80,7 @@ class RequestHead:
 class ResponseHead:
     """What an upstream answered, or the gateway itself."""
 
-    __slots__ = ("fields", "keep_alive", "length", "pairs", "reason", "status", "version")
+    __slots__ = ("dated", "fields", "keep_alive", "length", "pairs", "reason", "status", "version")
 
     def __init__(self) -> None:
         self.status = 0
@@ -76,6 +88,7 @@ class ResponseHead:
         self.version = "1.1"
         self.pairs: list[Pair] = []  # for codecs alone
         self.fields: dict[bytes, bytes] = {}
+        self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
         self.keep_alive = True
 
@@ -86,6 +99,10 @@ class ResponseHead:
     def __iter__(self) -> Iterator[Pair]:
         """The fields that are passed on as they came, in order."""
         return iter(self.pairs)
+
+    def drop(self, name: bytes) -> None:
+        """Take the lines of that field away; `name` in lower case."""
+        self.pairs = [pair for pair in self.pairs if pair[0].lower() != name]
 
 
 def made_response(
@@ -106,5 +123,6 @@ def _find(fields: dict[bytes, bytes], pairs: list[Pair], name: bytes) -> bytes |
     value = fields.get(name)
     if value is not None:
         return value
-    found = [v for n, v in pairs if n.lower() == name]
+    # llhttp leaves whitespace at the end (RFC 9112 §5.1)
+    found = [v.strip() for n, v in pairs if n.lower() == name]
     return b", ".join(found) if found else None

@@ -17,6 +17,7 @@ Rules, in this order:
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from proxy.errors import BadRequest
 
@@ -26,6 +27,8 @@ _PLAIN = r"A-Za-z0-9_~!$&'()*+,;=:@\-"  # pchar without "." and "%", RFC 3986 §
 _ordinary = re.compile(rf"(?:/[{_PLAIN}][{_PLAIN}.]*+)++/?|/").fullmatch
 _foreign = re.compile(r"[^\x21-\x7e]|[\\#?]").search
 _hidden_dots = re.compile(r"(?:^|%2F)\.{1,2}(?:$|;|%3B|%2F)").search
+
+_ASCII = "".join(map(chr, range(0x80)))
 
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _TO_ENCODE = {ord(c): f"%{ord(c):02X}" for c in '"<>^`{|}'}
@@ -79,6 +82,30 @@ def decode_slashes(path: str) -> str:
     if "%2F" not in path:
         return path
     return _normalise(path.replace("%2F", "/"), False)
+
+
+def decode_unreserved(text: str) -> str:
+    """`text` with the encodings decoded that mean the same without (RFC 3986 §6.2.2.2), the rest
+    in upper case; each "%" stands before two hexadecimal digits."""
+    if "%" not in text:
+        return text
+    first, *rest = text.split("%")
+    return first + "".join((_ESCAPES[p[:2]] or "%" + p[:2]) + p[2:] for p in rest)
+
+
+def encode_utf8(raw: bytes) -> str:
+    """A query with its letters beyond ASCII percent-encoded, as in "?q=café": no URI holds them,
+    clients send them, and all readers of a query take both for the same. BadRequest for bytes that
+    are not UTF-8, which readers would understand differently."""
+    try:
+        return quote(raw.decode("utf-8"), safe=_ASCII)
+    except UnicodeDecodeError:
+        raise BadRequest("the query is neither ASCII nor UTF-8") from None
+
+
+def has_parameters(path: str) -> bool:
+    """Whether a segment of a normalised path has a parameter, "/a;x", or what some read as one."""
+    return ";" in path or "%3B" in path
 
 
 def _normalise(path: str, made_here: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from proxy.errors import BadRequest
 from proxy.http.framing import frame_request
@@ -43,3 +43,11 @@ def receive(
     frame_request(head)
     resolve(head, authorities)
     return head
+
+
+def check_underscores(policy: Literal["drop", "reject", "pass"], head: RequestHead) -> None:
+    """What becomes of field names with an underscore: BadRequest, or they are dropped, or pass."""
+    if policy == "reject":
+        raise BadRequest("a header field name has an underscore")
+    if policy == "drop":
+        head.drop_underscores()

@@ -1,18 +1,25 @@
-"""Request target and Host: which authority and which path a request is about (RFC 9112 §3.2)."""
+"""Request target and Host: which authority and which path a request is about (RFC 9112 §3.2).
+
+An authority is normalised once, as a path is: case, percent-encoding, the root's dot, the spelling
+of an IPv6 address and of a port. What is matched is what is forwarded, so that no spelling of a
+host goes by a route that another spelling would have met.
+"""
 
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 
 from proxy.errors import BadRequest, ClientError
 from proxy.http.head import RequestHead
-from proxy.http.path import normalise
+from proxy.http.path import decode_unreserved, encode_utf8, normalise
 
-# RFC 3986 §3.2: reg-name or IPv4, or a bracketed IP literal, then an optional port. No userinfo.
+# RFC 3986 §3.2: reg-name or IPv4, or a bracketed IP literal, then an optional port, which may be
+# empty. No userinfo, no comma (two Hosts joined), no zone of an IPv6 address (RFC 6874 §4).
 _AUTHORITY = re.compile(
-    r"(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{1,5})?"
-    r"|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?"
+    r"((?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\])(?::([0-9]*))?"
 )
+_MOST_PORT = 65535
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 
 
@@ -21,12 +28,13 @@ class Authorities:
 
     __slots__ = ("_known",)
     _MOST = 1024
+    _LONGEST = 256  # bytes of one that is remembered
 
     def __init__(self) -> None:
         self._known: dict[bytes, str] = {}
 
     def check(self, raw: bytes) -> str:
-        """`raw` in lower case; BadRequest (400) if it is not a valid authority."""
+        """The normal form of `raw`; BadRequest (400) if it is not a valid authority."""
         try:
             return self._known[raw]
         except KeyError:
@@ -37,24 +45,60 @@ class Authorities:
             text = raw.decode("ascii")
         except UnicodeDecodeError:
             raise BadRequest("the Host header is not ASCII") from None
-        if _AUTHORITY.fullmatch(text) is None:
-            raise BadRequest("the Host header is missing, doubled or not a valid authority")
-        if len(self._known) >= self._MOST:
-            self._known.clear()
-        self._known[raw] = text = text.lower()
+        text = normal_authority(text)
+        if len(raw) <= self._LONGEST:
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            self._known[raw] = text
         return text
 
 
+def normal_authority(text: str) -> str:
+    """The one spelling of an authority (RFC 3986 §6.2.2, §6.2.3); BadRequest if it is none.
+
+    "Shop.%45xample.:080" is "shop.example:80", "shop.example:" is "shop.example".
+    """
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        raise BadRequest("the Host header is missing, doubled or not a valid authority")
+    host, digits = found.groups()
+    host = _literal(host) if host.startswith("[") else _name(host)
+    if not digits:
+        return host
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > 5 or int(digits) > _MOST_PORT:
+        raise BadRequest("the Host header names a port that there cannot be")
+    return f"{host}:{digits}"
+
+
+def _literal(host: str) -> str:
+    try:
+        return f"[{IPv6Address(host[1:-1])}]"
+    except ValueError:
+        raise BadRequest("the Host header is not an IPv6 address") from None
+
+
+def _name(host: str) -> str:
+    name = decode_unreserved(host).lower().removesuffix(".")
+    if "%" in name:
+        raise BadRequest("the Host header encodes what no host name holds")
+    if not name or name.startswith(".") or name.endswith(".") or ".." in name:
+        raise BadRequest("the Host header has an empty label")
+    return name
+
+
 def split_authority(authority: str) -> tuple[str, int]:
-    """(host without brackets and without the root's dot, port or 0)."""
+    """(host without brackets, port or 0) of an authority in its normal form."""
     host, colon, port = authority.rpartition(":")
     if not colon or not port.isdigit():
         host, port = authority, "0"
-    return host.strip("[]").removesuffix("."), int(port)
+    return host.strip("[]"), int(port)
 
 
 def resolve(head: RequestHead, authorities: Authorities) -> None:
     """Fill in authority, path and query from the target and Host.
+
+    The query stays as it is, the empty one too.
 
     Raises BadRequest (400) where the target's form does not fit the method, where it names a
     scheme other than http, or where its authority contradicts Host; 501 for CONNECT.
@@ -67,14 +111,23 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
         raise BadRequest("HTTP/1.1 requires a Host header")
     if target[:1] != b"/" or head.method == "CONNECT":
         target = _unusual(head, authorities)
-    path, _, query = target.partition(b"?")
     try:
-        head.query = query.decode("ascii")
-        head.path = normalise(path.decode("ascii")) if path != b"*" else "*"
+        text = target.decode("ascii")
     except UnicodeDecodeError:
-        raise BadRequest("the request target is not ASCII") from None
-    if "#" in head.query:
-        raise BadRequest("a request target has no fragment")
+        text = _encoded(target)
+    path, mark, head.query = text.partition("?")
+    if mark:
+        head.tail = mark + head.query
+        if "#" in head.query:
+            raise BadRequest("a request target has no fragment")
+    head.path = normalise(path) if path != "*" else "*"
+
+
+def _encoded(target: bytes) -> str:
+    path, mark, query = target.partition(b"?")
+    if not path.isascii():
+        raise BadRequest("the path of the request target is not ASCII")
+    return (path + mark).decode("ascii") + encode_utf8(query)
 
 
 def _unusual(head: RequestHead, authorities: Authorities) -> bytes:

@@ -20,13 +20,17 @@ from proxy import __version__
 from proxy.admin.app import Admin
 from proxy.admin.exposition import grouped
 from proxy.collector import resource
+from proxy.collector.books import as_dict
+from proxy.collector.farewell import cut_short
 from proxy.collector.pipeline import Pipeline
 from proxy.config.load import Loaded, load
+from proxy.config.placed import placing
 from proxy.config.redact import shown
 from proxy.errors import ConfigError
 from proxy.hub import gauges
 from proxy.hub.main import run_hub
 from proxy.hub.reload import Reloads
+from proxy.hub.settled import whole
 from proxy.hub.sockets import split_address
 from proxy.lag import Lag
 from proxy.log import configure
@@ -66,14 +70,16 @@ class CollectHub:
         server = Admin(self, split_address(listen)[0] if listen else "")
         server.hosts.configure(self.loaded.config.admin.hosts)
         try:
-            self.pipeline = self._make(self.loaded)
-            if not self.pipeline.graph.chains:
-                raise OSError("there is nothing to collect: add [collector] with pipelines")
-            await self.pipeline.start()
+            with placing(self.loaded):
+                self.pipeline = self._make(self.loaded)
+                if not self.pipeline.graph.chains:
+                    raise OSError("there is nothing to collect: add [collector] with pipelines")
+                await self.pipeline.start()
             if self._admin is not None:
                 await server.start(self._admin)
         except (ConfigError, OSError) as error:
-            sys.stderr.write(f"spangate: {error}\n")
+            for problem in getattr(error, "problems", [f"spangate: {error}"]):
+                sys.stderr.write(f"{problem}\n")
             if self.pipeline is not None:
                 await self.pipeline.stop(0.0)
             return 1
@@ -113,9 +119,14 @@ class CollectHub:
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "ready": not self._unready,
-            "export": self.pipeline.books.as_dict() if self.pipeline is not None else {},
+            "export": self._export(),
             "reloads": {"succeeded": self.reloads.succeeded, "failed": self.reloads.failed},
         }
+
+    def _export(self) -> Mapping[str, Any]:
+        if self.pipeline is None:
+            return {}
+        return as_dict(self.pipeline.books.standings(), self.pipeline.view())
 
     def pipelines(self) -> Mapping[str, Any]:
         return self.pipeline.view() if self.pipeline is not None else {}
@@ -133,10 +144,12 @@ class CollectHub:
 
     async def _reload(self, pipeline: Pipeline) -> None:
         try:
-            loaded = load(self.loaded.file, os.environ)
+            file = self.loaded.file
+            loaded = await whole(file, lambda: load(file, os.environ))
             config = loaded.config
             attributes = resource.detect(config.resource, os.environ)
-            change = await pipeline.prepare(config.export, attributes, config.collector)
+            with placing(loaded):
+                change = await pipeline.prepare(config.export, attributes, config.collector)
         except (ConfigError, OSError) as error:
             for problem in getattr(error, "problems", [error]):
                 log.error("%s", problem)
@@ -179,6 +192,7 @@ class CollectHub:
         cut = not stop.done()
         if cut:
             log.warning("stopping at once")
+            cut_short(pipeline.books.standings(), "stopped at once")
         await cancel(stop, again)
         await server.stop()
         return 1 if cut else 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from proxy.collector import frames, resource
 from proxy.collector.books import Standing
+from proxy.collector.farewell import cut_short
 from proxy.collector.host import FLUSH_DEADLINE, Host
 from proxy.config.model import Config
 from proxy.hub.parts import Change
@@ -65,9 +66,10 @@ class CollectorInside:
 
     async def stop(self, deadline: float) -> None:
         await self._host.stop(deadline)
+        cut_short(self.standings(), "stopped at once")  # what a stop that was cut short left
 
     def _take(self, ring: Ring) -> None:
-        self._host.add_ring(ring.number, os.dup(ring.memory), os.dup(ring.pipe))
+        self._host.add_ring(ring.number, os.dup(ring.memory), ring.lend_pipe())
 
 
 def _setup(config: Config) -> frames.Setup:

@@ -20,6 +20,7 @@ import msgspec
 
 from proxy.collector import frames, page, resource
 from proxy.collector.books import Standing, left_behind
+from proxy.collector.farewell import cut_short
 from proxy.config.model import Config
 from proxy.errors import ConfigError
 from proxy.hub.carried import Carried
@@ -37,6 +38,7 @@ COLLECT_TIMEOUT = 0.25  # seconds that a scrape waits for it
 READY_TIMEOUT = 15.0  # seconds that a reload waits for one that is being replaced
 QUICK_DEATHS = 2  # in a row: beyond that nobody waits for it
 GRACE = 2.0  # seconds beyond its deadline after which it is killed
+LONGEST_PAUSE = 5.0  # seconds before one that dies again and again is replaced
 
 
 class CollectorProcess:
@@ -122,8 +124,8 @@ class CollectorProcess:
                 await self._launch()
             except (ConfigError, OSError) as error:
                 log.error("%s", error)
-        if self._run is not None:
-            await self._run.end(deadline, GRACE)
+        if self._run is not None and not await self._run.end(deadline, GRACE):
+            cut_short(self.standings(), "the collector did not end in time")
 
     def _has_work(self) -> bool:
         """Whether records wait that nobody has read."""
@@ -171,7 +173,9 @@ class CollectorProcess:
     def _again(self, quick: bool) -> None:
         self.restarts += 1
         self._quick = self._quick + 1 if quick else 0
-        self._restarting = spawn(self._replace(backoff(self._quick)), "replace the collector")
+        self._restarting = spawn(
+            self._replace(backoff(self._quick, LONGEST_PAUSE)), "replace the collector"
+        )
 
     async def _replace(self, delay: float) -> None:
         await asyncio.sleep(delay)

@@ -85,21 +85,26 @@ class Run:
 
     def hand_over(self, ring: Ring) -> None:
         """Have it read the ring."""
+        pipe = ring.lend_pipe()
         try:
-            socket.send_fds(self._rings, [frames.RING.pack(ring.number)], [ring.memory, ring.pipe])
+            socket.send_fds(self._rings, [frames.RING.pack(ring.number)], [ring.memory, pipe])
         except BlockingIOError:
             asyncio.get_running_loop().call_later(RETRY, self.hand_over, ring)
         except OSError:
             pass  # it has ended; its successor gets all rings
+        finally:
+            os.close(pipe)
 
-    async def end(self, deadline: float, grace: float) -> None:
-        """Tell it to stop, and see that it does."""
+    async def end(self, deadline: float, grace: float) -> bool:
+        """Tell it to stop, and see that it does; False if it had to be killed."""
         self.link.send(frames.STOP, frames.encode(deadline))
         try:
             await asyncio.wait_for(self._gone.wait(), deadline + grace)
         except TimeoutError:
             os.kill(self.process.pid, signal.SIGKILL)
             await self._gone.wait()
+            return False
+        return True
 
     def _take(self, kind: int, items: int, payload: bytes) -> None:
         if kind == frames.DONE:

@@ -70,6 +70,9 @@ UP = Instrument(
     "spangate.upstream.endpoint.up", _G, "", "1 if active probes find the endpoint up, else 0."
 )
 PROBES = Instrument("spangate.upstream.probes", _C, "{probe}", "Active probes, by result.")
+PROBE_FAILURES = Instrument(
+    "spangate.upstream.probe.failures", _C, "{probe}", "Active probes that failed, by `error.type`."
+)
 CHANGES = Instrument(
     "spangate.upstream.endpoint.changes", _C, "{change}", "Changes between up and down."
 )

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
+from proxy.config.placed import placing
+from proxy.config.syntax import is_everywhere
 from proxy.errors import ConfigError
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
 from proxy.hub.rings import Rings
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
-from proxy.hub.supervisor import COMMAND, Supervisor
+from proxy.hub.supervisor import COMMAND, RollFailed, Supervisor
 from proxy.hub.worker import Worker
 from proxy.lag import Lag
 from proxy.server import endpoints, frames
@@ -61,6 +63,7 @@ class Hub:
         self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
+        self.ready = False  # every worker has accepted once
         self.stopping = False
         self.reloads = Reloads()
         self.lag = Lag()
@@ -124,16 +127,21 @@ class Hub:
             # What is imported now must not take the workers' cores while they start.
             await self.supervisor.ready(SOON)
             self._collector = await self._make_collector()
-            services, _ = await asyncio.gather(
-                asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
-            )
+            with placing(self.loaded):
+                services, _ = await asyncio.gather(
+                    asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
+                )
             self.services = services(self)
             await self.services.start(self._admin)
             self._serving.set()
-        except (ConfigError, OSError) as error:
+            await self.supervisor.ready()
+        except ConfigError as error:
+            sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+            return False
+        except (OSError, RollFailed) as error:
             sys.stderr.write(f"spangate: {error}\n")
             return False
-        await self.supervisor.ready()
+        self.ready = True
         _settle()
         log.info(self._ready_line())
         return True
@@ -199,9 +207,9 @@ class Hub:
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)
-        worker.link.send(frames.APPLY, items=number)
         for payload in self._health():
             worker.link.send(frames.ENDPOINTS, payload)
+        worker.link.send(frames.APPLY, items=number)
 
     def _health(self) -> Iterator[bytes]:
         if self.services is not None:
@@ -252,7 +260,9 @@ def _addresses(loaded: Loaded) -> list[str]:
 
 def _admin_name(listen: str, sock: socket.socket) -> str:
     """`listen` with the port that was really bound and a host that a browser understands."""
-    host = listen.rpartition(":")[0] or "localhost"
+    host = listen.rpartition(":")[0]
+    if is_everywhere(host.strip("[]")):
+        host = "localhost"
     return f"{host}:{sock.getsockname()[1]}"
 
 

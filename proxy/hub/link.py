@@ -54,3 +54,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     return ours, theirs
+
+
+def loans() -> tuple[socket.socket, socket.socket]:
+    """(hub's end, worker's end) of the way that descriptors go, message by message."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+    return ours, theirs

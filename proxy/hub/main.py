@@ -13,9 +13,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from proxy import runner
-from proxy.config.load import Loaded, load
+from proxy.config.load import YAML, Loaded, load
 from proxy.config.model import Config
+from proxy.config.placed import placed
 from proxy.errors import ConfigError
+from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
@@ -39,6 +41,8 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND) -> int
         loaded = load(path, os.environ)
     except ConfigError as error:
         return _refuse(*error.problems)
+    if path.endswith(YAML):
+        return _refuse(f"{path}: a collector's file has no routes (write spangate collect {path})")
     count = workers or worker_count(loaded.config)
     sockets = Sockets(count)
     return _run(loaded, start, sockets)
@@ -64,13 +68,13 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
             sockets.open(listener.address for listener in loaded.config.listen)
         admin = _admin_socket(loaded)
     except ListenError as error:
-        return _refuse(f"spangate: {error}")
+        return _refuse(*placed(error.problems, loaded))
     return runner.run(start(loaded, admin))
 
 
 def worker_count(config: Config) -> int:
     """What `workers` says; "auto" is the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if config.workers == "auto" else config.workers
+    return usable_cores() if config.workers == "auto" else config.workers
 
 
 def _admin_socket(loaded: Loaded) -> socket.socket | None:

@@ -31,6 +31,7 @@ class Whole(Protocol):
     """The hub."""
 
     generation: Generation
+    ready: bool
     stopping: bool
 
     @property

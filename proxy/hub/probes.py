@@ -1,7 +1,7 @@
-"""Active health probes: GET each server's health path, and tell who wants to know of changes.
+"""Active health probes: whom to ask when, and who is told of changes.
 
-How many good or bad probes make a change is decided by `upstream.health`; what a change means for
-traffic is decided in the workers.
+How one is made is in `probe.py`, how many good or bad ones make a change is decided by
+`upstream.health`, and what a change means for traffic in the workers.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import itertools
 import logging
 import random
 import resource
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from proxy import __version__
+import msgspec
+
 from proxy.config.model import Health as Settings
-from proxy.config.model import Upstream
+from proxy.config.model import Route, Upstream
+from proxy.config.syntax import parse_server
 from proxy.hub import gauges
+from proxy.hub.probe import Asker, Verdict
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.health import Health
-
-if TYPE_CHECKING:
-    import aiohttp
 
 log = logging.getLogger("spangate")
 
@@ -33,29 +31,50 @@ Key = tuple[str, str]  # upstream's name, server URL as in the configuration
 
 JITTER = 0.1  # share of the interval, so that gateways and servers do not fall into step
 BURST, PACE = 8, 0.005  # probes that begin at once, and seconds between two bursts: 1,600 a second
-LONGEST = 60.0  # seconds of a probe that has no time limit of its own
-BODY_LIMIT = 64 * 1024  # bytes of an answer that are read; a longer one is cut off
 
 
 class Probed:
     """One server that is probed."""
 
-    __slots__ = ("bad", "changes", "good", "health", "key", "labels", "settings", "task", "url")
+    __slots__ = (
+        "bad",
+        "changes",
+        "errors",
+        "good",
+        "health",
+        "key",
+        "labels",
+        "last",
+        "settings",
+        "task",
+        "url",
+    )
 
-    def __init__(self, key: Key, settings: Settings) -> None:
+    def __init__(self, key: Key, settings: Settings, before: Probed | None = None) -> None:
+        """`before`: the same server by other settings. What is known of it stays."""
         self.key = key
         self.settings = settings
         self.url = key[1].rstrip("/") + settings.path
         self.labels = _labels(key)
-        self.health = Health(settings.rise, settings.fall)
-        self.good = self.bad = self.changes = 0
-        self.task: asyncio.Task[bool] | None = None  # of the probe under way
+        self.health = Health(settings.rise, settings.fall, before is None or before.up)
+        self.good: int = before.good if before is not None else 0
+        self.bad: int = before.bad if before is not None else 0
+        self.changes: int = before.changes if before is not None else 0
+        # failed probes, by error.type
+        self.errors: dict[str, int] = before.errors if before is not None else {}
+        self.last: Verdict | None = before.last if before is not None else None
+        self.task: asyncio.Task[Verdict] | None = None  # of the probe under way
 
-    def note(self, ok: bool) -> bool:
+    def note(self, verdict: Verdict) -> bool:
         """Count one probe; True if the server is now up and was down, or the reverse."""
-        self.good += ok
-        self.bad += not ok
-        turned = self.health.probe(ok) is not None
+        self.last = verdict
+        if verdict.ok is None:
+            return False
+        self.good += verdict.ok
+        self.bad += not verdict.ok
+        if not verdict.ok:
+            self.errors[verdict.error] = self.errors.get(verdict.error, 0) + 1
+        turned = self.health.probe(verdict.ok) is not None
         self.changes += turned
         return turned
 
@@ -84,17 +103,21 @@ class Prober:
         self._under_way = 0
         self._began = 0.0  # when the last ones began
         self._timer: asyncio.TimerHandle | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._asker = Asker()
+        self._prevented = False  # the last probe could not be made
 
-    async def configure(self, upstreams: Mapping[str, Upstream]) -> None:
-        """Probe these from now on; a server whose settings stay keeps its state."""
+    async def configure(
+        self, upstreams: Mapping[str, Upstream], routes: Iterable[Route] = ()
+    ) -> None:
+        """Probe these from now on; a server that was probed before keeps its state. `routes` tell
+        which Host servers expect."""
         wanted: set[Key] = set()
-        async for key, settings in gently(_wanted(upstreams)):
+        async for key, settings in gently(_wanted(upstreams, hosts(routes))):
             wanted.add(key)
             known = self._probed.get(key)
             if known is None or known.settings != settings:
                 self._forget(key)
-                probed = self._probed[key] = Probed(key, settings)
+                probed = self._probed[key] = Probed(key, settings, known)
                 self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
         async for key in gently(list(self._probed)):
             if key not in wanted:
@@ -103,6 +126,11 @@ class Prober:
     def states(self) -> dict[Key, bool]:
         """Whether each probed server is up; those not probed are not in it."""
         return {key: probed.up for key, probed in self._probed.items()}
+
+    def last(self, key: Key) -> Verdict | None:
+        """How its last probe ended; None = there was none."""
+        probed = self._probed.get(key)
+        return probed.last if probed is not None else None
 
     def series(self) -> Iterator[Series]:
         """Those of one instrument together."""
@@ -115,6 +143,9 @@ class Prober:
         for probed in shown:
             yield Series(gauges.PROBES, (*probed.labels, ("result", "success")), probed.good)
             yield Series(gauges.PROBES, (*probed.labels, ("result", "failure")), probed.bad)
+        for probed in shown:
+            for error, times in probed.errors.items():
+                yield Series(gauges.PROBE_FAILURES, (*probed.labels, ("error.type", error)), times)
 
     async def stop(self) -> None:
         tasks = [probed.task for probed in self._probed.values()]
@@ -123,9 +154,7 @@ class Prober:
         if self._timer is not None:
             self._timer.cancel()
         await cancel(*tasks)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._asker.close()
 
     def _forget(self, key: Key) -> None:
         probed = self._probed.pop(key, None)
@@ -157,10 +186,12 @@ class Prober:
 
     def _begin(self, probed: Probed) -> None:
         self._under_way += 1
-        probed.task = spawn(self._probe(probed), f"probe {probed.key[0]} {probed.key[1]}")
+        probed.task = spawn(
+            self._asker.ask(probed.url, probed.settings), f"probe {probed.key[0]} {probed.key[1]}"
+        )
         probed.task.add_done_callback(lambda task: self._ended(probed, task))
 
-    def _ended(self, probed: Probed, task: asyncio.Task[bool]) -> None:
+    def _ended(self, probed: Probed, task: asyncio.Task[Verdict]) -> None:
         self._under_way -= 1
         probed.task = None
         if self._probed.get(probed.key) is not probed:
@@ -169,61 +200,59 @@ class Prober:
         every = probed.settings.every or 1.0
         self._plan(probed, every * random.uniform(1 - JITTER, 1 + JITTER))
         # an exception that nobody foresaw is logged by `spawn`, and a failure like any other
-        ok = not task.cancelled() and task.exception() is None and task.result()
-        if probed.note(ok):
-            log.warning("upstream %s: %s is %s", *probed.key, "up" if ok else "down")
+        if task.cancelled() or task.exception() is not None:
+            verdict = Verdict(False, "the probe itself failed", error="_OTHER")
+        else:
+            verdict = task.result()
+        self._tell_prevented(verdict)
+        if probed.note(verdict):
+            self._tell(probed, verdict)
             self._changed({probed.key: probed.up})
 
-    async def _probe(self, probed: Probed) -> bool:
-        if self._session is None or self._session.closed:
-            await asyncio.to_thread(_import)
-        import aiohttp
+    def _tell(self, probed: Probed, verdict: Verdict) -> None:
+        settings = probed.settings
+        times = settings.rise if probed.up else settings.fall
+        log.warning(
+            "upstream %s: %s is %s: %s after %.3f s, %d in a row",
+            *probed.key,
+            "up" if probed.up else "down",
+            verdict.said,
+            verdict.seconds,
+            times,
+        )
 
-        if self._session is None or self._session.closed:
-            self._session = _session()
-        timeout = aiohttp.ClientTimeout(total=probed.settings.timeout or LONGEST)
-        try:
-            async with self._session.get(
-                probed.url, timeout=timeout, allow_redirects=False
-            ) as response:
-                await response.content.read(BODY_LIMIT)
-                return response.status in probed.settings.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return False
-
-
-def _session() -> aiohttp.ClientSession:
-    """Every probe connects anew, since that is what a client would have to do."""
-    import aiohttp
-
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
-        headers={"User-Agent": f"spangate-health/{__version__}", "b3": "0"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-    )
+    def _tell_prevented(self, verdict: Verdict) -> None:
+        """Once, until one could be made again."""
+        if verdict.ok is None and not self._prevented:
+            log.error("health probes cannot be made: %s; servers stay as they are", verdict.said)
+        self._prevented = verdict.ok is None
 
 
-def _import() -> None:
-    """14 MB that only those need who probe."""
-    import aiohttp as aiohttp
+def hosts(routes: Iterable[Route]) -> dict[str, str]:
+    """The `host_header` of the routes to each upstream, where those that say one agree."""
+    said: dict[str, set[str]] = {}
+    for route in routes:
+        if route.host_header:
+            for name in route.to:
+                said.setdefault(name, set()).add(route.host_header)
+    return {name: next(iter(found)) for name, found in said.items() if len(found) == 1}
 
 
-def _wanted(upstreams: Mapping[str, Upstream]) -> Iterator[tuple[Key, Settings]]:
+def _wanted(
+    upstreams: Mapping[str, Upstream], expected: Mapping[str, str]
+) -> Iterator[tuple[Key, Settings]]:
     for name, upstream in upstreams.items():
-        if upstream.health is not None:
+        settings = upstream.health
+        if settings is not None:
+            if settings.host is None and name in expected:
+                settings = msgspec.structs.replace(settings, host=expected[name])
             for url in upstream.servers:
-                yield (name, url), upstream.health
+                yield (name, url), settings
 
 
 def _labels(key: Key) -> Attributes:
-    place = urlsplit(key[1])
-    port = place.port or (443 if place.scheme == "https" else 80)
-    return (
-        ("spangate.upstream", key[0]),
-        ("server.address", place.hostname or ""),
-        ("server.port", port),
-    )
+    host, port = parse_server(key[1])
+    return (("spangate.upstream", key[0]), ("server.address", host), ("server.port", port))
 
 
 def _limit() -> int:

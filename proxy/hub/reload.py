@@ -11,17 +11,18 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Protocol
 
 from proxy.config.load import load
-from proxy.config.model import Config, Upstream
+from proxy.config.model import Config, Route, Upstream
+from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
+from proxy.hub.settled import whole
 from proxy.hub.snapshot import Generation, generation
-from proxy.hub.sockets import ListenError
 from proxy.hub.supervisor import RollFailed
 from proxy.log import configure
 
@@ -52,7 +53,9 @@ class Services(Protocol):
 
 
 class Prober(Protocol):
-    async def configure(self, upstreams: Mapping[str, Upstream]) -> None: ...
+    async def configure(
+        self, upstreams: Mapping[str, Upstream], routes: Iterable[Route]
+    ) -> None: ...
 
 
 async def reload(hub: Whole, services: Services) -> bool:
@@ -67,7 +70,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     except (Refused, RollFailed) as error:
         hub.reloads.refused += 1
         return _failed(hub, error)
-    except (ListenError, OSError) as error:
+    except OSError as error:
         return _failed(hub, error)
     hub.reloads.succeeded += 1
     hub.reloads.last = True
@@ -86,14 +89,14 @@ def _free(parts: list[list[object]]) -> None:
 
 
 async def _read(file: str, number: int) -> Generation:
-    """Beside the loop: ten thousand routes take a second to read.
+    """Once nobody writes to it, and beside the loop: ten thousand routes take a second to read.
 
     A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
     long anyway.
     """
     gc.disable()
     try:
-        return await asyncio.to_thread(_read_now, file, number)
+        return await whole(file, lambda: _read_now(file, number))
     finally:
         gc.freeze()
         gc.enable()
@@ -120,11 +123,13 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     for warning in new.loaded.warnings:
         log.warning("%s", warning)
     addresses = [listener.address for listener in config.listen]
-    opened = hub.sockets.open(addresses)
+    with placing(new.loaded):
+        opened = hub.sockets.open(addresses)
     change: Change | None = None
     try:
         if exports_differ(old.loaded.config, config):
-            change = await services.prepare(config)
+            with placing(new.loaded):
+                change = await services.prepare(config)
         if set(addresses) != set(hub.supervisor.listeners):
             await _roll(hub, new, addresses)
         else:
@@ -141,7 +146,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     _tell_restart(hub, old.loaded.config)
     if change is not None:
         await services.adopt(config, change)
-    await services.prober.configure(config.upstream)
+    await services.prober.configure(config.upstream, config.route)
     hub.tell_health()
 
 

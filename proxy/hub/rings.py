@@ -2,13 +2,16 @@
 
 A ring outlives its worker until a collector has said that everything in it is safe, so that a
 collector that dies too can be replaced by one that reads it again. The hub itself reads only the
-cells, which tell how many records there are and where they have come to.
+cells, which tell how many records there are and where they have come to. Of a worker that lives a
+ring takes three descriptors, and one of a worker that is gone: a back end that is away for an hour
+must not use up what new workers and connections need.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -47,8 +50,9 @@ class Ring:
         os.ftruncate(self.memory, total(size))
         self.pipe, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._map = mmap.mmap(self.memory, mmap.PAGESIZE)
-        self._cells = memoryview(self._map)[: CELLS * 8].cast("Q")
-        self._cells[SIZE] = lane_sizes(size)[0]
+        cells = memoryview(self._map)[: CELLS * 8].cast("Q")
+        cells[SIZE] = lane_sizes(size)[0]
+        self._cells: memoryview | _Cells = cells
 
     def tally(self, kind: Kind) -> tuple[int, int, int]:
         """(created, dropped by the worker for want of room, not read yet).
@@ -78,14 +82,47 @@ class Ring:
             os.close(self.writer)
             self.writer = -1
 
+    def left(self) -> None:
+        """The worker is gone. Whoever reads the ring from now on finds the end of the pipe."""
+        if self.pipe >= 0:  # else all of it is safe already
+            os.close(self.pipe)
+            self.pipe = -1
+            self._unmap(_Cells(self.memory))
+
+    def lend_pipe(self) -> int:
+        """A descriptor for one more reader, who closes it."""
+        if self.pipe >= 0:
+            return os.dup(self.pipe)
+        ended, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        os.close(writer)
+        return ended
+
     def close(self) -> None:
         self.started()
-        os.close(self.memory)
-        os.close(self.pipe)
-        last = memoryview(self._cells.tobytes()).cast("Q")  # for whoever asks the dead
-        self._cells.release()
-        self._cells = last
+        numbers = b"".join(self._cells[i].to_bytes(8, sys.byteorder) for i in range(CELLS))
+        self._unmap(memoryview(numbers).cast("Q"))  # for whoever asks the dead
+        for fd in (self.memory, self.pipe):
+            if fd >= 0:
+                os.close(fd)
+        self.memory = self.pipe = -1
+
+    def _unmap(self, instead: memoryview | _Cells) -> None:
+        if isinstance(self._cells, memoryview):
+            self._cells.release()
+        self._cells = instead
         self._map.close()
+
+
+class _Cells:
+    """The cells of a ring that is not mapped any more, read when they are asked for."""
+
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+
+    def __getitem__(self, cell: int) -> int:
+        return int.from_bytes(os.pread(self._memory, 8, 8 * cell), sys.byteorder)
 
 
 class Rings:

@@ -38,7 +38,7 @@ class Services:
     async def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
         self.restart_reporting()
-        await self.prober.configure(config.upstream)
+        await self.prober.configure(config.upstream, config.route)
         if admin is not None:
             asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 

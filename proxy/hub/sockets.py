@@ -3,27 +3,34 @@
 The kernel throws away what is queued on an SO_REUSEPORT socket when its last descriptor closes
 (`net.ipv4.tcp_migrate_req` is 0 by default), so the hub holds each socket for as long as its
 listener exists and hands the same one to whichever process fills the slot. Nothing here accepts.
+
+An address without a host is two sockets, one for each family: on a single one for both, peers of
+IPv4 would look like ::ffff:10.0.0.1, in every record and to every list of networks.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from proxy.config.syntax import is_everywhere
+from proxy.errors import ConfigError, Problem, cannot_listen
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn, 4096 since Linux 5.4
 
-_REMEDIES = {
-    errno.EADDRINUSE: "stop the program that has it (`ss -ltnp` tells which) or change `{key}`",
-    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; change `{key}` or grant it",
-    errno.EADDRNOTAVAIL: "no interface of this machine has that address; change `{key}`",
-}
+
+class ListenError(ConfigError):
+    """An address that cannot be listened on; the text is one line with key and remedy."""
 
 
-class ListenError(Exception):
-    """An address that cannot be listened on; the text is one line with the remedy."""
+Place = tuple[socket.AddressFamily, str]  # family, host
+
+EVERYWHERE: tuple[Place, ...] = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
+# What a machine without one of the families says; `::` where IPv6 is switched off by sysctl.
+_NO_FAMILY = (errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EADDRNOTAVAIL)
+TRIES = 20  # of a port that is free in one family and may be taken in the other
 
 
 class Sockets:
@@ -33,7 +40,7 @@ class Sockets:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._by_address: dict[str, list[socket.socket]] = {}
+        self._by_address: dict[str, list[list[socket.socket]]] = {}  # by slot, then by family
 
     @property
     def addresses(self) -> list[str]:
@@ -54,12 +61,11 @@ class Sockets:
 
     def close(self, addresses: Iterable[str]) -> None:
         for address in addresses:
-            for sock in self._by_address.pop(address, ()):
-                sock.close()
+            _close(self._by_address.pop(address, []))
 
     def of_slot(self, slot: int, addresses: Iterable[str]) -> list[tuple[str, socket.socket]]:
-        """(address, socket) for each of `addresses`."""
-        return [(a, self._by_address[a][slot]) for a in addresses]
+        """(address, socket) for each of `addresses`, an address twice where it is both families."""
+        return [(a, sock) for a in addresses for sock in self._by_address[a][slot]]
 
     def name(self, address: str) -> str:
         """`address` with the port that was really bound, where the file says 0."""
@@ -69,32 +75,49 @@ class Sockets:
     def port(self, address: str) -> int:
         """The port that was really bound; 0 = the address is no longer listened on."""
         group = self._by_address.get(address)
-        return int(group[0].getsockname()[1]) if group else 0
+        return int(group[0][0].getsockname()[1]) if group else 0
 
-    def _bind(self, address: str) -> list[socket.socket]:
+    def _bind(self, address: str) -> list[list[socket.socket]]:
         host, port = split_address(address)
-        group: list[socket.socket] = []
         try:
-            if port and port not in {self.port(a) for a in self._by_address}:
-                # With SO_REUSEPORT a second gateway of the same user would silently take half of
-                # the connections; without it the kernel says that somebody else has the port.
-                _listening(host, port, shared=False).close()
-            for _ in range(self._slots):
-                sock = _listening(host, port, shared=True)
-                group.append(sock)
-                port = sock.getsockname()[1]
+            where = places(host)
+            for tries in range(TRIES):
+                try:
+                    return self._bind_all(where, port)
+                except OSError as error:
+                    if port or error.errno != errno.EADDRINUSE or tries == TRIES - 1:
+                        raise
+            raise AssertionError("the last try returns or raises")
         except OSError as error:
-            for sock in group:
-                sock.close()
             raise listen_error(address, error, "listen") from error
+
+    def _bind_all(self, where: Sequence[Place], port: int) -> list[list[socket.socket]]:
+        ours = {self.port(a) for a in self._by_address}
+        group: list[list[socket.socket]] = [[] for _ in range(self._slots)]
+        try:
+            for place in where:
+                if port and port not in ours:
+                    # With SO_REUSEPORT a second gateway of the same user would silently take half
+                    # of the connections; without it the kernel says that somebody has the port.
+                    _listening(place, port, shared=False).close()
+                for of_slot in group:
+                    of_slot.append(_listening(place, port, shared=True))
+                    port = of_slot[-1].getsockname()[1]
+        except BaseException:
+            _close(group)
+            raise
         return group
 
 
 def listen_once(address: str, key: str) -> socket.socket:
-    """One socket of its own (the admin port); raises ListenError that names `key`."""
+    """One socket of its own (the admin port); raises ListenError that names `key`.
+
+    Without a host it takes both families, if the machine has both.
+    """
     host, port = split_address(address)
     try:
-        sock = _listening(host, port, shared=False)
+        where = places(host)
+        sock = _listening(where[-1], port, shared=False, both=len(where) > 1)
         sock.listen(128)
     except OSError as error:
         raise listen_error(address, error, key) from error
@@ -102,16 +125,22 @@ def listen_once(address: str, key: str) -> socket.socket:
 
 
 def listen_error(address: str, error: OSError, key: str) -> ListenError:
-    code = error.errno or 0
-    remedy = _REMEDIES.get(code, "change `{key}`").format(key=key)
-    reason = os.strerror(code).lower() if code > 0 else str(error)  # getaddrinfo's are negative
-    return ListenError(f"cannot listen on {address}: {reason} ({remedy})")
+    return ListenError([Problem(key, *cannot_listen(address, error, key))])
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """(host, port) of ":8080", "127.0.0.1:8080" or "[::1]:8080"; an empty host is all IPv4."""
+    """(host, port) of ":8080", "127.0.0.1:8080" or "[::1]:8080"; an empty host is every one."""
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def places(host: str, families: Sequence[Place] = EVERYWHERE) -> tuple[Place, ...]:
+    """Where `host` is on this machine; a name counts with the first address that it has."""
+    if is_everywhere(host):
+        return tuple(filter(_exists, families)) or tuple(families)
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, place = found[0]
+    return ((family, str(place[0])),)
 
 
 def raise_descriptor_limit() -> int:
@@ -122,23 +151,36 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def _listening(host: str, port: int, *, shared: bool) -> socket.socket:
-    family, kind, protocol, _, place = socket.getaddrinfo(
-        host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sock = socket.socket(family, kind, protocol)
+def _exists(place: Place) -> bool:
+    """Whether the machine has that family."""
+    try:
+        _listening(place, 0, shared=False).close()
+    except OSError as error:
+        return error.errno not in _NO_FAMILY
+    return True
+
+
+def _listening(place: Place, port: int, *, shared: bool, both: bool = False) -> socket.socket:
+    """Bound, and listening if it is `shared`; `both`: of IPv6, and takes IPv4 too."""
+    family, host = place
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            # Peers of a dual-stack socket look like ::ffff:10.0.0.1, which no CIDR of IPv4 matches.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(place)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        sock.bind((host, port))
         if shared:
             sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _close(group: Iterable[Iterable[socket.socket]]) -> None:
+    for of_slot in group:
+        for sock in of_slot:
+            sock.close()

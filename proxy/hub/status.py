@@ -14,6 +14,7 @@ from proxy.config.model import Route, Upstream
 from proxy.config.redact import Computed, shown
 from proxy.hub import gauges
 from proxy.hub.parts import Whole
+from proxy.hub.probe import Verdict
 from proxy.hub.probes import Prober
 from proxy.hub.procfs import usage
 from proxy.hub.reload import needs_restart
@@ -36,6 +37,8 @@ class Status:
     def unready(self) -> str:
         if self._hub.stopping:
             return "stopping"
+        if not self._hub.ready:
+            return "starting"
         if not any(worker.accepting for worker in self._hub.supervisor.current()):
             return "no worker is ready"
         return ""
@@ -80,7 +83,7 @@ class Status:
             "workers": [_worker(worker, slots[worker.slot]) for worker in workers],
             "routes": map(_route, config.route),
             "upstreams": self._upstreams(),
-            "export": as_dict(hub.collector.standings()),
+            "export": as_dict(hub.collector.standings(), hub.collector.view()),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
             "last_reload_error": hub.reloads.error,
         }
@@ -102,7 +105,9 @@ class Status:
 
         def servers(name: str, upstream: Upstream) -> Iterator[dict[str, Any]]:
             for url, weight in upstream.servers.items():
-                yield {"url": url, "weight": weight, "up": states.get((name, url), True)}
+                up = states.get((name, url), True)
+                last = _probe(self._prober.last((name, url)))
+                yield {"url": url, "weight": weight, "up": up, "last_probe": last}
 
         def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
             parts = {"servers": servers(name, upstream), "probed": upstream.health is not None}
@@ -118,6 +123,19 @@ def in_force(hub: Whole) -> dict[str, Any]:
         "generation": hub.generation.number,
         "loaded_at": read.isoformat(timespec="milliseconds"),
         "pending_restart": needs_restart(hub.booted, hub.loaded.config),
+    }
+
+
+def _probe(last: Verdict | None) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {
+        "at": datetime.fromtimestamp(last.at, UTC).isoformat(timespec="milliseconds"),
+        "ok": last.ok,
+        "said": last.said,
+        "status": last.status or None,
+        "error.type": last.error,
+        "seconds": round(last.seconds, 6),
     }
 
 

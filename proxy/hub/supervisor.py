@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from proxy.hub.link import pair
+from proxy.hub.keepers import Keepers
+from proxy.hub.link import loans, pair
 from proxy.hub.rings import Rings
 from proxy.hub.sockets import Sockets
 from proxy.hub.worker import Worker, WorkerState
@@ -27,7 +28,9 @@ log = logging.getLogger("spangate")
 COMMAND = (sys.executable, "-m", "proxy.server")
 QUICK = 1.0  # seconds: a worker that dies sooner than this is held to be broken
 BACKOFF = 0.1  # seconds before the second quick replacement, doubled each time
-BACKOFF_MAX = 5.0
+# Of pauses: whoever waits in the queue of a gateway with one worker waits for the worker. A start
+# takes 0.2 s of CPU; nginx makes no pause at all.
+BACKOFF_MAX = 0.5
 START_TIMEOUT = 15.0  # seconds that a new worker may take to become ready in a roll-over
 DRAIN_UNASKED = 3600.0  # seconds; such a worker keeps its own deadline
 KILL_TIMEOUT = 3.0  # seconds until a killed worker must have been buried
@@ -73,10 +76,12 @@ class Supervisor:
         self.stirred = asyncio.Event()  # a worker came, went, or said something of a configuration
         self.listeners: tuple[str, ...] = ()  # addresses that new workers get
         self._sockets = sockets
+        self._keepers = Keepers(sockets)
         self._rings = rings
         self._totals = totals
         self._greet = greet
         self._command = command
+        self._refusal = ""  # why the last worker had nothing to serve with
         self._ids = 0
         self._questions = 0
         self._stopping = False
@@ -101,9 +106,15 @@ class Supervisor:
             worker.link.send(kind, payload)
 
     async def ready(self, timeout: float = float("inf")) -> None:
-        """Wait until every slot has a worker that accepts, `timeout` seconds at most."""
+        """Wait until every slot has a worker that accepts, `timeout` seconds at most.
+
+        For the start: RollFailed if a worker refuses the first configuration, which others would
+        do for ever.
+        """
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
+            if self._refusal:
+                raise RollFailed(self._refusal)
             waiting = [s for s in self.slots if s.current is None or not s.current.accepting]
             if not waiting:
                 return
@@ -184,12 +195,15 @@ class Supervisor:
         self._ids += 1
         ring = self._rings.open(self._ids)
         worker = Worker(slot.number, ring, self._report, time.monotonic())
+        worker.listeners = self.listeners
         ours, theirs = pair()
-        with theirs:
+        worker.loans, lent = loans()
+        with theirs, lent:
             try:
-                self._execute(worker, theirs.fileno())
+                self._execute(worker, theirs.fileno(), lent.fileno())
             except BaseException:
                 ours.close()
+                worker.loans.close()
                 raise
             finally:
                 ring.started()
@@ -206,20 +220,21 @@ class Supervisor:
         worker.stirred = self.stirred.set
         self._greet(worker)
         self.stirred.set()
-        spawn(self._mind_leaving(slot, worker), f"watch worker {worker.id}")
+        spawn(self._mind(slot, worker), f"watch worker {worker.id}")
         return worker
 
-    def _execute(self, worker: Worker, link: int) -> None:
+    def _execute(self, worker: Worker, link: int, lent: int) -> None:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
         ring = worker.ring
         arguments = ["--link", str(link), "--id", str(worker.id), "--slot", str(worker.slot)]
         arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
+        arguments += ["--loans", str(lent)]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(
             [*self._command, *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=[link, ring.memory, ring.writer, *(s.fileno() for _, s in sockets)],
+            pass_fds=[link, lent, ring.memory, ring.writer, *(s.fileno() for _, s in sockets)],
             process_group=0,  # Ctrl-C in a terminal reaches the hub alone, and the hub drains
         )
 
@@ -229,7 +244,10 @@ class Supervisor:
         status, spent = _reap(worker)
         slot.cpu_spent += spent
         expected = self._stopping or worker.asked_to_drain
+        if worker.state is WorkerState.STARTING and worker.answers.refusals:
+            self._refusal = f"worker {worker.id} {_why(worker)}"
         worker.advance(WorkerState.GONE)
+        worker.ring.left()
         self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
         if not expected or status > 0:
@@ -239,13 +257,19 @@ class Supervisor:
             quick = time.monotonic() - worker.started < QUICK
             slot.quick = slot.quick + 1 if quick else 0
             self._replace(slot, backoff(slot.quick))
+            self._keepers.settle(self.slots, self.listeners)
 
-    async def _mind_leaving(self, slot: Slot, worker: Worker) -> None:
-        """A worker that stops unasked (somebody sent it TERM) has left its sockets to nobody."""
+    async def _mind(self, slot: Slot, worker: Worker) -> None:
+        """It takes back what others kept for it; when it stops unasked (somebody sent it TERM) it
+        has left its sockets to nobody."""
+        await worker.reached(WorkerState.READY, None)
+        if not self._stopping:
+            self._keepers.settle(self.slots, self.listeners)
         await worker.reached(WorkerState.DRAINING, None)
         if worker.state < WorkerState.GONE and slot.current is worker and not self._stopping:
             self._take_over(slot, None, DRAIN_UNASKED)
             self._replace(slot, 0.0)
+            self._keepers.settle(self.slots, self.listeners)
 
     def _replace(self, slot: Slot, delay: float) -> None:
         slot.restarts += 1
@@ -268,6 +292,7 @@ class Supervisor:
         if old is not None:
             old.drain()
             spawn(self._end(old, drain_timeout + 1.0), f"drain worker {old.id}")
+        self._keepers.settle(self.slots, self.listeners)
 
     async def _end(self, worker: Worker, timeout: float) -> None:
         if not await worker.reached(WorkerState.GONE, timeout):
@@ -304,9 +329,9 @@ def _reap(worker: Worker) -> tuple[int, float]:
     return worker.process.returncode, usage.ru_utime + usage.ru_stime
 
 
-def backoff(quick_deaths: int) -> float:
+def backoff(quick_deaths: int, longest: float = BACKOFF_MAX) -> float:
     """Seconds to wait after this many deaths in a row soon after the start."""
-    return min(BACKOFF_MAX, BACKOFF * 2 ** (quick_deaths - 2)) if quick_deaths > 1 else 0.0
+    return min(longest, BACKOFF * 2 ** (quick_deaths - 2)) if quick_deaths > 1 else 0.0
 
 
 def describe_exit(status: int) -> str:

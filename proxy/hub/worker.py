@@ -7,10 +7,12 @@ so that "has it come to X yet" can be waited for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from proxy.hub.answers import Answers
@@ -49,6 +51,8 @@ class Worker:
         "asked_to_drain",
         "id",
         "link",
+        "listeners",
+        "loans",
         "process",
         "ring",
         "slot",
@@ -69,6 +73,8 @@ class Worker:
         self.stirred: Callable[[], None] = lambda: None  # called when it has answered
         self.ring = ring
         self.link = Link(self._take)
+        self.listeners: Sequence[str] = ()  # addresses whose sockets it was started with
+        self.loans: socket.socket | None = None  # our end of the way of descriptors
         self.process: subprocess.Popen[bytes] | None = None
         self._waiting: list[tuple[WorkerState, asyncio.Future[None]]] = []
         self._asked: dict[int, asyncio.Future[None]] = {}
@@ -103,6 +109,12 @@ class Worker:
             self.asked_to_drain = True
             self.link.send(frames.DRAIN)
 
+    def hand(self, message: bytes, fds: Sequence[int]) -> None:
+        """Lend it descriptors; to one that is gone, or hangs, nothing can be lent."""
+        if self.loans is not None:
+            with contextlib.suppress(OSError):
+                socket.send_fds(self.loans, [message], fds)
+
     def kill(self) -> None:
         # Not Popen.kill, which reaps: until the supervisor has, the pid is surely this process.
         if self.process is not None and self.state < WorkerState.GONE:
@@ -136,6 +148,9 @@ class Worker:
                 future.set_result(None)
         self._waiting = [(w, f) for w, f in self._waiting if not f.done()]
         if state >= WorkerState.GONE:
+            if self.loans is not None:
+                self.loans.close()
+                self.loans = None
             for future in self._asked.values():
                 if not future.done():
                     future.set_result(None)

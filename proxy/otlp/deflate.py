@@ -1,7 +1,7 @@
 """Compression of requests that are sent, the counterpart of `inflate.py`.
 
-Knows what users call a coding, what HTTP calls it (RFC 9110 §8.4.1, RFC 7932, RFC 8878), and no
-transport. Brotli comes with a library that is an extra.
+Knows what users call a coding, what HTTP calls it (RFC 9110 §8.4.1, RFC 7932, RFC 8878, and the
+OpenTelemetry Collector), and no transport.
 """
 
 from __future__ import annotations
@@ -51,6 +51,25 @@ def _zstd(data: bytes) -> bytes:
     return zstd.compress(data, _ZSTD_LEVEL)
 
 
+def _snappy(data: bytes) -> bytes:
+    import cramjam
+
+    return bytes(cramjam.snappy.compress_raw(data))
+
+
+def _snappy_framed(data: bytes) -> bytes:
+    import cramjam
+
+    return bytes(cramjam.snappy.compress(data))
+
+
+def _lz4(data: bytes) -> bytes:
+    import lz4.frame
+
+    made: bytes = lz4.frame.compress(data, block_linked=False)
+    return made
+
+
 def _brotli() -> Compress:
     try:
         import cramjam
@@ -69,5 +88,9 @@ _COMPRESS: dict[str, Compress] = {
     "none": _same,
     "gzip": _gzip,
     "deflate": _deflate,
+    "zlib": _deflate,
     "zstd": _zstd,
+    "snappy": _snappy,
+    "x-snappy-framed": _snappy_framed,
+    "lz4": _lz4,
 }

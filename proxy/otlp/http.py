@@ -15,7 +15,14 @@ from proxy.otlp import status
 from proxy.otlp.deflate import Compress, compressor, content_coding
 from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.status import Outcome
-from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers, ssl_context
+from proxy.otlp.transport import (
+    UNTRACED,
+    USER_AGENT,
+    Options,
+    check_headers,
+    not_connected,
+    ssl_context,
+)
 from proxy.otlp.wire import WireError
 
 # Bytes from which encoding is done in a thread, so that the hub's loop does not stand still: below
@@ -73,7 +80,7 @@ class HttpTransport:
         except TimeoutError:
             return status.unreachable("timeout", f"no answer in {self._options.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return status.unreachable("connect", str(error) or type(error).__name__)
+            return not_connected(error)
 
     async def close(self) -> None:
         if self._session is not None:

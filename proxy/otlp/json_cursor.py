@@ -28,11 +28,25 @@ _INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _scan_once: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
+class NotUtf8(WireError):
+    """JSON is (RFC 8259 §8.1); `as_utf8` makes it so."""
+
+
 class Large:
     """In the place of a value that does not fit into a window; the cursor stands before it."""
 
 
 LARGE = Large()
+
+
+def as_utf8(text: bytes) -> Generator[None, None, bytes]:
+    """The same with U+FFFD for what is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    made: list[bytes] = []
+    for start in range(0, len(text), _PIECE):
+        made.append(decoder.decode(text[start : start + _PIECE]).encode())
+        yield
+    return b"".join((*made, decoder.decode(b"", final=True).encode()))
 
 
 class Cursor:
@@ -109,6 +123,8 @@ class Cursor:
             raise WireError(f"a text is cut off, or has more than {LONGEST} bytes")
         try:
             found: str = json.loads(self._data[start - 1 : stop + 1])
+        except UnicodeDecodeError as error:
+            raise NotUtf8(f"not UTF-8: {error}") from None
         except ValueError as error:
             raise WireError(f"not JSON: {error}") from None
         self._go(stop + 1)
@@ -214,6 +230,6 @@ class Cursor:
         try:
             self._text, size = codecs.utf_8_decode(piece, "strict", is_last)
         except UnicodeDecodeError as error:
-            raise WireError(f"not UTF-8: {error.reason} at byte {place + error.start}") from None
+            raise NotUtf8(f"not UTF-8: {error.reason} at byte {place + error.start}") from None
         self._begin, self._at = place, 0
         self._end = place + size

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from proxy.otlp.json import MAX_DEPTH, fields_of, fill, put
-from proxy.otlp.json_cursor import LARGE, Cursor
+from proxy.otlp.json_cursor import LARGE, Cursor, NotUtf8, as_utf8
 from proxy.otlp.messages import REQUESTS
 from proxy.otlp.parts import FREE, LEAST
 from proxy.otlp.wire import WireError
@@ -26,6 +26,14 @@ _GATHERED = 64  # values that are made into bytes together
 
 def request_from_json(signal: str, text: bytes) -> Generator[None, None, bytes]:
     """JSON text as a serialised request; raises WireError if it is not one."""
+    try:
+        return (yield from _read(signal, text))
+    except NotUtf8:
+        text = yield from as_utf8(text)
+        return (yield from _read(signal, text))
+
+
+def _read(signal: str, text: bytes) -> Generator[None, None, bytes]:
     cursor = Cursor(text)
     yield from cursor.weigh()
     writer = _Writer(cursor, REQUESTS[signal], 0)

@@ -21,6 +21,7 @@ Kind = Literal["gauge", "sum", "updown", "histogram", "exponential", "summary"]
 
 NO_RECORDED_VALUE = 1  # DataPointFlags
 _CUMULATIVE = 2
+TYPE_KEY = "prometheus.type"  # of metadata, prometheus_and_openmetrics.md
 _DATA = {"gauge": 5, "sum": 7, "updown": 7, "histogram": 9, "exponential": 10, "summary": 11}
 _TAILS = {  # what follows the points in a metric's data
     "gauge": b"",
@@ -48,7 +49,7 @@ class Metric:
     type: str = ""
 
     def head(self) -> bytes:
-        metadata = encode_attributes(12, [("prometheus.type", self.type)]) if self.type else b""
+        metadata = encode_attributes(12, [(TYPE_KEY, self.type)]) if self.type else b""
         out = delimited(1, text(self.name))
         if self.description:
             out += delimited(2, text(self.description))
@@ -139,15 +140,21 @@ def histogram(
     buckets: tuple[Sequence[float], Sequence[int]],
     exemplars: bytes = b"",
 ) -> bytes:
-    """A HistogramDataPoint: `buckets` are (bounds, counts), not cumulative; count None = stale."""
-    if count is None:
-        return attributes + _times(*times) + b"\x50\x01"  # flags = 10
+    """A HistogramDataPoint: `buckets` are (bounds, counts), not cumulative; count None = stale,
+    of which the bounds tell what else has ended."""
     bounds, counts = buckets
+    if count is None:
+        out = attributes + _times(*times) + b"\x50\x01"  # flags = 10
+        return out + _buckets(bounds, [0] * (len(bounds) + 1)) if bounds else out
     out = attributes + _times(*times) + _FIXED.pack(0x21, count)
     if total is not None:
         out += _DOUBLE.pack(0x29, total)
-    out += delimited(6, struct.pack(f"<{len(counts)}Q", *counts))
-    return out + delimited(7, struct.pack(f"<{len(bounds)}d", *bounds)) + exemplars
+    return out + _buckets(bounds, counts) + exemplars
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> bytes:
+    packed = delimited(6, struct.pack(f"<{len(counts)}Q", *counts))
+    return packed + delimited(7, struct.pack(f"<{len(bounds)}d", *bounds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +198,12 @@ def summary(
     total: float,
     quantiles: Iterable[tuple[float, float]],
 ) -> bytes:
-    """A SummaryDataPoint; count None = stale."""
-    if count is None:
-        return attributes + _times(*times) + b"\x40\x01"
+    """A SummaryDataPoint; count None = stale, of which the quantiles tell what else has ended."""
     values = b"".join(
         delimited(6, _DOUBLE.pack(0x09, q) + _DOUBLE.pack(0x11, value)) for q, value in quantiles
     )
+    if count is None:
+        return attributes + _times(*times) + b"\x40\x01" + values  # flags = 8
     return (
         attributes + _times(*times) + _FIXED.pack(0x21, count) + _DOUBLE.pack(0x29, total) + values
     )

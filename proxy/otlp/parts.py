@@ -3,18 +3,21 @@
 The C library does a whole request in one go, during which nothing else happens, and makes a
 message of a hundred bytes from each two on the wire. So it gets a request in parts, which are
 requests of their own: they repeat what encloses their items. What has more structure than
-telemetry can have in so few bytes is refused where that shows.
+telemetry can have in so few bytes is refused where that shows. Texts that are not UTF-8 and ids
+that are none are mended (`texts.py`, `ids.py`), so that they cost nobody but their sender.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from proxy.otlp.messages import REQUESTS
-from proxy.otlp.wire import PATHS, Field, Path, WireError, fields
+from proxy.otlp import ids, texts
+from proxy.otlp.messages import REQUESTS, amount_in
+from proxy.otlp.wire import PATHS, Field, Path, WireError, count, fields
 from proxy.telemetry.protobuf import DELIMITED, varint
 
 PART = 256 * 1024  # bytes: 800 ordinary spans; of empty messages 10 ms to decode
@@ -27,6 +30,23 @@ _STEP = 8192  # fields between two chances for others
 
 Around = tuple[tuple[int, bytes], ...]  # field in the parent, and what else the parent has
 
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+class Unreadable(WireError):
+    """The library refuses it; with its texts mended it may not."""
+
+
+class Checked(NamedTuple):
+    """A request that is valid, which may have been mended for that."""
+
+    payload: bytes
+    items: int
+    lost: Mapping[str, int] = _NOTHING  # items that were left out, by reason
+
+
+Check = Callable[[str, bytes], Checked]
+
 
 class Part(NamedTuple):
     """Some fields of one message in a request, with what encloses them, the innermost first."""
@@ -36,9 +56,13 @@ class Part(NamedTuple):
     frame: bytes  # what else is in their message
     around: Around
     items: int = 0
+    lost: Mapping[str, int] = _NOTHING
+    mended: bytes | None = None  # in the place of what the request says
 
     def payload(self) -> bytes:
         """A serialised request; each byte is copied once."""
+        if self.mended is not None:
+            return self.mended
         view = memoryview(self.request)
         body: list[bytes | memoryview] = [self.frame]
         body += [view[start:end] for start, end in self.runs]
@@ -50,18 +74,26 @@ class Part(NamedTuple):
         return b"".join(body)
 
 
-def counted(signal: str, request: bytes) -> int:
-    """Items of a request that is not much larger than a part; raises WireError."""
+def checked(signal: str, request: bytes) -> Checked:
+    """A request that is not much larger than a part; raises WireError, first of all Unreadable."""
     try:
-        return _amount(signal, REQUESTS[signal].FromString(request), FREE + len(request) // LEAST)
+        message = REQUESTS[signal].FromString(request)
     except DecodeError as error:
-        raise WireError(str(error)) from None
+        raise Unreadable(str(error)) from None
+    items = _amount(signal, message, FREE + len(request) // LEAST)
+    changed, lost = ids.mend(signal, message)
+    if not changed:
+        return Checked(request, items)
+    return Checked(message.SerializeToString(), amount_in(signal, message), lost)
 
 
-def parts(
-    signal: str, request: bytes, count: Callable[[str, bytes], int] = counted
-) -> Generator[None, None, list[Part]]:
-    """All of it, valid and without empty envelopes; raises WireError, as `count` may."""
+def framed(signal: str, request: bytes) -> Checked:
+    """Counted, but not looked into; raises WireError."""
+    return Checked(request, count(signal, request))
+
+
+def parts(signal: str, request: bytes, check: Check = checked) -> Generator[None, None, list[Part]]:
+    """All of it, valid and without empty envelopes; raises WireError, as `check` may."""
     found: list[Part] = []
     walk = _Walk(signal, request)
     for part in walk.cut(0, len(request), PATHS[signal], ()):
@@ -71,9 +103,20 @@ def parts(
         payload = part.payload()
         if len(payload) > PART * 8:
             yield
-        if items := count(signal, payload):
-            found.append(part._replace(items=items))
+        made = yield from made_good(signal, payload, check)
+        if made.items or made.lost:
+            mended = None if made.payload is payload else made.payload
+            found.append(part._replace(items=made.items, lost=made.lost, mended=mended))
     return found
+
+
+def made_good(signal: str, payload: bytes, check: Check) -> Generator[None, None, Checked]:
+    """One part checked, with its texts mended if that was needed."""
+    try:
+        return check(signal, payload)
+    except Unreadable:
+        payload = yield from texts.mended(signal, payload)
+        return check(signal, payload)
 
 
 def _amount(signal: str, request: Any, most: int) -> int:

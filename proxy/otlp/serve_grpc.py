@@ -15,8 +15,11 @@ import grpc
 import grpc.aio
 
 from proxy.otlp.grpc import METHODS
+from proxy.otlp.inflow import Inflow, Limits
+from proxy.otlp.partial import Rejected, response_bytes
+from proxy.otlp.probe import probe
 from proxy.otlp.refusal import STOPPING, UNAUTHENTICATED, Refusal, status_bytes
-from proxy.otlp.server import Gate, Inflow, Limits, Taker
+from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
 
 _SIGNALS = {method: signal for signal, method in METHODS.items()}
@@ -48,7 +51,7 @@ class Binding:
     streams: int = 128  # requests at once on one connection
     connections: int = 1000
     handshake: float = 10.0  # seconds until a connection has spoken HTTP/2
-    idle: float = 300.0  # seconds without a request, after which a connection is closed
+    keepalive: tuple[tuple[str, int], ...] = ()  # channel arguments, such as the age of connections
     turns: Turns = field(default_factory=Turns)
 
 
@@ -66,6 +69,11 @@ class GrpcServer:
     async def start(self) -> None:
         """Raises OSError when the address cannot be had, or certificates cannot be used."""
         binding = self._binding
+        address = f"[{binding.host}]" if ":" in binding.host else binding.host or "[::]"
+        place = f"{address}:{binding.port}"
+        if (trouble := probe(binding.host, binding.port)) is not None:
+            # gRPC would say it on stderr, in C.
+            raise OSError(trouble.errno, f"cannot listen on {place}: {trouble.strerror}")
         server = grpc.aio.server(
             options=(
                 ("grpc.so_reuseport", 0),  # somebody else's port must be an error
@@ -75,13 +83,11 @@ class GrpcServer:
                 ("grpc.max_metadata_size", 16 * 1024),
                 # Silence costs a descriptor, and there are only so many.
                 ("grpc.server_handshake_timeout_ms", int(binding.handshake * 1000)),
-                ("grpc.max_connection_idle_ms", int(binding.idle * 1000)),
                 ("grpc.max_allowed_incoming_connections", binding.connections),
+                *binding.keepalive,
             )
         )
         server.add_generic_rpc_handlers((_Handlers(self._export, binding.methods),))
-        address = f"[{binding.host}]" if ":" in binding.host else binding.host or "[::]"
-        place = f"{address}:{binding.port}"
         try:
             if binding.tls is None:
                 self.port = server.add_insecure_port(place)
@@ -101,33 +107,25 @@ class GrpcServer:
 
     async def _export(self, signal: str, data: bytes, context: Any) -> bytes:
         try:
-            await self._accept(signal, data, context)
+            return response_bytes(await self._accept(signal, data, context))
         except Refusal as refusal:
             reason = refusal.reason
             details = (("grpc-status-details-bin", status_bytes(reason, refusal.message)),)
             await context.abort(_CODES[reason.grpc], refusal.message, trailing_metadata=details)
-        return b""
+            raise AssertionError("abort always raises") from None
 
-    async def _accept(self, signal: str, data: bytes, context: Any) -> None:
+    async def _accept(self, signal: str, data: bytes, context: Any) -> Rejected | None:
         if not self._binding.gate.admits(_authorization(context)):
             raise Refusal(UNAUTHENTICATED)
         if self._stopping:
             raise Refusal(STOPPING)
         encoding = _CODINGS.get(data[:2], "")
-        if not encoding:
-            await self._hand_on(signal, data)
-            return
         body = self.inflow.body(encoding)
         try:
             await body.feed(data)
-            await self._hand_on(signal, body.finish())
+            return await taken(self._take(signal, await body.finish()))
         finally:
             body.close()
-
-    async def _hand_on(self, signal: str, payload: bytes) -> None:
-        pending = self._take(signal, payload)
-        if pending is not None:
-            await pending
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]

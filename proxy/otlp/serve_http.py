@@ -19,6 +19,8 @@ from proxy.otlp import json, json_steps
 from proxy.otlp.cors import Cors
 from proxy.otlp.endpoint import PATHS
 from proxy.otlp.inflate import ENCODINGS, is_known
+from proxy.otlp.inflow import Inflow, Limits
+from proxy.otlp.partial import Rejected, response_bytes, response_json
 from proxy.otlp.refusal import (
     MALFORMED,
     NO_CODING,
@@ -27,24 +29,22 @@ from proxy.otlp.refusal import (
     NO_TYPE,
     STOPPING,
     TOO_LARGE,
-    TOO_SLOW,
     UNAUTHENTICATED,
     Refusal,
     status_bytes,
     status_json,
 )
 from proxy.otlp.serve_websocket import converse, is_upgrade
-from proxy.otlp.server import Gate, Inflow, Limits, Taker
+from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
-from proxy.web import GuardedServer, Guards
+from proxy.web import GuardedServer, Guards, coding, reader
 
 log = logging.getLogger("spangate")
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _SIGNALS = {f"/{path}": signal for signal, path in PATHS.items()}
 _WHOLE = 16 * 1024  # bytes of JSON that are decoded in one go: above it takes over 3 ms
-PATIENCE = 60.0  # seconds for a body (nginx client_body_timeout, Envoy: 5 min for the request)
 _SERVER = f"spangate/{__version__}"
 
 
@@ -122,31 +122,26 @@ class HttpServer:
         kind = request.content_type
         if kind not in (PROTOBUF, JSON):
             raise Refusal(NO_TYPE)
-        await self._read(request, signal, is_json=kind == JSON)
+        rejected = await self._read(request, signal, is_json=kind == JSON)
         return web.Response(
-            body=b"{}" if kind == JSON else b"",
+            body=response_json(signal, rejected) if kind == JSON else response_bytes(rejected),
             headers={"Content-Type": kind, "Server": _SERVER},
         )
 
-    async def _read(self, request: web.BaseRequest, signal: str, *, is_json: bool) -> None:
-        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    async def _read(
+        self, request: web.BaseRequest, signal: str, *, is_json: bool
+    ) -> Rejected | None:
+        encoding = coding(request)
         if not is_known(encoding):
             raise Refusal(NO_CODING)
         if (request.content_length or 0) > self.inflow.cap:
             raise Refusal(TOO_LARGE, f"{self.inflow.cap} bytes")
         body = self.inflow.body(encoding)
         try:
-            content = request.content
-            async with asyncio.timeout(PATIENCE):
-                while chunk := await content.readany():
-                    await body.feed(chunk)
-            payload = body.finish()
+            payload = await body.read(reader(request))
             if is_json:
                 payload = await self._from_json(signal, payload)
-            if (taking := self._take(signal, payload)) is not None:
-                await taking
-        except TimeoutError:
-            raise Refusal(TOO_SLOW) from None
+            return await taken(self._take(signal, payload))
         finally:
             body.close()
 

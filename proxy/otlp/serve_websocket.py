@@ -11,8 +11,11 @@ from __future__ import annotations
 from aiohttp import WSMsgType, web
 
 from proxy.otlp.inflate import is_known
+from proxy.otlp.inflow import Inflow
+from proxy.otlp.partial import response_bytes
 from proxy.otlp.refusal import MALFORMED, NO_CODING, OVERLOADED, Refusal, status_bytes
-from proxy.otlp.server import Inflow, Taker
+from proxy.otlp.server import Taker, taken
+from proxy.web import coding
 
 PROTOCOL = "otlp.v1"
 OK = b"\x00"
@@ -32,7 +35,7 @@ async def converse(
     open_sockets: set[web.WebSocketResponse],
 ) -> web.WebSocketResponse:
     """Serve one connection until either side closes it."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = coding(request)
     if not is_known(encoding):
         raise Refusal(NO_CODING)
     if len(open_sockets) >= MOST:
@@ -40,7 +43,10 @@ async def converse(
     socket = web.WebSocketResponse(
         protocols=(PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=inflow.cap
     )
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ValueError as error:  # of a key that is not even ASCII
+        raise Refusal(MALFORMED, f"Sec-WebSocket-Key: {error}") from None
     open_sockets.add(socket)
     try:
         async for message in socket:
@@ -60,13 +66,12 @@ async def _answer(signal: str, data: bytes, encoding: str, inflow: Inflow, take:
     body = inflow.body(encoding)
     try:
         await body.feed(data)
-        if (taking := take(signal, body.finish())) is not None:
-            await taking
+        rejected = await taken(take(signal, await body.finish()))
     except Refusal as refusal:
         return _refused(refusal)
     finally:
         body.close()
-    return OK
+    return OK + response_bytes(rejected)
 
 
 def _refused(refusal: Refusal) -> bytes:

@@ -6,6 +6,7 @@ business. It never raises for anything that a network or a collector can do.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy import __version__
-from proxy.otlp.status import Outcome
+from proxy.otlp.status import Outcome, unreachable
 
 USER_AGENT = f"spangate/{__version__} OTel-OTLP-Exporter-Spangate/{__version__}"
 
@@ -52,6 +53,20 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Free connections; requests under way end."""
+
+
+def not_connected(error: Exception) -> Outcome:
+    """For what a client library raises when there is no connection, or none any more.
+
+    aiohttp says "Connect call failed"; why is in the number of the error.
+    """
+    text = str(error) or type(error).__name__
+    code = getattr(error, "errno", None)
+    why = os.strerror(code).lower() if isinstance(code, int) and code > 0 else ""
+    if why and why not in text.lower():
+        host, port = getattr(error, "host", ""), getattr(error, "port", "")
+        text = f"{host}:{port}: {why}" if host else f"{why}: {text}"
+    return unreachable("connect", text)
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -20,7 +20,14 @@ from proxy.otlp.deflate import compressor, content_coding
 from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.serve_websocket import PROTOCOL
 from proxy.otlp.status import Outcome
-from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers, ssl_context
+from proxy.otlp.transport import (
+    UNTRACED,
+    USER_AGENT,
+    Options,
+    check_headers,
+    not_connected,
+    ssl_context,
+)
 from proxy.otlp.websocket_line import Line
 
 _OFFLOAD = 128 * 1024  # bytes from which compression is done in a thread, as in http.py
@@ -88,7 +95,7 @@ class WebSocketTransport:
                 self._leave(way, line)
             return status.unreachable("timeout", f"no answer in {self._options.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return status.unreachable("connect", str(error) or type(error).__name__)
+            return not_connected(error)
 
     async def close(self) -> None:
         await tasks.cancel(*(way.opening for way in self._ways.values()))
@@ -126,7 +133,7 @@ class WebSocketTransport:
             why = f"no WebSocket: {error.message}"
             return status.from_http(error.status, retry_after, why, time.time())
         except (aiohttp.ClientError, OSError) as error:
-            return status.unreachable("connect", str(error) or type(error).__name__)
+            return not_connected(error)
         finally:
             way.opening = None
 

@@ -1,15 +1,23 @@
 """The conditions of a route besides host and path: method, header fields, query.
 
 All must hold. Values are compared whole: "1" is equal to "1" only, "*" is any value, "~regex"
-must match from the first to the last character. A field that came twice counts as its values
-joined with ", ", so that a second copy cannot satisfy a condition on its own.
+must match from the first to the last character.
+
+A field or parameter may come several times, and readers behind the gateway differ in which one
+they go by. So a route that lets pass must be sure, and one that denies need only suspect:
+
+- all lines of a field count as one value, joined with ", ", and of a parameter the first one
+  counts: a second copy beside it satisfies no condition on its own
+- where the route denies (it responds with 400 or more, or redirects), it is also enough that one
+  line holds, one member of a list, or one of the parameters: a second copy hides nothing from it
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import unquote_plus
 
 from proxy.config.model import When
@@ -19,6 +27,7 @@ class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
     def get(self, name: bytes) -> bytes | None: ...
+    def lines(self, name: bytes) -> list[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +49,23 @@ class Demand:
         """Whether a value that meets `wanted` certainly meets this demand."""
         return wanted is not None and self.wanted in ("*", wanted)
 
-    def failure(self, value: str | None) -> str:
-        if value is None:
-            return f"{self.name} is missing, wanted {self.wanted}"
-        return f"{self.name} is {value!r}, wanted {self.wanted}"
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first condition that does not hold: where it looks, what it demands, what is there."""
+
+    kind: Literal["method", "header", "query"]
+    name: str  # of the field or parameter
+    wanted: str
+    value: str | None
+
+    def text(self, wanted: str) -> str:
+        """In words, with `wanted` as it may be shown."""
+        if self.kind == "method":
+            return f"method is {self.value}, wanted {wanted}"
+        if self.value is None:
+            return f"{self.kind} {self.name} is missing, wanted {wanted}"
+        return f"{self.kind} {self.name} is {self.value!r}, wanted {wanted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,7 @@ class Conditions:
     methods: frozenset[str] | None
     headers: tuple[tuple[bytes, Demand], ...]
     query: tuple[Demand, ...]
+    denies: bool = False  # one of several values is enough
 
     def __len__(self) -> int:
         return (self.methods is not None) + len(self.headers) + len(self.query)
@@ -61,55 +84,77 @@ class Conditions:
         if self.methods is not None and method not in self.methods:
             return False
         for name, demand in self.headers:
-            if not demand.holds(_text(head.get(name))):
+            if not demand.holds(_text(head.get(name))) and not self._one_line(name, demand, head):
                 return False
         if not self.query:  # a generator that yields nothing costs 0.2 µs
             return True
-        return all(demand.holds(parameter(query, demand.name)) for demand in self.query)
+        return all(self._in_query(demand, query) for demand in self.query)
 
-    def failure(self, method: str, query: str, head: Fields) -> str:
-        """The first condition that fails in words, "" if all hold."""
+    def failure(self, method: str, query: str, head: Fields) -> Failure | None:
+        """The first condition that fails, None if all hold."""
         if self.methods is not None and method not in self.methods:
-            return f"method is {method}, wanted {' or '.join(sorted(self.methods))}"
+            return Failure("method", "", " or ".join(sorted(self.methods)), method)
         for name, demand in self.headers:
-            if not demand.holds(value := _text(head.get(name))):
-                return "header " + demand.failure(value)
+            value = _text(head.get(name))
+            if not demand.holds(value) and not self._one_line(name, demand, head):
+                return Failure("header", demand.name, demand.wanted, value)
         for demand in self.query:
-            if not demand.holds(value := parameter(query, demand.name)):
-                return "query " + demand.failure(value)
-        return ""
+            if not self._in_query(demand, query):
+                value = next(parameters(query, demand.name), None)
+                return Failure("query", demand.name, demand.wanted, value)
+        return None
+
+    def _one_line(self, name: bytes, demand: Demand, head: Fields) -> bool:
+        """Whether one of a field's lines, or one member of a list in them, is enough."""
+        if not self.denies:
+            return False
+        for line in head.lines(name):
+            if demand.holds(_text(line)):
+                return True
+            if any(demand.holds(_text(member.strip())) for member in line.split(b",")):
+                return True
+        return False
+
+    def _in_query(self, demand: Demand, query: str) -> bool:
+        found = parameters(query, demand.name)
+        if self.denies:
+            return any(map(demand.holds, found))
+        return demand.holds(next(found, None))
 
     def follow_from(self, other: Conditions) -> bool:
         """Whether every request that meets `other` certainly meets these."""
         if self.methods is not None and not (other.methods and other.methods <= self.methods):
             return False
-        headers = {d.name: d.wanted for _, d in other.headers}
-        query = {d.name: d.wanted for d in other.query}
+        # one value among several says nothing about the whole, but that there is one
+        loose = other.denies and not self.denies
+        headers = {d.name: "*" if loose else d.wanted for _, d in other.headers}
+        query = {d.name: "*" if loose else d.wanted for d in other.query}
         return all(d.follows_from(headers.get(d.name)) for _, d in self.headers) and all(
             d.follows_from(query.get(d.name)) for d in self.query
         )
 
 
-def compile_when(when: When) -> Conditions:
-    """The conditions of `when`; ValueError for a regular expression that is none."""
+def compile_when(when: When, denies: bool = False) -> Conditions:
+    """The conditions of `when`; ValueError for a regular expression that is none. `denies`: those
+    of a route that denies."""
     headers = [_demand(name.lower(), wanted) for name, wanted in when.header.items()]
     return Conditions(
         frozenset(when.method) or None,
         tuple((demand.name.encode("utf-8"), demand) for demand in headers),
         tuple(_demand(name, wanted) for name, wanted in when.query.items()),
+        denies,
     )
 
 
-def parameter(query: str, name: str) -> str | None:
-    """The decoded value of the first parameter `name`, None if there is none.
+def parameters(query: str, name: str) -> Iterator[str]:
+    """The decoded values of the parameters called `name`, in order.
 
-    The first one counts, as the Gateway API recommends for repeated parameters.
+    Where one counts it is the first, as the Gateway API recommends for repeated parameters.
     """
     for piece in query.split("&"):
         key, _, value = piece.partition("=")
         if key == name or unquote_plus(key) == name:
-            return unquote_plus(value)
-    return None
+            yield unquote_plus(value)
 
 
 def _demand(name: str, wanted: str) -> Demand:

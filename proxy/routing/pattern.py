@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import quote
 
@@ -71,15 +72,16 @@ def is_capture(segment: str) -> bool:
 def parse_host(host: str) -> str:
     """ "shop.example" in lower case, ".example.com" for "*.example.com", "" for "*".
 
-    An IPv6 address loses its brackets.
-    ValueError if it is none of these.
+    An IPv6 address loses its brackets, a name the root's dot: both in the one spelling that
+    requests are normalised to. ValueError if it is none of these.
     """
     text = host.lower()
     if text == "*":
         return ""
+    text = text.removesuffix(".")
     name = text[2:] if text.startswith("*.") else text
-    if name.startswith("[") and name.endswith("]") and ":" in name:
-        return name[1:-1]  # IPv6
+    if name.startswith("[") and name.endswith("]"):
+        return _ipv6(name[1:-1], host)
     if ":" in name or "/" in name:
         raise ValueError(f"{host!r} is not a host: write the name alone, no port, scheme or path")
     if "*" in name:
@@ -89,6 +91,13 @@ def parse_host(host: str) -> str:
     if not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError(f'{host!r} is not a host name: write "shop.example" or "*.example.com"')
     return "." + name if text.startswith("*.") else name
+
+
+def _ipv6(text: str, host: str) -> str:
+    try:
+        return str(IPv6Address(text))
+    except ValueError:
+        raise ValueError(f'{host!r} is not an IPv6 address: write "[2001:db8::1]"') from None
 
 
 def _regex(path: str) -> Pattern:

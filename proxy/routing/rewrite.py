@@ -55,20 +55,21 @@ def compile_rewrite(route: Route) -> PathMaker | None:
 
 
 def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) -> LocationMaker:
-    """(path, query, captures) -> the Location. The maker raises BadRequest as above.
+    """(path, tail, captures) -> the Location; `tail` is the query with its "?", or "".
 
-    `captures` are the names that the route's pattern has, and ValueError says that `to` uses
-    another one; None leaves that unchecked, and what is not there is filled with nothing. A
-    capture called "path" or "query" hides the request's own. The query is only kept where `to`
-    asks for it: "https://example.com{path}?{query}".
+    The maker raises BadRequest as above. `captures` are the names that the route's pattern has,
+    and ValueError says that `to` uses another one; None leaves that unchecked, and what is not
+    there is filled with nothing. A capture called "path" or "query" hides the request's own.
     """
-    parts = _LOCATION.fullmatch(redirect.to)
+    to, keeps_query = _query_of(redirect.to, captures or ())
+    parts = _LOCATION.fullmatch(to)
     assert parts is not None  # each of its groups may be empty
     origin, path, tail = parts[1] or "", _with_rest(parts[2]), parts[3]
     if not origin and not _rooted(path):
         raise ValueError(f'{redirect.to!r} must begin with "https://", "http://" or one "/"')
     allowed = None if captures is None else (*captures, "path", "query")
-    location = Location(*(Template.parse(part, allowed) for part in (origin, path, tail)))
+    first, second, third = (Template.parse(part, allowed) for part in (origin, path, tail))
+    location = Location(first, second, third, keeps_query)
     if not all(literal.startswith(".") for literal in location.origin.literals[1:]):
         raise ValueError(f'{redirect.to!r}: in a host a capture is a label before a "."')
     try:
@@ -77,6 +78,30 @@ def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) 
         if captures is not None:
             raise ValueError(f"{redirect.to!r} cannot be used: {error.detail}") from None
     return location.make
+
+
+def glues_query(to: str, captures: Sequence[str]) -> bool:
+    """Whether `to` puts the request's query where no "?" precedes it: "{path}{query}"."""
+    return "query" not in captures and "{query}" in to.partition("?")[0]
+
+
+def _query_of(to: str, captures: Sequence[str]) -> tuple[str, bool]:
+    """`to` without what stands for the request's query as a whole, and whether that is kept.
+
+    It is, as servers and browsers would have it, unless `to` has a query of its own, be it the
+    empty one of "/new?". "{?query}" says so, and "?{query}" means the same.
+    """
+    asked = ["{?query}"] if "query" in captures else ["{?query}", "?{query}"]
+    for text in asked:
+        before, found, after = to.partition(text)
+        if found and "?" not in before and "#" not in before and after[:1] in ("", "#"):
+            return before + after, True
+    if "{?query}" in to:
+        raise ValueError(f'{to!r}: {{?query}} stands at the end or before "#", without another "?"')
+    before, mark, fragment = to.partition("?")
+    if mark and fragment[:1] in ("", "#"):
+        return before + fragment, False
+    return to, not mark and not glues_query(to, captures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +131,30 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A redirect's target in three parts, each of which has an encoding of its own."""
+    """A redirect's target in three parts, each of which has an encoding of its own. The request's
+    query comes between the second and the third, where it is kept."""
 
     origin: Template  # "https://{tenant}.example.com"
     path: Template
     tail: Template  # query and fragment with their "?" and "#"
+    keeps_query: bool = False
 
-    def make(self, path: str, query: str, captures: dict[str, str]) -> str:
+    def make(self, path: str, tail: str, captures: dict[str, str]) -> str:
+        query = tail[1:]
         values = {"path": path, "query": query, **captures}
         if not all(_label(values.get(name, "")) for name in self.origin.names):
             raise BadRequest("a part of the path cannot stand in a host name")
         where = self.path.fill({n: quote(v, safe=_PATH) for n, v in values.items()})
         if where or not self.origin.literals[0]:
             where = renormalise(where or "/")
+        if self.keeps_query:
+            where += quote(tail, safe=_LITERAL)
         if not self.tail.names:
             return self.origin.fill(values) + where + self.tail.literals[0]
         # The path is a value here and is encoded once more; a capture is the encoded form already.
         inside = {"path": quote(path, safe="/"), "query": quote(query, safe=_LITERAL)}
         inside.update((n, quote(v, safe="/%")) for n, v in captures.items())
-        # An empty query leaves no question mark behind.
-        return self.origin.fill(values) + where + self.tail.fill(inside).removesuffix("?")
+        return self.origin.fill(values) + where + self.tail.fill(inside)
 
 
 def _stripper(prefix: str) -> PathMaker:

@@ -12,27 +12,41 @@ from collections.abc import Iterator, Sequence
 
 from proxy.config.model import Route
 from proxy.routing import shadow
-from proxy.routing.conditions import Fields, compile_when
+from proxy.routing.conditions import Failure, Fields, compile_when
 from proxy.routing.pattern import parse, parse_host
 from proxy.routing.zone import Found, Leaf, Zone
+
+# What `match` takes: host, method, path, query, head.
+Asked = tuple[str, str, str, str, Fields]
+
+
+def is_denial(route: Route) -> bool:
+    """Whether the route is there to keep requests away, as far as one can tell."""
+    if route.respond is not None:
+        return route.respond.status >= 400
+    return route.redirect is not None
 
 
 class Table:
     """All routes; immutable, so that a reload replaces it by one assignment."""
 
-    __slots__ = ("_any", "_exact", "_leaves", "_routes", "_wildcards")
+    __slots__ = ("_any", "_exact", "_has_methods", "_leaves", "_shown", "_wildcards")
 
-    def __init__(self, routes: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
-        self._routes = routes
+    def __init__(self, shown: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
+        self._shown = shown  # the routes, for words about them alone
         self._leaves = leaves
+        self._has_methods = any(leaf.conditions and leaf.conditions.methods for leaf in leaves)
         self._any = zones.get("")
         self._wildcards = {host: zone for host, zone in zones.items() if host.startswith(".")}
         self._exact = {h: z for h, z in zones.items() if h and h not in self._wildcards}
 
     @classmethod
-    def compile(cls, routes: Sequence[Route]) -> Table:
-        """The table of `routes`; ValueError for a path, host or condition that is none."""
-        builder = TableBuilder(routes)
+    def compile(cls, routes: Sequence[Route], shown: Sequence[Route] | None = None) -> Table:
+        """The table of `routes`; ValueError for a path, host or condition that is none.
+
+        `shown` are the same routes as they may be shown, where they hold secrets.
+        """
+        builder = TableBuilder(routes, shown)
         for _ in builder.steps():
             pass
         return builder.table()
@@ -66,16 +80,42 @@ class Table:
                 dot = host.find(".", dot + 1)
         return None if self._any is None else self._any.find(method, path, query, head)
 
-    def explain(self, host: str, method: str, path: str, query: str, head: Fields) -> list[str]:
+    def allowed(self, host: str, path: str, query: str, head: Fields) -> tuple[str, ...]:
+        """The methods with which some route would take this request, sorted.
+
+        Asked where `match` found none: () says that more than the method keeps routes away.
+        """
+        if not self._has_methods:  # most do not, and a 404 need not walk twice
+            return ()
+        methods: set[str] = set()
+        for leaf in self.candidates(host, path):
+            conditions = leaf.conditions
+            if conditions is not None and conditions.methods is not None:
+                one = min(conditions.methods)
+                if conditions.failure(one, query, head) is None:
+                    methods |= conditions.methods
+        return tuple(sorted(methods))
+
+    def explain(self, asked: Asked) -> list[str]:
         """One line for each route whose host and path fit, in the order in which they are asked."""
+        host, method, path, query, head = asked
         lines = []
         taken = False
-        for leaf in self._candidates(host, path):
-            failure = leaf.conditions.failure(method, query, head) if leaf.conditions else ""
-            verdict = failure or ("fits too, but is less specific or later" if taken else "matches")
-            taken = taken or not failure
+        for leaf in self.candidates(host, path):
+            failure = leaf.conditions.failure(method, query, head) if leaf.conditions else None
+            if failure is not None:
+                verdict = failure.text(self._wanted(leaf.index, failure))
+            else:
+                verdict = "fits too, but is less specific or later" if taken else "matches"
+                taken = True
             lines.append(f"{self._label(leaf.index)}: {verdict}")
         return lines or self._near_misses(host, path)
+
+    def candidates(self, host: str, path: str) -> list[Leaf]:
+        """Every route that fits, once, even if several of its hosts do."""
+        zones = [self._exact.get(host), *self._suffixes(host), self._any]
+        fitting = (leaf for zone in zones if zone is not None for leaf in zone.candidates(path))
+        return list(dict.fromkeys(fitting))
 
     def shadowed(self) -> list[tuple[int, int, str]]:
         """(route that can never match, route that takes all its requests, reason), by file order.
@@ -83,7 +123,7 @@ class Table:
         Finds what follows from hosts, paths and conditions as they are written; it proves nothing
         about two different regular expressions.
         """
-        hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._routes]
+        hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._shown]
         return shadow.find(self._leaves, hosts, self._label)
 
     def _suffixes(self, host: str) -> Iterator[Zone]:
@@ -94,14 +134,15 @@ class Table:
                 yield zone
             dot = host.find(".", dot + 1)
 
-    def _candidates(self, host: str, path: str) -> list[Leaf]:
-        """Every route that fits, once, even if several of its hosts do."""
-        zones = [self._exact.get(host), *self._suffixes(host), self._any]
-        fitting = (leaf for zone in zones if zone is not None for leaf in zone.candidates(path))
-        return list(dict.fromkeys(fitting))
+    def _wanted(self, index: int, failure: Failure) -> str:
+        """The condition as it may be shown."""
+        if failure.kind == "method":
+            return failure.wanted
+        shown: dict[str, str] = getattr(self._shown[index].when, failure.kind)
+        return {name.lower(): wanted for name, wanted in shown.items()}[failure.name.lower()]
 
     def _label(self, index: int) -> str:
-        route = self._routes[index]
+        route = self._shown[index]
         host = f"{' or '.join(route.host)} " if route.host else ""
         name = f"{route.name} " if route.name and route.name != route.path else ""
         return f"route[{index}] {name}({host}{route.path})"
@@ -112,24 +153,26 @@ class Table:
         end = "with" if other.endswith("/") else "without"
         return [f"no route has host {host} and path {path}"] + [
             f"{self._label(leaf.index)}: would take {other}, {end} a slash at the end"
-            for leaf in self._candidates(host, other)
+            for leaf in self.candidates(host, other)
         ]
 
 
 class TableBuilder:
     """A table in the making: `steps` does it a route at a time."""
 
-    __slots__ = ("_leaves", "_routes", "_zones")
+    __slots__ = ("_leaves", "_routes", "_shown", "_zones")
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], shown: Sequence[Route] | None = None) -> None:
         self._routes = routes
+        self._shown = shown or routes
         self._leaves: list[Leaf] = []
         self._zones: dict[str, Zone] = {}
 
     def steps(self) -> Iterator[None]:
         """Yields after each route; ValueError as of `Table.compile`."""
         for index, route in enumerate(self._routes):
-            self._leaves.append(Leaf(index, parse(route.path), compile_when(route.when)))
+            conditions = compile_when(route.when, is_denial(route))
+            self._leaves.append(Leaf(index, parse(route.path), conditions))
             yield
         hosts = self._zones
         for leaf in sorted(self._leaves, key=Leaf.order):
@@ -142,4 +185,4 @@ class TableBuilder:
 
     def table(self) -> Table:
         """What `steps` has made."""
-        return Table(self._routes, self._zones, self._leaves)
+        return Table(self._shown, self._zones, self._leaves)

@@ -1,6 +1,7 @@
 """How a story ends: an answer of the gateway's own, a failure told or shown, and the record.
 
-Errors become answers in `reply.py` alone; what is decided here is what can still be told.
+Errors become answers in `reply.py` alone, and whatever every answer has comes from `added.py`;
+what is decided here is what can still be told.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from time import monotonic_ns
 
 from proxy.errors import ClientError, ClientGone, ProxyError
 from proxy.http.edits import NO_EDITS
-from proxy.http.head import Pair, made_response
+from proxy.http.head import made_response
+from proxy.server import added
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
@@ -38,20 +40,24 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
         x.captured += snapshot.attributes.read(story.head.get, story.client.trusted)
 
 
-def reply(story: Story, own: Reply) -> None:
+def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
     """An answer of the gateway's own."""
     x, client = story.x, story.client
     x.status = own.status
     x.head_sent = True
-    if x.status >= 500 and not x.error:
-        x.error = str(x.status)
-    more: list[Pair] = []
-    if story.snapshot.request_id and x.request_id:
-        more.append((b"x-request-id", x.request_id))
-    body = b"" if story.head.method == "HEAD" or own.status in (204, 304) else own.body
-    declared = b"%d" % len(own.body) if own.status != 304 else b""
+    if own.status >= 500 and not x.error:
+        x.error = str(own.status)
+    body, declared = own.body, b""
+    if own.status in (204, 304):
+        body = b""
+    else:
+        declared = b"%d" % len(body)
+        if story.head.method == "HEAD":
+            body = b""
     client.skip_body()
-    client.send_head(made_response(own.status, own.headers, len(body), declared), NO_EDITS, more)
+    head = made_response(own.status, own.headers, len(body), declared)
+    edits = NO_EDITS if entry is None else entry.response_edits
+    client.send_head(head, edits, added.lines(x, story.snapshot, edits, head))
     x.first_byte = monotonic_ns()
     if body:
         x.body_out = len(body)
@@ -59,8 +65,28 @@ def reply(story: Story, own: Reply) -> None:
     client.end(NO_TRAILERS)
 
 
-def fail(story: Story, error: ProxyError) -> None:
+def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     """Tell the client what can still be told."""
+    x = story.x
+    _leave(story, error)
+    if isinstance(error, ClientGone):
+        x.client_gone = True
+        return
+    x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+    x.why = error.detail if x.error else ""
+    if x.head_sent and not _take_back(story):
+        story.client.abort()  # the truncation must be seen
+        return
+    if not x.trace_id:
+        trace(story, entry)
+    own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    if error.close:
+        story.client.close_after()
+    reply(story, own, entry)
+
+
+def _leave(story: Story, error: ProxyError) -> None:
+    """Give up the attempt that is under way."""
     x, attempt = story.x, story.attempt
     upstream, story.upstream = story.upstream, None
     if upstream is not None:
@@ -71,20 +97,15 @@ def fail(story: Story, error: ProxyError) -> None:
             attempt.error = error.error_type
             attempt.why = error.detail
             story.worker.faults.tell(attempt.upstream, attempt.address, error, attempt.end)
-    if isinstance(error, ClientGone):
-        x.client_gone = True
-        return
-    x.error = error.error_type if error.status >= 500 or x.head_sent else ""
-    x.why = error.detail if x.error else ""
-    if x.head_sent and not story.client.take_back():
-        story.client.abort()  # the truncation must be seen
-        return
-    if not x.trace_id:
-        trace(story, None)
-    own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
-    if error.close:
-        story.client.close_after()
-    reply(story, own)
+
+
+def _take_back(story: Story) -> bool:
+    """Forget a head that was not written yet, and what was captured of it."""
+    if not story.client.take_back():
+        return False
+    captured = story.x.captured
+    captured[:] = [pair for pair in captured if not pair[0].startswith(added.CAPTURED)]
+    return True
 
 
 def finish(story: Story) -> None:

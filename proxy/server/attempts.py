@@ -117,9 +117,7 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     """Write the head, with this attempt's own span id in it, and what there is of the body."""
     x, attempt, target = story.x, story.attempt, story.target
     assert attempt is not None and target is not None
-    traced = story.snapshot.injector.inject(
-        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
-    )
+    traced = target.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
     attempt.peer = upstream.peer.where
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
@@ -152,6 +150,7 @@ def _judge(
     if failure is None:
         assert response is not None
         attempt.status = response.status
+        attempt.version = response.version  # what was spoken, whatever was offered
         attempt.first_byte = now
         if response.status >= 400:
             attempt.error = str(response.status)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
 from proxy.config.model import Config, Redirect, Respond, Route
+from proxy.config.observe import Propagate
+from proxy.config.own_fields import own_fields
 from proxy.http.head import RequestHead
 from proxy.routing.pattern import parse
 from proxy.routing.rewrite import compile_redirect
@@ -18,6 +20,7 @@ from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
 from proxy.telemetry.blocks import RouteBlocks
+from proxy.tracing.propagate import Inject, Injector
 from proxy.tracing.sampling import Kind, Sampler
 from proxy.upstream.state import Plan, Upstreams
 
@@ -31,8 +34,10 @@ class Compiler:
         self.plan = Plan()
         self.snapshot: Snapshot | None = None
         self._upstreams = upstreams
+        self._own_fields = own_fields(config)
         self._samplers: dict[tuple[Kind, float], Sampler] = {}
         self._targets: dict[object, Target] = {}
+        self._injectors: dict[tuple[bool, bool], Inject] = {}
         self._labels = self._with_attributes(config.labels)
 
     def steps(self) -> Iterator[None]:
@@ -69,7 +74,8 @@ class Compiler:
             config.tracing.sample if trace.sample is None else trace.sample,
         )
         targets = {name: self._target(route, name) for name in route.to}
-        return RouteEntry(route, blocks, sampler, targets, _answer(route, pattern.captures))
+        answer = _answer(route, pattern.captures)
+        return RouteEntry(route, blocks, sampler, targets, answer, self._own_fields)
 
     def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
         return {**labels, **from_labels(self.config.attributes, labels)}
@@ -90,12 +96,25 @@ class Compiler:
             route.idle_timeout,
             route.body_limit,
             None if route.retry is None else id(route.retry),  # it lives as long as the config
+            route.propagate,
         )
         target = self._targets.get(key)
         if target is None:
-            target = Target(self.plan.states[name], effective(self.config, route, name))
-            self._targets[key] = target
+            values = effective(self.config, route, name)
+            inject = self._injector(values.propagate)
+            target = self._targets[key] = Target(self.plan.states[name], values, inject)
         return target
+
+    def _injector(self, propagate: Propagate) -> Inject:
+        """One of three."""
+        drop, state = propagate.context == "drop", propagate.tracestate is True
+        inject = self._injectors.get((drop, state))
+        if inject is None:
+            tracing = self.config.tracing
+            formats = [] if drop else tracing.inject
+            inject = Injector(formats, random_flag=tracing.random_flag, state=state).inject
+            self._injectors[(drop, state)] = inject
+        return inject
 
 
 def _rewritten(route: Route) -> str | None:
@@ -120,9 +139,7 @@ def _answer(route: Route, captures: Sequence[str]) -> Answer | None:
 
 
 def _fixed(respond: Respond) -> Reply:
-    headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in respond.headers.items()]
-    if respond.body and not any(n == b"content-type" for n, _ in headers):
-        headers.append((b"content-type", b"text/plain; charset=utf-8"))
+    headers = [(b"content-type", b"text/plain; charset=utf-8")] if respond.body else []
     return Reply(respond.status, headers, respond.body.encode())
 
 
@@ -130,7 +147,7 @@ def _moved(redirect: Redirect, names: Sequence[str]) -> Answer:
     location = compile_redirect(redirect, names)
 
     def answer(head: RequestHead, captures: Captures) -> Reply:
-        to = location(head.path, head.query, captures).encode("ascii")
+        to = location(head.path, head.tail, captures).encode("ascii")
         return Reply(redirect.status, [(b"location", to)], b"")
 
     return answer

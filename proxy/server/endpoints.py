@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.state import Upstreams
+from proxy.upstream.state import UpstreamState
 
 log = logging.getLogger("spangate")
 
@@ -48,7 +49,13 @@ def encode_health(states: Iterable[tuple[tuple[str, str], bool]]) -> Iterator[by
         yield encode(changes)
 
 
-def apply(upstreams: Upstreams, payload: bytes) -> list[Endpoint]:
+class Known(Protocol):
+    """Upstreams by name."""
+
+    def get(self, name: str) -> UpstreamState | None: ...
+
+
+def apply(upstreams: Known, payload: bytes) -> list[Endpoint]:
     """Do what a frame says; the endpoints that are gone. ValueError if it is no such frame."""
     gone: list[Endpoint] = []
     for name, changes in _decoder.decode(payload).items():

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import NO_EDITS, Edits
+from proxy.http.encode import LAST_CHUNK, encode_response, encode_trailers
 from proxy.http.framing import frame_answer
-from proxy.http.h1 import LAST_CHUNK, encode_response, encode_trailers
-from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers, made_response
+from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.server.outbox import Outbox
-from proxy.server.reply import Reply
 from proxy.server.tap import Tap
 
 _BARE = (204, 304)  # they never have a body
@@ -131,13 +130,12 @@ class AnswerWriter:
             self._chunked = False
         return bool(held)
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, head: ResponseHead, more: list[Pair], body: bytes) -> None:
         """The whole answer to what never became a request; the connection closes after it."""
         self._asked = None
         self._close = True
-        head = made_response(reply.status, reply.headers, len(reply.body))
-        self.begin_answer(head, NO_EDITS, [])
-        self.send_data(reply.body, True)
+        self.begin_answer(head, NO_EDITS, more)
+        self.send_data(body, True)
 
     def push(self) -> None:
         """Write everything now; before the transport is closed."""

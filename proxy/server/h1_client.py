@@ -15,13 +15,13 @@ from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
+from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
 from proxy.server.h1_heads import HeadSearch
 from proxy.server.h1_pace import UploadPace
 from proxy.server.house import Door, House
 from proxy.server.peer import NOBODY
-from proxy.server.reply import synthesize
 from proxy.server.sides import NO_TRAILERS, StoryEvents
 from proxy.server.tap import Tap
 
@@ -218,7 +218,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
     def _refuse(self, error: ClientError) -> None:
         """Answer what never became a request, and close."""
         self._house.count_refused(error)
-        self.reply(synthesize(error, None))
+        self.reply(*refusal(self._house, error))
         self.next(monotonic_ns())
 
     @property

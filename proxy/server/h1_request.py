@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import WANTS_TUNNEL, Edits
+from proxy.http.encode import LAST_CHUNK, encode_request, encode_trailers
 from proxy.http.framing import frame_upload
-from proxy.http.h1 import LAST_CHUNK, encode_request, encode_trailers
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox

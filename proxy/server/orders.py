@@ -114,12 +114,19 @@ class Orders:
             elif kind == frames.FORGET:
                 self._forget()
             elif kind == frames.ENDPOINTS:
-                gone = endpoints.apply(self._worker.upstreams, payload)
+                gone = endpoints.apply(self._upstreams(), payload)
                 await in_slices(self._worker.close_pools_of(gone))
         except Exception as error:
             log.exception("an order of the hub failed")
             if kind in (frames.SNAPSHOT, frames.APPLY):
                 self._refuse(items, reason(error))
+
+    def _upstreams(self) -> endpoints.Known:
+        """Whom news are about: before anything is in force, what will be. So a new worker knows
+        who is down before it accepts its first connection."""
+        if not self.generation and self._prepared is not None:
+            return self._prepared[1].plan
+        return self._worker.upstreams
 
     async def _prepare(self, generation: int, payload: bytes) -> None:
         """One frame of a configuration; with the last one all of it is compiled."""

@@ -7,57 +7,71 @@ can take them away.
 
 from __future__ import annotations
 
-from proxy.errors import ClientError
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
-from proxy.http.head import Pair, RequestHead, ResponseHead
-from proxy.http.headers import tokens
-from proxy.server.reply import Reply
+from proxy.http.forwarded import Said
+from proxy.http.head import RequestHead
+from proxy.http.headers import FORWARDING, tokens
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
 from proxy.telemetry.facts import Exchange
+from proxy.tracing import ids
 from proxy.tracing.baggage import passed_on
 
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
-def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snapshot) -> None:
-    """Fill in what was asked, and by whom."""
+def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snapshot) -> str:
+    """Fill in what was asked, and by whom; the host that routes are asked for.
+
+    That is always the host of this request: whatever a proxy says of another one is recorded and
+    passed on, and decides nothing.
+    """
     fields = head.fields
     x.method = head.method
     x.path = head.path
     x.query = head.query
     x.version = head.version
     x.user_agent = fields.get(b"user-agent", b"")
-    x.host, x.host_port = snapshot.host(head.authority)
+    host, x.host_port = snapshot.host(head.authority)
+    x.host = host
     peer = client.peer
     x.peer, x.peer_port = peer.where
-    if client.forwards:
-        forwarding = snapshot.forwarding
-        x.client = forwarding.client(fields, peer.address)
-        x.scheme = forwarding.scheme(fields, client.scheme)
-    else:
-        x.client = peer.address
-        x.scheme = client.scheme
+    x.client = peer.address
+    x.scheme = client.scheme
+    if client.forwards and not fields.keys().isdisjoint(FORWARDING):
+        _believe(x, snapshot.forwarding.said(fields), snapshot)
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
             value = head.get(name)
             if value is not None:
                 x.captured.append((key, value.decode("utf-8", "replace")))
+    return host
+
+
+def _believe(x: Exchange, said: Said, snapshot: Snapshot) -> None:
+    """The original client, scheme, host and port, as far as they are known."""
+    x.client = said.client or x.client
+    x.scheme = said.scheme or x.scheme
+    if said.authority:
+        x.host, x.host_port = snapshot.host(said.authority)
+    x.host_port = x.host_port or said.port
+
+
+def request_id(story: Story) -> bytes:
+    """A trusted peer's, or a new one."""
+    given = story.head.fields.get(b"x-request-id")
+    if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
+        return given
+    return ids.request_id(story.worker.getrandbits)
 
 
 def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str, str]) -> str:
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
-    if entry.rewrite is not None and path != "*":
+    if entry.rewrite is not None:
         path = x.sent_path = entry.rewrite(path, captures)
-    return f"{path}?{head.query}" if head.query else path
-
-
-def check_length(length: int | None, limit: int) -> None:
-    """Refuse an announced body before a byte of it is read: ClientError (413)."""
-    if limit and length is not None and length > limit:
-        raise ClientError(413, "the request body is too large", close=True)
+    return path + head.tail
 
 
 def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) -> Edits:
@@ -74,17 +88,15 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
     agent = story.x.user_agent
     if agent:
         add((b"user-agent", agent))
-    if entry.request_edits is not NO_EDITS:
-        edits.take(entry.request_edits)
-        add = edits.added.append  # of another list, where something was removed
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
-        story.x.request_id = _request_id(story, fields)
         add((b"x-request-id", story.x.request_id))
     elif b"x-request-id" in fields:
         add((b"x-request-id", fields[b"x-request-id"]))
     if not fields.keys().isdisjoint(_RARE):
-        _add_rare(edits, story, snapshot)
+        _add_rare(edits, story)
+    if entry.request_edits is not NO_EDITS:
+        edits.take(entry.request_edits)  # which has none of the gateway's own fields
     return edits
 
 
@@ -96,14 +108,15 @@ def _first_authority(story: Story) -> str:
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
 
 
-def _add_rare(edits: Edits, story: Story, snapshot: Snapshot) -> None:
+def _add_rare(edits: Edits, story: Story) -> None:
     fields = story.head.fields
     if b"trailers" in tokens(fields.get(b"te", b"")):
         edits.wants |= WANTS_TRAILERS
     expect = fields.get(b"expect")
     if expect is not None:
         edits.add(b"expect", expect)
-    if snapshot.baggage and story.client.trusted:
+    assert story.target is not None
+    if story.target.baggage and story.client.trusted:
         baggage = passed_on(fields.get(b"baggage", b""))
         if baggage:
             edits.add(b"baggage", baggage)
@@ -112,50 +125,8 @@ def _add_rare(edits: Edits, story: Story, snapshot: Snapshot) -> None:
         edits.add(b"max-forwards", _fewer(hops, story.head.method))
 
 
-def _request_id(story: Story, fields: dict[bytes, bytes]) -> bytes:
-    given = fields.get(b"x-request-id")
-    if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
-        return given
-    return b"%032x" % story.worker.getrandbits(128)
-
-
 def _fewer(hops: bytes, method: str) -> bytes:
     """RFC 9110 §7.6.2: counted down for OPTIONS (and TRACE, which is refused); else as it came."""
     if method == "OPTIONS" and hops.isdigit() and len(hops) < 10:
         return b"%d" % (int(hops) - 1)
     return hops
-
-
-def last_hop(head: RequestHead) -> Reply | None:
-    """The gateway's own answer to what must not be forwarded, whatever the routes say.
-
-    OPTIONS is answered when it has no hops left or asks about the server as a whole
-    (RFC 9110 §7.6.2, §9.3.7); TRACE would show a client what other parties added: 405.
-    """
-    if head.method == "OPTIONS":
-        hops = head.fields.get(b"max-forwards")
-        if head.path == "*" or (hops is not None and hops.strip(b"0") == b""):
-            return Reply(200, [(b"allow", _METHODS)], b"")
-    elif head.method == "TRACE":
-        return Reply(405, [(b"allow", _METHODS)], b"")
-    return None
-
-
-_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-
-
-def answer(story: Story, response: ResponseHead) -> list[Pair]:
-    """The client's lines that no route could know beforehand."""
-    x, snapshot = story.x, story.snapshot
-    if snapshot.response_headers:
-        for name, key in snapshot.response_headers:
-            value = response.get(name)
-            if value is not None:
-                x.captured.append((key, value.decode("utf-8", "replace")))
-    more: list[Pair] = []
-    own_id = response.fields.get(b"x-request-id") or x.request_id
-    if own_id:
-        more.append((b"x-request-id", own_id))
-    if snapshot.trace_header:
-        more.append((snapshot.trace_header, x.trace_id))
-    return more

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 
-from proxy.errors import ProxyError
+from proxy.errors import ProxyError, WrongMethod
 from proxy.http.head import Pair
 from proxy.http.reasons import reason_of
 
@@ -39,6 +39,8 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
         (b"content-type", kind),
         (b"proxy-status", b"spangate; error=" + error.reason.encode("ascii")),
     ]
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", ", ".join(error.methods).encode("ascii")))
     return Reply(error.status, headers, body, error.close)
 
 

@@ -6,23 +6,24 @@ while requests run (who is up, whose turn it is, what was retried) is in `upstre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from proxy.config.effective import Effective
-from proxy.config.model import Config, HeaderEdit, Route
-from proxy.errors import BadRequest, NoRoute
-from proxy.http.edits import NO_EDITS, Edits
+from proxy.config.model import Config, Route
+from proxy.errors import NoRoute
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
-from proxy.http.path import decode_slashes
+from proxy.http.receive import check_underscores
 from proxy.http.target import split_authority
 from proxy.routing.rewrite import compile_rewrite
+from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
 from proxy.routing.table import Table
+from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.telemetry.custom import CustomAttributes
-from proxy.tracing.propagate import Extractor, Injector
+from proxy.tracing.propagate import Extractor, Inject
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.state import UpstreamState
@@ -31,29 +32,17 @@ Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
 
 
-def edits_of(edit: HeaderEdit) -> Edits:
-    """Header changes of one direction that a route asks for, encoded once."""
-    if not (edit.set or edit.add or edit.remove):
-        return NO_EDITS
-    edits = Edits()
-    changed = [*edit.remove, *edit.set]
-    edits.removed = frozenset(name.lower().encode("ascii") for name in changed) or None
-    edits.added = [
-        (name.lower().encode("ascii"), value.encode("latin-1", "replace"))
-        for name, value in (*edit.set.items(), *edit.add.items())
-    ]
-    return edits
-
-
 class Target:
     """One upstream as one route uses it; times in ns, 0 = no limit. What changes is in `state`."""
 
     __slots__ = (
+        "baggage",
         "body_limit",
         "budget",
         "connect",
         "first_byte_ns",
         "idle_ns",
+        "inject",
         "name",
         "retry",
         "retry_statuses",
@@ -61,7 +50,7 @@ class Target:
         "total_ns",
     )
 
-    def __init__(self, state: UpstreamState, values: Effective) -> None:
+    def __init__(self, state: UpstreamState, values: Effective, inject: Inject) -> None:
         self.name = state.name
         self.state = state
         self.total_ns = int(values.timeout * 1e9)
@@ -72,6 +61,8 @@ class Target:
         self.retry_statuses = frozenset(values.retry.on) if values.retry else frozenset[int]()
         self.budget = state.budget if values.retry else None
         self.body_limit = values.body_limit
+        self.baggage = values.propagate.baggage
+        self.inject = inject  # writes the trace context
 
 
 class RouteEntry:
@@ -84,6 +75,7 @@ class RouteEntry:
         "blocks",
         "captures",
         "host_header",
+        "is_particular",
         "request_edits",
         "response_edits",
         "rewrite",
@@ -98,6 +90,7 @@ class RouteEntry:
         sampler: Sampler,
         targets: dict[str, Target],
         answer: Answer | None,
+        own_fields: Container[str],
     ) -> None:
         self.route = route
         self.blocks = blocks
@@ -105,8 +98,9 @@ class RouteEntry:
         self.answer = answer
         self.rewrite = compile_rewrite(route) if route.rewrite is not None else None
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
-        self.request_edits = edits_of(route.headers.request)
-        self.response_edits = edits_of(route.headers.response)
+        self.request_edits = edits_of_requests(route.headers.request, own_fields)
+        self.response_edits = edits_of_answers(route)
+        self.is_particular = is_particular(route)  # about how a path is written
         self._split = Split(route.to) if route.to else None
         self._targets = targets
 
@@ -126,11 +120,9 @@ class Snapshot:
         "_hosts",
         "_table",
         "attributes",
-        "baggage",
         "config",
         "extractor",
         "forwarding",
-        "injector",
         "limits",
         "never",
         "request_headers",
@@ -150,12 +142,10 @@ class Snapshot:
         self.config = config
         self.limits = config.limits
         self.extractor = Extractor(tracing.extract)
-        self.injector = Injector(tracing.inject)
         self.sampler = sampler
         self.never = Sampler("never", 0.0)
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
-        self.baggage = tracing.baggage
         self.request_id = config.forwarding.request_id
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")
@@ -170,26 +160,24 @@ class Snapshot:
         """All that it is made of, so that it can be freed piece by piece."""
         return [list(self._entries), list(self.config.route), *self._table.parts()]
 
-    def match(self, head: RequestHead, host: str) -> tuple[RouteEntry, Captures] | None:
-        """The route for a request to `host` and what its template captured; None = 404."""
-        found = self._table.match(host, head.method, head.path, head.query, head)
-        if found is None:
-            return None
-        entry = self._entries[found[0]]
-        if entry.route.encoded_slash != "keep" and "%2F" in head.path:
-            return self._with_slashes(head, host, entry)
-        return entry, found[1]
+    def match(self, head: RequestHead, host: str) -> tuple[RouteEntry, Captures]:
+        """The route for a request to `host` and what its template captured.
 
-    def _with_slashes(
-        self, head: RequestHead, host: str, entry: RouteEntry
-    ) -> tuple[RouteEntry, Captures]:
-        if entry.route.encoded_slash == "reject":
-            raise BadRequest("this route takes no encoded slash (%2F) in a path")
-        head.path = decode_slashes(head.path)
-        found = self.match(head, host)
-        if found is None:
-            raise NoRoute("no route matches this request once %2F is decoded")
-        return found
+        Raises NoRoute (404), WrongMethod (405), BadRequest (400).
+        """
+        found = self._table.match(host, head.method, head.path, head.query, head)
+        if found is not None:
+            entry = self._entries[found[0]]
+            if not entry.is_particular:
+                return entry, found[1]
+        found = settle(self._table, self.config.route, head, host, found)
+        return self._entries[found[0]], found[1]
+
+    def expected(self, head: RequestHead, host: str, method: str) -> RouteEntry | None:
+        """The route that would take the request with that method: the one whose answers those
+        look like that the gateway gives in its place."""
+        found = self._table.match(host, method, head.path, head.query, head)
+        return None if found is None else self._entries[found[0]]
 
     def host(self, authority: str) -> tuple[str, int]:
         """(host, port or 0) of a checked authority, remembered."""
@@ -203,11 +191,7 @@ class Snapshot:
 
     def underscores(self, head: RequestHead) -> None:
         """Deal with field names such as X_Forwarded_For, which some servers read as a dash."""
-        policy = self.config.forwarding.underscores
-        if policy == "reject":
-            raise BadRequest("a header field name has an underscore")
-        if policy == "drop":
-            head.drop_underscores()
+        check_underscores(self.config.forwarding.underscores, head)
 
 
 def _forwarding(config: Config) -> Forwarding:

@@ -10,7 +10,7 @@ import asyncio
 import random
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from time import monotonic_ns
 
 from proxy.config.model import Config
@@ -55,7 +55,11 @@ class Worker:
     """One per process. What it records goes into `ring`, which is shared with the collector."""
 
     def __init__(
-        self, number: int, ring: Ring, sockets: dict[str, socket.socket], slot: int = 0
+        self,
+        number: int,
+        ring: Ring,
+        sockets: Collection[tuple[str, socket.socket]],
+        slot: int = 0,
     ) -> None:
         self.upstreams = Upstreams(number)
         self.snapshot = Compiler(Config(), self.upstreams).run()
@@ -113,7 +117,8 @@ class Worker:
         for pool in self._pools.values():
             self._set_up(pool)
         if not self._listeners:
-            await self._listen(config)
+            for address, sock in self._sockets:
+                await self.listen(address, sock)
             return None
         self._apply_trust(before.config, config)
         return before
@@ -156,12 +161,18 @@ class Worker:
         for connection in self._connections:
             connection.judge()
 
-    async def _listen(self, config: Config) -> None:
-        for address, sock in self._sockets.items():
-            listener = Listener(address, sock)
-            listener.trust(config)
-            self._listeners.append(listener)
-            await listener.start(Door(self, listener, tell).open)
+    async def listen(self, address: str, sock: socket.socket) -> Listener:
+        """Accept at one more socket."""
+        listener = Listener(address, sock)
+        listener.trust(self.snapshot.config)
+        self._listeners.append(listener)
+        await listener.start(Door(self, listener, tell).open)
+        return listener
+
+    def unlisten(self, listener: Listener) -> None:
+        """Leave a socket, and who waits there, to somebody else."""
+        listener.close()
+        self._listeners.remove(listener)
 
     # what connections and stories ask of it
 

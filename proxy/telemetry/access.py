@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from struct import Struct
 
-from proxy.telemetry.blocks import LOG_ATTRIBUTES, METHODS, NO_MESSAGE, ServerBlock
+from proxy.telemetry.blocks import LOG_ATTRIBUTES, NO_MESSAGE, ServerBlock
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.protobuf import (
     TEXT_LIMIT,
@@ -91,7 +91,7 @@ class RecordEncoder:
             parts.append(self._request_id.encode(text(exchange.request_id)))
         if exchange.attempts:
             parts.append(self._destination(exchange)[0])
-        if exchange.method not in METHODS:
+        if block.other:
             original = ("http.request.method_original", exchange.method)
             parts.append(attributes(LOG_ATTRIBUTES, [original]))
         if exchange.why:
@@ -174,14 +174,14 @@ class RecordEncoder:
         return shown
 
 
-def _because(members: str, why: str) -> str:
-    """A block's constant members, with the error's reason in the place of none."""
-    return members.removesuffix(NO_MESSAGE) + f'"error_message":{_quote(why)},'
-
-
 def _plain(value: str | bytes) -> str:
     """As in JSON, without its quotes."""
     return _quote(value)[1:-1].replace("\x7f", "\\u007f")
+
+
+def _because(members: str, why: str) -> str:
+    """A block's constant members, with the error's reason in the place of none."""
+    return members.removesuffix(NO_MESSAGE) + f'"error_message":{_quote(why)},'
 
 
 def _quote(value: str | bytes) -> str:

@@ -18,11 +18,7 @@ from collections.abc import Mapping
 from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Histogram, Number, Registry
 
-# RFC 9110 §9.3 and RFC 5789; whatever else a client writes there becomes _OTHER
-METHODS = frozenset(
-    ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT")
-)
-OTHER = "_OTHER"
+OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -106,11 +102,13 @@ class ServerBlock:
     """One kind of answer of one route."""
 
     __slots__ = (
-        "duration", "error", "json", "log", "request_size", "response_size", "shown", "span"
+        "duration", "error", "json", "log", "other", "request_size", "response_size", "shown",
+        "span",
     )  # fmt: skip
 
     def __init__(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
         method, status, error, scheme, version = kind
+        self.other = method == OTHER  # so the real one is told apart
         error_type = server_error(status, error)
         pairs = _pairs(
             ("http.request.method", method),
@@ -160,12 +158,13 @@ class ServerBlock:
 class ClientBlock:
     """One kind of outcome at one endpoint."""
 
-    __slots__ = ("duration", "reused", "span", "url")
+    __slots__ = ("duration", "other", "reused", "span", "url")
 
     def __init__(
         self, route: RouteBlocks, kind: ClientKind, address: tuple[str, int], registry: Registry
     ) -> None:
         method, authority, upstream, scheme, version, status, error = kind
+        self.other = method == OTHER
         error_type = client_error(status, error)
         pairs = _pairs(
             ("http.request.method", method),

@@ -80,7 +80,6 @@ class Exchange:
         "captured",
         "client",
         "client_gone",
-        "client_port",
         "context",
         "counted",
         "end",
@@ -127,7 +126,6 @@ class Exchange:
         self.version = "1.1"
         self.user_agent = b""
         self.client = ""  # client.address: the original client, from trusted forwarding fields
-        self.client_port = 0
         self.peer = ""  # network.peer.address
         self.peer_port = 0
         self.request_id = b""

@@ -13,7 +13,7 @@ from typing import Protocol
 from proxy.config.model import Config
 from proxy.telemetry import instruments
 from proxy.telemetry.access import RecordEncoder
-from proxy.telemetry.blocks import GONE, METHODS, OTHER, ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Number, Registry, Report
 from proxy.telemetry.redact import Redactor
@@ -50,6 +50,7 @@ class Recorder:
         "_body_sizes",
         "_exemplars",
         "_line",
+        "_methods",
         "_no_route",
         "_record",
         "_redactor",
@@ -90,6 +91,7 @@ class Recorder:
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.lines = access.stdout
         self._line = self._record.line if json else self._record.people
+        self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
         self._body_sizes = config.metrics.body_sizes
@@ -170,7 +172,7 @@ class Recorder:
 
     def _server_block(self, exchange: Exchange) -> ServerBlock:
         route = exchange.route or self._no_route
-        method = exchange.method if exchange.method in METHODS else OTHER
+        method = exchange.method if exchange.method in self._methods else OTHER
         error = GONE if exchange.client_gone else exchange.error
         kind = (method, exchange.status, error, exchange.scheme, exchange.version)
         try:
@@ -204,7 +206,7 @@ class Recorder:
     def _client_block(self, exchange: Exchange, attempt: Attempt) -> ClientBlock:
         route = exchange.route or self._no_route
         kind = (
-            exchange.method if exchange.method in METHODS else OTHER,
+            exchange.method if exchange.method in self._methods else OTHER,
             attempt.address,
             attempt.upstream,
             attempt.scheme,

@@ -26,7 +26,6 @@ class Sources:
         "_agent",
         "_asked",
         "_client",
-        "_client_port",
         "_host",
         "_host_port",
         "_peer",
@@ -40,11 +39,10 @@ class Sources:
         self._host_port = IntAttribute(field, "server.port")
         self._agent = TextAttribute(field, "user_agent.original")
         self._client = TextAttribute(field, "client.address")
-        self._client_port = IntAttribute(field, "client.port")
         self._peer = TextAttribute(field, "network.peer.address")
         self._peer_port = IntAttribute(field, "network.peer.port")
         self._asked: dict[tuple[str, int, bytes], bytes] = {}
-        self._sent_by: dict[tuple[str, int, str, int], bytes] = {}
+        self._sent_by: dict[tuple[str, str, int], bytes] = {}
         self._peers: dict[tuple[str, int], bytes] = {}
 
     def asked(self, exchange: Exchange) -> bytes:
@@ -60,13 +58,13 @@ class Sources:
             return keep(self._asked, key, found)
 
     def sent_by(self, exchange: Exchange) -> bytes:
-        """client.address, client.port, network.peer.address, network.peer.port."""
-        key = (exchange.client, exchange.client_port, exchange.peer, exchange.peer_port)
+        """client.address, network.peer.address, network.peer.port."""
+        key = (exchange.client, exchange.peer, exchange.peer_port)
         try:
             return self._sent_by[key]
         except KeyError:
-            found = self._address(self._client, self._client_port, key[0], key[1])
-            found += self._address(self._peer, self._peer_port, key[2], key[3])
+            found = self._client.encode(text(key[0])) if key[0] else b""
+            found += self._address(self._peer, self._peer_port, key[1], key[2])
             return keep(self._sent_by, key, found)
 
     def peer(self, peer: tuple[str, int]) -> bytes:

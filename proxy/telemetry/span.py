@@ -19,7 +19,7 @@ from __future__ import annotations
 from binascii import unhexlify
 from struct import Struct
 
-from proxy.telemetry.blocks import METHODS, SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
+from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.protobuf import (
     TextAttribute,
@@ -89,7 +89,7 @@ class SpanEncoder:
             parts.append(delimited(3, text(context.state)))
         if exchange.link is not None or exchange.captured:
             parts.append(_rare(exchange))
-        if exchange.method not in METHODS:
+        if block.other:
             parts.append(_original(exchange))
         return entry(b"".join(parts))
 
@@ -115,7 +115,7 @@ class SpanEncoder:
             parts.append(self._sources.peer(attempt.peer))
         if attempt.ordinal:
             parts.append(_resend(attempt))
-        if exchange.method not in METHODS:
+        if block.other:
             parts.append(_original(exchange))
         context = exchange.context
         if context is not None and context.state:

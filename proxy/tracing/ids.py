@@ -1,4 +1,4 @@
-"""Trace and span ids as lower-case hex bytes, the form that headers carry.
+"""Trace, span and request ids as lower-case hex bytes, the form that headers carry.
 
 Owns their shape; knows no source of randomness, which the caller brings: any function that
 behaves as `random.Random.getrandbits`.
@@ -15,6 +15,11 @@ def trace_id(getrandbits: GetRandBits) -> bytes:
     """32 hex digits, all random (so the W3C level 2 random flag may be set), never all zero."""
     # int.to_bytes().hex().encode(): 0.17 µs; b"%032x" %: 0.25 µs (benchmarks/micro_tracing.py)
     return (getrandbits(128) or 1).to_bytes(16, "big").hex().encode()
+
+
+def request_id(getrandbits: GetRandBits) -> bytes:
+    """32 hex digits for an X-Request-Id, which no trace has."""
+    return getrandbits(128).to_bytes(16, "big").hex().encode()
 
 
 def span_id(getrandbits: GetRandBits) -> bytes:

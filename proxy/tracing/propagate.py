@@ -23,13 +23,18 @@ class Format:
 
     extract: Extract
     inject: Inject
+    inject_plain: Inject  # for those who know no flag but sampled
     fields: frozenset[bytes]
 
 
 FORMATS: dict[str, Format] = {
-    "w3c": Format(w3c.extract, w3c.inject, frozenset({b"traceparent", b"tracestate"})),
-    "b3": Format(b3.extract, b3.inject_single, b3.SINGLE_FIELDS | b3.MULTI_FIELDS),
-    "b3multi": Format(b3.extract_multi, b3.inject_multi, b3.MULTI_FIELDS),
+    "w3c": Format(
+        w3c.extract, w3c.inject, w3c.inject_plain, frozenset({b"traceparent", b"tracestate"})
+    ),
+    "b3": Format(
+        b3.extract, b3.inject_single, b3.inject_single, b3.SINGLE_FIELDS | b3.MULTI_FIELDS
+    ),
+    "b3multi": Format(b3.extract_multi, b3.inject_multi, b3.inject_multi, b3.MULTI_FIELDS),
 }
 
 # Removed from every request before our own are written, whatever the formats configured: a field
@@ -63,13 +68,19 @@ class Injector:
 
     `inject(trace_id, span_id, sampled, random, context)`: ids as hex bytes, `span_id` of the span
     that makes the call, `context` what was received, for what it adds (tracestate, debug).
+    `random_flag`: write that flag of W3C level 2; `state`: pass tracestate on.
     """
 
     __slots__ = ("_rows", "inject")
 
-    def __init__(self, formats: Sequence[str]) -> None:
-        self._rows = tuple(FORMATS[name].inject for name in formats)
+    def __init__(
+        self, formats: Sequence[str], *, random_flag: bool = True, state: bool = True
+    ) -> None:
+        rows = [FORMATS[name] for name in formats]
+        self._rows = tuple(row.inject if random_flag else row.inject_plain for row in rows)
         self.inject: Inject = self._rows[0] if len(self._rows) == 1 else self._all
+        if not state:
+            self.inject = _without_state(self.inject)
 
     def _all(
         self,
@@ -83,3 +94,13 @@ class Injector:
         for row in self._rows:
             pairs += row(trace_id, span_id, sampled, random, context)
         return pairs
+
+
+def _without_state(inject: Inject) -> Inject:
+    def injected(
+        trace_id: bytes, span_id: bytes, sampled: bool, random: bool, context: TraceContext | None
+    ) -> list[Pair]:
+        pairs = inject(trace_id, span_id, sampled, random, context)
+        return [pair for pair in pairs if pair[0] != b"tracestate"]
+
+    return injected

@@ -28,6 +28,7 @@ _VERSIONS = frozenset(b"%02x" % n for n in range(255))  # ff is forbidden, §3.2
 # flags -> (sampled, random); bits that we do not know are ignored, §3.2.2.5
 _FLAGS = {b"%02x" % n: (n & 1 == 1, n & 2 == 2) for n in range(256)}
 _SUFFIXES = (b"-00", b"-01", b"-02", b"-03")  # index: sampled + 2 * random
+_PLAIN_SUFFIXES = (b"-00", b"-01")  # index: sampled
 
 _MEMBER = (
     rb"[a-z0-9][a-z0-9_\-*/@]{0,255}="
@@ -144,6 +145,16 @@ def inject(
 ) -> list[Pair]:
     """`traceparent`, and `tracestate` where the context has one; always version 00."""
     parent = b"".join((b"00-", trace_id, b"-", span_id, _SUFFIXES[sampled + random + random]))
+    if context is None or not context.state:
+        return [(b"traceparent", parent)]
+    return [(b"traceparent", parent), (b"tracestate", context.state)]
+
+
+def inject_plain(
+    trace_id: bytes, span_id: bytes, sampled: bool, random: bool, context: TraceContext | None
+) -> list[Pair]:
+    """The same without the random flag, as level 1 writes it."""
+    parent = b"".join((b"00-", trace_id, b"-", span_id, _PLAIN_SUFFIXES[sampled]))
     if context is None or not context.state:
         return [(b"traceparent", parent)]
     return [(b"traceparent", parent), (b"tracestate", context.state)]

@@ -57,6 +57,9 @@ class Balancer(Protocol):
     def refresh(self, endpoint: Endpoint) -> None:
         """`up` or `weight` of one of them has changed."""
 
+    def panic_below(self, share: float) -> None:
+        """Take those that are down too while a smaller share of all is up; 0 = never."""
+
 
 @runtime_checkable
 class Feedback(Protocol):
@@ -70,13 +73,14 @@ class Feedback(Protocol):
 
 
 class RoundRobin:
-    """Smooth weighted round robin over the endpoints that are up; over all if none is.
+    """Smooth weighted round robin over the endpoints that are up.
 
-    Sending to servers that seem down is better than refusing everything because of a broken
-    probe (Envoy: panic mode).
+    Over all of them when too small a share is (Envoy: healthy_panic_threshold): a few cannot carry
+    everything, and probes may be what is broken. That is off unless it is asked for, since a
+    server may fail its probe on purpose.
     """
 
-    __slots__ = ("_endpoints", "_last", "_offset", "_others", "_turns")
+    __slots__ = ("_changed", "_endpoints", "_last", "_offset", "_others", "_panic", "_turns")
 
     def __init__(self, endpoints: Iterable[Endpoint] = (), offset: int = 0) -> None:
         """`offset` turns are skipped, so that workers need not all begin with the first."""
@@ -84,6 +88,8 @@ class RoundRobin:
         self._offset = offset
         self._last: Endpoint | None = None  # whom the turns before the present ones ended with
         self._turns: Cycle | Schedule | None = None  # made when it is first asked for
+        self._changed = True  # since it was made, or nobody was found to make it of
+        self._panic = 0.0
         self._others: dict[str, Cycle] = {}
 
     def __repr__(self) -> str:
@@ -96,7 +102,7 @@ class RoundRobin:
         """See `Balancer`; round robin has no use for `now` and `key`."""
         turns = self._turns
         if turns is None:
-            turns = self._renew()
+            turns = self._renew() if self._changed else None
             if turns is None:
                 return None
         chosen = turns.turn()
@@ -125,11 +131,29 @@ class RoundRobin:
         if self._endpoints.get(endpoint.url) is endpoint:
             self._change(endpoint, endpoint.up)
 
+    def panic_below(self, share: float) -> None:
+        """See `Balancer`."""
+        if share != self._panic:
+            self._panic = share
+            self._start_anew()
+
+    def _panics(self, up: int) -> bool:
+        return bool(self._endpoints) and up / len(self._endpoints) < self._panic
+
     def _change(self, endpoint: Endpoint, usable: bool) -> None:
         """A queue takes a change in its stride, a cycle is made anew when it is next needed."""
         turns = self._turns
-        if isinstance(turns, Schedule) and turns.change(endpoint, usable):
+        if (
+            isinstance(turns, Schedule)
+            and turns.change(endpoint, usable)
+            and not self._panics(len(turns))
+        ):
             return
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        turns = self._turns
+        self._changed = True
         if turns is not None:
             self._last = turns.last()
             self._offset += FEW  # not always with the same one, where nobody can be gone on after
@@ -137,14 +161,16 @@ class RoundRobin:
             self._others = {}
 
     def _renew(self) -> Cycle | Schedule | None:
+        self._changed = False  # looked at once, not by each request that finds nobody
         everyone = list(self._endpoints.values())
         usable = [e for e in everyone if e.up]
-        chosen = usable or everyone
+        panic = self._panics(len(usable))
+        chosen = everyone if panic else usable
         if not chosen:
             return None
         start = self._offset % len(chosen)
         if len(chosen) > FEW:
-            self._turns = Schedule(chosen, start, panic=not usable)
+            self._turns = Schedule(chosen, start, panic=panic)
         else:
             self._turns = cycle = Cycle(chosen)
             cycle.go_on_after(self._last, start)
@@ -222,7 +248,7 @@ class Schedule:
     __slots__ = ("_heap", "_number", "_panic", "_places")
 
     def __init__(self, endpoints: list[Endpoint], start: int = 0, *, panic: bool = False) -> None:
-        """`panic`: these are all there are, and none of them is up."""
+        """`panic`: these are all there are, up or not."""
         order = endpoints[start:] + endpoints[:start]
         self._panic = panic
         self._number = len(order)
@@ -230,6 +256,9 @@ class Schedule:
         self._places = {e: i for i, e in enumerate(order)}
         self._heap = [(1 / e.weight, i, e) for i, e in enumerate(order)]
         heapify(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     @property
     def several(self) -> bool:
@@ -251,7 +280,7 @@ class Schedule:
 
     def change(self, endpoint: Endpoint, usable: bool) -> bool:
         """Put one in, out, or where its weight belongs now; False if the queue is of no use then:
-        it would be empty, it was made of those that are down, or so many have changed that making
+        it would be empty, it holds those that are down too, or so many have changed that making
         another one is cheaper."""
         if self._panic:
             return False

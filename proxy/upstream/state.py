@@ -117,6 +117,7 @@ class UpstreamState:
         if changed:
             self.balancer = POLICIES[settings.balance](list(wanted.values()), self._offset)
             self.feedback = self.balancer if isinstance(self.balancer, Feedback) else None
+        self.balancer.panic_below(settings.panic)
         return gone
 
 
@@ -128,6 +129,9 @@ class Plan:
     def __init__(self) -> None:
         self.states: dict[str, UpstreamState] = {}  # by name, as they will be
         self._changes: list[tuple[UpstreamState, Upstream, dict[str, Endpoint]]] = []
+
+    def get(self, name: str) -> UpstreamState | None:
+        return self.states.get(name)
 
     def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
         """Look at one upstream after the other; ValueError for what is no server's URL."""

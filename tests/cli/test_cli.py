@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from proxy import __version__
 from proxy.cli import main
+from proxy.config.load import STDIN, load, loads
+from proxy.errors import ConfigError
 
 GOOD = """
 listen = ":8080"
@@ -88,8 +90,33 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_version() -> None:
-    assert spangate("version").output == f"spangate {__version__}\n"
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_version(word: str) -> None:
+    assert spangate(word).output == f"spangate {__version__}\n"
+
+
+@pytest.mark.parametrize("module", ["proxy", "spangate"])
+def test_the_command_is_a_module_too(module: str) -> None:
+    command = [sys.executable, "-m", module]
+    ran = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout == f"spangate {__version__}\n"
+    wrong = subprocess.run([*command, "chekc"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("command", [("check", "-"), ("explain", "-", "/ping")])
+def test_a_dash_is_what_comes_on_stdin(command: tuple[str, ...]) -> None:
+    good = CliRunner().invoke(main, command, input=GOOD)
+    assert good.exit_code == 0
+    assert "ok: 5 routes" in good.output or "<stdin>:30" in good.output
+    bad = CliRunner().invoke(main, command, input="workers = 0\n" + GOOD)
+    assert bad.exit_code == 1
+    assert bad.output.startswith("<stdin>:1: workers: ")
+
+
+def test_a_dash_is_read_once() -> None:
+    with pytest.raises(ConfigError, match="run it from a file to reload it"):
+        load(loads(GOOD, STDIN, {}).file, {})
 
 
 def test_check_says_ok_in_one_line(folder: Path) -> None:
@@ -135,6 +162,22 @@ def test_a_missing_file_is_told_by_its_name(folder: Path, command: tuple[str, ..
     assert "Traceback" not in ran.stderr
 
 
+def test_check_tells_what_goes_past_a_route_that_denies(folder: Path) -> None:
+    """Servers that know path parameters serve /admin/y for it."""
+    file = folder / "routes.toml"
+    deny = '[[route]]\npath = "/admin/*"\nrespond = { status = 403 }\n'
+    rest = '[[route]]\nname = "rest"\nto = "http://127.0.0.1:1"\n'
+    file.write_text(deny + rest)
+    told = spangate("check")
+    assert told.exit_code == 0
+    assert "warning: route[0]: /admin;x/y goes past it to 'rest'" in told.output
+    assert 'path_parameters = "reject" (or "keep") on route \'rest\'' in told.output
+    assert spangate("check", "--strict").exit_code == 1
+    for said in ("reject", "keep"):
+        file.write_text(deny + rest + f'path_parameters = "{said}"\n')
+        assert spangate("check", "--strict").exit_code == 0
+
+
 def explained(*words: str) -> dict[str, list[str]]:
     """The output of explain as title -> lines."""
     result = spangate("explain", *words)
@@ -163,7 +206,28 @@ def test_explain_tells_the_route_and_what_follows(folder: Path) -> None:
     assert "connect_timeout 5s [defaults] (routes.toml:9)" in force
     assert "first_byte_timeout 1m built in" in force
     assert "idle_timeout 10s upstream 'stable' (routes.toml:42)" in force
+    assert "baggage pass built in" in force and "context pass built in" in force
     assert any(line.startswith("retry 2 more") and "503" in line for line in force)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("/ping",),
+        ("GET", "/ping"),
+        ("routes.toml", "/ping"),
+        ("./routes.toml", "/ping"),
+        ("gate", "/ping"),
+        ("gate", "http://a/ping"),
+        ("gate", "GET", "/ping"),
+    ],
+)
+def test_explain_takes_its_words_in_short(folder: Path, words: tuple[str, ...]) -> None:
+    (folder / "gate").write_text(GOOD)
+    told = explained(*words)
+    assert told["exit"] == ["0"]
+    assert told["request"][0].startswith("GET /ping")
+    assert told["answer"] == ["200, fixed"]
 
 
 def test_explain_tells_why_a_more_specific_route_did_not_match(folder: Path) -> None:
@@ -212,7 +276,14 @@ def test_explain_fails_where_no_route_answers(
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("GET",), ("GET", "/", "-H", "x"), ("GET", "http://[::1/", "-H", "a: b")]
+    "words",
+    [
+        (),
+        ("GET",),
+        ("a", "GET", "/", "b"),
+        ("GET", "/", "-H", "x"),
+        ("GET", "/", "-H", "a: b\r\nc: d"),
+    ],
 )
 def test_explain_asks_for_what_it_needs(folder: Path, words: tuple[str, ...]) -> None:
     result = spangate("explain", *words)
@@ -232,7 +303,7 @@ def test_the_shipped_example_is_in_order() -> None:
 def test_nothing_heavy_is_imported_before_a_command_is_known() -> None:
     code = "import sys, proxy.cli; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"rich", "aiohttp", "grpc", "google.protobuf", "msgspec", "asyncio", "proxy.config"}
+    heavy = {"aiohttp", "grpc", "google.protobuf", "msgspec", "asyncio", "proxy.config"}
     assert not set(ran.stdout.split()) & heavy
 
 

@@ -59,13 +59,16 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(folder: Path, scraped: int, written: int) -> AsyncIterator[Prometheus]:
-    """Scrapes the port `scraped`, and writes to the port `written` by remote write 1.0."""
+async def prometheus(
+    folder: Path, scraped: int = 0, written: int = 0, text: str = ""
+) -> AsyncIterator[Prometheus]:
+    """Scrapes the port `scraped`, and writes to the port `written` by remote write 1.0; or does
+    what the configuration `text` says."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("prometheus is not installed: apt-get install prometheus")
     config = folder / "prometheus.yml"
-    config.write_text(CONFIG.format(scraped=scraped, written=written))
+    config.write_text(text or CONFIG.format(scraped=scraped, written=written))
     for _ in range(3):  # somebody else may take the port between our asking and its binding
         port = _free_port()
         process = await asyncio.create_subprocess_exec(

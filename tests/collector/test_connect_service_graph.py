@@ -69,6 +69,29 @@ async def test_messages_are_edges_too() -> None:
     assert edges(place.out) == {("shop", "mail", "messaging_system"): 1}
 
 
+@pytest.mark.parametrize("parent", [0, 9])
+@pytest.mark.parametrize(
+    ("attributes", "queue"),
+    [
+        ({"messaging.destination.name": "orders", "messaging.system": "kafka"}, "orders"),
+        ({"messaging.system": "sqs", "server.address": "broker"}, "sqs"),
+    ],
+)
+async def test_a_queue_stands_for_a_producer_that_sends_no_spans(
+    attributes: dict[str, str], queue: str, parent: int
+) -> None:
+    place, stage, clock = started()
+    more = {"parent": parent} if parent else {}
+    place.send(batch([span(1, 3, kind=CONSUMER, attributes=attributes, **more)], service="mail"))
+    place.send(batch([span(2, 4, kind=PRODUCER, attributes=attributes)], service="shop"))
+    clock.step(3)
+    await stage.flush()
+    assert edges(place.out) == {
+        (queue, "mail", "messaging_system"): 1,
+        ("shop", queue, "messaging_system"): 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("attributes", "edge"),
     [
@@ -76,6 +99,12 @@ async def test_messages_are_edges_too() -> None:
         ({"db.system.name": "redis", "server.address": "r"}, ("shop", "redis", "database")),
         ({"server.address": "api.example"}, ("shop", "api.example", "virtual_node")),
         ({"peer.service": "pay", "server.address": "10.0.0.1"}, ("shop", "pay", "virtual_node")),
+        ({"service.peer.name": "pay", "peer.service": "old"}, ("shop", "pay", "virtual_node")),
+        ({"spangate.upstream": "pay", "server.address": "h"}, ("shop", "pay", "virtual_node")),
+        ({"rpc.service": "Pay", "rpc.system": "grpc"}, ("shop", "Pay", "virtual_node")),
+        ({"net.peer.name": "pay.example"}, ("shop", "pay.example", "virtual_node")),
+        ({"network.peer.address": "10.0.0.1"}, ("shop", "10.0.0.1", "virtual_node")),
+        ({"db.system": "mysql"}, ("shop", "mysql", "database")),
     ],
 )
 async def test_an_end_that_sends_no_spans_is_a_node_by_its_name(

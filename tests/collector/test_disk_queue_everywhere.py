@@ -85,7 +85,8 @@ async def test_the_short_form(tmp_path: Path) -> None:
     async with collector:
         pass
     toml = f'[export]\notlp = "http://localhost:{collector.port}"\nstorage = "{tmp_path}"\n'
-    config = loads(toml + 'storage_size = "1MiB"\nbatch_age = "1ms"', "test.toml", {}).config
+    toml += 'storage_size = "1MiB"\nbatch_age = "1ms"\n[[route]]\nrespond = { status = 204 }\n'
+    config = loads(toml, "test.toml", {}).config
     pipeline = Pipeline(config.export, {})
     await pipeline.start()
     pipeline.offer("traces", samples.spans(10), 10)

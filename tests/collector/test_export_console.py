@@ -145,3 +145,14 @@ async def test_names_cannot_move_the_cursor() -> None:
     await console.stop(1)
     assert "\x1b" not in stream.getvalue()
     assert "a?[2Jb?c" in stream.getvalue()
+
+
+async def test_a_kind_that_does_not_exist_is_shown_as_none() -> None:
+    stream, ledger = StringIO(), Books().open("traces", "console")
+    exporter = ConsoleExporter(stream, ledger, quiet=0.01)
+    span = samples.span(1)
+    span.kind = -7  # type: ignore[assignment]
+    given = batch(delimited(2, span.SerializeToString()))
+    assert exporter.consume(given)
+    await exporter.stop(1)
+    assert (ledger.exported, ledger.dropped) == (1, {})

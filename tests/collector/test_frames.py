@@ -14,6 +14,8 @@ from proxy.telemetry.instruments import INSTRUMENTS, SERVER_DURATION, Instrument
 from proxy.telemetry.metrics import Exemplar, Point, Series
 from tests.collector.test_contract import BUILT, example, name
 
+ROUTE = "[[route]]\nrespond = { status = 204 }\n"
+
 
 @pytest.mark.parametrize("component", BUILT, ids=name)
 def test_the_settings_of_every_component(component: Component) -> None:
@@ -28,7 +30,8 @@ def test_the_settings_of_every_component(component: Component) -> None:
 
 def test_the_short_form_and_units() -> None:
     text = '[export]\notlp = ["grpc://a:1"]\nheaders = { authorization = "secret" }\n'
-    config = loads(text + 'batch_age = "250ms"\nqueue_bytes = "1MiB"', "test.toml", {}).config
+    text += 'batch_age = "250ms"\nqueue_bytes = "1MiB"\n'
+    config = loads(text + ROUTE, "test.toml", {}).config
     got = frames.decode_setup(frames.encode(frames.setup(config, {})))
     assert got.export == config.export
     assert type(got.export.batch_age) is type(config.export.batch_age)

@@ -200,7 +200,7 @@ async def test_a_receiver_that_cannot_listen_leaves_nothing_running() -> None:
         toml += f'[collector.receivers.otlp]\nhttp = "localhost:{backend.port}"\n'
         toml += pipeline("traces", "otlp_http/b", receivers='"otlp"')
         running = Pipeline(Export(), RESOURCE, collector=plan(toml))
-        with pytest.raises(ConfigError, match=r"collector\.receivers\.otlp: .*in use"):
+        with pytest.raises(ConfigError, match=r"collector\.receivers\.otlp\.http: .*in use"):
             await running.start()
         assert {t for t in asyncio.all_tasks() if not t.done()} <= during
     assert before

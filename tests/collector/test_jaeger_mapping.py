@@ -20,8 +20,8 @@ def span(tags: Tags | None = None, **more: Any) -> Span:
 
 
 def converted(given: Span) -> Any:
-    request, taken, nameless = to_otlp([(Process("shop"), [given])])
-    assert (taken, nameless) == (1, 0)
+    request, taken, lost = to_otlp([(Process("shop"), [given])])
+    assert (taken, lost) == (1, {})
     return request.resource_spans[0].scope_spans[0].spans[0]
 
 
@@ -154,8 +154,8 @@ def test_events(fields: Tags, name: str, left: list[str]) -> None:
 
 def test_spans_without_ids_are_left_out_and_counted() -> None:
     spans = [span(), replace(span(), trace_id=bytes(16)), replace(span(), span_id=bytes(8))]
-    request, taken, nameless = to_otlp([(Process("shop"), spans)])
-    assert (taken, nameless) == (1, 2)
+    request, taken, lost = to_otlp([(Process("shop"), spans)])
+    assert (taken, lost) == (1, {"trace_id": 1, "span_id": 1})
     assert len(request.resource_spans[0].scope_spans[0].spans) == 1
 
 

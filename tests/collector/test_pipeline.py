@@ -162,7 +162,7 @@ async def test_a_partial_success_is_counted_and_never_resent(protocol: str) -> N
             await until(lambda: account.queued == 0, pipeline.books)
         assert (account.exported, account.dropped) == (7, {"rejected": 3})
         assert len(collector.received) == 1
-        assert "too old" in lines[0]
+        assert "3 spans rejected: too old" in lines[0]
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -385,7 +385,7 @@ async def test_what_is_offered_before_the_start_waits() -> None:
     [
         (Export(otlp=["http://good:1", "localhost:4317"]), "export.otlp[1]"),
         (Export(otlp=["http://h"], headers={"a b": "c"}), "export.otlp"),
-        (Export(otlp=["https://h"], tls={"ca": "/no.pem"}), "export.otlp"),
+        (Export(otlp=["https://h"], tls={"ca": "/no.pem"}), "export.tls.ca"),
     ],
 )
 async def test_unusable_settings_name_the_key(export: Export, key: str) -> None:

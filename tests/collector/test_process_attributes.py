@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -95,13 +97,19 @@ CASES = [
     (
         'action = "hash", key = "a"',
         {"a": "a"},
-        {"a": "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"},
+        {"a": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
     ),
     (
-        'action = "hash", key = "a", hash_function = "sha256"',
-        {"a": 1},
-        {"a": "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"},
+        'action = "hash", key = "a", hash_function = "sha1"',
+        {"a": "a"},
+        {"a": "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"},
     ),
+    # The Collector hashes numbers as eight bytes, the lowest first, and truth as one.
+    ('action = "hash", key = "a"', {"a": 1}, {"a": sha256(struct.pack("<q", 1)).hexdigest()}),
+    ('action = "hash", key = "a"', {"a": 1.5}, {"a": sha256(struct.pack("<d", 1.5)).hexdigest()}),
+    ('action = "hash", key = "a"', {"a": True}, {"a": sha256(b"\1").hexdigest()}),
+    ('action = "hash", key = "a"', {"a": ""}, {"a": ""}),
+    ('action = "insert", key = "new", default_value = "d"', {}, {"new": "d"}),
     (
         'action = "extract", key = "u", pattern = "^/(?P<first>[a-z]+)/(?P<id>[0-9]+)"',
         {"u": "/orders/17", "id": "old"},
@@ -110,6 +118,10 @@ CASES = [
     ('action = "extract", key = "u", pattern = "(?P<id>[0-9]+)"', {"u": "no"}, {"u": "no"}),
     ('action = "convert", key = "a", converted_type = "int"', {"a": "12"}, {"a": 12}),
     ('action = "convert", key = "a", converted_type = "int"', {"a": "no"}, {"a": "no"}),
+    ('action = "convert", key = "a", converted_type = "int"', {"a": "2.5"}, {"a": "2.5"}),
+    ('action = "convert", key = "a", converted_type = "int"', {"a": " 2"}, {"a": " 2"}),
+    ('action = "convert", key = "a", converted_type = "int"', {"a": 2.9}, {"a": 2}),
+    ('action = "convert", key = "a", converted_type = "double"', {"a": "1e3"}, {"a": 1000.0}),
     ('action = "convert", key = "a", converted_type = "double"', {"a": 3}, {"a": 3.0}),
     ('action = "convert", key = "a", converted_type = "string"', {"a": True}, {"a": "true"}),
     ('action = "convert", key = "a", converted_type = "boolean"', {"a": "true"}, {"a": True}),

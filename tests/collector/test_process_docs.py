@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from proxy.collector import registry
+from proxy.collector.ottl.compile import CONVERTERS
+from proxy.collector.ottl.editors import EDITORS
+from proxy.collector.ottl.fields import FIELDS
 from proxy.config.load import loads
 
 PAGE = (Path(__file__).parents[2] / "docs" / "collector" / "processors.md").read_text()
@@ -37,3 +40,18 @@ def test_every_setting_is_told_of(type_: str) -> None:
     section = PAGE.partition(f"## {type_}\n")[2].partition("\n## ")[0]
     for key in component.settings().__struct_fields__:
         assert f"`{key}`" in section, key
+
+
+def test_every_function_of_ottl_is_told_of() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "collector" / "ottl.md").read_text()
+    missing = [name for name in (*EDITORS, *CONVERTERS) if f"`{name}`" not in page]
+    assert missing == []
+    for example in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        assert loads(example, "doc.toml", {}).config.collector is not None
+
+
+@pytest.mark.parametrize("context", sorted(FIELDS))
+def test_every_field_of_ottl_is_told_of(context: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "collector" / "ottl.md").read_text()
+    missing = [f for f in FIELDS[context] if f.partition(".string")[0] not in page]
+    assert missing == []

@@ -216,8 +216,9 @@ async def test_grpc_says_what_is_wrong(
 async def test_spans_without_ids_are_counted(place: Watched) -> None:
     body = BINARY_BATCH.replace(b"\x0a\x00\x03" + b"\0" * 7 + b"\x03", b"\x0a\x00\x03" + b"\0" * 8)
     assert body != BINARY_BATCH
-    assert (await post(place, body))[0] == 202
-    assert place.items == 0
+    status, said = (await post(place, body))[:2]
+    assert (status, place.items) == (400, 0)
+    assert "1 span without a valid span_id" in str(said)
     assert place.counted("spangate.receiver.spans.nameless") == {"thrift_http": 1}
 
 

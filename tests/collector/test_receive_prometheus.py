@@ -107,6 +107,29 @@ async def test_a_target_is_scraped_again_and_again(kind: str, body: str) -> None
         assert scraping.failures == {}
 
 
+async def test_one_bad_series_costs_itself_and_not_the_target() -> None:
+    page = (
+        '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket 2\nh_bucket{le="+Inf"} 3\n'
+        "h_sum 4\nh_count 3\ngood 1\n"
+    )
+    async with target(answering(page)) as port:
+        scraping = Scraping(static(port))
+        async with scraping:
+            await scraping.wait(lambda: len(scraping.place.out) >= 2)
+        found = numbers(scraping.place.out)
+        assert (found["good", ()], found["up", ()]) == (1, 1)
+        (point,) = [p for n, _, p, _ in flat(scraping.place.out[:1]) if n == "h"]
+        assert (list(point.bucket_counts), point.count) == ([1, 2], 3)
+        assert scraping.failures == {}
+        dropped = {
+            series.value
+            for series in scraping.place.counters.series()
+            if series.instrument.name == "spangate.prometheus.samples.dropped"
+        }
+        assert dropped == {len([1 for n, *_ in flat(scraping.place.out) if n == "up"])}
+        assert "h_bucket: it has no le" in scraping.place.context.condition.error
+
+
 async def test_what_a_target_is_asked_for() -> None:
     seen: list[web.BaseRequest] = []
 

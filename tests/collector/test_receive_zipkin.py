@@ -67,6 +67,18 @@ async def test_spans_are_taken(
     assert place.items == 1
 
 
+@pytest.mark.parametrize(
+    "type",
+    ["text/plain", "text/plain;charset=UTF-8", "", "application/x-www-form-urlencoded", "*"],
+)
+@pytest.mark.parametrize(("body", "path"), [(JSON, "/api/v2/spans"), (OLD, "/api/v1/spans")])
+async def test_what_is_called_neither_protobuf_nor_thrift_is_json(
+    place: Binding, type: str, body: bytes, path: str
+) -> None:
+    assert (await post(place, body, path, **{"Content-Type": type}))[0] == 202
+    assert place.items == 1
+
+
 async def test_an_empty_list_is_fine(place: Binding) -> None:
     assert (await post(place, b"[]"))[0] == 202
     assert place.out == []
@@ -84,7 +96,9 @@ REFUSED = [
     pytest.param(b"garbage", "/api/v2/spans", {}, 400, "cannot be read", id="garbage"),
     pytest.param(b"", "/api/v2/spans", {}, 400, "cannot be read", id="nothing"),
     pytest.param(JSON, "/api/v2/spans", {"Content-Encoding": "gzip"}, 400, "read", id="not-gzip"),
-    pytest.param(JSON, "/api/v2/spans", {"Content-Type": "text/plain"}, 415, "json", id="type"),
+    pytest.param(
+        JSON, "/api/v2/spans", {"Content-Type": "application/x-thrift"}, 415, "json", id="type"
+    ),
     pytest.param(
         OLD, "/api/v1/spans", {"Content-Type": "application/x-thrift"}, 415, "v1", id="v1"
     ),

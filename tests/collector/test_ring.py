@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import hypothesis.strategies as st
@@ -148,6 +149,19 @@ def test_a_run_is_not_released_while_one_before_it_is_held() -> None:
     del runs[0]
     assert lane.unreleased == whole // 3
     assert lanes_of(memory)[SPANS].read(lane.head).items == 1  # type: ignore[union-attr]
+
+
+def test_a_lane_that_is_let_go_keeps_no_memory_and_is_not_read_again() -> None:
+    memory = memory_only(SIZE)
+    writer, lane = Ring(memory), lanes_of(memory)[SPANS]
+    assert writer.spans.write(entry(0, 10), 1)
+    run = lane.read(lane.head)
+    before = sys.getrefcount(memory)
+    for _ in range(2):
+        lane.let_go()
+        assert lane.is_done and sys.getrefcount(memory) < before
+    del run  # its receipt has outlived the ring
+    assert lanes_of(memory)[SPANS].is_done
 
 
 def test_what_is_held_for_long_gives_way_when_the_lane_is_nearly_full() -> None:

@@ -89,6 +89,10 @@ CASES: list[tuple[str, str, list[Any], bool]] = [
     ("probabilistic", 'sampling_percentage = 100, hash_salt = "s"', PLAIN, True),
     ("probabilistic", 'sampling_percentage = 0, hash_salt = "s"', PLAIN, False),
     ("ottl_condition", """span = ['attributes["team"] == "shop"']""", TEXT, True),
+    ("ottl_condition", """span = ['IsMatch(attributes["team"], "^sh")']""", TEXT, True),
+    ("ottl_condition", """span = ['IsMatch(attributes["team"], "^x")']""", TEXT, False),
+    ("ottl_condition", """span = ['ParseJSON(attributes["team"])["a"] == 1']""", TEXT, False),
+    ("ottl_condition", """span = ['"team" in attributes']""", TEXT, True),
     (
         "condition",
         """span = ['name == "no"', 'resource.attributes["service.name"] == "app"']""",

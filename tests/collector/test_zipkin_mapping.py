@@ -62,8 +62,8 @@ def spans(**more: Any) -> list[Span]:
 
 
 def converted(given: list[Span], **options: bool) -> Any:
-    request, taken, nameless = to_otlp(given, NOW, **options)
-    assert (taken, nameless) == (1, 0)
+    request, taken, lost = to_otlp(given, NOW, **options)
+    assert (taken, lost) == (1, {})
     return request.resource_spans[0].scope_spans[0].spans[0]
 
 
@@ -169,7 +169,7 @@ ANNOTATIONS = [
     ('"a": {broken}', '"a": {broken}', {}),
     ("a|{broken}|1", "a|{broken}|1", {}),
     ('"a": ' + '{"x":' * 5000 + "}" * 5000, None, {}),
-    ('"\\ud800": {"\\udfff": "\\ud800"}', "?", {"?": "?"}),
+    ('"\\ud800": {"\\udfff": "\\ud800"}', "\ufffd", {"\ufffd": "\ufffd"}),
 ]
 
 
@@ -204,22 +204,15 @@ def test_spans_of_one_service_and_scope_are_together() -> None:
 
 def test_short_ids_are_padded_and_empty_ones_counted() -> None:
     given = [*spans(traceId="abc", id="d"), *spans(traceId="0" * 16), *spans(id="0")]
-    request, taken, nameless = to_otlp(given, NOW)
+    request, taken, lost = to_otlp(given, NOW)
     span = request.resource_spans[0].scope_spans[0].spans[0]
-    assert (taken, nameless) == (1, 2)
+    assert (taken, lost) == (1, {"trace_id": 1, "span_id": 1})
     assert (span.trace_id.hex(), span.span_id.hex()) == ("abc".rjust(32, "0"), "d".rjust(16, "0"))
 
 
 REFUSED: list[tuple[Any, str]] = [
     ({}, "Expected `array`"),
     ([1], "Expected `object`"),
-    ([{"id": "a"}], "traceId"),
-    ([{**FULL, "traceId": "xyz"}], "hex"),
-    ([{**FULL, "traceId": "a" * 33}], "hex"),
-    ([{**FULL, "id": ""}], "hex"),
-    ([{**FULL, "id": "1 2"}], "hex"),
-    ([{**FULL, "parentId": "a" * 17}], "hex"),
-    ([{**FULL, "kind": "client"}], "kind"),
     ([{**FULL, "timestamp": "soon"}], "timestamp"),
     ([{**FULL, "tags": {"a": ["b"]}}], "tags"),
     ([{**FULL, "annotations": [{"value": "x"}]}], "timestamp"),
@@ -232,16 +225,62 @@ def test_what_is_no_span_is_refused(tree: Any, text: str) -> None:
         read_json(json.dumps(tree).encode())
 
 
+NAMELESS = [
+    ({"id": "a"}, "trace_id"),
+    ({**FULL, "traceId": "xyz"}, "trace_id"),
+    ({**FULL, "traceId": "a" * 33}, "trace_id"),
+    ({**FULL, "traceId": " " + "a" * 31}, "trace_id"),
+    ({**FULL, "traceId": None}, "trace_id"),
+    ({**FULL, "id": ""}, "span_id"),
+    ({**FULL, "id": "1 2"}, "span_id"),
+    ({**FULL, "id": "a" * 17}, "span_id"),
+    ({"traceId": b"1" * 17, "id": b"1" * 8}, "trace_id"),
+    ({"traceId": b"1" * 7, "id": b"1" * 8}, "trace_id"),
+    ({"traceId": b"1" * 16, "id": b"1" * 7}, "span_id"),
+    ({"traceId": b"1" * 16, "id": b"1" * 9}, "span_id"),
+    ({"traceId": b"1" * 16}, "span_id"),
+]
+
+
+@pytest.mark.parametrize(("given", "reason"), NAMELESS)
+def test_a_span_whose_ids_are_none_is_left_out(given: Any, reason: str) -> None:
+    if isinstance(given.get("traceId"), bytes):
+        listed = ListOfSpans(spans=[{"trace_id": given["traceId"], "id": given.get("id", b"")}])
+        read = read_proto(listed.SerializeToString())
+    else:
+        read = read_json(json.dumps([given]).encode())
+    _, taken, lost = to_otlp([*spans(), *read], NOW)
+    assert (taken, lost) == (1, {reason: 1})
+
+
+@pytest.mark.parametrize("more", ["", "y" * 40_000], ids=["small", "large"])
+@pytest.mark.parametrize("text", [b"a\\ud83d", b"\\ude00\\ud83d", b"\xff", b"a\xf0\x9f"])
+def test_a_text_that_is_none_costs_only_itself(text: bytes, more: str) -> None:
+    new = {"traceId": "1" * 32, "id": "2" * 16, "name": "TEXT", "tags": {"TEXT": "TEXT"}, "x": more}
+    old = {**new, "binaryAnnotations": [{"key": "TEXT", "value": "TEXT"}]}
+    for tree, read in ((new, read_json), (old, read_old)):
+        said = json.dumps([tree, {"traceId": "1" * 32, "id": "3" * 16}]).encode()
+        request, taken, _ = to_otlp(read(said.replace(b"TEXT", text)), NOW)
+        assert taken == 2
+        span = request.resource_spans[0].scope_spans[0].spans[0]
+        assert "\ufffd" in span.name
+        assert "\ufffd" in span.attributes[0].key
+        assert "\ufffd" in span.attributes[0].value.string_value
+
+
+@pytest.mark.parametrize("wrong", ["a" * 17, "z", "", "0" * 16, " 1"])
+def test_a_parent_that_is_none_is_no_parent(wrong: str) -> None:
+    assert converted(spans(parentId=wrong)).parent_span_id == b""
+
+
+@pytest.mark.parametrize(("kind", "number"), [("client", 3), ("SERVER", 2), ("LOCAL", 0)])
+def test_a_kind_that_is_none_costs_only_itself(kind: str, number: int) -> None:
+    assert converted(spans(kind=kind)).kind == number
+
+
 PROTO_REFUSED = [
-    {"id": b"1" * 8},
-    {"trace_id": b"1" * 17, "id": b"1" * 8},
-    {"trace_id": b"1" * 7, "id": b"1" * 8},
-    {"trace_id": b"1" * 16, "id": b"1" * 7},
     {"trace_id": b"1" * 16, "id": b"1" * 8, "tags": [{}] * 50_000},
     {"trace_id": b"1" * 16, "id": b"1" * 8, "annotations": [{}] * 50_000},
-    {},
-    {"trace_id": b"1" * 16, "id": b"1" * 9},
-    {"trace_id": b"1" * 16, "id": b"1" * 8, "kind": 5},
     {"trace_id": b"1" * 16, "id": b"1" * 8, "local_endpoint": {"ipv4": b"123"}},
 ]
 
@@ -298,8 +337,8 @@ def converts_or_refuses(read: Callable[[bytes], list[Span]], data: bytes) -> Non
         given = read(data)
     except WireError:
         return
-    request, taken, nameless = to_otlp(given, NOW, parse_tags=True)
-    assert taken + nameless == len(given)
+    request, taken, lost = to_otlp(given, NOW, parse_tags=True)
+    assert taken + sum(lost.values()) == len(given)
     assert type(request).FromString(request.SerializeToString()) == request
     assert len(read_json(write_json(from_otlp(request)))) == taken
 

@@ -29,14 +29,26 @@ def route(lines: str, path: str = "/a") -> str:
 
 ERRORS = [
     # listeners and processes
-    ('listen = "8080"', "listen", "is not an address"),
+    ("listen = 80800", "listen", "at most 65535"),
     ('listen = "localhost"', "listen", "is not an address"),
     ('listen = ":65536"', "listen", "at most 65535"),
     ('listen = "[::g]:80"', "listen", "is not an address"),
     ('listen = "[1:2]:80"', "listen", "is not an IPv6 address"),
     ('listen = [":80", ":80"]', "listen[1]", "already taken by listen[0]"),
     ('listen = [":80", "0.0.0.0:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = [":80", "[::]:80"]', "listen[1]", "takes IPv4 and IPv6: leave this one out"),
+    ('listen = ["[0::0]:80", "0.0.0.0:80"]', "listen[1]", "takes IPv4 and IPv6"),
+    ('listen = ["0.0.0.0:80", "[::]:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = ["[::1]:80", "[0:0::1]:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = ["localhost:80", "LOCALHOST.:80"]', "listen[1]", "already taken by listen[0]"),
     ('listen = "127.0.0.1:9901"', "admin.listen", "already taken by listen[0]"),
+    ('listen = ":9901"', "admin.listen", "already taken by listen[0]"),
+    ('listen = "0.0.0.0:9901"', "admin.listen", "already taken by listen[0]"),
+    ('listen = "127.0.0.1:80"\nadmin.listen = ":80"', "admin.listen", "already taken"),
+    ('listen = "[::1]:80"\nadmin.listen = "[::]:80"', "admin.listen", "already taken"),
+    ('listen = ["127.0.0.1:80", "127.0.0.1:80"]', "listen[1]", "already taken by listen[0]"),
+    ('listen = "127.0.0.1:80"\nadmin.listen = "localhost:80"', "admin.listen", "already taken"),
+    ("listen = 9901", "admin.listen", "already taken by listen[0]"),
     ('listen = [{ address = ":80", trust = ["10/8"] }]', "listen[0].trust[0]", "not a network"),
     ('admin.listen = "9901"', "admin.listen", "is not an address"),
     ('forwarding.trust = ["10.0.0.0/33"]', "forwarding.trust[0]", "is not a network"),
@@ -72,11 +84,21 @@ ERRORS = [
     (f'[upstream.v]\nservers = ["http://{"a." * 127}b"]', "upstream.v.servers[0]", "too long"),
     ('export.otlp = "grpc://a..b:4317"', "export.otlp[0]", "not an OTLP URL"),
     ('[upstream.v]\nservers = ["http://[::z]"]', "upstream.v.servers[0]", "is not a server"),
+    (
+        '[upstream.v]\nservers = ["http://a", "http://A/"]',
+        "upstream.v.servers[1]",
+        "same server",
+    ),
     ('[upstream.v]\nservers = ["http://a", "http://a"]', "upstream.v.servers[1]", "listed twice"),
     (
         '[upstream.v]\nservers = "http://a"\nhealth.path = "h"',
         "upstream.v.health.path",
         "not a path",
+    ),
+    (
+        '[upstream.v]\nservers = "http://a"\nhealth.host = "a b"',
+        "upstream.v.health.host",
+        "not a host",
     ),
     ('[upstream.v]\nservers = "http://a"\nhealth.every = 0', "upstream.v.health.every", "a pause"),
     # routes: which requests
@@ -171,7 +193,11 @@ def test_what_cannot_work_is_an_error(text: str, key: str, says: str) -> None:
     [
         ("[upstream.v]\nservers = 'http://a'", "upstream.v", "no route uses this upstream"),
         ("export = { otlp = 'grpc://a:1', batch_bytes = '8MiB' }", "export.batch_bytes", "4 MiB"),
-        ("export.tls.ca = '/nothing/here.pem'", "export.tls.ca", "there is no file"),
+        (
+            "export = { otlp = 'grpcs://a:1', tls.ca = '/no.pem' }",
+            "export.tls.ca",
+            "there is no file",
+        ),
         (route('to = "u"\nretry.on = [503, 200]'), "route[0].retry.on[1]", "200 is not an error"),
         (route('to = "u"\nwhen.method = "get"'), "route[0].when.method[0]", 'did you mean "GET"?'),
         (route('respond = {}\nrewrite.strip = "/a"'), "route[0].rewrite", "nothing is"),
@@ -179,6 +205,11 @@ def test_what_cannot_work_is_an_error(text: str, key: str, says: str) -> None:
             route('to = "u"\nheaders.request.set = { traceparent = "x" }'),
             "route[0].headers.request.set.traceparent",
             "written by the gateway",
+        ),
+        (
+            route('to = "u"\nheaders.request.remove = ["x-gone", "Baggage"]'),
+            "route[0].headers.request.remove[1]",
+            "no effect",
         ),
     ],
 )
@@ -192,12 +223,12 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, key: str, says: str)
 @pytest.mark.parametrize(
     "text",
     [
-        'listen = ["127.0.0.1:80", "[::1]:80", "localhost:80"]',
+        'listen = ["127.0.0.1:80", "[::1]:80", "127.0.0.2:80", "a.example:80"]',
         'listen = "127.0.0.1:0"\nadmin.listen = "127.0.0.1:0"',
         'admin.listen = ""',
         'tracing.trust = ["::1", "10.0.0.1", "fc00::/7"]',
         'export.otlp = ["grpc://a", "grpcs://[::1]:4317", "https+json://u:p@a:1/otlp/"]',
-        'export.headers = { authorization = "Bearer é" }',
+        'export = { otlp = "grpc://a", headers = { authorization = "Bearer é" } }',
         route('to = "u"\nrewrite.strip = "/api"', "/api/*"),
         route('to = "u"\nrewrite.prefix = "/v2"', "/api/*"),
         route('to = "u"\nrewrite.path = "/v2/{id}/*"', "/api/{id}/*"),

@@ -72,6 +72,9 @@ def test_without_lines_a_repeated_default_is_a_built_in_one() -> None:
         "idle_timeout": "upstream 'u'",
         "retry": "route 'orders'",
         "body_limit": "route 'orders'",
+        "baggage": "built in",
+        "tracestate": "built in",
+        "context": "built in",
     }
 
 
@@ -85,4 +88,49 @@ def test_workers_import_it_without_the_loader() -> None:
     code = "import sys, proxy.config.effective as e; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
-    assert not loaded & {"tomllib", "click", "rich", "proxy.config.load", "asyncio"}
+    assert not loaded & {"tomllib", "click", "proxy.config.load", "asyncio"}
+
+
+PROPAGATE = """
+[tracing]
+baggage = false
+[[route]]
+path = "/silent"
+to = "u"
+[[route]]
+path = "/says"
+to = "u"
+propagate = { baggage = true, context = "pass" }
+[[route]]
+path = "/other"
+to = "v"
+[upstream.u]
+servers = "http://10.0.0.1"
+propagate = { tracestate = false, context = "drop" }
+[upstream.v]
+servers = "http://10.0.0.2"
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "key", "value", "origin"),
+    [
+        (0, "baggage", False, "[tracing] (f:3)"),
+        (0, "tracestate", False, "upstream 'u' (f:16)"),
+        (0, "context", "drop", "upstream 'u' (f:16)"),
+        (1, "baggage", True, "route '/says' (f:10)"),
+        (1, "tracestate", False, "upstream 'u' (f:16)"),
+        (1, "context", "pass", "route '/says' (f:10)"),
+        (2, "baggage", False, "[tracing] (f:3)"),
+        (2, "tracestate", True, "built in"),
+        (2, "context", "pass", "built in"),
+    ],
+)
+def test_each_key_of_propagate_is_decided_on_its_own(
+    route: int, key: str, value: object, origin: str
+) -> None:
+    loaded = loads(PROPAGATE, "f", {})
+    config = loaded.config
+    force = effective(config, config.route[route], "uuv"[route], loaded.where)
+    assert getattr(force.propagate, key) == value
+    assert force.origin[key] == origin

@@ -28,6 +28,8 @@ def label(written: str, environ: dict[str, str]) -> str:
         ("${A:-b}", {"A": "c"}, "c"),
         ("${A:-}", {}, ""),
         ("${A:-http://x:1/?a=b}", {}, "http://x:1/?a=b"),
+        ("${env:A}", {"A": "1"}, "1"),
+        ("${env:A:-b}", {}, "b"),
         ("$${A}", {"A": "1"}, "${A}"),
         ("$$", {}, "$"),
         ("a$", {}, "a$"),
@@ -46,6 +48,7 @@ def test_references_expand_once(written: str, environ: dict[str, str], value: st
         ("${A", "without"),
         ("${}", "names no variable"),
         ("${A-b}", "names no variable"),
+        ("${A}${A}", "environment variable A is not set"),
         ("${file:nothing-here}", "cannot read 'nothing-here': No such file"),
         ("${file:.}", "cannot read '.'"),
     ],
@@ -58,6 +61,54 @@ def test_references_that_lead_nowhere_are_problems_with_line_and_key(
     (problem,) = caught.value.problems
     assert (problem.line, problem.key) == (5, "labels.x")
     assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        ("${PORT-80}", "write ${PORT:-80}"),
+        ("${PORT:80}", "write ${PORT:-80}"),
+        ("${PORT:?unset}", "write ${PORT:-unset}"),
+        ("${env.PORT}", "write ${PORT}"),
+        ("${env:PORT:80}", "write ${PORT:-80}"),
+        ("${PORT}", "set it, or give a default: ${PORT:-…}"),
+        ("${env:PORT}", "set it, or give a default: ${PORT:-…}"),
+        ("${1}", "write ${NAME}, ${NAME:-default} or ${file:/path}"),
+    ],
+)
+@pytest.mark.parametrize(
+    "place",
+    [
+        "listen = 'X'",
+        "listen = [':1', 'X']",
+        "workers = 'X'",
+        "drain_timeout = 'X'",
+        "admin.listen = 'X'",
+        "export.otlp = 'X'",
+        "export.headers = { a = 'X' }",
+        "collector = { exporters = { otlp_http = { endpoint = 'X' } } }",
+        "collector = { exporters = 'X' }",
+        "[[route]]\npath = 'X'\nto = 'http://b'",
+        "[[route]]\npath = '/b'\nto = 'X'",
+        "[[route]]\npath = '/b'\nto = { X = 1 }",
+        "[[route]]\npath = '/b'\nhost = 'X'\nto = 'http://b'",
+        "[[route]]\npath = '/b'\nredirect = 'X'",
+        "[[route]]\npath = '/b'\nrespond = { status = 'X' }",
+        "[[route]]\npath = '/b'\nto = 'http://b'\nretry = 'X'",
+        "[[route]]\npath = '/b'\nto = 'b'\n[upstream.b]\nservers = 'X'",
+        "[[route]]\npath = '/b'\nto = 'b'\n[upstream.b]\nservers = ['http://b', 'X', 'X']",
+        "[[route]]\npath = '/b'\nto = 'b'\n[upstream.b]\nservers = { X = 1 }",
+        "[[route]]\npath = '/b'\nto = 'b'\n[upstream.b]\nservers = 'http://b'\nhealth = 'X'",
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_all_that_is_told(
+    place: str, written: str, remedy: str
+) -> None:
+    text = place.replace("{ X =", f'{{ "{written}" =').replace("'X'", f"'{written}'")
+    with pytest.raises(ConfigError) as caught:
+        loads(f"{text}\n{ROUTE}", "routes.toml", {})
+    assert {p.remedy for p in caught.value.problems} == {remedy}
+    assert len(caught.value.problems) == place.count("X")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.load import Loaded, load, loads
-from proxy.config.model import Listener, Retry
+from proxy.config.model import Health, Listener, Retry
 from proxy.errors import ConfigError, Problem
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:8000"\n'
@@ -91,10 +91,30 @@ def test_the_example_of_the_design_loads_without_a_word() -> None:
     assert config.upstream["canary"].servers == {"http://[::1]:8000": 1}
 
 
-def test_an_empty_file_is_the_defaults_and_a_warning() -> None:
-    loaded = loads("", "routes.toml", {})
-    assert loaded.config.listen[0].address == ":8080"
-    assert [w.key for w in loaded.warnings] == ["file"]
+NOTHING = {
+    "empty": "",
+    "a byte order mark": "\ufeff",
+    "blank lines": "\n \t\r\n",
+    "comments": "# [[route]]\n# path = '/'\n",
+    "no routes": 'listen = ":80"\n[export]\notlp = "grpc://localhost:4317"\n',
+    "a list of none": "route = []",
+    "upstreams alone": '[upstream.u]\nservers = "http://a"\n',
+}
+
+
+@pytest.mark.parametrize("text", NOTHING.values(), ids=NOTHING)
+def test_a_file_that_says_nothing_to_do_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load(str(file), {})
+    (problem,) = refused.value.problems
+    assert (problem.key, problem.file) == ("route", str(file))
+    assert "[[route]]" in problem.remedy and "[collector]" in problem.remedy
+
+
+def test_a_collector_alone_is_something_to_do() -> None:
+    assert loads("[collector]", "routes.toml", {}).config.route == []
 
 
 @pytest.mark.parametrize(
@@ -102,10 +122,15 @@ def test_an_empty_file_is_the_defaults_and_a_warning() -> None:
     [
         ('listen = ":80"', [":80"]),
         ('listen = [":80", "[::1]:81"]', [":80", "[::1]:81"]),
+        ("listen = 80", [":80"]),
+        ('listen = "80"', [":80"]),
+        ('listen = [80, "81", "${ADDRESS:-82}"]', [":80", ":81", ":82"]),
+        ("[[listen]]\naddress = 80", [":80"]),
+        ("[listen]\naddress = 80", [":80"]),
         ('[[listen]]\naddress = ":80"\n[[listen]]\naddress = ":81"\nname = "b"', [":80", ":81"]),
     ],
 )
-def test_listeners_may_be_written_in_three_ways(written: str, addresses: list[str]) -> None:
+def test_listeners_may_be_written_in_several_ways(written: str, addresses: list[str]) -> None:
     config = loads(f"{written}\n{ROUTE}", "f", {}).config
     assert [listener.address for listener in config.listen] == addresses
 
@@ -139,6 +164,39 @@ def test_retry_may_be_a_number(place: str) -> None:
         "upstream": config.upstream["u"].retry,
     }
     assert found[place] == Retry(times=3)
+
+
+def test_a_route_alone_may_be_a_plain_table() -> None:
+    text = '[route]\npath = "/a"\ntimeout = "2s"\nto = "http://a"\n[route.when]\nmethod = "GET"\n'
+    loaded = loads(text, "f", {})
+    (route,) = loaded.config.route
+    assert (route.path, route.when.method, loaded.warnings) == ("/a", ["GET"], [])
+    assert loaded.where(("route", 0, "timeout")) == "f:3"
+    (problem,) = problems(text.replace('"2s"', "2"))
+    assert (problem.key, problem.line) == ("route.timeout", 3)
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "key"),
+    [
+        ('redirect = "/d"', 'redirect = { to = "/d" }', "redirect"),
+        ('redirect = "${X:-/d}"', 'redirect = { to = "/d" }', "redirect"),
+        ('respond = "no"', 'respond = { body = "no" }', "respond"),
+        ("respond = 204", "respond = { status = 204 }", "respond"),
+    ],
+)
+def test_what_a_route_does_may_be_one_value(short: str, long: str, key: str) -> None:
+    made = [loads(f"[route]\n{text}", "f", {}).config.route for text in (short, long)]
+    assert made[0] == made[1]
+    faulty = short.replace('"no"', "true").replace("/d", "d").replace("204", "99")
+    assert [p.key for p in problems(f"[route]\n{faulty}")] == [f"route.{key}"]
+
+
+def test_a_health_check_may_be_a_path_alone() -> None:
+    text = '[route]\nto = "u"\n[upstream.u]\nservers = "http://a"\nhealth = "/up"'
+    assert loads(text, "f", {}).config.upstream["u"].health == Health(path="/up")
+    (problem,) = problems(text.replace("/up", "up"))
+    assert (problem.key, problem.line) == ("upstream.u.health", 5)
 
 
 def test_routes_without_a_name_are_called_by_their_path_and_stay_distinct() -> None:
@@ -205,8 +263,8 @@ def test_what_is_not_toml_is_a_problem_like_others(text: str, line: int) -> None
     [
         ("route = 3", "route"),
         ("route = [3]\nupstream = []", "route[0]"),
-        ("[route]\nto = 'x'", "route"),
-        ("listen = 8080", "listen"),
+        ("[route.x]\nto = 'x'", "route"),
+        ("listen = true", "listen"),
         ("listen = [{}]", "listen[0]"),
         ("listen = []", "listen"),
         ("workers = 0", "workers"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.load import Loaded, loads
+from proxy.config.observe import Tracing
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:8000"\n'
 OTLP = "OTEL_EXPORTER_OTLP_"
@@ -171,6 +172,22 @@ def test_samplers(sampler: str, arg: str, expected: tuple[str, float]) -> None:
     found = loaded({"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": arg})
     assert (found.config.tracing.sampler, found.config.tracing.sample) == expected
     assert found.warnings == []
+
+
+METHODS = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"
+
+
+def test_known_methods_are_the_whole_list_in_the_case_that_they_have() -> None:
+    found = loaded({METHODS: "GET, PROPFIND,,Brew,GET"})
+    assert found.config.tracing.known_methods == ["GET", "PROPFIND", "Brew"]
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize("value", ["", " ", ",", "GET,two words", "GET,é"])
+def test_known_methods_that_are_none_leave_the_list_as_it_is(value: str) -> None:
+    found = loaded({METHODS: value})
+    assert found.config.tracing.known_methods == Tracing().known_methods
+    assert [w.key for w in found.warnings] == ([METHODS] if "GET" in value else [])
 
 
 @pytest.mark.parametrize("arg", ["2", "-1", "nan", "x"])

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.config.load import loads
 from proxy.config.redact import redacted
+from proxy.errors import ConfigError
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:8000"\n'
 
@@ -50,6 +51,21 @@ def test_what_is_shown_can_be_loaded_again() -> None:
         '[[route]]\npath = "/a"\nto = "http://b"\nwhen.query = { password = "hunter2" }',
         '[[route]]\npath = "/a"\nredirect = { to = "https://u:hunter2@a/" }',
         '[upstream.u]\nservers = { "http://${file:SECRET}:1" = 1 }',
+        *(
+            f'[[route]]\npath = "/a"\nto = "http://b"\nheaders.{side}.{edit}.{name} = "hunter2"'
+            for side in ("request", "response")
+            for edit in ("set", "add")
+            for name in ("x-auth", "x-backend-key", "x-team", "remove")
+        ),
+        '[[route]]\npath = "/a"\nrespond.headers = { x-team = "hunter2" }',
+        '[[route]]\npath = "/a"\nto = "http://b"\nwhen.header = { x-auth = "hunter2" }',
+        '[[route]]\npath = "/a"\nto = "http://b"\nwhen.query = { sig = "hunter2" }',
+        'export.otlp = "https://collector/x?api_key=hunter2"',
+        '[[route]]\npath = "/a"\nredirect = { to = "https://a/?x=1&token=hunter2" }',
+        '[collector.exporters.otlp_http]\nheaders = { x-team = "hunter2" }',
+        '[collector.exporters.otlp_http]\nendpoint = "http://a:hunter2@b"',
+        '[collector.receivers.otlp]\ngrpc = ":1"\nauth = { basic = { ops = "hunter2" } }',
+        '[collector.receivers.otlp]\ngrpc = ":1"\nauth = { bearer = ["hunter2"] }',
     ],
 )
 def test_secrets_are_gone(text: str, tmp_path: Path) -> None:
@@ -58,6 +74,29 @@ def test_secrets_are_gone(text: str, tmp_path: Path) -> None:
     loaded = loads(f"{text}\n{ROUTE}", "f", {"PASS": "hunter2"})
     assert "hunter2" in repr(loaded.config)
     assert "hunter2" not in json.dumps(redacted(loaded))
+
+
+def test_names_that_are_edited_are_shown() -> None:
+    edits = 'headers.request = { set = { x-a = "1" }, remove = ["x-b"] }'
+    shown = redacted(loads(f'[[route]]\nto = "http://b"\n{edits}', "f", {}))
+    request = shown["route"][0]["headers"]["request"]
+    assert request == {"set": {"x-a": "REDACTED"}, "add": {}, "remove": ["x-b"]}
+
+
+def test_a_place_to_be_filled_is_no_secret() -> None:
+    to = "https://a/?token={token}&x={query}"
+    text = f'[[route]]\npath = "/{{token}}"\nredirect = {{ to = "{to}" }}'
+    assert redacted(loads(text, "f", {}))["route"][0]["redirect"]["to"] == to
+
+
+@pytest.mark.parametrize("place", ["headers.request.set", "headers.response.add"])
+def test_a_mistake_in_an_edit_does_not_show_its_value(place: str) -> None:
+    text = f'[[route]]\nto = "http://b"\n{place} = {{ x-pin = 271828, x-a = "a\\nhunter2" }}'
+    with pytest.raises(ConfigError) as caught:
+        loads(text, "f", {})
+    assert "write it in quotes" in str(caught.value)
+    assert "271828" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_what_came_from_the_environment_is_shown_as_written() -> None:

@@ -85,6 +85,9 @@ def test_the_examples_are_valid() -> None:
         'export.otlp = "grpc://a"\nexport.traces = ["http://b"]',
         'workers = "${N}"\ntracing.sample = "${S}"\nexport.compression = "${C}"',
         'workers = "auto"\ndrain_timeout = "1m 30s"\nlimits.body = "1.5 MiB"',
+        '[route]\nto = "http://a"\n',
+        'listen = 8080\nroute = [{ redirect = "/d" }, { respond = "no" }, { respond = 204 }]',
+        '[upstream.a]\nservers = "http://a"\nhealth = "/up"\n',
         "drain_timeout = 0\nlimits.body = 0\nlimits.connections = 0\ndefaults.retry = 1",
     ],
 )
@@ -96,7 +99,7 @@ def test_short_forms_and_references_are_valid(text: str) -> None:
     "text",
     [
         "liste = ':80'",
-        "listen = 80",
+        "listen = 80800",
         "listen = [{}]",
         "workers = 0",
         "workers = 'all'",
@@ -119,6 +122,34 @@ def test_keys_say_what_they_mean_and_what_their_default_is() -> None:
     limits = SCHEMA["$defs"]["Limits"]["properties"]
     assert limits["head_bytes"]["default"] == "64KiB"
     assert "408" in limits["header_timeout"]["description"]
+
+
+def properties() -> list[tuple[str, str, dict[str, Any]]]:
+    """(table, key, schema) of every key that there is."""
+    tables = {"Config": SCHEMA, **SCHEMA["$defs"]}
+    return [
+        (t, key, rule) for t, table in tables.items() for key, rule in table["properties"].items()
+    ]
+
+
+def test_every_table_and_every_key_says_what_it_means() -> None:
+    assert len(properties()) > 600
+    assert [(t, key) for t, key, rule in properties() if not rule.get("description")] == []
+    assert [name for name, table in SCHEMA["$defs"].items() if not table["description"]] == []
+
+
+def test_what_is_said_is_a_comment_and_no_code() -> None:
+    said = [(t, key, rule["description"]) for t, key, rule in properties()]
+    assert [s for s in said if "field(" in s[2] or s[2].startswith(("=", ")", "#"))] == []
+    # One of each notation: beside the key, behind a longer field, above it, inherited, of a table.
+    told = {(t, key): text for t, key, text in said}
+    assert told["Listener", "address"].startswith('":8080"')
+    assert "idempotent" in told["Retry", "methods"]
+    assert told["Retrying", "elapsed"].startswith("0 = for as long as")
+    queue = "exporters.prometheus_remote_write.OrderedQueue"
+    assert told[queue, "storage"] == told["parts.Queue", "storage"]
+    assert "samples out of order" in told[queue, "num_consumers"]
+    assert told["Export", "tls"]
 
 
 COLLECTOR = """

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import BadRequest, BadResponse
-from proxy.http.framing import content_length, frame_request, frame_response, is_chunked
+from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
+from proxy.http.framing import (
+    content_length,
+    frame_request,
+    frame_response,
+    frame_upload,
+    is_chunked,
+)
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL
 
@@ -176,3 +183,21 @@ def test_a_length_beside_chunks_is_not_passed_on() -> None:
 def test_a_response_in_doubt(fields: dict[str, str], version: str) -> None:
     with pytest.raises(BadResponse):
         frame_response(response(fields, version=version), "GET")
+
+
+@pytest.mark.parametrize(
+    ("wants", "lines"),
+    [
+        (0, b""),
+        (WANTS_TRAILERS, b"te: trailers\r\nconnection: te\r\n"),
+        (WANTS_TUNNEL, b"connection: upgrade\r\nupgrade: websocket\r\n"),
+        (
+            WANTS_TRAILERS | WANTS_TUNNEL,
+            b"te: trailers\r\nconnection: te, upgrade\r\nupgrade: websocket\r\n",
+        ),
+    ],
+)
+def test_fields_of_one_hop_are_named_in_connection(wants: int, lines: bytes) -> None:
+    edits = Edits()
+    edits.wants = wants
+    assert frame_upload(request({"upgrade": "websocket"}), edits) == lines

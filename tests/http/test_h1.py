@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 from proxy.config.model import Limits
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import NO_EDITS, Edits
-from proxy.http.h1 import (
-    RequestReader,
-    ResponseReader,
-    check_partial,
-    check_partial_answer,
-    encode_request,
-    encode_response,
-)
+from proxy.http.encode import encode_request, encode_response
+from proxy.http.h1 import RequestReader, ResponseReader, check_partial, check_partial_answer
 from proxy.http.head import RequestHead, ResponseHead, made_response
 
 _TOKENS = (

@@ -111,6 +111,15 @@ class Gateway:
         self.signal(signal.SIGTERM)
         return self.process.wait(DEADLINE)
 
+    def close(self) -> None:
+        """End it, however it is, and let go of what it has written."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(DEADLINE)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
 
 @contextmanager
 def gateway(
@@ -129,12 +138,7 @@ def gateway(
         hub.wait_ready()
         yield hub
     finally:
-        if hub.process.poll() is None:
-            hub.process.kill()
-        hub.process.wait()
-        hub._reader.join(DEADLINE)
-        assert hub.process.stderr is not None
-        hub.process.stderr.close()
+        hub.close()
 
 
 def said(line: str) -> str:

@@ -162,7 +162,7 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
         tls += "[collector.exporters.otlp_http.tls]\nca = '/nowhere.pem'\n"
         refused = [
             (text.replace("timeout", "timout"), "timout"),
-            (tls, "otlp_http: .*No such file"),
+            (tls, r"collector\.exporters\.otlp_http\.tls\.ca: cannot use /nowhere\.pem: no such"),
             (text + NOT_OURS, "192.0.2.1"),
         ]
         for failed, (wrong, said) in enumerate(refused, 1):
@@ -184,9 +184,13 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[admin]\nlisten = ''\n", "there is nothing to collect"),
+        ("[admin]\nlisten = ''\n", "telemetry alone has [collector]"),
+        ("[[route]]\nrespond = { status = 204 }\n", "there is nothing to collect"),
         (COLLECTOR.format(age="5", url="http://h"), "is not a duration"),
-        (COLLECTOR.format(age="5s", url="http://h") + NOT_OURS, "collector.receivers.otlp/2: "),
+        (
+            COLLECTOR.format(age="5s", url="http://h") + NOT_OURS,
+            'collector.receivers."otlp/2".http: ',
+        ),
     ],
 )
 def test_what_cannot_be_collected(tmp_path: Path, text: str, said: str) -> None:
@@ -226,3 +230,93 @@ def test_the_gateway_is_a_receiver_among_others(tmp_path: Path, backend: Collect
         assert view["receivers"]["gateway"]["signals"]["traces"]["accepted"] == 1
         assert hub.values()["otelcol_exporter_sent_spans_total", (("exporter", "otlp_http"),)] == 1
         assert hub.end() == 0
+
+
+YAML = """
+receivers:
+  otlp:
+    protocols:
+      http:
+        endpoint: 127.0.0.1:0
+processors:
+  transform:
+    trace_statements:
+      - set(span.name, "{name}")
+exporters:
+  otlphttp:
+    endpoint: {url}
+    compression: none
+extensions:
+  health_check:
+    endpoint: 127.0.0.1:0
+  zpages:
+service:
+  extensions: [health_check, zpages]
+  pipelines:
+    traces:
+      receivers: [otlp]
+      processors: [transform]
+      exporters: [otlphttp]
+"""
+
+
+def test_a_collector_s_yaml_from_ready_to_stopped(tmp_path: Path, backend: Collector) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(YAML.format(name="one", url=backend.url))
+    running = Collecting(file)
+    try:
+        assert running.ask("/ready")[0] == 200
+        assert running.line(r"config\.yaml:18: warning: extensions\.zpages: zpages is not there")
+        assert running.send() == 200
+        until(lambda: spans(backend) == 3)
+        assert b"one" in b"".join(backend.received["/v1/traces"])
+        file.write_text(YAML.format(name="two", url=backend.url))
+        running.process.send_signal(signal.SIGHUP)
+        until(lambda: running.reloads()["succeeded"] == 1)
+        assert running.send() == 200
+        until(lambda: spans(backend) == 6)
+        assert b"two" in b"".join(backend.received["/v1/traces"])
+        file.write_text(YAML.format(name="two", url="nowhere"))
+        running.process.send_signal(signal.SIGHUP)
+        until(lambda: running.reloads()["failed"] == 1)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(DEADLINE) == 0
+    finally:
+        running.close()
+
+
+def test_a_collector_s_yaml_is_no_gateway(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(YAML.format(name="one", url="http://127.0.0.1:1"))
+    ran = subprocess.run(
+        [sys.executable, "-m", "proxy", "run", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    assert ran.returncode == 1
+    assert f"write spangate collect {file}" in ran.stderr
+
+
+def test_everything_wrong_with_a_collector_s_yaml_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    text = YAML.format(name="one", url="nowhere").replace("otlp:", "filelog:", 1)
+    file.write_text(text.replace("set(span.name", "sett(span.nam"))
+    ran = subprocess.run(
+        [sys.executable, "-m", "proxy", "check", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    lines = [line.removeprefix(f"{tmp_path}/") for line in ran.stdout.splitlines()]
+    assert ran.returncode == 1
+    for begins in (
+        "config.yaml:3: warning: receivers.filelog: no pipeline names it",
+        "config.yaml:10: processors.transform.trace_statements[0]: there is no editor 'sett'",
+        "config.yaml:13: exporters.otlphttp.endpoint: this is not an OTLP URL",
+        "config.yaml:18: warning: extensions.zpages",
+        "config.yaml:23: service.pipelines.traces.receivers[0]: there is no receiver 'otlp'",
+    ):
+        assert any(line.startswith(begins) for line in lines), (begins, lines)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectorError, web
+from aiohttp.client_reqrep import ConnectionKey
 
-from proxy.config.model import Health, Upstream
+from proxy.config.model import Health, Route, Upstream
 from proxy.config.units import Seconds
 from proxy.hub import gauges
-from proxy.hub.probes import Key, Prober
+from proxy.hub.probe import failed
+from proxy.hub.probes import Key, Probed, Prober
 from proxy.tasks import cancel, spawn
 
 QUICK = Health(path="/hz", every=Seconds(0.01), timeout=Seconds(0.2), rise=2, fall=3)
@@ -132,6 +137,119 @@ async def test_a_new_configuration_keeps_the_state_of_what_stays() -> None:
         assert watcher.prober.states() == {("u", server.url): False, ("v", other): True}
         await watcher.prober.configure({})
         assert watcher.prober.states() == {}
+
+
+@pytest.mark.parametrize(
+    ("routes", "said", "expected"),
+    [
+        ({}, None, None),
+        ({"a": "shop.example"}, None, "shop.example"),
+        ({"a": "shop.example:81", "b": "shop.example:81", "c": None}, None, "shop.example:81"),
+        ({"a": "shop.example", "b": "other.example"}, None, None),
+        ({"a": "shop.example"}, "probe.example", "probe.example"),
+    ],
+)
+async def test_a_server_is_asked_by_the_name_that_it_expects(
+    routes: dict[str, str | None], said: str | None, expected: str | None
+) -> None:
+    file = [Route(name=n, to={"u": 1, "v": 1}, host_header=host) for n, host in routes.items()]
+    health = msgspec.structs.replace(QUICK, host=said, fall=1)
+    async with serving() as server:
+        server.status = 500
+        watcher = Watcher()
+        upstreams = {"u": Upstream(servers={server.url: 1}, health=health)}
+        await watcher.prober.configure(upstreams, file)
+        await watcher.next()
+        await watcher.prober.stop()
+        assert server.seen[0].headers["Host"] == (expected or server.url.removeprefix("http://"))
+        assert "Via" not in server.seen[0].headers, "nothing is forwarded"
+
+
+async def test_other_settings_do_not_make_a_server_forgotten() -> None:
+    """Neither that it is down, nor what was counted; from then on they are what counts."""
+    async with serving() as server, watching(server.url) as watcher:
+        server.status = 500
+        await watcher.next()
+        before = {s[:2]: s.value for s in watcher.prober.series()}
+        upstreams = {"u": Upstream(servers={server.url: 1}, health=QUICK)}
+        await watcher.prober.configure(upstreams, [Route(to={"u": 1}, host_header="b")])
+        assert watcher.prober.states() == {("u", server.url): False}
+        assert {s[:2]: s.value for s in watcher.prober.series()} == before
+        server.status = 200
+        assert await watcher.next() == {("u", server.url): True}
+        assert server.seen[-1].headers["Host"] == "b"
+
+
+async def test_a_path_is_asked_for_as_it_is_written() -> None:
+    health = msgspec.structs.replace(QUICK, path="/hz?a=%2F%e4&b=a+b", fall=1)
+    async with serving() as server, watching(server.url, health=health) as watcher:
+        server.status = 500
+        await watcher.next()
+        assert server.seen[0].raw_path == "/hz?a=%2F%e4&b=a+b"
+
+
+# bytes that a server sends (None = nothing is listening) -> error.type, what is said
+FAILURES: dict[str, tuple[bytes | None, str, str]] = {
+    "refused": (None, "connection_refused", "connection refused"),
+    "closed": (b"", "connection_reset", "disconnected"),
+    "no HTTP": (b"SSH-2.0-x\r\n", "bad_response", "SSH"),
+    "a status": (b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", "503", "not 200 or 204"),
+    "silent": (b"HTTP/1.1 ", "timeout", "no answer within 0.2 s"),
+}
+
+
+@pytest.mark.parametrize(("sent", "error", "said"), FAILURES.values(), ids=FAILURES)
+async def test_a_failure_says_why(
+    sent: bytes | None, error: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent or b"")
+        if error == "timeout":
+            await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    if sent is None:
+        server.close()
+        await server.wait_closed()
+    with caplog.at_level(logging.INFO, "spangate"):
+        async with watching(url) as watcher:
+            assert await watcher.next() == {("u", url): False}
+            verdict = watcher.prober.last(("u", url))
+            series = list(watcher.prober.series())
+    over.set()
+    server.close()
+    assert verdict is not None and not verdict.ok and verdict.at > 0 and verdict.seconds > 0
+    assert (verdict.error, verdict.status) == (error, 503 if error == "503" else 0)
+    assert said in verdict.said
+    counted = [s for s in series if s.instrument is gauges.PROBE_FAILURES]
+    assert [(s.attributes[-1], s.value) for s in counted] == [(("error.type", error), QUICK.fall)]
+    (line,) = [record.getMessage() for record in caplog.records if " is down: " in record.message]
+    assert line.startswith(f"upstream u: {url} is down: {verdict.said} after ")
+
+
+async def test_a_name_that_cannot_be_resolved() -> None:
+    url = "http://no.such.name.invalid"
+    async with watching(url) as watcher:
+        await watcher.next()
+        verdict = watcher.prober.last(("u", url))
+    assert verdict is not None
+    assert (verdict.ok, verdict.error) == (False, "dns_error")
+
+
+def test_what_we_lack_says_nothing_about_a_server() -> None:
+    key = ConnectionKey("a", 80, False, True, None, None, None)
+    error = ClientConnectorError(key, OSError(errno.EMFILE, "Too many open files"))
+    verdict = failed(error)
+    assert verdict.ok is None and verdict.said == "too many open files"
+    probed = Probed(("u", "http://a"), QUICK)
+    for _ in range(10):
+        assert not probed.note(verdict)
+    assert probed.up and probed.bad == 0 and probed.last is verdict
 
 
 def crowd(servers: Mapping[str, str], health: Health) -> dict[str, Upstream]:

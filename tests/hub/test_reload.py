@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -55,8 +56,23 @@ def test_new_routes_are_served_by_the_same_workers(tmp_path: Path) -> None:
         ("listen = [", "routes.toml"),
         (MINIMAL.format(more='[[route]]\npaht = "/x"\n'), "paht"),
         (listening_on(1).replace("127.0.0.1:1", "192.0.2.1:1"), "cannot listen on 192.0.2.1:1"),
+        (
+            MINIMAL.format(more='[[route]]\npath = "/u"\nto = "http://[1.2.3.4]:80"\n'),
+            "write it without brackets",
+        ),
+        ("", "there are no routes"),
+        ("# all of it is a comment\n" * 5, "there are no routes"),
+        (MINIMAL.partition("[[route]]")[0], "there are no routes"),
     ],
-    ids=["syntax", "unknown key", "address that is not ours"],
+    ids=[
+        "syntax",
+        "unknown key",
+        "address that is not ours",
+        "a server that is none",
+        "empty",
+        "comments",
+        "no routes",
+    ],
 )
 def test_a_bad_file_changes_nothing(tmp_path: Path, broken: str, said: str) -> None:
     with gateway(tmp_path, workers=1) as hub:
@@ -69,6 +85,25 @@ def test_a_bad_file_changes_nothing(tmp_path: Path, broken: str, said: str) -> N
         assert hub.get() == "pong"
         hub.rewrite(MINIMAL.format(more=""))
         until(lambda: hub.values()["spangate_config_last_reload_success", ()] == 1)
+
+
+def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
+    with gateway(tmp_path, workers=1) as hub:
+        hub.file.unlink()
+        hub.signal(signal.SIGHUP)
+        until(lambda: reloads(hub) == {"succeeded": 0, "failed": 1})
+        hub.wait_for_line(r"routes\.toml.*cannot read it: No such file")
+        assert hub.get() == "pong"
+
+
+def test_an_editor_that_empties_a_file_before_it_writes_has_time_to(tmp_path: Path) -> None:
+    text = MINIMAL.format(more='[[route]]\npath = "/b"\nrespond = { status = 200, body = "b" }\n')
+    with gateway(tmp_path, workers=1) as hub:
+        hub.file.write_text("")
+        hub.signal(signal.SIGHUP)
+        hub.file.write_text(text)
+        until(lambda: reloads(hub) == {"succeeded": 1, "failed": 0})
+        assert hub.get("/b") == "b"
 
 
 def test_listeners_come_and_go_under_connections(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from proxy.hub.sockets import (
     ListenError,
     Sockets,
     listen_once,
+    places,
     raise_descriptor_limit,
     split_address,
 )
@@ -84,12 +86,59 @@ def test_a_closed_listener_refuses_and_can_be_opened_again(sockets: Sockets) -> 
     socket.create_connection(("127.0.0.1", port), 5).close()
 
 
-def test_ipv4_and_ipv6_on_one_port(sockets: Sockets) -> None:
-    sockets.open([":0"])
-    port = sockets.port(":0")
-    sockets.open([f"[::]:{port}"])
+@pytest.mark.parametrize("address", [":0", "[::]:0", "[0:0::0]:0"])
+def test_an_address_without_a_host_takes_both_families(sockets: Sockets, address: str) -> None:
+    sockets.open([address])
+    listening = [sock for slot in range(3) for _, sock in sockets.of_slot(slot, [address])]
+    assert {sock.getsockname()[1] for sock in listening} == {sockets.port(address)}
     for host in ("127.0.0.1", "::1"):
-        socket.create_connection((host, port), 5).close()
+        with socket.create_connection((host, sockets.port(address)), 5) as client:
+            assert accepted(listening) == client.getsockname()[0], "and peers are who they are"
+
+
+def accepted(listening: list[socket.socket]) -> str:
+    """The address of the peer that one of them gets."""
+    ready, _, _ = select.select(listening, [], [], 10)
+    connection, peer = ready[0].accept()
+    connection.close()
+    return str(peer[0])
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "127.0.0.1:0"])
+def test_an_address_of_ipv4_leaves_ipv6_alone(sockets: Sockets, address: str) -> None:
+    sockets.open([address])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("::1", sockets.port(address)), 5)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_port_that_is_taken_in_one_family_is_taken(sockets: Sockets, host: str) -> None:
+    with listen_once(f"{host}:0", "x") as other, pytest.raises(ListenError, match="already in use"):
+        sockets.open([f":{other.getsockname()[1]}"])
+    assert sockets.addresses == []
+
+
+@pytest.mark.parametrize("first", ["127.0.0.1", "[::1]", "0.0.0.0", ""])
+def test_a_special_address_shares_a_port_with_all(sockets: Sockets, first: str) -> None:
+    """As in a reload from the one to the other, and whichever is there first."""
+    sockets.open([f"{first}:0"])
+    port = sockets.port(f"{first}:0")
+    second = f"[::1]:{port}" if not first else f":{port}"
+    assert sockets.open([second]) == [second]
+    socket.create_connection(("::1", port), 5).close()
+
+
+@pytest.mark.parametrize("address", [":0", "[::]:0"])
+def test_the_admin_port_takes_both_families_too(address: str) -> None:
+    with listen_once(address, "admin.listen") as sock:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, sock.getsockname()[1]), 5).close()
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+def test_a_family_that_the_machine_does_not_have_is_left_out(host: str) -> None:
+    there, not_there = (socket.AF_INET, "0.0.0.0"), (socket.AF_APPLETALK, "::")
+    assert places(host, [there, not_there]) == (there,)
 
 
 def test_the_limit_of_open_files_is_raised_to_what_is_allowed() -> None:

@@ -133,7 +133,7 @@ def _crashes(hub: Gateway) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("deaths", "seconds"), [(0, 0), (1, 0), (2, 0.1), (3, 0.2), (4, 0.4), (7, 3.2), (8, 5), (99, 5)]
+    ("deaths", "seconds"), [(0, 0), (1, 0), (2, 0.1), (3, 0.2), (4, 0.4), (5, 0.5), (99, 0.5)]
 )
 def test_backoff(deaths: int, seconds: float) -> None:
     assert backoff(deaths) == pytest.approx(seconds)

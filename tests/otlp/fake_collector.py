@@ -87,6 +87,7 @@ class FakeCollector:
         self.received: list[Received] = []
         self.accepted: dict[str, list[bytes]] = {"traces": [], "metrics": [], "logs": []}
         self.default = ACCEPT
+        self.always: dict[str, Answer] = {}  # by signal; before everything else
         self.under_way = 0  # requests that wait for their answer
         self.port = 0
         self._script: deque[Answer] = deque()
@@ -137,7 +138,9 @@ class FakeCollector:
 
     async def _take(self, received: Received) -> Answer:
         self.received.append(received)
-        answer = self._script.popleft() if self._script else self.default
+        answer = self.always.get(received.signal)
+        if answer is None:
+            answer = self._script.popleft() if self._script else self.default
         if answer.accepts:
             self.accepted[received.signal].append(received.payload)
             self._rejected[received.signal] += answer.reject

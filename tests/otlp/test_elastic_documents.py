@@ -19,6 +19,7 @@ from proxy.formats.elastic.documents import Document, Names, timestamp
 from proxy.formats.elastic.ecs import EcsMapping
 from proxy.formats.elastic.jaeger import JaegerMapping, fnv1a
 from proxy.formats.elastic.otel import OtelMapping
+from proxy.formats.elastic.points import group
 from tests.otlp import samples
 
 TRACE = samples.TRACE.hex()
@@ -436,3 +437,11 @@ def test_what_is_no_answer(answer: bytes) -> None:
 )
 def test_what_an_error_says(answer: bytes, text: str) -> None:
     assert message(answer) == text
+
+
+@pytest.mark.parametrize("kind", ["gauge", "sum", "histogram", "exponential_histogram", "summary"])
+def test_a_point_that_only_says_that_a_series_has_ended_has_no_value(kind: str) -> None:
+    made = ExportMetricsServiceRequest()
+    metric = made.resource_metrics.add().scope_metrics.add().metrics.add(name="m")
+    getattr(metric, kind).data_points.add(time_unix_nano=1, flags=1)
+    assert group([metric], by_unit=False) == ([], 1)

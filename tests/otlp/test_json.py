@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proxy.otlp.envelope import Envelope
-from proxy.otlp.json import REQUESTS, request_from_json, request_to_json
+from proxy.otlp.json import REQUESTS, request_from_json, request_to_json, to_dict
 from proxy.otlp.wire import WireError
 from tests.otlp import samples
 
@@ -126,6 +126,48 @@ def test_log_records_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
+    ("signal", "field", "said", "read"),
+    [
+        ("traces", "kind", 2, 2),
+        ("traces", "kind", 2.0, 2),
+        ("traces", "kind", "2", 2),
+        ("traces", "kind", "SPAN_KIND_SERVER", 2),
+        ("traces", "kind", None, 0),
+        ("traces", "kind", 99, 99),
+        ("traces", "flags", "257", 257),
+        ("traces", "startTimeUnixNano", 1544712660000000000, 1544712660000000000),
+        ("traces", "startTimeUnixNano", "1544712660000000000", 1544712660000000000),
+        ("traces", "startTimeUnixNano", 1.5e18, 1500000000000000000),
+        ("traces", "startTimeUnixNano", "1.5e18", 1500000000000000000),
+        ("traces", "startTimeUnixNano", None, 0),
+        ("logs", "severityNumber", 9, 9),
+        ("logs", "severityNumber", "SEVERITY_NUMBER_INFO", 9),
+        ("logs", "severityNumber", "9", 9),
+    ],
+)
+def test_numbers_are_read_as_peers_read_them(
+    signal: str, field: str, said: object, read: int
+) -> None:
+    words = {"traces": ("Spans", "spans"), "logs": ("Logs", "logRecords")}[signal]
+    item = {"unknown": {"a": [1]}, field: said}
+    tree = {f"resource{words[0]}": [{f"scope{words[0]}": [{words[1]: [item]}]}]}
+    made = to_dict(
+        REQUESTS[signal].FromString(request_from_json(signal, json.dumps(tree).encode()))
+    )
+    found = made[f"resource{words[0]}"][0][f"scope{words[0]}"][0][words[1]][0]
+    assert int(found.get(field, 0)) == read
+    assert "unknown" not in found
+
+
+@pytest.mark.parametrize("code", [2, "2", "STATUS_CODE_ERROR"])
+def test_a_status_too(code: object) -> None:
+    tree = {"resourceSpans": [{"scopeSpans": [{"spans": [{"status": {"code": code}}]}]}]}
+    request = request_from_json("traces", json.dumps(tree).encode())
+    span = ExportTraceServiceRequest.FromString(request).resource_spans[0].scope_spans[0].spans[0]
+    assert span.status.code == 2
+
+
+@pytest.mark.parametrize(
     "text",
     [
         b"",
@@ -134,10 +176,12 @@ def test_log_records_round_trip() -> None:
         b"\xff",
         b'{"resourceSpans": {}}',
         b'{"resourceSpans": [1]}',
-        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "zz"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": 5}]}]}]}',
-        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "SPAN_KIND_SERVER"}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "SPAN_KIND_MIDDLE"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": true}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"kind": "1_0"}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": ""}]}]}]}',
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": "0x1"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": 1.5}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": "-1"}]}]}]}',
         b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 7}]}]}]}',

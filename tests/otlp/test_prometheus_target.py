@@ -21,7 +21,7 @@ IDENTITY = Identity({"job": "ns/app", "instance": "h:1", "env": "prod"}, (("serv
 def scrape(target: ScrapedTarget, text: str, now: int = BEGIN, *, modern: bool = False) -> Any:
     request = Request()
     target.begin(now)
-    samples = parse(text.split("\n"), modern, target.families)
+    samples = parse(text.removesuffix("\n").split("\n"), modern, target.families)
     while target.take(samples, 3):
         pass
     while target.write(request, 2):
@@ -161,9 +161,14 @@ def test_what_contradicts_itself_is_dropped_and_counted(text: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["", '{le="x"}', '{le="NaN"}'])
-def test_a_bucket_without_a_bound_spoils_the_scrape(label: str) -> None:
-    with pytest.raises(TextError):
-        scrape(ScrapedTarget(IDENTITY), f"# TYPE h histogram\nh_bucket{label} 1\n")
+def test_a_bucket_without_a_bound_is_dropped_and_counted(label: str) -> None:
+    target = ScrapedTarget(IDENTITY)
+    page = f"# TYPE h histogram\nh_bucket{label} 1\nh_count 1\nok 1\n"
+    for _ in range(2):
+        message = scrape(target, page)
+        assert {m.name for m, _ in points(message)} == {"h", "ok"}
+        assert target.dropped == 1
+        assert "h_bucket" in target.trouble
 
 
 def test_start_times_follow_what_was_seen() -> None:
@@ -188,6 +193,21 @@ def test_a_series_that_goes_becomes_stale_once_and_comes_back_new() -> None:
     assert [m.name for m, _ in points(message)] == ["always"]
     message = scrape(target, both, BEGIN + 3 * SECOND)
     assert one(message, "c")[1].start_time_unix_nano == BEGIN + 3 * SECOND
+
+
+def test_a_summary_and_a_histogram_tell_which_of_their_series_have_ended() -> None:
+    target = ScrapedTarget(IDENTITY)
+    page = (
+        '# TYPE s summary\ns{quantile="0.5"} 1\ns{quantile="0.9"} 2\ns_count 3\ns_sum 4\n'
+        '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 2\nh_count 2\nh_sum 3\n'
+    )
+    scrape(target, page)
+    message = scrape(target, "other 1\n", BEGIN + SECOND)
+    summary, histogram = one(message, "s")[1], one(message, "h")[1]
+    assert [q.quantile for q in summary.quantile_values] == [0.5, 0.9]
+    assert list(histogram.explicit_bounds) == [1.0]
+    assert list(histogram.bucket_counts) == [0, 0]
+    assert (summary.flags, histogram.flags) == (1, 1)
 
 
 def test_a_failed_scrape_makes_everything_stale_but_forgets_nothing() -> None:

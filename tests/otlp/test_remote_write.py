@@ -278,6 +278,26 @@ def test_metadata_and_target_info_are_remembered() -> None:
     }
 
 
+def test_a_target_info_that_ends_does_not_take_with_it_the_one_that_came_instead() -> None:
+    translator = ToOtlp()
+    base = (("instance", "i"), ("job", "j"))
+
+    def info(version: str, value: float, time: int) -> Series:
+        return Series(
+            tuple(sorted((("__name__", "target_info"), ("version", version), *base))),
+            [Sample(value, time)],
+        )
+
+    translator.take(read_v1(write_v1([info("1", 1, MS)])))
+    # The next scrape has another one, and says that the first is gone: in any order.
+    translator.take(read_v1(write_v1([info("2", 1, MS + 1), info("1", STALE, MS + 1)])))
+    series = Series((("__name__", "a"), *base), [Sample(5, MS + 1)])
+    taken = translator.take(read_v1(write_v1([series])))
+    message = ExportMetricsServiceRequest.FromString(taken.request.serialise())
+    attributes = message.resource_metrics[0].resource.attributes
+    assert {a.key: a.value.string_value for a in attributes}["version"] == "2"
+
+
 @pytest.mark.parametrize(
     "labels",
     [(("job", "x"),), (("__name__", "a"), ("x", "1"), ("x", "2")), (("__name__", "a"), ("", "1"))],
@@ -287,6 +307,21 @@ def test_bad_series_are_counted_and_the_others_taken(labels: Any) -> None:
     result, message = taken([Series(labels, [Sample(1, MS)]), good])
     assert (result.samples, result.refused) == (1, 1)
     assert metrics(message).keys() == {"ok"}
+
+
+@pytest.mark.parametrize(("write", "read"), [(write_v1, read_v1), (write_v2, read_v2)])
+@pytest.mark.parametrize("where", ["name", "value", "help"])
+def test_a_text_that_is_not_utf_8_costs_only_its_series(write: Any, read: Any, where: str) -> None:
+    label = {"name": ("BAD!", "x"), "value": ("x", "BAD!"), "help": ("x", "y")}[where]
+    metadata = Metadata("gauge", "BAD!", "") if where == "help" else None
+    bad = Series((("__name__", "a"), label), [Sample(1, MS)], metadata=metadata)
+    good = Series((("__name__", "ok"),), [Sample(1, MS)])
+    result = ToOtlp().take(read(write([bad, good]).replace(b"BAD!", b"\xff\xfe\xfd\xfc")))
+    message = ExportMetricsServiceRequest.FromString(result.request.serialise())
+    kept = {"a", "ok"} if where == "help" else {"ok"}
+    assert metrics(message).keys() == kept
+    assert (result.samples, result.refused) == (len(kept), 2 - len(kept))
+    assert ("UTF-8" in result.problem) == (where != "help")
 
 
 def test_times_that_do_not_fit_are_counted() -> None:
@@ -413,6 +448,37 @@ def test_no_recorded_value_becomes_a_stale_marker() -> None:
     (sample,) = named(given_series(Metrics().gauge("a", None)), "a").samples
     assert is_stale(sample.value)
     assert not is_stale(math.nan)
+
+
+def test_all_series_of_what_has_ended_get_a_stale_marker() -> None:
+    made = Metrics()
+    summary = made.scope.metrics.add(name="s").summary.data_points.add(time_unix_nano=NOW, flags=1)
+    for quantile in (0.5, 0.99):
+        summary.quantile_values.add(quantile=quantile, value=1.0)
+    histogram = made.scope.metrics.add(name="h").histogram
+    histogram.aggregation_temporality = 2
+    histogram.data_points.add(
+        time_unix_nano=NOW, flags=1, explicit_bounds=[1.0], bucket_counts=[0, 0]
+    )
+    found = {
+        (dict(series.labels)["__name__"], dict(series.labels).get("quantile"),
+         dict(series.labels).get("le")): is_stale(series.samples[0].value)
+        for series in given_series(made).series
+        if dict(series.labels)["__name__"] != "target_info"
+    }  # fmt: skip
+    assert found == dict.fromkeys(
+        [
+            ("s", "0.5", None),
+            ("s", "0.99", None),
+            ("s_sum", None, None),
+            ("s_count", None, None),
+            ("h_bucket", None, "1"),
+            ("h_bucket", None, "+Inf"),
+            ("h_sum", None, None),
+            ("h_count", None, None),
+        ],
+        True,
+    )
 
 
 # -- snappy ---------------------------------------------------------------------------------------

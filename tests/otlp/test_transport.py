@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cramjam
+import lz4.frame
 import pytest
 import trustme
 from aiohttp import web
@@ -98,6 +99,10 @@ async def test_large_compressed_requests_arrive_whole(protocol: str) -> None:
         ("gzip", "gzip", gzip.decompress),
         ("deflate", "deflate", zlib.decompress),
         ("zstd", "zstd", zstd.decompress),
+        ("zlib", "zlib", zlib.decompress),
+        ("snappy", "snappy", cramjam.snappy.decompress_raw),
+        ("x-snappy-framed", "x-snappy-framed", cramjam.snappy.decompress),
+        ("lz4", "lz4", lz4.frame.decompress),
         ("brotli", "br", cramjam.brotli.decompress),
     ],
 )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 SPANGATE = str(Path(sys.executable).with_name("spangate"))
+MODULE = [sys.executable, "-m", "spangate"]
 ENVIRON = {**os.environ, "PORT": "0", "ADMIN_PORT": "0"}  # the kernel chooses both
 
 
@@ -59,7 +60,8 @@ def get(port: str, path: str) -> str:
 
 
 def version() -> None:
-    assert re.fullmatch(r"spangate \d+\.\d+\.\d+\n", answer(SPANGATE, "version"))
+    for command in ([SPANGATE, "version"], [SPANGATE, "--version"], [*MODULE, "--version"]):
+        assert re.fullmatch(r"spangate \d+\.\d+\.\d+\n", answer(*command))
     assert importlib.resources.files("proxy").joinpath("py.typed").is_file()
 
 

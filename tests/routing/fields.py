@@ -11,3 +11,7 @@ class Fields:
     def get(self, name: bytes) -> bytes | None:
         self.asked += 1
         return self.values.get(name)
+
+    def lines(self, name: bytes) -> list[bytes]:
+        value = self.values.get(name)
+        return [] if value is None else value.split(b" | ")

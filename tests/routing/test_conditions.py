@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.model import When
-from proxy.routing.conditions import compile_when, parameter
+from proxy.routing.conditions import compile_when, parameters
 from tests.routing.fields import Fields
 
 BETA = Fields(x_beta="1")
@@ -38,7 +38,8 @@ CASES = [
 @pytest.mark.parametrize(("when", "method", "query", "head", "failure"), CASES)
 def test_conditions(when: When, method: str, query: str, head: Fields, failure: str) -> None:
     conditions = compile_when(when)
-    said = conditions.failure(method, query, head)
+    failed = conditions.failure(method, query, head)
+    said = failed.text(failed.wanted) if failed is not None else ""
     assert said.startswith(failure) if failure else said == ""
     assert conditions.hold(method, query, head) is (failure == "")
 
@@ -55,12 +56,73 @@ def test_a_broken_regular_expression_names_the_header() -> None:
         compile_when(When(header={"x-beta": "~["}))
 
 
+SEVERAL = [
+    # value of the field or parameters, does a route that forwards take it, and one that denies
+    ("admin", True, True),
+    ("guest", False, False),
+    ("admin | guest", False, True),  # two lines
+    ("guest | admin", False, True),
+    ("guest | x, admin ,y", False, True),  # members of a list
+    ("guest, admin", False, True),
+    ("admin,", False, True),
+    ("administrator, guest", False, False),
+    ("guest | administrator", False, False),
+]
+
+
+@pytest.mark.parametrize(("value", "forwarded", "denied"), SEVERAL)
+@pytest.mark.parametrize("wanted", ["admin", "~adm[i]n"])
+def test_a_second_line_neither_hides_from_a_denial_nor_opens_a_door(
+    value: str, forwarded: bool, denied: bool, wanted: str
+) -> None:
+    head = Fields(x_role=value)
+    for denies, expected in ((False, forwarded), (True, denied)):
+        conditions = compile_when(When(header={"X-Role": wanted}), denies)
+        assert conditions.hold("GET", "", head) is expected
+        assert (conditions.failure("GET", "", head) is None) is expected
+
+
+def test_a_whole_list_still_meets_what_was_written_for_it() -> None:
+    head = Fields(accept="text/html, text/plain")
+    for wanted in ("text/html, text/plain", "~text/html,.*"):
+        for denies in (False, True):
+            assert compile_when(When(header={"accept": wanted}), denies).hold("GET", "", head)
+
+
+@pytest.mark.parametrize(
+    ("query", "forwarded", "denied"),
+    [
+        ("role=admin", True, True),
+        ("role=guest", False, False),
+        ("role=guest&role=admin", False, True),
+        ("role=guest&%72ole=%61dmin", False, True),
+        ("role=admin&role=guest", True, True),
+    ],
+)
+def test_a_second_parameter_hides_nothing_from_a_denial(
+    query: str, forwarded: bool, denied: bool
+) -> None:
+    for denies, expected in ((False, forwarded), (True, denied)):
+        conditions = compile_when(When(query={"role": "admin"}), denies)
+        assert conditions.hold("GET", query, Fields()) is expected
+        assert (conditions.failure("GET", query, Fields()) is None) is expected
+
+
+def test_what_one_line_meets_does_not_follow_for_the_whole() -> None:
+    admin, anything = When(header={"a": "admin"}), When(header={"a": "*"})
+    denies = compile_when(admin, denies=True)
+    assert not compile_when(admin).follow_from(denies)
+    assert compile_when(anything).follow_from(denies)
+    assert denies.follow_from(compile_when(admin))
+    assert denies.follow_from(denies)
+
+
 @pytest.mark.parametrize(
     ("query", "value"),
     [("", None), ("v", ""), ("v=", ""), ("w=1&v=2&v=3", "2"), ("v=%2", "%2"), ("&&v=1", "1")],
 )
 def test_a_parameter_is_its_first_value(query: str, value: str | None) -> None:
-    assert parameter(query, "v") == value
+    assert next(parameters(query, "v"), None) == value
 
 
 @pytest.mark.parametrize(

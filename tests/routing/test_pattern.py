@@ -69,6 +69,10 @@ def test_a_pattern_that_cannot_be_used_says_why(path: str, says: str) -> None:
         ("localhost", "localhost"),
         ("10.0.0.1", "10.0.0.1"),
         ("[::1]", "::1"),
+        ("[0:0::0001]", "::1"),
+        ("[2001:DB8::AB]", "2001:db8::ab"),
+        ("Shop.example.", "shop.example"),
+        ("*.example.com.", ".example.com"),
         ("my_service.internal", "my_service.internal"),
     ],
 )
@@ -87,6 +91,10 @@ def test_hosts(host: str, parsed: str) -> None:
         ("a..b", "not a host name"),
         ("a b", "not a host name"),
         ("-a.b", "not a host name"),
+        ("a..", "not a host name"),
+        ("[::1", "no port"),
+        ("[:::1]", "not an IPv6 address"),
+        ("[a]", "not an IPv6 address"),
     ],
 )
 def test_a_host_that_cannot_be_used_says_why(host: str, says: str) -> None:

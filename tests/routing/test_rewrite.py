@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config.load import loads
 from proxy.config.model import Redirect, Rewrite, Route
 from proxy.errors import BadRequest
 from proxy.http.path import normalise
@@ -100,14 +101,33 @@ def test_a_rewrite_that_cannot_work_says_why(pattern: str, rewrite: Rewrite, say
 
 
 REDIRECTS = [
-    ("https://example.com/new", "/old", "a=1", {}, "https://example.com/new"),
+    # the query is kept, the empty one too, unless `to` has its own
+    ("https://example.com/new", "/old", "?a=1", {}, "https://example.com/new?a=1"),
+    ("https://example.com/new", "/old", "?", {}, "https://example.com/new?"),
+    ("https://example.com/new", "/old", "", {}, "https://example.com/new"),
+    ("https://example.com", "/old", "?a=1", {}, "https://example.com?a=1"),
+    ("/new#top", "/old", "?a=1", {}, "/new?a=1#top"),
+    ("/new?b=2", "/old", "?a=1", {}, "/new?b=2"),
+    ("/new?b=2&{query}", "/old", "?a=1", {}, "/new?b=2&a=1"),
+    ("/new?", "/old", "?a=1", {}, "/new"),
+    ("/new?#top", "/old", "?a=1", {}, "/new#top"),
+    ("{path}{?query}", "/old", "?a=1", {}, "/old?a=1"),
+    ("{path}{?query}", "/old", "", {}, "/old"),
+    ("{path}{?query}", "/old", "?", {}, "/old?"),
+    ("{path}{?query}#top", "/old", "?a=1", {}, "/old?a=1#top"),
+    ("{path}{?query}#{id}", "/old", "?a=1", {"id": "7"}, "/old?a=1#7"),
+    ("{path}?{query}", "/old", "?", {}, "/old?"),
+    ("{path}?{query}#top", "/old", "", {}, "/old#top"),
+    ("{path}{query}", "/old", "?a=1", {}, "/olda=1"),
+    ("/x/{query}", "/old", "?a=1", {"query": "mine"}, "/x/mine?a=1"),
+    ("/x?{query}", "/old", "?a=1", {"query": "mine"}, "/x?mine"),
     ("/new", "/old", "", {}, "/new"),
     ("{path}/", "/old", "", {}, "/old/"),
-    ("https://e.com{path}?{query}", "/a/b", "x=1&y=%20", {}, "https://e.com/a/b?x=1&y=%20"),
+    ("https://e.com{path}?{query}", "/a/b", "?x=1&y=%20", {}, "https://e.com/a/b?x=1&y=%20"),
     ("https://e.com{path}?{query}", "/a/b", "", {}, "https://e.com/a/b"),
-    ("https://e.com{path}", "/a/b", "x=1", {}, "https://e.com/a/b"),
-    ("https://e.com/x?{query}#top", "/a", "b", {}, "https://e.com/x?b#top"),
-    ("https://e.com?{query}", "/a", "b", {}, "https://e.com?b"),
+    ("https://e.com{path}", "/a/b", "?x=1", {}, "https://e.com/a/b?x=1"),
+    ("https://e.com/x?{query}#top", "/a", "?b", {}, "https://e.com/x?b#top"),
+    ("https://e.com?{query}", "/a", "?b", {}, "https://e.com?b"),
     ("/v2/{id}", "/a/7", "", {"id": "7"}, "/v2/7"),
     ("/v2/{id}", "/a/x%2Fy", "", {"id": "x%2Fy"}, "/v2/x%2Fy"),
     ("/find?q={id}", "/a/x&y=+z", "", {"id": "x&y=+z"}, "/find?q=x%26y%3D%2Bz"),
@@ -124,11 +144,13 @@ REDIRECTS = [
 ]
 
 
-@pytest.mark.parametrize(("to", "path", "query", "captures", "expected"), REDIRECTS)
-def test_redirects(to: str, path: str, query: str, captures: dict[str, str], expected: str) -> None:
+@pytest.mark.parametrize(("to", "path", "tail", "captures", "expected"), REDIRECTS)
+def test_redirects(to: str, path: str, tail: str, captures: dict[str, str], expected: str) -> None:
     make = compile_redirect(Redirect(to=to), tuple(captures))
-    assert make(path, query, captures) == expected
-    assert compile_redirect(Redirect(to=to))(path, query, captures) == expected
+    assert make(path, tail, captures) == expected
+    assert (
+        compile_redirect(Redirect(to=to))(path, tail, captures) == expected or "query" in captures
+    )
 
 
 @pytest.mark.parametrize("value", ["evil.com", "evil.com%2F", "a@b", "a:1", "", "evil.com%23"])
@@ -156,6 +178,10 @@ def test_a_capture_cannot_name_another_host(value: str) -> None:
         ("https://e.com{id}/", 'label before a "."'),
         ("https://{id}/", 'label before a "."'),
         ("https://{query}/", 'label before a "."'),
+        ("{?query}{path}", r"\{\?query\} stands at the end"),
+        ("/a?b&{?query}", r"\{\?query\} stands at the end"),
+        ("/a{?query}{?query}", r"\{\?query\} stands at the end"),
+        ("/a#b{?query}", r"\{\?query\} stands at the end"),
     ],
 )
 def test_a_redirect_that_cannot_work_says_why(to: str, says: str) -> None:
@@ -163,11 +189,32 @@ def test_a_redirect_that_cannot_work_says_why(to: str, says: str) -> None:
         compile_redirect(Redirect(to=to), ("id",))
 
 
+@pytest.mark.parametrize(
+    ("path", "to", "warned"),
+    [
+        ("/*", "https://e.com{path}{query}", True),
+        ("/*", "/x/{query}", True),
+        ("/*", "https://e.com{path}?{query}", False),
+        ("/*", "https://e.com{path}{?query}", False),
+        ("/*", "{path}/", False),
+        ("/*", "/x?a={query}", False),
+        ("/{query}", "/x/{query}", False),
+    ],
+)
+def test_a_query_that_is_glued_to_the_path_is_told(path: str, to: str, warned: bool) -> None:
+    file = f'[[route]]\npath = "{path}"\nredirect = {{ to = "{to}" }}'
+    warnings = [str(w) for w in loads(file, "test.toml", {}).warnings]
+    assert [w for w in warnings if 'write "{?query}"' in w] == warnings
+    assert bool(warnings) is warned
+
+
 ANY = st.text(max_size=8) | st.sampled_from(["\r\nset-cookie: a=1", "//evil.com", "/..", "%0d%0a"])
 
 
 @given(
-    st.sampled_from(["https://e.com/{x}{*}?{query}#{x}", "{path}?a={x}&{query}", "/{*}?{x}"]),
+    st.sampled_from(
+        ["https://e.com/{x}{*}?{query}#{x}", "{path}?a={x}&{query}", "/{*}?{x}", "/{x}"]
+    ),
     ANY.filter(lambda s: s.isprintable() or "\r" in s),
     ANY,
     ANY,
@@ -177,7 +224,7 @@ def test_a_location_stays_on_its_host_and_in_its_line(
 ) -> None:
     """Even for captures and queries that no parser would let through."""
     try:
-        location = compile_redirect(Redirect(to=to))("/p", query, {"x": x, "*": rest})
+        location = compile_redirect(Redirect(to=to))("/p", "?" + query, {"x": x, "*": rest})
     except (BadRequest, UnicodeEncodeError):
         return
     assert location.isascii()

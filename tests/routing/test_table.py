@@ -204,7 +204,7 @@ def test_explain_tells_each_candidate_in_order() -> None:
         Route(name="users", path="/users"),
     ]
     table = Table.compile(routes)
-    assert table.explain("a.example.com", "GET", "/orders/1", "", Fields()) == [
+    assert table.explain(("a.example.com", "GET", "/orders/1", "", Fields())) == [
         "route[2] beta (*.example.com /orders/{id}): header x-beta is missing, wanted 1",
         "route[1] orders (*.example.com /orders/{id}): matches",
         "route[0] all (/*): fits too, but is less specific or later",
@@ -213,11 +213,11 @@ def test_explain_tells_each_candidate_in_order() -> None:
 
 def test_explain_points_at_a_slash() -> None:
     table = Table.compile([Route(path="/users"), Route(path="/shops/", host=["h"])])
-    assert table.explain("h", "GET", "/users/", "", Fields()) == [
+    assert table.explain(("h", "GET", "/users/", "", Fields())) == [
         "no route has host h and path /users/",
         "route[0] (/users): would take /users, without a slash at the end",
     ]
-    assert table.explain("h", "GET", "/shops", "", Fields())[1:] == [
+    assert table.explain(("h", "GET", "/shops", "", Fields()))[1:] == [
         "route[1] (h /shops/): would take /shops/, with a slash at the end",
     ]
-    assert table.explain("h", "GET", "/", "", Fields()) == ["no route has host h and path /"]
+    assert table.explain(("h", "GET", "/", "", Fields())) == ["no route has host h and path /"]

@@ -89,7 +89,7 @@ def test_so_it_does_with_hosts_and_conditions(
     table = Table.compile(routes)
     found = table.match(host, "GET", path, "", fields)
     assert (None if found is None else found[0]) == expected
-    lines = table.explain(host, "GET", path, "", fields)
+    lines = table.explain((host, "GET", path, "", fields))
     told = [int(n) for line in lines for n in re.findall(r"^route\[(\d+)\].*", line)]
     assert (told if order else []) == order
     assert expected not in {index for index, _, _ in table.shadowed()}

@@ -72,7 +72,19 @@ HOPS = [
         ),
         lacks=(b"connection:", b"keep-alive", b"proxy-", b"\r\nte:", b"trailer"),
     ),
-    keeps("E4 TE: trailers", get(b"TE: gzip, Trailers"), has=(b"te: trailers",), lacks=(b"gzip",)),
+    keeps(
+        "E4 TE: trailers",
+        get(b"TE: gzip, Trailers"),
+        has=(b"te: trailers", b"connection: te"),
+        lacks=(b"gzip",),
+    ),
+    keeps(
+        "E4 TE: trailers, nominated as it must be, with a body",
+        post(b"TE: trailers", b"Connection: TE, keep-alive", b"Content-Length: 3", body=b"abc"),
+        b"abc",
+        has=(b"te: trailers", b"connection: te"),
+        lacks=(b"keep-alive",),
+    ),
     keeps("E4 Proxy-Connection: close means nothing", get(b"Proxy-Connection: close")),
     keeps("E5 Via", get(b"Via: 1.0 fred"), has=(b"via: 1.0 fred, 1.1 spangate",)),
     Row(

@@ -39,6 +39,45 @@ async def test_a_trusted_peer_is_believed_and_added_to() -> None:
         assert about["network.peer.address"] == "127.0.0.1"
 
 
+HERE, OWN = "127.0.0.1", "gateway.test"
+
+# what a trusted proxy says -> client.address, url.scheme, server.address, server.port
+BEHIND = [
+    (["X-Forwarded-Proto: https, https"], HERE, "https", OWN, None),
+    (["X-Forwarded-Proto: https"] * 2, HERE, "https", OWN, None),
+    (["X-Forwarded-Host: a.example:8443"], HERE, "http", "a.example", 8443),
+    (["X-Forwarded-Host: A.example", "X-Forwarded-Port: 443"], HERE, "http", "a.example", 443),
+    (["Forwarded: for=1.2.3.4;proto=https"], "1.2.3.4", "https", OWN, None),
+    (["Forwarded: host=a", "Forwarded: for=10.1.1.1"], "10.1.1.1", "http", "a", None),
+    (['Forwarded: host="a;b=1.1.1.1";for=203.0.113.7'], "203.0.113.7", "http", "a;b=1.1.1.1", None),
+    (["X-Forwarded-For: 203.0.113.7, "], "203.0.113.7", "http", OWN, None),
+    (["X-Forwarded-For: 203.0.113.7", "X-Forwarded-For:"], "203.0.113.7", "http", OWN, None),
+    (["X-Forwarded-For: 999.1.1.1"], HERE, "http", OWN, None),
+    (['X-Forwarded-For: "[2001:db8::1]:1"'], "2001:db8::1", "http", OWN, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "client", "scheme", "host", "port"), BEHIND)
+async def test_spans_and_upstreams_are_told_the_same(
+    lines: list[str], client: str, scheme: str, host: str, port: int | None
+) -> None:
+    async with Backend() as backend, gateway(routes(backend, _TRUST)) as gate:
+        assert (await gate.get("/x", *lines)).status == 200
+        assert backend.field("x-forwarded-proto") == scheme
+        assert backend.field("x-forwarded-host") == (f"{host}:{port}" if port == 8443 else host)
+        assert backend.field("host") == "gateway.test"
+        about = (await trace(gate)).about
+        assert (about["client.address"], about["url.scheme"]) == (client, scheme)
+        assert (about["server.address"], about.get("server.port")) == (host, port)
+
+
+async def test_what_a_proxy_says_of_a_host_decides_no_route() -> None:
+    route = 'host = "gateway.test"'
+    async with Backend() as backend, gateway(routes(backend, _TRUST, route)) as gate:
+        assert (await gate.get("/x", "X-Forwarded-Host: a.example")).status == 200
+        assert (await gate.get("/x", "Forwarded: host=a.example")).status == 200
+
+
 async def test_a_stranger_is_not() -> None:
     async with Backend() as backend, gateway(routes(backend, _STRANGER)) as gate:
         answer = await gate.get("/x", *_SAID)
@@ -81,7 +120,7 @@ async def test_nominating_trace_context_takes_away_the_clients_not_ours() -> Non
     async with Backend() as backend, gateway(routes(backend)) as gate:
         await gate.get("/x", "Connection: traceparent", f"traceparent: {theirs}")
         seen = await trace(gate)
-        ours = f"00-{seen.server.trace_id.hex()}-{seen.clients[0].span_id.hex()}-03"
+        ours = f"00-{seen.server.trace_id.hex()}-{seen.clients[0].span_id.hex()}-01"
         assert backend.field("traceparent") == ours
         assert "0af7651916cd43dd8448eb211c80319c" not in ours
 
@@ -134,4 +173,4 @@ async def test_hop_by_hop_fields_of_an_answer_stay_on_their_hop() -> None:
     async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         answer = await gate.get("/x")
         names = {name for name, _ in answer.fields}
-        assert names == {"content-length", "x-plain", "x-request-id"}
+        assert names == {"content-length", "x-plain", "x-request-id", "date"}

@@ -62,14 +62,18 @@ async def test_a_fixed_answer_to_a_request_whose_body_still_comes() -> None:
 LOCATIONS = [
     # path, to, request, Location
     ("/moved", "https://example.com/new", "/moved", "https://example.com/new"),
-    ("/moved", "https://example.com/new", "/moved?x=1", "https://example.com/new"),
+    ("/moved", "https://example.com/new", "/moved?x=1", "https://example.com/new?x=1"),
+    ("/moved", "https://example.com/new?", "/moved?x=1", "https://example.com/new"),
+    ("/moved", "https://example.com/new", "/moved?", "https://example.com/new?"),
+    ("/*", "{path}/{?query}", "/a?x=1", "/a/?x=1"),
+    ("/*", "{path}/{?query}", "/a", "/a/"),
     ("/old/*", "https://example.com{path}?{query}", "/old/a/b?x=1&y=2",
      "https://example.com/old/a/b?x=1&y=2"),
     ("/u/{id}", "/users/{id}", "/u/42", "/users/42"),
     ("/u/{id}", "/users/{id}", "/u/a%2Fb", "/users/a%2Fb"),
     # nothing that a client sends ends the field or leaves the place it was meant for
     ("/u/{id}", "/users/{id}", "/u/%0d%0aSet-Cookie:%20a=b", None),
-    ("/u/{id}", "/users/{id}", "/u/a?next=%0d%0aX:1", "/users/a"),
+    ("/u/{id}", "/users/{id}", "/u/a?next=%0d%0aX:1", "/users/a?next=%0d%0aX:1"),
     ("/u/{id}", "/{id}", "/u/%2Fevil.example", "/%2Fevil.example"),
     ("/u/*", "/go{*}", "/u//evil.example", "/go/evil.example"),
     ("/*", "/go{path}", "//evil.example/x", "/go/evil.example/x"),

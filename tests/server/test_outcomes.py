@@ -15,6 +15,7 @@ from tests.server.kit import (
     Gate,
     Trace,
     ask,
+    attributes,
     blackhole,
     check_shape,
     eventually,
@@ -25,6 +26,7 @@ from tests.server.kit import (
     routing,
     script,
     send,
+    series,
     trace,
     traces,
 )
@@ -233,15 +235,57 @@ to = "b"
     assert second.tried[0]["url.full"] == f"{backend.url}/v2/8/all"
 
 
-async def test_an_unknown_method_is_other() -> None:
-    async with Backend() as backend, gateway(routes(backend)) as gate:
-        answer = await gate.exchange(b"BREW /x HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n")
+OVERRIDE = {"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS": "GET, PROPFIND,Brew"}
+
+# method, is it known, and is it where the environment has the list
+METHODS = [
+    ("GET", True, True),
+    ("PATCH", True, False),
+    ("QUERY", True, False),  # RFC 10008
+    ("BREW", False, False),
+    ("Brew", False, True),
+    ("PROPFIND", False, True),  # RFC 4918
+    ("REPORT", False, False),
+    ("get", False, False),  # methods are case-sensitive, RFC 9110 §9.1
+    ("_OTHER", False, False),
+]
+
+
+@pytest.mark.parametrize("overridden", [False, True])
+@pytest.mark.parametrize(("method", "known", "known_then"), METHODS)
+async def test_an_unknown_method_is_other(
+    method: str, known: bool, known_then: bool, overridden: bool
+) -> None:
+    environ = OVERRIDE if overridden else {}
+    async with Backend() as backend, gateway(routes(backend), **environ) as gate:
+        wire = f"{method} /x HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n".encode()
+        answer = await gate.exchange(wire)
         seen = await trace(gate)
-    assert b" 200 " in answer and backend.heads[0].startswith(b"BREW /x ")
-    assert (seen.server.name, seen.clients[0].name) == ("HTTP /*", "HTTP /*")
-    for about in (seen.about, seen.tried[0]):
-        assert about["http.request.method"] == "_OTHER"
-        assert about["http.request.method_original"] == "BREW"
+        counted = dict(next(iter(series(gate, "http.server.request.duration"))))
+        logged = attributes(gate.recorded.logs[0])
+    assert b" 200 " in answer and backend.heads[0].startswith(wire[: len(method) + 3])
+    is_known = known_then if overridden else known
+    name = f"{method if is_known else 'HTTP'} /*"
+    assert (seen.server.name, seen.clients[0].name) == (name, name)
+    for about in (seen.about, seen.tried[0], logged):
+        assert about["http.request.method"] == (method if is_known else "_OTHER")
+        assert about.get("http.request.method_original") == (None if is_known else method)
+    assert counted["http.request.method"] == (method if is_known else "_OTHER")
+    assert "http.request.method_original" not in counted
+
+
+@pytest.mark.parametrize("asked", ["1.0", "1.1"])
+@pytest.mark.parametrize("answered", ["1.0", "1.1"])
+async def test_each_hop_has_the_version_that_was_spoken_on_it(asked: str, answered: str) -> None:
+    told = f"HTTP/{answered} 200 OK\r\nContent-Length: 2\r\n\r\nok".encode()
+    async with Backend(script(told)) as backend, gateway(routes(backend)) as gate:
+        wire = f"GET /x HTTP/{asked}\r\nHost: g\r\nConnection: close\r\n\r\n"
+        await gate.exchange(wire.encode())
+        seen = await trace(gate)
+        counted = dict(next(iter(series(gate, "http.client.request.duration"))))
+    assert seen.about["network.protocol.version"] == asked
+    assert seen.tried[0]["network.protocol.version"] == answered
+    assert counted["network.protocol.version"] == answered
 
 
 # failures before there is a connection

@@ -33,7 +33,7 @@ def small(sock: socket.socket, size: int = 64 * 1024) -> None:
 
 async def narrow(gate: Gateway) -> Client:
     """A client between whom and the gateway the kernel buffers little."""
-    for listening in gate.worker._sockets.values():
+    for _, listening in gate.worker._sockets:
         small(listening)
     sock = socket.socket()
     small(sock)
@@ -173,7 +173,7 @@ async def test_a_first_piece_that_cannot_be_sent_stops_the_client_too(
         for theirs in backend._server.sockets:
             with socket.socket(fileno=os.dup(theirs.fileno())) as same:
                 small(same, 4096)
-        for ours in gate.worker._sockets.values():
+        for _, ours in gate.worker._sockets:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200_000)
         sock = socket.create_connection(("127.0.0.1", gate.port))
         head = f"PUT /x HTTP/1.1\r\nHost: g\r\nContent-Length: {2 * HUGE}\r\n\r\n".encode()

@@ -293,6 +293,16 @@ async def test_orders_act_in_the_order_in_which_they_come() -> None:
     assert (len(one.heads), len(other.heads)) == (0, 4)
 
 
+async def test_a_new_worker_knows_who_is_down_before_it_accepts() -> None:
+    async with Backend() as one, Backend() as other:
+        config = routing({"b": [one.url, other.url]}, '[[route]]\nto = "b"') + "health = {}"
+        news = endpoints.encode_health([(("b", one.url), False), (("x", one.url), False)])
+        async with gateway(config, news) as gate:
+            for _ in range(4):
+                assert (await gate.get("/x")).status == 200
+    assert (len(one.heads), len(other.heads)) == (0, 4)
+
+
 async def test_endpoints_come_and_go_without_a_configuration() -> None:
     async with Backend() as one, Backend() as other, gateway(routes(one)) as gate:
         changes = {

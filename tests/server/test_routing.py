@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from proxy.server import endpoints, frames
-from tests.harness import OK, Backend, gateway, routes
-from tests.server.kit import ask, eventually, reply, request, routing, script
+from tests.harness import OK, Backend, Gateway, gateway, routes
+from tests.server.kit import (
+    ask,
+    attributes,
+    eventually,
+    reply,
+    request,
+    routing,
+    script,
+    trace,
+)
 
 # Routes to fixed answers, so that a body says which one it was.
 TABLE = """
@@ -143,6 +152,34 @@ async def test_one_server_that_is_down_gets_nothing() -> None:
     assert (len(one.heads), len(other.heads)) == (0, 4)
 
 
+@pytest.mark.parametrize(("panic", "status"), [("", 503), ("panic = 0.3", 200)])
+async def test_when_all_servers_are_down_the_answer_is_503_without_panic(
+    panic: str, status: int
+) -> None:
+    async with Backend() as one, Backend() as other:
+        upstream = {"b": [one.url, other.url]}
+        config = routing(upstream, '[[route]]\nto = "b"\nretry = 2') + f"health = {{}}\n{panic}"
+        async with gateway(config) as gate:
+            tell(gate, up=False, urls=[one.url, other.url])
+            await gate.recorded.collect()
+            answer = await gate.get("/x")
+            assert answer.status == status
+            if status == 503:
+                assert "destination_unavailable" in str(answer["proxy-status"])
+                seen = await trace(gate)
+                assert (attributes(seen.server)["error.type"], seen.clients) == ("no_endpoint", [])
+            tell(gate, up=True, urls=[other.url])
+            await gate.recorded.collect()
+            assert (await gate.get("/x")).status == 200
+    assert len(one.heads) + len(other.heads) == (1 if status == 503 else 2)
+
+
+def tell(gate: Gateway, *, up: bool, urls: list[str]) -> None:
+    """What probes have found, as the hub says it."""
+    for news in endpoints.encode_health([(("b", url), up) for url in urls]):
+        gate.recorded.send(frames.ENDPOINTS, news)
+
+
 # paths: what the route says, what is asked for, what the backend gets (None = 400)
 
 PATHS = [
@@ -152,6 +189,20 @@ PATHS = [
     ('path = "/*"', "/a//b", "/a/b"),
     ('path = "/*"', "/a?x=%2F%20&y=/../", "/a?x=%2F%20&y=/../"),
     ('path = "/*"', "/a;v=1/b", "/a;v=1/b"),
+    # the query as it is, the empty one too
+    ('path = "/*"', "/a?", "/a?"),
+    ('path = "/*"', "/a??", "/a??"),
+    ('path = "/*"', "/a?&&=", "/a?&&="),
+    ('path = "/*"', "/a?q=é", "/a?q=%C3%A9"),
+    ('path = "/*"', "http://gateway.test?", "/?"),
+    ('path = "/old/*"\nrewrite = { strip = "/old" }', "/old/a?", "/a?"),
+    ('path = "/old/*"\nrewrite = { prefix = "/new" }', "/old?", "/new?"),
+    ('path = "/v1/{id}"\nrewrite = { path = "/v2/{id}" }', "/v1/4?", "/v2/4?"),
+    ('path = "/f/*"\nencoded_slash = "decode"', "/f/a%2Fb?", "/f/a/b?"),
+    ('path = "/f/*"\npath_parameters = "reject"', "/f/a;b", None),
+    ('path = "/f/*"\npath_parameters = "reject"', "/f/a%3bb", None),
+    ('path = "/f/*"\npath_parameters = "reject"', "/f/a?b;c", "/f/a?b;c"),
+    ('path = "/f/*"\npath_parameters = "keep"', "/f/a;b", "/f/a;b"),
     ('path = "/*"', "/../a", None),
     ('path = "/*"', "/a%00b", None),
     ('path = "/*"', "/a%5cb", None),

@@ -78,7 +78,7 @@ async def test_a_tunnel_carries_bytes_both_ways_and_both_half_closes() -> None:
 
     async def handler(peer: Peer) -> None:
         head = await peer.head()
-        assert b"connection: upgrade\r\nupgrade: echo\r\n" in head
+        assert b"connection: te, upgrade\r\nupgrade: echo\r\n" in head
         peer.write(b"HTTP/1.1 101 Switched\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly ")
         got.append(await peer.reader.read())  # until the client shuts its end
         peer.write(b"late")

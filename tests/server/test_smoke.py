@@ -8,5 +8,5 @@ async def test_a_request_is_forwarded_and_traced() -> None:
         server, client = sorted(await gate.spans(2), key=lambda s: s.kind)
         assert client.parent_span_id == server.span_id
         assert backend.field("traceparent") == (
-            f"00-{server.trace_id.hex()}-{client.span_id.hex()}-03"
+            f"00-{server.trace_id.hex()}-{client.span_id.hex()}-01"
         )

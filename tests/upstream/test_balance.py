@@ -84,12 +84,66 @@ def test_what_is_down_is_skipped_until_it_is_up() -> None:
     assert set(picks(balancer, 3)) == set("abc")
 
 
-def test_if_all_are_down_all_are_used() -> None:
+# panic, servers, up -> whether all of them get traffic; None: nobody does
+PANIC = [
+    (0.0, 3, 1, False),
+    (0.0, 3, 0, None),
+    (0.3, 10, 3, False),
+    (0.3, 10, 2, True),
+    (0.3, 1, 1, False),
+    (0.3, 1, 0, True),
+    (0.07, 100, 7, False),
+    (0.07, 100, 6, True),
+    (0.07, 100, 0, True),
+    (1.0, 3, 2, True),
+    (1.0, 3, 3, False),
+    (0.0, 100, 0, None),
+]
+
+
+@pytest.mark.parametrize(("panic", "count", "up", "everybody"), PANIC)
+def test_below_a_share_of_servers_all_get_traffic(
+    panic: float, count: int, up: int, everybody: bool | None
+) -> None:
+    servers = many(*([1] * count))
+    balancer = RoundRobin(servers)
+    balancer.panic_below(panic)
+    balancer.pick(0)
+    for server in servers[up:]:
+        set_up(balancer, server, False)
+    chosen = {balancer.pick(0) for _ in range(3 * count)}
+    expected = {True: set(servers), False: set(servers[:up]), None: {None}}
+    assert chosen == expected[everybody]
+    for server in servers:
+        set_up(balancer, server, True)
+    assert {balancer.pick(0) for _ in range(3 * count)} == set(servers)
+
+
+def test_panic_may_be_said_at_any_time() -> None:
     servers = endpoints(2, 1)
     balancer = RoundRobin(servers)
     for server in servers:
         set_up(balancer, server, False)
+    assert balancer.pick(0) is None
+    balancer.panic_below(0.5)
     assert Counter(picks(balancer, 6)) == {"a": 4, "b": 2}
+    balancer.panic_below(0.0)
+    assert balancer.pick(0) is None
+    set_up(balancer, servers[1], True)
+    assert picks(balancer, 2) == "bb"
+
+
+def test_nobody_is_looked_for_once_and_not_by_each_request() -> None:
+    make: Callable[[str], Endpoint] = Counting
+    servers = [make(f"http://host{i}") for i in range(1000)]
+    balancer = RoundRobin(servers)
+    for server in servers:
+        set_up(balancer, server, False)
+    balancer.pick(0)
+    READS.clear()
+    for _ in range(100):
+        assert balancer.pick(0) is None
+    assert READS["up"] == 0
 
 
 def test_changes_do_not_favour_who_stands_first() -> None:
@@ -111,7 +165,7 @@ def test_changes_do_not_favour_who_stands_first() -> None:
         ((10**6, 1), "", "a", {"b"}),
         ((1, 1), "b", "a", {"a"}),  # the only one that is up
         ((1, 1, 1), "c", "a", {"b"}),
-        ((1, 1), "ab", "a", {"b"}),
+        ((1, 1), "ab", "a", set()),
     ],
 )
 def test_what_has_just_failed_is_avoided(
@@ -144,8 +198,8 @@ def test_a_pick_is_up_and_not_avoided_where_possible(
         target = servers[number % len(servers)]
         set_up(balancer, target, up)
         chosen = balancer.pick(0, None, target if avoiding else None)
-        usable = [e for e in servers if e.up] or servers
-        assert chosen in usable
+        usable = [e for e in servers if e.up]
+        assert chosen in usable if usable else chosen is None
         assert not avoiding or chosen is not target or len(usable) == 1
 
 
@@ -203,11 +257,17 @@ def test_many_endpoints_keep_to_their_weights_without_bursts() -> None:
     assert min(b - a for a, b in itertools.pairwise(heavy)) >= 5
 
 
-@given(st.lists(st.tuples(st.integers(0, FEW + 5), st.sampled_from("udra-")), max_size=60))
-def test_among_many_a_pick_is_up_and_not_avoided(steps: list[tuple[int, str]]) -> None:
+@given(
+    st.sampled_from([0.0, 0.5, 0.95, 1.0]),
+    st.lists(st.tuples(st.integers(0, FEW + 5), st.sampled_from("udra-")), max_size=60),
+)
+def test_among_many_a_pick_is_up_and_not_avoided(
+    panic: float, steps: list[tuple[int, str]]
+) -> None:
     servers = many(*([1] * (FEW + 6)))
     there = set(servers)
     balancer = RoundRobin(servers)
+    balancer.panic_below(panic)
     for number, what in steps:
         target = servers[number]
         if what in "ud" and target in there:
@@ -220,16 +280,21 @@ def test_among_many_a_pick_is_up_and_not_avoided(steps: list[tuple[int, str]]) -
             there.add(target)
         chosen = balancer.pick(0, None, target)
         assert chosen in there and chosen is not target
-        assert chosen.up or not any(e.up for e in there)
+        up = sum(e.up for e in there)
+        assert chosen.up or up / len(there) < panic
+        assert balancer._panics(up) is (up / len(there) < panic)
 
 
-def test_many_that_are_all_down_are_all_used_and_the_first_that_rises_alone() -> None:
+@pytest.mark.parametrize("panic", [0.0, 0.01])
+def test_many_that_are_all_down_and_the_first_that_rises(panic: float) -> None:
     servers = many(*([1] * (FEW + 1)))
     balancer = RoundRobin(servers)
+    balancer.panic_below(panic)
     balancer.pick(0)
     for server in servers:
         set_up(balancer, server, False)
-    assert {balancer.pick(0) for _ in range(FEW + 1)} == set(servers)
+    everybody: set[Endpoint | None] = set(servers) if panic else {None}
+    assert {balancer.pick(0) for _ in range(FEW + 1)} == everybody
     set_up(balancer, servers[7], True)
     assert {balancer.pick(0) for _ in range(5)} == {servers[7]}
 

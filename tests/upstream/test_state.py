@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.model import Health, Upstream
+from proxy.config.units import Share
 from proxy.upstream.balance import Outcome
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Plan, Upstreams, Use, outcome
@@ -66,6 +67,19 @@ def test_what_nobody_probes_any_more_is_up() -> None:
     known["u"].update(A, up=False)
     adopt(known, u=servers(A, B))
     assert set(picks(known, 4)) == {"a", "b"}
+
+
+def test_panic_follows_the_file() -> None:
+    known = Upstreams()
+    adopt(known, u=servers(A, B, health=PROBED))
+    known["u"].update(A, up=False)
+    known["u"].update(B, up=False)
+    assert picks(known, 2) == ""
+    panicking = Upstream(servers={A: 1, B: 1}, health=PROBED, panic=Share(0.3))
+    adopt(known, u=panicking)
+    assert set(picks(known, 2)) == {"a", "b"}
+    adopt(known, u=servers(A, B, health=PROBED))
+    assert picks(known, 2) == ""
 
 
 def test_weights_follow_the_file() -> None:
@@ -176,10 +190,9 @@ def test_after_any_changes_picks_go_to_what_is_there_and_up(steps: list[object])
         chosen = known["u"].balancer.pick(0)
         there = known["u"].endpoints
         if chosen is None:
-            assert not there
+            assert not any(e.up for e in there.values())
         else:
-            assert there[chosen.url] is chosen
-            assert chosen.up or not any(e.up for e in there.values())
+            assert there[chosen.url] is chosen and chosen.up
 
 
 @pytest.mark.parametrize(

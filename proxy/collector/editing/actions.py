@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,6 +19,9 @@ from proxy.collector.editing.values import MAX_INT, Value, assign, find, put, re
 
 Source = Callable[[Any, Any], Value]  # of attributes and a decoded Resource; None = nothing found
 Rule = Callable[[Any, Any], None]
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def compile_rules(
@@ -30,8 +35,8 @@ def constant_of(
     action: Action, gateway: Mapping[str, str | int], environ: Mapping[str, str]
 ) -> Value:
     """The value that the action always sets; None if it depends on the item, or is nothing."""
-    if action.value is not None:
-        return action.value
+    if action.value is not None or not (action.from_attribute or action.from_context):
+        return action.value if action.value is not None else action.default_value
     scope, _, name = action.from_context.partition(".")
     if scope == "gateway":
         return gateway.get(name, action.default_value)
@@ -58,6 +63,15 @@ def digest(value: Value, function: str) -> str:
     """Hex digits of the hash of a value as people write it."""
     content = value if isinstance(value, bytes) else text(value).encode("utf-8", "replace")
     return hashlib.new(function, content, usedforsecurity=False).hexdigest()
+
+
+def hashed(value: Value, function: str) -> str:
+    """The same of an attribute, byte for byte what the OpenTelemetry Collector hashes."""
+    if isinstance(value, bool):
+        return digest(bytes([value]), function)
+    if isinstance(value, int | float):
+        return digest(struct.pack("<q" if isinstance(value, int) else "<d", value), function)
+    return digest(value, function) if value not in (None, "", b"") else ""
 
 
 def converted(value: Value, kind: str) -> Value:
@@ -89,6 +103,16 @@ def _number(value: str | int | float) -> int | float:
         return int(value)
     except ValueError:
         return float(value)
+
+
+def _read_as(value: Value, kind: str) -> Value:
+    """As the OpenTelemetry Collector does it: an integer is written with digits alone."""
+    is_text = isinstance(value, str)
+    if is_text and kind == "int" and _WHOLE.fullmatch(str(value)) is None:
+        return None
+    if is_text and kind == "double" and _DECIMAL.fullmatch(str(value)) is None:
+        return None
+    return converted(value, kind)
 
 
 def _read(attributes: Any, key: str, default: Value) -> Value:
@@ -163,7 +187,7 @@ def _hash(action: Action, source: Source) -> Rule:
         wanted = frozenset(keys(attributes))
         for pair in attributes:
             if pair.key in wanted:
-                put(pair.value, digest(scalar(pair.value), action.hash_function))
+                put(pair.value, hashed(scalar(pair.value), action.hash_function))
 
     return rule
 
@@ -185,7 +209,7 @@ def _convert(action: Action, source: Source) -> Rule:
     def rule(attributes: Any, resource: Any) -> None:
         found = find(attributes, action.key)
         if found is not None:
-            value = converted(scalar(found), action.converted_type)
+            value = _read_as(scalar(found), action.converted_type)
             if value is not None:
                 put(found, value)
 

@@ -3,7 +3,7 @@
 Python's engine tries every way to match, so that `(a+)+$` takes years for thirty letters, and
 the text that it meets is written by strangers. Refused are repetitions and alternatives within
 unlimited repetitions, and within limited ones where that makes too many ways. What is left is
-polynomial in the length of the text, which callers cap.
+polynomial in the length of the text, which callers cap, and of a degree that is bounded (`first`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import re
 from re import _parser  # type: ignore[attr-defined]  # the only way to see what was written
 from typing import Any
 
+from proxy.collector.editing.first import MANY, ambiguous
+
 MAX_PATTERN = 512  # characters
-MAX_LOOPS = 4  # unlimited repetitions in one pattern: each multiplies the worst case by the length
+# Unlimited repetitions that can end in several places: each multiplies the worst case.
+MAX_LOOPS = 4
 MAX_WAYS = 100_000  # in which a limited repetition can match
 MAX_SUBJECT = 1024  # characters of a text that are looked at
 
-_MANY = 16  # from here on a limit is none
 _LOOPS = ("MAX_REPEAT", "MIN_REPEAT")
 _REFUSED = {"GROUPREF": "a back reference", "GROUPREF_EXISTS": "a conditional group"}
 
@@ -28,12 +30,20 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
     try:
         compiled = re.compile(text)
-        loops, _ = _weigh(_parser.parse(text))
+        tree = _parser.parse(text)
+        _weigh(tree)
+        loops = ambiguous(tree)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     if loops > MAX_LOOPS:
         raise ValueError(f"{loops} unlimited repetitions in one pattern; {MAX_LOOPS} are allowed")
     return compiled
+
+
+def loops_in(compiled: re.Pattern[str]) -> tuple[int, int]:
+    """(unlimited repetitions, those of them that can end in several places)."""
+    tree = _parser.parse(compiled.pattern)
+    return _weigh(tree)[0], ambiguous(tree)
 
 
 def _weigh(tree: Any) -> tuple[int, int]:
@@ -42,7 +52,7 @@ def _weigh(tree: Any) -> tuple[int, int]:
     before = ""  # the body of an unlimited repetition just before
     for operation, argument in tree:
         name = str(operation)
-        body = f"{argument[2]}" if name in _LOOPS and argument[1] > _MANY else ""
+        body = f"{argument[2]}" if name in _LOOPS and argument[1] > MANY else ""
         if body and body == before:
             raise ValueError("the same repetition twice can take for ever to match")
         before = body
@@ -62,13 +72,11 @@ def _weigh(tree: Any) -> tuple[int, int]:
 
 def _repeated(least: int, most: int, body: Any) -> tuple[int, int]:
     loops, ways = _weigh(body)
-    if most > _MANY:
-        if loops:
-            raise ValueError("a repetition within a repetition can take for ever to match")
+    if most > MANY:
         if ways > 1:
             raise ValueError("repeated alternatives can take for ever; use a set: [ab]*")
         # {n} is no choice, only long
-        return int(least != most), 1
+        return loops + int(least != most), 1
     times = (int(most) - int(least) + 1) * ways ** int(most)
     if times > MAX_WAYS:
         raise ValueError("a repetition within a repetition can take for ever to match")

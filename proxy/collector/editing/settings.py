@@ -23,22 +23,24 @@ _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 class Action(Section, frozen=True):
     """One change of attributes; those of one list are made in their order."""
 
+    # what is done
     action: Literal["insert", "update", "upsert", "delete", "hash", "extract", "convert"]
-    key: str = ""
-    value: Plain | None = None
+    key: str = ""  # the attribute
+    value: Plain | None = None  # what it becomes
     from_attribute: str = ""  # another attribute of the same item
     from_context: str = ""  # "resource.KEY", "gateway.KEY" (of this process), "env.NAME"
     default_value: Plain | None = None  # where from_attribute or from_context find nothing
     pattern: str = ""  # extract: named groups become attributes; delete, hash: keys that match
-    converted_type: Literal["", "int", "double", "string", "boolean"] = ""
-    hash_function: Literal["sha1", "sha256"] = "sha1"  # hex digits of it
+    converted_type: Literal["", "int", "double", "string", "boolean"] = ""  # what it is made into
+    hash_function: Literal["sha1", "sha256"] = "sha256"  # hex digits of it
 
     def problems(self) -> Problems:
         sources = [k for k in ("value", "from_attribute", "from_context") if self._has(k)]
         if not self.key and not (self.action in ("delete", "hash") and self.pattern):
             yield ("key",), f"`{self.action}` needs a key", ""
-        if self.action in _SETTING and len(sources) != 1:
-            remedy = "value, from_attribute or from_context"
+        alone = not sources and self.default_value is not None
+        if self.action in _SETTING and len(sources) != 1 and not alone:
+            remedy = "value, from_attribute, from_context or default_value"
             yield (), f"`{self.action}` needs one source of the value", remedy
         if self.action not in _SETTING and (sources or self.default_value is not None):
             key = sources[0] if sources else "default_value"
@@ -71,31 +73,31 @@ class Action(Section, frozen=True):
 class Pair(Section, frozen=True):
     """An attribute to look for."""
 
-    key: str
+    key: str  # the attribute
     value: Plain | None = None  # None = any
 
 
 class Library(Section, frozen=True):
     """An instrumentation scope."""
 
-    name: str
+    name: str  # of the instrumentation scope
     version: str | None = None  # None = any
 
 
 class Match(Section, frozen=True):
     """Which items: all of what is given must hold; of a list of names, one of them."""
 
-    match_type: Literal["strict", "regexp"]
+    match_type: Literal["strict", "regexp"]  # how texts are compared
     services: list[str] = field(default_factory=list)  # service.name
     resources: list[Pair] = field(default_factory=list)  # all of them
     libraries: list[Library] = field(default_factory=list)
     attributes: list[Pair] = field(default_factory=list)  # all of them
-    span_names: list[str] = field(default_factory=list)
+    span_names: list[str] = field(default_factory=list)  # any of which will do
     span_kinds: list[str] = field(default_factory=list)  # "server", "client", …
-    log_bodies: list[str] = field(default_factory=list)
-    log_severity_texts: list[str] = field(default_factory=list)
+    log_bodies: list[str] = field(default_factory=list)  # any of which will do
+    log_severity_texts: list[str] = field(default_factory=list)  # any of which will do
     log_severity_min: int = 0  # severity_number at least; 0 = any
-    metric_names: list[str] = field(default_factory=list)
+    metric_names: list[str] = field(default_factory=list)  # any of which will do
 
     def problems(self) -> Problems:
         lists = [k for k in self.__struct_fields__ if k != "match_type"]

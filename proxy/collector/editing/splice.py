@@ -197,3 +197,23 @@ def _scope(buf: bytes, pos: int, end: int, each: Each) -> tuple[bytes | None, in
         return None, 0
     out.append(buf[run:end])
     return (b"".join(out) if kept or not dropped else b""), dropped
+
+
+def edit_entries(payload: bytes, change: Callable[[bytes], bytes | None]) -> bytes:
+    """The request with each ResourceX replaced by what is made of its bytes; None drops it.
+
+    The same object comes back where nothing changed. Raises WireError.
+    """
+    out: list[bytes] = []
+    changed = False
+    for number, kind, tag, start, end in fields(payload, 0, len(payload)):
+        if number == 1 and kind == DELIMITED:
+            before = payload[start:end]
+            after = change(before)
+            if after is not before:
+                changed = True
+                if after:
+                    out.append(delimited(1, after))
+                continue
+        out.append(payload[tag:end])
+    return b"".join(out) if changed else payload

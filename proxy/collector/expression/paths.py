@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from proxy.collector.editing.values import Value, assign, clean, find, put, scalar, text
+from proxy.formats.spans import duration_ns
 
 Subject = Literal["span", "log", "data_point", "metric", "resource"]
 
@@ -57,9 +58,7 @@ def _status(item: Item) -> Value:
 
 
 def _duration(item: Item) -> Value:
-    span = item.item
-    took: int = span.end_time_unix_nano - span.start_time_unix_nano
-    return max(0, took)
+    return duration_ns(item.item)  # None = nobody knows
 
 
 def _point_value(item: Item) -> Value:

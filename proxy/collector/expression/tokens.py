@@ -8,7 +8,7 @@ from typing import Literal
 
 MAX_TEXT = 4096  # characters of one expression
 
-Kind = Literal["name", "string", "int", "float", "symbol", "end"]
+Kind = Literal["name", "string", "int", "float", "bytes", "symbol", "end"]
 
 _TOKEN = re.compile(
     r"""[ \t\r\n]*(?:
@@ -26,11 +26,12 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'"}
 
 
 class ExpressionError(ValueError):
-    """Not an expression. `position` counts characters from 0."""
+    """Not an expression. `position` counts characters from 0; `remedy` is what to write."""
 
-    def __init__(self, message: str, position: int) -> None:
+    def __init__(self, message: str, position: int, remedy: str = "") -> None:
         super().__init__(f"{message} (at character {position + 1})")
         self.position = position
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)

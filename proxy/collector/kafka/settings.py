@@ -13,9 +13,9 @@ Encoding = Literal["otlp_proto", "otlp_json"]
 class Sasl(Section, frozen=True):
     """auth.sasl of the OpenTelemetry Collector."""
 
-    username: str
-    password: str
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str  # of the broker's users
+    password: str  # its password, never shown
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"  # how it is proved
 
 
 def check_brokers(brokers: list[str]) -> Problems:

@@ -15,11 +15,11 @@ from aiohttp import web
 
 from proxy import __version__
 from proxy.otlp.inflate import ENCODINGS, is_known
+from proxy.otlp.inflow import Body, Inflow, Limits
 from proxy.otlp.refusal import MALFORMED as NO_OTLP
 from proxy.otlp.refusal import NO_CODING, STOPPING, TOO_LARGE, Reason, Refusal
-from proxy.otlp.server import Inflow, Limits
 from proxy.otlp.turns import Turns
-from proxy.web import GuardedServer, Guards
+from proxy.web import GuardedServer, Guards, coding, reader
 
 NO_PATH = Reason(404, 12, "nothing is taken at this path")
 NO_METHOD = Reason(405, 12, "not with this method")
@@ -109,26 +109,24 @@ class PostServer:
             raise Refusal(NO_METHOD) if known else Refusal(NO_PATH, self._binding.hint)
         if self._stopping:
             raise Refusal(STOPPING)
-        body = await self._body(request) if request.body_exists else b""
-        return await handler(Call(request.content_type, request.query, body))
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        encoding = request.headers.get("Content-Encoding", "").strip().lower()
-        if not is_known(encoding):
-            raise Refusal(NO_CODING)
-        if (request.content_length or 0) > self.inflow.cap:
-            raise Refusal(TOO_LARGE, f"{self.inflow.cap} bytes")
-        body = self.inflow.body(encoding)
+        body = self._body(request)
         try:
-            while chunk := await request.content.readany():
-                await body.feed(chunk)
-            return body.finish()
+            content = await body.read(reader(request)) if request.body_exists else b""
+            return await handler(Call(request.content_type, request.query, content))
         except Refusal as refusal:
             if refusal.reason is NO_OTLP:
                 raise Refusal(MALFORMED, str(refusal)) from None
             raise
         finally:
             body.close()
+
+    def _body(self, request: web.BaseRequest) -> Body:
+        encoding = coding(request)
+        if not is_known(encoding):
+            raise Refusal(NO_CODING)
+        if (request.content_length or 0) > self.inflow.cap:
+            raise Refusal(TOO_LARGE, f"{self.inflow.cap} bytes")
+        return self.inflow.body(encoding)
 
 
 def _refused(request: web.BaseRequest, refusal: Refusal) -> web.Response:

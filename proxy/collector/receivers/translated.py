@@ -14,8 +14,11 @@ from typing import Any, TypeVar
 
 from proxy.collector.batch import Batch
 from proxy.collector.context import Context
+from proxy.collector.receivers.loss import Loss
 from proxy.collector.receivers.portions import hand_on
-from proxy.collector.receivers.post import MALFORMED
+from proxy.collector.receivers.post import MALFORMED, Answer
+from proxy.otlp.ids import Lost, merge
+from proxy.otlp.partial import Rejected
 from proxy.otlp.refusal import UNWANTED, Refusal
 from proxy.otlp.wire import WireError
 
@@ -27,31 +30,31 @@ Span = TypeVar("Span")
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Batches, and how many spans were left out of them because they had no ids."""
+    """Batches, and how many spans were left out of them because of which id."""
 
     batches: list[Batch]
-    nameless: int = 0
+    lost: Lost
 
 
 def in_groups(
-    spans: Iterable[Span], make: Callable[[list[Span]], tuple[Any, int, int]]
+    spans: Iterable[Span], make: Callable[[list[Span]], tuple[Any, int, Lost]]
 ) -> Translation:
-    """Translate some spans at a time; `make` gives (request, spans, spans without ids)."""
+    """Translate some spans at a time; `make` gives (request, spans, spans that it lost)."""
     batches: list[Batch] = []
-    nameless = 0
+    lost: Lost = {}
     left = iter(spans)
     while group := list(islice(left, GROUP)):
-        request, taken, lost = make(group)
-        nameless += lost
+        request, taken, more = make(group)
+        merge(lost, more)
         if taken:
             batches.append(Batch.of("traces", request, taken))
-    return Translation(batches, nameless)
+    return Translation(batches, lost)
 
 
 class Translated:
     """One protocol of one receiver; `translate` raises WireError for what it cannot read."""
 
-    __slots__ = ("_condition", "_malformed", "_nameless", "_outlet", "_translate", "turns")
+    __slots__ = ("_condition", "_loss", "_malformed", "_outlet", "_translate", "turns")
 
     def __init__(
         self, context: Context, protocol: str, translate: Callable[[bytes], Translation]
@@ -60,20 +63,15 @@ class Translated:
         self._condition = context.condition
         self._translate = translate
         self.turns = context.turns
-        count = context.counters.counter
-        self._malformed = count(
+        self._malformed = context.counters.counter(
             "spangate.receiver.malformed",
             "Requests and packets that could not be read.",
             protocol=protocol,
         )
-        self._nameless = count(
-            "spangate.receiver.spans.nameless",
-            "Spans that were left out because they have no ids.",
-            protocol=protocol,
-        )
+        self._loss = Loss(context, protocol=protocol)
 
-    async def take(self, payload: bytes) -> None:
-        """For a sender that waits for the answer; raises Refusal."""
+    async def take(self, payload: bytes) -> Rejected | None:
+        """For a sender that waits for the answer: what was left out; raises Refusal."""
         if not self._outlet.wants("traces"):
             raise Refusal(UNWANTED)
         try:
@@ -86,7 +84,8 @@ class Translated:
         except WireError as error:
             self._malformed.add()
             raise Refusal(MALFORMED, str(error)) from None
-        self._nameless.add(made.nameless)
+        taken = sum(batch.items for batch in made.batches)
+        return self._loss.told(taken, made.lost) if made.lost else None
 
     def _serialised(self, payload: bytes) -> Translation:
         """With what the next stages do first done already."""
@@ -95,6 +94,11 @@ class Translated:
             batch.forget()
         return made
 
+    async def answer(self, payload: bytes) -> Answer:
+        """`take` for HTTP; these formats have no field for what was left out."""
+        rejected = await self.take(payload)
+        return Answer(body=f"{rejected.message}\n".encode() if rejected else b"")
+
     def push(self, payload: bytes) -> None:
         """For a sender that hears nothing; what cannot be read is counted."""
         try:
@@ -102,7 +106,7 @@ class Translated:
         except WireError as error:
             self.reject(str(error))
             return
-        self._nameless.add(made.nameless)
+        self._loss.count(made.lost)
         for batch in made.batches:
             self._outlet.push(batch)
 

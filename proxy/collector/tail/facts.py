@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy.collector.editing.patterns import MAX_SUBJECT, compile_pattern
-from proxy.collector.expression.compile import compile_condition
 from proxy.collector.expression.paths import Item
 from proxy.collector.tail.trace import Trace, key_field
 from proxy.collector.tail.verdict import CERTAIN, Verdict
@@ -85,9 +84,8 @@ def state(key: str, values: list[str]) -> Matching:
     )
 
 
-def condition(sources: list[str]) -> Matching:
+def condition(tests: list[Callable[[Item], bool]]) -> Matching:
     """Expressions, any of which is true of a span."""
-    tests = [compile_condition(source, "span") for source in sources]
 
     def test(trace: Trace) -> bool:
         return any(

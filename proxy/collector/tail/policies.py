@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from proxy.collector.expression.compile import compile_condition
+from proxy.collector.ottl.spans import span_condition
 from proxy.collector.tail import facts
 from proxy.collector.tail.chance import Consistent, Salted
 from proxy.collector.tail.combine import And, Composite, Not, drop
@@ -94,8 +96,8 @@ _MAKERS: dict[str, Callable[[_Builder, Any], Policy]] = {
     "boolean_attribute": lambda b, t: facts.Attribute(
         t.key, facts.boolean(t.value), t.invert_match
     ),
-    "ottl_condition": lambda b, t: facts.condition(t.span),
-    "condition": lambda b, t: facts.condition(t.span),
+    "ottl_condition": lambda b, t: facts.condition([span_condition(text) for text in t.span]),
+    "condition": lambda b, t: facts.condition([compile_condition(x, "span") for x in t.span]),
     "and": lambda b, t: And(b.all(t.and_sub_policy)),
     "not": lambda b, t: Not(b.make(t.not_sub_policy)),
     "drop": _Builder.drop,

@@ -1,4 +1,7 @@
-"""Rhythm: calls a stage when a trace is due, with one timer and no task."""
+"""Rhythm: calls a stage when a trace is due, with one timer and no task.
+
+A call that fails is no reason to stop: what the stage holds would never leave it.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,12 @@ class Rhythm:
 
     def _beat(self) -> None:
         self._timer = None
-        seconds = self._act()
+        seconds = COARSEST
+        try:
+            seconds = self._act()
+        finally:
+            self._next(seconds)
+
+    def _next(self, seconds: float) -> None:
         if seconds != float("inf"):
             self.need(seconds)

@@ -34,6 +34,8 @@ class RouteLatency:
     def decide(self, trace: Trace, now: float) -> Verdict:
         slow = False
         for route, ns in trace.routes.items():
+            if ns is None:
+                continue
             usual = self._quantile(route)
             slow = slow or (len(usual) >= self._enough and usual.exceeded_by(ns))
             usual.add(ns)

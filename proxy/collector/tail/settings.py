@@ -6,13 +6,14 @@ are in a table that is called like its type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
 
 from proxy.collector.editing.patterns import compile_pattern
+from proxy.collector.expression.tokens import ExpressionError
 from proxy.collector.parts import Problems
 from proxy.config.section import Count, Positive, Section
 from proxy.config.units import Share
@@ -27,47 +28,47 @@ class AlwaysSample(Section, frozen=True):
 class Latency(Section, frozen=True):
     """From the earliest start to the latest end."""
 
-    threshold_ms: Count
+    threshold_ms: Count  # milliseconds from a trace's first start to its last end
     upper_threshold_ms: Count = 0  # 0 = none
 
 
 class NumericAttribute(Section, frozen=True):
     """A number of a span or resource; both bounds are included."""
 
-    key: str
-    min_value: int | None = None
-    max_value: int | None = None
-    invert_match: bool = False
+    key: str  # the attribute
+    min_value: int | None = None  # from here
+    max_value: int | None = None  # to here
+    invert_match: bool = False  # keep what lies outside
 
 
 class Probabilistic(Section, frozen=True):
     """A share of all traces."""
 
-    sampling_percentage: Percent
+    sampling_percentage: Percent  # 0 to 100
     hash_salt: str = ""  # "" = by the trace's own randomness, with `th` in its tracestate
 
 
 class StatusCode(Section, frozen=True):
     """A span with one of these."""
 
-    status_codes: list[Literal["OK", "ERROR", "UNSET"]]
+    status_codes: list[Literal["OK", "ERROR", "UNSET"]]  # of any span
 
 
 class StringAttribute(Section, frozen=True):
     """A text of a span or resource."""
 
-    key: str
-    values: list[str]
+    key: str  # the attribute
+    values: list[str]  # any of which will do
     enabled_regex_matching: bool = False  # then each value is searched for in the text
     cache_max_size: Positive = 128  # answers remembered
-    invert_match: bool = False
+    invert_match: bool = False  # keep what has none of them
 
 
 class TraceState(Section, frozen=True):
     """A member of the W3C tracestate."""
 
-    key: str
-    values: list[str]
+    key: str  # the entry
+    values: list[str]  # any of which will do
 
 
 class TraceFlags(Section, frozen=True):
@@ -77,37 +78,37 @@ class TraceFlags(Section, frozen=True):
 class RateLimiting(Section, frozen=True):
     """So many spans a second."""
 
-    spans_per_second: Positive
+    spans_per_second: Positive  # kept at most
 
 
 class BytesLimiting(Section, frozen=True):
     """A bucket of bytes."""
 
-    bytes_per_second: Positive
+    bytes_per_second: Positive  # kept at most
     burst_capacity: Count = 0  # 0 = twice as many
 
 
 class SpanCount(Section, frozen=True):
     """Both included."""
 
-    min_spans: Count = 0
+    min_spans: Count = 0  # from so many on
     max_spans: Count = 0  # 0 = no bound
 
 
 class BooleanAttribute(Section, frozen=True):
     """A truth value of a span or resource."""
 
-    key: str
-    value: bool
-    invert_match: bool = False
+    key: str  # the attribute
+    value: bool  # what it must be
+    invert_match: bool = False  # keep what it is not
 
 
 class OttlCondition(Section, frozen=True):
-    """A span that meets any of these; in the language of the filter processor."""
+    """A span that meets any of these; `ottl_condition` in OTTL, `condition` in our language."""
 
-    error_mode: Literal["ignore", "silent"] = "ignore"  # what makes no sense of a value is nil
-    span: list[str] = field(default_factory=list)
-    spanevent: list[str] = field(default_factory=list)
+    error_mode: Literal["ignore", "silent", "propagate"] = "ignore"  # what fails does not hold
+    span: list[str] = field(default_factory=list)  # conditions, any of which will do
+    spanevent: list[str] = field(default_factory=list)  # the same about events
 
 
 class And(Section, frozen=True):
@@ -131,14 +132,14 @@ class Drop(Section, frozen=True):
 class RateAllocation(Section, frozen=True):
     """A policy's part of the budget."""
 
-    policy: str
-    percent: Percent = 0
+    policy: str  # the name of a sub-policy
+    percent: Percent = 0  # its share of the total
 
 
 class Composite(Section, frozen=True):
     """A budget, shared among policies in order."""
 
-    max_total_spans_per_second: Positive
+    max_total_spans_per_second: Positive  # of all sub-policies together
     composite_sub_policy: list[Policy]
     policy_order: list[str] = field(default_factory=list)  # empty = as they are written
     rate_allocation: list[RateAllocation] = field(default_factory=list)  # the rest gets the rest
@@ -147,7 +148,7 @@ class Composite(Section, frozen=True):
 class RouteLatency(Section, frozen=True):
     """Slower than usual on its own route."""
 
-    quantile: Share = Share(0.99)
+    quantile: Share = Share(0.99)  # 0 to 1: what is slower than that of its route is kept
     min_samples: Positive = 100  # durations before it judges a route
     window: Annotated[int, Meta(ge=10)] = 10_000  # durations after which the older half counts less
     max_routes: Positive = 1000  # some 20 KB each
@@ -156,7 +157,7 @@ class RouteLatency(Section, frozen=True):
 class PerRouteMinimum(Section, frozen=True):
     """At least so many traces of each route in each minute."""
 
-    traces_per_minute: Positive = 1
+    traces_per_minute: Positive = 1  # of each route, whatever else is dropped
     max_routes: Positive = 10_000  # beyond them, routes share one count
 
 
@@ -277,13 +278,23 @@ def _shares(table: Composite) -> Problems:
 
 
 def _conditions(table: OttlCondition) -> Problems:
-    from proxy.collector.expression.compile import ExpressionError, compile_condition
+    from proxy.collector.expression.compile import compile_condition
 
+    yield from _compiled(table, lambda source: compile_condition(source, "span"))
+
+
+def _ottl_conditions(table: OttlCondition) -> Problems:
+    from proxy.collector.ottl.spans import span_condition
+
+    yield from _compiled(table, span_condition)
+
+
+def _compiled(table: OttlCondition, compile_one: Callable[[str], object]) -> Problems:
     for index, source in enumerate(table.span):
         try:
-            compile_condition(source, "span")
+            compile_one(source)
         except ExpressionError as error:
-            yield ("span", index), str(error), ""
+            yield ("span", index), str(error), error.remedy
     if table.spanevent:
         yield ("spanevent",), "conditions on span events are not supported", "use `span`"
     elif not table.span:
@@ -294,6 +305,6 @@ _CHECKS: dict[str, Any] = {
     "string_attribute": _patterns,
     "numeric_attribute": _bounds,
     "composite": _shares,
-    "ottl_condition": _conditions,
+    "ottl_condition": _ottl_conditions,
     "condition": _conditions,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.collector.counters import Counter, Counters
+from proxy.collector.counters import UNTIMED, Counter, Counters
 from proxy.collector.tail.waiting import Waiting
 
 _NAME = "otelcol_processor_tail_sampling_"
@@ -11,7 +11,7 @@ _NAME = "otelcol_processor_tail_sampling_"
 class Tally:
     """`decided` and `late` by whether the trace is kept."""
 
-    __slots__ = ("decided", "early", "late", "new", "too_large")
+    __slots__ = ("decided", "early", "late", "new", "too_large", "untimed")
 
     def __init__(self, counters: Counters, waiting: Waiting) -> None:
         def count(name: str, text: str, **attributes: str) -> Counter:
@@ -22,6 +22,7 @@ class Tally:
             "sampling_trace_dropped_too_early", "Traces decided on early, for want of room."
         )
         self.too_large = count("traces_dropped_too_large", "Traces above their size limit.")
+        self.untimed = counters.counter(*UNTIMED)
         self.decided = tuple(
             count("global_count_traces_sampled", "Decisions.", sampled=_word(sampled))
             for sampled in (False, True)

@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from proxy.collector.tail.frames import Frame
 from proxy.collector.tail.value import plain
 from proxy.collector.tail.waiting import Part
+from proxy.formats.spans import LONGEST, duration_ns
 from proxy.telemetry.protobuf import delimited
 from proxy.tracing import sampling
 
@@ -28,7 +29,10 @@ Route = tuple[str, str]  # service, and http.route or the span's name
 class Trace:
     """`spans` and `size` (bytes of spans) are known from waiting."""
 
-    __slots__ = ("_decoded", "_routes", "malformed", "parts", "receipts", "spans", "trace_id")
+    __slots__ = (
+        "_decoded", "_duration", "_routes", "malformed", "parts", "receipts", "spans", "trace_id",
+        "untimed",
+    )  # fmt: skip
 
     def __init__(
         self, trace_id: bytes, parts: list[Part], spans: int, receipts: list[object] | None = None
@@ -39,7 +43,9 @@ class Trace:
         self.spans = spans
         self.malformed: list[Part] = []  # taken out of `parts` when they were decoded
         self._decoded: list[tuple[Frame, Any]] | None = None
-        self._routes: dict[Route, int] | None = None
+        self._routes: dict[Route, int | None] | None = None
+        self._duration: int | None = None
+        self.untimed = 0  # spans of unknown duration, as far as somebody asked for it
 
     @property
     def size(self) -> int:
@@ -70,12 +76,25 @@ class Trace:
 
     @property
     def duration_ns(self) -> int:
-        """From the earliest start to the latest end, whatever lies between."""
-        first, last = 1 << 64, 0
-        for span in self.each():
-            first = min(first, span.start_time_unix_nano)
-            last = max(last, span.end_time_unix_nano)
-        return max(0, last - first)
+        """From the earliest start to the latest end, whatever lies between.
+
+        Of the spans that have both, 0 if none has. Where that takes longer than anything can, the
+        clocks of two senders differ by as much: then it is the longest span.
+        """
+        if self._duration is None:
+            first, last, longest, untimed = 1 << 64, 0, 0, 0
+            for span in self.each():
+                took = duration_ns(span)
+                if took is None:
+                    untimed += 1
+                    continue
+                first = min(first, span.start_time_unix_nano)
+                last = max(last, span.end_time_unix_nano)
+                longest = max(longest, took)
+            whole = max(0, last - first)
+            self._duration = whole if whole <= LONGEST else longest
+            self.untimed = max(self.untimed, untimed)
+        return self._duration
 
     def has_status(self, codes: frozenset[int]) -> bool:
         """Status codes as in trace.v1.Status: 0 unset, 1 ok, 2 error.
@@ -121,24 +140,30 @@ class Trace:
         return ids[-14:]
 
     @property
-    def routes(self) -> dict[Route, int]:
-        """Where it came into services, with the longest time spent there in ns.
+    def routes(self) -> dict[Route, int | None]:
+        """Where it came into services, with the longest time spent there in ns, None = unknown.
 
         Entries are SERVER and CONSUMER spans and those without a parent.
         """
         if self._routes is None:
             self._routes = {}
+            untimed = 0
             for frame, scope in self.decoded:
                 service = str(frame.attributes.get("service.name", ""))
                 for span in scope.spans:
                     if span.kind in (SERVER, CONSUMER) or not span.parent_span_id:
-                        self._enter((service, route_of(span)), span)
+                        untimed += not self._enter((service, route_of(span)), span)
+            self.untimed = max(self.untimed, untimed)
         return self._routes
 
-    def _enter(self, route: Route, span: Any) -> None:
+    def _enter(self, route: Route, span: Any) -> bool:
+        """Whether it is known how long that took."""
         assert self._routes is not None
-        took = span.end_time_unix_nano - span.start_time_unix_nano
-        self._routes[route] = max(took, self._routes.get(route, 0))
+        took = duration_ns(span)
+        before = self._routes.setdefault(route, took)
+        if took is not None:
+            self._routes[route] = max(took, before or 0)
+        return took is not None
 
 
 def key_field(key: str) -> bytes:

@@ -109,8 +109,8 @@ def _clean(text: str, longest: int) -> str:
 
 
 def attributes(pairs: Iterable[Any]) -> Attributes:
-    """KeyValues as plain values."""
-    return {pair.key: plain(pair.value) for pair in pairs}
+    """KeyValues as plain values; a field without a name costs Elasticsearch the document."""
+    return {pair.key: plain(pair.value) for pair in pairs if pair.key}
 
 
 def routing(pairs: Iterable[Any]) -> Attributes:

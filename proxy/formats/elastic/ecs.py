@@ -22,6 +22,7 @@ from proxy.formats.elastic.documents import (
     timestamp,
 )
 from proxy.formats.elastic.points import Group, group
+from proxy.formats.spans import duration_ns, when
 from proxy.formats.values import as_text
 
 Fields = dict[str, Any]
@@ -177,7 +178,6 @@ def _agent(found: Fields) -> str:
 
 
 def _span(span: Any) -> Fields:
-    duration = max(0, span.end_time_unix_nano - span.start_time_unix_nano)
     made = filled(
         {
             "trace.id": span.trace_id.hex(),
@@ -188,19 +188,19 @@ def _span(span: Any) -> Fields:
             "span.links": [_link(link) for link in span.links] or None,
         }
     )
-    made["@timestamp"] = timestamp(span.start_time_unix_nano)
-    made["timestamp.us"] = span.start_time_unix_nano // 1000
-    made["event.duration"] = duration
+    made["@timestamp"] = timestamp(when(span))
+    made["timestamp.us"] = when(span) // 1000
     made["event.outcome"] = "failure" if span.status.code == _ERROR else "success"
     if not span.parent_span_id or span.kind in (_SERVER, _CONSUMER):
-        made["processor.event"] = "transaction"
+        made["processor.event"] = kind = "transaction"
         made["transaction.id"] = span.span_id.hex()
         made["transaction.name"] = span.name
         made["transaction.type"] = "messaging" if span.kind == _CONSUMER else "request"
-        made["transaction.duration.us"] = duration // 1000
     else:
-        made["processor.event"] = "span"
-        made["span.duration.us"] = duration // 1000
+        made["processor.event"] = kind = "span"
+    if (took := duration_ns(span)) is not None:
+        made["event.duration"] = took
+        made[f"{kind}.duration.us"] = took // 1000
     return made
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from proxy.formats.elastic.documents import Document, Names, encode
 from proxy.formats.elastic.documents import timestamp as iso
+from proxy.formats.spans import duration_ns, when
 from proxy.formats.values import as_text
 
 Tag = dict[str, str]
@@ -43,7 +44,7 @@ class JaegerMapping:
             process = _process(resource_spans.resource)
             for scope_spans in resource_spans.scope_spans:
                 for span in scope_spans.spans:
-                    day = iso(span.start_time_unix_nano)[:10]
+                    day = iso(when(span))[:10]
                     yield self._span(span, day, process, scope_spans.scope)
                     pair = (day, process["serviceName"], span.name)
                     if pair not in said and pair not in self._known:
@@ -52,7 +53,7 @@ class JaegerMapping:
 
     def _span(self, span: Any, day: str, process: Any, scope: Any) -> Document:
         trace_id = span.trace_id.hex()
-        start = span.start_time_unix_nano // 1000
+        start, took = when(span) // 1000, duration_ns(span)
         source = {
             "traceID": trace_id,
             "spanID": span.span_id.hex(),
@@ -61,7 +62,7 @@ class JaegerMapping:
             "references": list(_references(span, trace_id)),
             "startTime": start,
             "startTimeMillis": start // 1000,
-            "duration": max(0, span.end_time_unix_nano - span.start_time_unix_nano) // 1000,
+            **({} if took is None else {"duration": took // 1000}),
             "tags": [*_tags(span.attributes), *_more_tags(span, scope)],
             "logs": [_log(event) for event in span.events],
             "process": process,

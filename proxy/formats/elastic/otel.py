@@ -25,6 +25,7 @@ from proxy.formats.elastic.documents import (
     timestamp,
 )
 from proxy.formats.elastic.points import Group, group
+from proxy.formats.spans import duration_ns, when
 from proxy.formats.values import as_json, as_text, plain
 
 KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
@@ -66,8 +67,9 @@ class OtelMapping:
 
     def _span(self, span: Any, around: _Around) -> Document:
         stream = self._route("traces", around.routing(span.attributes))
+        took = duration_ns(span)
         source = {
-            "@timestamp": timestamp(span.start_time_unix_nano),
+            "@timestamp": timestamp(when(span)),
             **_stream(stream),
             **_ids(span),
             **filled(
@@ -82,7 +84,7 @@ class OtelMapping:
                 }
             ),
             "kind": KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
-            "duration": max(0, span.end_time_unix_nano - span.start_time_unix_nano),
+            **({} if took is None else {"duration": took}),
             "links": [_link(link) for link in span.links],
             "status": _status(span.status),
             **around.fields,

@@ -14,6 +14,7 @@ from typing import Any
 Value = float | int | dict[str, Any]
 Key = tuple[Any, ...]
 
+_NO_VALUE = 1  # DataPointFlags: it has ended
 _DATA = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
@@ -67,6 +68,8 @@ def _key(point: Any, unit: str) -> Key:
 
 
 def _value(kind: str, point: Any) -> Value | None:
+    if point.flags & _NO_VALUE:
+        return None
     if kind in ("gauge", "sum"):
         return _number(point)
     if kind == "summary":

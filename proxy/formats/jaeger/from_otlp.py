@@ -21,6 +21,7 @@ from proxy.formats.jaeger.proto import (
     SpanMessage,
 )
 from proxy.formats.jaeger.to_otlp import ERROR, KINDS, NO_SERVICE, OK, REF_NAMES, REF_TYPE, WARNINGS
+from proxy.formats.spans import duration_ns, when
 from proxy.formats.values import as_text
 from proxy.telemetry.protobuf import delimited
 
@@ -85,8 +86,8 @@ def _fill_span(target: Any, span: Any, scope: Any) -> None:
     target.span_id = span.span_id
     target.operation_name = span.name.encode()
     target.flags = span.flags & SAMPLED
-    _set_time(target.start_time, span.start_time_unix_nano)
-    _set_time(target.duration, max(0, span.end_time_unix_nano - span.start_time_unix_nano))
+    _set_time(target.start_time, when(span))
+    _set_time(target.duration, duration_ns(span) or 0)
     for attribute in span.attributes:
         if attribute.key == WARNINGS:
             values = attribute.value.array_value.values

@@ -144,10 +144,9 @@ def _text(raw: bytes) -> str:
 
 
 def _id(raw: bytes, size: int) -> bytes:
-    """Padded at the left: 64-bit trace ids are sent in eight bytes by some."""
-    if len(raw) > size:
-        raise WireError(f"an id of {len(raw)} bytes")
-    return raw.rjust(size, b"\0")
+    """Padded at the left: 64-bit trace ids are sent in eight bytes by some. Others are as they
+    came, for whoever judges of ids."""
+    return raw.rjust(size, b"\0") if len(raw) in (0, 8) else raw
 
 
 def _nanoseconds(time: Any) -> int:

@@ -15,8 +15,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from proxy.formats.jaeger.model import (
     CHILD_OF,
-    NO_SPAN,
-    NO_TRACE,
     SAMPLED,
     Batch,
     Log,
@@ -26,6 +24,7 @@ from proxy.formats.jaeger.model import (
     Value,
 )
 from proxy.formats.values import add_all
+from proxy.otlp.ids import Lost, fault, is_span_id, merge
 
 NO_SERVICE = "OTLPResourceNoServiceName"  # the collector's word for a resource without one
 WARNINGS = "@jaeger@warnings"  # as Jaeger 2 calls them itself
@@ -40,17 +39,18 @@ _LAST = 2**64 - 1
 Attributes = dict[str, Value]
 
 
-def to_otlp(batches: Iterable[Batch]) -> tuple[ExportTraceServiceRequest, int, int]:
-    """(request, spans in it, spans left out because they have no ids)."""
+def to_otlp(batches: Iterable[Batch]) -> tuple[ExportTraceServiceRequest, int, Lost]:
+    """(request, spans in it, spans left out because their ids are none)."""
     request = ExportTraceServiceRequest()
-    taken = nameless = 0
+    taken = 0
+    lost: Lost = {}
     for process, spans in batches:
         resource_spans = request.resource_spans.add()
         _fill_resource(resource_spans.resource, process)
         scopes: dict[tuple[str, str], Any] = {}
         for span in spans:
-            if span.trace_id == NO_TRACE or span.span_id == NO_SPAN:
-                nameless += 1
+            if reason := fault(span.trace_id, span.span_id):
+                merge(lost, {reason: 1})
                 continue
             taken += 1
             tags = dict(span.tags)
@@ -60,7 +60,7 @@ def to_otlp(batches: Iterable[Batch]) -> tuple[ExportTraceServiceRequest, int, i
                 scope = scopes[key] = resource_spans.scope_spans.add()
                 scope.scope.name, scope.scope.version = key
             _fill_span(scope.spans.add(), span, tags)
-    return request, taken, nameless
+    return request, taken, lost
 
 
 def _fill_resource(resource: Any, process: Process) -> None:
@@ -101,7 +101,9 @@ def _fill_span(target: Any, span: Span, tags: Attributes) -> None:
     if parent is not None:
         target.parent_span_id = parent.span_id
     for reference in span.references:
-        if reference is not parent or reference.kind != CHILD_OF:
+        if reference is parent and reference.kind == CHILD_OF:
+            continue
+        if not fault(reference.trace_id, reference.span_id):
             _add_link(target.links.add(), reference)
     for log in span.logs:
         _fill_event(target.events.add(), log)
@@ -114,7 +116,7 @@ def _fill_span(target: Any, span: Span, tags: Attributes) -> None:
 
 def _parent(span: Span) -> Reference | None:
     """The first CHILD_OF in the same trace, else the first FOLLOWS_FROM in it."""
-    inside = [r for r in span.references if r.trace_id == span.trace_id and r.span_id != NO_SPAN]
+    inside = [r for r in span.references if r.trace_id == span.trace_id and is_span_id(r.span_id)]
     return next((r for r in inside if r.kind == CHILD_OF), inside[0] if inside else None)
 
 

@@ -10,14 +10,17 @@ from proxy import __version__
 from proxy.otlp import metric_bytes
 
 _PREFIX = "otel_scope_"
-OUR_SCOPE = metric_bytes.scope("spangate", __version__)
+OUR_NAME = "spangate"
+OUR_SCOPE = metric_bytes.scope(OUR_NAME, __version__)
 
 
 def service(job: str, instance: str) -> list[tuple[str, str | int]]:
     """Resource attributes of a job, which may be namespace/name, and an instance."""
-    namespace, slash, name = job.rpartition("/")
+    namespace, _, name = job.rpartition("/")
+    if not namespace or not name:  # "/a" and "a/" are jobs too, and come back as such
+        namespace, name = "", job
     pairs: list[tuple[str, str | int]] = [("service.name", name)] if name else []
-    if slash and namespace:
+    if namespace:
         pairs.append(("service.namespace", namespace))
     return [*pairs, ("service.instance.id", instance)] if instance else pairs
 

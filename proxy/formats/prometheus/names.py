@@ -52,6 +52,7 @@ _UCUM_PER = {word: unit for unit, word in _PER.items()} | {"minute": "min"}
 
 _BRACES = re.compile(r"\{[^}]*\}")
 _NOT_METRIC = re.compile(r"[^a-zA-Z0-9:]+")  # runs of them, and of _, become one _
+_NOT_OWN = re.compile(r"[^a-zA-Z0-9_:]")  # names in UTF-8, of Prometheus 3
 _NOT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 _KEPT = 20_000
 
@@ -73,6 +74,15 @@ def metric_name(name: str, unit: str, kind: str, suffixes: bool, namespace: str 
     if namespace:
         words.insert(0, _NOT_METRIC.sub("_", namespace).strip("_"))
     made = "_".join(words)
+    return f"_{made}" if not made or made[0].isdigit() else made
+
+
+@lru_cache(_KEPT)
+def own_name(name: str, namespace: str = "") -> str:
+    """A name that is Prometheus's own already: as it is, but for what only newer ones may have."""
+    made = _NOT_OWN.sub("_", name)
+    if namespace:
+        return f"{_NOT_METRIC.sub('_', namespace).strip('_')}_{made}"
     return f"_{made}" if not made or made[0].isdigit() else made
 
 

@@ -32,16 +32,18 @@ class Role(IntEnum):
     SUM = 3
     COUNT = 4
     CREATED = 5
-    IGNORED = 6
 
 
 class Slot:
-    """Where the samples of one series go; nowhere if `point` is None."""
+    """Where the samples of one series go; nowhere if `point` is None, which may be a `fault`."""
 
-    __slots__ = ("bound", "point", "role", "round")
+    __slots__ = ("bound", "fault", "point", "role", "round")
 
-    def __init__(self, point: Point | None, role: Role = Role.VALUE, bound: float = 0.0) -> None:
+    def __init__(
+        self, point: Point | None, role: Role = Role.VALUE, bound: float = 0.0, fault: str = ""
+    ) -> None:
         self.point = point
+        self.fault = fault
         self.role = role
         self.bound = bound  # `le` or `quantile`
         self.round = 0
@@ -137,10 +139,13 @@ class Point:
     def stale(self, now: int) -> bytes:
         """The point that says: no longer there."""
         times = (self._start, now)
+        parts = sorted(self._parts)
         if self.kind == "histogram":
-            return metric_bytes.histogram(self.attributes, times, None, None, ((), ()))
+            bounds = [bound for bound in parts if bound != math.inf]
+            return metric_bytes.histogram(self.attributes, times, None, None, (bounds, ()))
         if self.kind == "summary":
-            return metric_bytes.summary(self.attributes, times, None, 0.0, ())
+            quantiles = [(quantile, math.nan) for quantile in parts]
+            return metric_bytes.summary(self.attributes, times, None, 0.0, quantiles)
         return metric_bytes.number(self.attributes, *times, None)
 
     def _histogram(self) -> bytes | None:

@@ -5,6 +5,11 @@ accumulated, refused); here it is only translated. Pure.
 
 Source: OpenTelemetry specification, compatibility/prometheus_and_openmetrics.md, "OTLP Metric
 points to Prometheus".
+
+What came from Prometheus goes back by the name that it had: its receivers leave names alone and
+say the type in the metric's metadata (`prometheus.type`, the specification's key, which the
+Collector's receivers write too). Nothing is added to such names, and no scope of ours to their
+labels, whatever the settings say about suffixes.
 """
 
 from __future__ import annotations
@@ -15,7 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.formats.prometheus.names import label_name, metric_name, unit_words
+from proxy.formats.prometheus.identity import OUR_NAME
+from proxy.formats.prometheus.names import label_name, metric_name, own_name, unit_words
+from proxy.otlp.metric_bytes import TYPE_KEY
 
 Labels = tuple[tuple[str, str], ...]  # sorted by name
 
@@ -44,6 +51,7 @@ class Family:
     type: str  # counter, gauge, histogram, summary, exponential
     help: str = ""
     unit: str = ""  # in words; "" if the name does not end in it
+    said: str = ""  # the type that Prometheus said, if the name is its own; perhaps "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +99,10 @@ class Translator:
             latest = 0
             for scope in resource.scope_metrics:
                 base = {**common, **self._scope(scope)} if self._options.scope_labels else common
+                ours = scope.scope.name == OUR_NAME
                 for metric in scope.metrics:
-                    for point in self._metric(metric, base, identity):
+                    around = common if ours and metric.metadata else base
+                    for point in self._metric(metric, around, identity):
                         if point is not None and point.time > latest:
                             latest = point.time
                         yield point, number
@@ -168,6 +178,12 @@ class Translator:
 
     def _family(self, metric: Any, type: str, kind: str) -> Family:
         options = self._options
+        if metric.metadata and (said := _said(metric.metadata)):
+            name = own_name(metric.name, options.namespace)
+            unit = unit_words(metric.unit, kind)
+            base = name.removesuffix("_total") if type == "counter" else name
+            ends = bool(unit) and base.endswith(f"_{unit}")
+            return Family(name, type, metric.description, unit if ends else "", said)
         named = "sum" if type == "counter" else "gauge" if kind == "gauge" else kind
         if kind == "sum" and type == "gauge":
             named = "updown"
@@ -244,6 +260,11 @@ def _plain(value: Any) -> object:
     if kind in ("bool_value", "int_value", "double_value"):
         return getattr(value, kind)
     return text(value)
+
+
+def _said(metadata: Iterable[Any]) -> str:
+    """Prometheus's type of a metric whose name is Prometheus's; "" if it is not."""
+    return next((pair.value.string_value for pair in metadata if pair.key == TYPE_KEY), "")
 
 
 def _number(point: Any) -> float | None:

@@ -12,9 +12,9 @@ Metric points to OTLP"; metrics/data-model.md, "handling unknown start time". St
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from proxy.formats.prometheus.identity import OUR_SCOPE, scope_of, service
 from proxy.formats.prometheus.names import ucum
@@ -24,7 +24,6 @@ from proxy.formats.prometheus.text import (
     Families,
     Family,
     Sample,
-    TextError,
     parse_series,
 )
 from proxy.otlp import metric_bytes
@@ -46,6 +45,10 @@ _ROLES = {
     "_sum": Role.SUM,
     "_created": Role.CREATED,
 }
+
+
+_SIZE = 256 * 1024  # bytes of series that are looked at in one go
+_PLAIN = re.compile(r"[^\s_]+")  # float() passes over blanks, and reads 1_000
 
 
 class LimitError(ValueError):
@@ -93,21 +96,25 @@ class ScrapedTarget:
         self._seen = self._written = 0  # series and points of this scrape
         self._now = 0
         self.scraped = self.kept = self.added = self.duplicates = self.dropped = 0
+        self.trouble = ""  # with a sample that was dropped
 
     def begin(self, now: int) -> None:
         """A new scrape, whose samples have the time `now` (Unix ns) if they name none."""
         self._round += 1
         self._now = now
+        self.families.left_out = 0
+        self.trouble = ""
         self._touched.clear()
         self._seen = self._written = 0
         self.scraped = self.kept = self.added = self.duplicates = self.dropped = 0
 
     def take(self, samples: Iterator[Sample], most: int) -> bool:
         """Read up to `most` samples; False when there are no more. Raises TextError, LimitError."""
-        got = 0
+        got = size = 0
         slots, limit, honor = self._slots, self._limits.samples, self._identity.honor_timestamps
-        for series, value, time, exemplar in islice(samples, most):
+        for series, value, time, exemplar in samples:
             got += 1
+            size += len(series)
             if self.families.changes != self._changes:  # types changed: look at all names anew
                 slots.clear()
                 self._changes = self.families.changes
@@ -118,13 +125,18 @@ class ScrapedTarget:
                 slot.round = self._round
                 self._seen += 1
             if (point := slot.point) is None:
+                if slot.fault:
+                    self.dropped += 1
+                    self.trouble = slot.fault
                 continue
             self.kept += 1
             if limit and self.kept > limit:
                 raise LimitError(f"more than {limit} samples")
             self._put(slot, point, value, time if honor else None, exemplar)
+            if got >= most or size >= _SIZE:
+                break
         self.scraped += got
-        return got == most
+        return got >= most or size >= _SIZE
 
     def write(self, request: Request, most: int) -> bool:
         """The scrape was good: write up to `most` of its points; False when none is left."""
@@ -228,8 +240,11 @@ class ScrapedTarget:
         name = labels.pop("__name__")
         role, bound = Role.VALUE, 0.0
         if kind in ("histogram", "summary"):
+            try:
+                role, bound = _part(labels, kind, suffix)
+            except ValueError as error:
+                return Slot(None, fault=f"{name[:100]}: {error}")
             name = family.name
-            role, bound = _part(labels, kind, suffix)
         elif kind == "sum" and suffix == "_created":
             name, role = f"{family.name}_total", Role.CREATED
         job, instance = labels.pop("job", ""), labels.pop("instance", "")
@@ -279,16 +294,26 @@ class ScrapedTarget:
 
 
 def _part(labels: Labels, kind: Kind, suffix: str) -> tuple[Role, float]:
-    if suffix in ("_bucket", "") and (suffix == "_bucket") == (kind == "histogram"):
-        label = "le" if kind == "histogram" else "quantile"
-        try:
-            bound = float(labels.pop(label))
-        except (KeyError, ValueError):
-            raise TextError(f"a sample of a {kind} has no {label}") from None
-        if math.isnan(bound):
-            raise TextError(f"{label} is not a number")
-        return (Role.BUCKET if kind == "histogram" else Role.QUANTILE), bound
-    return _ROLES.get(suffix, Role.IGNORED), 0.0
+    """What a sample is to its histogram or summary; raises ValueError if it is nothing."""
+    if suffix in _ROLES and (suffix != "_bucket" or kind == "histogram"):
+        role = _ROLES[suffix]
+        return role, _bound(labels, "le") if role is Role.BUCKET else 0.0
+    if kind == "summary" and not suffix:
+        return Role.QUANTILE, _bound(labels, "quantile")
+    raise ValueError(f"a {kind} has no such sample")
+
+
+def _bound(labels: Labels, label: str) -> float:
+    text = labels.pop(label, "")
+    if not text:
+        raise ValueError(f"it has no {label}")
+    try:
+        bound = float(text) if _PLAIN.fullmatch(text) else math.nan
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise ValueError(f"{label} is not a number: {text[:50]!r}")
+    return bound
 
 
 def _renamed(family: Family, name: str, suffix: str) -> Family:

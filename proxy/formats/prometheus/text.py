@@ -2,7 +2,8 @@
 
 One line at a time and nothing kept but metadata: what a series is, is looked at once by whoever
 remembers series by their text (`parse_series`), since a target says the same names at each scrape.
-Knows nothing of OTLP, targets and limits.
+What Prometheus refuses a page for is a TextError; what it leaves out, as an exemplar with a label
+twice, is left out and counted. Knows nothing of OTLP, targets and limits.
 
 Source: prometheus/docs exposition_formats.md; OpenMetrics 1.0 "Text format".
 """
@@ -31,12 +32,14 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "counter": ("_total", "_created"),
     "info": ("_info",),
 }
+_EXEMPLARY = ("_total", "_bucket")
 _ALL_SUFFIXES = ("_bucket", "_count", "_sum", "_created", "_gcount", "_gsum", "_total", "_info")
 
-MAX_LINE = 64 * 1024  # a series of more is nobody's; what a regular expression costs is bounded
+MAX_LINE = 1024 * 1024  # a sample of more is left out: reading one takes up to 5 ms
 
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_BRACES = rf'\{{(?:[^"}}]|{_QUOTED})*\}}'
+_NEVER = -1
+_QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_BRACES = rf'\{{[^"}}]*(?:{_QUOTED}[^"}}]*)*\}}'
 _WITH_EXEMPLAR = re.compile(
     rf"([^{{\s]*(?:{_BRACES})?)\s+(\S+(?:\s+\S+)?) # ({_BRACES}) (\S+)(?: (\S+))?\s*"
 )
@@ -49,6 +52,10 @@ _ESCAPE = re.compile(r"\\[\\\"n]")
 
 class TextError(ValueError):
     """Not the format that it claims to be."""
+
+
+class TwiceError(TextError):
+    """A label stands twice."""
 
 
 class Family:
@@ -66,16 +73,18 @@ class Family:
 class Families:
     """All metadata of one target; kept from scrape to scrape.
 
-    `changes` grows when a name that was asked for may have another answer now.
+    `changes` grows when a name that was asked for may have another answer now, `left_out` with
+    each sample or exemplar that is none.
     """
 
-    __slots__ = ("_known", "_limit", "_missed", "changes")
+    __slots__ = ("_known", "_limit", "_missed", "changes", "left_out")
 
     def __init__(self, limit: int = 0) -> None:
         self._known: dict[str, Family] = {}
         self._limit = limit
         self._missed = False  # somebody asked for what was not known
         self.changes = 0
+        self.left_out = 0
 
     def note(self, what: str, name: str, text: str) -> None:
         """One line of metadata."""
@@ -119,29 +128,45 @@ def parse(lines: Iterable[str], openmetrics: bool, families: Families) -> Iterat
     unit = 1_000_000_000 if openmetrics else 1_000_000
     ended = False
     for line in lines:
-        if len(line) > MAX_LINE or (ended and line):
-            raise TextError("something follows # EOF" if ended else f"{len(line)} in one line")
+        if ended:
+            raise TextError("something follows # EOF")
         if line[:1] in " \t":
-            line = line.strip()
+            line = _stripped(line, openmetrics)
             if not line:
                 continue
-        if line[0] == "#":
-            ended = _comment(line, openmetrics, families)
+        if line[0] == "#" or len(line) > MAX_LINE:
+            ended = _aside(line, openmetrics, families)
             continue
         exemplar = None
         if openmetrics and " # {" in line and (found := _WITH_EXEMPLAR.fullmatch(line)):
-            series, rest = found[1], found[2].split()
-            exemplar = _exemplar(found[3], found[4], found[5])
-        elif (end := line.rfind("}") + 1) > 0:
-            series, rest = line[:end], line[end:].split()
+            series, values = found[1], f" {found[2]}"
+            exemplar = _exemplar(found, families)
         else:
-            series, *rest = line.split()
-        if not 1 <= len(rest) <= 2:
+            end = line.rfind("}") + 1 or len(line.split(None, 1)[0])
+            series, values = line[:end], line[end:]
+        rest = values.split()
+        if not _is_spaced(values, rest, openmetrics):
             raise TextError(f"not a sample: {line[:200]!r}")
         time = _time(rest[1], unit) if len(rest) == 2 else None
+        if time == _NEVER:
+            families.left_out += 1
+            continue
         yield series, _number(rest[0]), time, exemplar
     if openmetrics and not ended:
         raise TextError("cut off: # EOF is missing")
+
+
+def _stripped(line: str, openmetrics: bool) -> str:
+    if openmetrics and not line:
+        raise TextError("a line is empty")
+    return line.strip()
+
+
+def _is_spaced(values: str, rest: list[str], openmetrics: bool) -> bool:
+    """One or two, and divided as the format has it: OpenMetrics wants single blanks."""
+    if not 1 <= len(rest) <= 2 or values[-1] == "\r":
+        return False
+    return not openmetrics or values == f" {' '.join(rest)}"
 
 
 def parse_series(series: str) -> tuple[str, list[tuple[str, str]]]:
@@ -175,8 +200,9 @@ def _labels(inside: str, series: str) -> list[tuple[str, str]]:
         key = found[1]
         labels.append((_unquote(key) if key[0] == '"' else key, _unquote(found[2])))
         at = found.end()
-    if len({key for key, _ in labels}) != len(labels):
-        raise TextError(f"a label stands twice in {series[:200]!r}")
+    said = [key for key, value in labels if value]  # an empty label is none
+    if len(set(said)) != len(said):
+        raise TwiceError(f"a label stands twice in {series[:200]!r}")
     return labels
 
 
@@ -189,27 +215,49 @@ def _unquote(text: str) -> str:
     return _ESCAPE.sub(lambda m: _ESCAPES[m[0]], inside) if "\\" in inside else inside
 
 
-def _comment(line: str, openmetrics: bool, families: Families) -> bool:
-    """Whether it is the end."""
-    words = line.split(None, 3)
-    if len(words) < 3 or words[0] != "#":
-        return openmetrics and line.rstrip() == "# EOF"
-    what, name = words[1], words[2]
-    text = words[3].rstrip() if len(words) == 4 else ""
-    if what == "TYPE":
-        if text not in TYPES:
-            raise TextError(f"{text[:50]!r} is not a type of metric")
-    elif what == "HELP":
-        text = _ESCAPE.sub(lambda m: _ESCAPES[m[0]], text)
-    elif what != "UNIT" or not openmetrics:
+def _aside(line: str, openmetrics: bool, families: Families) -> bool:
+    """A comment, or a sample that is too long; whether it is the end."""
+    if line[0] != "#":
+        families.left_out += 1
         return False
-    families.note(what, _unquote(name) if name[0] == '"' else name, text)
+    words = line.split(None, 3)
+    what = words[1] if len(words) > 1 and words[0] == "#" else ""
+    if openmetrics and line == "# EOF":
+        return True
+    if len(words) < 3 or what not in ("TYPE", "HELP", "UNIT") or len(line) > MAX_LINE:
+        if openmetrics and what not in ("TYPE", "HELP", "UNIT"):
+            raise TextError(f"a comment that OpenMetrics does not have: {line[:200]!r}")
+        if what == "TYPE":
+            raise TextError(f"a type is missing: {line[:200]!r}")
+        return False
+    name = words[2] if words[2][0] != '"' else _unquote(words[2])
+    text = words[3].rstrip(" \t") if len(words) == 4 else ""
+    if what != "UNIT" or openmetrics:
+        families.note(what, name, _checked(what, name, text))
     return False
 
 
-def _exemplar(labels: str, value: str, time: str | None) -> Exemplar:
-    when = _time(time, 1_000_000_000) if time else 0
-    return _labels(labels[1:-1], labels), _number(value), when
+def _checked(what: str, name: str, text: str) -> str:
+    if what == "TYPE" and text not in TYPES:
+        raise TextError(f"{text[:50]!r} is not a type of metric")
+    if what == "UNIT" and text and not name.endswith(f"_{text}"):
+        raise TextError(f"{name[:200]!r} does not end in its unit {text[:50]!r}")
+    return _ESCAPE.sub(lambda m: _ESCAPES[m[0]], text) if what == "HELP" else text
+
+
+def _exemplar(found: re.Match[str], families: Families) -> Exemplar | None:
+    """None, and counted, for one that says a label twice."""
+    series, _, labels, value, time = found.groups()
+    if not series.partition("{")[0].endswith(_EXEMPLARY):
+        raise TextError(f"{series[:200]!r} has an exemplar, but is neither a counter nor a bucket")
+    number, when = _number(value), _time(time, 1_000_000_000) if time else 0
+    try:
+        if when == _NEVER:
+            raise TwiceError
+        return _labels(labels[1:-1], labels), number, when
+    except TwiceError:
+        families.left_out += 1
+        return None
 
 
 def _number(text: str) -> float:
@@ -231,13 +279,21 @@ def nanoseconds(seconds: float) -> int:
 
 
 def _time(text: str, unit: int) -> int:
+    """Of seconds, which may have a fraction, or of milliseconds, which may not.
+
+    _NEVER for seconds that OTLP cannot say; Prometheus leaves out a sample of such, too.
+    """
     try:
         if text.lstrip("-").isdigit():
             time = int(text) * unit
+        elif unit == 1_000_000_000:
+            time = nanoseconds(_number(text))
         else:
-            time = nanoseconds(_number(text) * unit / 1_000_000_000)
+            raise ValueError
     except (ValueError, OverflowError):
         raise TextError(f"{text[:50]!r} is not a time") from None
-    if not 0 <= time < 1 << 63:
-        raise TextError(f"{text[:50]!r} is not a time")
-    return time
+    if 0 <= time < 1 << 63:
+        return time
+    if unit == 1_000_000_000:
+        return _NEVER
+    raise TextError(f"{text[:50]!r} is not a time")

@@ -9,6 +9,7 @@ histograms: data-model.md, "Exponential Scale": bucket i of OTLP is bucket i + 1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,13 +92,19 @@ def _parts(
 
 
 def _stale(point: Point) -> Iterator[tuple[str, Labels, float]]:
-    """What ends with a point that has no value; its buckets are not known any more."""
-    name = point.family.name
-    if point.family.type in ("histogram", "summary"):
-        yield f"{name}_sum", point.labels, STALE
-        yield f"{name}_count", point.labels, STALE
-    else:
-        yield name, point.labels, STALE
+    """What ends with a point that has no value: its buckets and quantiles, as far as it tells."""
+    name, labels = point.family.name, point.labels
+    if point.family.type not in ("histogram", "summary"):
+        yield name, labels, STALE
+        return
+    yield f"{name}_sum", labels, STALE
+    yield f"{name}_count", labels, STALE
+    if point.family.type == "summary":
+        for value in point.raw.quantile_values:
+            yield name, (*labels, ("quantile", number_text(value.quantile))), STALE
+    elif point.raw.explicit_bounds:
+        for bound in (*point.raw.explicit_bounds, math.inf):
+            yield f"{name}_bucket", (*labels, ("le", number_text(bound))), STALE
 
 
 def _sample(known: dict[Labels, Series], point: Point, name: str, labels: Labels) -> Series:
@@ -105,7 +112,7 @@ def _sample(known: dict[Labels, Series], point: Point, name: str, labels: Labels
     series = known.get(full)
     if series is None:
         family = point.family
-        type = "histogram" if family.type == "exponential" else family.type
+        type = "histogram" if family.type == "exponential" else family.said or family.type
         series = known[full] = Series(full, metadata=Metadata(type, family.help, family.unit))
     return series
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from proxy.formats.remote_write.native import read_histogram, signed, unsigned, varints
 from proxy.formats.remote_write.write import TYPES, Exemplar, Labels, Metadata, Sample, Series
+from proxy.otlp.json import whole_text
 from proxy.otlp.wire import WireError, fields
 from proxy.telemetry.protobuf import DELIMITED, FIXED64, VARINT
 
@@ -176,7 +177,7 @@ def _family(buf: bytes, start: int, end: int) -> tuple[str, Metadata]:
             help = _text(buf, begin, stop)
         elif number == 5 and kind == DELIMITED:
             unit = _text(buf, begin, stop)
-    return name, Metadata(_type(type), help, unit)
+    return whole_text(name), Metadata(_type(type), whole_text(help), whole_text(unit))
 
 
 # -- 2.0 ------------------------------------------------------------------------------------------
@@ -231,7 +232,8 @@ def _metadata(buf: bytes, start: int, end: int, symbols: list[str]) -> Metadata:
     for number, kind, _, begin, stop in fields(buf, start, end):
         if number in found and kind == VARINT:
             found[number] = unsigned(buf, begin, stop)
-    return Metadata(_type(found[1]), _symbol(found[3], symbols), _symbol(found[4], symbols))
+    help, unit = _symbol(found[3], symbols), _symbol(found[4], symbols)
+    return Metadata(_type(found[1]), whole_text(help), whole_text(unit))
 
 
 def _labels(refs: list[int], symbols: list[str]) -> Labels:
@@ -269,10 +271,13 @@ def _sample(buf: bytes, start: int, end: int) -> Sample:
 
 
 def _text(buf: bytes, start: int, end: int) -> str:
-    try:
-        return buf[start:end].decode()
-    except UnicodeDecodeError:
-        raise WireError(f"the text at byte {start} is not UTF-8") from None
+    """What is not UTF-8 becomes half surrogates, by which the caller sees it (`is_whole`)."""
+    return buf[start:end].decode("utf-8", "surrogateescape")
+
+
+def is_whole(text: str) -> bool:
+    """Whether it was UTF-8."""
+    return text.isascii() or whole_text(text) == text
 
 
 def _type(number: int) -> str:

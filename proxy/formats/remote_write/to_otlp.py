@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from proxy.formats.prometheus.identity import OUR_SCOPE, service
 from proxy.formats.prometheus.names import ucum
-from proxy.formats.remote_write.read import Message
+from proxy.formats.remote_write.read import Message, is_whole
 from proxy.formats.remote_write.write import (
     CUSTOM,
     Histogram,
@@ -93,10 +93,11 @@ class Translator:
         labels = dict(series.labels)
         identity = (labels.pop("job", ""), labels.pop("instance", ""))
         del labels["__name__"]
-        if series.samples and is_stale(series.samples[-1].value):
-            self._targets.pop(identity, None)
-        else:
-            _remember(self._targets, identity, tuple(labels.items()))
+        said = tuple(labels.items())
+        if not (series.samples and is_stale(series.samples[-1].value)):
+            _remember(self._targets, identity, said)
+        elif self._targets.get(identity) == said:  # not what has come in its place
+            del self._targets[identity]
 
     def _resource(self, identity: tuple[str, str]) -> bytes:
         pairs = service(*identity)
@@ -144,6 +145,8 @@ def _problem(labels: Labels) -> str:
         return f"a label stands twice in {labels!r:.200}"
     if "" in names:
         return f"a label without a name in {labels!r:.200}"
+    if not all(is_whole(text) for label in labels for text in label):
+        return f"a text that is not UTF-8 in {labels!r:.200}"
     if not dict(labels).get("__name__"):
         return f"no __name__ in {labels!r:.200}"
     return ""

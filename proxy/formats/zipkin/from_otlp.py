@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
+from proxy.formats.spans import duration_ns
 from proxy.formats.values import as_json, as_text, plain
 from proxy.formats.zipkin.model import Annotation, Endpoint, Span, Tag
 from proxy.formats.zipkin.to_otlp import DEBUG, ERROR, INTERNAL, KINDS, LINK, NO_START, OK, SHARED
@@ -74,15 +75,15 @@ def _span(span: Any, service: str, common: Mapping[str, str]) -> Span:
     has_start = own.pop(NO_START, "") != "true"
     tags: Tags = {**common, **own}
     _add_fields(tags, span)
-    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    start, took = span.start_time_unix_nano, duration_ns(span)
     return Span(
         trace_id=span.trace_id.hex(),
         id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex() or None,
         name=span.name or None,
         kind=_KIND_NAMES.get(span.kind),
-        timestamp=start // 1000 if has_start else None,
-        duration=max(1, (end - start) // 1000) if end > start or has_start else None,
+        timestamp=start // 1000 if has_start and start else None,
+        duration=max(1, took // 1000) if took or (took is not None and has_start) else None,
         local_endpoint=_local(service, own),
         remote_endpoint=_remote(own, _CLIENTS if span.kind == _SERVER else _PEERS),
         annotations=[_annotation(event) for event in span.events] or None,

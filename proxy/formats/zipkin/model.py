@@ -7,7 +7,6 @@ of the model raises WireError. Source: zipkin-api `zipkin2-api.yaml`, `zipkin.pr
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -17,7 +16,9 @@ from msgspec import Struct
 
 from proxy.formats.bounds import Budget, check_entries, runs
 from proxy.formats.descriptors import BOOL, BYTES, FIXED64, INT32, UINT64, Messages, classes
-from proxy.otlp.json_cursor import WINDOW, Cursor
+from proxy.otlp.json import whole_text
+from proxy.otlp.json_cursor import WINDOW, Cursor, NotUtf8, as_utf8
+from proxy.otlp.turns import finished
 from proxy.otlp.wire import WireError
 
 KINDS = ("CLIENT", "SERVER", "PRODUCER", "CONSUMER")  # protobuf numbers them from 1
@@ -40,8 +41,8 @@ class Annotation(Struct, gc=False):
 
 
 class Span(Struct, rename="camel", omit_defaults=True, gc=False):
-    trace_id: str
-    id: str
+    trace_id: str | None = None  # which ids are none, is judged when it becomes OTLP
+    id: str | None = None
     parent_id: str | None = None
     name: str | None = None
     kind: str | None = None
@@ -59,16 +60,11 @@ FREE, LEAST = 1000, 40  # the smallest span with ids and times has 46 bytes
 
 _Model = TypeVar("_Model")
 _DECODER = msgspec.json.Decoder(list[Span], strict=False)
-_TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
-_SPAN_ID = re.compile(r"[0-9a-fA-F]{1,16}")
 
 
 def read_json(text: bytes) -> list[Span]:
     """Spans of a JSON array; raises WireError."""
-    spans = decode(text, _DECODER, Span)
-    for span in spans:
-        check(span)
-    return spans
+    return decode(text, _DECODER, Span)
 
 
 def decode(
@@ -78,32 +74,40 @@ def decode(
     try:
         if len(text) <= WINDOW:
             return decoder.decode(text)
-        most = FREE + len(text) // LEAST
-        found: list[_Model] = []
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise WireError(f"not a list of Zipkin spans: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass  # perhaps because of one text, which is not to cost all the others
+    try:
+        return _members(text, kind)
+    except NotUtf8:
+        return _members(finished(as_utf8(text)), kind)
+
+
+def _members(text: bytes, kind: type[_Model]) -> list[_Model]:
+    most = FREE + len(text) // LEAST
+    is_escaped = b"\\ud" in text or b"\\uD" in text
+    found: list[_Model] = []
+    try:
         for value in Cursor(text).elements():
             if len(found) > most:
                 raise WireError("too many spans for so few bytes")
-            found.append(msgspec.convert(value, kind, strict=False))
-        return found
-    except WireError:
-        raise
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            tree = _whole(value) if is_escaped else value
+            found.append(msgspec.convert(tree, kind, strict=False))
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise WireError(f"not a list of Zipkin spans: {error}") from None
+    return found
+
+
+def _whole(tree: Any) -> Any:
+    """The same without halves of surrogate pairs."""
+    if isinstance(tree, dict):
+        return {whole_text(key): _whole(value) for key, value in tree.items()}
+    return list(map(_whole, tree)) if isinstance(tree, list) else whole_text(tree)
 
 
 def write_json(spans: list[Span]) -> bytes:
     return msgspec.json.encode(spans)
-
-
-def check(span: Span) -> None:
-    """What the types do not say."""
-    if not _TRACE_ID.fullmatch(span.trace_id):
-        raise WireError(f"traceId {span.trace_id[:40]!r} is not 16 or 32 hex digits")
-    for name, value in (("id", span.id), ("parentId", span.parent_id)):
-        if value is not None and not _SPAN_ID.fullmatch(value):
-            raise WireError(f"{name} {value[:40]!r} is not 16 hex digits")
-    if span.kind is not None and span.kind not in KINDS:
-        raise WireError(f"kind {span.kind[:40]!r} is none of {', '.join(KINDS)}")
 
 
 _MESSAGES: Messages = {
@@ -156,21 +160,12 @@ def read_proto(payload: bytes) -> list[Span]:
 
 def _span(span: Any, budget: Budget) -> Span:
     budget.spend(len(span.tags) + len(span.annotations))
-    if not 0 <= span.kind <= len(KINDS):
-        raise WireError(f"a span of kind {span.kind}")
-    for name, value, sizes in (
-        ("trace_id", span.trace_id, (8, 16)),
-        ("id", span.id, (8,)),
-        ("parent_id", span.parent_id, (0, 8)),
-    ):
-        if len(value) not in sizes:
-            raise WireError(f"{name} of {len(value)} bytes")
     return Span(
-        span.trace_id.hex(),
-        span.id.hex(),
-        span.parent_id.hex() or None,
+        _id(span.trace_id, (8, 16)),
+        _id(span.id, (8,)),
+        _id(span.parent_id, (8,)),
         _text(span.name),
-        KINDS[span.kind - 1] if span.kind else None,
+        KINDS[span.kind - 1] if 0 < span.kind <= len(KINDS) else None,
         span.timestamp or None,
         span.duration or None,
         _endpoint(span.local_endpoint) if span.HasField("local_endpoint") else None,
@@ -180,6 +175,10 @@ def _span(span: Any, budget: Budget) -> Span:
         span.debug or None,
         span.shared or None,
     )
+
+
+def _id(raw: bytes, sizes: tuple[int, ...]) -> str | None:
+    return raw.hex() if len(raw) in sizes else None
 
 
 def _endpoint(endpoint: Any) -> Endpoint:

@@ -15,8 +15,10 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from proxy.formats.values import add_all, clean
+from proxy.formats.values import add_all
 from proxy.formats.zipkin.model import Endpoint, Span, Tag
+from proxy.otlp.ids import Lost, fault, is_span_id, merge
+from proxy.otlp.json import whole_text
 
 KINDS = {"SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 INTERNAL, OK, ERROR = 1, 1, 2
@@ -30,11 +32,11 @@ RESOURCE = (
     *("deployment.", "device.", "webengine."),
 )
 
-_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 _LAST = 2**64 - 1
 _MOST_LINKS = 128
 _EVENT = re.compile(r'("(?:[^"\\]|\\.)*"): (\{.*\})', re.DOTALL)
 _PIPED = re.compile(r"([^|]*)\|(\{.*\})\|(\d{1,9})", re.DOTALL)
+_HEX = re.compile(r"[0-9a-fA-F]+")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL = re.compile(r"-?[0-9]{1,18}\.[0-9]{1,18}")
 
@@ -43,17 +45,17 @@ Tags = dict[str, Any]
 
 def to_otlp(
     spans: Iterable[Span], now: int, *, parse_tags: bool = False
-) -> tuple[ExportTraceServiceRequest, int, int]:
-    """(request, spans in it, spans left out because their ids are zero); `now` in ns."""
+) -> tuple[ExportTraceServiceRequest, int, Lost]:
+    """(request, spans in it, spans left out because their ids are none); `now` in ns."""
     request = ExportTraceServiceRequest()
     resources: dict[tuple[tuple[str, Tag], ...], Any] = {}
     scopes: dict[tuple[int, str, str], Any] = {}
-    taken = nameless = 0
+    taken = 0
+    lost: Lost = {}
     for span in spans:
-        trace_id = bytes.fromhex(span.trace_id.rjust(32, "0"))
-        span_id = bytes.fromhex(span.id.rjust(16, "0"))
-        if trace_id == _NO_TRACE or span_id == _NO_SPAN:
-            nameless += 1
+        trace_id, span_id = _id(span.trace_id, 16), _id(span.id, 8)
+        if reason := fault(trace_id, span_id):
+            merge(lost, {reason: 1})
             continue
         taken += 1
         tags = {key: value for key, value in (span.tags or {}).items() if value is not None}
@@ -62,7 +64,14 @@ def to_otlp(
         target = scope.spans.add(trace_id=trace_id, span_id=span_id, name=span.name or "")
         _fill(target, span, tags, now)
         add_all(target.attributes, _parsed(tags) if parse_tags else tags)
-    return request, taken, nameless
+    return request, taken, lost
+
+
+def _id(text: str | None, size: int) -> bytes:
+    """Padded at the left, as Zipkin's own server does it; b"" for what is no id of that size."""
+    if text is None or len(text) > 2 * size or not _HEX.fullmatch(text):
+        return b""
+    return bytes.fromhex(text.rjust(2 * size, "0"))
 
 
 def _resource(request: Any, known: dict[Any, Any], span: Span, tags: Tags) -> Any:
@@ -93,10 +102,10 @@ def _scope(known: dict[Any, Any], resource: Any, tags: Tags) -> Any:
 
 
 def _fill(target: Any, span: Span, tags: Tags, now: int) -> None:
-    parent = bytes.fromhex((span.parent_id or "0").rjust(16, "0"))
-    if parent not in (_NO_SPAN, target.span_id):
+    parent = _id(span.parent_id, 8)
+    if is_span_id(parent) and parent != target.span_id:
         target.parent_span_id = parent
-    target.kind = KINDS.get(span.kind or "", 0)
+    target.kind = KINDS.get((span.kind or "").upper(), 0)
     if not target.kind and tags.get("span.kind") == "internal":
         del tags["span.kind"]
         target.kind = INTERNAL
@@ -163,16 +172,17 @@ def _add_links(target: Any, tags: Tags) -> None:
         state, _, rest = rest.partition("|")
         attributes, _, dropped = rest.rpartition("|")
         try:
-            link = {
-                "trace_id": bytes.fromhex(trace.rjust(32, "0")),
-                "span_id": bytes.fromhex(span.rjust(16, "0")),
-                "dropped_attributes_count": int(dropped[:9] or 0),
-            }
+            lost = int(dropped[:9] or 0)
             values = _object(attributes or "{}")
         except ValueError:
             return
+        trace_id, span_id = _id(trace, 16), _id(span, 8)
+        if fault(trace_id, span_id):
+            continue  # it stays a tag, which harms nobody
         del tags[f"{LINK}{number}"]
-        made = target.links.add(trace_state=state, **link)
+        made = target.links.add(
+            trace_id=trace_id, span_id=span_id, trace_state=state, dropped_attributes_count=lost
+        )
         add_all(made.attributes, values)
 
 
@@ -190,7 +200,7 @@ def _fill_event(event: Any, value: str) -> None:
             name, attributes = value, {}
     except ValueError:
         name, attributes = value, {}
-    event.name = clean(name)
+    event.name = whole_text(name)
     add_all(event.attributes, attributes)
 
 

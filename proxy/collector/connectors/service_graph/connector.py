@@ -21,10 +21,13 @@ from proxy.collector.connectors.service_graph.pairs import (
 )
 from proxy.collector.connectors.service_graph.settings import Settings
 from proxy.collector.context import Context
+from proxy.collector.counters import UNTIMED
+from proxy.collector.guard import keep
 from proxy.collector.tail.pace import Pace
 from proxy.collector.tail.value import plain
+from proxy.formats.spans import duration_ns
 from proxy.otlp.envelope import resource
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel
 
 ERROR = 2  # trace.v1.Status.StatusCode
 USER = "user"  # who calls a service that nobody else calls
@@ -42,6 +45,7 @@ class ServiceGraph:
         self._ledgers = context.ledgers
         self._now_ns = context.now_ns
         self._id = context.id
+        self._condition = context.condition
         self._resource = resource(context.resource)
         self._pairs = Pairs(settings.store.ttl, settings.store.max_items)
         self._edges = Edges(
@@ -50,6 +54,10 @@ class ServiceGraph:
             settings.aggregation_cardinality_limit,
         )
         self._weights = Weights()
+        peers = settings.virtual_node_peer_attributes
+        queues = [name for name in peers if name.startswith("messaging.")]
+        # What names the other end; who is served says nothing of the one who asked.
+        self._named = {SERVER: [], CLIENT: peers, PRODUCER: peers, CONSUMER: queues}
         self._wanted = frozenset(
             (*settings.dimensions, *settings.virtual_node_peer_attributes, *_DATABASE)
         )
@@ -60,10 +68,11 @@ class ServiceGraph:
         self._expired = count(_NAME + "expired_edges", "Spans whose other end never came.")
         self._total = count(_NAME + "total_edges", "Pairs found.")
         self._overflowed = count(_NAME + "overflowed", "Requests of more edges than allowed.")
+        self._untimed = context.counters.counter(*UNTIMED)
         context.counters.gauge(_NAME + "waiting", "Spans that wait.", lambda: len(self._pairs))
 
     async def start(self) -> None:
-        self._task = spawn(self._flush_for_ever(), f"flush of {self._id}")
+        self._task = keep(self._flush_for_ever, self._condition, f"flush of {self._id}")
 
     def held(self, signal: Signal) -> int:
         return 0
@@ -122,20 +131,22 @@ class ServiceGraph:
 
     def _end(self, span: Any, service: str, values: dict[str, Any], asks: bool) -> End:
         found = dict(values)
-        if asks or self._settings.dimensions:  # nothing else is asked of the one that answers
+        if asks or span.kind == CONSUMER or self._settings.dimensions:
             wanted = self._wanted
             for pair in span.attributes:
                 if pair.key in wanted:
                     found[pair.key] = plain(pair.value)
-        peers = (found.get(name) for name in self._settings.virtual_node_peer_attributes)
+        took = duration_ns(span)
+        self._untimed.add(took is None)
+        names = self._named[span.kind]
         return End(
             service=service,
             asks=asks,
             messaging=span.kind in (PRODUCER, CONSUMER),
-            seconds=max(0, span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+            seconds=None if took is None else took / 1e9,
             failed=span.status.code == ERROR,
             weight=self._weight(span),
-            peer=next((str(peer) for peer in peers if peer), ""),
+            peer=next((str(found[name]) for name in names if found.get(name)), ""),
             database=asks and any(name in found for name in _DATABASE),
             root=not asks and span.parent_span_id in (b"", _NO_SPAN),
             extra=tuple(str(found.get(name, "")) for name in self._settings.dimensions),
@@ -168,9 +179,10 @@ class ServiceGraph:
             labels: Labels = (end.service, end.peer, kind, mark, *end.extra, *blank)
             seen = bool(end.peer) and virtual
         else:
-            caller = USER if end.root else ""
-            labels = (caller, end.service, "virtual_node", mark, *blank, *end.extra)
-            seen = end.root and virtual
+            caller = end.peer or (USER if end.root else "")
+            kind = "messaging_system" if end.peer else "virtual_node"
+            labels = (caller, end.service, kind, mark, *blank, *end.extra)
+            seen = bool(caller) and virtual
         if seen:
             self._count(labels, *((end, None) if end.asks else (None, end)))
         else:
@@ -183,10 +195,9 @@ class ServiceGraph:
         edge.requests += weight
         if any(end.failed for end in ends):
             edge.failed += weight
-        if client is not None:
-            edge.client.add(client.seconds, weight)
-        if server is not None:
-            edge.server.add(server.seconds, weight)
+        for end, seen in ((client, edge.client), (server, edge.server)):
+            if end is not None and end.seconds is not None:
+                seen.add(end.seconds, weight)
 
     def _edge(self, labels: Labels) -> Any:
         before = self._edges.overflowed

@@ -23,7 +23,7 @@ class End:
     service: str
     asks: bool
     messaging: bool  # PRODUCER or CONSUMER
-    seconds: float
+    seconds: float | None  # None = nobody knows
     failed: bool
     weight: float  # spans that it stands for
     peer: str = ""  # what its attributes call the other end

@@ -13,7 +13,9 @@ from proxy.collector.connectors.aggregate.request import CUMULATIVE, DELTA
 from proxy.collector.connectors.span_metrics.series import Table
 from proxy.collector.connectors.span_metrics.settings import Settings
 from proxy.collector.context import Context
-from proxy.tasks import cancel, spawn
+from proxy.collector.counters import UNTIMED
+from proxy.collector.guard import keep
+from proxy.tasks import cancel
 
 _NAME = "otelcol_connector_spanmetrics_"
 
@@ -27,6 +29,7 @@ class SpanMetrics:
         self._ledgers = context.ledgers
         self._now_ns = context.now_ns
         self._id = context.id
+        self._condition = context.condition
         self._table = Table(settings)
         self._temporality = DELTA if self._table.is_delta else CUMULATIVE
         self._task: asyncio.Task[None] | None = None
@@ -37,20 +40,22 @@ class SpanMetrics:
         self._evicted = counters.counter(
             _NAME + "evicted_resources", "Resources that gave way to others."
         )
+        self._untimed = counters.counter(*UNTIMED)
         counters.gauge(_NAME + "series", "Series kept.", lambda: len(self._table))
 
     async def start(self) -> None:
-        self._task = spawn(self._flush_for_ever(), f"flush of {self._id}")
+        self._task = keep(self._flush_for_ever, self._condition, f"flush of {self._id}")
 
     def held(self, signal: Signal) -> int:
         return 0
 
     def consume(self, batch: Batch) -> bool:
         table = self._table
-        overflowed, evicted = table.overflowed, table.evicted
+        overflowed, evicted, untimed = table.overflowed, table.evicted, table.untimed
         table.add(batch.message(), self._now_ns())
         self._overflowed.add(table.overflowed - overflowed)
         self._evicted.add(table.evicted - evicted)
+        self._untimed.add(table.untimed - untimed)
         self._ledgers["traces"].exported += batch.items
         return True
 

@@ -17,6 +17,7 @@ from proxy.collector.connectors.aggregate.request import Request, pairs_of
 from proxy.collector.connectors.aggregate.weight import Weights
 from proxy.collector.connectors.span_metrics.settings import BUCKETS, DEFAULT_DIMENSIONS, Settings
 from proxy.collector.tail.value import plain
+from proxy.formats.spans import duration_ns
 
 SCOPE = "spanmetricsconnector"
 AT_ONCE = 2000  # series in one request: well below gRPC's customary 4 MiB
@@ -81,6 +82,7 @@ class Table:
         self.is_delta = "delta" in settings.aggregation_temporality.lower()
         self.overflowed = 0
         self.evicted = 0
+        self.untimed = 0  # spans that were counted, and whose duration is not known
 
     def __len__(self) -> int:
         """Series."""
@@ -161,12 +163,16 @@ class Table:
         weight = self._weights.of(span.trace_state) if self._settings.adjusted_counts else 1.0
         series.calls += weight
         series.seen = now
-        if series.durations is not None:
-            start, end = span.start_time_unix_nano, span.end_time_unix_nano
-            value = max(0, end - start) / self._divisor
-            series.durations.add(value, weight)
-            if series.exemplars is not None and span.trace_id:
-                series.exemplars.append((span.trace_id, span.span_id, value, end))
+        if series.durations is None:
+            return
+        took = duration_ns(span)
+        if took is None:
+            self.untimed += 1
+            return
+        value = took / self._divisor
+        series.durations.add(value, weight)
+        if series.exemplars is not None and span.trace_id:
+            series.exemplars.append((span.trace_id, span.span_id, value, span.end_time_unix_nano))
 
     def _extra(self, group: Group, span: Any) -> list[Any]:
         values: list[Any] = [None] * len(self._blank)

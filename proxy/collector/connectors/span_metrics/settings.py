@@ -18,27 +18,28 @@ DEFAULT_DIMENSIONS = ("service.name", "span.name", "span.kind", "status.code")
 class Dimension(Section, frozen=True):
     """An attribute of spans, or else of their resource."""
 
-    name: str
+    name: str  # of the attribute
     default: str | None = None  # where there is none; without it the dimension is left out
 
 
 class ExplicitBuckets(Section, frozen=True):
     """Upper bounds."""
 
+    # bounds, as durations
     buckets: list[Seconds] = field(default_factory=lambda: [Seconds(ms / 1000) for ms in BUCKETS])
 
 
 class ExponentialBuckets(Section, frozen=True):
     """Buckets that follow the values."""
 
-    max_size: Annotated[int, Meta(ge=2)] = 160
+    max_size: Annotated[int, Meta(ge=2)] = 160  # buckets at most
 
 
 class Histogram(Section, frozen=True):
     """How durations are counted."""
 
-    disable: bool = False
-    unit: Literal["ms", "s"] = "ms"
+    disable: bool = False  # no durations at all
+    unit: Literal["ms", "s"] = "ms"  # of the durations
     explicit: ExplicitBuckets | None = None  # neither = explicit, with these defaults
     exponential: ExponentialBuckets | None = None
 
@@ -46,7 +47,7 @@ class Histogram(Section, frozen=True):
 class Exemplars(Section, frozen=True):
     """Trace and span ids on durations."""
 
-    enabled: bool = False
+    enabled: bool = False  # to the spans behind the numbers
     max_per_data_point: Positive = 5  # the latest
 
 
@@ -56,15 +57,16 @@ class Settings(Section, frozen=True):
     namespace: str = "traces.span.metrics"  # before the names of metrics; "" = none
     histogram: Histogram = field(default_factory=Histogram)
     dimensions: list[Dimension] = field(default_factory=list)
+    # of those that are there by themselves
     exclude_dimensions: list[str] = field(default_factory=list)
     exemplars: Exemplars = field(default_factory=Exemplars)
-    aggregation_temporality: Literal[
+    aggregation_temporality: Literal[  # sums since the start, or since the last time
         "cumulative",
         "delta",
         "AGGREGATION_TEMPORALITY_CUMULATIVE",
         "AGGREGATION_TEMPORALITY_DELTA",
     ] = "cumulative"
-    metrics_flush_interval: Seconds = Seconds(60)
+    metrics_flush_interval: Seconds = Seconds(60)  # from one sending to the next
     metrics_expiration: Seconds = Seconds(0)  # series without spans for so long go; 0 = never
     aggregation_cardinality_limit: Positive = 10_000  # series; the rest shares one for a resource
     resource_metrics_cache_size: Positive = 1000  # resources; the least recently seen goes

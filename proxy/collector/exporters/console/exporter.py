@@ -17,11 +17,14 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 
 from proxy import tasks
+from proxy.collector import guard
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.books import Ledger
+from proxy.collector.condition import Condition
 from proxy.collector.context import Context
 from proxy.collector.exporters.console.settings import Settings
 from proxy.collector.exporters.console.tree import KINDS, Span, render
+from proxy.formats.spans import duration_ns
 
 QUIET = 0.4  # seconds without a new span after which a trace is printed
 MAX_SPANS = 2000  # held; about 2 MB
@@ -33,10 +36,18 @@ _TREES = 10  # printed in one sweep
 class ConsoleExporter:
     """A Stage for traces. Colour if the stream is a terminal and NO_COLOR is not set."""
 
-    def __init__(self, stream: TextIO, ledger: Ledger, *, quiet: float = QUIET) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        ledger: Ledger,
+        *,
+        quiet: float = QUIET,
+        condition: Condition | None = None,
+    ) -> None:
         self._stream = stream
         self._ledger = ledger
         self._quiet = quiet
+        self._condition = condition or Condition("exporter console")
         self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
         self._traces: dict[bytes, _Trace] = {}
         self._held = 0
@@ -44,7 +55,7 @@ class ConsoleExporter:
         self._closed = False
 
     async def start(self) -> None:
-        self._task = tasks.spawn(self._sweep(), "console exporter")
+        self._task = guard.keep(self._sweep, self._condition, "console exporter")
 
     def consume(self, batch: Batch) -> bool:
         if self._closed or self._held + batch.items > MAX_SPANS:
@@ -103,17 +114,33 @@ class ConsoleExporter:
         for key in keys:
             spans = self._traces.pop(key).spans
             self._held -= len(spans)
-            try:
-                self._stream.write("\n" + render(spans, colour=self._colour, width=self._width()))
-                self._stream.flush()
-            except (OSError, ValueError):  # a closed terminal or stream
-                self._ledger.drop(len(spans), "permanent_stream_closed")
+            with guard.Guard(self._condition, "traces") as guarded:
+                reason = self._show(spans)
+            if guarded.error is not None:
+                reason = guard.REASON
+            if reason:
+                self._ledger.drop(len(spans), reason)
             else:
                 self._ledger.exported += len(spans)
 
+    def _show(self, spans: list[Span]) -> str:
+        """Why that was impossible, "" if it was not."""
+        tree = render(spans, colour=self._colour, width=self._width())
+        try:
+            self._stream.write("\n" + tree)
+            self._stream.flush()
+        except (OSError, ValueError):  # a closed terminal or stream
+            return "permanent_stream_closed"
+        return ""
+
 
 def make(settings: Settings, context: Context) -> ConsoleExporter:
-    return ConsoleExporter(context.console, context.ledgers["traces"], quiet=settings.quiet)
+    return ConsoleExporter(
+        context.console,
+        context.ledgers["traces"],
+        quiet=settings.quiet,
+        condition=context.condition,
+    )
 
 
 class _Trace:
@@ -140,9 +167,10 @@ def _span(span: WireSpan, resource: dict[str, str]) -> Span:
         span_id=span.span_id,
         parent_id=span.parent_span_id,
         name=_printable(span.name),
-        kind=KINDS[span.kind] if span.kind < len(KINDS) else "",
+        kind=KINDS[span.kind] if 0 <= span.kind < len(KINDS) else "",
         start=span.start_time_unix_nano,
-        end=max(span.start_time_unix_nano, span.end_time_unix_nano),
+        end=span.end_time_unix_nano,
+        timed=duration_ns(span) is not None,
         failed=span.status.code == 2,  # STATUS_CODE_ERROR
         attributes={
             "service.name": resource.get("service.name", ""),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 KINDS = ("", "internal", "server", "client", "producer", "consumer")  # trace.v1.Span.SpanKind
 
+_UNKNOWN = "?"
 _BAR = 24
 _NAME = 44
 _ESCAPES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -29,6 +30,7 @@ class Span:
     end: int
     failed: bool  # status code ERROR
     attributes: Mapping[str, str]
+    timed: bool = True  # else nobody knows how long it took, and its times are no times
 
 
 def render(spans: Sequence[Span], *, colour: bool = False, width: int = 0) -> str:
@@ -36,8 +38,9 @@ def render(spans: Sequence[Span], *, colour: bool = False, width: int = 0) -> st
 
     The bars get what `width` columns leave over, 0 = all they want.
     """
-    begin = min(span.start for span in spans)
-    total = max(1, max(span.end for span in spans) - begin)
+    timed = [span for span in spans if span.timed]
+    begin = min((span.start for span in timed), default=0)
+    total = max(1, max((span.end for span in timed), default=0) - begin)
     rows = [_cells(branch, span) for branch, span in _walk(spans)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     room = width - sum(widths) - 2 * len(widths) if width else _BAR
@@ -54,7 +57,8 @@ def render(spans: Sequence[Span], *, colour: bool = False, width: int = 0) -> st
 def _heading(spans: Sequence[Span], total: int, colour: bool) -> str:
     failed = sum(span.failed for span in spans)
     noun = "span" if len(spans) == 1 else "spans"
-    text = f"trace {spans[0].trace_id.hex()}  {len(spans)} {noun}  {_duration(total)}"
+    took = _duration(total) if any(span.timed for span in spans) else _UNKNOWN
+    text = f"trace {spans[0].trace_id.hex()}  {len(spans)} {noun}  {took}"
     if failed:
         text += f"  {failed} failed"
     return _paint(text, "bold", colour)
@@ -64,7 +68,7 @@ def _walk(spans: Sequence[Span]) -> Iterator[tuple[str, Span]]:
     """(branch drawing, span) from the roots down, siblings by start time."""
     known = {span.span_id for span in spans}
     children: dict[bytes, list[Span]] = {}
-    for span in sorted(spans, key=lambda s: s.start):
+    for span in sorted(spans, key=lambda s: (not s.timed, s.start)):
         parent = span.parent_id if span.parent_id in known else b""
         children.setdefault(parent, []).append(span)
     # A stack, not recursion: spans can come from anywhere and be nested as deep as they like.
@@ -89,7 +93,8 @@ def _cells(branch: str, span: Span) -> tuple[str, str, str, str, str]:
     name = branch + span.name
     if len(name) > _NAME:
         name = name[: _NAME - 1] + "…"
-    return (name, span.kind, _result(span), _place(span), _duration(span.end - span.start))
+    took = _duration(span.end - span.start) if span.timed else _UNKNOWN
+    return (name, span.kind, _result(span), _place(span), took)
 
 
 def _result(span: Span) -> str:
@@ -119,7 +124,7 @@ def _duration(ns: int) -> str:
 
 
 def _bar(span: Span, begin: int, total: int, width: int) -> str:
-    if not width:
+    if not width or not span.timed:
         return ""
     first = min(width - 1, (span.start - begin) * width // total)
     last = max(first + 1, min(width, -(-(span.end - begin) * width // total)))

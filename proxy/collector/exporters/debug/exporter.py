@@ -12,15 +12,11 @@ from typing import Any, TextIO
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.exporters.debug.settings import Settings
+from proxy.formats.spans import duration_ns
 from proxy.formats.values import as_text
 from proxy.otlp.json import to_dict
+from proxy.otlp.partial import ITEMS
 
-NOUNS = {
-    "traces": "spans",
-    "metrics": "data points",
-    "logs": "log records",
-    "profiles": "profile requests",
-}
 _SECOND = 1_000_000_000
 
 
@@ -72,7 +68,7 @@ class DebugExporter:
 
 
 def _basic(batch: Batch) -> str:
-    return f"{batch.signal}: {batch.items} {NOUNS[batch.signal]}, {batch.size} bytes\n"
+    return f"{batch.signal}: {batch.items} {ITEMS[batch.signal]}, {batch.size} bytes\n"
 
 
 def _normal(batch: Batch) -> str:
@@ -93,10 +89,11 @@ def _spans(request: Any) -> Iterator[str]:
     for resource in request.resource_spans:
         for scope in resource.scope_spans:
             for span in scope.spans:
-                took = max(0, span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
+                ns = duration_ns(span)
+                took = "?" if ns is None else f"{ns / 1e6:g}"
                 ids = f"{span.trace_id.hex()} {span.span_id.hex()}"
                 failed = " ERROR" if span.status.code == 2 else ""
-                yield f"span {ids} {span.name} {took:g}ms{failed}{_pairs(span.attributes)}"
+                yield f"span {ids} {span.name} {took}ms{failed}{_pairs(span.attributes)}"
 
 
 def _records(request: Any) -> Iterator[str]:

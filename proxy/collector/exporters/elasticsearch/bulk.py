@@ -29,7 +29,7 @@ from proxy.formats.elastic.otel import OtelMapping
 from proxy.otlp import status
 from proxy.otlp.messages import REQUESTS
 from proxy.otlp.status import Outcome, Verdict
-from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, ssl_context
+from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, not_connected, ssl_context
 
 _OFFLOAD = 32 * 1024  # bytes of a request: 70 spans, 2 to 3 ms of making documents
 _GZIP_LEVEL = 1
@@ -164,7 +164,7 @@ class BulkTransport:
             return status.unreachable("timeout", f"no answer in {self._settings.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
             self._url = next(self._urls)
-            return status.unreachable("connect", str(error) or type(error).__name__)
+            return not_connected(error)
 
     async def _body(self, run: list[Document]) -> bytes:
         body = bulk.body(run)

@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 class Flush(Section, frozen=True):
     """When what was gathered goes; one bulk request is never larger than that."""
 
-    bytes: Size = Size(5_000_000)
+    bytes: Size = Size(5_000_000)  # of one request
     count: Positive = 5000  # items, and documents of one request
     interval: Seconds = Seconds(1)  # 0 = at once
 
@@ -33,7 +33,7 @@ class Flush(Section, frozen=True):
 class Mapping(Section, frozen=True):
     """What documents look like."""
 
-    mode: Literal["otel", "ecs", "jaeger"] = "otel"
+    mode: Literal["otel", "ecs", "jaeger"] = "otel"  # how a document looks
 
 
 class Settings(Section, frozen=True):
@@ -42,14 +42,14 @@ class Settings(Section, frozen=True):
     endpoint: str = ""  # "https://elastic:9200"
     endpoints: list[str] = field(default_factory=list)  # several nodes, by turns
     api_key: str = ""  # as Elasticsearch gave it, encoded
-    user: str = ""
-    password: str = ""
+    user: str = ""  # for basic authentication
+    password: str = ""  # its password, never shown
     mapping: Mapping = field(default_factory=Mapping)
     dataset: str = "generic"  # of the data streams, where no attribute says another
-    namespace: str = "default"
+    namespace: str = "default"  # the last part of a data stream's name
     traces_index: str = ""  # an index or data stream for all traces, whatever attributes say
-    metrics_index: str = ""
-    logs_index: str = ""
+    metrics_index: str = ""  # the same for metrics
+    logs_index: str = ""  # the same for logs
     index_prefix: str = ""  # jaeger: "prod" makes prod-jaeger-span-2026-11-22
     pipeline: str = ""  # an ingest pipeline
     headers: dict[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import math
 import sys
 import threading
@@ -21,15 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proxy import tasks
+from proxy.collector import guard
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.exporters.file.rotation import RotatingFile, Rules
 from proxy.collector.exporters.file.settings import SIGNAL, Rotation, Settings
 from proxy.collector.queues.memory import Queue
 from proxy.collector.retry import backoff
+from proxy.collector.startup import file_trouble, unwritable
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.json import request_to_json
 from proxy.otlp.wire import WireError
+
+log = logging.getLogger("spangate")
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -66,7 +71,15 @@ class FileExporter:
         folder = Path(self._settings.path).parent
         if not folder.is_dir():
             raise ConfigError([Problem("path", f"there is no folder {folder}", "make it first")])
-        self._task = tasks.spawn(self._run(), "export file")
+        for signal in self._signals():
+            path = Path(self._settings.path.replace(SIGNAL, signal))
+            if (trouble := unwritable(path)) is not None:
+                raise ConfigError([file_trouble("path", path, trouble)])
+        self._task = guard.keep(self._run, self._condition, "export file")
+
+    def _signals(self) -> list[str]:
+        """Those that it is for, as far as they make a difference."""
+        return list(self._ledgers) if SIGNAL in self._settings.path else [""]
 
     def consume(self, batch: Batch) -> bool:
         if self.queue.limit and batch.size > self.queue.limit:
@@ -116,11 +129,17 @@ class FileExporter:
         while True:
             attempt += 1
             stopping = self._hurry.is_set()
-            done = await asyncio.to_thread(self._files.write, batches, self._now_ns() / 1e9)
+            done = _Done()
+            with guard.Guard(self._condition) as guarded:
+                done = await asyncio.to_thread(self._files.write, batches, self._now_ns() / 1e9)
             batches = self._book(batches, done)
             if not batches:
                 return
-            self._condition.warn(f"cannot write: {done.error}")
+            if guarded.error is None:
+                self._condition.warn(f"cannot write: {done.error}")
+            elif attempt >= guard.TRIES:
+                self._give_up(batches, guard.REASON)
+                return
             now = loop.time()
             pause = self._backoff.pause(attempt, None, now - begun, self._random)
             if pause is None or (stopping and now + pause > self._end):
@@ -139,7 +158,7 @@ class FileExporter:
             if batch in done.written:
                 ledger.exported += batch.items
             elif batch in done.spoilt:
-                ledger.drop(batch.items, "malformed")
+                ledger.drop(batch.items, done.spoilt[batch])
             else:
                 left.append(batch)
                 continue
@@ -173,7 +192,7 @@ class _Done:
 
     def __init__(self) -> None:
         self.written: set[Batch] = set()
-        self.spoilt: set[Batch] = set()
+        self.spoilt: dict[Batch, str] = {}  # and why
         self.error = ""
 
 
@@ -183,6 +202,8 @@ class _Files:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._compress = _COMPRESS[settings.compression]
+        coding = settings.compression
+        self._layout = settings.format if coding == "none" else coding
         self._files: dict[str, RotatingFile] = {}
         self._busy = threading.Lock()
         self._closed = False
@@ -210,7 +231,10 @@ class _Files:
             try:
                 entry = self._encode(batch)
             except WireError:
-                done.spoilt.add(batch)
+                done.spoilt[batch] = "malformed"
+            except Exception:
+                log.exception("a batch could not be encoded; this is a bug, please report it")
+                done.spoilt[batch] = guard.REASON
             else:
                 groups.setdefault(path, []).append((batch, entry))
         for path, pairs in groups.items():
@@ -236,7 +260,11 @@ class _Files:
             rotation = self._settings.rotation
             rules = _rules(rotation) if rotation is not None else Rules()
             file = self._files[path] = RotatingFile(
-                Path(path), rules, append=self._settings.append, fsync=self._settings.fsync
+                Path(path),
+                rules,
+                append=self._settings.append,
+                fsync=self._settings.fsync,
+                layout=self._layout,
             )
         return file
 

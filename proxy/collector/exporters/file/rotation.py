@@ -1,16 +1,25 @@
 """Files that grow until they are put away: one path, its backups, and what is written whole.
 
 It knows bytes only, and neither telemetry nor asyncio: everything here blocks, and is called in a
-thread. A write that fails half-way is undone, so that no reader ever finds half a message.
+thread. A write that fails half-way is undone, so that no reader ever finds half a message. Nor is
+anything appended to half a message that somebody else has left, a process that was killed perhaps:
+half a line is ended, and stays for those who read along; where a reader could not find the next
+message, the half is cut off; a file that begins with nothing of ours is put away as it is.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from proxy.collector.exporters.file.tail import whole
+
+log = logging.getLogger("spangate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +35,14 @@ class Rules:
 class RotatingFile:
     """One path. Open from the first write; `now` is Unix time in seconds."""
 
-    def __init__(self, path: Path, rules: Rules, *, append: bool, fsync: bool) -> None:
+    def __init__(
+        self, path: Path, rules: Rules, *, append: bool, fsync: bool, layout: str = "json"
+    ) -> None:
+        """`layout`: what messages look like, see tail.py."""
         self._path = path
         self._rules = rules
+        self._layout = layout
+        self._lead = b""  # before the next write
         self._flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._truncate = 0 if append else os.O_TRUNC
         self._fsync = fsync
@@ -43,7 +57,8 @@ class RotatingFile:
             self._rotate(now)
             self._look(now)
         try:
-            self._put(content)
+            self._put(self._lead + content)
+            self._lead = b""
         except OSError:
             with suppress(OSError):  # a pipe cannot be cut
                 os.ftruncate(self._file, self._size)
@@ -63,12 +78,39 @@ class RotatingFile:
                 self._size = state.st_size
                 return
             self.close()
+        self._lead = b""
+        if not self._truncate:
+            self._mend(now)
         self._file = os.open(self._path, self._flags | self._truncate, 0o640)
         self._truncate = 0  # once: what we wrote ourselves stays
         state = os.fstat(self._file)
         self._size = state.st_size
         # An old file's age counts from its last write: when it was begun is not recorded anywhere.
         self._begun = state.st_mtime if self._size else now
+
+    def _mend(self, now: float) -> None:
+        """Have what is there end with a whole message."""
+        try:
+            state = self._path.stat()
+            if not stat.S_ISREG(state.st_mode) or not state.st_size:
+                return  # to open a pipe would wait for who writes it
+            with self._path.open("rb") as file:
+                end = whole(file, state.st_size, self._layout)
+        except (FileNotFoundError, PermissionError):  # there is none, or it is not for us to read
+            return
+        half = state.st_size - end
+        if not half:
+            return
+        if self._layout == "json":
+            self._lead = b"\n"
+            log.warning("%s: ends with %d bytes of a line that was cut off", self._path, half)
+        elif end:
+            os.truncate(self._path, end)
+            log.warning("%s: removed %d bytes of a message that was cut off", self._path, half)
+        else:
+            target = self._backup_name(now)
+            os.rename(self._path, target)
+            log.warning("%s: begins with nothing of ours, put away as %s", self._path, target)
 
     def _put(self, content: bytes) -> None:
         view = memoryview(content)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from msgspec import field
 
 from proxy.collector.parts import Problems, Retry
+from proxy.config.disk import file_in_the_way
 from proxy.config.section import Count, Section
 from proxy.config.units import Seconds, Size
 
@@ -28,7 +30,7 @@ class Settings(Section, frozen=True):
 
     path: str  # {signal} becomes traces, metrics, logs or profiles
     format: Literal["json", "proto"] = "json"  # a line each, or four bytes of length before each
-    compression: Literal["none", "gzip", "zstd"] = "none"
+    compression: Literal["none", "gzip", "zstd"] = "none"  # of the file
     append: bool = True  # false: begin with an empty file
     flush_interval: Seconds = Seconds(1)  # 0 = write each batch as it comes
     fsync: bool = False  # wait until the disk has it
@@ -39,6 +41,10 @@ class Settings(Section, frozen=True):
     def problems(self) -> Problems:
         if not self.path or self.path.endswith("/"):
             yield ("path",), "a file name is wanted", 'write "/var/log/otel/{signal}.jsonl"'
+        elif Path(self.path).is_dir():
+            yield ("path",), f"{self.path} is a folder", 'write "…/{signal}.jsonl"'
+        elif file := file_in_the_way(str(Path(self.path).parent)):
+            yield ("path",), f"{file} is a file", "name a folder before the file's name"
         if self.format == "proto" and SIGNAL not in self.path:
             message = "protobuf messages do not tell their signal, so each signal needs its file"
             yield ("path",), message, f'write "….{SIGNAL}.pb"'

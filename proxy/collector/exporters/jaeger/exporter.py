@@ -13,4 +13,4 @@ from proxy.otlp.endpoint import parse
 
 
 def make(settings: Settings, context: Context) -> OtlpExporter:
-    return build(settings, parse(settings.url), context, JaegerTransport)
+    return build(settings, parse(settings.url), context, JaegerTransport, pauses=False)

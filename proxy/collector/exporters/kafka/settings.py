@@ -23,16 +23,17 @@ LEAST = 4096  # bytes of a message, below which a resource would not fit
 class Settings(Section, frozen=True):
     """[collector.exporters.kafka]"""
 
+    # "host:port" of some of them
     brokers: list[str] = field(default_factory=lambda: ["localhost:9092"])
-    client_id: str = "otel-collector"
-    traces_topic: str = "otlp_spans"
-    metrics_topic: str = "otlp_metrics"
-    logs_topic: str = "otlp_logs"
-    profiles_topic: str = "otlp_profiles"
-    encoding: Encoding = "otlp_proto"
+    client_id: str = "otel-collector"  # by which brokers know us
+    traces_topic: str = "otlp_spans"  # where traces go
+    metrics_topic: str = "otlp_metrics"  # where metrics go
+    logs_topic: str = "otlp_logs"  # where logs go
+    profiles_topic: str = "otlp_profiles"  # where profiles go
+    encoding: Encoding = "otlp_proto"  # of the messages
     partition_traces_by_id: bool = False  # a message for each trace, its id as the key
     required_acks: Literal[0, 1, -1] = 1  # none, the leader, all in-sync replicas
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"  # of the messages
     max_message_bytes: Size = Size(1_000_000)  # requests that are larger are split
     headers: dict[str, str] = field(default_factory=dict)  # of each message
     tls: TlsClient | None = None  # an empty table: TLS with the system's certificates

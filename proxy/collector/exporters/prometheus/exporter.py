@@ -16,13 +16,13 @@ from typing import Any
 from aiohttp import web
 
 from proxy import __version__, tasks
+from proxy.collector import guard
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
 from proxy.collector.exporters.prometheus.page import Page
 from proxy.collector.exporters.prometheus.settings import Settings
 from proxy.collector.parts import TlsServer
 from proxy.config.syntax import parse_address
-from proxy.errors import ConfigError, Problem
 from proxy.formats.prometheus.series import Translation, Translator
 from proxy.otlp.server import Gate
 from proxy.web import GuardedServer, Guards
@@ -64,10 +64,10 @@ class PrometheusExporter:
 
     async def start(self) -> None:
         host, port = parse_address(self._settings.endpoint)
-        tls = server_tls(self._settings.tls, self._context.id)
+        tls = server_tls(self._settings.tls)
         self.port = await self._server.start(address=(host, port), tls=tls)
         self._closed = False
-        self._worker = tasks.spawn(self._work(), f"export {self._context.id}")
+        self._worker = guard.keep(self._work, self._context.condition, f"export {self._context.id}")
 
     def consume(self, batch: Batch) -> bool:
         if self._closed or (self._size and self._size + batch.size > MAX_WAITING):
@@ -95,7 +95,11 @@ class PrometheusExporter:
     async def _work(self) -> None:
         while True:
             while self._waiting:
-                await self._show(self._waiting[0])
+                with guard.Guard(self._context.condition, "metrics") as guarded:
+                    await self._show(self._waiting[0])
+                if guarded.error is not None:
+                    batch = self._waiting[0]
+                    self._book(batch, 0, {guard.REASON: batch.items}, batch.items)
             self._wake.clear()
             await self._wake.wait()
 
@@ -213,18 +217,15 @@ def translation(settings: Settings) -> Translation:
     )
 
 
-def server_tls(tls: TlsServer | None, id: str) -> ssl.SSLContext | None:
-    """Raises ConfigError for files that cannot be used."""
+def server_tls(tls: TlsServer | None) -> ssl.SSLContext | None:
+    """Raises OSError for files that cannot be used."""
     if tls is None:
         return None
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(tls.cert, tls.key)
-        if tls.client_ca:
-            context.load_verify_locations(tls.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:
-        raise ConfigError([Problem("", f"{id}: tls: {error}")]) from error
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.cert, tls.key)
+    if tls.client_ca:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

@@ -78,7 +78,10 @@ class Page:
             if any(self._owners.get(n, family.name) != family.name for n in _names(family)):
                 return "name_conflict"
         elif group.family.type != family.type:
-            return "type_conflict"
+            # A remote writer tells the type of a series later than its samples.
+            if not family.said or {group.family.type, family.type} != {"gauge", "counter"}:
+                return "type_conflict"
+            group.family = family
         value = reading(point)
         if value is None:
             return "malformed"

@@ -31,7 +31,14 @@ from proxy.formats.remote_write.write import write_v1, write_v2
 from proxy.otlp import status
 from proxy.otlp.messages import REQUESTS
 from proxy.otlp.status import Outcome, Verdict
-from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers, ssl_context
+from proxy.otlp.transport import (
+    UNTRACED,
+    USER_AGENT,
+    Options,
+    check_headers,
+    not_connected,
+    ssl_context,
+)
 
 OFFLOAD = 16 * 1024  # bytes of OTLP that are translated in a thread: above it takes over 3 ms
 V2 = "io.prometheus.write.v2.Request"
@@ -105,7 +112,7 @@ class RemoteWriteTransport:
         except TimeoutError:
             return status.unreachable("timeout", f"no answer in {self._timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return status.unreachable("connect", str(error) or type(error).__name__)
+            return not_connected(error)
 
     async def close(self) -> None:
         if self._session is not None:

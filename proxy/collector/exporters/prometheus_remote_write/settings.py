@@ -35,14 +35,14 @@ class Settings(Section, frozen=True):
     protobuf_message: Literal["prometheus.WriteRequest", "io.prometheus.write.v2.Request"] = (
         "prometheus.WriteRequest"
     )
-    namespace: str = ""
+    namespace: str = ""  # put before each name
     external_labels: dict[str, str] = field(default_factory=dict)  # of every series
-    translation_strategy: Literal[
+    translation_strategy: Literal[  # how names are made those of Prometheus
         "UnderscoreEscapingWithSuffixes", "UnderscoreEscapingWithoutSuffixes"
     ] = "UnderscoreEscapingWithSuffixes"
     resource_to_telemetry_conversion: Conversion = field(default_factory=Conversion)
-    target_info: bool = True
-    without_scope_info: bool = False
+    target_info: bool = True  # a series with the attributes of each resource
+    without_scope_info: bool = False  # no otel_scope_… labels
     tls: TlsClient = field(default_factory=TlsClient)
     headers: dict[str, str] = field(default_factory=dict)
     timeout: Seconds = Seconds(5)

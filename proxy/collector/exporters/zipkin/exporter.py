@@ -16,4 +16,5 @@ from proxy.otlp.endpoint import parse
 
 def make(settings: Settings, context: Context) -> OtlpExporter:
     url = settings.endpoint
-    return build(settings, replace(parse(url), exact={"traces": url}), context, ZipkinTransport)
+    endpoint = replace(parse(url), exact={"traces": url})
+    return build(settings, endpoint, context, ZipkinTransport, pauses=False)

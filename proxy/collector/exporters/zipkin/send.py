@@ -19,7 +19,14 @@ from proxy.otlp.deflate import compressor
 from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.messages import REQUESTS
 from proxy.otlp.status import Outcome, Verdict
-from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers, ssl_context
+from proxy.otlp.transport import (
+    UNTRACED,
+    USER_AGENT,
+    Options,
+    check_headers,
+    not_connected,
+    ssl_context,
+)
 
 _OFFLOAD = 16 * 1024  # bytes that are translated in a thread: above it takes over 3 ms
 _MESSAGE = 500  # bytes of an error's body that are read for people
@@ -67,7 +74,7 @@ class ZipkinTransport:
         except TimeoutError:
             return status.unreachable("timeout", f"no answer in {self._options.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return status.unreachable("connect", str(error) or type(error).__name__)
+            return not_connected(error)
 
     async def close(self) -> None:
         if self._session is not None:

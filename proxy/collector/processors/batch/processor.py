@@ -12,6 +12,7 @@ from collections import deque
 
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
+from proxy.collector.guard import REASON, Guard
 from proxy.collector.join import cut, join, weight
 from proxy.collector.processors.batch.settings import Settings
 from proxy.otlp.envelope import Envelope
@@ -28,6 +29,7 @@ class BatchProcessor:
         self._signal = context.signal
         self._next = context.next
         self._account = context.account
+        self._condition = context.condition
         self._timeout = settings.timeout
         self._most = settings.send_batch_size
         self._room = min(settings.send_batch_max_bytes or MAX_REQUEST, MAX_REQUEST)
@@ -120,22 +122,31 @@ class BatchProcessor:
         """Whether nothing is left to be handed on."""
         while self._ready:
             pieces = self._ready[0]
-            whole = join(self._signal, pieces)
             try:
-                if not self._next.consume(whole):
-                    self._ready[0] = [whole]
-                    self._try_again()
-                    return False
-                self._ready.popleft()
-                self._held -= whole.items
+                with Guard(self._condition, self._signal, WireError) as guard:
+                    whole = join(self._signal, pieces)
+                    if not self._next.consume(whole):
+                        self._ready[0] = [whole]
+                        self._try_again()
+                        return False
             except WireError:
-                self._ready.popleft()
-                if len(pieces) > 1:
-                    self._ready.extendleft([piece] for piece in reversed(pieces))
-                else:
-                    self._held -= whole.items
-                    self._account.drop(whole.items, "malformed")
+                self._give_up(pieces, "malformed")
+                continue
+            if guard.error is not None:
+                self._give_up(pieces, REASON)
+                continue
+            self._ready.popleft()
+            self._held -= whole.items
         return True
+
+    def _give_up(self, pieces: list[Batch], reason: str) -> None:
+        """What one piece has spoilt is tried piece by piece."""
+        self._ready.popleft()
+        if len(pieces) > 1:
+            self._ready.extendleft([piece] for piece in reversed(pieces))
+            return
+        self._held -= pieces[0].items
+        self._account.drop(pieces[0].items, reason)
 
     def _try_again(self) -> None:
         if self._again is None and not self._closed:

@@ -1,6 +1,7 @@
-"""Processor `filter`: drops what meets a condition.
+"""Processor `filter`: drops what meets a condition, in OTTL or in a small language of our own.
 
-Items are decoded one by one to be looked at; those that stay are copied as they came.
+Of our own, items are decoded one by one to be looked at; those that stay are copied as they came.
+Of OTTL, a ResourceSpans and its like is decoded whole, and copied if all of it stays (`ottl.run`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from proxy.collector.context import Context
 from proxy.collector.editing.splice import Each, Place, decode, edit_items
 from proxy.collector.expression.compile import compile_condition
 from proxy.collector.expression.paths import Item
+from proxy.collector.ottl.run import REASON, Dropping, Failed
 from proxy.collector.processors.filter.settings import SUBJECTS, Settings
 
 
@@ -25,8 +27,11 @@ class Filter:
     def __init__(self, settings: Settings, context: Context) -> None:
         self._next = context.next
         self._account = context.account
+        self._condition = context.condition
+        groups = settings.groups(context.signal)
+        self._ottl = Dropping(context.signal, groups, context.condition.warn) if groups else None
         compiled = {
-            key: [compile_condition(text, subject) for text in getattr(settings, key)]
+            key: [compile_condition(text, subject) for text in settings.own(key)]
             for key, subject in SUBJECTS.items()
         }
         self._metrics = compiled["metrics"]
@@ -47,17 +52,36 @@ class Filter:
         return 0
 
     def consume(self, batch: Batch) -> bool:
-        if self._idle:
+        if self._idle and self._ottl is None:
             return self._next.consume(batch)
+        before = payload = batch.payload
+        dropped = 0
+        if self._ottl is not None:
+            warnings = self._condition.warnings
+            try:
+                payload = self._ottl.filter(payload)
+            except Failed as failed:
+                self._condition.warn(str(failed))
+                self._account.drop(batch.items, REASON)
+                return True
+            dropped = self._ottl.gone
+            if self._condition.warnings == warnings:
+                self._condition.over("conditions work again")
+        if not self._idle and (dropped < batch.items):
+            payload, more = self._own(payload)
+            dropped += more
+        return self._pass_on(batch, payload is not before, payload, dropped)
+
+    def _own(self, payload: bytes) -> tuple[bytes, int]:
         self._gone = 0
-        before = batch.payload
-        after, dropped = edit_items(before, self._of_metrics if self._is_metrics else self._of)
-        if after is before:
+        after, dropped = edit_items(payload, self._of_metrics if self._is_metrics else self._of)
+        return after, self._gone if self._is_metrics else dropped
+
+    def _pass_on(self, batch: Batch, changed: bool, payload: bytes, dropped: int) -> bool:
+        if not changed:
             return self._next.consume(batch)
-        if self._is_metrics:
-            dropped = self._gone
         kept = batch.items - dropped
-        if kept and not self._next.consume(batch.heir(after, kept)):
+        if kept and not self._next.consume(batch.heir(payload, kept)):
             return False
         self._account.drop(dropped, "filtered")
         return True

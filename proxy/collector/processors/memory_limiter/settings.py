@@ -14,7 +14,7 @@ class Settings(Section, frozen=True):
     limit_mib: Count = 0  # hard limit of the process's resident memory
     spike_limit_mib: Count = 0  # 0 = a fifth of the limit
     limit_percentage: Count = 0  # of the machine's or container's memory, instead of limit_mib
-    spike_limit_percentage: Count = 0
+    spike_limit_percentage: Count = 0  # instead of spike_limit_mib
 
     def problems(self) -> Problems:
         if not self.limit_mib and not self.limit_percentage:

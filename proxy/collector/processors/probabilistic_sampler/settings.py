@@ -14,6 +14,7 @@ class Settings(Section, frozen=True):
     """[collector.processors.probabilistic_sampler]"""
 
     sampling_percentage: float  # 0 = nothing; 100 and more = everything
+    # how chance is made from the trace id
     mode: Literal["hash_seed", "proportional", "equalizing"] = "hash_seed"
     hash_seed: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)] = 0  # the same on all of one tier
     fail_closed: bool = True  # items without usable randomness are dropped, else they are kept

@@ -19,15 +19,17 @@ class Settings(Section, frozen=True):
     ignored_keys: list[str] = field(default_factory=list)  # stay as they are, whatever they say
     blocked_key_patterns: list[str] = field(default_factory=list)  # their values are masked whole
     blocked_values: list[str] = field(default_factory=list)  # patterns; what matches is masked
+    # values of these kinds are masked
     blocked_kinds: list[Literal["card", "email", "token"]] = field(default_factory=list)
     allowed_values: list[str] = field(default_factory=list)  # patterns; such values are not masked
     redact_all_types: bool = False  # numbers too
     url_query: list[str] = field(default_factory=list)  # parameters to mask; "*" = every one
+    # attributes that hold URLs
     url_attributes: list[str] = field(
         default_factory=lambda: ["url.full", "url.query", "http.url", "http.target"]
     )
     log_body: bool = True  # bodies and status messages are masked as attributes are
-    mask: str = "****"
+    mask: str = "****"  # what stands in the place of a value
     hash_function: Literal["", "sha1", "sha256"] = ""  # hex digits in the place of the mask
     summary: Literal["silent", "info", "debug"] = "info"  # counts; debug: keys as well
 

@@ -12,6 +12,7 @@ import asyncio
 
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.context import Context
+from proxy.collector.guard import REASON, Guard
 from proxy.collector.processors.tail_sampling.settings import Settings
 from proxy.collector.tail.cut import Piece, cut
 from proxy.collector.tail.frames import scope_note
@@ -43,6 +44,7 @@ class TailSampling:
         self._settings = settings
         self._account = context.account
         self._signal = context.signal
+        self._condition = context.condition
         self._judge, names = build(settings.policies, settings.sample_on_first_match)
         self._notes = [self._note(name) for name in names]
         self._waiting = Waiting(settings.decision_wait, settings.decision_wait_after_root_received)
@@ -147,8 +149,14 @@ class TailSampling:
 
     def _decide(self, pending: Pending, now: float) -> None:
         trace = Trace(pending.trace_id, pending.parts, pending.spans, pending.receipts)
-        decision = self._judge.decide(trace, now)
+        with Guard(self._condition, self._signal) as guard:
+            decision = self._judge.decide(trace, now)
+        if guard.error is not None:
+            self._account.drop(pending.spans, REASON)
+            self._waiting.forget(pending.parts)
+            return
         self._tally.decided[decision.sampled].add()
+        self._tally.untimed.add(trace.untimed)
         if decision.sampled:
             self._kept.put(pending.trace_id, decision)
             self._keep(trace, decision)

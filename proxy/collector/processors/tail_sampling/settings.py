@@ -16,7 +16,7 @@ class DecisionCache(Section, frozen=True):
     """Decisions remembered for spans that come late; some 300 bytes each."""
 
     sampled_cache_size: Count = 0  # traces; 0 = as many as num_traces
-    non_sampled_cache_size: Count = 0
+    non_sampled_cache_size: Count = 0  # the same of traces that were dropped
 
 
 class Settings(Section, frozen=True):
@@ -34,7 +34,7 @@ class Settings(Section, frozen=True):
     block_on_overflow: bool = False  # refuse what finds no room, and decide nothing early
     drop_pending_traces_on_shutdown: bool = False  # true = no decision without all spans
     record_policy: bool = True  # as `tailsampling.policy` on the scope
-    sampling_strategy: Literal["trace-complete"] = "trace-complete"
+    sampling_strategy: Literal["trace-complete"] = "trace-complete"  # when a trace is decided on
 
     def problems(self) -> Problems:
         if not self.policies:

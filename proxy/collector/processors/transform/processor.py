@@ -1,6 +1,7 @@
-"""Processor `transform`: changes items by the statements of a small language.
+"""Processor `transform`: changes items by statements, in OTTL or in a small language of our own.
 
-Each item is decoded for itself and written anew only if a statement changed it.
+Of our own, each item is decoded for itself and written anew only if a statement changed it; of
+OTTL, each ResourceSpans and its like (`ottl.run`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from proxy.collector.context import Context
 from proxy.collector.editing.splice import Each, Place, decode, edit_items, edit_resources
 from proxy.collector.expression.compile import Change, compile_statement
 from proxy.collector.expression.paths import Item
-from proxy.collector.processors.transform.settings import SUBJECTS, Settings
+from proxy.collector.ottl import plan, run
+from proxy.collector.processors.transform.settings import OTTL, SUBJECTS, Settings
 
 
 class Transform:
@@ -25,6 +27,15 @@ class Transform:
 
     def __init__(self, settings: Settings, context: Context) -> None:
         self._next = context.next
+        self._account = context.account
+        self._condition = context.condition
+        self._signal = context.signal
+        self._groups = [
+            group
+            for key, signal in OTTL.items()
+            if signal == context.signal
+            for group in plan.statements(key, signal, getattr(settings, key), settings.error_mode)
+        ]
         compiled = {
             key: [compile_statement(text, subject) for text in getattr(settings, key)]
             for key, subject in SUBJECTS.items()
@@ -50,6 +61,16 @@ class Transform:
 
     def consume(self, batch: Batch) -> bool:
         payload = before = batch.payload
+        if self._groups:
+            warnings = self._condition.warnings
+            try:
+                payload = run.transform(payload, self._signal, self._groups, self._condition.warn)
+            except run.Failed as failed:
+                self._condition.warn(str(failed))
+                self._account.drop(batch.items, run.REASON)
+                return True
+            if self._condition.warnings == warnings:
+                self._condition.over("statements work again")
         if self._resources:
             payload = edit_resources(payload, self._resource)
         if not self._idle:

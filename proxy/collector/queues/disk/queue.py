@@ -25,8 +25,10 @@ from proxy.collector.queues.disk.log import Cold, DiskLog
 from proxy.collector.queues.disk.segment import Taken
 from proxy.collector.queues.disk.sync import Sync
 from proxy.collector.queues.memory import Queue
+from proxy.collector.startup import file_trouble
 from proxy.errors import ConfigError, Problem
 
+_KEY = "sending_queue.storage"
 AGAIN = 0.5  # seconds between two tries of a disk that takes nothing
 BREATH = 0.01  # seconds between two pieces of what is moved from memory to disk
 PIECE = 1024 * 1024  # bytes of it, about 1 ms
@@ -72,10 +74,12 @@ class DiskQueue:
             await self._open()
         except Busy as busy:
             if not busy.ours:
-                raise self._unusable(str(busy), "give each gateway a directory") from None
+                problem = Problem(_KEY, str(busy), "give each gateway a directory")
+                raise ConfigError([problem]) from None
         except OSError as error:
             if error.errno in HOPELESS:
-                raise self._unusable(str(error), "it must be a directory to write in") from error
+                path = error.filename or self._directory
+                raise ConfigError([file_trouble(_KEY, path, error)]) from error
             self._books.wrong(error)
         self._mend_later(AGAIN if self._log is None else 0.0)
 
@@ -282,9 +286,6 @@ class DiskQueue:
         except OSError as error:
             self._books.wrong(error)
         self._mend_later(AGAIN if self._log is None else 0.0)
-
-    def _unusable(self, message: str, remedy: str) -> ConfigError:
-        return ConfigError([Problem("sending_queue.storage", message, remedy)])
 
     def __repr__(self) -> str:
         return f"<DiskQueue {self._log} | {len(self._memory)} in memory | {self.size} B>"

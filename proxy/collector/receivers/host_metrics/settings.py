@@ -18,15 +18,16 @@ class Processes(Section, frozen=True):
     """Which processes the scraper `process` tells of."""
 
     include: list[str] = field(default_factory=list)  # regular expressions of names; [] = all
-    exclude: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)  # those that are left out
     limit: Positive = 200  # those that have used the most CPU; the rest is left out
 
 
 class Settings(Section, frozen=True):
     """[collector.receivers.hostmetrics]; Linux only"""
 
-    collection_interval: Seconds = Seconds(60)
-    initial_delay: Seconds = Seconds(1)
+    collection_interval: Seconds = Seconds(60)  # from one reading to the next
+    initial_delay: Seconds = Seconds(1)  # before the first
+    # what is read
     scrapers: list[Scraper] = field(default_factory=lambda: ["cpu", "memory", "network"])
     root_path: str = ""  # where the host's file system is mounted, if we are in a container
     per_cpu: bool = False  # one series for each CPU instead of one for all

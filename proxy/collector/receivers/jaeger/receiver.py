@@ -25,8 +25,9 @@ from proxy.formats.jaeger.thrift import read_batch, read_emit
 from proxy.formats.jaeger.thrift_protocols import Binary, Compact
 from proxy.formats.jaeger.to_otlp import to_otlp
 from proxy.otlp import serve_grpc
+from proxy.otlp.ids import Lost
+from proxy.otlp.inflow import Limits
 from proxy.otlp.refusal import Reason, Refusal
-from proxy.otlp.server import Limits
 
 _THRIFT = ("application/x-thrift", "application/vnd.apache.thrift.binary")
 _NO_THRIFT = Reason(415, 3, f"Content-Type must be {' or '.join(_THRIFT)}")
@@ -74,12 +75,19 @@ class JaegerReceiver:
     def _grpc(self) -> serve_grpc.GrpcServer:
         host, port = parse_address(self._settings.grpc)
         translated = Translated(self._context, "grpc", _from_grpc)
-        return serve_grpc.GrpcServer(
-            serve_grpc.Binding(
-                host, port, self._limits, methods={POST_SPANS: "traces"}, turns=self._context.turns
-            ),
-            lambda _, payload: translated.take(payload),
+
+        async def take(signal: str, payload: bytes) -> None:
+            await translated.take(payload)  # PostSpansResponse has no fields
+
+        binding = serve_grpc.Binding(
+            host,
+            port,
+            self._limits,
+            methods={POST_SPANS: "traces"},
+            keepalive=self._settings.keepalive.options(),
+            turns=self._context.turns,
         )
+        return serve_grpc.GrpcServer(binding, take)
 
     def _http(self) -> serve_post.PostServer:
         host, port = parse_address(self._settings.thrift_http)
@@ -88,8 +96,7 @@ class JaegerReceiver:
         async def take(call: Call) -> Answer:
             if call.content_type not in _THRIFT:
                 raise Refusal(_NO_THRIFT)
-            await translated.take(call.body)
-            return Answer()
+            return await translated.answer(call.body)
 
         binding = serve_post.Binding(
             host, port, self._limits, "POST /api/traces", self._context.turns
@@ -135,7 +142,7 @@ def _from_packet(protocol: type[Binary] | type[Compact], payload: bytes) -> Tran
 def _translation(batches: list[Batch]) -> Translation:
     """Spans of one process stay together, as far as they are in one group."""
 
-    def make(group: list[tuple[int, Span]]) -> tuple[Any, int, int]:
+    def make(group: list[tuple[int, Span]]) -> tuple[Any, int, Lost]:
         by_process = groupby(group, itemgetter(0))
         return to_otlp((batches[n][0], [span for _, span in some]) for n, some in by_process)
 

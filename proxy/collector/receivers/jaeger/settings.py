@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from proxy.collector.parts import Problems, check_address
+from proxy.collector.receivers.keepalive import Keepalive
 from proxy.config.section import Count, Section
 from proxy.config.units import Share, Size
 
@@ -39,6 +40,7 @@ class Settings(Section, frozen=True):
     socket_buffer_size: Size = Size(0)  # of the kernel for each UDP socket; 0 = its default
     max_request_size: Size = Size(4 * MIB)  # HTTP and gRPC, decompressed
     max_in_flight_size: Size = Size(64 * MIB)  # of all requests that are being read; 0 = no limit
+    keepalive: Keepalive = field(default_factory=Keepalive)  # gRPC only
     remote_sampling: RemoteSampling | None = None
 
     def problems(self) -> Problems:

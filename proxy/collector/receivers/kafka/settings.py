@@ -24,7 +24,7 @@ class Autocommit(Section, frozen=True):
     """When it is told to the broker how far we are."""
 
     enable: bool = True  # false: after each handful of messages
-    interval: Seconds = Seconds(1)
+    interval: Seconds = Seconds(1)  # from one to the next
 
 
 class MessageMarking(Section, frozen=True):
@@ -36,27 +36,29 @@ class MessageMarking(Section, frozen=True):
 class HeaderExtraction(Section, frozen=True):
     """Headers of messages as resource attributes kafka.header.NAME."""
 
-    extract_headers: bool = False
-    headers: list[str] = field(default_factory=list)
+    extract_headers: bool = False  # whether they become attributes of the resource
+    headers: list[str] = field(default_factory=list)  # which ones
 
 
 class Settings(Section, frozen=True):
     """[collector.receivers.kafka]"""
 
+    # "host:port" of some of them
     brokers: list[str] = field(default_factory=lambda: ["localhost:9092"])
-    client_id: str = "otel-collector"
-    group_id: str = "otel-collector"
+    client_id: str = "otel-collector"  # by which brokers know us
+    group_id: str = "otel-collector"  # receivers of one group share the partitions
     initial_offset: Literal["latest", "earliest"] = "latest"  # for a group that is new
     traces_topic: str = "otlp_spans"  # read if a pipeline takes traces from this receiver
-    metrics_topic: str = "otlp_metrics"
-    logs_topic: str = "otlp_logs"
-    profiles_topic: str = "otlp_profiles"
-    encoding: Encoding = "otlp_proto"
+    metrics_topic: str = "otlp_metrics"  # where metrics are read from
+    logs_topic: str = "otlp_logs"  # where logs are read from
+    profiles_topic: str = "otlp_profiles"  # where profiles are read from
+    encoding: Encoding = "otlp_proto"  # of the messages
+    # without a heartbeat, after which others take our partitions
     session_timeout: Seconds = Seconds(10)
-    heartbeat_interval: Seconds = Seconds(3)
+    heartbeat_interval: Seconds = Seconds(3)  # from one to the next
     max_fetch_size: Size = Size(MIB)  # of one answer, which is what waits here at most
-    max_partition_fetch_size: Size = Size(MIB)
-    max_fetch_wait: Seconds = Seconds(0.25)
+    max_partition_fetch_size: Size = Size(MIB)  # of one partition in one answer
+    max_fetch_wait: Seconds = Seconds(0.25)  # how long a broker may wait for enough
     autocommit: Autocommit = field(default_factory=Autocommit)
     message_marking: MessageMarking = field(default_factory=MessageMarking)
     header_extraction: HeaderExtraction = field(default_factory=HeaderExtraction)

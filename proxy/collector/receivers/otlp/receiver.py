@@ -1,6 +1,7 @@
 """Receiver `otlp`: OTLP by gRPC, HTTP and WebSocket, as bytes.
 
-A request is passed on as it came, a large one in parts. It is parsed once all the same, only to be
+A request is passed on as it came, a large one in parts, and without spans whose ids are none. It is
+parsed once all the same, only to be
 counted and thrown away: the C library does that faster (0.5 µs a span) than our scanner counts
 (0.6), and sees what the scanner does not, such as text that is not UTF-8. In a batch, one such
 request would have the back end refuse everybody else's spans too. Sockets and answers are the
@@ -17,15 +18,19 @@ from typing import Any
 from proxy.collector.batch import Batch
 from proxy.collector.context import Context
 from proxy.collector.parts import TlsServer
+from proxy.collector.receivers.loss import Loss
 from proxy.collector.receivers.otlp.settings import Settings
 from proxy.collector.receivers.portions import hand_on
 from proxy.config.syntax import parse_address
 from proxy.otlp import serve_grpc, serve_http
 from proxy.otlp.cors import Cors
-from proxy.otlp.parts import PART, counted, parts
+from proxy.otlp.ids import together
+from proxy.otlp.inflow import Limits
+from proxy.otlp.partial import Rejected
+from proxy.otlp.parts import PART, Checked, Unreadable, checked, framed, parts
 from proxy.otlp.refusal import MALFORMED, OVERLOADED, UNWANTED, Refusal
-from proxy.otlp.server import Gate, Limits
-from proxy.otlp.wire import WireError, count
+from proxy.otlp.server import Gate
+from proxy.otlp.wire import WireError
 
 
 class OtlpReceiver:
@@ -35,7 +40,8 @@ class OtlpReceiver:
         self._settings = settings
         self._outlet = context.outlet
         self._turns = context.turns
-        self._count = counted if settings.validate else count
+        self._check = checked if settings.validate else framed
+        self._loss = Loss(context)
         self.grpc: serve_grpc.GrpcServer | None = None
         self.http: serve_http.HttpServer | None = None
 
@@ -69,7 +75,9 @@ class OtlpReceiver:
         if settings.grpc:
             host, port = parse_address(settings.grpc)
             tls = _files(settings.tls) if settings.tls else None
-            address = serve_grpc.Binding(host, port, tls=tls, **common)
+            address = serve_grpc.Binding(
+                host, port, tls=tls, keepalive=settings.keepalive.options(), **common
+            )
             self.grpc = serve_grpc.GrpcServer(address, self._take)
             await self.grpc.start()
 
@@ -77,28 +85,35 @@ class OtlpReceiver:
         servers = [server for server in (self.grpc, self.http) if server is not None]
         await asyncio.gather(*(server.stop(deadline) for server in servers))
 
-    def _take(self, signal: Any, payload: bytes) -> Awaitable[None] | None:
+    def _take(self, signal: Any, payload: bytes) -> Awaitable[Rejected | None] | Rejected | None:
         if not self._outlet.wants(signal):
             raise Refusal(UNWANTED)
         if signal != "profiles" and (len(payload) > PART or self._turns.is_spent()):
             return self._take_in_parts(signal, payload)
         try:
-            items = 1 if signal == "profiles" else self._count(signal, payload)
+            made = self._checked(signal, payload)
             # An empty request is a success (OTLP 1.11, "Full Success").
-            if items and not self._outlet.consume(Batch(signal, payload, items)):
+            if made.items and not self._outlet.consume(Batch(signal, made.payload, made.items)):
                 raise Refusal(OVERLOADED)
+        except Unreadable:
+            return self._take_in_parts(signal, payload)
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
-        return None
+        return self._loss.told(made.items, made.lost) if made.lost else None
 
-    async def _take_in_parts(self, signal: Any, payload: bytes) -> None:
+    def _checked(self, signal: str, payload: bytes) -> Checked:
+        return Checked(payload, 1) if signal == "profiles" else self._check(signal, payload)
+
+    async def _take_in_parts(self, signal: Any, payload: bytes) -> Rejected | None:
         """All of it is valid before some of it is taken."""
         try:
-            found = await self._turns.run(parts(signal, payload, self._count))
-            portions = (Batch(signal, part.payload(), part.items) for part in found)
+            found = await self._turns.run(parts(signal, payload, self._check))
+            portions = (Batch(signal, part.payload(), part.items) for part in found if part.items)
             await hand_on(self._outlet, self._turns, portions)
         except WireError as error:
             raise Refusal(MALFORMED, str(error)) from None
+        lost = together(part.lost for part in found)
+        return self._loss.told(sum(part.items for part in found), lost) if lost else None
 
 
 def _context(tls: TlsServer) -> ssl.SSLContext:
@@ -111,6 +126,7 @@ def _context(tls: TlsServer) -> ssl.SSLContext:
 
 
 def _files(tls: TlsServer) -> serve_grpc.TlsFiles:
+    _context(tls)  # raises what gRPC would say on stderr alone
     return serve_grpc.TlsFiles(
         _read(tls.cert), _read(tls.key), _read(tls.client_ca) if tls.client_ca else None
     )

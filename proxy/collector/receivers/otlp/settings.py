@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from proxy.collector.parts import Auth, Problems, TlsServer, check_address
+from proxy.collector.receivers.keepalive import Keepalive
 from proxy.config.section import Section
 from proxy.config.units import Seconds, Size
 
@@ -16,7 +17,7 @@ class Cors(Section, frozen=True):
 
     allowed_origins: list[str] = field(default_factory=list)  # "https://*.example.com"; "*" = any
     allowed_headers: list[str] = field(default_factory=list)  # besides the content's own; "*" = any
-    max_age: Seconds = Seconds(7200)
+    max_age: Seconds = Seconds(7200)  # how long a browser may remember the answer
 
 
 class Settings(Section, frozen=True):
@@ -30,6 +31,7 @@ class Settings(Section, frozen=True):
     tls: TlsServer | None = None
     auth: Auth = field(default_factory=Auth)
     cors: Cors = field(default_factory=Cors)  # HTTP only
+    keepalive: Keepalive = field(default_factory=Keepalive)  # gRPC only
     websocket: bool = True  # on the HTTP port, see docs/otlp-websocket.md
 
     def problems(self) -> Problems:

@@ -117,7 +117,7 @@ class Fetcher:
 
 def lines(body: bytes) -> Iterator[str]:
     """The lines of a body; decoded block by block, so that none takes long. Raises ValueError."""
-    at, size = 0, len(body)
+    at, size = 0, len(body) - body.endswith(b"\n")
     while at < size:
         end = body.find(b"\n", at + _BLOCK)
         end = size if end < 0 else end

@@ -49,7 +49,7 @@ class Job:
         self._good = count(name, "Scrapes that succeeded.", job=job.job_name)
         self._duplicates = count(
             "spangate.prometheus.samples.dropped",
-            "Samples that were there twice, or incomplete.",
+            "Samples that were there twice, incomplete, or cannot be; and such exemplars.",
             job=job.job_name,
         )
 
@@ -135,14 +135,13 @@ class Job:
             target.fail(request)
         else:
             self._good.add()
-            self._context.condition.over()
             while target.write(request, PORTION):
                 if request.items >= BATCH:
                     self._push(request)
                     request = Request()
                 await asyncio.sleep(0)
             target.finish(request)
-            self._duplicates.add(target.duplicates + target.dropped)
+            self._count_lost(url, target)
         target.report(request, not reason, seconds)
         self._push(request)
 
@@ -165,6 +164,17 @@ class Job:
             reason, text = "malformed", str(error)
         self._context.condition.warn(f"{_shown(url)}: {text}")
         return reason
+
+    def _count_lost(self, url: str, target: ScrapedTarget) -> None:
+        """What the page said and cannot be; the rest was taken."""
+        lost = target.dropped + target.families.left_out
+        self._duplicates.add(target.duplicates + lost)
+        if lost:
+            why = f", such as {target.trouble}" if target.trouble else ""
+            text = f"{lost} samples or exemplars left out{why}"
+            self._context.condition.warn(f"{_shown(url)}: {text}")
+        else:
+            self._context.condition.over()
 
     def _bury(self, target: ScrapedTarget) -> None:
         request = Request()

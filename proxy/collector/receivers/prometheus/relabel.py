@@ -1,12 +1,13 @@
 """Relabelling: steps that rename, choose and give up labels, series and targets.
 
 Pure: a list of steps becomes one function. Semantics are Prometheus's (relabel_config), with
-regular expressions of Python instead of RE2; `keep`, `drop`, `replace`, `labelmap`, `labeldrop`
-and `labelkeep`.
+regular expressions of Python instead of RE2. A label that becomes empty is gone at once, also for
+the steps behind it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 
@@ -35,6 +36,13 @@ def relabelling(steps: Sequence[Relabel]) -> Callable[[Labels], Labels | None] |
     return relabel
 
 
+def _set(labels: Labels, name: str, value: str) -> None:
+    if value:
+        labels[name] = value
+    else:
+        labels.pop(name, None)
+
+
 def _source(step: Relabel) -> Callable[[Labels], str]:
     names, separator = tuple(step.source_labels), step.separator
     return lambda labels: separator.join([labels.get(name, "") for name in names])
@@ -54,10 +62,41 @@ def _replace(step: Relabel) -> Step:
         if found is not None:
             target = expand(step.target_label, found)
             if _LABEL.fullmatch(target):
-                labels[target] = expand(step.replacement, found)
+                _set(labels, target, expand(step.replacement, found))
+            else:
+                labels.pop(step.target_label, None)
         return True
 
     return replace
+
+
+def _compare(step: Relabel) -> Step:
+    source, target, wanted = _source(step), step.target_label, step.action == "keepequal"
+    return lambda labels: (source(labels) == labels.get(target, "")) == wanted
+
+
+def _case(step: Relabel) -> Step:
+    source, lower = _source(step), step.action == "lowercase"
+
+    def change(labels: Labels) -> bool:
+        text = source(labels)
+        _set(labels, step.target_label, text.lower() if lower else text.upper())
+        return True
+
+    return change
+
+
+def _hash(step: Relabel) -> Step:
+    """The last eight bytes of MD5, so that several of us choose the same targets as Prometheus."""
+    source = _source(step)
+
+    def choose(labels: Labels) -> bool:
+        digest = hashlib.md5(source(labels).encode(), usedforsecurity=False).digest()
+        number = int.from_bytes(digest[8:], "big") % step.modulus
+        labels[step.target_label] = str(number)
+        return True
+
+    return choose
 
 
 def _map(step: Relabel) -> Step:
@@ -104,6 +143,11 @@ _MAKERS: dict[str, Callable[[Relabel], Step]] = {
     "keep": _choose,
     "drop": _choose,
     "replace": _replace,
+    "keepequal": _compare,
+    "dropequal": _compare,
+    "lowercase": _case,
+    "uppercase": _case,
+    "hashmod": _hash,
     "labelmap": _map,
     "labeldrop": _select,
     "labelkeep": _select,

@@ -16,11 +16,23 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _REFERENCE = re.compile(r"\$(\$|\d+|[a-zA-Z_]\w*|\{[a-zA-Z_0-9]+\})")
 
 
+# Actions that write or read one label by its name, and what they do not look at: Prometheus
+# refuses these, too.
+_AIMED = ("keepequal", "dropequal", "lowercase", "uppercase", "hashmod")
+_PATTERN, _TEXT = ("regex", "(.*)"), ("replacement", "$1")
+_UNUSED: dict[str, tuple[tuple[str, str], ...]] = {
+    "keepequal": (_PATTERN, _TEXT, ("separator", ";")),
+    "dropequal": (_PATTERN, _TEXT, ("separator", ";")),
+    "lowercase": (_TEXT,),
+    "uppercase": (_TEXT,),
+}
+
+
 class Group(Section, frozen=True):
     """Targets ("host:port") and labels that they share; also what files of targets have."""
 
-    targets: list[str]
-    labels: dict[str, str] = field(default_factory=dict)
+    targets: list[str]  # "host:port" of each
+    labels: dict[str, str] = field(default_factory=dict)  # on all of their series
 
 
 class Files(Section, frozen=True):
@@ -33,59 +45,79 @@ class Files(Section, frozen=True):
 class Relabel(Section, frozen=True):
     """One step of relabel_configs or metric_relabel_configs; regex is anchored at both ends."""
 
-    action: Literal["replace", "keep", "drop", "labelmap", "labeldrop", "labelkeep"] = "replace"
-    source_labels: list[str] = field(default_factory=list)
-    separator: str = ";"
+    # what becomes of the labels
+    action: Literal[
+        "replace",
+        "keep",
+        "drop",
+        "keepequal",
+        "dropequal",
+        "lowercase",
+        "uppercase",
+        "hashmod",
+        "labelmap",
+        "labeldrop",
+        "labelkeep",
+    ] = "replace"
+    source_labels: list[str] = field(default_factory=list)  # whose values are joined and matched
+    separator: str = ";"  # between them
     regex: str = "(.*)"  # in Python's syntax
-    target_label: str = ""
+    target_label: str = ""  # where `replacement` goes
     replacement: str = "$1"  # $1, ${1} or ${name}; $$ = $
+    modulus: Count = 0  # of hashmod
 
 
 class BasicAuth(Section, frozen=True):
-    username: str
-    password: str = ""
+    """A user of the target."""
+
+    username: str  # sent to the target
+    password: str = ""  # sent to the target, never shown
 
 
 class Authorization(Section, frozen=True):
-    credentials: str
-    type: str = "Bearer"
+    """What the Authorization field says."""
+
+    credentials: str  # sent to the target, never shown
+    type: str = "Bearer"  # the scheme before it
 
 
 class Scrape(Section, frozen=True):
     """One job."""
 
-    job_name: str
-    static_configs: list[Group] = field(default_factory=list)
-    file_sd_configs: list[Files] = field(default_factory=list)
+    job_name: str  # the label `job`
+    static_configs: list[Group] = field(default_factory=list)  # targets that are written here
+    file_sd_configs: list[Files] = field(default_factory=list)  # targets that stand in files
     scrape_interval: Seconds | None = None  # None = the receiver's
-    scrape_timeout: Seconds | None = None
-    metrics_path: str = "/metrics"
-    scheme: Literal["http", "https"] = "http"
+    scrape_timeout: Seconds | None = None  # None = the receiver's
+    metrics_path: str = "/metrics"  # what is asked for
+    scheme: Literal["http", "https"] = "http"  # how it is asked for
     params: dict[str, list[str]] = field(default_factory=dict)  # of the query
+    # sent with each request; values are never shown
     headers: dict[str, str] = field(default_factory=dict)
-    basic_auth: BasicAuth | None = None
-    authorization: Authorization | None = None
-    tls: TlsClient = field(default_factory=TlsClient)
-    follow_redirects: bool = True
+    basic_auth: BasicAuth | None = None  # a user and a password
+    authorization: Authorization | None = None  # a token, or anything else
+    tls: TlsClient = field(default_factory=TlsClient)  # towards targets with scheme https
+    follow_redirects: bool = True  # go where a Location points
     honor_labels: bool = False  # the target's own labels win over ours
-    honor_timestamps: bool = True
+    honor_timestamps: bool = True  # those of the page, not the time of the scrape
+    # of targets, before they are asked
     relabel_configs: list[Relabel] = field(default_factory=list)
-    metric_relabel_configs: list[Relabel] = field(default_factory=list)
+    metric_relabel_configs: list[Relabel] = field(default_factory=list)  # of what they answered
     # What to take an answer without or with an unknown Content-Type for; "" = refuse it.
     fallback_scrape_protocol: Literal["", "PrometheusText0.0.4", "OpenMetricsText1.0.0"] = ""
     body_size_limit: Size = Size(32 * 1024 * 1024)  # of an answer, uncompressed; 0 = no limit
     sample_limit: Count = 100_000  # after metric_relabel_configs; 0 = no limit
-    label_limit: Count = 0
-    label_name_length_limit: Count = 0
-    label_value_length_limit: Count = 0
+    label_limit: Count = 0  # of one series; 0 = no limit
+    label_name_length_limit: Count = 0  # characters; 0 = no limit
+    label_value_length_limit: Count = 0  # characters; 0 = no limit
 
 
 class Settings(Section, frozen=True):
     """[collector.receivers.prometheus]"""
 
-    scrape_configs: list[Scrape]
-    scrape_interval: Seconds = Seconds(60)
-    scrape_timeout: Seconds = Seconds(10)
+    scrape_configs: list[Scrape]  # one for each job
+    scrape_interval: Seconds = Seconds(60)  # from one scrape to the next
+    scrape_timeout: Seconds = Seconds(10)  # for one scrape
 
     def problems(self) -> Problems:
         names = set()
@@ -150,7 +182,14 @@ def _relabel_problems(step: Relabel) -> Problems:
                 yield ("replacement",), f"regex has no group {name}", "write ${1} to end a number"
     except ValueError as error:
         yield ("regex",), str(error), ""
-    if step.action == "replace" and not step.target_label:
-        yield (), "replace needs `target_label`", ""
+    if step.action in ("replace", *_AIMED) and not step.target_label:
+        yield (), f"{step.action} needs `target_label`", ""
+    elif step.action in _AIMED and not _LABEL.fullmatch(step.target_label):
+        yield ("target_label",), f"{step.target_label!r} is not a label name", ""
     if step.action in ("keep", "drop") and not step.source_labels:
         yield (), f"{step.action} needs `source_labels`", ""
+    if bool(step.modulus) != (step.action == "hashmod"):
+        yield ("modulus",), "hashmod needs a `modulus`, and nothing else does", "write modulus = 8"
+    for key, default in _UNUSED.get(step.action, ()):
+        if getattr(step, key) != default:
+            yield (key,), f"{step.action} does not look at this", "leave it out"

@@ -26,6 +26,7 @@ from proxy.errors import ConfigError, Problem
 from proxy.formats.remote_write import snappy
 from proxy.formats.remote_write.read import Message, portions, read_v1, read_v2
 from proxy.formats.remote_write.to_otlp import Taken, Translator
+from proxy.otlp.inflow import Inflow, Limits
 from proxy.otlp.refusal import (
     NO_PATH,
     STOPPING,
@@ -35,9 +36,9 @@ from proxy.otlp.refusal import (
     Reason,
     Refusal,
 )
-from proxy.otlp.server import Gate, Inflow, Limits
+from proxy.otlp.server import Gate
 from proxy.otlp.wire import WireError
-from proxy.web import GuardedServer, Guards
+from proxy.web import GuardedServer, Guards, coding, reader
 
 OFFLOAD = 16 * 1024  # bytes, uncompressed, that are read in a thread: above it takes over 3 ms
 PORTION = 512  # series, samples and histograms that are one batch
@@ -103,7 +104,7 @@ class RemoteWriteReceiver:
         except snappy.Missing as error:
             raise ConfigError([Problem("", f"{self._context.id}: {error}")]) from None
         host, port = parse_address(self._settings.endpoint)
-        tls = server_tls(self._settings.tls, self._context.id)
+        tls = server_tls(self._settings.tls)
         self.port = await self._server.start(address=(host, port), tls=tls)
 
     async def stop(self, deadline: float) -> None:
@@ -144,36 +145,31 @@ class RemoteWriteReceiver:
             raise Refusal(STOPPING)
         if not self._context.outlet.wants("metrics"):
             raise Refusal(UNWANTED)
-        reader = _reader(request)
+        read = _reader(request)
         try:
-            return await self._read(request, reader)
+            return await self._read(request, read)
         except WireError as error:
             self._malformed.add()
             raise Refusal(_MALFORMED, str(error)) from None
 
-    async def _read(self, request: web.BaseRequest, reader: Callable[[bytes], Message]) -> _Result:
+    async def _read(self, request: web.BaseRequest, read: Callable[[bytes], Message]) -> _Result:
         if (request.content_length or 0) > self._inflow.cap:
             raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes")
         body = self._inflow.body("")
-        reserved = 0
         try:
-            while chunk := await request.content.readany():
-                await body.feed(chunk)
-            packed = body.finish()
+            packed = await body.read(reader(request))
             if (size := snappy.length(packed)) > self._inflow.cap:
                 raise Refusal(TOO_LARGE, f"{self._inflow.cap} bytes, uncompressed")
-            self._inflow.take(size)
-            reserved = size
+            body.hold(size)
             turns = self._context.turns
             if size > OFFLOAD:
-                message = await turns.thread(lambda: reader(snappy.decompress(packed)))
+                message = await turns.thread(lambda: read(snappy.decompress(packed)))
             else:
                 await turns.gap()
-                message = reader(snappy.decompress(packed))
+                message = read(snappy.decompress(packed))
             return await self._take(message)
         finally:
             body.close()
-            self._inflow.in_flight -= reserved
 
     async def _take(self, message: Message) -> _Result:
         """Translate and hand on, a portion at a time."""
@@ -200,7 +196,7 @@ class RemoteWriteReceiver:
 
 def _reader(request: web.BaseRequest) -> Callable[[bytes], Message]:
     """By Content-Type; the 1.0 specification lets senders leave the message out."""
-    if request.headers.get("Content-Encoding", "").strip().lower() != "snappy":
+    if coding(request) != "snappy":
         raise Refusal(_NO_SNAPPY)
     media, *parameters = request.headers.get("Content-Type", "").split(";")
     given = dict(p.strip().split("=", 1) for p in parameters if "=" in p)

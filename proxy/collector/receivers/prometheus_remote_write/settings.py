@@ -15,7 +15,7 @@ class Settings(Section, frozen=True):
     """[collector.receivers.prometheus_remote_write]"""
 
     endpoint: str  # address to listen on, customarily ":9090"
-    path: str = "/api/v1/write"
+    path: str = "/api/v1/write"  # what is posted to
     max_request_size: Size = Size(32 * MIB)  # uncompressed
     max_in_flight_size: Size = Size(128 * MIB)  # of all requests being read; 0 = no limit
     tls: TlsServer | None = None

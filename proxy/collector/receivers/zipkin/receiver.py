@@ -15,14 +15,14 @@ from proxy.config.syntax import parse_address
 from proxy.formats.zipkin.model import Span, read_json, read_proto
 from proxy.formats.zipkin.to_otlp import to_otlp
 from proxy.formats.zipkin.v1 import read_json as read_old
+from proxy.otlp.inflow import Limits
 from proxy.otlp.refusal import Reason, Refusal
-from proxy.otlp.server import Limits
 
 PATH = "/api/v2/spans"
 _OLD_PATH = "/api/v1/spans"
 _NO_THRIFT = Reason(415, 3, "of the v1 API only JSON is spoken here: POST application/json")
-# The second is what aiohttp makes of no type: Zipkin's server takes that as JSON too.
-_JSON = ("application/json", "application/octet-stream")
+_THRIFT = ("application/x-thrift", "application/vnd.apache.thrift.binary")
+_PROTOBUF = "application/x-protobuf"
 _NO_TYPE = Reason(415, 3, "Content-Type must be application/json or application/x-protobuf")
 
 Read = Callable[[bytes], list[Span]]
@@ -38,9 +38,8 @@ class ZipkinReceiver:
         self._now = context.now_ns
         self._parse_tags = settings.parse_string_tags
         self._old = Translated(context, "json_v1", self._translation(read_old))
-        json = Translated(context, "json", self._translation(read_json))
-        proto = Translated(context, "protobuf", self._translation(read_proto))
-        self._by_type = {"application/x-protobuf": proto, **dict.fromkeys(_JSON, json)}
+        self._json = Translated(context, "json", self._translation(read_json))
+        self._proto = Translated(context, "protobuf", self._translation(read_proto))
         self._server = PostServer(
             Binding(host, port, limits, f"POST {PATH}", turns),
             {("POST", PATH): self._take, ("POST", _OLD_PATH): self._take_old},
@@ -57,17 +56,17 @@ class ZipkinReceiver:
         await self._server.stop(deadline)
 
     async def _take(self, call: Call) -> Answer:
-        translated = self._by_type.get(call.content_type)
-        if translated is None:
+        if call.content_type in _THRIFT:
             raise Refusal(_NO_TYPE)
-        await translated.take(call.body)
-        return Answer()
+        # Whatever else it is called is JSON, as for Zipkin's own server and other collectors: a
+        # browser sends text/plain, so that it need not ask whether it may.
+        translated = self._proto if call.content_type == _PROTOBUF else self._json
+        return await translated.answer(call.body)
 
     async def _take_old(self, call: Call) -> Answer:
-        if call.content_type not in _JSON:
+        if call.content_type in (*_THRIFT, _PROTOBUF):
             raise Refusal(_NO_THRIFT)
-        await self._old.take(call.body)
-        return Answer()
+        return await self._old.answer(call.body)
 
     def _translation(self, read: Read) -> Callable[[bytes], Translation]:
         def translate(payload: bytes) -> Translation:

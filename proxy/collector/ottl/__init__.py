@@ -1,0 +1,1 @@
+"""OTTL, the language of the OpenTelemetry Collector: see docs/collector/ottl.md."""

@@ -1,0 +1,1 @@
+"""Files of the OpenTelemetry Collector, read as ours: see docs/collector/yaml.md."""

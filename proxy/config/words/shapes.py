@@ -1,0 +1,220 @@
+"""What to write where a value is of the wrong kind: a text for a table, one for a list of some."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Any
+
+from proxy.config.expand import Expanded
+from proxy.config.locate import Path
+from proxy.config.secrets import is_secret
+from proxy.config.units import Seconds, Share, Size
+from proxy.config.words import fill
+from proxy.config.words.text import read
+
+# The last name of the key -> what to write, whatever was there.
+_TABLES = read("""
+route
+    write [[route]] for each, with name = "shop"
+listen
+    write listen = ":8080", or [[listen]] for each
+upstream
+    write [upstream.NAME] for each
+rewrite
+    say which: { path = "/new" } is the whole path, { strip = "/api" } takes a beginning away,
+    { prefix = "/v2" } replaces what precedes /* in `path`
+to
+    write to = { stable = 90, canary = 10 } to share requests out; several servers of one kind are
+    an upstream: [upstream.orders] servers = ["http://10.0.0.1:8000", …], to = "orders"
+headers request response
+    write headers.request.set = { x-team = "…" } towards the upstream, headers.response.set towards
+    the client; `add` and `remove` are there too
+set add
+    write set = { x-team = "…" }
+when
+    write when = { method = ["GET"], header = { x-beta = "1" }, query = { v = "2" } }
+header query
+    write { x-beta = "1" }: name = value
+redirect
+    write redirect = "/new", or redirect = { to = "/new", status = 301 }
+respond
+    write respond = "text", respond = 204, or respond = { status = 503, body = "text" }
+health
+    write health = "/healthz", or health = { path = "/healthz", every = "5s" }
+pool
+    write pool = { idle = 128 }
+retry
+    write retry = 2, retry = 0 for none, or retry = { times = 2, on = [502, 503] }
+trace
+    write trace = { sample = 0.1 }
+tracing
+    write [tracing] sample = 0.1; sampler = "never" switches it off
+export
+    write [export] otlp = "grpc://localhost:4317"
+admin
+    write [admin] listen = "127.0.0.1:9901"; "" is no admin port
+log
+    write [log] format = "json", level = "info"
+access_log
+    write [access_log] stdout = true
+metrics
+    write [metrics] series = 2000; /metrics is on the [admin] port, always
+limits
+    write [limits] body = "20MiB"
+forwarding
+    write [forwarding] trust = ["10.0.0.0/8"]
+defaults
+    write [defaults] timeout = "30s"
+labels resource attributes
+    write { team = "shop" }: name = "value"
+servers
+    write servers = ["http://10.0.0.1:8000"], or { "http://10.0.0.1:8000" = 90, … } by weight
+tls
+    write tls = { ca = "/etc/ssl/ca.pem" }; whether there is TLS is in the URL, as in grpcs://
+collector receivers processors exporters connectors
+    write a table for each: [collector.exporters.otlp_grpc]
+pipelines
+    write [collector.pipelines.traces] with receivers and exporters
+path
+    one path is one text: write a [[route]] for each, or a regular expression: "~/(a|b)"
+name
+    one name is one text
+""")
+
+
+def table_for(path: Path, raw: object) -> str:
+    """Where a table is wanted, and something else is there."""
+    name = _last(path)
+    if name == "servers" and isinstance(raw, list) and (made := _weighted(raw)):
+        return f"write servers = {made}"
+    return _TABLES.get(name, f"write {name} = {{ key = value }}")
+
+
+def list_for(path: Path, raw: object) -> str:
+    """The same for a list."""
+    name = _last(path)
+    if name in ("route", "listen"):
+        return _TABLES[name]
+    if isinstance(raw, str | int) and not is_secret(path) and not isinstance(raw, Expanded):
+        return f"write {name} = [{text(raw)}]"
+    return f'write {name} = ["…"]'
+
+
+def value_for(path: Path, raw: object, wanted: str) -> str:
+    """Where a single value is wanted, `wanted` in words: "a whole number >= 1"."""
+    name = _last(path)
+    if isinstance(raw, dict | list):
+        return _TABLES.get(name, "")
+    if wanted.startswith("a whole number") and path[-2:-1] in (("servers",), ("to",)):
+        return 'weights are whole numbers, such as { "stable" = 90, "canary" = 10 }'
+    if (
+        wanted.startswith("a whole number")
+        and isinstance(raw, str)
+        and _DIGITS.fullmatch(raw.strip())
+    ):
+        return f"write {raw.strip()}, without quotes"
+    if name in ("on", "status") and isinstance(raw, str) and re.fullmatch(r"[45]xx", raw.lower()):
+        return "write on = [500, 502, 503, 504]"
+    if wanted.startswith("true or false"):
+        return f"write {name} = {'false' if str(raw).lower() in _NO else 'true'}"
+    if wanted.startswith("a string") and isinstance(raw, int | float):
+        return _quoted(path, raw)
+    return ""
+
+
+def missing(path: Path, name: str) -> str:
+    """Where a table lacks a key that it must have."""
+    example = {"address": '":8080"', "to": '"/new"', "scrape_configs": "[{ … }]"}.get(name, '"…"')
+    if name in ("receivers", "exporters"):
+        example = f'["{"gateway" if name == "receivers" else "otlp_grpc"}"]'
+    return f"write {name} = {example}"
+
+
+def unit_for(path: Path, raw: object, kind: type) -> str:
+    """How a size, duration or share is written that has the form of another program."""
+    if isinstance(raw, Expanded):
+        return ""
+    if _last(path) == "queue_size":
+        return "the queue is bounded in bytes here, not in batches or items"
+    if kind is Share and isinstance(raw, str):
+        text = raw.strip().rstrip("%")
+        share = float(text) / (100 if "%" in raw else 1) if _NUMBER.fullmatch(text) else -1
+        return f"write {share:g}" if 0 <= share <= 1 else ""
+    made = fill.duration(raw) if kind is Seconds else fill.size(raw) if kind is Size else ""
+    return f"write {made}" if made and isinstance(raw, str) else ""
+
+
+def choice_for(path: Path, raw: object, choices: list[str]) -> str:
+    """The choice that is meant by a word of another program, or by one that is nearly the same."""
+    word = str(raw).lower().replace("-", "_").strip()
+    if isinstance(raw, str) and _DIGITS.fullmatch(word):
+        return f"write {word}, without quotes"
+    meant = _CHOICES.get(word, "")
+    if meant in choices:
+        return f'write "{meant}"'
+    if close := get_close_matches(word, choices, n=1, cutoff=0.6):
+        return f"did you mean `{close[0]}`?"
+    return meant if " " in meant else ""
+
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
+_CHOICES = read("""
+parentbased_always_on parentbased_traceidratio parentbased parent_based
+    parent
+always_on always_sample on all
+    always
+always_off never_sample off none
+    never
+traceidratio trace_id_ratio probabilistic
+    ratio
+tracecontext trace_context traceparent
+    w3c
+b3_multi
+    b3multi
+b3_single zipkin
+    b3
+round_robin roundrobin rr
+    round_robin
+least_conn leastconn least_request ip_hash random consistent_hash sticky
+    round_robin is the only one for now
+zstd brotli deflate br snappy
+    for others write [collector.exporters.otlp_http], which has zstd, brotli and deflate
+baggage
+    baggage is passed on by [tracing] baggage = true
+jaeger xray ottrace
+    there are w3c, b3 and b3multi
+""")
+_NO = ("no", "off", "false", "0", "none", "disabled")
+
+
+def _quoted(path: Path, raw: float) -> str:
+    if is_secret(path):
+        return "write it in quotes"
+    if path == ("admin", "listen"):
+        return f'write listen = "127.0.0.1:{raw}"'
+    return f'write it in quotes: "{raw}"'
+
+
+def _weighted(raw: list[Any]) -> str:
+    """`[{ url = "http://a", weight = 2 }]` as a table of weights."""
+    pairs = []
+    for item in raw:
+        url = item.get("url", item.get("address")) if isinstance(item, dict) else item
+        weight = item.get("weight", 1) if isinstance(item, dict) else 1
+        if not isinstance(url, str) or isinstance(url, Expanded):
+            return ""
+        pairs.append(f'"{url if "://" in url else f"http://{url}"}" = {weight}')
+    return f"{{ {', '.join(pairs)} }}" if pairs else ""
+
+
+def text(raw: str | int) -> str:
+    """A text or number as TOML writes it."""
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    return str(raw) if isinstance(raw, int) else f'"{raw}"'
+
+
+def _last(path: Path) -> str:
+    return next((step for step in reversed(path) if isinstance(step, str)), "")

@@ -1,0 +1,111 @@
+"""What people write into an upstream, its health check, its pool, and into `retry`."""
+
+from __future__ import annotations
+
+from proxy.config.words.text import read
+
+UPSTREAM = read("""
+server url urls endpoint endpoints target targets host hosts node nodes address addresses backends
+upstreams members load_assignment to dial port ip uri
+    write servers = <["http://10.0.0.1:8000"]>, or { "http://10.0.0.1:8000" = 90, … } by weight
+lb lb_policy lb_algorithm load_balancer load_balancing algorithm strategy policy method least_conn
+least_request leastconn ip_hash hash hash_on random sticky sticky_cookie session_affinity slots
+    balance = "round_robin", smooth and weighted, is the only way for now: leave it out
+keepalive keepalive_connections keepalive_requests max_idle_conns pool_size
+max_idle_conns_per_host connection_pool idle
+    write pool = { idle = <128> }
+keepalive_timeout keepalive_idle_timeout idle_conn_timeout
+    write pool = { idle_timeout = <"4s"> }
+health_check health_checks healthcheck healthchecks health_uri check option_httpchk httpchk active
+active_health_checks health_path
+    write health = <"/healthz">, or health = { path = "/healthz", every = "5s" }
+outlier_detection passive max_fails fail_timeout fail_duration unhealthy_status
+passive_health_checks
+    servers are judged by active probes alone for now: health = { path = "/healthz" }; what is
+    refused or closed is tried elsewhere with retry = 1
+weight weights
+    weights stand beside the servers: servers = { "http://10.0.0.1:8000" = 90,
+    "http://10.0.0.2:8000" = 10 }
+retries num_retries retry_policy max_retries attempts
+    write retry = <2>, or retry = { times = 2, on = [502, 503] }
+resolver resolvers dns dns_resolvers dns_lookup_family resolve type lb_subset_config
+dns_refresh_rate
+    names are looked up again by themselves: leave it out
+read_timeout proxy_read_timeout response_header_timeout server_timeout
+    write first_byte_timeout = <"60s"> (until the answer begins) and idle_timeout (without a byte)
+write_timeout send_timeout proxy_send_timeout
+    write idle_timeout = <"60s">
+dial_timeout proxy_connect_timeout timeout_connect
+    write connect_timeout = <"5s">
+path
+    a server has no path: what is asked for follows from the route's `path` and `rewrite`
+protocol protocols
+    it is HTTP/1.1: leave it out
+scheme
+    it is in the servers' URLs: "http://10.0.0.1:8000"
+name
+    the name is the table's: [upstream.NAME]
+host_header
+    it belongs to the route: [[route]] host_header = <"shop.example">
+pass_host_header
+    it belongs to the route: the client's Host is passed on unless host_header says another
+headers
+    they belong to the route: headers.request.set = { x-team = "…" }
+max_conns maxconn
+    there is no bound for one server for now: limits.connections bounds each worker's clients
+zone
+    workers share nothing that needs room: leave it out
+backup
+    there are no stand-ins: every server that is up gets its share
+""")
+
+HEALTH = read("""
+interval period inter check_interval
+    write every = <"5s">
+uri url endpoint http_path target
+    write path = <"/healthz">
+expected_status expected_statuses expect_status status_code statuses http_statuses expect
+expected_codes code
+    write status = <[200]>
+unhealthy_threshold fails failures http_failures max_fails retries
+    write fall = <3>: bad probes until a server is down
+healthy_threshold passes successes
+    write rise = <2>: good probes until it is up again
+port address
+    servers are probed where they serve: leave it out
+method body
+    a probe is a GET of `path`, judged by `status`
+type
+    a probe is a GET over HTTP: leave it out
+enabled
+    it is on where there is a `health`: leave it out
+active
+    write its keys here: health = { path = "/healthz", every = "5s" }
+passive
+    servers are judged by active probes alone for now
+""")
+
+POOL = read("""
+max size max_idle max_idle_conns keepalive max_connections idle_connections
+    write idle = <128>: kept for each worker and server
+timeout keepalive_timeout ttl idle_conn_timeout
+    write idle_timeout = <"4s">
+""")
+
+RETRY = read("""
+attempts count num num_retries tries retries max max_retries max_attempts
+    write times = <2>: tries besides the first
+status statuses status_codes codes retry_on conditions retriable_status_codes
+    write on = <[502, 503]>; refused and reset connections are tried again anyway
+initial_interval interval backoff_base base_interval delay pause
+    write backoff = <"25ms">: doubled each time, with jitter
+timeout per_try_timeout
+    one try is bounded by connect_timeout and first_byte_timeout of the route, all of them by its
+    timeout
+method
+    write methods = <["GET"]>
+retry_budget
+    write budget = <0.2>
+budget_percent
+    write budget = 0.2
+""")

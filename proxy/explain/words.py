@@ -1,0 +1,138 @@
+"""The lines that `spangate explain` prints.
+
+They tell of the configuration as `/config` shows it: what that hides is hidden here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxy.config.effective import Effective, effective
+from proxy.config.loaded import Loaded
+from proxy.config.model import Config, Retry
+from proxy.config.redact import made_from, shown_config
+from proxy.config.units import seconds_text, size_text
+from proxy.errors import ProxyError, WrongMethod
+from proxy.explain.course import Course
+from proxy.http import local
+
+_DURATIONS = ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout")
+
+
+def explain(loaded: Loaded, data: bytes) -> tuple[bool, list[str]]:
+    """Whether the request whose head is `data` is taken, and the lines that say why and what
+    follows."""
+    shown = shown_config(loaded)
+    course = Course(loaded.config, shown.route)
+    lines: list[str] = []
+    try:
+        lines.extend(_told(loaded, shown, course, data))
+    except ProxyError as error:
+        return False, [*lines, _refusal(error)]
+    return course.is_taken, lines
+
+
+def _refusal(error: ProxyError) -> str:
+    if isinstance(error, WrongMethod):
+        return f"answer     {error.status}, Allow: {', '.join(error.methods)}"
+    return f"answer     {error.status}" + (f": {error.detail}" if error.status != 404 else "")
+
+
+def _told(loaded: Loaded, shown: Config, course: Course, data: bytes) -> Iterator[str]:
+    course.admit(data)
+    head = course.head
+    yield f"request    {head.method} {head.path}, host {course.host or 'none'}"
+    status = course.last_hop()
+    if status:
+        yield "why        the gateway answers this itself, whatever the routes say"
+        yield f"answer     {status}, Allow: {local.ALLOWED.decode()}"
+        return
+    try:
+        index = course.route()
+    except ProxyError as error:
+        yield from _titled("no route" if error.status in (404, 405) else "why", course.why)
+        raise
+    place = loaded.where(("route", index))
+    yield f"route      {shown.route[index].name!r}" + (f" ({place})" if place else "")
+    yield from _titled("why", course.why)
+    yield from _titled("captures", [f"{name} = {value}" for name, value in course.captures.items()])
+    yield from _action(loaded, shown, course, index)
+    yield from _observed(loaded, shown, index, head.path)
+
+
+def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterator[str]:
+    route, as_shown = loaded.config.route[index], shown.route[index]
+    if route.respond is not None:
+        yield f"answer     {route.respond.status}, fixed"
+    elif route.redirect is not None:
+        location = course.location(route)
+        location = made_from(loaded, location, "route", index, "redirect")
+        yield f"answer     {route.redirect.status}, Location: {location}"
+    else:
+        target = course.forward(route)
+        target = made_from(loaded, target, "route", index, "rewrite")
+        yield f"forwarded  {course.head.method} {target}"
+        total = sum(route.to.values())
+        for (name, weight), called in zip(route.to.items(), as_shown.to, strict=True):
+            part = f", {weight} of {total}" if len(route.to) > 1 else ""
+            yield f"upstream   {called!r}{part}"
+            yield from _upstream(loaded, shown, index, name)
+
+
+def _upstream(loaded: Loaded, shown: Config, index: int, name: str) -> Iterator[str]:
+    for server, weight in shown.upstream[name].servers.items():
+        yield f"             {server}  weight {weight}"
+    force = effective(loaded.config, loaded.config.route[index], name, loaded.where)
+    for key, value in _in_force(force):
+        yield f"           {key:<20}{value:<14}  {force.origin[key]}"
+
+
+def _in_force(force: Effective) -> Iterator[tuple[str, str]]:
+    for key in _DURATIONS:
+        seconds = getattr(force, key)
+        yield key, seconds_text(seconds) if seconds else "none"
+    yield "retry", _retry(force.retry)
+    yield "body_limit", size_text(force.body_limit) if force.body_limit else "none"
+    for key in ("baggage", "tracestate", "context"):
+        yield key, "drop" if getattr(force.propagate, key) in (False, "drop") else "pass"
+
+
+def _retry(retry: Retry | None) -> str:
+    if retry is None or not retry.times:
+        return "none"
+    on = "".join(f", {status}" for status in retry.on)
+    return f"{retry.times} more, {'/'.join(retry.methods)}; on refused, reset, connect timeout{on}"
+
+
+def _observed(loaded: Loaded, shown: Config, index: int, path: str) -> Iterator[str]:
+    tracing, route = loaded.config.tracing, loaded.config.route[index]
+    if path in tracing.untraced:
+        yield f"sampling   never: tracing.untraced has {path}"
+    else:
+        sampler, by = _said(loaded, index, "sampler", route.trace.sampler, tracing.sampler)
+        share, by_share = _said(loaded, index, "sample", route.trace.sample, tracing.sample)
+        yield f"sampling   {_SAMPLERS[str(sampler)].format(float(str(share)))}"
+        yield f"             sampler {sampler}: {by}; sample {share}: {by_share}"
+    labels = {**shown.labels, **shown.route[index].labels}
+    yield from _titled("labels", [f"{key} = {value}" for key, value in labels.items()])
+
+
+_SAMPLERS = {
+    "parent": "{:.6g} of new traces; a trusted parent's decision is obeyed",
+    "ratio": "{:.6g} of all traces, whatever a parent decided",
+    "always": "all traces",
+    "never": "no trace",
+}
+
+
+def _said(loaded: Loaded, index: int, key: str, own: object, general: object) -> tuple[object, str]:
+    """The value in force and who said so: the route, [tracing], or nobody."""
+    if own is not None:
+        return own, f"route ({loaded.where(('route', index, 'trace', key))})"
+    place = loaded.where(("tracing", key))
+    return general, f"[tracing] ({place})" if place else "built in or OTEL_TRACES_SAMPLER"
+
+
+def _titled(title: str, items: list[str]) -> list[str]:
+    """Items in a column, with a title beside the first."""
+    return [f"{title if i == 0 else '':<11}{item}" for i, item in enumerate(items)]

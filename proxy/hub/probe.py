@@ -1,0 +1,154 @@
+"""One probe of a server's health: what is asked, and what came of it.
+
+Who is probed when is decided in `probes.py`, and how many failures make a server down in
+`upstream.health`. A failure is named as an attempt's would be (`error.type`, see errors.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy import __version__
+from proxy.config.model import Health
+from proxy.errors import (
+    BadResponse,
+    ConnectFailed,
+    ConnectRefused,
+    ConnectReset,
+    DnsFailed,
+    Truncated,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+
+if TYPE_CHECKING:
+    import aiohttp
+
+LONGEST = 60.0  # seconds of a probe that has no time limit of its own
+BODY_LIMIT = 64 * 1024  # bytes of an answer that are read; a longer one is cut off
+
+# What we lack says nothing about the server.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_OURS_RESOLVING = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a probe ended. `ok` None: it could not be made, by no fault of the server's."""
+
+    ok: bool | None
+    said: str  # "answered 503, not 200 or 204"
+    status: int = 0  # 0 = there was no answer
+    error: str = ""  # error.type; "" = there is none
+    at: float = 0.0  # Unix time at which it ended
+    seconds: float = 0.0  # that it took
+
+
+class Asker:
+    """Makes probes; every one connects anew, since that is what a client would have to do."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, url: str, settings: Health) -> Verdict:
+        """`url` as it stands in the request line; `settings.host` goes into Host."""
+        began = time.monotonic()
+        verdict = await self._ask(url, settings)
+        took = time.monotonic() - began
+        return Verdict(verdict.ok, verdict.said, verdict.status, verdict.error, time.time(), took)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _ask(self, url: str, settings: Health) -> Verdict:
+        if self._session is None or self._session.closed:
+            await asyncio.to_thread(_import)
+        import aiohttp
+        import yarl
+
+        if self._session is None or self._session.closed:
+            self._session = _session()
+        limit = settings.timeout or LONGEST
+        try:
+            async with self._session.get(
+                yarl.URL(url, encoded=True),
+                headers={"Host": settings.host} if settings.host else None,
+                timeout=aiohttp.ClientTimeout(total=limit),
+                allow_redirects=False,
+            ) as response:
+                await response.content.read(BODY_LIMIT)
+                return answered(response.status, settings)
+        except TimeoutError:
+            return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return failed(error)
+
+
+def answered(status: int, settings: Health) -> Verdict:
+    """Whether a status is one of the good ones."""
+    if status in settings.status:
+        return Verdict(True, f"answered {status}", status)
+    good = " or ".join(map(str, settings.status))
+    return Verdict(False, f"answered {status}, not {good}", status, str(status))
+
+
+def failed(error: Exception) -> Verdict:
+    """What an exception of the client means."""
+    import aiohttp
+
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        ours = error.os_error.errno in _OURS_RESOLVING
+        return Verdict(None if ours else False, _words(error.os_error), error=DnsFailed.error_type)
+    if number in _OURS:
+        return Verdict(None, _words(error), error=ConnectFailed.error_type)
+    return Verdict(False, _words(error), error=_type(error, number))
+
+
+def _type(error: Exception, number: int | None) -> str:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if number == errno.ECONNREFUSED:
+            return ConnectRefused.error_type
+        reset = number == errno.ECONNRESET
+        return ConnectReset.error_type if reset else ConnectFailed.error_type
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Truncated.error_type
+    if isinstance(error, aiohttp.ServerDisconnectedError | OSError):
+        return UpstreamReset.error_type
+    return BadResponse.error_type
+
+
+def _words(error: BaseException) -> str:
+    """One line without what the reader knows: which server it was."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number and number > 0:
+        return os.strerror(number).lower()
+    if isinstance(error, socket.gaierror):
+        return f"the name cannot be resolved: {error.strerror}".lower()
+    return " ".join(str(getattr(error, "message", "") or error).split()) or type(error).__name__
+
+
+def _session() -> aiohttp.ClientSession:
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        headers={"User-Agent": f"spangate-health/{__version__}", "b3": "0"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+def _import() -> None:
+    """14 MB that only those need who probe."""
+    import aiohttp as aiohttp

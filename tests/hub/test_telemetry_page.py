@@ -1,0 +1,135 @@
+"""The metrics that docs/telemetry.md names are those that a running gateway shows, and no others.
+
+The table of the page is the expectation: names, kinds, and the attributes that it names.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from proxy.collector.resource import detect
+from tests.hub.gateway import Gateway, gateway, until
+from tests.server.kit import refusing
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "telemetry.md").read_text()
+ROW = re.compile(r"^\| `([a-z_.]+)` \| `([a-z_]+)` \| (\w+) \| (.*) \|$", re.MULTILINE)
+ROWS = {shown: (kind, what) for _, shown, kind, what in ROW.findall(PAGE)}
+
+# Shown once there is something to tell, which takes a reader that does not read, a worker that
+# dies, or a file that is refused: other tests see to these.
+ON_MISFORTUNE = {
+    "spangate_access_log_dropped_total",
+    "spangate_worker_restarts_total",
+}
+CONFIG = """
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[metrics]
+body_sizes = true
+series = 30
+[export]
+otlp = "http://127.0.0.1:9"
+retry.elapsed = "1ms"
+batch_age = "50ms"
+[[route]]
+name = "down"
+path = "/down"
+to = "down"
+retry = {{ times = 1, backoff = "1ms" }}
+[[route]]
+name = "up"
+path = "/up"
+to = "up"
+[upstream.down]
+servers = ["{down}"]
+health = {{ path = "/", every = "50ms", timeout = "1s", status = [200, 404], fall = 1, rise = 1 }}
+[upstream.up]
+servers = ["http://127.0.0.1:{admin}"]
+"""
+MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in range(40))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, set[str]]]]:
+    """Of a gateway to which everything has happened: name -> kind and labels."""
+    folder = tmp_path_factory.mktemp("page")
+    with refusing() as down:
+        text = CONFIG.format(down=down, admin=9)
+        with gateway(folder, text + MANY, workers=1) as hub:
+            text = CONFIG.format(down=down, admin=hub.admin)
+            hub.rewrite(text + MANY)
+            until(lambda: "spangate_config_generation 2" in shown(hub))
+            happen(hub)
+            yield until(lambda: complete(families(hub)))
+
+
+def happen(hub: Gateway) -> None:
+    for path in ("/down", *("/up" for _ in range(3)), *(f"/{n}" for n in range(40))):
+        hub.get(path)
+    with socket.create_connection(("127.0.0.1", hub.port)) as client:
+        client.sendall(b"no request\r\n\r\n")
+        assert b" 400 " in client.recv(4096)
+
+
+def shown(hub: Gateway) -> str:
+    return hub.ask("/metrics", Accept="application/openmetrics-text;version=1.0.0")[2].decode()
+
+
+def families(hub: Gateway) -> dict[str, tuple[str, set[str]]]:
+    return {
+        family.name + ("_total" if family.type == "counter" else ""): (
+            family.type,
+            {label for sample in family.samples for label in sample.labels} - {"le"},
+        )
+        for family in text_string_to_metric_families(shown(hub))
+    }
+
+
+def complete(found: dict[str, tuple[str, set[str]]]) -> dict[str, tuple[str, set[str]]] | None:
+    return found if ROWS.keys() - ON_MISFORTUNE <= found.keys() else None
+
+
+def test_the_page_names_what_is_shown(page: dict[str, tuple[str, set[str]]]) -> None:
+    ours = {name for name in page if not name.startswith("otelcol_")}
+    assert ours - ROWS.keys() == set()
+    assert ROWS.keys() - ours <= ON_MISFORTUNE
+    assert {name: page[name][0] for name in ours} == {name: ROWS[name][0] for name in ours}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_metric_has_the_attributes_that_the_page_names(
+    name: str, page: dict[str, tuple[str, set[str]]]
+) -> None:
+    if name not in page:
+        pytest.skip("it has not happened")
+    what = re.sub(r"\([^)]*\)", "", ROWS[name][1])
+    attributes = re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)`", what)
+    assert {a.replace(".", "_") for a in attributes} <= page[name][1]
+
+
+REASONS = re.findall(r"^\| `([a-z_]+)` \| ", PAGE.split("Why something was", 1)[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_something_gives_the_reason_that_the_page_names(reason: str) -> None:
+    """Each of them has its own test of when; here it is only that the name is right."""
+    assert any(f'"{reason}"' in path.read_text() for path in (ROOT / "proxy").rglob("*.py"))
+
+
+def test_the_resource_on_the_page_is_the_one_that_is_found_out() -> None:
+    text = PAGE.split("The resource is found out once", 1)[1].split("`[resource]`", 1)[0]
+    named = [n for n in re.findall(r"`([a-z0-9_.*]+)`", text) if "." in n]
+    environ = {"K8S_POD_NAME": "a", "DEPLOYMENT_ENVIRONMENT": "test"}
+    container = {"/proc/self/cgroup": "0123456789abcdef" * 4, "/etc/machine-id": "b"}
+    found = detect({}, environ, container.get).keys()
+    assert [n for n in named if not fnmatch.filter(found, n)] == []
+    assert [f for f in found if not any(fnmatch.fnmatch(f, n) for n in named)] == []

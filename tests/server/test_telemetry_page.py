@@ -1,0 +1,332 @@
+"""What docs/telemetry.md says of spans, statuses and records is what a running gateway tells.
+
+The tables of the page are the expectation: a row without a situation that shows it fails, and so
+does an attribute that the page does not name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from proxy.server import endpoints, frames
+from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
+from tests.server.kit import (
+    ERROR,
+    SERVER,
+    UNSET,
+    attributes,
+    blackhole,
+    eventually,
+    eventually_collected,
+    number,
+    refusing,
+    reply,
+    request,
+    script,
+    traces,
+)
+
+PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
+
+
+def rows(head: str) -> list[list[str]]:
+    """The cells of the table whose first line begins so."""
+    lines = iter(PAGE.splitlines())
+    assert any(line.startswith(head) for line in lines), head
+    next(lines)
+    found = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def named(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# situations: what a client asks, and what its backend does
+
+Handler = Callable[[Peer], Awaitable[None]]
+Ask = Callable[[Gateway, Backend], Awaitable[bytes]]
+
+
+def get(path: str = "/x", *lines: str, method: str = "GET", body: bytes = b"") -> bytes:
+    head = [f"{method} {path} HTTP/1.1", "Host: h.test:81", "Connection: close", *lines, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def asks(wire: bytes) -> Ask:
+    async def ask(gate: Gateway, backend: Backend) -> bytes:
+        return await gate.exchange(wire)
+
+    return ask
+
+
+plainly = asks(get())
+
+
+async def leaves(gate: Gateway, backend: Backend) -> bytes:
+    client = await until_asked(gate, backend)
+    await client.close()
+    return b""
+
+
+async def drains(gate: Gateway, backend: Backend) -> bytes:
+    client = await until_asked(gate, backend)
+    gate.worker.drain()
+    return await client.read_all()
+
+
+async def until_asked(gate: Gateway, backend: Backend) -> Client:
+    client = await gate.connect()
+    client.write(get())
+    await eventually(lambda: backend.heads)
+    return client
+
+
+async def finds_none(gate: Gateway, backend: Backend) -> bytes:
+    """The upstream's only server has gone."""
+    gone = endpoints.encode({"b": {backend.url: endpoints.Change(removed=True)}})
+    gate.recorded.send(frames.ENDPOINTS, gone)
+    await gate.recorded.collect()  # frames act in their order
+    return await gate.exchange(get())
+
+
+async def quits(peer: Peer) -> None:
+    await request(peer)
+
+
+async def silent(peer: Peer) -> None:
+    await peer.head()
+    await peer.reader.read(-1)
+
+
+async def breaks_off(peer: Peer) -> None:
+    await request(peer)
+    peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """`server`: makes the URL of an upstream that takes the backend's place."""
+
+    ask: Ask = plainly
+    backend: Handler | None = None
+    route: str = ""
+    more: str = ""
+    server: Callable[[], contextlib.AbstractContextManager[str]] | None = None
+
+
+def at(url: str) -> Situation:
+    return Situation(server=lambda: contextlib.nullcontext(url))
+
+
+def posts(*lines: str, body: bytes = b"") -> Ask:
+    return asks(get("/x", *lines, method="POST", body=body))
+
+
+BROKEN = '[[route]]\npath = "/broken"\nrespond.status = 500'
+MOVED = '[[route]]\npath = "/moved"\nredirect.to = "/x"'
+ELSEWHERE = 'host = "other.test"'
+SLOW = Situation(backend=silent, route='first_byte_timeout = "100ms"')
+
+# by the first cell of a row
+SITUATIONS: dict[str, list[Situation]] = {
+    "answer 1xx to 3xx": [Situation(), Situation(backend=script(reply(301)))],
+    "answer 4xx": [Situation(backend=script(reply(404))), Situation(backend=script(reply(429)))],
+    "answer 5xx": [Situation(backend=script(reply(500))), Situation(backend=script(reply(503)))],
+    "connection refused": [Situation(server=refusing)],
+    "name not found": [at("http://x.invalid:80")],
+    "no route to the host and the like": [at("http://255.255.255.255:80")],
+    "no connection within `connect_timeout`": [
+        Situation(server=blackhole, route='connect_timeout = "100ms"')
+    ],
+    "closed or reset before a complete head": [Situation(backend=quits)],
+    "the answer is not HTTP": [Situation(backend=script(b"HELLO\r\n\r\n"))],
+    "`first_byte_timeout`, `idle_timeout`, `timeout`": [
+        SLOW,
+        Situation(backend=silent, route='timeout = "100ms"'),
+    ],
+    "the body broke off": [Situation(backend=breaks_off)],
+    "the client left": [Situation(leaves, silent)],
+    "no server of the upstream is up": [Situation(finds_none)],
+    "no route": [Situation(route=ELSEWHERE)],
+    "routes, but none for the method": [Situation(route='when.method = "PUT"')],
+    "redirect, fixed answer": [
+        Situation(asks(get("/broken")), more=BROKEN),
+        Situation(asks(get("/moved")), more=MOVED),
+    ],
+    "`OPTIONS` and `TRACE` that are not forwarded": [
+        Situation(asks(get("*", method="OPTIONS"))),
+        Situation(asks(get(method="TRACE"))),
+    ],
+    "the request went in circles (`Via`)": [
+        Situation(asks(get("/x", "Via: " + ", ".join(["1.1 spangate"] * 10))))
+    ],
+    "cut off at the end of a drain": [Situation(drains, silent, more='drain_timeout = "100ms"')],
+    "malformed, too large or stalled request body": [
+        Situation(posts("Transfer-Encoding: chunked", body=b"zz\r\n"), silent),
+        Situation(posts("Content-Length: 9"), silent, 'body_limit = "5B"'),
+        Situation(posts("Content-Length: 9"), silent, 'idle_timeout = "100ms"'),
+    ],
+    "malformed request head": [
+        Situation(asks(get("/x", "a b: c"))),
+        Situation(asks(get()[:-2]), more='[limits]\nheader_timeout = "100ms"'),
+        Situation(asks(get("/" + "x" * 9000))),
+        Situation(asks(get("/x", "Expect: more"))),
+        Situation(asks(get("/x", "a: " + "x" * 70000))),
+        Situation(asks(get("h.test:80", method="CONNECT"))),
+        Situation(asks(get().replace(b"HTTP/1.1", b"HTTP/3.0"))),
+    ],
+}
+ROWS = {row[0]: row for row in rows("| what happened |")}
+
+
+@contextlib.asynccontextmanager
+async def running(situation: Situation) -> AsyncIterator[tuple[Gateway, bytes]]:
+    """A gateway, and what its client got."""
+    async with contextlib.AsyncExitStack() as stack:
+        backend = await stack.enter_async_context(Backend(situation.backend))
+        top, tables = ("", situation.more) if situation.more[:1] == "[" else (situation.more, "")
+        text = f"{top}\n{routes(backend, tables, situation.route)}"
+        if situation.server is not None:
+            text = text.replace(backend.url, stack.enter_context(situation.server()))
+        gate = await stack.enter_async_context(gateway(text))
+        yield gate, await situation.ask(gate, backend)
+
+
+CASES = [
+    pytest.param(row, situation, id=f"{what}-{number}")
+    for what, row in ROWS.items()
+    for number, situation in enumerate(SITUATIONS[what])
+]
+
+
+def test_every_row_about_statuses_is_tried() -> None:
+    assert SITUATIONS.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize(("row", "situation"), CASES)
+async def test_what_the_page_says_of_a_situation(row: list[str], situation: Situation) -> None:
+    _, client, server_span, client_span = row
+    async with running(situation) as (gate, got):
+        status = int(got.split()[1]) if got else 0
+        if re.match(r"[0-9]", client):
+            assert str(status) in re.findall("[0-9]{3}", client)
+        if "no span" in server_span:
+            await eventually_collected(
+                gate, lambda: number(gate, "spangate.rejected", spangate_reason=str(status))
+            )
+            assert gate.made == 0
+            return
+        (seen,) = await traces(gate)
+    as_told(server_span, seen.server, status)
+    if client_span == "none":
+        assert not seen.clients
+    elif client_span != "as far as it came":
+        as_told(server_span if client_span == "the same" else client_span, seen.clients[0], status)
+    assert ("http.route" in seen.about) == ("no `http.route`" not in server_span)
+
+
+def as_told(cell: str, span: Span, status: int) -> None:
+    """Whether a span's status, error and marks are those of a cell."""
+    about = attributes(span)
+    if cell.startswith("as by its status"):
+        cell = "Error, `error.type` = the status" if status >= 500 else "unset"
+    gone = "`spangate.client_gone`" in cell
+    assert about.get("spangate.client_gone", False) is gone
+    if cell.startswith("unset"):
+        assert (span.status.code, "error.type" in about) == (UNSET, False)
+    else:
+        error = str(status) if "= the status" in cell else named(cell)[0]
+        assert (span.status.code, about["error.type"]) == (ERROR, error)
+    if "no status code" in cell or gone:
+        assert "http.response.status_code" not in about
+    elif "with the status that was sent" in cell or span.kind == SERVER:
+        assert about["http.response.status_code"] == status
+
+
+# attributes
+
+EVERYTHING = """
+[tracing]
+request_headers = ["x-asked"]
+response_headers = ["x-told"]
+[labels]
+zone = "a"
+"""
+RETRY = """
+rewrite = { path = "/inner" }
+retry = { times = 1, on = [503], backoff = "1ms" }
+headers.response.set.x-told = "1"
+"""
+
+
+@dataclass
+class Told:
+    """Attributes of all SERVER spans, CLIENT spans and log records, and the keys of lines."""
+
+    server: set[str] = field(default_factory=set)
+    client: set[str] = field(default_factory=set)
+    log: set[str] = field(default_factory=set)
+    line: set[tuple[str, ...]] = field(default_factory=set)
+
+    async def add(self, gate: Gateway, number: int) -> None:
+        await traces(gate, number)
+        for span in gate.recorded.spans:
+            (self.server if span.kind == SERVER else self.client).update(attributes(span))
+        for log in gate.recorded.logs:
+            self.log.update(attributes(log))
+        self.line.update(tuple(json.loads(line)) for line in gate.recorded.lines)
+
+
+async def told() -> Told:
+    """Of a few requests that have everything between them."""
+    seen = Told()
+    more = f"{EVERYTHING}[access_log]\nstdout = true"
+    answers = Backend(script(reply(503), OK))
+    async with answers as backend, gateway(routes(backend, more, RETRY)) as gate:
+        await gate.exchange(get("/x?q=1", "X-Asked: 1", "User-Agent: a"))
+        await gate.exchange(get("/x", method="BREW"))
+        await seen.add(gate, 2)
+    async with running(Situation(leaves, silent)) as (gate, _):
+        await seen.add(gate, 1)
+    async with running(Situation(backend=quits)) as (gate, _):
+        await seen.add(gate, 1)
+    for names in (seen.server, seen.client, seen.log):
+        names.remove("zone")  # a label
+    return seen
+
+
+def documented(side: int) -> set[str]:
+    """The attributes of one kind of span; `<name>` is that of the captured fields above."""
+    names = {n for row in rows("| attribute |") if row[side] == "●" for n in named(row[0])}
+    concrete = {"request": "x-asked", "response": "x-told"}
+    return {re.sub(r"(request|response)(.*)<name>", _concrete(concrete), n) for n in names}
+
+
+def _concrete(names: dict[str, str]) -> Callable[[re.Match[str]], str]:
+    return lambda match: f"{match[1]}{match[2]}{names[match[1]]}"
+
+
+async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> None:
+    seen = await told()
+    assert seen.server == documented(1)
+    assert seen.client == documented(2)
+    more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
+    kept = {n for n in documented(1) if ".header." not in n and "spangate.phase." not in n}
+    assert seen.log == kept | {n for n in named(more) if "." in n}
+    (keys,) = seen.line
+    example = re.search(r"```json\n(.*?)\n```", PAGE)
+    assert example is not None and list(keys) == list(json.loads(example[1]))
+    assert set(keys) == {n for row in rows("| key | |") for n in named(row[0])}
