@@ -14,6 +14,7 @@ import httptools
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL
+from proxy.http.malformed import malformed_answer
 from proxy.http.path import encode_utf8
 
 
@@ -30,8 +31,6 @@ class Limits(Protocol):
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ ]+ HTTP/([0-9]\.[0-9])")
-_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
-_SHOWN = 40  # bytes of a malformed line's name in an error
 # Minor versions to come are understood as the highest that is known (RFC 9110 §2.5).
 _LATER_REQUEST = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^ \r\n]+ HTTP/1\.[2-9](?=\r\n)")
 _LATER_ANSWER = re.compile(rb"HTTP/1\.[2-9] ")
@@ -260,7 +259,7 @@ class ResponseReader:
         The only leniency ever asked of llhttp, which is harmless where it does not frame bodies.
         """
         if "present with" not in str(error):
-            raise _malformed(data, error) from None
+            raise malformed_answer(data, error) from None
         parser = self._parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(lenient_chunked_length=True)
         head = self._head = ResponseHead()
@@ -271,7 +270,7 @@ class ResponseReader:
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as other:
-            raise _malformed(data, other) from None
+            raise malformed_answer(data, other) from None
         self._complete = False  # a parser with a leniency reads one head and no more
         return head
 
@@ -300,19 +299,6 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         self._complete = True
-
-
-def _malformed(data: bytes, error: Exception) -> BadResponse:
-    """Why, and in which line, of which no value is shown: it may be a secret."""
-    if "CONNECT/Upgrade" in str(error):
-        return BadResponse("the upstream switched protocols (101) without saying to which")
-    where = ""
-    for number, line in enumerate(data.removesuffix(b"\r\n\r\n").split(b"\r\n"), 1):
-        if number > 1 and _FIELD.fullmatch(line) is None:
-            name = line.partition(b":")[0][:_SHOWN].decode("latin-1")
-            where = f", in line {number}, {name!a}"
-            break
-    return BadResponse(f"the upstream's head is malformed: {error}{where}")
 
 
 def check_partial_answer(data: bytes) -> None:

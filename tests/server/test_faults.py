@@ -37,6 +37,12 @@ REASONS = {
         answered(b"\x1b[2J\xff\r: b", b"Content-Length: 0"),
         r"'\x1b[2J\xff\r'",
     ),
+    "a folded value": (
+        answered(b"X-Key: top", b" secret: value", b"Content-Length: 0"),
+        "line 3, which is folded",
+    ),
+    "no colon": (answered(b"secret", b"Content-Length: 0"), "in line 2"),
+    "a control byte": (answered(b"X-Key: secret\0", b"Content-Length: 0"), "line 2, 'X-Key'"),
     "a chunk size": (CHUNKED + b"zz\r\n", "not a hexadecimal number"),
     "a long chunk": (CHUNKED + b"1\r\nabc\r\n", "longer than its size"),
     "a trailer": (CHUNKED + b"0\r\na b: c\r\n\r\n", "no header field"),
@@ -62,6 +68,7 @@ async def test_the_reason_is_on_spans_and_in_the_access_record(
         (record,) = gate.recorded.logs
     told = json.loads(line)["error_message"]
     assert reason in told and told.isprintable() and len(told) < 200
+    assert "secret" not in told
     assert seen.server.status.message == seen.clients[0].status.message == told
     assert attributes(record)["spangate.error.message"] == told
     (logged,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
