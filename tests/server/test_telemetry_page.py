@@ -77,7 +77,7 @@ plainly = asks(get())
 
 async def leaves(gate: Gateway, backend: Backend) -> bytes:
     client = await until_asked(gate, backend)
-    await client.close()
+    client.vanish()
     return b""
 
 
