@@ -100,6 +100,6 @@ def test_it_ends_as_always_while_a_slot_is_empty(tmp_path: Path) -> None:
 
 def listening(pid: int) -> int:
     """How many listening sockets a process has."""
-    inodes = [os.readlink(p) for p in Path(f"/proc/{pid}/fd").iterdir() if p.is_symlink()]
+    inodes = {os.readlink(p) for p in Path(f"/proc/{pid}/fd").iterdir() if p.is_symlink()}
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    return sum(inodes.count(f"socket:[{row[9]}]") for row in rows if row[3] == "0A")
+    return sum(f"socket:[{row[9]}]" in inodes for row in rows if row[3] == "0A")
