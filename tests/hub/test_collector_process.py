@@ -59,7 +59,7 @@ def test_an_address_that_is_taken_ends_the_start_with_one_message(
         command = [sys.executable, "-m", "proxy", "run", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 1
-    assert "spangate: " in done.stderr and "collector.receivers.otlp" in done.stderr
+    assert "routes.toml:" in done.stderr and "collector.receivers.otlp.http: " in done.stderr
     assert f"{port}" in done.stderr and "in use" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -76,7 +76,7 @@ def test_a_reload_that_the_collector_refuses_changes_nothing(
         port = taken.getsockname()[1]
         hub.rewrite(form(MINIMAL.format(more=RECEIVER.format(port=port))))
         until(lambda: hub.stats()["reloads"]["failed"] == 1)
-        hub.wait_for_line(f"collector.receivers.otlp: .*{port}.*in use")
+        hub.wait_for_line(rf"collector\.receivers\.otlp\.http: .*{port}.*in use")
         assert hub.stats()["reloads"] == {"succeeded": 0, "failed": 1}
         assert "otlp" not in json.loads(hub.ask("/pipelines")[2])["receivers"]
         taken.close()

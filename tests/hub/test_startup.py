@@ -24,6 +24,7 @@ receivers = ["{id}"]
 exporters = ["debug"]
 """
 TAKEN = "127.0.0.1:{port}"
+ROUTE = '[[route]]\npath = "/"\nrespond = { status = 200 }\n'
 RECEIVERS = [
     ("otlp", "http", "tcp", "traces"),
     ("otlp", "grpc", "tcp", "traces"),
@@ -120,7 +121,7 @@ def test_the_page_of_the_prometheus_exporter(tmp_path: Path, taken: int) -> None
 @pytest.mark.parametrize("command", ["run", "collect"])
 def test_the_admin_port(tmp_path: Path, taken: int, command: str) -> None:
     address = TAKEN.format(port=taken)
-    text = f'[admin]\nlisten = "{address}"\n[export]\nconsole = true\n'
+    text = f'[admin]\nlisten = "{address}"\n[export]\nconsole = true\n{ROUTE}'
     said = refused(tmp_path, f'listen = "127.0.0.1:0"\n{text}', command)
     assert f"admin.listen: cannot listen on {address}: address already in use" in said
     assert place(said) == 3
@@ -128,7 +129,7 @@ def test_the_admin_port(tmp_path: Path, taken: int, command: str) -> None:
 
 def test_a_listener(tmp_path: Path, taken: int) -> None:
     address = TAKEN.format(port=taken)
-    text = f'[admin]\nlisten = ""\n[[listen]]\naddress = "{address}"\n'
+    text = f'[admin]\nlisten = ""\n[[listen]]\naddress = "{address}"\n{ROUTE}'
     said = refused(tmp_path, text, "run")
     assert f"listen: cannot listen on {address}: address already in use" in said
     assert place(said) == 3
