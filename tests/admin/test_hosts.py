@@ -11,6 +11,7 @@ from proxy.admin.hosts import Hosts
 LOOPBACK = [
     ("localhost", 0),
     ("localhost:9901", 0),
+    ("localhost:", 0),
     ("LOCALHOST.:9901", 0),
     ("gate.localhost:9901", 0),
     ("127.0.0.1:9901", 0),
