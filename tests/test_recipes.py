@@ -52,6 +52,12 @@ def test_configurations_load_without_a_warning(page: Path) -> None:
         assert not loads(example, page.name, {}).warnings
 
 
+def test_a_collector_s_file_in_the_documentation_is_taken() -> None:
+    page = (DOCS / "from" / "opentelemetry-collector.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert not loads(example, "config.yaml", {}).warnings
+
+
 def test_every_recipe_is_tried() -> None:
     assert {recipe for recipe, *_ in CASES} == set(RECIPES)
 

@@ -13,7 +13,7 @@ from proxy.http.h1 import RequestReader, check_partial
 from proxy.http.head import RequestHead
 from proxy.http.local import check_length, last_hop
 from proxy.http.receive import check_underscores, receive
-from proxy.http.target import Authorities, split_authority
+from proxy.http.target import Authorities, split_authority, without_port
 from proxy.routing.rewrite import compile_redirect, compile_rewrite
 from proxy.routing.settle import settle
 from proxy.routing.table import Asked, Table
@@ -86,7 +86,8 @@ class Course:
         """Where a redirect leads."""
         assert route.redirect is not None
         make = compile_redirect(route.redirect, tuple(self.captures))
-        return make(self.head.path, self.head.tail, self.captures)
+        host = without_port(self.head.authority)
+        return make(self.head.path, self.head.tail, self.captures, host)
 
     def forward(self, route: Route) -> str:
         """The request target that the upstream sees."""

@@ -87,6 +87,13 @@ def _name(host: str) -> str:
     return name
 
 
+def without_port(authority: str) -> str:
+    """The host of a checked authority as it stands in a URL."""
+    if authority.endswith("]"):
+        return authority
+    return authority.rpartition(":")[0] or authority
+
+
 def split_authority(authority: str) -> tuple[str, int]:
     """(host without brackets, port or 0) of an authority in its normal form."""
     host, colon, port = authority.rpartition(":")

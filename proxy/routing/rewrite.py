@@ -19,7 +19,7 @@ from proxy.http.path import renormalise
 from proxy.routing.pattern import REST, Pattern, parse
 
 PathMaker = Callable[[str, dict[str, str]], str]
-LocationMaker = Callable[[str, str, dict[str, str]], str]
+LocationMaker = Callable[[str, str, dict[str, str], str], str]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 # {path} and {*} begin with a slash, and end the origin as one does.
@@ -27,6 +27,7 @@ _LOCATION = re.compile(
     r"(https?://(?:[^/?#{]|\{(?!(?:path|\*)\})[^/?#{]*)*)?([^?#]*)(.*)", re.DOTALL
 )
 _rooted = re.compile(r"/(?!/)|\{path\}|\{\*\}").match
+_SAME_HOST = re.compile(r"https?://\{host\}(?::[0-9]{1,5})?", re.IGNORECASE)
 _label = re.compile(r"[A-Za-z0-9-]+").fullmatch
 # What quote() leaves as it is, besides letters, digits and "-._~": RFC 3986 §3.3 and §3
 _PATH = "!$&'()*+,;=:@/%"
@@ -55,11 +56,12 @@ def compile_rewrite(route: Route) -> PathMaker | None:
 
 
 def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) -> LocationMaker:
-    """(path, tail, captures) -> the Location; `tail` is the query with its "?", or "".
+    """(path, tail, captures, host) -> the Location; `tail` is the query with its "?", or "".
 
     The maker raises BadRequest as above. `captures` are the names that the route's pattern has,
     and ValueError says that `to` uses another one; None leaves that unchecked, and what is not
-    there is filled with nothing. A capture called "path" or "query" hides the request's own.
+    there is filled with nothing. A capture called "path", "query" or "host" hides the request's
+    own. "https://{host}" is the host that was asked for, without its port.
     """
     to, keeps_query = _query_of(redirect.to, captures or ())
     parts = _LOCATION.fullmatch(to)
@@ -68,12 +70,15 @@ def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) 
     if not origin and not _rooted(path):
         raise ValueError(f'{redirect.to!r} must begin with "https://", "http://" or one "/"')
     allowed = None if captures is None else (*captures, "path", "query")
-    first, second, third = (Template.parse(part, allowed) for part in (origin, path, tail))
-    location = Location(first, second, third, keeps_query)
-    if not all(literal.startswith(".") for literal in location.origin.literals[1:]):
+    same_host = "host" not in (captures or ()) and _SAME_HOST.fullmatch(origin) is not None
+    names = allowed if allowed is None or not same_host else (*allowed, "host")
+    first = Template.parse(origin, names)
+    second, third = (Template.parse(part, allowed) for part in (path, tail))
+    location = Location(first, second, third, keeps_query, same_host)
+    if not same_host and not all(literal.startswith(".") for literal in first.literals[1:]):
         raise ValueError(f'{redirect.to!r}: in a host a capture is a label before a "."')
     try:
-        location.make("/x", "", {n: "/x" if n == REST else "x" for n in captures or ()})
+        location.make("/x", "", {n: "/x" if n == REST else "x" for n in captures or ()}, "x")
     except BadRequest as error:
         if captures is not None:
             raise ValueError(f"{redirect.to!r} cannot be used: {error.detail}") from None
@@ -138,11 +143,16 @@ class Location:
     path: Template
     tail: Template  # query and fragment with their "?" and "#"
     keeps_query: bool = False
+    same_host: bool = False  # the origin's one name is the request's host
 
-    def make(self, path: str, tail: str, captures: dict[str, str]) -> str:
+    def make(self, path: str, tail: str, captures: dict[str, str], host: str = "") -> str:
         query = tail[1:]
-        values = {"path": path, "query": query, **captures}
-        if not all(_label(values.get(name, "")) for name in self.origin.names):
+        values = {"path": path, "query": query, "host": host, **captures}
+        if self.same_host and not host:
+            raise BadRequest("the request names no host to be sent to")
+        if not self.same_host and not all(
+            _label(values.get(name, "")) for name in self.origin.names
+        ):
             raise BadRequest("a part of the path cannot stand in a host name")
         where = self.path.fill({n: quote(v, safe=_PATH) for n, v in values.items()})
         if where or not self.origin.literals[0]:

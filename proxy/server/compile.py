@@ -14,6 +14,7 @@ from proxy.config.model import Config, Redirect, Respond, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
 from proxy.http.head import RequestHead
+from proxy.http.target import without_port
 from proxy.routing.pattern import parse
 from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
@@ -147,7 +148,8 @@ def _moved(redirect: Redirect, names: Sequence[str]) -> Answer:
     location = compile_redirect(redirect, names)
 
     def answer(head: RequestHead, captures: Captures) -> Reply:
-        to = location(head.path, head.tail, captures).encode("ascii")
+        host = without_port(head.authority)
+        to = location(head.path, head.tail, captures, host).encode("ascii")
         return Reply(redirect.status, [(b"location", to)], b"")
 
     return answer

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import BadRequest, ClientError
 from proxy.http.head import RequestHead
-from proxy.http.target import Authorities, resolve, split_authority
+from proxy.http.target import Authorities, resolve, split_authority, without_port
 
 
 def resolved(
@@ -211,3 +211,11 @@ def test_no_number_of_hosts_fills_the_memory() -> None:
 )
 def test_host_and_port(authority: str, expected: tuple[str, int]) -> None:
     assert split_authority(authority) == expected
+
+
+@pytest.mark.parametrize(
+    ("authority", "host"),
+    [("a", "a"), ("a:80", "a"), ("[::1]", "[::1]"), ("[::1]:80", "[::1]"), ("", "")],
+)
+def test_the_host_as_it_stands_in_a_url(authority: str, host: str) -> None:
+    assert without_port(authority) == host

@@ -153,6 +153,26 @@ def test_redirects(to: str, path: str, tail: str, captures: dict[str, str], expe
     )
 
 
+@pytest.mark.parametrize(
+    ("to", "captures", "expected"),
+    [
+        ("https://{host}{path}", {}, "https://shop.example/a?b"),
+        ("https://{host}:8443{path}", {}, "https://shop.example:8443/a?b"),
+        ("https://{host}/new{*}", {"*": "/x"}, "https://shop.example/new/x?b"),
+        ("https://{host}", {}, "https://shop.example?b"),
+        ("https://{host}.cdn.example/", {"host": "me"}, "https://me.cdn.example/?b"),
+    ],
+)
+def test_a_redirect_may_keep_the_host(to: str, captures: dict[str, str], expected: str) -> None:
+    make = compile_redirect(Redirect(to=to), tuple(captures))
+    assert make("/a", "?b", captures, "shop.example") == expected
+
+
+def test_where_no_host_was_named_there_is_none_to_keep() -> None:
+    with pytest.raises(BadRequest):
+        compile_redirect(Redirect(to="https://{host}{path}"), ())("/a", "", {}, "")
+
+
 @pytest.mark.parametrize("value", ["evil.com", "evil.com%2F", "a@b", "a:1", "", "evil.com%23"])
 def test_a_capture_cannot_name_another_host(value: str) -> None:
     make = compile_redirect(Redirect(to="https://{t}.example.com/"), ("t",))
@@ -178,6 +198,9 @@ def test_a_capture_cannot_name_another_host(value: str) -> None:
         ("https://e.com{id}/", 'label before a "."'),
         ("https://{id}/", 'label before a "."'),
         ("https://{query}/", 'label before a "."'),
+        ("https://x.{host}/", "names what the path does not capture"),
+        ("https://{host}.{id}.com/", "names what the path does not capture"),
+        ("/x/{host}", "names what the path does not capture"),
         ("{?query}{path}", r"\{\?query\} stands at the end"),
         ("/a?b&{?query}", r"\{\?query\} stands at the end"),
         ("/a{?query}{?query}", r"\{\?query\} stands at the end"),

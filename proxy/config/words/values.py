@@ -22,6 +22,7 @@ _COLON = re.compile(r"(?<=/):([A-Za-z_]\w*)")
 _MEANT = (
     (r"(?:request_)?uri|document_uri|http\.request\.uri|path|url|REQ\(:PATH\)", "{path}"),
     (r"args|query_string|query|http\.request\.uri\.query", "{query}"),
+    (r"host|server_name|http\.request\.host|AUTHORITY", "{host}"),
 )
 _BY_ITSELF = (
     (r"remote|client|src|x_forwarded_for|REMOTE", "X-Forwarded-For is sent by itself"),
@@ -30,6 +31,8 @@ _BY_ITSELF = (
     (r"host|server_name|AUTHORITY", "Host is passed on by itself, X-Forwarded-Host too"),
     (r"trace|TRACE", "the trace context is sent by itself"),
 )
+
+_OURS = ("{path}", "{query}", "{host}")
 
 
 def placeholder(text: str) -> Told | None:
@@ -43,8 +46,8 @@ def placeholder(text: str) -> Told | None:
         return f"{found[0]} is taken literally", remedy
     if (colon := _COLON.search(text)) is not None:
         return f":{colon[1]} is taken literally", f"write {{{colon[1]}}}"
-    found = _VARIABLE.search(text)
-    if found is None or found[0] in ("{path}", "{query}"):
+    found = next((f for f in _VARIABLE.finditer(text) if f[0] not in _OURS), None)
+    if found is None:
         return None
     meant = _meaning(found, _MEANT)
     return f"{found[0]} is taken literally", f"write {meant or '{path}, {query} or a capture'}"
