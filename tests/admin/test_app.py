@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -130,3 +131,9 @@ async def test_strange_hosts_see_nothing(client: Client, host: str) -> None:
     status, headers, body = await client.ask("/config", Host=host)
     assert (status, headers["X-Content-Type-Options"]) == (403, "nosniff")
     assert b"route" not in body
+
+
+def test_every_page_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    for page in PAGES:
+        assert f"| `{page}` |" in text
