@@ -42,7 +42,7 @@ class Loss:
     def told(self, taken: int, lost: Mapping[str, int]) -> Rejected:
         """The same for a sender who hears it; raises Refusal if nothing was left to take."""
         self.count(lost)
-        text = f"{ids.told(lost)}: of 16 or 8 bytes, not all zero"
+        text = f"{ids.told(lost)} (a trace_id has 16 bytes, a span_id 8, not all of them zero)"
         if not taken:
             raise Refusal(_NO_IDS, text)
         return Rejected(sum(lost.values()), text)
