@@ -270,7 +270,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
         return self._since if idle else -1 if self._state is CLOSED else 0
 
     def tick(self, now: int) -> None:
-        if self._tap.hides_the_end(self._missing()):
+        if self._tap.hides_the_end(self._missing()) or self._is_forgotten(now):
             self.transport.abort()
         elif self._story is not None:
             if self._state is BODY and self._is_slow(now):

@@ -78,7 +78,7 @@ class Leaver(AnswerWriter):
         if state is BODY and not self._queued:
             return False  # half a request: whoever sent it does not want it any more
         if state is WAIT or state is BODY or (self._buffer and (self._queued or self.blocked)):
-            self._tap.end()
+            self._tap.end(monotonic_ns())
             self._close = self._close or (state is WAIT and not self._buffer)
             sock = self.transport.get_extra_info("socket")
             with contextlib.suppress(OSError):  # a Unix socket, whose ends know of each other
@@ -102,12 +102,23 @@ class Leaver(AnswerWriter):
         """Read on; or if nothing more will come, see what that means now."""
         if not self._tap.ended:
             self._tap.let_go()
-        elif self._state is BODY:
+            return
+        self._tap.ended_at = monotonic_ns()  # the next answer has as much time as this one
+        if self._state is BODY:
             self.transport.close()
         elif self._state is HEAD and not self.blocked:
             self._leave_by_turns()
         elif self._state is WAIT and not self._buffer:
             self._close = True
+
+    def _is_forgotten(self, now: int) -> bool:
+        """Whether the client shut its end and no answer came for so long that it is held to have
+        gone: one that gave up sends the same FIN, and a reset only when it is written to."""
+        limit = self._house.snapshot.limits.half_closed * 1e9
+        story = self._story
+        if not self._tap.ended or story is None or story.is_answering():
+            return False
+        return now - self._tap.ended_at > limit > 0
 
     def hang_up(self) -> None:
         """Close so that the answer arrives: data unread at a close would reset the connection and

@@ -170,6 +170,9 @@ class StoryEvents(Protocol):
     def tick(self, now: int) -> None:
         """Check deadlines; a few times a second."""
 
+    def is_answering(self) -> bool:
+        """Whether the head of an upstream's answer was sent on."""
+
     def on_connected(self, upstream: UpstreamSide) -> None:
         """The side that was dialled for this story."""
 

@@ -198,6 +198,9 @@ class Story:
         self.upstream = None
         self._throw(error)
 
+    def is_answering(self) -> bool:
+        return self.x.head_sent
+
     # deadlines
 
     def wait(self, since: int, limit: int) -> None:

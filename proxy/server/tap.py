@@ -15,7 +15,7 @@ _GONE = select.POLLHUP | select.POLLERR  # both directions are shut, or a reset 
 class Tap:
     """The reading of one transport."""
 
-    __slots__ = ("_fd", "_input", "_transport", "ended", "held", "paused")
+    __slots__ = ("_fd", "_input", "_transport", "ended", "ended_at", "held", "paused")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -24,6 +24,7 @@ class Tap:
         self.paused = False  # by a story
         self.held = False  # by its connection
         self.ended = False  # the other end has shut: there is nothing more to read
+        self.ended_at = 0
 
     def pause(self) -> None:
         if not self.paused and not self._transport.is_closing():
@@ -54,9 +55,10 @@ class Tap:
         self.resume()
         self.let_go()
 
-    def end(self) -> None:
+    def end(self, now: int) -> None:
         """The other end has shut; whoever writes may go on."""
         self.ended = self.held = True
+        self.ended_at = now
 
     def hides_the_end(self, missing: int) -> bool:
         """Whether the other end has gone unnoticed: the loop tells it while it reads. Who has shut

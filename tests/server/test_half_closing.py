@@ -59,6 +59,63 @@ async def test_answers_of_the_gateways_own() -> None:
     assert [a.body for a in answers] == [b"mine"] * 50
 
 
+@pytest.mark.parametrize("ends", ["close", "write_eof"])
+async def test_who_shut_its_end_and_gets_no_answer_for_long_is_held_to_have_gone(ends: str) -> None:
+    """A client that gave up after its own timeout: its upstream is let go, and the span says so."""
+    handler = Gate(b"", OK)
+    more = '[limits]\nhalf_closed = "100ms"'
+    async with Backend(handler) as backend, gateway(routes(backend, more)) as gate:
+        client = await gate.connect()
+        client.write(get())
+        await handler.reached.wait()
+        getattr(client.writer, ends)()
+        await asyncio.wait_for(handler.gone.wait(), 20)
+        await eventually(lambda: is_settled(gate))
+        seen = await trace(gate)
+    assert seen.about["spangate.client_gone"] is True
+    assert "error.type" not in seen.about and not seen.server.status.code
+
+
+async def test_the_wait_for_a_half_closed_client_begins_anew_with_each_answer() -> None:
+    go = asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        for _ in range(2):
+            await request(peer)
+            await go.wait()
+            go.clear()
+            peer.write(OK)
+
+    async with Backend(slow) as backend, gateway(routes(backend)) as gate:
+        client = await gate.connect()
+        client.write(get() * 2)
+        client.writer.write_eof()
+        await eventually(lambda: any(c._tap.ended for c in gate.worker._connections))
+        (ours,) = gate.worker._connections
+        first = ours._tap.ended_at
+        go.set()
+        await client.answer()
+        await eventually(lambda: ours._tap.ended_at > first)
+        go.set()
+        answers = split_answers(await client.read_all())
+    assert [a.status for a in answers] == [200]
+
+
+async def test_zero_waits_as_long_as_the_route_does() -> None:
+    handler = Gate(b"", OK)
+    more = "[limits]\nhalf_closed = 0"
+    async with Backend(handler) as backend, gateway(routes(backend, more)) as gate:
+        client = await gate.connect()
+        client.write(get())
+        await handler.reached.wait()
+        client.writer.write_eof()
+        (ours,) = gate.worker._connections
+        await eventually(lambda: ours._tap.ended)
+        assert not ours._is_forgotten(ours._tap.ended_at + 3_600_000_000_000)
+        handler.go.set()
+        assert [a.status for a in split_answers(await client.read_all())] == [200]
+
+
 async def test_an_end_that_comes_while_the_upstream_thinks() -> None:
     """Long after the request, and before the rest of an answer that has begun."""
     handler = Gate(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha", b"lf")
