@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from tests.ports import free_port
 
 CONFIG = """
 global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}
@@ -70,7 +71,7 @@ async def prometheus(
     config = folder / "prometheus.yml"
     config.write_text(text or CONFIG.format(scraped=scraped, written=written))
     for _ in range(3):  # somebody else may take the port between our asking and its binding
-        port = _free_port()
+        port = free_port()
         process = await asyncio.create_subprocess_exec(
             binary,
             f"--config.file={config}",
@@ -83,7 +84,7 @@ async def prometheus(
         )
         async with aiohttp.ClientSession() as session:
             try:
-                if await _ready(process, session, port):
+                if await _ready(process, session, port, folder):
                     yield Prometheus(port, session)
                     return
             finally:
@@ -93,20 +94,15 @@ async def prometheus(
     pytest.fail("prometheus does not start")
 
 
-async def _ready(process: Any, session: aiohttp.ClientSession, port: int) -> bool:
+async def _ready(process: Any, session: aiohttp.ClientSession, port: int, folder: Path) -> bool:
+    """False if it has ended; who answers meanwhile may be another one that has the port."""
     async with asyncio.timeout(20):
         while process.returncode is None:
             try:
-                async with session.get(f"http://127.0.0.1:{port}/-/ready") as answer:
-                    if answer.status == 200:
+                async with session.get(f"http://127.0.0.1:{port}/api/v1/status/flags") as answer:
+                    if answer.status == 200 and str(folder) in await answer.text():
                         return True
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.05)  # nothing else tells that another process listens
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

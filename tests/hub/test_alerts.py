@@ -12,7 +12,7 @@ import pytest
 
 from tests.hub.gateway import Gateway, gateway, until
 from tests.hub.test_prometheus import PROMETHEUS, Prometheus
-from tests.hub.test_reload import free_port
+from tests.ports import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
 QUERIES = re.findall(r"```promql\n(.*?)```", PAGE, re.DOTALL)

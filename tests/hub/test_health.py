@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.hub.gateway import DEADLINE, Gateway, fetch, gateway, until
-from tests.hub.test_reload import free_port, reloads
+from tests.hub.test_reload import reloads
+from tests.ports import free_port
 
 CONFIG = """
 listen = "127.0.0.1:{port}"

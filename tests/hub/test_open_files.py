@@ -12,7 +12,7 @@ import pytest
 from proxy.collector.rings import KEPT
 from proxy.hub.procfs import usage
 from tests.hub.gateway import MINIMAL, Gateway, children, gateway, until
-from tests.hub.test_reload import free_port
+from tests.ports import free_port
 
 RELOADS = 2 * KEPT
 AWAY = '[export]\notlp = "http://localhost:1"\n'  # nothing that was recorded is ever safe

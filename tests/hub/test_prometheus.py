@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.hub.gateway import DEADLINE, MINIMAL, Gateway, fetch, gateway, until
-from tests.hub.test_reload import free_port
+from tests.ports import free_port
 
 PROMETHEUS = shutil.which("prometheus")
 

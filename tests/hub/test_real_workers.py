@@ -19,8 +19,9 @@ import pytest
 
 from tests import processes
 from tests.hub.gateway import DEADLINE, Gateway, fetch, gateway, until
-from tests.hub.test_reload import free_port, reloads
+from tests.hub.test_reload import reloads
 from tests.hub.test_supervisor import Client
+from tests.ports import free_port
 
 CONFIG = """
 listen = [{listen}]

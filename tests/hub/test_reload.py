@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from tests.hub.gateway import DEADLINE, FAKE, MINIMAL, Gateway, fetch, gateway, until
 from tests.hub.test_stop import Collector
 from tests.hub.test_supervisor import Client
+from tests.ports import free_port
 
 ROUTE = '[[route]]\npath = "/{0}"\nrespond = {{ status = 200, body = "{0}" }}\n'
 
@@ -28,11 +28,6 @@ def collector() -> Iterator[Collector]:
 def reloads(hub: Gateway) -> dict[str, int]:
     found: dict[str, int] = hub.stats()["reloads"]
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def listening_on(*ports: int, more: str = "") -> str:

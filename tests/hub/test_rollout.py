@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.hub.gateway import FAKE, MINIMAL, Gateway, gateway, until
-from tests.hub.test_reload import ROUTE, free_port, listening_on, reloads
+from tests.hub.test_reload import ROUTE, listening_on, reloads
+from tests.ports import free_port
 
 
 def told(name: str) -> str:

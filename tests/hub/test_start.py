@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.hub.gateway import FAKE, MINIMAL, Gateway, fetch, until
-from tests.hub.test_reload import free_port
+from tests.ports import free_port
 
 ROUTE = '[[route]]\nname = "{0}"\npath = "/x"\nrespond = {{ status = 204 }}\n'
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ async def rotel(
 ) -> AsyncIterator[Rotel]:
     """A running collector whose three signals go to the base URL `forward_to` by `protocol`."""
     for _ in range(3):  # somebody else may take a port between our asking and rotel's binding
-        grpc, http = _free_port(), _free_port()
+        grpc, http = free_port(), free_port()
         process = await asyncio.create_subprocess_exec(
             str(binary()),
             "start",
@@ -62,12 +63,6 @@ async def rotel(
     finally:
         process.kill()
         await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _listens(process: asyncio.subprocess.Process, port: int) -> bool:
