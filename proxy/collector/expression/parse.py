@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proxy.collector.expression.cursor import MAX_DEPTH, Cursor
 from proxy.collector.expression.tokens import ExpressionError, Token, tokens
 
-MAX_DEPTH = 32  # of parentheses, lists, calls and signs within each other
 _COMPARE = ("==", "!=", "<", "<=", ">", ">=", "in", "matches")
 _WORDS = frozenset(("and", "or", "not", "in", "matches", "where", "true", "false", "nil"))
 MAX_INT = (1 << 63) - 1
@@ -75,7 +75,7 @@ class Statement:
 
 def parse_expression(text: str) -> Node:
     """Raises ExpressionError."""
-    parser = _Parser(text)
+    parser = _Parser(tokens(text))
     node = parser.expression()
     parser.end()
     return node
@@ -83,20 +83,15 @@ def parse_expression(text: str) -> Node:
 
 def parse_statement(text: str) -> Statement:
     """Raises ExpressionError."""
-    parser = _Parser(text)
+    parser = _Parser(tokens(text))
     statement = parser.statement()
     parser.end()
     return statement
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self._tokens = tokens(text)
-        self._next = 0
-        self._depth = 0
-
+class _Parser(Cursor):
     def statement(self) -> Statement:
-        first, second = self._token, self._tokens[min(1, len(self._tokens) - 1)]
+        first, second = self._token, self._following
         verb = first.text if first.kind == "name" and second.kind == "name" else "set"
         if verb not in ("set", "rename", "delete"):
             raise ExpressionError(f"{verb!r}: a statement sets, renames or deletes", first.at)
@@ -116,37 +111,12 @@ class _Parser:
     def expression(self) -> Node:
         return self._several("or", lambda: self._several("and", self._negation))
 
-    def end(self) -> None:
-        if self._token.kind != "end":
-            raise ExpressionError(f"{self._token.text!r} is not expected here", self._token.at)
-
-    @property
-    def _token(self) -> Token:
-        return self._tokens[self._next]
-
-    def _take(self, *texts: str) -> str:
-        token = self._token
-        if token.kind in ("symbol", "name") and token.text in texts:
-            self._next += 1
-            return token.text
-        return ""
-
-    def _expect(self, text: str) -> None:
-        if not self._take(text):
-            found = self._token.text or "the end"
-            raise ExpressionError(f"{text!r} is expected, not {found!r}", self._token.at)
-
     def _several(self, operator: str, part: Callable[[], Node]) -> Node:
         at = self._token.at
         operands = [part()]
         while self._take(operator):
             operands.append(part())
         return operands[0] if len(operands) == 1 else Several(at, operator, tuple(operands))
-
-    def _deeper(self) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise ExpressionError(f"more than {MAX_DEPTH} levels", self._token.at)
 
     def _negation(self) -> Node:
         at = self._token.at
@@ -218,7 +188,7 @@ class _Parser:
         if token.kind != "name":
             found = token.text or "the end"
             raise ExpressionError(f"a value is expected, not {found!r}", token.at)
-        following = self._tokens[self._next + 1]
+        following = self._following
         if following.kind == "symbol" and following.text == "(":
             self._next += 2
             return Call(token.at, token.text, self._list(")"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxy.collector.expression.cursor import MAX_DEPTH, Cursor
 from proxy.collector.expression.parse import (
-    MAX_DEPTH,
     MAX_INT,
     Binary,
     Call,
@@ -75,7 +75,7 @@ class Edit:
 
 def parse_statement(text: str) -> Edit:
     """Raises ExpressionError."""
-    parser = _Parser(text)
+    parser = _Parser(tokens(text))
     edit = parser.edit()
     parser.end()
     return edit
@@ -83,21 +83,16 @@ def parse_statement(text: str) -> Edit:
 
 def parse_condition(text: str) -> Node:
     """Raises ExpressionError."""
-    parser = _Parser(text)
+    parser = _Parser(tokens(text))
     node = parser.boolean()
     parser.end()
     return node
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self._tokens = tokens(text)
-        self._next = 0
-        self._depth = 0
-
+class _Parser(Cursor):
     def edit(self) -> Edit:
         token = self._token
-        following = self._tokens[min(self._next + 1, len(self._tokens) - 1)]
+        following = self._following
         if token.kind != "name" or following.text != "(" or not token.text[:1].islower():
             remedy = 'write set(attributes["key"], "value") where …'
             raise ExpressionError("a statement calls an editor", token.at, remedy)
@@ -112,27 +107,6 @@ class _Parser:
             raise ExpressionError("'=' sets nothing here", self._token.at, "compare with ==")
         _must_be_boolean(node)
         return node
-
-    def end(self) -> None:
-        token = self._token
-        if token.kind != "end":
-            raise ExpressionError(f"{token.text!r} is not expected here", token.at)
-
-    @property
-    def _token(self) -> Token:
-        return self._tokens[self._next]
-
-    def _take(self, *words: str) -> str:
-        token = self._token
-        if token.kind in ("name", "symbol") and token.text in words:
-            self._next += 1
-            return token.text
-        return ""
-
-    def _expect(self, text: str) -> None:
-        if not self._take(text):
-            found = self._token.text or "the end"
-            raise ExpressionError(f"{text!r} is expected, not {found!r}", self._token.at)
 
     def _several(self, operator: str) -> Node:
         at = self._token.at
@@ -178,11 +152,6 @@ class _Parser:
                 return node
             node = Binary(at, operator, node, self._terms(("*", "/")) if sums else self._primary())
         raise ExpressionError(f"more than {MAX_DEPTH} terms", self._token.at)
-
-    def _deeper(self) -> None:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise ExpressionError(f"more than {MAX_DEPTH} levels", self._token.at)
 
     def _primary(self) -> Node:
         self._deeper()
@@ -275,7 +244,7 @@ class _Parser:
         if self._take(")"):
             return ()
         while True:
-            token, after = self._token, self._tokens[min(self._next + 1, len(self._tokens) - 1)]
+            token, after = self._token, self._following
             if token.kind == "name" and after.text == "=" and after.kind == "symbol":
                 self._next += 2
                 nodes.append(Named(token.at, token.text, self._several("or")))
