@@ -148,13 +148,14 @@ class _Zlib:
         return _RAW if self._bits == _ZLIB and not has_header else self._bits
 
 
-class _Zstd:
-    """One frame or several."""
+class _Framed:
+    """Zstandard or LZ4, one frame or several; `make` begins to read one."""
 
-    __slots__ = ("_codec", "_full", "_members", "_tail")
+    __slots__ = ("_codec", "_full", "_make", "_members", "_tail")
 
-    def __init__(self) -> None:
-        self._codec = zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._codec = make()
         self._members = 0
         self._tail = b""
         self._full = False
@@ -164,45 +165,11 @@ class _Zstd:
         if self._codec.eof:
             if not data:
                 return b""
-            self._codec = zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
-            self._members = _counted(self._members)
-        piece = self._codec.decompress(data, PIECE)
-        if self._codec.eof:
-            self._tail = self._codec.unused_data
-            self._full = bool(self._tail)
-        else:
-            self._tail = b""
-            self._full = not self._codec.needs_input
-        return piece
-
-    def hungry(self) -> bool:
-        return not self._full
-
-    def complete(self) -> bool:
-        return self._codec.eof
-
-
-class _Lz4:
-    """One frame or several."""
-
-    __slots__ = ("_codec", "_full", "_members", "_tail")
-
-    def __init__(self) -> None:
-        self._codec = _lz4()
-        self._members = 0
-        self._tail = b""
-        self._full = False
-
-    def step(self, data: bytes) -> bytes:
-        data = self._tail + data if self._tail else data
-        if self._codec.eof:
-            if not data:
-                return b""
-            self._codec = _lz4()
+            self._codec = self._make()
             self._members = _counted(self._members)
         try:
             piece: bytes = self._codec.decompress(data, PIECE)
-        except RuntimeError as error:
+        except RuntimeError as error:  # lz4's
             raise WireError(f"cannot be decompressed: {error}") from None
         self._tail = self._codec.unused_data or b"" if self._codec.eof else b""
         self._full = bool(self._tail) or not (self._codec.eof or self._codec.needs_input)
@@ -213,6 +180,10 @@ class _Lz4:
 
     def complete(self) -> bool:
         return bool(self._codec.eof)
+
+
+def _zstd() -> Any:
+    return zstd.ZstdDecompressor(options=_ZSTD_WINDOW)
 
 
 def _lz4() -> Any:
@@ -234,8 +205,8 @@ _CODECS: dict[str, Callable[[], _Codec]] = {
     "x-gzip": lambda: _Zlib(_GZIP),
     "deflate": lambda: _Zlib(_ZLIB),
     "zlib": lambda: _Zlib(_ZLIB),
-    "zstd": _Zstd,
-    "lz4": _Lz4,
+    "zstd": lambda: _Framed(_zstd),
+    "lz4": lambda: _Framed(_lz4),
     "snappy": lambda: unsnap.Either(PIECE),
     "x-snappy-framed": lambda: unsnap.Frames(PIECE),
 }

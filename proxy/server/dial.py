@@ -72,7 +72,8 @@ async def _connect(pool: Pool) -> UpstreamConnection:
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:
     ours = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
-    return ours(f"{pool.host}:{pool.port}: {error}")
+    why = getattr(error, "strerror", None) or error  # without its number
+    return ours(f"{pool.host}:{pool.port}: {why}")
 
 
 class Dialling:
