@@ -23,4 +23,6 @@ requests; the collector receives, changes and exports telemetry. Where to start 
 `server/serve.py` is the life of a request, `hub/hub.py` is the life of the process tree.
 """
 
+from proxy.plain import WHY_PLAIN as WHY_PLAIN  # first of all: it decides what is imported
+
 __version__ = "0.1.0"

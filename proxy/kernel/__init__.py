@@ -1,0 +1,1 @@
+"""Bytes and counters in C, without policy; what each does is stated by a twin in Python."""

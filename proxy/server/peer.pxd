@@ -1,0 +1,7 @@
+cdef class Peer:
+    cdef public str address
+    cdef public int port
+    cdef public bint is_unix
+    cdef public bytes encoded
+    cdef public tuple where
+    cdef public object identity

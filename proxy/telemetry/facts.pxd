@@ -1,0 +1,22 @@
+cdef class Attempt:
+    cdef public long long start, connected, sent, first_byte, cost_connect, end
+    cdef public int ordinal, status
+    cdef public long long port
+    cdef public bytes span_id
+    cdef public str retry_reason, upstream, address, scheme, host, version, error, why
+    cdef public tuple peer
+    cdef public bint reused
+    cdef public object use
+
+    cpdef tell(self, long long now)
+
+cdef class Exchange:
+    cdef public long long start, wall_ns, end, first_byte, body_in, body_out
+    cdef public long long host_port, peer_port
+    cdef public int status
+    cdef public str method, scheme, path, query, sent_path, host, version, client, peer, error, why
+    cdef public str counted
+    cdef public bytes user_agent, request_id, trace_id, span_id
+    cdef public list captured, attempts
+    cdef public object route, context, link
+    cdef public bint sampled, flags_random, head_sent, client_gone
