@@ -37,7 +37,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
     x.span_id = ids.span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:
-        x.captured += snapshot.attributes.read(story.head.get, story.client.trusted)
+        x.captured += snapshot.attributes.read(story.head, story.client.trusted)
 
 
 def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:

@@ -30,7 +30,8 @@ class Door:
 
     def open(self) -> asyncio.Protocol:
         """Who serves the next connection."""
-        return ClientConnection(self._house, self)
+        codec: Any = ClientConnection(self._house, self)  # all that a protocol does
+        return codec
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""

@@ -12,7 +12,7 @@ from proxy.errors import ProxyError, WrongMethod
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, check_length, last_hop
 from proxy.server import added, answering, attempts, outbound
-from proxy.server.attempts import event
+from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
 from proxy.server.sides import ClientSide
@@ -57,7 +57,7 @@ async def serve(story: Story) -> None:
             story.total = x.start + target.total_ns
         response = await attempts.run(story, target)
         _relay(story, entry, response)
-        story.client.end(await event())  # when the answer's body has ended, with its trailers
+        story.client.end(await EVENT)  # when the answer's body has ended, with its trailers
     except WrongMethod as error:
         answering.fail(story, error, snapshot.expected(head, host, error.methods[0]))
     except ProxyError as error:

@@ -26,8 +26,9 @@ from proxy.errors import (
 )
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.kernel.step import send
 from proxy.server.house import House
-from proxy.server.sides import NO_TRAILERS, ClientSide, UpstreamSide
+from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.trailers import passed_on
 from proxy.telemetry.facts import Attempt, Exchange
@@ -35,7 +36,7 @@ from proxy.telemetry.facts import Attempt, Exchange
 REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
 
 
-class Story:
+class Story(StoryEvents):
     """One request from its head to its record. Owned by its client side."""
 
     __slots__ = (
@@ -81,27 +82,19 @@ class Story:
 
     def begin(self) -> None:
         """Run to the first wait, or to the end."""
-        coroutine = self.coroutine
-        assert coroutine is not None
-        try:  # noqa: SIM105 - as in _step, a call less
-            coroutine.send(None)
-        except StopIteration:
-            pass
+        assert self.coroutine is not None
+        send(self.coroutine, None)
 
     # what the sides tell it
 
     def _step(self, value: object) -> None:
-        coroutine = self.coroutine
-        if coroutine is not None:
-            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
-                coroutine.send(value)
-            except StopIteration:
-                pass
+        if self.coroutine is not None:
+            send(self.coroutine, value)
 
     def _throw(self, error: ProxyError) -> None:
         coroutine = self.coroutine
         if coroutine is not None:
-            try:  # noqa: SIM105
+            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
                 coroutine.throw(error)
             except StopIteration:
                 pass
