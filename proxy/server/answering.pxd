@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns
 from proxy.server.story cimport Story
 
 cpdef trace(Story story, entry)

@@ -6,11 +6,10 @@ what is decided here is what can still be told.
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 from proxy.errors import ClientError, ClientGone, ProxyError
 from proxy.http.edits import NO_EDITS
 from proxy.http.head import made_response
+from proxy.kernel.clock import monotonic_ns
 from proxy.server import added
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS

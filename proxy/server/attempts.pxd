@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns
 from proxy.http.head cimport ResponseHead
 from proxy.server.sides cimport UpstreamSide
 from proxy.server.story cimport Story

@@ -7,11 +7,11 @@ for here too; what a client was told cannot be tried again, so this ends where t
 from __future__ import annotations
 
 from collections.abc import Generator
-from time import monotonic_ns
 from typing import Any
 
 from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
 from proxy.http.head import ResponseHead
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story

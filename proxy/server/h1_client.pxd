@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
 from proxy.server.sides cimport StoryEvents

@@ -7,7 +7,6 @@ answered wait in the buffer, and no further one is begun while the client takes 
 from __future__ import annotations
 
 import asyncio
-from time import monotonic_ns
 
 from proxy.errors import BadRequest, ClientError
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
@@ -15,6 +14,7 @@ from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver

@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns
 from proxy.server.h1_answer cimport AnswerWriter
 from proxy.server.house cimport House
 from proxy.server.sides cimport StoryEvents

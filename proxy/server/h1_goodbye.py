@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from time import monotonic_ns
 from typing import Any
 
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_answer import AnswerWriter
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.house import House

@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns
 cdef class HeadSearch:
     cdef public bint _blank
     cdef public long long begun, seen

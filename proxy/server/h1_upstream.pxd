@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns
 from proxy.http.head cimport ResponseHead
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox

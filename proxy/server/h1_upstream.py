@@ -7,7 +7,6 @@ The upstream side of `sides.py` where the side is the connection. One on which a
 from __future__ import annotations
 
 import asyncio
-from time import monotonic_ns
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
 from proxy.http.chunked import ChunkedDecoder, ChunkedError
@@ -15,6 +14,7 @@ from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import keep_alive_ns
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox

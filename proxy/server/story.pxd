@@ -1,3 +1,4 @@
+from proxy.kernel.clock cimport monotonic_ns, time_ns
 from proxy.kernel.step cimport send
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport RequestHead

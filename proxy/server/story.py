@@ -13,7 +13,6 @@ story knows heads, pieces and ends, never bytes of HTTP/1.1.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from time import monotonic_ns, time_ns
 from typing import Any
 
 from proxy.errors import (
@@ -26,6 +25,7 @@ from proxy.errors import (
 )
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.step import send
 from proxy.server.house import House
 from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
