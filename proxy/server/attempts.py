@@ -37,8 +37,10 @@ class Event:
 EVENT = Event()
 
 
-async def run(story: Story, target: Target) -> ResponseHead:
+async def run(story: Story) -> ResponseHead:
     """Try endpoints until one answers acceptably; the last one's answer or error counts."""
+    target = story.target
+    assert target is not None
     failed: Endpoint | None = None
     reason = ""
     if target.budget is not None:

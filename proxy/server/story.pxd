@@ -11,7 +11,7 @@ cdef class Story(StoryEvents):
     cdef public ClientSide client
     cdef public RequestHead head
     cdef public Exchange x
-    cdef public object snapshot, coroutine, target
+    cdef public object snapshot, coroutine, entry, target
     cdef public Attempt attempt
     cdef public UpstreamSide upstream
     cdef public Edits edits

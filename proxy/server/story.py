@@ -29,7 +29,7 @@ from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.step import send
 from proxy.server.house import House
 from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
-from proxy.server.snapshot import Target
+from proxy.server.snapshot import RouteEntry, Target
 from proxy.server.trailers import passed_on
 from proxy.telemetry.facts import Attempt, Exchange
 
@@ -48,6 +48,7 @@ class Story(StoryEvents):
         "client",
         "coroutine",
         "edits",
+        "entry",
         "head",
         "held",
         "replayable",
@@ -67,6 +68,7 @@ class Story(StoryEvents):
         self.x = Exchange(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.entry: RouteEntry | None = None  # of the route that it goes by
         self.target: Target | None = None
         self.attempt: Attempt | None = None
         self.upstream: UpstreamSide | None = None
