@@ -252,6 +252,7 @@ class ClientConnection(Leaver):
 
     def next(self, now: int) -> None:
         self._story = None
+        self._asked = None  # an idle connection keeps nothing of what was
         if self._state != WAIT and self._state >= LINGER:
             return
         if self._close or self._state == BODY:
