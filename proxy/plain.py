@@ -41,6 +41,11 @@ def why_plain() -> str:
     return _missing(names) or _stale(names, made) or _unusable(names)
 
 
+def told() -> str:
+    """What runs here, for people: "compiled", or "plain Python: " and why."""
+    return f"plain Python: {WHY_PLAIN}" if WHY_PLAIN else "compiled"
+
+
 def _missing(names: list[str]) -> str:
     for name in names:
         if not os.path.exists(_stem(name) + SUFFIX):
