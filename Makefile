@@ -22,7 +22,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/pip --disable-pip-version-check install --quiet
 HERE := SPANGATE_PURE=1 $(PIP) --no-build-isolation -e
 HEADERS := $(shell find proxy -name '*.pxd')
-COMPILED := setup.py $(HEADERS) $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
+INPUTS := setup.py $(HEADERS) $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
 ifeq ($(SPANGATE_PURE),1)
 COMPILE := true
 else
@@ -60,7 +60,7 @@ $(VENV)/.bench: $(VENV)/.test
 
 # Not done where there is no compiler, so that the next time may find one. What .run has compiled
 # just now make does not see.
-$(VENV)/.compiled: $(COMPILED) | $(VENV)/.run
+$(VENV)/.compiled: $(INPUTS) | $(VENV)/.run
 	@[ -z "$$(find $^ -newer $@ 2>&1)" ] || { $(COMPILE); } || true
 
 build: $(VENV)/.compiled
