@@ -46,7 +46,7 @@ $(VENV)/.run: pyproject.toml
 	@$(BIN)/python -c 'import tomllib; \
 	    print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	    >$(VENV)/build.txt
-	@$(PIP) -r $(VENV)/build.txt
+	@$(PIP) --no-compile -r $(VENV)/build.txt
 	@{ $(COMPILE); } & $(HERE) . ; installed=$$?; wait; exit $$installed
 	@touch $@
 
