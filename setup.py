@@ -36,16 +36,13 @@ STAMP = Path("proxy", "kernel", f"built{TAG}.txt")
 FAILURES = (BaseError, CCompilerError)
 MORE = os.getenv("SPANGATE_CFLAGS", "").split()
 FLAGS = ["-O2", "-g0", "-fno-plt", "-Wno-unused-function", *MORE]
+# What is safe stays on; the kernel's own files say what they do without.
 DIRECTIVES = {
     "language_level": 3,
-    "binding": False,
-    "auto_pickle": False,
-    "boundscheck": False,
-    "wraparound": False,
-    "initializedcheck": False,
-    "cdivision": True,
     "annotation_typing": False,
-    "embedsignature": False,
+    "auto_pickle": False,
+    "binding": False,
+    "nonecheck": True,
 }
 
 
