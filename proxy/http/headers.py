@@ -5,6 +5,8 @@ Everything not named here goes from one side to the other as it came, in order.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from proxy.errors import BadRequest
 from proxy.http.head import Pair
 
@@ -76,6 +78,23 @@ RESPONSE_SPECIAL = HOP_BY_HOP - {b"proxy-authorization", b"te", b"http2-settings
     b"content-length",
     b"x-request-id",
 }
+
+# Which special fields a head has, in one integer: a bit for each name. Whoever asks for a group
+# of names keeps `bits(names)` and tests `head.seen` (`head.py`) before it looks at any of them.
+DATE = b"date"  # of answers: passed on, and noticed
+_BITS = {
+    name: 1 << place
+    for place, name in enumerate(sorted(REQUEST_SPECIAL | RESPONSE_SPECIAL | {DATE}))
+}
+
+
+def bits(names: Iterable[bytes]) -> int:
+    """The bits of these special names."""
+    found = 0
+    for name in names:
+        found |= _BITS[name]
+    return found
+
 
 # Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,
 # because obeying it would change where the message goes or ends (Traefik CVE-2021-32813).
