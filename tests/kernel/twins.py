@@ -30,6 +30,11 @@ def plain(name: str) -> ModuleType:
         _swap(_PLAIN, usual)
 
 
+def twin(name: str) -> ModuleType:
+    """The twin in Python of a module of the kernel."""
+    return plain(f"proxy.kernel.{name}")
+
+
 def _swap(out: dict[str, ModuleType], into: dict[str, ModuleType]) -> None:
     for name in out:
         sys.modules.pop(name, None)
