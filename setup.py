@@ -30,7 +30,7 @@ DIRECTIVES = {
     "boundscheck": False,
     "wraparound": False,
     "initializedcheck": False,
-    "cdivision": True,
+    "cdivision": False,  # with it 1 / 2 of two C integers is 0, where the source says 0.5
     "annotation_typing": False,
     "embedsignature": False,
 }
