@@ -1,6 +1,6 @@
 """Instructions of finding a route and an endpoint, by number: `python -m benchmarks.scale_routes`.
 
-Where `micro_routing` measures time, this counts (`counted.py`), so that a hundred instructions
+Where `micro_routing` measures time, this counts (`calls.py`), so that a hundred instructions
 more show. A row that grows with the number is a promise broken: only regular expressions may.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import counted
+from benchmarks import calls
 from benchmarks.micro_routing import cases, routes
 from proxy.config.model import Config, Route, Upstream, When
 from proxy.http.head import RequestHead
@@ -49,8 +49,8 @@ def request(path: str) -> RequestHead:
 
 def find_cost(known: Snapshot, host: str, path: str) -> int:
     """For paths that are new objects each time, as a request's is, and have another id."""
-    heads = [request(path.replace("42", f"{i:09}")) for i in range(counted.WARM + counted.CALLS)]
-    return counted.count(known.match, [(head, host) for head in heads])
+    heads = [request(path.replace("42", f"{i:09}")) for i in range(calls.WARM + calls.CALLS)]
+    return calls.count(known.match, [(head, host) for head in heads])
 
 
 def show(name: str, numbers: list[int]) -> None:
@@ -81,23 +81,23 @@ def show_endpoints() -> None:
         balancer = RoundRobin([Endpoint(f"http://host{i}") for i in range(number)])
         for _ in range(2 * number):
             balancer.pick(0, None, None)
-        row.append(counted.count(balancer.pick, counted.same(0, None, None)))
+        row.append(calls.count(balancer.pick, calls.same(0, None, None)))
     show("pick", row)
 
 
 def show_the_rest() -> None:
     one = snapshot([Route(path="/*")])
     entry = one.match(request("/x"), "h")[0]
-    show("the route's one upstream", [counted.count(entry.pick, counted.same(0.3))])
-    show("a known host", [counted.count(one.host, counted.same("shop.example:8080"))])
+    show("the route's one upstream", [calls.count(entry.pick, calls.same(0.3))])
+    show("a known host", [calls.count(one.host, calls.same("shop.example:8080"))])
     budget = Budget()
-    show("a request for the budget", [counted.count(budget.request, counted.same(1000.5))])
-    show("a retry from the budget", [counted.count(budget.take, counted.same(1000.5, 0.2))])
+    show("a request for the budget", [calls.count(budget.request, calls.same(1000.5))])
+    show("a retry from the budget", [calls.count(budget.take, calls.same(1000.5, 0.2))])
 
 
 def main() -> int:
-    if not counted.is_counting():
-        return counted.run("benchmarks.scale_routes")
+    if not calls.is_counting():
+        return calls.run("benchmarks.scale_routes")
     show_endpoints()
     show_the_rest()
     show_conditions()

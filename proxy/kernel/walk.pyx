@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
 """A tree of path segments, and the walk through it that finds what fits a path; see walk.py.
 
 Paths are read where they lie: as ASCII, or as UTF-8 that is made for the purpose. A segment is

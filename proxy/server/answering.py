@@ -6,11 +6,10 @@ what is decided here is what can still be told.
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 from proxy.errors import ClientError, ClientGone, ProxyError
 from proxy.http.edits import NO_EDITS
 from proxy.http.head import made_response
+from proxy.kernel.clock import monotonic_ns
 from proxy.server import added
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS
@@ -37,7 +36,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
     x.span_id = ids.span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:
-        x.captured += snapshot.attributes.read(story.head.get, story.client.trusted)
+        x.captured += snapshot.attributes.read(story.head, story.client.trusted)
 
 
 def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:

@@ -1,4 +1,4 @@
-/* Lets a program that runs under valgrind count its own instructions; see counted.py. Loaded with
+/* Lets a program that runs under valgrind count its own instructions; see calls.py. Loaded with
    ctypes, so that it needs no headers of Python. Each call costs nothing outside valgrind. */
 #include <valgrind/callgrind.h>
 
