@@ -1,10 +1,5 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-cdef extern from "vectors.h":
-    ctypedef struct Spelled:  # a name as a peer spelled it, and what it means
-        uint32_t size
-        uint8_t kind, place
-
 cdef enum:
     SLOTS = 256
     KEPT = 512  # names that are known as they were spelled
@@ -16,6 +11,11 @@ cdef struct Special:  # a name and what it means; a place is that in NAMES and t
     uint32_t hash
     uint8_t size, kind, place
     const uint8_t* name
+
+cdef struct Spelled:  # a name as a peer spelled it, with zeros behind, and what it means
+    uint8_t bytes[32]
+    uint32_t size
+    uint8_t kind, place
 
 cdef struct Names:
     uint32_t seed  # 0 = nobody said what is special

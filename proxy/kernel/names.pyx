@@ -11,7 +11,7 @@ at `hash` < KEPT or `hash` ^ 1.
 from libc.string cimport memset
 
 cdef extern from "vectors.h":
-    void keep_name(Spelled* kept, const uint8_t* p, uint32_t size) noexcept nogil
+    void keep_name(uint8_t* kept, const uint8_t* p, uint32_t size) noexcept nogil
 
 memset(&REQUESTS, 0, sizeof(Names))
 memset(&RESPONSES, 0, sizeof(Names))
@@ -104,6 +104,6 @@ cdef const Spelled* learn(
     if not look_up(p, i, n, names, &found):
         return NULL
     names.kept[hash ^ 1] = names.kept[hash]
-    keep_name(&found, p + i, found.size)
+    keep_name(found.bytes, p + i, found.size)
     names.kept[hash] = found
     return &names.kept[hash]

@@ -29,7 +29,7 @@ cdef extern from "vectors.h":
     uint32_t skip_target(const uint8_t* p, uint32_t i, uint32_t n) noexcept nogil
     uint32_t name_size(const uint8_t* p) noexcept nogil
     uint32_t name_hash(const uint8_t* p, uint32_t size) noexcept nogil
-    bint is_kept(const Spelled* kept, const uint8_t* p, uint32_t size) noexcept nogil
+    bint is_kept(const uint8_t* kept, const uint8_t* p, uint32_t size) noexcept nogil
     uint64_t word(const uint8_t* p) noexcept nogil
     uint64_t lowest(uint64_t w, int bytes) noexcept nogil
 
@@ -75,14 +75,17 @@ cdef inline const Spelled* name_at(
 ) noexcept nogil:
     """The name at `i`, which a colon follows; NULL: there is none."""
     cdef uint32_t long, hash
+    cdef const Spelled* kept
     if size - i >= 32:
         long = name_size(data + i)
         if 0 < long < 32:
             hash = name_hash(data + i, long)
-            if is_kept(&names.kept[hash], data + i, long):
-                return &names.kept[hash]
-            if is_kept(&names.kept[hash ^ 1], data + i, long):
-                return &names.kept[hash ^ 1]
+            kept = &names.kept[hash]
+            if kept.size == long and is_kept(kept.bytes, data + i, long):
+                return kept
+            kept = &names.kept[hash ^ 1]
+            if kept.size == long and is_kept(kept.bytes, data + i, long):
+                return kept
             return learn(data, i, size, names, hash)
     return found if look_up(data, i, size, names, found) else NULL
 

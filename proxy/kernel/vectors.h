@@ -56,8 +56,9 @@ static inline int in_target(uint8_t c) { return c >= 0x21 && c <= 0x7e && c != '
 static inline uint32_t skip_value(const uint8_t* p, uint32_t i, uint32_t n) {
 #if VECTORS
   const vec low = EACH(0x1f), del = EACH(0x7f);
-  const uint8_t *at = p + i, *end = p + n;
-  while (end - at >= 16) {
+  const uint8_t *at = p + i, *last = p + n - 16;
+  if (n < 16) last = p - 1;
+  while (at <= last) {
     const vec v = LOAD(at);
     const bits b = which(OR(AT_MOST(v, low), EQUAL(v, del)));
     if (!b) {
@@ -88,8 +89,6 @@ static inline uint32_t skip_target(const uint8_t* p, uint32_t i, uint32_t n) {
 }
 
 /* Names of less than 32 bytes, kept with zeros behind them. */
-typedef struct { uint8_t bytes[32]; uint32_t size; uint8_t kind, place; } Spelled;
-
 #if VECTORS
 static const uint8_t ONES[64] = {
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
@@ -109,21 +108,20 @@ static inline uint32_t name_hash(const uint8_t* p, uint32_t size) {
   memcpy(&last, p + size - 4, 4);
   return (first * 0x9e3779b1u ^ (last + size) * 0x85ebca77u) >> 23; /* nine bits */
 }
-static inline void keep_name(Spelled* s, const uint8_t* p, uint32_t size) {
-  STORE(s->bytes, AND(LOAD(p), LOAD(ONES + 32 - size)));
-  STORE(s->bytes + 16, AND(LOAD(p + 16), LOAD(ONES + 48 - size)));
-  s->size = size;
+static inline void keep_name(uint8_t* kept, const uint8_t* p, uint32_t size) {
+  STORE(kept, AND(LOAD(p), LOAD(ONES + 32 - size)));
+  STORE(kept + 16, AND(LOAD(p + 16), LOAD(ONES + 48 - size)));
 }
-static inline int is_kept(const Spelled* s, const uint8_t* p, uint32_t size) {
-  if (s->size != size) return 0;
-  if (!is_all(EQUAL(AND(LOAD(p), LOAD(ONES + 32 - size)), LOAD(s->bytes)))) return 0;
-  return size <= 16 || is_all(EQUAL(AND(LOAD(p + 16), LOAD(ONES + 48 - size)), LOAD(s->bytes + 16)));
+/* Whether it is one of the same size. */
+static inline int is_kept(const uint8_t* kept, const uint8_t* p, uint32_t size) {
+  if (!is_all(EQUAL(AND(LOAD(p), LOAD(ONES + 32 - size)), LOAD(kept)))) return 0;
+  return size <= 16 || is_all(EQUAL(AND(LOAD(p + 16), LOAD(ONES + 48 - size)), LOAD(kept + 16)));
 }
 #else
 static inline uint32_t name_size(const uint8_t* p) { (void)p; return 32; }
 static inline uint32_t name_hash(const uint8_t* p, uint32_t size) { (void)p; return size; }
-static inline void keep_name(Spelled* s, const uint8_t* p, uint32_t size) { s->size = 0; }
-static inline int is_kept(const Spelled* s, const uint8_t* p, uint32_t size) { return 0; }
+static inline void keep_name(uint8_t* kept, const uint8_t* p, uint32_t size) {}
+static inline int is_kept(const uint8_t* kept, const uint8_t* p, uint32_t size) { return 0; }
 #endif
 
 static inline uint64_t word(const uint8_t* p) { uint64_t w; memcpy(&w, p, 8); return w; }
