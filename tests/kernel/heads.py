@@ -124,7 +124,8 @@ _WHOLE = (
     b"|Proxy-Connection: close|Upgrade: x|Host: a|Host: b|Host:|host: a:80|X_Forwarded_For: 1"
     b"|X-Forwarded-For: 1|Expect: 100-continue|Date: x|DATE: y|: x|X-A|X-A: b| X-A: b|\tX-A: b"
     b"|X A: b|X-A : b|X-A:b|X-A:\t \tb \t|X[A]: b|\xe4: b|X-A: \x00|X-A: \x7f|X-A: \x01|X-A: a\rb"
-    b"|X-A: a\nb|traceparent: x|TRACEPARENT: y|Traceparent: z|keep-alive: timeout=3|te: trailers|via: 1.1 c"
+    b"|X-A: a\nb|traceparent: x|TRACEPARENT: y|Traceparent: z|keep-alive: timeout=3"
+    b"|te: trailers|via: 1.1 c"
     b"|X-A-Name-Of-Thirty-One-Letters-31: x|X-A-Name-Of-Thirty-Two-Letters--32: x"
     b"|X-A-Name-Of-Thirty-Three-Letters-33: x|A: b|Ab: c|Abcdefg: h|Abcdefgh: i|Abcdefghi: j"
 ).split(b"|")
