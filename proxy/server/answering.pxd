@@ -1,9 +1,10 @@
 from proxy.kernel.clock cimport monotonic_ns
+from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
 
-cpdef trace(Story story, entry)
-cpdef reply(Story story, own, entry)
-cpdef fail(Story story, error, entry)
+cpdef trace(Story story, RouteEntry entry)
+cpdef reply(Story story, own, RouteEntry entry)
+cpdef fail(Story story, error, RouteEntry entry)
 cdef _leave(Story story, error)
 cdef bint _take_back(Story story)
 cpdef finish(Story story)
