@@ -26,7 +26,7 @@ class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
     def get(self, name: bytes) -> bytes | None: ...
-    def lines(self, name: bytes) -> list[bytes]: ...
+    def each(self, name: bytes) -> list[bytes]: ...
 
 
 class Demand:
@@ -131,7 +131,7 @@ class Conditions:
             return True
         if not self.denies:
             return False
-        for line in head.lines(name):  # one of them is enough, or one member of a list in them
+        for line in head.each(name):  # one of them is enough, or one member of a list in them
             if demand.holds_raw(line):
                 return True
             for member in line.split(b","):

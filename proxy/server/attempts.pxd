@@ -1,5 +1,6 @@
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.http.head cimport ResponseHead
+from proxy.kernel.hexes cimport span_id
 from proxy.server.sides cimport UpstreamSide
 from proxy.server.snapshot cimport Target
 from proxy.server.story cimport Story
@@ -9,6 +10,7 @@ from proxy.upstream.endpoint cimport Endpoint
 cdef class Event:
     pass
 
+cdef Endpoint _choose(Story story, long long now, Target target, Endpoint failed)
 cdef Attempt _begin(Story story, long long now, Target target, Endpoint endpoint, str reason)
 cdef UpstreamSide _warm(Story story, Target target, Endpoint endpoint)
 cdef _send(Story story, UpstreamSide upstream)

@@ -12,11 +12,11 @@ from typing import Any
 from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
 from proxy.http.head import ResponseHead
 from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.hexes import span_id
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story
 from proxy.telemetry.facts import Attempt
-from proxy.tracing import ids
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import backoff, may_retry
 from proxy.upstream.state import Use
@@ -43,13 +43,9 @@ async def run(story: Story) -> ResponseHead:
     assert target is not None
     failed: Endpoint | None = None
     reason = ""
-    if target.budget is not None:
-        target.budget.request(story.x.start * 1e-9)
     while True:
         now = monotonic_ns()
-        endpoint = target.state.balancer.pick(now, None, failed)
-        if endpoint is None:
-            raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        endpoint = _choose(story, now, target, failed)
         attempt = _begin(story, now, target, endpoint, reason)
         response: ResponseHead | None = None
         failure: UpstreamError | None = None
@@ -74,9 +70,19 @@ async def run(story: Story) -> ResponseHead:
         failed = endpoint
 
 
+def _choose(story: Story, now: int, target: Target, failed: Endpoint | None) -> Endpoint:
+    """The endpoint for the next try; `failed` had the last one."""
+    if failed is None and target.budget is not None:
+        target.budget.request(story.x.start * 1e-9)
+    endpoint = target.state.balancer.pick(now, None, failed)
+    if endpoint is None:
+        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+    return endpoint
+
+
 def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
     attempts = story.x.attempts
-    attempt = Attempt(now, ids.span_id(story.worker.getrandbits), len(attempts))
+    attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
     feedback = target.state.feedback
     if feedback is not None:
         attempt.use = Use(feedback, endpoint, now)
