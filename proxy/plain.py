@@ -85,7 +85,7 @@ def _stem(name: str) -> str:
     return os.path.join(PACKAGE, *name.split(".")[1:])
 
 
-def _sources_alone(folder: str) -> FileFinder:
+def sources_alone(folder: str) -> FileFinder:
     """A hook of sys.path_hooks: finds sources below our package and leaves the rest to others."""
     if folder != PACKAGE and not folder.startswith(PACKAGE + os.sep):
         raise ImportError
@@ -98,6 +98,6 @@ def _sources_alone(folder: str) -> FileFinder:
 
 WHY_PLAIN = why_plain()
 if WHY_PLAIN:
-    sys.path_hooks.insert(0, _sources_alone)
+    sys.path_hooks.insert(0, sources_alone)
     for folder in [name for name in sys.path_importer_cache if name.startswith(PACKAGE)]:
         del sys.path_importer_cache[folder]

@@ -27,3 +27,6 @@ cdef class ResponseHead:
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)
     cpdef drop(self, bytes name)
+
+cpdef RequestHead scanned_request(Lines lines)
+cpdef ResponseHead scanned_response(Lines lines)

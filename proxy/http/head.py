@@ -165,6 +165,36 @@ class ResponseHead:
         self.remove((name,))
 
 
+def scanned_request(lines: Lines) -> RequestHead:
+    """The head that was scanned; its target is not understood yet (`target.py`)."""
+    head = RequestHead.__new__(RequestHead)
+    head.method = lines.method
+    head.target = lines.target
+    head.path = head.query = head.tail = head.authority = ""
+    head.version = lines.version
+    head.lines = lines
+    head.fields = lines.fields
+    head.seen = lines.seen
+    head.length = 0
+    head.keep_alive = True
+    return head
+
+
+def scanned_response(lines: Lines) -> ResponseHead:
+    """The head that was scanned."""
+    head = ResponseHead.__new__(ResponseHead)
+    head.status = lines.status
+    head.reason = lines.reason
+    head.version = lines.version
+    head.lines = lines
+    head.fields = lines.fields
+    head.seen = lines.seen
+    head.dated = lines.dated
+    head.length = 0
+    head.keep_alive = True
+    return head
+
+
 def made_response(
     status: int, pairs: list[Pair], length: int, declared: bytes = b""
 ) -> ResponseHead:

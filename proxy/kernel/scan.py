@@ -13,7 +13,16 @@ Pair = tuple[bytes, bytes]
 class Lines:
     """The field lines of one head."""
 
-    __slots__ = ()
+    data: bytes
+    count: int
+    fields: dict[bytes, bytes]  # the special ones
+    seen: int  # their bits, `headers.bits`
+    method: str
+    version: str
+    target: bytes
+    reason: bytes
+    status: int
+    dated: bool  # has a Date
 
     def pairs(self) -> list[Pair]:
         """Those that are passed on, in order."""
@@ -30,3 +39,17 @@ class Lines:
     def drop_underscores(self) -> None:
         """Take away those whose names have an underscore."""
         raise NotImplementedError
+
+
+def know_methods(names: tuple[str, ...]) -> None:
+    """The methods whose requests have an ordinary target."""
+
+
+def scan_request(data: bytes) -> Lines | None:
+    """The head in `data`, which ends with its blank line; None: llhttp has to read it."""
+    return None
+
+
+def scan_response(data: bytes) -> Lines | None:
+    """As scan_request."""
+    return None

@@ -10,12 +10,13 @@ from proxy.errors import ClientError, ClientGone, ProxyError
 from proxy.http.edits import NO_EDITS
 from proxy.http.head import made_response
 from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.hexes import span_id
 from proxy.server import added
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
 from proxy.server.story import Story
-from proxy.tracing import decision, ids
+from proxy.tracing import decision
 
 
 def trace(story: Story, entry: RouteEntry | None) -> None:
@@ -34,7 +35,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     )
     if sampler is snapshot.never:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
-    x.span_id = ids.span_id(story.worker.getrandbits)
+    x.span_id = span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:
         x.captured += snapshot.attributes.read(story.head, story.client.trusted)
 

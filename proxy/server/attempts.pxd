@@ -1,5 +1,6 @@
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.http.head cimport ResponseHead
+from proxy.kernel.hexes cimport span_id
 from proxy.server.sides cimport UpstreamSide
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Attempt

@@ -12,11 +12,11 @@ from typing import Any
 from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
 from proxy.http.head import ResponseHead
 from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.hexes import span_id
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story
 from proxy.telemetry.facts import Attempt
-from proxy.tracing import ids
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import backoff, may_retry
 from proxy.upstream.state import Use
@@ -76,7 +76,7 @@ async def run(story: Story) -> ResponseHead:
 
 def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
     attempts = story.x.attempts
-    attempt = Attempt(now, ids.span_id(story.worker.getrandbits), len(attempts))
+    attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
     feedback = target.state.feedback
     if feedback is not None:
         attempt.use = Use(feedback, endpoint, now)

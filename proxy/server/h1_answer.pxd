@@ -1,4 +1,5 @@
 from proxy.http.edits cimport Edits
+from proxy.http.encode cimport encode_response, encode_trailers
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport ClientSide

@@ -1,4 +1,5 @@
 from proxy.kernel.clock cimport monotonic_ns
+from proxy.http.h1 cimport RequestReader
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
 from proxy.server.sides cimport StoryEvents
@@ -7,7 +8,8 @@ cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 cdef int _HOLD, _AT_ONCE, _SLICE
 
 cdef class ClientConnection(Leaver):
-    cdef public object _decoder, _door, _pace, _reader, _tell
+    cdef public object _decoder, _door, _pace, _tell
+    cdef public RequestReader _reader
     cdef public bint _early, _pumping
     cdef public long long _left, _since
     cdef public HeadSearch _search

@@ -1,4 +1,5 @@
 from proxy.http.edits cimport Edits
+from proxy.http.encode cimport encode_request, encode_trailers
 from proxy.http.head cimport RequestHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport StoryEvents, UpstreamSide

@@ -1,5 +1,7 @@
 from proxy.kernel.clock cimport monotonic_ns
+from proxy.http.h1 cimport ResponseReader
 from proxy.http.head cimport ResponseHead
+from proxy.http.headers cimport keep_alive_ns
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport Lender
@@ -24,7 +26,8 @@ cdef class UpstreamConnection(RequestWriter):
     cdef public object old
     cdef public long long idle_since
     cdef public bytes _buffer
-    cdef public object _decoder, _left, _reader
+    cdef public object _decoder, _left
+    cdef public ResponseReader _reader
     cdef public long long _hint
     cdef public int _interim
     cdef public bint _rests, _untouched

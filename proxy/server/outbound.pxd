@@ -1,4 +1,6 @@
 from proxy.http.edits cimport Edits
+from proxy.http.headers cimport tokens
+from proxy.kernel cimport hexes
 from proxy.http.head cimport RequestHead
 from proxy.server.sides cimport ClientSide
 from proxy.server.story cimport Story

@@ -7,6 +7,7 @@ the connections, the other one tells the collector of new records and the hub of
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 from proxy.config.model import Config
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
+from proxy.kernel.chance import source
 from proxy.lag import Lag
 from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
@@ -74,7 +76,7 @@ class Worker(House):
         self.stopped = asyncio.Event()
         generator = random.Random()
         self.random = generator.random
-        self.getrandbits = generator.getrandbits
+        self.getrandbits = source(os.urandom(32))
         self._number = number
         self._lag = Lag()
         self._lag_labels = (("spangate.process", "worker"), ("spangate.worker", slot))
