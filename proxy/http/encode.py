@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.http.reasons import STATUS_LINES, status_line
+from proxy.kernel.chunks import LAST_CHUNK as LAST_CHUNK
 from proxy.kernel.write import request_start, write_head
 
 
@@ -34,6 +35,3 @@ def encode_response(
 def encode_trailers(trailers: Trailers) -> bytes:
     """The end of a chunked body: the last chunk and the trailer section (RFC 9112 §7.1.2)."""
     return write_head(b"0\r\n", _NO_LINES, None, _NO_LINES, [*trailers], b"")
-
-
-LAST_CHUNK = b"0\r\n\r\n"
