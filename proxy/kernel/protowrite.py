@@ -1,1 +1,1 @@
-"""A buffer for protobuf in C, for `otlpjson`; Python cannot call any of it, so it has no twin here."""
+"""A buffer for protobuf, for `otlpjson`; Python cannot call any of it, so it has no twin here."""
