@@ -43,13 +43,9 @@ async def run(story: Story) -> ResponseHead:
     assert target is not None
     failed: Endpoint | None = None
     reason = ""
-    if target.budget is not None:
-        target.budget.request(story.x.start * 1e-9)
     while True:
         now = monotonic_ns()
-        endpoint = target.state.balancer.pick(now, None, failed)
-        if endpoint is None:
-            raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        endpoint = _choose(story, now, target, failed)
         attempt = _begin(story, now, target, endpoint, reason)
         response: ResponseHead | None = None
         failure: UpstreamError | None = None
@@ -72,6 +68,16 @@ async def run(story: Story) -> ResponseHead:
         failure = None
         await _back_off(story, pause)
         failed = endpoint
+
+
+def _choose(story: Story, now: int, target: Target, failed: Endpoint | None) -> Endpoint:
+    """The endpoint for the next try; `failed` had the last one."""
+    if failed is None and target.budget is not None:
+        target.budget.request(story.x.start * 1e-9)
+    endpoint = target.state.balancer.pick(now, None, failed)
+    if endpoint is None:
+        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+    return endpoint
 
 
 def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
