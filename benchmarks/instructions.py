@@ -155,7 +155,7 @@ def environment() -> dict[str, str]:
 
 def compiler() -> str:
     """The C compiler that made the package, as the first of the compiled modules names it."""
-    module = importlib.import_module(STAMP.read_text().split()[0])
+    module = importlib.import_module(Path(STAMP).read_text().splitlines()[1])
     made = Path(str(module.__file__)).read_bytes()
     found = re.search(rb"(?:GCC: |clang version )[\w .()+:~-]+", made)
     return found[0].decode() if found else "?"

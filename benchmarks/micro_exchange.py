@@ -98,7 +98,8 @@ async def prepare(
     client = ClientConnection(worker, Door(worker, listener, tell))
     client.connection_made(StubTransport(("127.0.0.1", 50000)))  # type: ignore[arg-type]
     endpoint = next(worker.upstreams.endpoints())
-    upstream = UpstreamConnection(worker.pool_of(endpoint))
+    pool: Any = worker.pool_of(endpoint)
+    upstream = UpstreamConnection(pool)
     upstream.connection_made(StubTransport(("127.0.0.1", 9000)))  # type: ignore[arg-type]
     upstream.pool.give(upstream, time.monotonic_ns())
     return worker, client, upstream

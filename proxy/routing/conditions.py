@@ -27,7 +27,7 @@ class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
     def get(self, name: bytes) -> bytes | None: ...
-    def lines(self, name: bytes) -> list[bytes]: ...
+    def each(self, name: bytes) -> list[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Conditions:
         """Whether one of a field's lines, or one member of a list in them, is enough."""
         if not self.denies:
             return False
-        for line in head.lines(name):
+        for line in head.each(name):
             if demand.holds(_text(line)):
                 return True
             if any(demand.holds(_text(member.strip())) for member in line.split(b",")):

@@ -9,13 +9,14 @@ from proxy.http.encode import LAST_CHUNK, encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.server.outbox import Outbox
+from proxy.server.sides import ClientSide
 from proxy.server.tap import Tap
 
 _BARE = (204, 304)  # they never have a body
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 
 
-class AnswerWriter:
+class AnswerWriter(ClientSide):
     """The half of a client's connection that faces its story: answers, and whether it reads
     (`h1_client.py`). A base class because each piece of an answer would pay for another call. A
     head is held until something can be joined to it."""
@@ -88,8 +89,11 @@ class AnswerWriter:
         if self._chunked:
             if len(data) <= _JOIN:
                 end = LAST_CHUNK if last else b""
-                put = outbox.put_last if last else outbox.put
-                put(transport, b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end))
+                chunk = b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end)
+                if last:
+                    outbox.put_last(transport, chunk)
+                else:
+                    outbox.put(transport, chunk)
                 self._pending = b""
             else:
                 self.flush()

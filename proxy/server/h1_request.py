@@ -10,12 +10,12 @@ from proxy.http.framing import frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
-from proxy.server.sides import StoryEvents
+from proxy.server.sides import StoryEvents, UpstreamSide
 
 _JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
 
 
-class RequestWriter:
+class RequestWriter(UpstreamSide):
     """The half of an upstream's connection that its story writes to (`h1_upstream.py`); a base
     class for the reason that `h1_answer.AnswerWriter` is one."""
 
@@ -79,7 +79,7 @@ class RequestWriter:
             self._request_done = True
 
     def end(self, trailers: Trailers) -> None:
-        if self._state is TUNNEL:
+        if self._state == TUNNEL:
             self._request_done = True
             self._shut_tunnel()
             return

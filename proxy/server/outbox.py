@@ -50,7 +50,10 @@ class Outbox:
             self.put(transport, b"%x\r\n%b\r\n" % (len(data), data))
         else:
             self.put(transport, b"%x\r\n" % len(data))
-            (self.put_last if last else self.put)(transport, data)
+            if last:
+                self.put_last(transport, data)
+            else:
+                self.put(transport, data)
             self.put(transport, b"\r\n")
 
     def put_more(self, transport: Any, data: bytes) -> None:
@@ -66,7 +69,7 @@ class Outbox:
 
     def waiting(self, transport: Any) -> int:
         """Bytes that are put and not written."""
-        return sum(len(data) for whose, data in self._waiting if whose is transport)
+        return sum([len(data) for whose, data in self._waiting if whose is transport])
 
     def flush(self) -> None:
         """Write all of it now; before a transport is closed or written to directly."""

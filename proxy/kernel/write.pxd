@@ -1,0 +1,4 @@
+cpdef bytes request_start(str method, str target, str authority)
+cpdef bytes write_head(
+    bytes start, object came, frozenset removed, list added, list more, bytes framing
+)

@@ -1,0 +1,35 @@
+"""Heads to bytes: what was received, less and more what edits say. The twin of `write.pyx`.
+
+Owns how a head is put together; what is in it the callers decide (`http/encode.py`).
+"""
+
+from __future__ import annotations
+
+from proxy.kernel.scan import Lines
+
+Pair = tuple[bytes, bytes]
+
+# Joins a (name, value) pair. Adding bytes to bytes takes nearly twice as long, because each side
+# is asked for a buffer (18 pairs: 4.9 µs added, 2.8 joined).
+_LINE_OF = b": ".join
+
+
+def request_start(method: str, target: str, authority: str) -> bytes:
+    """The request line and the Host line."""
+    return f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
+
+
+def write_head(
+    start: bytes,
+    came: Lines | list[Pair],
+    removed: frozenset[bytes] | None,
+    added: list[Pair],
+    more: list[Pair],
+    framing: bytes,
+) -> bytes:
+    """A whole head: the lines in `start`; those that came, less the ones whose lower-case names are
+    `removed`; `added` and `more`; the lines in `framing`; the blank one."""
+    pairs: list[Pair] = came if isinstance(came, list) else came.pairs()
+    if removed is not None:
+        pairs = [pair for pair in pairs if pair[0].lower() not in removed]
+    return start + b"\r\n".join([*map(_LINE_OF, pairs + added + more), framing, b""])

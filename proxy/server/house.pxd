@@ -1,0 +1,12 @@
+from proxy.server.outbox cimport Outbox
+from proxy.server.sides cimport Lender, StoryEvents
+from proxy.upstream.endpoint cimport Endpoint
+
+cdef class House:
+    cdef public object snapshot, recorder, upstreams, authorities, turns, faults, random, getrandbits
+    cdef public Outbox outbox
+    cdef public bint draining
+    cdef public dict _pools
+
+    cpdef Lender pool_of(self, Endpoint endpoint)
+    cpdef Lender open_pool(self, Endpoint endpoint)
