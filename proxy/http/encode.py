@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.http.reasons import STATUS_LINES, status_line
-from proxy.kernel.write import LAST_CHUNK, request_start, write_head
+from proxy.kernel.write import request_start, write_head
 
 
 def encode_request(head: RequestHead, edits: Edits, more: list[Pair], framing: bytes) -> bytes:
