@@ -26,3 +26,7 @@ cdef class ResponseReader:
     cpdef ResponseHead read(self, bytes data)
     @cython.locals(head=ResponseHead)
     cpdef ResponseHead _parse(self, bytes data)
+
+@cython.locals(line_end=Py_ssize_t)
+cpdef Py_ssize_t check_partial(bytes data, Py_ssize_t seen, object limits)
+cpdef check_partial_answer(bytes data)

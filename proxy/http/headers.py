@@ -86,7 +86,13 @@ DATE = b"date"  # of answers: passed on, and noticed
 UNDERSCORED = 1 << 62  # the bit of a field name with an underscore, which none of these has
 _NAMES = tuple(sorted(REQUEST_SPECIAL | RESPONSE_SPECIAL | {DATE}))
 _BITS = {name: 1 << place for place, name in enumerate(_NAMES)}
-know_names(_NAMES, REQUEST_SPECIAL, RESPONSE_SPECIAL, {DATE})
+know_names(
+    _NAMES,
+    REQUEST_SPECIAL,
+    RESPONSE_SPECIAL,
+    noticed={DATE},
+    repeated={b"host", b"connection", b"keep-alive", b"transfer-encoding", b"te"},
+)
 
 
 def bits(names: Iterable[bytes]) -> int:

@@ -30,7 +30,8 @@ def receive(
     """
     limits = rules.limits
     size = len(data)
-    if size > limits.request_line and data.find(b"\r\n") > limits.request_line:
+    line = limits.request_line
+    if size > line and data.find(b"\r\n") > line:
         raise BadRequest("the request line is too long", status=414)
     if size > limits.head_bytes:
         raise BadRequest("the header fields are too large", status=431)

@@ -116,17 +116,19 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
         head.authority = authorities.check(host)
     elif head.version != "1.0":
         raise BadRequest("HTTP/1.1 requires a Host header")
-    if target[:1] != b"/" or head.method == "CONNECT":
+    if not target.startswith(b"/") or head.method == "CONNECT":
         target = _unusual(head, authorities)
     try:
-        text = target.decode("ascii")
+        path = target.decode("ascii")
     except UnicodeDecodeError:
-        text = _encoded(target)
-    path, mark, head.query = text.partition("?")
-    if mark:
-        head.tail = mark + head.query
+        path = _encoded(target)
+    mark = path.find("?")
+    if mark >= 0:
+        head.query = path[mark + 1 :]
         if "#" in head.query:
             raise BadRequest("a request target has no fragment")
+        head.tail = path[mark:]
+        path = path[:mark]
     head.path = normalise(path) if path != "*" else "*"
 
 

@@ -34,7 +34,6 @@ cdef class Lines:     # the field lines of one head: the bytes that came and off
     cdef readonly int status
     cdef readonly bint dated
     cdef int room                  # lines that `at` has room for
-    cdef Line few[FEW]
 
     cdef bint scan(self, uint32_t start, Names* names) except -1
     cdef int grow(self) except -1
@@ -50,3 +49,5 @@ cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* sca
 
 cpdef Lines scan_request(bytes data)
 cpdef Lines scan_response(bytes data)
+cpdef bint is_ordinary(str path)
+cpdef object decimal(bytes value)
