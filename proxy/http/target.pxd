@@ -4,7 +4,7 @@ from proxy.http.head cimport RequestHead
 from proxy.http.path cimport encode_utf8, normalise
 
 cdef class Authorities:
-    cdef dict _known
+    cdef readonly dict _known
 
     cpdef str check(self, bytes raw)
     cpdef str _look(self, bytes raw)

@@ -1,6 +1,7 @@
 from proxy.kernel.write cimport chunk
 from proxy.http.edits cimport Edits
 from proxy.http.encode cimport encode_response, encode_trailers
+from proxy.http.framing cimport frame_answer
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport ClientSide

@@ -1,6 +1,7 @@
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
+from proxy.http.receive cimport receive
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
 from proxy.server.sides cimport StoryEvents

@@ -1,6 +1,7 @@
 from proxy.kernel.write cimport chunk
 from proxy.http.edits cimport Edits
 from proxy.http.encode cimport encode_request, encode_trailers
+from proxy.http.framing cimport frame_upload
 from proxy.http.head cimport RequestHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport StoryEvents, UpstreamSide

@@ -1,7 +1,9 @@
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport ResponseReader
+from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.head cimport ResponseHead
+from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.headers cimport keep_alive_ns
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox

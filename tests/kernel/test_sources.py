@@ -10,7 +10,7 @@ from tests.telemetry.exchanges import SERVER, TRACE, Plain, attributes
 
 from .twins import plain
 
-PLAIN_PEN, PLAIN_SOURCES = plain("pen", "sources")
+PLAIN_PEN, PLAIN_SOURCES = (plain(f"proxy.kernel.{name}") for name in ("pen", "sources"))
 BOTH = pytest.mark.parametrize(
     ("pens", "made"), [(pen, sources), (PLAIN_PEN, PLAIN_SOURCES)], ids=["compiled", "plain"]
 )
