@@ -6,6 +6,8 @@ from proxy.http.head cimport RequestHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport StoryEvents, UpstreamSide
 
+cdef int _JOIN
+
 cdef class RequestWriter(UpstreamSide):
     cdef public object transport
     cdef public StoryEvents story
