@@ -5,7 +5,7 @@ from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.headers cimport bits, nominated, tokens
 from proxy.kernel.scan cimport decimal
 
-cdef long long _CODING, _LENGTH, _CONNECTION, _FRAMING
+cdef long long _CODING, _LENGTH, _CONNECTION, _OLD, _FRAMING
 
 @cython.locals(fields=dict, coding=bytes, length=bytes, connection=bytes, expect=bytes)
 cpdef frame_request(RequestHead head)

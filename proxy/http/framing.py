@@ -11,13 +11,14 @@ from __future__ import annotations
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
-from proxy.http.headers import bits, nominated, tokens
+from proxy.http.headers import OLD, bits, nominated, tokens
 from proxy.kernel.scan import decimal
 
 _CODING = bits([b"transfer-encoding"])
 _LENGTH = bits([b"content-length"])
 _CONNECTION = bits([b"connection"])
-_FRAMING = _CODING | _LENGTH | _CONNECTION | bits([b"expect"])
+_OLD = OLD
+_FRAMING = _CODING | _LENGTH | _CONNECTION | bits([b"expect"]) | _OLD
 
 
 def frame_request(head: RequestHead) -> None:
@@ -26,11 +27,11 @@ def frame_request(head: RequestHead) -> None:
     Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
     transfer coding other than chunked.
     """
+    if not head.seen & _FRAMING:
+        return
     fields = head.fields
     if head.version == "1.0":
         _check_old(head)
-    if not head.seen & _FRAMING:
-        return
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if coding is not None:
@@ -101,7 +102,7 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
     connection = fields.get(b"connection") if seen & _CONNECTION else None
     if connection is not None and connection != b"keep-alive":
         _response_connection(head, connection)
-    elif head.version == "1.0" and connection is None:
+    elif seen & _OLD and head.version == "1.0" and connection is None:
         head.keep_alive = False
     if coding is not None:
         _response_coding(head, coding, length)
@@ -154,7 +155,7 @@ def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) ->
 
 def is_chunked(head: RequestHead | ResponseHead) -> bool:
     """Whether the body comes in chunks; what the framing rules refused is not seen here."""
-    return b"transfer-encoding" in head.fields
+    return head.seen & _CODING != 0 and b"transfer-encoding" in head.fields
 
 
 def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, bool | None]:

@@ -4,6 +4,9 @@ from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned
 from proxy.http.headers cimport bits, seen_in
 from proxy.kernel.scan cimport Lines, scan_request, scan_response
 
+cdef long long _DATED, _WITH_UNDERSCORE
+cdef int _MOST_FIELDS
+
 cdef class RequestReader:
     cdef object _parser, _append
     cdef RequestHead _head

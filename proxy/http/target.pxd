@@ -4,10 +4,15 @@ from proxy.http.head cimport RequestHead
 from proxy.http.path cimport encode_utf8, normalise
 
 cdef class Authorities:
-    cdef readonly dict _known
+    cdef public dict _known
+    cdef bytes _last
+    cdef str _text
 
+    @cython.locals(text=str)
     cpdef str check(self, bytes raw)
     cpdef str _look(self, bytes raw)
+
+cdef bytes _HOST
 
 cpdef str normal_authority(str text)
 cpdef str without_port(str authority)

@@ -32,11 +32,12 @@ def know_names(tuple names, request, response, noticed, repeated):
     """`names`: all special names, in lower case, whose places give kinds and bits; which of them
     are special in requests and in responses, which are passed on and noticed in those, and which
     have the same value again and again."""
-    global NAMES, LENGTH, CODING, NOTICED, REPEATED
+    global NAMES, LENGTH, CODING, NOTICED, REPEATED, OLD
     NAMES = names
     _fill(&REQUESTS, [n for n in names if n in request], ())
     _fill(&RESPONSES, [n for n in names if n in response or n in noticed], noticed)
     REQUESTS.underscore, RESPONSES.underscore = UNDERSCORE, NOWHERE
+    OLD = 1ULL << 61
     for name in noticed:
         NOTICED |= 1ULL << <int>names.index(name)
     for name in repeated:

@@ -20,6 +20,9 @@ class Lines:
     seen: int  # their bits, `headers.bits`
     method: str
     version: str
+    path: str  # as in RequestHead; "" = the target is unusual
+    query: str
+    tail: str
     target: bytes
     reason: bytes
     status: int

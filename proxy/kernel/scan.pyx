@@ -21,7 +21,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from proxy.kernel.names cimport (
-    CODING, LENGTH, NAMES, NOTICED, NOWHERE, PASSED, REPEATED, REQUESTS, RESPONSES,
+    CODING, LENGTH, NAMES, NOTICED, NOWHERE, OLD, PASSED, REPEATED, REQUESTS, RESPONSES,
     Names, Spelled, learn, look_up, same_name,
 )
 
@@ -36,6 +36,8 @@ cdef extern from "vectors.h":
 
 cdef extern from *:
     bint PyUnicode_IS_COMPACT_ASCII(str text)
+    PyObject* PyTuple_GET_ITEM(tuple items, Py_ssize_t place)
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
 
 cdef enum:
     LONGEST = 1 << 30  # bytes of a head
@@ -231,6 +233,11 @@ cdef class Lines:
                 line.kind = TAKEN
             line += 1
 
+    @property
+    def target(self):
+        """The target of the request as it came."""
+        return self.data[self.target_start : self.target_end]
+
     def places(self):
         """(start, name_end, value, value_end, end, kind) of each line, to be compared."""
         cdef Line* line = self.at
@@ -299,24 +306,26 @@ cdef class Lines:
         """The values of the special names."""
         cdef const char* data = PyBytes_AS_STRING(self.data)
         cdef Line* line = self.at
+        cdef Line* end = line + self.count
         cdef dict fields = {}
-        cdef bytes name, value
+        cdef PyObject* name
+        cdef bytes value
         cdef uint64_t bit
-        for _ in range(self.count):
+        self.fields = fields
+        while line < end:
             if line.kind != PASSED:
-                name = NAMES[line.kind - 1]
                 bit = 1ULL << (line.kind - 1)
+                name = PyTuple_GET_ITEM(NAMES, line.kind - 1)
                 if bit & REPEATED:
                     value = repeated(data + line.value, line.value_end - line.value, line.kind)
                 else:
                     value = PyBytes_FromStringAndSize(
                         data + line.value, line.value_end - line.value
                     )
-                if twice & bit and name in fields:
-                    value = <bytes>fields[name] + b", " + value
-                PyDict_SetItem(fields, name, value)
+                if twice & bit and <object>name in fields:
+                    value = <bytes>fields[<object>name] + b", " + value
+                PyDict_SetItem(fields, <object>name, value)
             line += 1
-        self.fields = fields
         return 0
 
 
@@ -334,7 +343,11 @@ cpdef Lines scan_request(bytes data):
     """The head in `data`, which ends with its blank line; None: it is rare or malformed."""
     cdef const uint8_t* p = data
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef uint32_t n = <uint32_t>size, i = 0, target
+    cdef uint32_t n = <uint32_t>size, i = 0
+    cdef const uint8_t* target
+    cdef const uint8_t* mark  # where its path ends
+    cdef const uint8_t* at
+    cdef bint is_usual
     cdef uint64_t first, second
     cdef Lines lines
     cdef int k
@@ -351,47 +364,74 @@ cpdef Lines scan_request(bytes data):
         return None
     if p[i] != 32 or p[i + 1] != 47:
         return None
-    target = i + 1
-    i = <uint32_t>(skip_target(p + target + 1, p + n) - p)
-    if n - i < 13:
+    target = p + i + 1
+    mark = skip_path(target, p + n, &is_usual)
+    at = skip_target(mark, p + n)
+    if p + n - at < 13:
         return None
     lines = Lines.__new__(Lines)
     lines.data = data
     lines.method = <str>METHODS[k].name
-    if memcmp(p + i, b" HTTP/1.1\r\n", 11) == 0:
+    if memcmp(at, b" HTTP/1.1\r\n", 11) == 0:
         lines.version = "1.1"
-    elif memcmp(p + i, b" HTTP/1.0\r\n", 11) == 0:
+    elif memcmp(at, b" HTTP/1.0\r\n", 11) == 0:
         lines.version = "1.0"
     else:
         return None
-    if not lines.scan(i + 11, &REQUESTS):
+    if not lines.scan(<uint32_t>(at - p) + 11, &REQUESTS):
         return None
-    if lines.seen & CODING and p[i + 8] == 48:
+    if lines.seen & CODING and at[8] == 48:
         return None  # HTTP/1.0 has none
-    lines.target = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + target, i - target)
+    lines.target_start = <uint32_t>(target - p)
+    lines.target_end = <uint32_t>(at - p)
+    if at[8] == 48:
+        lines.seen |= OLD
+    lines.path = lines.query = lines.tail = ""
+    if is_usual and (mark == at or mark[0] == 63):
+        lines.path = letters(target, mark)
+        if mark < at:
+            lines.tail = letters(mark, at)
+            lines.query = letters(mark + 1, at)
     return lines
 
 
+cdef inline str letters(const uint8_t* start, const uint8_t* end):
+    """Bytes that are known to be ASCII."""
+    cdef str text = PyUnicode_New(end - start, 127)
+    memcpy(PyUnicode_DATA(text), start, end - start)
+    return text
+
+
+cdef inline const uint8_t* skip_path(const uint8_t* p, const uint8_t* end, bint* is_usual) noexcept nogil:
+    """The first byte from `p`, a slash, on that is none of a usual path's; whether that is one.
+
+    Usual is "/", and segments of characters that stand for themselves and begin with no dot, each
+    behind a slash; one more slash may follow.
+    """
+    cdef uint8_t what, before = SLASH
+    is_usual[0] = True
+    p += 1
+    while p < end:
+        what = IN_PATH[p[0]]
+        if what == 0:
+            break
+        if before == SLASH and what != INSIDE:
+            is_usual[0] = False
+        before = what
+        p += 1
+    return p
+
+
 cpdef bint is_ordinary(str path):
-    """Whether a path is in normal form and usual: "/", or segments of characters that stand for
-    themselves and begin with no dot, each behind a slash; one more slash may follow."""
+    """Whether a path is in normal form, and usual."""
     cdef const uint8_t* p
     cdef const uint8_t* end
-    cdef uint8_t what, before = SLASH
+    cdef bint is_usual
     if not PyUnicode_IS_COMPACT_ASCII(path):
         return False
     p = <const uint8_t*>PyUnicode_DATA(path)
     end = p + PyUnicode_GET_LENGTH(path)
-    if p == end or p[0] != 47:
-        return False
-    p += 1
-    while p < end:
-        what = IN_PATH[p[0]]
-        if what == 0 or before == SLASH and what > INSIDE:
-            return False
-        before = what
-        p += 1
-    return True
+    return p < end and p[0] == 47 and skip_path(p, end, &is_usual) == end and is_usual
 
 
 cpdef object decimal(bytes value):
@@ -435,5 +475,7 @@ cpdef Lines scan_response(bytes data):
     if not lines.scan(i + 2, &RESPONSES):
         return None
     lines.dated = lines.seen & NOTICED != 0
+    if p[7] == 48:
+        lines.seen |= OLD
     lines.reason = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + 13, i - 13) if i > 13 else b""
     return lines

@@ -56,7 +56,8 @@ static inline int in_target(uint8_t c) { return c >= 0x21 && c <= 0x7e && c != '
 static inline const uint8_t* skip_value(const uint8_t* p, const uint8_t* end) {
 #if VECTORS
   const vec low = EACH(0x1f), del = EACH(0x7f);
-  while (end - p >= 16) {
+  const uint8_t* last = end - p >= 16 ? end - 16 : 0; /* where a vector may begin */
+  while (p <= last) {
     const vec v = LOAD(p);
     const bits b = which(OR(AT_MOST(v, low), EQUAL(v, del)));
     if (!b) {
