@@ -102,7 +102,7 @@ class Sampler:
         if context is None:
             return self._root if sampled else None
         if context.debug or (self._obeys and context.sampled is not None):
-            if context.state and not _agrees(context.state, trace_id, sampled):
+            if b"th:" in context.state and not _agrees(context.state, trace_id, sampled):
                 context.state = with_threshold(context.state, b"")
         elif self._th != b"0" or b"th:" in context.state:
             context.state = with_threshold(context.state, self._th if sampled else b"")

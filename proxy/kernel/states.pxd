@@ -1,0 +1,1 @@
+cpdef int plain_members(bytes state) except -1
