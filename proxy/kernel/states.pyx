@@ -6,6 +6,9 @@ One pass; what is read is p[0:n], the bytes of `state`.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void* data, size_t size, const void* part, size_t part_size)
+
 MAX_MEMBERS = 32
 
 cdef enum:
@@ -72,3 +75,12 @@ cpdef int plain_members(bytes state) except -1:
         while at < n and (p[at] == c" " or p[at] == 9):
             at += 1
     return 0
+
+
+cpdef bint mentions(bytes state, bytes word) except -1:
+    if state is None or word is None:
+        raise TypeError("bytes are required")
+    return memmem(
+        PyBytes_AS_STRING(state), PyBytes_GET_SIZE(state),
+        PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word),
+    ) is not NULL

@@ -1,5 +1,5 @@
 from proxy.kernel.hexes cimport split_parent, traceparent
-from proxy.kernel.states cimport plain_members
+from proxy.kernel.states cimport mentions, plain_members
 from proxy.tracing.context cimport TraceContext
 
 cimport cython

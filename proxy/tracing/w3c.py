@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.kernel.hexes import split_parent, traceparent
-from proxy.kernel.states import MAX_MEMBERS, plain_members
+from proxy.kernel.states import MAX_MEMBERS, mentions, plain_members
 from proxy.tracing.context import TraceContext
 
 # §3.3.1.5 asks for 512 at least. Half of the 8 KiB that nginx and Apache accept for one header
@@ -117,7 +117,7 @@ def put_first(state: bytes, key: bytes, value: bytes) -> bytes:
 def member(state: bytes, key: bytes) -> bytes:
     """The value of the first member called `key`; b"" if there is none."""
     prefix = key + b"="
-    if prefix in state:
+    if mentions(state, prefix):
         for entry in _members(state):
             if entry.startswith(prefix):
                 return entry[len(prefix) :]

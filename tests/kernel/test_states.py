@@ -54,3 +54,10 @@ def test_numbers_of_members(count: int) -> None:
     value = b" ,\t".join([b"k=v"] * count)
     assert kernel.plain_members(value) == twin.plain_members(value)
     assert kernel.plain_members(value) == (count if count <= kernel.MAX_MEMBERS else 0)
+
+
+@given(st.binary(max_size=20), st.binary(max_size=3))
+@example(b"a=b,ot=th:8", b"th:")
+@example(b"", b"")
+def test_words(value: bytes, word: bytes) -> None:
+    assert kernel.mentions(value, word) == twin.mentions(value, word) == (word in value)
