@@ -10,6 +10,7 @@ from proxy.upstream.endpoint cimport Endpoint
 cdef class Event:
     pass
 
+cdef Endpoint _choose(Story story, long long now, Target target, Endpoint failed)
 cdef Attempt _begin(Story story, long long now, Target target, Endpoint endpoint, str reason)
 cdef UpstreamSide _warm(Story story, Target target, Endpoint endpoint)
 cdef _send(Story story, UpstreamSide upstream)
