@@ -25,7 +25,7 @@ cdef class RouteEntry:
     cdef public object answer, rewrite  # None, or to be called
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
-    cdef public bint is_particular, captures
+    cdef public bint is_particular, needs_captures
     cdef Target _only
     cdef Split _split
     cdef dict _targets
