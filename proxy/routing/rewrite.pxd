@@ -1,7 +1,7 @@
 cdef class Template:
     cdef public tuple literals, names
 
-    cpdef str fill(self, dict values, bint encode=*)
+    cpdef str fill(self, dict values, encode=*)
 
 
 cdef class PathMaker:

@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """What a route makes of a path: another path for the upstream, or a Location for the client.
 
 Captures are parts of a normalised path, percent-encoded as they came, and are written back that
