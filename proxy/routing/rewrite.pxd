@@ -1,11 +1,11 @@
 cdef class Template:
     cdef public tuple literals, names
 
-    cpdef str fill(self, dict values, encode=*)
+    cpdef str fill(self, dict values, bint encode=*)
 
 
 cdef class PathMaker:
-    pass
+    cpdef str make(self, str path, dict captures)
 
 
 cdef class Filled(PathMaker):

@@ -1,4 +1,3 @@
-# cython: annotation_typing=True
 """What a route makes of a path: another path for the upstream, or a Location for the client.
 
 Captures are parts of a normalised path, percent-encoded as they came, and are written back that
@@ -142,6 +141,9 @@ class PathMaker:
     __slots__ = ()
 
     def __call__(self, path: str, captures: dict[str, str]) -> str:
+        return self.make(path, captures)
+
+    def make(self, path: str, captures: dict[str, str]) -> str:
         raise NotImplementedError
 
 
@@ -153,7 +155,7 @@ class Filled(PathMaker):
     def __init__(self, template: Template) -> None:
         self._template = template
 
-    def __call__(self, path: str, captures: dict[str, str]) -> str:
+    def make(self, path: str, captures: dict[str, str]) -> str:
         return renormalise(self._template.fill(captures) or "/")
 
 
@@ -165,7 +167,7 @@ class Stripped(PathMaker):
     def __init__(self, start: str) -> None:
         self._start = start
 
-    def __call__(self, path: str, captures: dict[str, str]) -> str:
+    def make(self, path: str, captures: dict[str, str]) -> str:
         if not path.startswith(self._start):
             return path
         rest = path[len(self._start) :]

@@ -1,3 +1,5 @@
+from proxy.kernel.chunks cimport chunk
+
 cdef class Outbox:
     cdef public list _waiting
 

@@ -1,17 +1,17 @@
-"""The chunked transfer coding (RFC 9112 §7.1): from wire bytes to content, strictly.
+"""The chunked transfer coding (RFC 9112 §7.1): from wire bytes to content, strictly, and back.
 
 Chunk extensions are dropped and limited; trailers are kept within limits, and what becomes of them
 is not decided here. Bare LF, spaces around a size, sizes of more than 16 digits, and control bytes
 are errors; but an answer's sizes may have blanks behind them, because some servers write them to a
 fixed width, and every other gateway takes that. However small the chunks are, one call does a
-bounded amount of work.
+bounded amount of work. This is the twin of `chunks.pyx`.
 """
 
 from __future__ import annotations
 
 import re
 
-from proxy.http.head import Pair
+Pair = tuple[bytes, bytes]
 
 # An extension may hold anything printable; it ends at CRLF only (CVE-2025-43859, -2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
@@ -192,3 +192,12 @@ class ChunkedDecoder:
             raise ChunkedError("a trailer that is no header field")
         name, _, value = line.partition(b":")
         self.trailers.append((name, value.strip(b" \t")))
+
+
+def chunk(before: bytes, data: bytes, last: bool) -> bytes:
+    """`data` as one chunk, behind what is to be written `before` it, a head for one, and followed
+    by the end of the body where it is the `last`. There is no empty chunk: that is the end."""
+    return b"%b%x\r\n%b\r\n%b" % (before, len(data), data, LAST_CHUNK if last else b"")
+
+
+LAST_CHUNK = b"0\r\n\r\n"
