@@ -8,7 +8,7 @@ from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.encode import encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
-from proxy.kernel.chunks import LAST_CHUNK, chunk
+from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.outbox import Outbox
 from proxy.server.sides import ClientSide
 from proxy.server.tap import Tap

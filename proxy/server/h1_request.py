@@ -8,7 +8,7 @@ from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
-from proxy.kernel.chunks import LAST_CHUNK, chunk
+from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents, UpstreamSide

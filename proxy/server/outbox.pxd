@@ -1,4 +1,4 @@
-from proxy.kernel.chunks cimport chunk
+from proxy.kernel.write cimport chunk
 
 cdef class Outbox:
     cdef public list _waiting

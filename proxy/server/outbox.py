@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from proxy.kernel.chunks import chunk
+from proxy.kernel.write import chunk
 
 _LARGE = 16 * 1024  # bytes; beyond it a write is worth its awakening
 _SMALL = 4 * 1024  # bytes that are cheaper to copy than to write on their own
