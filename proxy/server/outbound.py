@@ -70,7 +70,7 @@ def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
     if entry.rewrite is not None:
-        path = x.sent_path = entry.rewrite(path, captures)
+        path = x.sent_path = entry.rewrite.make(path, captures)
     return path + head.tail
 
 
