@@ -34,7 +34,7 @@ class Load:
 def run(
     port: int,
     seconds: float,
-    core: int,
+    core: int | set[int],
     directory: Path,
     connections: int = CONNECTIONS,
     requests: Sequence[bytes] = (),
@@ -44,6 +44,7 @@ def run(
     wrk = peers.find("wrk")
     if wrk is None:
         raise SystemExit("the load is made by wrk: install it (apt-get install wrk)")
+    cores = {core} if isinstance(core, int) else core
     prepared = directory / "requests"
     size = workload.write(prepared, requests)
     done = subprocess.run(
@@ -55,7 +56,7 @@ def run(
         capture_output=True,
         text=True,
         check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
     line = next(line for line in done.stdout.splitlines() if line.startswith("JSON "))
     got = json.loads(line[5:])

@@ -6,7 +6,9 @@
    its latency counts from when it was due, so that a slow server is not asked less and then found
    quick (the "coordinated omission" of closed loops). FILE holds requests of SIZE bytes each, taken
    in turn. Answers must be 200 with a Content-Length. What was due in the first WARM seconds is not
-   reported. One line of JSON on stdout: counts, and percentiles in microseconds. */
+   reported. When all connections are made, "ready" is written and a line read from stdin, so that
+   what they cost can be told apart; at the end one line of JSON, counts and percentiles in
+   microseconds, and the connections stay until stdin ends. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,7 +25,7 @@
 #include <unistd.h>
 
 #define MOST_ANSWER 65536
-#define MOST_CONNECTIONS 4096
+#define MOST_CONNECTIONS 16384
 
 typedef struct {
     int fd, has;
@@ -32,7 +34,7 @@ typedef struct {
 } Link;
 
 static Link *links[MOST_CONNECTIONS];
-static int idle[MOST_CONNECTIONS], idle_count;
+static int idle[MOST_CONNECTIONS], first_idle, idle_count; /* a queue: all have their turn */
 static double *took; /* seconds */
 static long taken, sent, answered, failed, waited;
 static double begin, rate, warm;
@@ -60,11 +62,17 @@ static int dial(int port) {
     return fd;
 }
 
-static void ask(int index) {
-    Link *link = links[index];
+static void rest(int index) {
+    idle[(first_idle + idle_count++) % MOST_CONNECTIONS] = index;
+}
+
+static void ask(void) {
+    Link *link = links[idle[first_idle]];
     const char *request = requests + (sent % count) * size;
     link->due = begin + sent / rate;
     link->has = 0;
+    first_idle = (first_idle + 1) % MOST_CONNECTIONS;
+    idle_count--;
     sent++;
     if (send(link->fd, request, size, MSG_NOSIGNAL) != size) fail("send");
 }
@@ -93,7 +101,7 @@ static void take(int index) {
     answered++;
     failed += strncmp(link->data + 9, "200", 3) != 0;
     if (link->due - begin >= warm) took[taken++] = now() - link->due;
-    idle[idle_count++] = index;
+    rest(index);
 }
 
 static int later(const void *a, const void *b) {
@@ -130,13 +138,16 @@ int main(int argc, char **argv) {
         links[i]->fd = dial(port);
         event.data.u32 = i;
         epoll_ctl(poll, EPOLL_CTL_ADD, links[i]->fd, &event);
-        idle[idle_count++] = i;
+        rest(i);
     }
+    puts("ready");
+    fflush(stdout);
+    while (getchar() != '\n' && !feof(stdin));
     begin = now() + 0.01;
     while (answered < all) {
         double at = now();
         if (at > begin + seconds + 10) break; /* what is missing now will not come */
-        while (sent < all && idle_count && begin + sent / rate <= at) ask(idle[--idle_count]);
+        while (sent < all && idle_count && begin + sent / rate <= at) ask();
         if (sent < all && !idle_count && begin + sent / rate <= at) waited++;
         double next = begin + sent / rate;
         if (sent < all && idle_count) {
@@ -158,5 +169,7 @@ int main(int argc, char **argv) {
            "\"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f, \"max\": %.1f}\n",
            sent, answered, failed, waited, percentile(.5), percentile(.9), percentile(.99),
            percentile(.999), percentile(1));
+    fflush(stdout);
+    while (getchar() != EOF);
     return answered < all;
 }

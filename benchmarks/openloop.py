@@ -81,22 +81,50 @@ def _peak(bed: Bed, port: int) -> float:
 
 
 def _run(bed: Bed, port: int, program: str, rate: float, seconds: float) -> dict[str, Any]:
-    prepared = bed.directory / "requests"
-    size = workload.write(prepared)
-    numbers = [port, CONNECTIONS, rate, seconds + WARM, WARM]
-    done = subprocess.run(
-        [program, *map(str, numbers), str(prepared), str(size)],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, {bed.back}),
-    )
-    if done.returncode:
-        raise SystemExit(f"openloop: {done.stderr}{done.stdout}")
-    got: dict[str, Any] = json.loads(done.stdout)
-    if got["failed"]:
-        raise SystemExit(f"{got['failed']} answers were not 200")
-    return got
+    with Load(bed, program, port, CONNECTIONS, rate, seconds) as load:
+        return load.run()
+
+
+class Load:
+    """The load generator as its user sees it: connections are made when it is, and end with it."""
+
+    def __init__(
+        self, bed: Bed, program: str, port: int, connections: int, rate: float, seconds: float
+    ) -> None:
+        prepared = bed.directory / "requests"
+        size = workload.write(prepared)
+        numbers = [port, connections, rate, seconds + WARM, WARM]
+        self._process = subprocess.Popen(
+            [program, *map(str, numbers), str(prepared), str(size)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {bed.back}),
+        )
+        self._line()
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self) -> dict[str, Any]:
+        """Counts and percentiles in microseconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        got: dict[str, Any] = json.loads(self._line())
+        if got["failed"] or got["answered"] < got["sent"]:
+            raise SystemExit(f"not all answers came, or were 200: {got}")
+        return got
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the open loop ended early; its complaint is above")
+        return line
 
 
 def _line(name: str, rate: float, one: dict[str, float]) -> str:

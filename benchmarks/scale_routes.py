@@ -43,7 +43,7 @@ def request(path: str) -> RequestHead:
     head.method = "GET"
     path, _, head.query = path.partition("?")
     head.path = path[:1] + path[1:]  # an object of its own, whose hash nobody has asked for
-    head.pairs = [(b"accept", b"*/*"), (b"x-beta", b"1")]
+    head._pairs = [(b"accept", b"*/*"), (b"x-beta", b"1")]
     return head
 
 

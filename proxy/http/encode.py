@@ -5,7 +5,6 @@ from __future__ import annotations
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.http.reasons import STATUS_LINES, status_line
-from proxy.kernel.chunks import LAST_CHUNK as LAST_CHUNK
 from proxy.kernel.write import request_start, write_head
 
 

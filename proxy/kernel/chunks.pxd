@@ -20,5 +20,3 @@ cdef class ChunkedDecoder:
     ) except -1
     cdef int _take_size(self, const uint8_t* line, Py_ssize_t size) except -1
     cdef int _take_trailer(self, const uint8_t* line, Py_ssize_t size) except -1
-
-cpdef bytes chunk(bytes before, bytes data, bint last)

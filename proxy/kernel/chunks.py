@@ -1,4 +1,4 @@
-"""The chunked transfer coding (RFC 9112 §7.1): from wire bytes to content, strictly, and back.
+"""The chunked transfer coding (RFC 9112 §7.1): from wire bytes to content, strictly.
 
 Chunk extensions are dropped and limited; trailers are kept within limits, and what becomes of them
 is not decided here. Bare LF, spaces around a size, sizes of more than 16 digits, and control bytes
@@ -192,12 +192,3 @@ class ChunkedDecoder:
             raise ChunkedError("a trailer that is no header field")
         name, _, value = line.partition(b":")
         self.trailers.append((name, value.strip(b" \t")))
-
-
-def chunk(before: bytes, data: bytes, last: bool) -> bytes:
-    """`data` as one chunk, behind what is to be written `before` it, a head for one, and followed
-    by the end of the body where it is the `last`. There is no empty chunk: that is the end."""
-    return b"%b%x\r\n%b\r\n%b" % (before, len(data), data, LAST_CHUNK if last else b"")
-
-
-LAST_CHUNK = b"0\r\n\r\n"

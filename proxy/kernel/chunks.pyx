@@ -49,8 +49,6 @@ cdef void fill_tables() noexcept:
 
 fill_tables()
 
-LAST_CHUNK = b"0\r\n\r\n"
-
 
 class ChunkedError(ValueError):
     """The bytes are not a chunked body; whose fault that is, the caller knows."""
@@ -344,31 +342,3 @@ cdef Py_ssize_t take_run(
     if count:
         decoder._budget -= 1 + count // TINY_COUNT
     return at
-
-
-cpdef bytes chunk(bytes before, bytes data, bint last):
-    """`data` as one chunk, behind `before` and followed by the end of the body if it is `last`."""
-    cdef char digits[16]  # a size has 64 bits at most
-    cdef int count = 0
-    cdef Py_ssize_t first, size
-    cdef uint64_t left
-    if before is None or data is None:
-        raise TypeError("bytes are required")
-    first, size = PyBytes_GET_SIZE(before), PyBytes_GET_SIZE(data)
-    left = size
-    while left or count == 0:
-        count += 1
-        digits[16 - count] = b"0123456789abcdef"[left & 15]
-        left >>= 4
-    cdef bytes made = PyBytes_FromStringAndSize(NULL, first + count + size + 4 + (5 if last else 0))
-    cdef char* o = PyBytes_AS_STRING(made)
-    memcpy(o, PyBytes_AS_STRING(before), first)
-    o += first
-    memcpy(o, digits + 16 - count, count)
-    memcpy(o + count, b"\r\n", 2)
-    o += count + 2
-    memcpy(o, PyBytes_AS_STRING(data), size)
-    memcpy(o + size, b"\r\n", 2)
-    if last:
-        memcpy(o + size + 2, b"0\r\n\r\n", 5)
-    return made

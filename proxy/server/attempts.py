@@ -130,7 +130,9 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     """Write the head, with this attempt's own span id in it, and what there is of the body."""
     x, attempt, target = story.x, story.attempt, story.target
     assert attempt is not None and target is not None
-    traced = target.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
+    traced = target.injector.inject(
+        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
+    )
     attempt.peer = upstream.peer.where
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version

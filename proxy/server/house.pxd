@@ -1,4 +1,5 @@
 from proxy.server.outbox cimport Outbox
+from proxy.server.snapshot cimport Snapshot
 from proxy.server.sides cimport Lender, StoryEvents
 from proxy.server.snapshot cimport Snapshot
 from proxy.upstream.endpoint cimport Endpoint

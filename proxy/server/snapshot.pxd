@@ -1,10 +1,13 @@
 cimport cython
 
 from proxy.http.edits cimport Edits
+from proxy.http.forwarding cimport Forwarding
 from proxy.http.head cimport RequestHead
 from proxy.routing.split cimport Split
 from proxy.routing.table cimport Table
 from proxy.routing.zone cimport Leaf
+from proxy.tracing.propagate cimport Extractor, Injector
+from proxy.tracing.sampling cimport Sampler
 from proxy.upstream.retry cimport Budget
 from proxy.upstream.state cimport UpstreamState
 
@@ -14,14 +17,16 @@ cdef class Target:
     cdef public UpstreamState state
     cdef public long long total_ns, first_byte_ns, idle_ns, body_limit  # 0 = no limit
     cdef public double connect
-    cdef public object retry, inject
+    cdef public object retry
+    cdef public Injector injector
     cdef public frozenset retry_statuses
     cdef public Budget budget
     cdef public bint baggage
 
 
 cdef class RouteEntry:
-    cdef public object route, blocks, sampler
+    cdef public object route, blocks
+    cdef public Sampler sampler
     cdef public object answer, rewrite  # None, or to be called
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
@@ -35,7 +40,10 @@ cdef class RouteEntry:
 
 cdef class Snapshot:
     cdef object __weakref__
-    cdef public object config, limits, extractor, sampler, never, forwarding, attributes
+    cdef public object config, limits, attributes
+    cdef public Extractor extractor
+    cdef public Sampler sampler, never
+    cdef public Forwarding forwarding
     cdef public frozenset untraced
     cdef public bint request_id
     cdef public object untrusted

@@ -24,7 +24,7 @@ from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.telemetry.custom import CustomAttributes
-from proxy.tracing.propagate import Extractor, Inject
+from proxy.tracing.propagate import Extractor, Injector
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.state import UpstreamState
@@ -45,7 +45,7 @@ class Target:
         "connect",
         "first_byte_ns",
         "idle_ns",
-        "inject",
+        "injector",
         "name",
         "retry",
         "retry_statuses",
@@ -53,7 +53,7 @@ class Target:
         "total_ns",
     )
 
-    def __init__(self, state: UpstreamState, values: Effective, inject: Inject) -> None:
+    def __init__(self, state: UpstreamState, values: Effective, injector: Injector) -> None:
         self.name = state.name
         self.state = state
         self.total_ns = _ns(values.timeout)
@@ -65,7 +65,7 @@ class Target:
         self.budget = state.budget if values.retry else None
         self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
-        self.inject = inject  # writes the trace context
+        self.injector = injector  # writes the trace context
 
 
 class RouteEntry:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.chunked import ChunkedDecoder, ChunkedError
+from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from tests.http import chunked_before
 from tests.kernel.twins import plain
 

@@ -9,10 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.kernel import chunks as kernel
+from proxy.kernel import write
 from tests.http.test_chunked import MUTATED, REFUSED, cut, streams
 from tests.kernel.twins import plain
 
 twin = plain("proxy.kernel.chunks")
+plain_write = plain("proxy.kernel.write")
 
 
 def told(module: Any, parts: list[bytes], padded: bool) -> list[object]:
@@ -110,20 +112,20 @@ SIZES = [0, 1, 15, 16, 4095, 4096, 65_535, 65_536]
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.booleans())
 def test_a_chunk(before: bytes, data: bytes, last: bool) -> None:
-    assert kernel.chunk(before, data, last) == twin.chunk(before, data, last)
+    assert write.chunk(before, data, last) == plain_write.chunk(before, data, last)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_chunk_of_any_size(size: int) -> None:
     for last in (False, True):
-        made = kernel.chunk(b"head\r\n\r\n", b"a" * size, last)
-        assert made == twin.chunk(b"head\r\n\r\n", b"a" * size, last)
+        made = write.chunk(b"head\r\n\r\n", b"a" * size, last)
+        assert made == plain_write.chunk(b"head\r\n\r\n", b"a" * size, last)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=9), CUTS)
 def test_what_is_written_is_read(pieces: list[bytes], places: list[int]) -> None:
     last = len(pieces) - 1
-    wire = b"".join(kernel.chunk(b"", piece, n == last) for n, piece in enumerate(pieces))
+    wire = b"".join(write.chunk(b"", piece, n == last) for n, piece in enumerate(pieces))
     decoder = kernel.ChunkedDecoder()
     got = b"".join(piece for part in cut(wire, places) for piece in decoder.feed(part))
     assert decoder.done and got == b"".join(pieces)
