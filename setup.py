@@ -12,6 +12,7 @@ stamp have the interpreter's suffix.
 
 SPANGATE_CFLAGS  flags for the compiler, behind ours: "-fsanitize=address,undefined -O1 -g"
 SPANGATE_PURE=1  builds nothing; the wheel is one for all platforms
+SPANGATE_PURE=0  fails where it would go on without
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError, CCompilerError
+from setuptools.errors import BaseError, CCompilerError, CompileError
 
 HERE = Path(__file__).resolve().parent
 SUFFIX = EXTENSION_SUFFIXES[0]  # ".cpython-311-x86_64-linux-gnu.so"
@@ -82,6 +83,8 @@ class Build(build_ext):
             self._compile()
             said = [" ".join(["compiled", *MORE]), *(ext.name for ext in self.extensions)]
         except NotCompiledError as reason:
+            if os.getenv("SPANGATE_PURE") == "0":
+                raise CompileError(f"spangate: not compiled: {reason}") from None
             said = [f"not compiled: {reason}"]
             print(f"spangate: {said[0]}; it runs as plain Python", file=sys.stderr)
         self.inplace = inplace  # which a failure leaves changed
@@ -119,7 +122,7 @@ class Build(build_ext):
         try:
             from Cython import __version__ as version
             from Cython.Build import cythonize
-            from Cython.Compiler.Errors import CompileError
+            from Cython.Compiler.Errors import CompileError as TranslationError
         except ImportError:
             raise NotCompiledError("no Cython") from None
         try:
@@ -132,7 +135,7 @@ class Build(build_ext):
                 quiet=True,
                 emit_linenums=False,
             )
-        except CompileError as error:
+        except TranslationError as error:
             raise NotCompiledError(f"Cython refused {error or 'a source'}") from None
         sources = {ext.name: ext.sources for ext in translated}
         for ext in self.extensions:

@@ -1,4 +1,8 @@
-from proxy.http.head cimport RequestHead, ResponseHead
+cimport cython
+
+from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned_response
+from proxy.http.headers cimport bits, seen_in
+from proxy.kernel.scan cimport Lines, scan_request, scan_response
 
 cdef class RequestReader:
     cdef object _parser, _append
@@ -6,7 +10,9 @@ cdef class RequestReader:
     cdef dict _fields
     cdef bint _complete, _underscored
 
+    @cython.locals(lines=Lines)
     cpdef RequestHead read(self, bytes data, int most=*)
+    @cython.locals(head=RequestHead)
     cpdef RequestHead _parse(self, bytes data)
     cpdef bint has_underscores(self)
 
@@ -16,5 +22,7 @@ cdef class ResponseReader:
     cdef dict _fields
     cdef bint _complete
 
+    @cython.locals(lines=Lines)
     cpdef ResponseHead read(self, bytes data)
+    @cython.locals(head=ResponseHead)
     cpdef ResponseHead _parse(self, bytes data)

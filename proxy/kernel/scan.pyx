@@ -20,12 +20,16 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from proxy.kernel.names cimport (
-    CODING, LENGTH, LOWER, NAMES, NOTICED, PASSED, REQUESTS, RESPONSES, Names, name_of, same_name
+    CODING, LENGTH, NAMES, NOTICED, NOWHERE, PASSED, REQUESTS, RESPONSES,
+    Names, Spelled, learn, look_up, same_name,
 )
 
 cdef extern from "vectors.h":
     uint32_t skip_value(const uint8_t* p, uint32_t i, uint32_t n) noexcept nogil
     uint32_t skip_target(const uint8_t* p, uint32_t i, uint32_t n) noexcept nogil
+    uint32_t name_size(const uint8_t* p) noexcept nogil
+    uint32_t name_hash(const uint8_t* p, uint32_t size) noexcept nogil
+    bint is_kept(const uint8_t* kept, const uint8_t* p, uint32_t size) noexcept nogil
     uint64_t word(const uint8_t* p) noexcept nogil
     uint64_t lowest(uint64_t w, int bytes) noexcept nogil
 
@@ -66,14 +70,38 @@ def know_methods(tuple names):
     KNOWN_METHODS = len(names)
 
 
+cdef inline const Spelled* name_at(
+    const uint8_t* data, uint32_t i, uint32_t size, Names* names, Spelled* found
+) noexcept nogil:
+    """The name at `i`, which a colon follows; NULL: there is none."""
+    cdef uint32_t long, hash
+    cdef const Spelled* kept
+    if size - i >= 32:
+        long = name_size(data + i)
+        if 0 < long < 32:
+            hash = name_hash(data + i, long)
+            kept = &names.kept[hash]
+            if kept.size == long and is_kept(kept.bytes, data + i, long):
+                return kept
+            kept = &names.kept[hash ^ 1]
+            if kept.size == long and is_kept(kept.bytes, data + i, long):
+                return kept
+            return learn(data, i, size, names, hash)
+    return found if look_up(data, i, size, names, found) else NULL
+
+
 cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* scan) noexcept nogil:
-    """Field lines from `scan.next` to the blank line, which must end the data."""
+    """Field lines from `scan.next`, which is 3 or more, to the blank line, which must end the data."""
     cdef uint32_t i = scan.next, j
-    cdef uint64_t bit = 0
+    cdef uint64_t seen = scan.seen, twice = scan.twice, bit
     cdef Line* line = scan.lines + scan.count
     cdef Line* full = scan.lines + scan.room
     cdef int result = REFUSED
-    while size - i >= 2:
+    cdef Spelled found
+    cdef const Spelled* name
+    if size < 2 or data[size - 1] != 10:
+        return REFUSED
+    while i < size:  # each loop below ends at the last byte at the latest, which is LF
         if data[i] == 13:
             if data[i + 1] == 10 and i + 2 == size:
                 result = WHOLE
@@ -81,17 +109,23 @@ cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* sca
         if line == full:
             result = MORE
             break
-        line.start = i
-        i = name_of(data, i, size, names, &line.kind, &bit)
-        if i == 0:
+        name = name_at(data, i, size, names, &found)
+        if name == NULL:
             break
+        line.start = i
+        i += name.size
         line.name_end = i
+        line.kind = name.kind
+        if name.place != NOWHERE:
+            bit = 1ULL << name.place
+            twice |= seen & bit
+            seen |= bit
         i += 1
-        while i < size and (data[i] == 32 or data[i] == 9):
+        while data[i] == 32 or data[i] == 9:
             i += 1
         line.value = i
         j = i = skip_value(data, i, size)
-        if size - i < 2 or data[i] != 13 or data[i + 1] != 10:
+        if data[i] != 13 or data[i + 1] != 10:
             break
         while j > line.value and (data[j - 1] == 32 or data[j - 1] == 9):
             j -= 1
@@ -99,10 +133,9 @@ cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* sca
         i += 2
         line.end = i
         line += 1
-        scan.twice |= scan.seen & bit
-        scan.seen |= bit
     scan.next = i
     scan.count = line - scan.lines
+    scan.seen, scan.twice = seen, twice
     return result
 
 

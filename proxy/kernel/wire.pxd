@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     NUMBERS = 32  # field numbers from 0; OTLP's highest is 16
@@ -44,14 +44,23 @@ cdef struct Entry:
     uint8_t flags
     short child  # the message's place in the schema
 
+cdef struct Name:  # in JSON; the text is in a bytes object that the schema holds
+    const char *text
+    Py_ssize_t size
+    int number
+
 cdef struct Message:
     int role
     Entry fields[NUMBERS]
+    Name names[NUMBERS]
+    int named  # how many have a name
 
 cdef class Schema:
     cdef Message *messages
-    cdef readonly list names  # of each message: [(name in JSON, number), …]
+    cdef list plans  # holds the names
     cdef int size
+
+    cdef int add(self, Message *message, int number, Entry entry, bytes name) except -1
 
 cdef int utf8(const uint8_t *text, Py_ssize_t size) noexcept nogil
 

@@ -37,14 +37,22 @@ cdef class Schema:
         self.messages = <Message *>calloc(self.size + 1, sizeof(Message))
         if self.messages is NULL:
             raise MemoryError
-        self.names = []
+        self.plans = messages
         for at, (role, fields) in enumerate(messages):
             self.messages[at].role = role
-            self.names.append([(name, number) for number, _, _, _, name in fields])
-            for number, type, flags, child, _ in fields:
+            for number, type, flags, child, name in fields:
                 if not 0 < number < NUMBERS or not 0 <= child < self.size:
                     raise ValueError(f"field {number} does not fit")
-                self.messages[at].fields[<int>number] = Entry(type, flags, child)
+                self.add(&self.messages[at], number, Entry(type, flags, child), name)
+
+    cdef int add(self, Message *message, int number, Entry entry, bytes name) except -1:
+        cdef Name *named = &message.names[message.named]
+        if message.named == NUMBERS - 1:  # there are no more numbers than that
+            raise ValueError("too many fields")
+        message.fields[number] = entry
+        named.text, named.size = PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)
+        named.number = number
+        message.named += 1
 
     def __dealloc__(self):
         free(self.messages)

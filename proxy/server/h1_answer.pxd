@@ -1,3 +1,4 @@
+from proxy.kernel.write cimport chunk
 from proxy.http.edits cimport Edits
 from proxy.http.encode cimport encode_response, encode_trailers
 from proxy.http.head cimport RequestHead, ResponseHead

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import NO_EDITS, Edits
-from proxy.http.encode import LAST_CHUNK, encode_response, encode_trailers
+from proxy.http.encode import encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.outbox import Outbox
 from proxy.server.sides import ClientSide
 from proxy.server.tap import Tap
@@ -88,12 +89,10 @@ class AnswerWriter(ClientSide):
         pending = self._pending
         if self._chunked:
             if len(data) <= _JOIN:
-                end = LAST_CHUNK if last else b""
-                chunk = b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end)
                 if last:
-                    outbox.put_last(transport, chunk)
+                    outbox.put_last(transport, chunk(pending, data, True))
                 else:
-                    outbox.put(transport, chunk)
+                    outbox.put(transport, chunk(pending, data, False))
                 self._pending = b""
             else:
                 self.flush()

@@ -1,4 +1,5 @@
 from proxy.kernel.clock cimport monotonic_ns
+from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
@@ -8,7 +9,8 @@ cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 cdef int _HOLD, _AT_ONCE, _SLICE
 
 cdef class ClientConnection(Leaver):
-    cdef public object _decoder, _door, _pace, _tell
+    cdef public ChunkedDecoder _decoder
+    cdef public object _door, _pace, _tell
     cdef public RequestReader _reader
     cdef public bint _early, _pumping
     cdef public long long _left, _since
@@ -24,7 +26,7 @@ cdef class ClientConnection(Leaver):
     cdef bint _take_head(self)
     cdef bint _partial_head(self, bytes data)
     cdef bint _take_body(self)
-    cdef bint _take_chunks(self, StoryEvents story, decoder, bytes data)
+    cdef bint _take_chunks(self, StoryEvents story, ChunkedDecoder decoder, bytes data)
     cdef _refuse(self, error)
     cpdef long long idle_since(self)
     cpdef tick(self, long long now)

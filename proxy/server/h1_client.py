@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 
 from proxy.errors import BadRequest, ClientError
-from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
+from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT

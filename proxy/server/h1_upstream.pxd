@@ -1,4 +1,5 @@
 from proxy.kernel.clock cimport monotonic_ns
+from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport ResponseReader
 from proxy.http.head cimport ResponseHead
 from proxy.http.headers cimport keep_alive_ns
@@ -26,7 +27,8 @@ cdef class UpstreamConnection(RequestWriter):
     cdef public object old
     cdef public long long idle_since
     cdef public bytes _buffer
-    cdef public object _decoder, _left
+    cdef public ChunkedDecoder _decoder
+    cdef public object _left
     cdef public ResponseReader _reader
     cdef public long long _hint
     cdef public int _interim
@@ -44,6 +46,6 @@ cdef class UpstreamConnection(RequestWriter):
     cdef _begin_body(self, bytes data)
     cdef _take_head(self, ResponseHead head)
     cdef _read_body(self, bytes data)
-    cdef _read_chunks(self, decoder, bytes data)
+    cdef _read_chunks(self, ChunkedDecoder decoder, bytes data)
     cpdef go_on(self)
     cdef _complete(self, tuple trailers=*)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
-from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import keep_alive_ns
+from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL

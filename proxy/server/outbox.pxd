@@ -1,3 +1,5 @@
+from proxy.kernel.write cimport chunk
+
 cdef class Outbox:
     cdef public list _waiting
 

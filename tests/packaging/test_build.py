@@ -90,6 +90,14 @@ def test_what_a_build_lacks_is_told_in_one_line(
     assert modules(tree.home) == []
 
 
+def test_a_build_that_must_compile_fails_without_a_compiler(tree: Tree) -> None:
+    env = {"SPANGATE_PURE": "0", "CC": "/bin/false"}
+    done = tree.tried("setup.py", "-q", "build_ext", "--inplace", **env)
+    assert done.returncode == 1
+    assert "spangate: not compiled: no C compiler" in done.stderr
+    assert tree.told() == "not compiled|py|py"
+
+
 @needs_compiler
 @pytest.mark.parametrize(
     ("name", "text", "reason"),

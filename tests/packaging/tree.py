@@ -54,8 +54,19 @@ class Tree:
         **env: str,
     ) -> subprocess.CompletedProcess[str]:
         """Our interpreter in the project; it must succeed."""
+        done = self.tried(*arguments, cwd=cwd, interpreter=interpreter, **env)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    def tried(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        interpreter: str = sys.executable,
+        **env: str,
+    ) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SPANGATE_")}
-        done = subprocess.run(
+        return subprocess.run(
             [interpreter, *arguments],
             cwd=cwd or self.home,
             env={**clean, **env},
@@ -63,8 +74,6 @@ class Tree:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done
 
     def build(self, **env: str) -> str:
         """Build in place; returns what it says."""
