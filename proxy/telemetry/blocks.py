@@ -43,6 +43,7 @@ RESERVED = (
 )
 
 KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
+CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB each (benchmarks.scale)
 
 ServerKind = tuple[str, int, str, str, str]  # method, status, error, scheme, version
 # method, address, upstream, scheme, version, status, error
@@ -88,7 +89,7 @@ class RouteBlocks:
 
     def client(self, kind: ClientKind, address: tuple[str, int], registry: Registry) -> ClientBlock:
         """Make and keep the block that `clients` does not have yet; `address`: host, port."""
-        if len(self.clients) >= KINDS_LIMIT:
+        if len(self.clients) >= CLIENTS_LIMIT:
             self.clients.clear()
             self.latest.clear()
         block = self.clients[kind] = ClientBlock(self, kind, address, registry)
