@@ -4,18 +4,18 @@ from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned
 from proxy.http.headers cimport bits, seen_in
 from proxy.kernel.scan cimport Lines, scan_request, scan_response
 
-cdef long long _DATED, _WITH_UNDERSCORE
+cdef long long _DATED, _UNSURE, _WITH_UNDERSCORE
 cdef int _MOST_FIELDS
 
 cdef class RequestReader:
     cdef object _parser, _append
     cdef RequestHead _head
     cdef dict _fields
-    cdef bint _complete, _underscored
+    cdef bint _underscored
 
     @cython.locals(lines=Lines)
     cpdef RequestHead read(self, bytes data, int most=*)
-    @cython.locals(head=RequestHead)
+    @cython.locals(head=RequestHead, seen=cython.longlong)
     cpdef RequestHead _parse(self, bytes data)
     cpdef bint has_underscores(self)
 

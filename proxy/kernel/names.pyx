@@ -28,42 +28,49 @@ cdef uint32_t hash_of(const uint8_t* name, uint32_t size, uint32_t seed) noexcep
     return found
 
 
-def know_names(tuple names, request, response, noticed, repeated):
-    """`names`: all special names, in lower case, whose places give kinds and bits; which of them
-    are special in requests and in responses, which are passed on and noticed in those, and which
-    have the same value again and again."""
-    global NAMES, LENGTH, CODING, NOTICED, REPEATED, OLD
-    NAMES = names
-    _fill(&REQUESTS, [n for n in names if n in request], ())
-    _fill(&RESPONSES, [n for n in names if n in response or n in noticed], noticed)
-    REQUESTS.underscore, RESPONSES.underscore = UNDERSCORE, NOWHERE
-    OLD = 1ULL << 61
+def know_names(dict places, request, response, noticed, repeated, dict marks):
+    """`places`: all special names, in lower case, and of each the place of its bit, which several
+    may share; which of them are special in requests and in responses, which are passed on and
+    noticed in those, and which have the same value again and again. `marks`: the places of the bits
+    "old", HTTP/1.0, and "underscored"."""
+    global NAMES, LENGTH, CODING, NOTICED, OLD
+    NAMES = tuple(places)
+    memset(REPEATED, 0, sizeof(REPEATED))
+    memset(BITS, 0, sizeof(BITS))
+    for kind, name in enumerate(NAMES, 1):
+        BITS[<int>kind] = 1ULL << <int>places[name]
+        REPEATED[<int>kind] = name in repeated
+    _fill(&REQUESTS, places, [n for n in NAMES if n in request], ())
+    _fill(&RESPONSES, places, [n for n in NAMES if n in response or n in noticed], noticed)
+    REQUESTS.underscore, RESPONSES.underscore = marks["underscored"], NOWHERE
+    OLD = 1ULL << <int>marks["old"]
+    NOTICED = 0
     for name in noticed:
-        NOTICED |= 1ULL << <int>names.index(name)
-    for name in repeated:
-        REPEATED |= 1ULL << <int>names.index(name)
-    LENGTH = 1ULL << <int>names.index(b"content-length")
-    CODING = 1ULL << <int>names.index(b"transfer-encoding")
+        NOTICED |= 1ULL << <int>places[name]
+    LENGTH = 1ULL << <int>places[b"content-length"]
+    CODING = 1ULL << <int>places[b"transfer-encoding"]
 
 
-cdef _fill(Names* names, list special, noticed):
+cdef _fill(Names* names, dict places, list special, noticed):
     """A hash without collisions, found by trying."""
     cdef uint32_t seed = 1
     cdef bytes name
     cdef Special* slot
     while True:
         seed += 2
-        if len({hash_of(name, len(name), seed) >> 7 & (SLOTS - 1) for name in special}) == len(special):
+        if len({hash_of(name, len(name), seed) >> 7 & (SLOTS - 1) for name in special}) == len(
+            special
+        ):
             break
     memset(names, 0, sizeof(Names))
     names.seed = seed
-    for name in special:
-        place = NAMES.index(name)
-        found = hash_of(name, len(name), seed)
-        slot = &names.slots[<int>(found >> 7 & (SLOTS - 1))]
-        slot.hash, slot.size, slot.name = found, len(name), name  # NAMES keeps them
-        slot.kind = PASSED if name in noticed else place + 1
-        slot.place = place
+    for kind, name in enumerate(NAMES, 1):
+        if name in special:
+            found = hash_of(name, len(name), seed)
+            slot = &names.slots[<int>(found >> 7 & (SLOTS - 1))]
+            slot.hash, slot.size, slot.name = found, len(name), name  # NAMES keeps them
+            slot.kind = PASSED if name in noticed else kind
+            slot.place = places[name]
 
 
 cdef bint same_name(const uint8_t* low, const uint8_t* name, uint32_t size) noexcept nogil:

@@ -7,6 +7,9 @@ from proxy.server.snapshot cimport RouteEntry, Snapshot
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Exchange
 
+cdef bytes USER_AGENT, REQUEST_ID
+cdef long long _FORWARDED, _RARE
+
 cpdef str describe(Exchange x, RequestHead head, ClientSide client, Snapshot snapshot)
 cdef _believe(Exchange x, said, Snapshot snapshot)
 cpdef bytes request_id(Story story)
