@@ -111,7 +111,7 @@ def bits(names: Iterable[bytes]) -> int:
 
 
 # Peers send the same names again and again, in the same order.
-_KNOWN: dict[tuple[bytes, ...], int] = {}
+SEEN: dict[tuple[bytes, ...], int] = {}
 _MOST_KNOWN = 1024
 
 
@@ -122,15 +122,11 @@ def own(name: bytes) -> bytes:
 
 
 def seen_in(fields: dict[bytes, bytes]) -> int:
-    """The bits of a head's special fields."""
-    names = tuple(fields)
-    try:
-        return _KNOWN[names]
-    except KeyError:
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        found = _KNOWN[names] = bits(names)
-        return found
+    """The bits of a head's special fields, to be found in SEEN the next time."""
+    if len(SEEN) >= _MOST_KNOWN:
+        SEEN.clear()
+    found = SEEN[tuple(fields)] = bits(fields)
+    return found
 
 
 # Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,

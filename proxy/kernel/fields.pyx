@@ -6,6 +6,8 @@ are below it. Each offset of a `Line` is at most `size`, in the order of the str
 written at `count` < `room` alone.
 """
 
+from libc.string cimport memcpy, memset
+
 from proxy.kernel.names cimport NOWHERE, Names, Spelled, learn, look_up
 
 cdef extern from "vectors.h":
@@ -16,24 +18,28 @@ cdef extern from "vectors.h":
 
 
 cdef inline const Spelled* name_at(
-    const uint8_t* data, const uint8_t* at, const uint8_t* wide, uint32_t size, Names* names,
-    Spelled* found
+    const uint8_t* at, const uint8_t* end, Names* names, Spelled* found
 ) noexcept nogil:
-    """The name at `at`, which a colon follows; NULL: there is none. Up to `wide` 32 bytes are there."""
-    cdef uint32_t long, hash
+    """The name at `at`, behind three other bytes, which a colon follows; NULL: there is none."""
+    cdef uint32_t size, hash
     cdef const Spelled* kept
-    if at <= wide:
-        long = name_size(at)
-        if 0 < long < 32:
-            hash = name_hash(at, long)
-            kept = &names.kept[hash]
-            if kept.size == long and is_kept(kept.bytes, at, long):
-                return kept
-            kept = &names.kept[hash ^ 1]
-            if kept.size == long and is_kept(kept.bytes, at, long):
-                return kept
-            return learn(data, <uint32_t>(at - data), size, names, hash)
-    return found if look_up(data, <uint32_t>(at - data), size, names, found) else NULL
+    cdef uint8_t room[3 + 32 + 1]
+    cdef Py_ssize_t left = end - at
+    if left < 32:  # the last line: from a copy, so that no vector is loaded from beyond the end
+        memset(room, 0, sizeof(room))
+        memcpy(room, at - 3, left + 3)
+        at, end = room + 3, room + 3 + left
+    size = name_size(at)
+    if size == 0 or size >= 32:
+        return found if look_up(at, end, names, found) else NULL
+    hash = name_hash(at, size)
+    kept = &names.kept[hash]
+    if kept.size == size and is_kept(kept.bytes, at, size):
+        return kept
+    kept = &names.kept[hash ^ 1]
+    if kept.size == size and is_kept(kept.bytes, at, size):
+        return kept
+    return learn(at, end, names, hash)
 
 
 cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* scan) noexcept nogil:
@@ -44,7 +50,6 @@ cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* sca
     """
     cdef const uint8_t* at = data + scan.next
     cdef const uint8_t* end = data + size
-    cdef const uint8_t* wide = end - 32 if size >= 32 else data
     cdef const uint8_t* value
     cdef const uint8_t* stop
     cdef uint64_t seen = scan.seen, twice = scan.twice, bit
@@ -63,7 +68,7 @@ cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* sca
         if line == full:
             result = MORE
             break
-        name = name_at(data, at, wide, size, names, &found)
+        name = name_at(at, end, names, &found)
         if name == NULL:
             break
         line.start = <uint32_t>(at - data)

@@ -32,8 +32,8 @@ cdef uint64_t OLD  # the bit of HTTP/1.0
 
 cdef bint same_name(const uint8_t* low, const uint8_t* name, uint32_t size) noexcept nogil
 cdef bint look_up(
-    const uint8_t* p, uint32_t i, uint32_t n, Names* names, Spelled* into
+    const uint8_t* p, const uint8_t* end, Names* names, Spelled* into
 ) noexcept nogil
 cdef const Spelled* learn(
-    const uint8_t* p, uint32_t i, uint32_t n, Names* names, uint32_t hash
+    const uint8_t* p, const uint8_t* end, Names* names, uint32_t hash
 ) noexcept nogil

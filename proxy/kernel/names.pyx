@@ -4,8 +4,8 @@
 collisions, and once found it is known by its spelling, since peers send the same names again and
 again. Both compare every byte before they believe the hash.
 
-Bounds: bytes are read below `n` alone; a name is kept only where `n` leaves 32 bytes for it, and
-at `hash` < KEPT or `hash` ^ 1.
+Bounds: bytes are read up to `end` alone; a name is kept only where 32 bytes are there (`fields.pyx`
+sees to it), and at `hash` < KEPT, which has nine bits, or `hash` ^ 1.
 """
 
 from libc.string cimport memset
@@ -83,38 +83,41 @@ cdef bint same_name(const uint8_t* low, const uint8_t* name, uint32_t size) noex
 
 
 cdef bint look_up(
-    const uint8_t* p, uint32_t i, uint32_t n, Names* names, Spelled* into
+    const uint8_t* p, const uint8_t* end, Names* names, Spelled* into
 ) noexcept nogil:
-    """Whether a name and its colon are at `i`; how long it is, and what it means."""
-    cdef uint32_t j = i, hash = 0
+    """Whether a name and its colon are at `p`; how long it is, and what it means."""
+    cdef const uint8_t* at = p
+    cdef uint32_t hash = 0, size
     cdef uint8_t c
     cdef bint underscore = False
     cdef Special* slot
-    while j < n:
-        c = LOWER[p[j]]
+    while at < end:
+        c = LOWER[at[0]]
         if c == 0:
             break
         underscore |= c == 95
         hash = hash * names.seed + c
-        j += 1
-    if j == i or j == n or p[j] != 58:
+        at += 1
+    if at == p or at == end or at[0] != 58:
         return False
-    into.size = j - i
+    size = <uint32_t>(at - p)
+    into.size = size
     into.kind, into.place = PASSED, names.underscore if underscore else NOWHERE
     slot = &names.slots[hash >> 7 & (SLOTS - 1)]
-    if slot.hash == hash and slot.size == j - i and same_name(slot.name, p + i, j - i):
+    if slot.hash == hash and slot.size == size and same_name(slot.name, p, size):
         into.kind, into.place = slot.kind, slot.place
     return True
 
 
 cdef const Spelled* learn(
-    const uint8_t* p, uint32_t i, uint32_t n, Names* names, uint32_t hash
+    const uint8_t* p, const uint8_t* end, Names* names, uint32_t hash
 ) noexcept nogil:
-    """The name at `i`, of less than 32 bytes, to be kept for the next time; NULL: it is none."""
+    """The name at `p`, of less than 32 bytes of which 32 are there, to be kept for the next time;
+    NULL: it is none."""
     cdef Spelled found
-    if not look_up(p, i, n, names, &found):
+    if not look_up(p, end, names, &found):
         return NULL
     names.kept[hash ^ 1] = names.kept[hash]
-    keep_name(found.bytes, p + i, found.size)
+    keep_name(found.bytes, p, found.size)
     names.kept[hash] = found
     return &names.kept[hash]

@@ -9,6 +9,8 @@ from collections.abc import Collection
 
 Pair = tuple[bytes, bytes]
 
+SCANS = False  # whether heads are scanned, or all of them left to llhttp
+
 
 class Lines:
     """The field lines of one head, and what its first line says."""

@@ -41,6 +41,8 @@ cdef enum:
     MOST_POOLED = 32
     MOST_DIGITS = 19  # of a Content-Length that llhttp is not asked about
 
+SCANS = True  # the twin does not
+
 cdef Line* POOL[MOST_POOLED]  # arrays of FEW lines, lent to heads
 cdef int pooled = 0
 cdef list LAST = [None] * 256  # values by the kind of their name
