@@ -31,4 +31,4 @@ def encode_response(
 
 def encode_trailers(trailers: Trailers) -> bytes:
     """The end of a chunked body: the last chunk and the trailer section (RFC 9112 §7.1.2)."""
-    return write_head(b"0\r\n", _NO_LINES, None, _NO_LINES, [*trailers], b"")
+    return write_head(b"0", _NO_LINES, None, _NO_LINES, [*trailers], b"")

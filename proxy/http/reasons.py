@@ -40,7 +40,7 @@ _REASONS = {
 # By status: the customary reason and the line with it, since most say that reason or none. A list,
 # because a dictionary of (status, reason) costs 1,100 instructions more (micro_parse.py).
 _LINES = [
-    (_REASONS[status], b"HTTP/1.1 %d %s\r\n" % (status, _REASONS[status]))
+    (_REASONS[status], b"HTTP/1.1 %d %s" % (status, _REASONS[status]))
     if status in _REASONS
     else (b"", b"")
     for status in range(600)
@@ -48,7 +48,8 @@ _LINES = [
 
 
 def status_line(status: int, reason: bytes) -> bytes:
-    """The line of an answer; a reason that is missing or may not be sent is the customary one."""
+    """The line of an answer, less its end. A reason that is missing or may not be sent is replaced
+    by the customary one."""
     if 0 <= status < 600:
         customary, line = _LINES[status]
         if line and (not reason or reason == customary):
@@ -59,7 +60,7 @@ def status_line(status: int, reason: bytes) -> bytes:
 def _other_line(status: int, reason: bytes) -> bytes:
     if not reason or _REASON.fullmatch(reason) is None:
         reason = reason_of(status)
-    return b"HTTP/1.1 %d %s\r\n" % (status, reason)
+    return b"HTTP/1.1 %d %s" % (status, reason)
 
 
 def reason_of(status: int) -> bytes:
