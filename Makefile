@@ -1,10 +1,15 @@
 # make run       start the demo: three services behind the gateway, traces in the terminal
-# make test      lint, types, tests
-# make test-all  the same, then a part of the tests under every other Python that is at hand
+# make test      lint, types, tests; those that tell most once more without compiled modules
+# make test-pure       all tests without compiled modules
+# make test-sanitized  all tests with modules that find bad accesses to memory, in build/sanitized
+# make test-all  what make test does, then a part of it under every other Python that is at hand
+# make build     compile what has changed; everything above that runs compiled does so by itself
 # make packages  build wheel and source archive and use both as their users would
 # make bench     this gateway and its peers, side by side
 # make micro     what one request costs, part by part
-# make bench-check   no request may cost more instructions than benchmarks/baseline.json says
+# make bench-check   no request may cost more instructions than benchmarks/baseline*.json say
+#
+# A C compiler is used where there is one and not asked for; SPANGATE_PURE=1 does without.
 
 # The distribution's own interpreter where it will do: it is built with profile-guided
 # optimisation, and version managers' often are not, which costs a fifth (docs/performance.md).
@@ -14,27 +19,64 @@ PYTHON ?= $(or $(shell for p in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN  := $(VENV)/bin
 
-.PHONY: run test test-all packages lint types bench bench-check micro clean
+PIP  := $(BIN)/pip --disable-pip-version-check install --quiet
+HERE := SPANGATE_PURE=1 $(PIP) --no-build-isolation -e
+HEADERS := $(shell find proxy -name '*.pxd')
+INPUTS := setup.py $(HEADERS) $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
+ifeq ($(SPANGATE_PURE),1)
+COMPILE := true
+else
+COMPILE := touch $(VENV)/.compiling; \
+    $(BIN)/python setup.py -q build_ext --inplace >$(VENV)/compile.log 2>&1; \
+    $(BIN)/python -c 'import sys; from proxy.plain import WHY_PLAIN, told; \
+        print("spangate:", told()); sys.exit(bool(WHY_PLAIN))' && \
+    mv $(VENV)/.compiling $(VENV)/.compiled
+endif
+# The tests that tell most of the sources that are compiled.
+PURE := $(wildcard tests/kernel) tests/http tests/routing tests/tracing tests/upstream \
+    tests/telemetry tests/test_end_to_end.py
 
+.PHONY: run test test-pure test-sanitized test-all build packages lint types bench bench-check \
+    micro clean
+
+# Compiling takes one core while the other waits for packages.
 $(VENV)/.run: pyproject.toml
 	@echo "Setting up $(VENV), once; this takes a moment."
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -c 'import tomllib; \
+	    print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	    >$(VENV)/build.txt
+	@$(PIP) --no-compile -r $(VENV)/build.txt
+	@{ $(COMPILE); } & $(HERE) . ; installed=$$?; wait; exit $$installed
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(HERE) '.[test]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(HERE) '.[bench]'
 	@touch $@
 
-run: $(VENV)/.run
+# Not done where there is no compiler, so that the next time may find one. What .run has compiled
+# just now make does not see.
+$(VENV)/.compiled: $(INPUTS) | $(VENV)/.run
+	@[ -z "$$(find $^ -newer $@ 2>&1)" ] || { $(COMPILE); } || true
+
+build: $(VENV)/.compiled
+
+run: $(VENV)/.compiled
 	@$(BIN)/python -m proxy.demo
 
-test: lint types
+test: lint types $(VENV)/.compiled
 	$(BIN)/pytest -n auto
+	SPANGATE_PURE=1 $(BIN)/pytest -n auto $(PURE)
+
+test-pure: $(VENV)/.test
+	SPANGATE_PURE=1 $(BIN)/pytest -n auto
+
+test-sanitized: $(VENV)/.test
+	.ci/sanitize
 
 test-all: test
 	.ci/interpreters
@@ -49,14 +91,15 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench $(VENV)/.compiled
 	$(BIN)/python -m benchmarks.run
 
-bench-check: $(VENV)/.test
-	$(BIN)/python -m benchmarks.instructions --fast --check
+bench-check: $(VENV)/.test $(VENV)/.compiled
+	$(BIN)/python -m benchmarks.instructions --check
 
-micro: $(VENV)/.test
+micro: $(VENV)/.test $(VENV)/.compiled
 	$(BIN)/python -m benchmarks.micro
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info proxy/kernel/built*.txt
+	find proxy -name '*.so' -delete

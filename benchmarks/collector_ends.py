@@ -51,7 +51,7 @@ def _span(number: int) -> Span:
     span = Span(
         trace_id=hashlib.md5(str(number).encode()).digest(),  # spread evenly, for samplers
         span_id=(number + 1).to_bytes(8, "big"),
-        parent_span_id=number.to_bytes(8, "big"),
+        parent_span_id=number.to_bytes(8, "big") if number else b"",  # a root
         name=NAME.decode(),
         kind=Span.SPAN_KIND_SERVER,
         start_time_unix_nano=1_700_000_000_000_000_000 + number,

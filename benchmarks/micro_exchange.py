@@ -21,6 +21,7 @@ from proxy.server.compile import Compiler
 from proxy.server.door import Door
 from proxy.server.h1_client import ClientConnection
 from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.house import Tell
 from proxy.server.listener import Listener
 from proxy.server.ring import Ring, memory_only
 from proxy.server.serve import tell
@@ -82,9 +83,11 @@ class StubTransport:
         pass
 
 
-async def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnection]:
+async def prepare(
+    text: str, tell: Tell = tell
+) -> tuple[Worker, ClientConnection, UpstreamConnection]:
     """A worker with one client connection and one warm upstream connection."""
-    config = loads(CONFIG.format(logs="true" if logs else "false"), "bench.toml", {}).config
+    config = loads(text, "bench.toml", {}).config
     worker = Worker(0, Ring(memory_only()), {})
     compiler = Compiler(config, worker.upstreams)
     compiler.run()
@@ -95,7 +98,8 @@ async def prepare(logs: bool) -> tuple[Worker, ClientConnection, UpstreamConnect
     client = ClientConnection(worker, Door(worker, listener, tell))
     client.connection_made(StubTransport(("127.0.0.1", 50000)))  # type: ignore[arg-type]
     endpoint = next(worker.upstreams.endpoints())
-    upstream = UpstreamConnection(worker.pool_of(endpoint))
+    pool: Any = worker.pool_of(endpoint)
+    upstream = UpstreamConnection(pool)
     upstream.connection_made(StubTransport(("127.0.0.1", 9000)))  # type: ignore[arg-type]
     upstream.pool.give(upstream, time.monotonic_ns())
     return worker, client, upstream
@@ -107,7 +111,7 @@ def run(flags: bytes, logs: bool) -> float:
 
 
 async def _run(flags: bytes, logs: bool, number: int) -> float:
-    worker, client, upstream = await prepare(logs)
+    worker, client, upstream = await prepare(CONFIG.format(logs="true" if logs else "false"))
     gc.freeze()  # as a worker does
     request = REQUEST % flags
     best = float("inf")

@@ -19,7 +19,7 @@ class NoFields:
     def get(self, name: bytes) -> bytes | None:
         return None
 
-    def lines(self, name: bytes) -> list[bytes]:
+    def each(self, name: bytes) -> list[bytes]:
         return []
 
 

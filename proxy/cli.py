@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy import __version__
+from proxy.plain import told
 
 if TYPE_CHECKING:
     from proxy.config.loaded import Loaded
@@ -128,8 +129,9 @@ def schema() -> None:
 
 @main.command()
 def version() -> None:
-    """Print the version."""
-    click.echo(f"spangate {__version__}")
+    """Print the version, and whether it runs compiled."""
+    python = f"{sys.implementation.name.replace('cp', 'CP')} {sys.version.split()[0]}"
+    click.echo(f"spangate {__version__} ({told()}, {python})")
 
 
 def _request(words: tuple[str, ...]) -> tuple[str, str, str]:

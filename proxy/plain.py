@@ -1,38 +1,29 @@
 """Whether the compiled modules are used, or the sources that they were made from.
 
 Decided once, when `proxy` is first imported, for all of them together: they read each other's
-structs. The sources run if SPANGATE_PURE=1 says so, if nothing was compiled, or if, in a checkout,
-a source is newer than what was made of it.
+structs. The sources run if SPANGATE_PURE=1 says so, if nothing was compiled for this interpreter,
+if a module is missing or cannot be loaded, or if, in a checkout, a source is newer than what was
+made of it. `spangate version` says which, and why.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
-from pathlib import Path
-from types import ModuleType
+from importlib import import_module
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
 
-PACKAGE = Path(__file__).parent
-STAMP = PACKAGE / "kernel" / "built.txt"  # the names of the modules; written by setup.py
-
-
-class PlainFinder:
-    """Finds the package's modules as sources alone."""
-
-    @staticmethod
-    def find_spec(
-        name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if not name.startswith("proxy.") or path is None:
-            return None
-        for folder in path:
-            finder = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES))
-            spec = finder.find_spec(name)
-            if spec is not None:
-                return spec
-        return None
+PACKAGE = os.path.dirname(__file__)
+SUFFIX = EXTENSION_SUFFIXES[0]  # ".cpython-311-x86_64-linux-gnu.so"
+# Written by setup.py: "compiled" and the names of the modules, or why there are none.
+STAMP = os.path.join(PACKAGE, "kernel", f"built{SUFFIX.removesuffix('.so')}.txt")
 
 
 def why_plain() -> str:
@@ -40,22 +31,73 @@ def why_plain() -> str:
     if os.environ.get("SPANGATE_PURE") == "1":
         return "SPANGATE_PURE=1"
     try:
-        names = STAMP.read_text().split()
+        with open(STAMP, encoding="utf-8") as file:
+            first, *names = file.read().splitlines()
+            made = os.fstat(file.fileno()).st_mtime_ns
     except OSError:
         return "not compiled"
-    if (PACKAGE.parent / "setup.py").exists():
-        newest = STAMP.stat().st_mtime
-        for name in names:
-            stem = PACKAGE.parent.joinpath(*name.split("."))
-            for kind in (".py", ".pyx", ".pxd"):
-                try:
-                    if stem.with_suffix(kind).stat().st_mtime > newest:
-                        return f"{stem.with_suffix(kind).name} is newer than what was compiled"
-                except OSError:
-                    continue
+    if not first.startswith("compiled"):
+        return first
+    return _missing(names) or _stale(names, made) or _unusable(names)
+
+
+def told() -> str:
+    """What runs here, for people: "compiled", or "plain Python: " and why."""
+    return f"plain Python: {WHY_PLAIN}" if WHY_PLAIN else "compiled"
+
+
+def _missing(names: list[str]) -> str:
+    for name in names:
+        if not os.path.exists(_stem(name) + SUFFIX):
+            return f"the compiled {name} is missing"
     return ""
+
+
+def _stale(names: list[str], made: int) -> str:
+    """Whether a checkout's source has changed; an installed package's have no reason to."""
+    if not os.path.exists(os.path.join(os.path.dirname(PACKAGE), "setup.py")):
+        return ""
+    for name in names:
+        for kind in (".pxd", ".py", ".pyx"):
+            path = _stem(name) + kind
+            try:
+                newer = os.stat(path).st_mtime_ns > made
+            except OSError:
+                newer = kind == ".pxd"  # without it, it is none of those that are compiled
+            if newer:
+                return f"{os.path.basename(path)} has changed since it was compiled"
+    return ""
+
+
+def _unusable(names: list[str]) -> str:
+    """Whether this machine can load what another may have made, told by one that needs no other."""
+    for name in names:
+        if name.startswith("proxy.kernel."):
+            try:
+                import_module(name)
+            except ImportError as error:
+                return f"the compiled modules cannot be loaded: {error}"
+            break
+    return ""
+
+
+def _stem(name: str) -> str:
+    return os.path.join(PACKAGE, *name.split(".")[1:])
+
+
+def sources_alone(folder: str) -> FileFinder:
+    """A hook of sys.path_hooks: finds sources below our package and leaves the rest to others."""
+    if folder != PACKAGE and not folder.startswith(PACKAGE + os.sep):
+        raise ImportError
+    return FileFinder(
+        folder,
+        (SourceFileLoader, SOURCE_SUFFIXES),
+        (SourcelessFileLoader, BYTECODE_SUFFIXES),
+    )
 
 
 WHY_PLAIN = why_plain()
 if WHY_PLAIN:
-    sys.meta_path.insert(0, PlainFinder)
+    sys.path_hooks.insert(0, sources_alone)
+    for folder in [name for name in sys.path_importer_cache if name.startswith(PACKAGE)]:
+        del sys.path_importer_cache[folder]

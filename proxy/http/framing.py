@@ -11,7 +11,7 @@ from __future__ import annotations
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
-from proxy.http.headers import nominated, tokens, without
+from proxy.http.headers import nominated, tokens
 
 _FRAMING = frozenset({b"transfer-encoding", b"content-length", b"connection", b"expect"})
 _MOST_DIGITS = 19  # of a Content-Length: below 2**64 in every reader
@@ -80,7 +80,7 @@ def _apply_connection(head: RequestHead, connection: bytes) -> None:
         head.keep_alive = True
     names = nominated(connection)
     if names:
-        head.pairs = without(head.pairs, names)
+        head.remove(names)
         for name in names:
             head.fields.pop(name, None)
 
@@ -136,7 +136,7 @@ def _response_connection(head: ResponseHead, connection: bytes) -> None:
     head.keep_alive = _persistent(head, options)
     names = [t for t in options if t not in (b"close", b"keep-alive", b"upgrade")]
     if names:
-        head.pairs = without(head.pairs, names)
+        head.remove(names)
 
 
 def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) -> None:

@@ -1,7 +1,11 @@
-"""HTTP/1.1 heads from bytes, by llhttp.
+"""HTTP/1.1 heads from bytes, by llhttp and by a scanner that agrees with it.
 
 The connection cuts the stream at the blank line and gives a whole head to a reader; bodies never
 pass through llhttp, so nothing that it thinks of their length matters (`framing.py` decides).
+
+What is accepted is stated here, by llhttp and the checks around it. Compiled, `kernel/scan.pyx`
+reads the heads that are usual and by the letter, and leaves all others to llhttp, which words the
+refusals; uncompiled it leaves all of them. A parser is made for the first head that is left.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ from typing import Any, Protocol
 import httptools
 
 from proxy.errors import BadRequest, BadResponse
-from proxy.http.head import RequestHead, ResponseHead
-from proxy.http.headers import REQUEST_SPECIAL, RESPONSE_SPECIAL
+from proxy.http.head import RequestHead, ResponseHead, scanned_request, scanned_response
+from proxy.http.headers import DATE, REQUEST_SPECIAL, RESPONSE_SPECIAL, UNDERSCORED, bits, seen_in
 from proxy.http.malformed import malformed_answer
 from proxy.http.path import encode_utf8
+from proxy.kernel.scan import know_methods, scan_request, scan_response
 
 
 class Limits(Protocol):
@@ -43,6 +48,8 @@ _NAMES = (
     "NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK"
 )
 _METHODS = {name.encode("ascii"): name for name in _NAMES.split()}
+# The target of CONNECT is an authority.
+know_methods(tuple(name for name in _METHODS.values() if name != "CONNECT"))
 
 
 # Field names as peers spell them -> b"" (passed on), or the lower-case name of a special one.
@@ -51,7 +58,8 @@ _Kinds = dict[bytes, bytes]
 _REQUEST_KINDS: _Kinds = {}
 _RESPONSE_KINDS: _Kinds = {}
 _UNDERSCORED = b"_"
-_DATE = b"date"  # of answers: passed on, and noticed
+_DATED = bits([DATE])
+_MOST_FIELDS = 1 << 30
 _MOST_KINDS = 2048  # names that are remembered
 _LONGEST_KIND = 64  # bytes of such a name
 
@@ -64,7 +72,7 @@ def _request_kind(name: bytes) -> bytes:
 
 def _response_kind(name: bytes) -> bytes:
     low = name.lower()
-    kind = _DATE if low == _DATE else low if low in RESPONSE_SPECIAL else b""
+    kind = DATE if low == DATE else low if low in RESPONSE_SPECIAL else b""
     return _remember(_RESPONSE_KINDS, name, kind)
 
 
@@ -86,18 +94,29 @@ class RequestReader:
     __slots__ = ("_append", "_complete", "_fields", "_head", "_parser", "_underscored")
 
     def __init__(self) -> None:
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._head = RequestHead()
-        self._fields = self._head.fields
-        self._append = self._head.pairs.append
+        self._parser: Any = None
         self._complete = False
         self._underscored = False
 
-    def read(self, data: bytes) -> RequestHead:
-        """The head in `data`, which ends with its blank line.
+    def read(self, data: bytes, most: int = _MOST_FIELDS) -> RequestHead:
+        """The head in `data`, which ends with its blank line and has at most `most` fields.
 
-        Raises BadRequest: 400 for what is malformed, 505 for another version.
+        Raises BadRequest: 400 for what is malformed, 431, 505 for another version.
         """
+        lines = scan_request(data)
+        if lines is not None:
+            if lines.count > most:
+                raise BadRequest("too many header fields", status=431)
+            self._underscored = lines.seen & UNDERSCORED != 0
+            return scanned_request(lines)
+        # a field takes four bytes at least, so short heads need no counting
+        if len(data) > 4 * most and data.count(b"\r\n") > most + 2:
+            raise BadRequest("too many header fields", status=431)
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> RequestHead:
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         head = self._head = RequestHead()
         self._fields = head.fields
         self._append = head.pairs.append
@@ -120,6 +139,7 @@ class RequestReader:
         if not self._complete or b"proxy-connection" in head.fields:
             # 0.3 µs. It waits for a body, or takes Proxy-Connection for Connection and has closed.
             self._parser = httptools.HttpRequestParser(self)
+        head.seen = seen_in(head.fields) | (UNDERSCORED if self._underscored else 0)
         return head
 
     def has_underscores(self) -> bool:
@@ -132,7 +152,7 @@ class RequestReader:
         It knows fixed lists of methods and versions, RFC 9110 (§9.1, §2.5) any token and any minor
         version: lend it one that it knows.
         """
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = None
         later = _LATER_REQUEST.match(data)
         if later is not None:
             return self.read(data[: later.end() - 1] + b"1" + data[later.end() :])
@@ -221,14 +241,17 @@ class ResponseReader:
     __slots__ = ("_append", "_complete", "_fields", "_head", "_parser")
 
     def __init__(self) -> None:
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._head = ResponseHead()
-        self._fields = self._head.fields
-        self._append = self._head.pairs.append
+        self._parser: Any = None
         self._complete = False
 
     def read(self, data: bytes) -> ResponseHead:
         """The head in `data`, which ends with its blank line. Raises BadResponse (502)."""
+        lines = scan_response(data)
+        return self._parse(data) if lines is None else scanned_response(lines)
+
+    def _parse(self, data: bytes) -> ResponseHead:
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         head = self._head = ResponseHead()
         self._fields = head.fields
         self._append = head.pairs.append
@@ -239,7 +262,7 @@ class ResponseReader:
             self._complete = False
         except httptools.HttpParserError as error:
             if _LATER_ANSWER.match(data) is not None:
-                self._parser = httptools.HttpResponseParser(self)
+                self._parser = None
                 return self.read(b"HTTP/1.1 " + data[9:])
             head = self._read_both_framings(data, error)
         head.status = status = self._parser.get_status_code()
@@ -250,7 +273,8 @@ class ResponseReader:
         if not 100 <= status <= 599:
             raise BadResponse(f"the upstream's status {status} is none of 100 to 599")
         if not self._complete or status < 200 or b"proxy-connection" in head.fields:
-            self._parser = httptools.HttpResponseParser(self)  # as in RequestReader.read
+            self._parser = httptools.HttpResponseParser(self)  # as in RequestReader
+        head.seen = seen_in(head.fields) | (_DATED if head.dated else 0)
         return head
 
     def _read_both_framings(self, data: bytes, error: Exception) -> ResponseHead:
@@ -289,7 +313,7 @@ class ResponseReader:
         if not kind:
             append = self._append
             append((name, value))
-        elif kind is _DATE:
+        elif kind is DATE:
             self._head.dated = True
             self._append((name, value))
         else:

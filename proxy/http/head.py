@@ -14,24 +14,30 @@ singletons (Host, Content-Length, traceparent) into values that do not parse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+
+from proxy.kernel.scan import Lines
 
 Pair = tuple[bytes, bytes]
 Trailers = tuple[Pair, ...]
+
+ANYTHING = -1  # of `seen`: nobody has looked; every bit is set
 
 
 class RequestHead:
     """What a client asked for. `path` is normalised; it alone is matched, forwarded and traced."""
 
     __slots__ = (
+        "_pairs",
         "authority",
         "fields",
         "keep_alive",
         "length",
+        "lines",
         "method",
-        "pairs",
         "path",
         "query",
+        "seen",
         "tail",
         "target",
         "version",
@@ -45,64 +51,148 @@ class RequestHead:
         self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
         self.authority = ""  # host[:port], lower case, from the target or Host
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
-        self.pairs: list[Pair] = []  # for codecs alone
+        self.lines: Lines | None = None  # for codecs alone: None = they are in `_pairs`
+        self._pairs: list[Pair] = []
         self.fields: dict[bytes, bytes] = {}  # outside this package: to be read, not changed
+        self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """The lines that are passed on as they came, in order; from now on the list holds them."""
+        if self.lines is not None:
+            self._pairs = self.lines.pairs()
+            self.lines = None
+        return self._pairs
+
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
-        return _find(self.fields, self.pairs, name)
+        value = self.fields.get(name)
+        if value is not None:
+            return value
+        return _joined(self._pairs if self.lines is None else self.lines, name)
 
-    def lines(self, name: bytes) -> list[bytes]:
+    def each(self, name: bytes) -> list[bytes]:
         """The field's values line by line, those that the gateway itself reads as one.
 
         Names with an underscore count as those with a dash, which many servers take them for.
         """
         alike = name.replace(b"_", b"-")
-        found = [v.strip() for n, v in self.pairs if n.lower().replace(b"_", b"-") == alike]
+        found = [v.strip() for n, v in self if n.lower().replace(b"_", b"-") == alike]
         value = self.fields.get(name)
         return found if value is None else [value, *found]
 
     def __iter__(self) -> Iterator[Pair]:
         """The fields that are passed on as they came, in order."""
-        return iter(self.pairs)
+        return iter(self._pairs if self.lines is None else self.lines.pairs())
 
     def receive(self, name: bytes, value: bytes) -> None:
         """A field line of a head that no codec has read; `name` in lower case."""
         self.pairs.append((name, value))
 
+    def remove(self, names: Collection[bytes]) -> None:
+        """Take the lines of those fields away that are passed on; `names` in lower case."""
+        if self.lines is not None:
+            self.lines.remove(names)
+        else:
+            self._pairs = [pair for pair in self._pairs if pair[0].lower() not in names]
+
     def drop_underscores(self) -> None:
         """Take the fields away whose names have an underscore."""
-        self.pairs = [pair for pair in self.pairs if b"_" not in pair[0]]
+        if self.lines is not None:
+            self.lines.drop_underscores()
+        else:
+            self._pairs = [pair for pair in self._pairs if b"_" not in pair[0]]
 
 
 class ResponseHead:
     """What an upstream answered, or the gateway itself."""
 
-    __slots__ = ("dated", "fields", "keep_alive", "length", "pairs", "reason", "status", "version")
+    __slots__ = (
+        "_pairs",
+        "dated",
+        "fields",
+        "keep_alive",
+        "length",
+        "lines",
+        "reason",
+        "seen",
+        "status",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.status = 0
         self.reason = b""
         self.version = "1.1"
-        self.pairs: list[Pair] = []  # for codecs alone
+        self.lines: Lines | None = None  # as in RequestHead
+        self._pairs: list[Pair] = []
         self.fields: dict[bytes, bytes] = {}
+        self.seen = ANYTHING
         self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
         self.keep_alive = True
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """The lines that are passed on as they came, in order; from now on the list holds them."""
+        if self.lines is not None:
+            self._pairs = self.lines.pairs()
+            self.lines = None
+        return self._pairs
+
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
-        return _find(self.fields, self.pairs, name)
+        value = self.fields.get(name)
+        if value is not None:
+            return value
+        return _joined(self._pairs if self.lines is None else self.lines, name)
 
     def __iter__(self) -> Iterator[Pair]:
         """The fields that are passed on as they came, in order."""
-        return iter(self.pairs)
+        return iter(self._pairs if self.lines is None else self.lines.pairs())
+
+    def remove(self, names: Collection[bytes]) -> None:
+        """Take the lines of those fields away that are passed on; `names` in lower case."""
+        if self.lines is not None:
+            self.lines.remove(names)
+        else:
+            self._pairs = [pair for pair in self._pairs if pair[0].lower() not in names]
 
     def drop(self, name: bytes) -> None:
         """Take the lines of that field away; `name` in lower case."""
-        self.pairs = [pair for pair in self.pairs if pair[0].lower() != name]
+        self.remove((name,))
+
+
+def scanned_request(lines: Lines) -> RequestHead:
+    """The head that was scanned; its target is not understood yet (`target.py`)."""
+    head = RequestHead.__new__(RequestHead)
+    head.method = lines.method
+    head.target = lines.target
+    head.path = head.query = head.tail = head.authority = ""
+    head.version = lines.version
+    head.lines = lines
+    head.fields = lines.fields
+    head.seen = lines.seen
+    head.length = 0
+    head.keep_alive = True
+    return head
+
+
+def scanned_response(lines: Lines) -> ResponseHead:
+    """The head that was scanned."""
+    head = ResponseHead.__new__(ResponseHead)
+    head.status = lines.status
+    head.reason = lines.reason
+    head.version = lines.version
+    head.lines = lines
+    head.fields = lines.fields
+    head.seen = lines.seen
+    head.dated = lines.dated
+    head.length = 0
+    head.keep_alive = True
+    return head
 
 
 def made_response(
@@ -112,17 +202,17 @@ def made_response(
     where no body follows (HEAD)."""
     head = ResponseHead()
     head.status = status
-    head.pairs = pairs
+    head._pairs = pairs
     head.length = length
     if declared:
         head.fields = {b"content-length": declared}
     return head
 
 
-def _find(fields: dict[bytes, bytes], pairs: list[Pair], name: bytes) -> bytes | None:
-    value = fields.get(name)
-    if value is not None:
-        return value
-    # llhttp leaves whitespace at the end (RFC 9112 §5.1)
-    found = [v.strip() for n, v in pairs if n.lower() == name]
+def _joined(lines: list[Pair] | Lines, name: bytes) -> bytes | None:
+    if isinstance(lines, Lines):
+        found = lines.each(name)
+    else:
+        # llhttp leaves whitespace at the end (RFC 9112 §5.1)
+        found = [v.strip() for n, v in lines if n.lower() == name]
     return b", ".join(found) if found else None

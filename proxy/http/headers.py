@@ -5,8 +5,11 @@ Everything not named here goes from one side to the other as it came, in order.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from proxy.errors import BadRequest
 from proxy.http.head import Pair
+from proxy.kernel.names import know_names
 
 # Connection-specific: never forwarded (RFC 9110 §7.6.1). Proxy-Authorization is for this hop.
 HOP_BY_HOP = frozenset(
@@ -77,6 +80,40 @@ RESPONSE_SPECIAL = HOP_BY_HOP - {b"proxy-authorization", b"te", b"http2-settings
     b"x-request-id",
 }
 
+# Which special fields a head has, in one integer: a bit for each name. Whoever asks for a group
+# of names keeps `bits(names)` and tests `head.seen` (`head.py`) before it looks at any of them.
+DATE = b"date"  # of answers: passed on, and noticed
+UNDERSCORED = 1 << 62  # the bit of a field name with an underscore, which none of these has
+_NAMES = tuple(sorted(REQUEST_SPECIAL | RESPONSE_SPECIAL | {DATE}))
+_BITS = {name: 1 << place for place, name in enumerate(_NAMES)}
+know_names(_NAMES, REQUEST_SPECIAL, RESPONSE_SPECIAL, {DATE})
+
+
+def bits(names: Iterable[bytes]) -> int:
+    """The bits of these special names."""
+    found = 0
+    for name in names:
+        found |= _BITS[name]
+    return found
+
+
+# Peers send the same names again and again, in the same order.
+_KNOWN: dict[tuple[bytes, ...], int] = {}
+_MOST_KNOWN = 1024
+
+
+def seen_in(fields: dict[bytes, bytes]) -> int:
+    """The bits of a head's special fields."""
+    names = tuple(fields)
+    try:
+        return _KNOWN[names]
+    except KeyError:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        found = _KNOWN[names] = bits(names)
+        return found
+
+
 # Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,
 # because obeying it would change where the message goes or ends (Traefik CVE-2021-32813).
 _NOT_NOMINATED = frozenset(
@@ -88,7 +125,7 @@ _MAX_NOMINATED = 10  # Envoy's sanitizeConnectionHeader
 
 def tokens(value: bytes) -> list[bytes]:
     """The members of a comma-separated list, lower case, empty ones left out."""
-    return [t for t in (m.strip() for m in value.lower().split(b",")) if t]
+    return list(filter(None, map(bytes.strip, value.lower().split(b","))))
 
 
 def nominated(connection: bytes) -> list[bytes]:
@@ -97,7 +134,7 @@ def nominated(connection: bytes) -> list[bytes]:
     Raises BadRequest (400) for pseudo-header names and for more than ten.
     """
     names = [t for t in tokens(connection) if t not in _CONNECTION_OPTIONS]
-    if len(names) > _MAX_NOMINATED or any(n.startswith(b":") for n in names):
+    if len(names) > _MAX_NOMINATED or [n for n in names if n.startswith(b":")]:
         raise BadRequest("the Connection header nominates too many or impossible fields")
     return [n for n in names if n not in _NOT_NOMINATED]
 

@@ -35,6 +35,7 @@ from proxy.hub.sockets import split_address
 from proxy.lag import Lag
 from proxy.log import configure
 from proxy.otlp import metrics
+from proxy.plain import WHY_PLAIN, told
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.instruments import INSTRUMENTS, LOOP_LAG
 from proxy.telemetry.metrics import Series
@@ -117,6 +118,7 @@ class CollectHub:
     def stats(self) -> Mapping[str, Any]:
         return {
             "version": __version__,
+            "build": told(),
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "ready": not self._unready,
             "export": self._export(),
@@ -214,6 +216,8 @@ class CollectHub:
             host = config.admin.listen.rpartition(":")[0] or "localhost"
             places.append(f"admin on http://{host}:{self._admin.getsockname()[1]}")
         places.append(f"{len(graph.chains)} pipelines")
+        if WHY_PLAIN:
+            places.append(told())
         log.info("spangate %s collector ready: %s", __version__, ", ".join(places))
 
 

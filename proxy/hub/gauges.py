@@ -16,6 +16,7 @@ from proxy.hub.parts import Collector
 from proxy.hub.procfs import Usage, usage
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import Worker, WorkerState
+from proxy.plain import WHY_PLAIN
 from proxy.telemetry.instruments import Instrument, Kind
 from proxy.telemetry.metrics import Attributes, Series
 
@@ -79,9 +80,12 @@ CHANGES = Instrument(
 
 
 def build() -> Iterator[Series]:
-    yield Series(
-        BUILD, (("version", __version__), ("python.version", platform.python_version())), 1
+    labels = (
+        ("version", __version__),
+        ("python.version", platform.python_version()),
+        ("compiled", "false" if WHY_PLAIN else "true"),
     )
+    yield Series(BUILD, labels, 1)
 
 
 def reloads(succeeded: int, failed: int, last: bool) -> Iterator[Series]:

@@ -30,6 +30,7 @@ from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, RollFailed, Supervisor
 from proxy.hub.worker import Worker
 from proxy.lag import Lag
+from proxy.plain import WHY_PLAIN, told
 from proxy.server import endpoints, frames
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.instruments import LOOP_LAG
@@ -223,6 +224,8 @@ class Hub:
             parts.append(f"admin on http://{_admin_name(config.admin.listen, self._admin)}")
         parts.append(_plural(self._count, "worker"))
         parts.append(_plural(len(config.route), "route"))
+        if WHY_PLAIN:
+            parts.append(told())
         return f"spangate {__version__} ready: {', '.join(parts)}"
 
 

@@ -21,6 +21,7 @@ from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import Worker
+from proxy.plain import told
 from proxy.telemetry.instruments import INSTRUMENTS, LINES_DROPPED
 from proxy.telemetry.metrics import Series
 
@@ -75,6 +76,7 @@ class Status:
         workers = sorted(hub.supervisor.alive, key=lambda worker: worker.id)
         return {
             "version": __version__,
+            "build": told(),
             "uptime_seconds": round(time.monotonic() - hub.started, 3),
             "ready": not self.unready(),
             "listeners": [

@@ -7,6 +7,8 @@ Encoding"). protobuf's `json_format` reads a hex id as base64 without an error, 
 Lenient where one value would cost its sender the whole request: half a surrogate pair, as a
 JavaScript that cuts an emoji makes it, becomes U+FFFD; an id that is not hex is no id, of which
 the receiver judges (`ids.py`); enumerations may be named, as the collector lets them.
+
+Where it is compiled, the kernel reads what has nothing odd in it by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from proxy.kernel.otlpjson import Reader
 from proxy.otlp.messages import REQUESTS
+from proxy.otlp.schema import SCHEMAS
 from proxy.otlp.wire import WireError
 
 _IDS = frozenset(("trace_id", "span_id", "parent_span_id"))
@@ -59,10 +63,21 @@ def request_to_json(signal: str, payload: bytes) -> bytes:
 
 def request_from_json(signal: str, text: bytes) -> bytes:
     """JSON text as a serialised request; raises WireError if it is not one."""
+    if signal in SCHEMAS:  # a fifteenth of the cost, where nothing is odd (benchmarks.micro_otlp)
+        reader = Reader(SCHEMAS[signal], text)
+        while not (read := reader.step(len(text))):
+            continue
+        if read > 0:
+            return reader.result()
+    return decoded(signal, text)
+
+
+def decoded(signal: str, text: bytes) -> bytes:
+    """The same by the libraries, which is what counts."""
     try:
         tree = json.loads(text)
     except UnicodeDecodeError:
-        return request_from_json(signal, text.decode("utf-8", "replace").encode())
+        return decoded(signal, text.decode("utf-8", "replace").encode())
     except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {error}") from None
     message = REQUESTS[signal]()

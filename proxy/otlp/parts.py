@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from proxy.kernel.wire import survey
 from proxy.otlp import ids, texts
 from proxy.otlp.messages import REQUESTS, amount_in
+from proxy.otlp.schema import SCHEMAS
 from proxy.otlp.wire import PATHS, Field, Path, WireError, count, fields
 from proxy.telemetry.protobuf import DELIMITED, varint
 
@@ -76,6 +78,13 @@ class Part(NamedTuple):
 
 def checked(signal: str, request: bytes) -> Checked:
     """A request that is not much larger than a part; raises WireError, first of all Unreadable."""
+    # What has no fault is not decoded: a sixth of the cost (benchmarks.micro_otlp).
+    items = survey(SCHEMAS[signal], request, FREE + len(request) // LEAST)
+    return Checked(request, items) if items >= 0 else judged(signal, request)
+
+
+def judged(signal: str, request: bytes) -> Checked:
+    """The same by the library, which is what counts."""
     try:
         message = REQUESTS[signal].FromString(request)
     except DecodeError as error:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from proxy.telemetry.protobuf import DELIMITED, FIXED32, FIXED64, VARINT, delimited
+from proxy.kernel.wire import fields as fields
+from proxy.kernel.wire_error import WireError as WireError
+from proxy.telemetry.protobuf import DELIMITED, VARINT, delimited
 
 Field = tuple[int, int, int, int, int]  # number, wire type, start of tag, of value, end of value
 Path = tuple[frozenset[int], ...]
@@ -27,36 +29,6 @@ PATHS: dict[str, Path] = {
     "metrics": (*_RECORDS, frozenset((5, 7, 9, 10, 11)), frozenset((1,))),
 }
 _FRAMING = 6  # a tag of one byte and a length of at most five
-
-
-class WireError(ValueError):
-    """Not a serialised message."""
-
-
-def fields(buf: bytes, start: int, end: int) -> Iterator[Field]:
-    """The fields of the message in buf[start:end]; value excludes the length prefix."""
-    pos = start
-    while pos < end:
-        tag = pos
-        key, pos = _varint(buf, pos, end)
-        number, kind = key >> 3, key & 7
-        if not 0 < number < 1 << 29:
-            raise WireError(f"field number {number} at byte {tag}")
-        if kind == DELIMITED:
-            size, pos = _varint(buf, pos, end)
-            stop = pos + size
-        elif kind == VARINT:
-            stop = _varint(buf, pos, end)[1]
-        elif kind == FIXED64:
-            stop = pos + 8
-        elif kind == FIXED32:
-            stop = pos + 4
-        else:
-            raise WireError(f"wire type {kind} at byte {tag}")
-        if stop > end:
-            raise WireError(f"field {number} at byte {tag} ends {stop - end} bytes too late")
-        yield number, kind, tag, pos, stop
-        pos = stop
 
 
 def count(signal: str, request: bytes) -> int:
@@ -88,26 +60,15 @@ def partial_success(response: bytes) -> tuple[int, str]:
             continue
         for inner, wire, _, begin, stop in fields(response, start, end):
             if inner == 1 and wire == VARINT:
-                rejected = _varint(response, begin, stop)[0]
+                rejected = _number(response[begin:stop])
             elif inner == 2 and wire == DELIMITED:
                 message = response[begin:stop].decode("utf-8", "replace")
     # int64: a negative number is a 64-bit two's complement
     return (rejected if rejected < 1 << 63 else 0), message
 
 
-def _varint(buf: bytes, pos: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if pos >= end:
-            raise WireError(f"varint cut off at byte {pos}")
-        byte = buf[pos]
-        pos += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, pos
-        shift += 7
-        if shift > 63:
-            raise WireError(f"varint of more than ten bytes at byte {pos}")
+def _number(varint: bytes) -> int:
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(varint)) & (1 << 64) - 1
 
 
 def _amount(buf: bytes, start: int, end: int, path: Path) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns, time, time_ns
+from time import time
 
 from proxy.errors import ClientError
 from proxy.http.date import imf_fixdate
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, ResponseHead, made_response
 from proxy.http.headers import without
+from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.server.house import House
 from proxy.server.reply import synthesize
 from proxy.server.snapshot import Snapshot

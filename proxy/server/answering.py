@@ -6,24 +6,24 @@ what is decided here is what can still be told.
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 from proxy.errors import ClientError, ClientGone, ProxyError
 from proxy.http.edits import NO_EDITS
 from proxy.http.head import made_response
+from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.hexes import span_id
 from proxy.server import added
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
 from proxy.server.story import Story
-from proxy.tracing import decision, ids
+from proxy.tracing import decision
 
 
 def trace(story: Story, entry: RouteEntry | None) -> None:
     """Whose trace this is part of, and whether it is recorded."""
     snapshot, x = story.snapshot, story.x
     sampler = snapshot.sampler if entry is None else entry.sampler
-    if story.head.path in snapshot.untraced:
+    if snapshot.untraced and story.head.path in snapshot.untraced:
         sampler = snapshot.never
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
         story.head.fields,
@@ -35,9 +35,9 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     )
     if sampler is snapshot.never:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
-    x.span_id = ids.span_id(story.worker.getrandbits)
+    x.span_id = span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:
-        x.captured += snapshot.attributes.read(story.head.get, story.client.trusted)
+        x.captured += snapshot.attributes.read(story.head, story.client.trusted)
 
 
 def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:

@@ -6,18 +6,17 @@ for here too; what a client was told cannot be tried again, so this ends where t
 
 from __future__ import annotations
 
-import types
 from collections.abc import Generator
-from time import monotonic_ns
 from typing import Any
 
 from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
 from proxy.http.head import ResponseHead
+from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.hexes import span_id
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story
 from proxy.telemetry.facts import Attempt
-from proxy.tracing import ids
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import backoff, may_retry
 from proxy.upstream.state import Use
@@ -26,30 +25,34 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # 
 STALE = "stale_connection"  # the reason of a try that follows one on a connection that had ended
 
 
-@types.coroutine
-def event() -> Generator[None, Any, Any]:
-    """Wait for what a connection or the sweep sends or throws into the story."""
-    return (yield)
+class Event:
+    """What a story waits for: whatever a connection or the sweep sends or throws into it."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, Any, Any]:
+        return (yield)
 
 
-async def run(story: Story, target: Target) -> ResponseHead:
+EVENT = Event()
+
+
+async def run(story: Story) -> ResponseHead:
     """Try endpoints until one answers acceptably; the last one's answer or error counts."""
+    target = story.target
+    assert target is not None
     failed: Endpoint | None = None
     reason = ""
-    if target.budget is not None:
-        target.budget.request(story.x.start * 1e-9)
     while True:
         now = monotonic_ns()
-        endpoint = target.state.balancer.pick(now, None, failed)
-        if endpoint is None:
-            raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        endpoint = _choose(story, now, target, failed)
         attempt = _begin(story, now, target, endpoint, reason)
         response: ResponseHead | None = None
         failure: UpstreamError | None = None
         try:
             upstream = _warm(story, target, endpoint) or await _dial(story, target, endpoint)
             _send(story, upstream)
-            response = await event()
+            response = await EVENT
         except UpstreamError as error:
             failure = error
         pause = _judge(story, target, attempt, response, failure)
@@ -67,9 +70,19 @@ async def run(story: Story, target: Target) -> ResponseHead:
         failed = endpoint
 
 
+def _choose(story: Story, now: int, target: Target, failed: Endpoint | None) -> Endpoint:
+    """The endpoint for the next try; `failed` had the last one."""
+    if failed is None and target.budget is not None:
+        target.budget.request(story.x.start * 1e-9)
+    endpoint = target.state.balancer.pick(now, None, failed)
+    if endpoint is None:
+        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+    return endpoint
+
+
 def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
     attempts = story.x.attempts
-    attempt = Attempt(now, ids.span_id(story.worker.getrandbits), len(attempts))
+    attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
     feedback = target.state.feedback
     if feedback is not None:
         attempt.use = Use(feedback, endpoint, now)
@@ -104,7 +117,7 @@ async def _dial(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSid
     story.wait(0, 0)  # dialling has a clock of its own
     dialling = story.worker.dial(story, endpoint, target.connect)
     try:
-        upstream: UpstreamSide = await event()
+        upstream: UpstreamSide = await EVENT
     except ProxyError:
         dialling.forget()  # nobody waits for it any more
         raise
@@ -117,7 +130,9 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     """Write the head, with this attempt's own span id in it, and what there is of the body."""
     x, attempt, target = story.x, story.attempt, story.target
     assert attempt is not None and target is not None
-    traced = target.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
+    traced = target.injector.inject(
+        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
+    )
     attempt.peer = upstream.peer.where
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
@@ -174,7 +189,7 @@ def _pause(
     if retry is None or target.budget is None:
         return None
     now = monotonic_ns()
-    tries = sum(a.retry_reason != STALE for a in x.attempts) - 1
+    tries = len([a for a in x.attempts if a.retry_reason != STALE]) - 1
     outcome = attempt.status if failure is None else failure
     left = (story.total - now) * 1e-9 if story.total else float("inf")
     if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
@@ -212,4 +227,4 @@ async def _back_off(story: Story, pause: float) -> None:
     story.wait(0, 0)
     if pause > 0:
         story.worker.later(pause, story)
-        await event()
+        await EVENT

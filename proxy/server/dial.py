@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 from proxy.errors import (
     ConnectFailed,
@@ -58,8 +59,9 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
 async def _connect(pool: Pool) -> UpstreamConnection:
     loop = asyncio.get_running_loop()
     connection = UpstreamConnection(pool)
+    protocol: Any = connection  # all that one does, but no heir of asyncio's class
     try:
-        await loop.create_connection(lambda: connection, pool.host, pool.port)
+        await loop.create_connection(lambda: protocol, pool.host, pool.port)
     except Exception as error:
         pool.forget(connection)
         raise _translate(error, pool) from error

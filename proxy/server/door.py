@@ -9,7 +9,6 @@ peer and scheme that it has learnt; the codecs know nothing of that.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from proxy.server.h1_client import ClientConnection
@@ -28,8 +27,8 @@ class Door:
         self._listener = listener
         self.tell = tell  # makes the story of a request
 
-    def open(self) -> asyncio.Protocol:
-        """Who serves the next connection."""
+    def open(self) -> Any:
+        """Who serves the next connection: all that a protocol does, but no heir of asyncio's."""
         return ClientConnection(self._house, self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:

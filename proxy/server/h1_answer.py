@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import NO_EDITS, Edits
-from proxy.http.encode import LAST_CHUNK, encode_response, encode_trailers
+from proxy.http.encode import encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.outbox import Outbox
+from proxy.server.sides import ClientSide
 from proxy.server.tap import Tap
 
 _BARE = (204, 304)  # they never have a body
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 
 
-class AnswerWriter:
+class AnswerWriter(ClientSide):
     """The half of a client's connection that faces its story: answers, and whether it reads
     (`h1_client.py`). A base class because each piece of an answer would pay for another call. A
     head is held until something can be joined to it."""
@@ -87,9 +89,10 @@ class AnswerWriter:
         pending = self._pending
         if self._chunked:
             if len(data) <= _JOIN:
-                end = LAST_CHUNK if last else b""
-                put = outbox.put_last if last else outbox.put
-                put(transport, b"%b%x\r\n%b\r\n%b" % (pending, len(data), data, end))
+                if last:
+                    outbox.put_last(transport, chunk(pending, data, True))
+                else:
+                    outbox.put(transport, chunk(pending, data, False))
                 self._pending = b""
             else:
                 self.flush()

@@ -7,14 +7,14 @@ answered wait in the buffer, and no further one is begun while the client takes 
 from __future__ import annotations
 
 import asyncio
-from time import monotonic_ns
 
 from proxy.errors import BadRequest, ClientError
-from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
+from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
@@ -30,12 +30,12 @@ _AT_ONCE = 2  # requests begun in the turn in which they came
 _SLICE = 4  # requests begun in a slice of a later one
 
 
-class ClientConnection(Leaver, asyncio.Protocol):
+class ClientConnection(Leaver):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
         "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search", "_since",
-        "_tell", "filed", "forwards", "peer", "scheme", "trusted", "watched",
+        "_tell", "filed", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, door: Door) -> None:
@@ -70,8 +70,8 @@ class ClientConnection(Leaver, asyncio.Protocol):
         self.trusted, self.forwards = self._door.trust(self.peer)
 
     def data_received(self, data: bytes) -> None:
-        if self._state is not HEAD and self._state >= TUNNEL:
-            if self._state is TUNNEL and self._story is not None:
+        if self._state != HEAD and self._state >= TUNNEL:
+            if self._state == TUNNEL and self._story is not None:
                 self._story.on_body(data, False)
             return
         self._buffer = self._buffer + data if self._buffer else data
@@ -95,7 +95,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
         self.blocked = False
         if self._story is not None:
             self._story.on_client_drained()
-        elif self._state is HEAD:
+        elif self._state == HEAD:
             self._since = monotonic_ns()
             self._pump(_AT_ONCE)
 
@@ -106,7 +106,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
             return  # a story ended inside the loop below, which goes on by itself
         self._pumping = True
         while self._buffer and not self._queued:
-            if self._state is HEAD:
+            if self._state == HEAD:
                 if self.blocked:
                     break
                 if not heads:
@@ -115,10 +115,10 @@ class ClientConnection(Leaver, asyncio.Protocol):
                 heads -= 1
                 if not self._take_head():
                     break
-            elif self._state is not BODY or not self._take_body():
+            elif self._state != BODY or not self._take_body():
                 break
         self._pumping = False
-        if len(self._buffer) > _HOLD and (self._state is WAIT or self.blocked):
+        if len(self._buffer) > _HOLD and (self._state == WAIT or self.blocked):
             self._tap.hold()
         elif self._tap.held and not self._queued:
             self._let_go()
@@ -130,10 +130,10 @@ class ClientConnection(Leaver, asyncio.Protocol):
 
     def go_on(self) -> None:
         self._queued = False
-        if self._state is LINGER:
+        if self._state == LINGER:
             self.transport.close()
             return
-        if self._state is BODY and self._decoder is not None and self._decoder.has_more:
+        if self._state == BODY and self._decoder is not None and self._decoder.has_more:
             self._take_body()
         self._pump(_SLICE)
 
@@ -170,7 +170,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
             self._buffer = self._search.partial(data, self._house.snapshot.limits)
         except ClientError as error:
             self._refuse(error)
-        return len(self._buffer) < len(data) and self._state is HEAD
+        return len(self._buffer) < len(data) and self._state == HEAD
 
     def _take_body(self) -> bool:
         story, data = self._story, self._buffer
@@ -187,7 +187,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
             self._buffer = b""
         self._left = left
         story.on_body(data, not left)
-        if not left and self._state is BODY:
+        if not left and self._state == BODY:
             self._state = WAIT
             story.on_body_end(NO_TRAILERS)
         return True
@@ -204,40 +204,41 @@ class ClientConnection(Leaver, asyncio.Protocol):
         done = decoder.done
         last = len(pieces) - 1 if done and not decoder.trailers else -1
         for index, piece in enumerate(pieces):
-            if self._state is BODY:
+            if self._state == BODY:
                 story.on_body(piece, index == last)
-        if done and self._state is BODY:
+        if done and self._state == BODY:
             self._buffer = decoder.rest
             self._state = WAIT
             self._decoder = None
             story.on_body_end(tuple(decoder.trailers))
-        elif decoder.has_more and self._state is BODY and not self._queued:
+        elif decoder.has_more and self._state == BODY and not self._queued:
             self._queue()
         return True
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what never became a request, and close."""
         self._house.count_refused(error)
-        self.reply(*refusal(self._house, error))
+        head, more, body = refusal(self._house, error)
+        self.reply(head, more, body)
         self.next(monotonic_ns())
 
     @property
     def upload_done(self) -> bool:
-        return self._state is not BODY
+        return self._state != BODY
 
     def send_head(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
-        if self._state is BODY and head.status != 101:
+        if self._state == BODY and head.status != 101:
             self._close = self._early = True
         self.begin_answer(head, edits, more)
 
     def end(self, trailers: Trailers) -> None:
         if self._pending or self._chunked:
             self.finish_answer(trailers)
-        if self._state is TUNNEL:
+        if self._state == TUNNEL:
             self.shut()
 
     def skip_body(self) -> None:
-        if self._state is BODY and self._decoder is None and len(self._buffer) >= self._left:
+        if self._state == BODY and self._decoder is None and len(self._buffer) >= self._left:
             self._buffer = self._buffer[self._left :]
             self._state = WAIT
 
@@ -251,9 +252,10 @@ class ClientConnection(Leaver, asyncio.Protocol):
 
     def next(self, now: int) -> None:
         self._story = None
-        if self._state is not WAIT and self._state >= LINGER:
+        self._asked = None  # an idle connection keeps nothing of what was
+        if self._state != WAIT and self._state >= LINGER:
             return
-        if self._close or self._state is BODY:
+        if self._close or self._state == BODY:
             self.hang_up()
             return
         self._state = HEAD
@@ -266,25 +268,25 @@ class ClientConnection(Leaver, asyncio.Protocol):
             self._pump(_AT_ONCE)
 
     def idle_since(self) -> int:
-        idle = self._state is HEAD and not self._buffer and not self.blocked
-        return self._since if idle else -1 if self._state is CLOSED else 0
+        idle = self._state == HEAD and not self._buffer and not self.blocked
+        return self._since if idle else -1 if self._state == CLOSED else 0
 
     def tick(self, now: int) -> None:
         if self._tap.hides_the_end(self._missing()) or self._is_forgotten(now):
             self.transport.abort()
         elif self._story is not None:
-            if self._state is BODY and self._is_slow(now):
+            if self._state == BODY and self._is_slow(now):
                 self._close = True
                 self._story.on_bad_body(BadRequest("the request body comes too slowly", status=408))
             else:
                 self._story.tick(now)
-        elif self._state is LINGER or (self._state is HEAD and self.blocked):
+        elif self._state == LINGER or (self._state == HEAD and self.blocked):
             if self._unsent.has_waited(self.transport.get_write_buffer_size(), now):
                 self.transport.abort()
-        elif self._state is HEAD and self._buffer:
+        elif self._state == HEAD and self._buffer:
             if self._search.waited(now) > self._house.snapshot.limits.header_timeout * 1e9 > 0:
                 self._refuse(BadRequest("the request head took too long", status=408))
-        elif self._state is HEAD:
+        elif self._state == HEAD:
             self._check_idle(now - self._since)
 
     def _is_slow(self, now: int) -> bool:
@@ -304,7 +306,7 @@ class ClientConnection(Leaver, asyncio.Protocol):
 
     def _missing(self) -> int:
         """Bytes without which the request in hand is incomplete, at least."""
-        if self._state is not BODY:
+        if self._state != BODY:
             return 0
         if self._decoder is None:
             return self._left

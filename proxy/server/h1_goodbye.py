@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from time import monotonic_ns
 from typing import Any
 
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_answer import AnswerWriter
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.house import House
@@ -57,7 +57,7 @@ class Unsent:
 class Leaver(AnswerWriter):
     """The part of a client's connection that ends it (`h1_client.py`)."""
 
-    __slots__ = ("_buffer", "_house", "_queued", "_state", "_story", "_unsent", "blocked")
+    __slots__ = ("_buffer", "_house", "_queued", "_state", "_story", "_unsent")
 
     def __init__(self, house: House, outbox: Outbox) -> None:
         super().__init__(outbox)
@@ -72,14 +72,14 @@ class Leaver(AnswerWriter):
     def eof_received(self) -> bool:
         """The client has shut its end; True: what it asked before is still to be answered."""
         state, story = self._state, self._story
-        if state is TUNNEL and story is not None:
+        if state == TUNNEL and story is not None:
             story.on_body_end(NO_TRAILERS)
             return True
-        if state is BODY and not self._queued:
+        if state == BODY and not self._queued:
             return False  # half a request: whoever sent it does not want it any more
-        if state is WAIT or state is BODY or (self._buffer and (self._queued or self.blocked)):
+        if state in (WAIT, BODY) or (self._buffer and (self._queued or self.blocked)):
             self._tap.end(monotonic_ns())
-            self._close = self._close or (state is WAIT and not self._buffer)
+            self._close = self._close or (state == WAIT and not self._buffer)
             sock = self.transport.get_extra_info("socket")
             with contextlib.suppress(OSError):  # a Unix socket, whose ends know of each other
                 for option in _PROBES:
@@ -90,7 +90,7 @@ class Leaver(AnswerWriter):
     def _leave_by_turns(self) -> bool:
         """Ten thousand idle clients may leave at once, and closing takes 45 µs each; False: at
         once, because it waits for a turn already."""
-        if self._queued or self._state is CLOSED:
+        if self._queued or self._state == CLOSED:
             return False
         self._state = LINGER
         self._queued = True
@@ -104,11 +104,11 @@ class Leaver(AnswerWriter):
             self._tap.let_go()
             return
         self._tap.ended_at = monotonic_ns()  # the next answer has as much time as this one
-        if self._state is BODY:
+        if self._state == BODY:
             self.transport.close()
-        elif self._state is HEAD and not self.blocked:
+        elif self._state == HEAD and not self.blocked:
             self._leave_by_turns()
-        elif self._state is WAIT and not self._buffer:
+        elif self._state == WAIT and not self._buffer:
             self._close = True
 
     def _is_forgotten(self, now: int) -> bool:
@@ -144,7 +144,7 @@ class Leaver(AnswerWriter):
             self._close = True
             self._story.on_shutdown()
         self.push()
-        if self._state is not CLOSED:
+        if self._state != CLOSED:
             self.transport.close()
 
     def abort(self) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 from proxy.http.h1 import Limits, check_partial
+from proxy.kernel.clock import monotonic_ns
 
 
 class HeadSearch:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import WANTS_TUNNEL, Edits
-from proxy.http.encode import LAST_CHUNK, encode_request, encode_trailers
+from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
-from proxy.server.sides import StoryEvents
+from proxy.server.sides import StoryEvents, UpstreamSide
 
 _JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
 
 
-class RequestWriter:
+class RequestWriter(UpstreamSide):
     """The half of an upstream's connection that its story writes to (`h1_upstream.py`); a base
     class for the reason that `h1_answer.AnswerWriter` is one."""
 
@@ -69,8 +70,7 @@ class RequestWriter:
             self._written += len(data)
             outbox.put_more(self.transport, data)
         elif len(data) <= _JOIN:
-            end = LAST_CHUNK if last else b""
-            outbox.put_more(self.transport, b"%x\r\n%b\r\n%b" % (len(data), data, end))
+            outbox.put_more(self.transport, chunk(b"", data, last))
         else:
             outbox.put_chunk(self.transport, data)
             if last:
@@ -79,7 +79,7 @@ class RequestWriter:
             self._request_done = True
 
     def end(self, trailers: Trailers) -> None:
-        if self._state is TUNNEL:
+        if self._state == TUNNEL:
             self._request_done = True
             self._shut_tunnel()
             return

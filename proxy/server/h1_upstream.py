@@ -7,26 +7,27 @@ The upstream side of `sides.py` where the side is the connection. One on which a
 from __future__ import annotations
 
 import asyncio
-from time import monotonic_ns
-from typing import Protocol
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
-from proxy.http.chunked import ChunkedDecoder, ChunkedError
 from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import keep_alive_ns
+from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
+from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.peer import NOBODY, peer_of
-from proxy.server.sides import NO_TRAILERS
+from proxy.server.sides import NO_TRAILERS, Lender
 from proxy.server.tap import Tap
 from proxy.server.turns import Turns
 
 
-class Home(Protocol):
+class Home(Lender):
     """Where a connection goes between two exchanges (`pool.py`)."""
+
+    __slots__ = ("outbox", "turns")
 
     outbox: Outbox
     turns: Turns
@@ -36,9 +37,11 @@ class Home(Protocol):
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take it back; False if it is not wanted."""
+        raise NotImplementedError
 
     def rest(self, connection: UpstreamConnection, now: int) -> bool:
         """The same after an answer that more bytes may follow."""
+        raise NotImplementedError
 
     def mistrust(self, connection: UpstreamConnection) -> None:
         """Bytes came that nobody had asked for."""
@@ -52,12 +55,12 @@ MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a f
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 
-class UpstreamConnection(RequestWriter, asyncio.Protocol):
+class UpstreamConnection(RequestWriter):
     """Serves one story at a time; between two of them it waits in its pool."""
 
     __slots__ = (
         "_buffer", "_decoder", "_hint", "_interim", "_left", "_reader", "_rests", "_tap",
-        "_untouched", "blocked", "idle_since", "old", "peer", "pool", "scheme", "used", "version",
+        "_untouched", "idle_since", "old", "pool", "used",
     )  # fmt: skip
 
     _tap: Tap
@@ -118,19 +121,19 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
 
     def data_received(self, data: bytes) -> None:
-        if self._state is HEAD:
+        if self._state == HEAD:
             self._read_head(self._buffer + data if self._buffer else data)
-        elif self._state is BODY:
+        elif self._state == BODY:
             self._read_body(data)
-        elif self._state is TUNNEL and self.story is not None:
+        elif self._state == TUNNEL and self.story is not None:
             self.story.on_data(data, False)
-        elif self._state is IDLE:
+        elif self._state == IDLE:
             self.pool.mistrust(self)
             self.abort()  # whose answer would they be?
 
     def eof_received(self) -> bool:
-        if self._state is not TUNNEL or self.story is None:
-            self._untouched = self.used and self._state is HEAD and self._is_unread()
+        if self._state != TUNNEL or self.story is None:
+            self._untouched = self.used and self._state == HEAD and self._is_unread()
             return False
         self._shut = True
         story = self.story
@@ -147,11 +150,11 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
         self.pool.forget(self)
         if story is None:
             return
-        if state is HEAD:
+        if state == HEAD:
             reset = UpstreamReset(self._cut_off(HEAD, error))
             reset.unread = self._untouched
             story.on_upstream_failed(reset)
-        elif state is TUNNEL and self._shut:
+        elif state == TUNNEL and self._shut:
             return  # it was told; what we still sent is lost with the client's next word
         elif self._left is None and self._decoder is None and error is None:
             story.on_response_end(
@@ -175,7 +178,7 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
 
     def _cut_off(self, state: int, error: Exception | None) -> str:
         """What a connection that ended had not told."""
-        if state is HEAD:
+        if state == HEAD:
             where = "in the middle of its answer's head" if self._buffer else "before any answer"
         elif self._decoder is not None:
             where = "before the last chunk"
@@ -197,7 +200,7 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
     def _read_head(self, data: bytes) -> None:
         story = self.story
         try:
-            while self._state is HEAD:
+            while self._state == HEAD:
                 end = data.find(b"\r\n\r\n") + 4
                 if (end if end > 3 else len(data)) > MOST_HEAD:
                     raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
@@ -218,11 +221,11 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
     def _begin_body(self, data: bytes) -> None:
         """What came together with the head, and what there is to do if nothing did."""
         if data:
-            if self._state is BODY:
+            if self._state == BODY:
                 self._read_body(data)
-            elif self._state is TUNNEL and self.story is not None:
+            elif self._state == TUNNEL and self.story is not None:
                 self.story.on_data(data, False)
-        if self._state is BODY and not self._tap.held:
+        if self._state == BODY and not self._tap.held:
             if self._left == 0:
                 self._complete()
             elif self.story is not None:
@@ -269,7 +272,7 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
             self._left = left = left - len(data)
         if self.story is not None and data:
             self.story.on_data(data, left == 0)
-        if left == 0 and self._state is BODY:
+        if left == 0 and self._state == BODY:
             self._complete()
 
     def _read_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
@@ -287,7 +290,7 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
             if self.story is not None:
                 self.story.on_data(piece, index == last)
         if done:
-            if self._state is BODY:
+            if self._state == BODY:
                 self._keep_alive = self._keep_alive and not decoder.rest
                 self._complete(tuple(decoder.trailers))
             return
@@ -300,7 +303,7 @@ class UpstreamConnection(RequestWriter, asyncio.Protocol):
     def go_on(self) -> None:
         """The next slice of many small chunks."""
         self._tap.let_go()
-        if self._state is BODY and self._decoder is not None:
+        if self._state == BODY and self._decoder is not None:
             self._read_chunks(self._decoder, b"")
 
     def _complete(self, trailers: Trailers = NO_TRAILERS) -> None:

@@ -66,8 +66,8 @@ class Dialling(Protocol):
         """Nobody waits for it any more."""
 
 
-class House(Protocol):
-    """The worker."""
+class House:
+    """The worker. A class to inherit from, as those of `sides.py` are, and for the same reason."""
 
     snapshot: Snapshot
     recorder: Recorder
@@ -79,9 +79,11 @@ class House(Protocol):
     draining: bool
     random: Callable[[], float]
     getrandbits: Callable[[int], int]
+    _pools: dict[tuple[str, int], Any]  # of Lenders
 
     def admit(self, guest: Guest) -> bool:
         """Count a client connection; False if it is one too many."""
+        raise NotImplementedError
 
     def release(self, guest: Guest) -> None:
         """It has ended."""
@@ -94,12 +96,20 @@ class House(Protocol):
 
     def pool_of(self, endpoint: Endpoint) -> Lender:
         """Who lends sides of that endpoint."""
+        pool = self._pools.get((endpoint.host, endpoint.port))
+        return pool if pool is not None else self.open_pool(endpoint)
+
+    def open_pool(self, endpoint: Endpoint) -> Lender:
+        """One more of them, remembered."""
+        raise NotImplementedError
 
     def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+        raise NotImplementedError
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two tries."""
 
     def is_closing_idle(self, waited: int) -> bool:
         """Whether an idle connection that has waited so long (ns) should be closed now."""
+        raise NotImplementedError

@@ -11,11 +11,11 @@ from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
 from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
 from proxy.http.headers import FORWARDING, tokens
+from proxy.kernel import hexes
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
 from proxy.telemetry.facts import Exchange
-from proxy.tracing import ids
 from proxy.tracing.baggage import passed_on
 
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
@@ -63,7 +63,7 @@ def request_id(story: Story) -> bytes:
     given = story.head.fields.get(b"x-request-id")
     if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
         return given
-    return ids.request_id(story.worker.getrandbits)
+    return hexes.request_id(story.worker.getrandbits)
 
 
 def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str, str]) -> str:

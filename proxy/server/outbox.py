@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from proxy.kernel.write import chunk
+
 _LARGE = 16 * 1024  # bytes; beyond it a write is worth its awakening
 _SMALL = 4 * 1024  # bytes that are cheaper to copy than to write on their own
 
@@ -47,10 +49,13 @@ class Outbox:
     def put_chunk(self, transport: Any, data: bytes, last: bool = False) -> None:
         """`data` as a chunk (RFC 9112 §7.1), without copying it if it is large."""
         if len(data) <= _LARGE:
-            self.put(transport, b"%x\r\n%b\r\n" % (len(data), data))
+            self.put(transport, chunk(b"", data, False))
         else:
             self.put(transport, b"%x\r\n" % len(data))
-            (self.put_last if last else self.put)(transport, data)
+            if last:
+                self.put_last(transport, data)
+            else:
+                self.put(transport, data)
             self.put(transport, b"\r\n")
 
     def put_more(self, transport: Any, data: bytes) -> None:
@@ -66,7 +71,7 @@ class Outbox:
 
     def waiting(self, transport: Any) -> int:
         """Bytes that are put and not written."""
-        return sum(len(data) for whose, data in self._waiting if whose is transport)
+        return sum([len(data) for whose, data in self._waiting if whose is transport])
 
     def flush(self) -> None:
         """Write all of it now; before a transport is closed or written to directly."""

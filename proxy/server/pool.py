@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 
-from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.sides import UpstreamSide
 from proxy.server.turns import Turns
@@ -22,7 +22,7 @@ _JITTER = 0.1  # of the greatest age, so that what was dialled together is not d
 log = logging.getLogger("spangate")
 
 
-class Pool:
+class Pool(Home):
     """The idle connections of one worker to one address; lives as long as the worker."""
 
     __slots__ = (
@@ -36,10 +36,8 @@ class Pool:
         "idle_limit",
         "idle_ns",
         "opened",
-        "outbox",
         "port",
         "reused",
-        "turns",
         "upstream",
     )
 

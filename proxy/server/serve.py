@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 
 from proxy.errors import ProxyError, WrongMethod
-from proxy.http.head import RequestHead, ResponseHead
+from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.http.local import ALLOWED, check_length, last_hop
 from proxy.server import added, answering, attempts, outbound
-from proxy.server.attempts import event
+from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
 from proxy.server.sides import ClientSide
-from proxy.server.snapshot import RouteEntry
+from proxy.server.snapshot import Captures, RouteEntry
 from proxy.server.story import Story
 
 log = logging.getLogger("spangate")
@@ -31,53 +31,61 @@ def tell(house: House, client: ClientSide, head: RequestHead) -> Story:
 
 async def serve(story: Story) -> None:
     """One request, from its head to its record."""
-    x, head, snapshot = story.x, story.head, story.snapshot
-    entry: RouteEntry | None = None
     try:
-        host = outbound.describe(x, head, story.client, snapshot)
-        if snapshot.request_id:
-            x.request_id = outbound.request_id(story)
-        story.worker.recorder.begin(x)
-        status = last_hop(head)
-        if status:
-            entry = snapshot.expected(head, host, head.method)
-            answering.trace(story, entry)
-            answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
-            return
-        entry, captures = _match(story, host)
-        answering.trace(story, entry)
-        if entry.answer is not None:
-            answering.reply(story, entry.answer(head, captures), entry)
-            return
-        target = story.target = entry.pick(story.worker.random())
-        check_length(head.length, target.body_limit)
-        path = outbound.target(head, x, entry, captures)
-        story.edits = outbound.request(story, entry, snapshot, path)
-        if target.total_ns:
-            story.total = x.start + target.total_ns
-        response = await attempts.run(story, target)
-        _relay(story, entry, response)
-        story.client.end(await event())  # when the answer's body has ended, with its trailers
+        if _goes_on(story):
+            response = await attempts.run(story)
+            _relay(story, response)
+            _end(story, await EVENT)  # when the answer's body has ended, with its trailers
     except WrongMethod as error:
-        answering.fail(story, error, snapshot.expected(head, host, error.methods[0]))
+        answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
-        answering.fail(story, error, entry)
+        answering.fail(story, error, story.entry)
     except Exception as error:
         log.exception("a request failed inside the gateway")
-        answering.fail(story, ProxyError(type(error).__name__), entry)
+        answering.fail(story, ProxyError(type(error).__name__), story.entry)
     finally:
         answering.finish(story)
 
 
-def _match(story: Story, host: str) -> tuple[RouteEntry, dict[str, str]]:
-    found = story.snapshot.match(story.head, host)
-    story.x.route = found[0].blocks
-    return found
+def _goes_on(story: Story) -> bool:
+    """Find out what is asked, whose trace it is part of, and where it goes; False: the gateway
+    has answered it."""
+    x, head, snapshot = story.x, story.head, story.snapshot
+    host = outbound.describe(x, head, story.client, snapshot)
+    if snapshot.request_id:
+        x.request_id = outbound.request_id(story)
+    story.worker.recorder.begin(x)
+    status = last_hop(head)
+    if status:
+        story.entry = snapshot.expected(head, host, head.method)
+        answering.trace(story, story.entry)
+        answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), story.entry)
+        return False
+    entry, captures = snapshot.match(head, host)
+    story.entry = entry
+    x.route = entry.blocks
+    answering.trace(story, entry)
+    if entry.answer is not None:
+        answering.reply(story, entry.answer(head, captures), entry)
+        return False
+    _aim(story, entry, captures)
+    return True
 
 
-def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:
+def _aim(story: Story, entry: RouteEntry, captures: Captures) -> None:
+    """Choose the upstream, and say what it is asked."""
+    target = story.target = entry.pick(story.worker.random())
+    check_length(story.head.length, target.body_limit)
+    path = outbound.target(story.head, story.x, entry, captures)
+    story.edits = outbound.request(story, entry, story.snapshot, path)
+    if target.total_ns:
+        story.total = story.x.start + target.total_ns
+
+
+def _relay(story: Story, response: ResponseHead) -> None:
     """Begin the answer; from here on nothing can be tried again."""
-    x, client = story.x, story.client
+    x, client, entry = story.x, story.client, story.entry
+    assert entry is not None
     story.held = []
     story.replayable = False
     story.wait(0, 0)
@@ -88,3 +96,14 @@ def _relay(story: Story, entry: RouteEntry, response: ResponseHead) -> None:
     x.first_byte = x.attempts[-1].first_byte
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
+
+
+def _end(story: Story, trailers: Trailers) -> None:
+    story.client.end(trailers)
+
+
+def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:
+    """The route that takes the request with another method."""
+    snapshot, head = story.snapshot, story.head
+    host = snapshot.host(head.authority)[0]
+    return snapshot.expected(head, host, error.methods[0])

@@ -20,13 +20,13 @@ What holds for all of it:
   never before the call returns: by then the story has recorded the exchange.
 - After `abort`, and after a side has said that it failed, ended or is gone, it tells nothing more
   of this exchange, and what is still sent to it is thrown away.
+- They are classes to inherit from, and no Protocols, because a compiled call then goes through a
+  table and not through a name; whoever inherits defines everything.
 - A tunnel (101, CONNECT) is a state of the codec: after `open_tunnel` pieces are bytes as they
   come, `on_body_end` and `on_response_end` are the two half-closes, `end` is ours.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from proxy.errors import BadRequest, ProxyError
 from proxy.http.edits import Edits
@@ -36,9 +36,11 @@ from proxy.server.peer import Peer
 NO_TRAILERS: Trailers = ()
 
 
-class ClientSide(Protocol):
+class ClientSide:
     """Where a request came from and its answer goes to. Order of calls: `send_informational` any
     number of times, `send_head` once, `send_data`, `end` once, `next` once; or `abort`, `next`."""
+
+    __slots__ = ("blocked", "forwards", "peer", "scheme", "trusted")
 
     peer: Peer
     scheme: str  # of the connection: http or https
@@ -49,10 +51,12 @@ class ClientSide(Protocol):
     @property
     def reading_paused(self) -> bool:
         """Whether the story has paused it: whoever is slow then, it is not the client."""
+        raise NotImplementedError
 
     @property
     def upload_done(self) -> bool:
         """Whether all of the request's body has come."""
+        raise NotImplementedError
 
     def send_informational(self, head: ResponseHead) -> None:
         """A 1xx answer (RFC 9110 §15.2), if the client can understand it."""
@@ -72,6 +76,7 @@ class ClientSide(Protocol):
 
     def take_back(self) -> bool:
         """Forget the head that was given; False if it is on its way already."""
+        raise NotImplementedError
 
     def skip_body(self) -> None:
         """The rest of the request is not wanted; what is at hand of it is thrown away."""
@@ -95,9 +100,11 @@ class ClientSide(Protocol):
         """The story is over, and recorded."""
 
 
-class UpstreamSide(Protocol):
+class UpstreamSide:
     """One exchange with an upstream, lent by a pool. Order: `start` once, `send_data`, `end` once;
     or `abort`. It goes back by itself when both directions are complete."""
+
+    __slots__ = ("blocked", "peer", "scheme", "version")
 
     peer: Peer
     scheme: str  # of the connection
@@ -132,16 +139,21 @@ class UpstreamSide(Protocol):
         """The opposite; may be called without a `pause` before it."""
 
 
-class Lender(Protocol):
+class Lender:
     """What lends upstream sides (`pool.py`): connections, or streams on shared ones."""
+
+    __slots__ = ()
 
     def take(self, careful: bool) -> UpstreamSide | None:
         """One that is at hand, or None: dial. `careful`: what is sent cannot be sent again."""
+        raise NotImplementedError
 
 
-class StoryEvents(Protocol):
+class StoryEvents:
     """What a story is told. From the client: `begin`, `on_body`, one `on_body_end`. From the
     upstream: `on_informational`, one `on_response`, `on_data`, one `on_response_end`."""
+
+    __slots__ = ()
 
     def begin(self) -> None:
         """Go: run to the first wait, or to the end."""
@@ -172,6 +184,7 @@ class StoryEvents(Protocol):
 
     def is_answering(self) -> bool:
         """Whether the head of an upstream's answer was sent on."""
+        raise NotImplementedError
 
     def on_connected(self, upstream: UpstreamSide) -> None:
         """The side that was dialled for this story."""

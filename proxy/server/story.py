@@ -13,7 +13,6 @@ story knows heads, pieces and ends, never bytes of HTTP/1.1.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from time import monotonic_ns, time_ns
 from typing import Any
 
 from proxy.errors import (
@@ -26,16 +25,18 @@ from proxy.errors import (
 )
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.kernel.clock import monotonic_ns, time_ns
+from proxy.kernel.step import send
 from proxy.server.house import House
-from proxy.server.sides import NO_TRAILERS, ClientSide, UpstreamSide
-from proxy.server.snapshot import Target
+from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
+from proxy.server.snapshot import RouteEntry, Target
 from proxy.server.trailers import passed_on
 from proxy.telemetry.facts import Attempt, Exchange
 
 REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
 
 
-class Story:
+class Story(StoryEvents):
     """One request from its head to its record. Owned by its client side."""
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Story:
         "client",
         "coroutine",
         "edits",
+        "entry",
         "head",
         "held",
         "replayable",
@@ -66,6 +68,7 @@ class Story:
         self.x = Exchange(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.entry: RouteEntry | None = None  # of the route that it goes by
         self.target: Target | None = None
         self.attempt: Attempt | None = None
         self.upstream: UpstreamSide | None = None
@@ -81,27 +84,19 @@ class Story:
 
     def begin(self) -> None:
         """Run to the first wait, or to the end."""
-        coroutine = self.coroutine
-        assert coroutine is not None
-        try:  # noqa: SIM105 - as in _step, a call less
-            coroutine.send(None)
-        except StopIteration:
-            pass
+        assert self.coroutine is not None
+        send(self.coroutine, None)
 
     # what the sides tell it
 
     def _step(self, value: object) -> None:
-        coroutine = self.coroutine
-        if coroutine is not None:
-            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
-                coroutine.send(value)
-            except StopIteration:
-                pass
+        if self.coroutine is not None:
+            send(self.coroutine, value)
 
     def _throw(self, error: ProxyError) -> None:
         coroutine = self.coroutine
         if coroutine is not None:
-            try:  # noqa: SIM105
+            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
                 coroutine.throw(error)
             except StopIteration:
                 pass

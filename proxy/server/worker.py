@@ -7,15 +7,18 @@ the connections, the other one tells the collector of new records and the hub of
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import sys
 from collections.abc import Collection, Iterator
 from time import monotonic_ns
+from typing import Any
 
 from proxy.config.model import Config
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
+from proxy.kernel.chance import source
 from proxy.lag import Lag
 from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
@@ -25,7 +28,7 @@ from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
 from proxy.server.faults import Faults
-from proxy.server.house import Guest
+from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
@@ -51,7 +54,7 @@ IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection
 _NEVER = 1 << 63  # ns, monotonic
 
 
-class Worker:
+class Worker(House):
     """One per process. What it records goes into `ring`, which is shared with the collector."""
 
     def __init__(
@@ -73,7 +76,7 @@ class Worker:
         self.stopped = asyncio.Event()
         generator = random.Random()
         self.random = generator.random
-        self.getrandbits = generator.getrandbits
+        self.getrandbits = source(os.urandom(32))
         self._number = number
         self._lag = Lag()
         self._lag_labels = (("spangate.process", "worker"), ("spangate.worker", slot))
@@ -82,7 +85,7 @@ class Worker:
         self._sockets = sockets
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
-        self._pools: dict[tuple[str, int], Pool] = {}
+        self._pools = {}
         self._descriptors = Descriptors(
             self._pause, self._resume, self._free, self.recorder.registry
         )
@@ -197,19 +200,17 @@ class Worker:
     def count_refused(self, error: ClientError) -> None:
         self.recorder.reject(str(error.status))
 
-    def pool_of(self, endpoint: Endpoint) -> Pool:
-        key = (endpoint.host, endpoint.port)
-        try:
-            pool = self._pools[key]
-        except KeyError:
-            pool = self._pools[key] = Pool(endpoint.host, endpoint.port, self.outbox, self.turns)
-            pool.upstream = endpoint.upstream
-            self._set_up(pool)
+    def open_pool(self, endpoint: Endpoint) -> Pool:
+        pool = Pool(endpoint.host, endpoint.port, self.outbox, self.turns)
+        self._pools[endpoint.host, endpoint.port] = pool
+        pool.upstream = endpoint.upstream
+        self._set_up(pool)
         return pool
 
     def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
-        return Dialling(story, self.pool_of(endpoint), timeout, self._descriptors)
+        pool: Any = self.pool_of(endpoint)
+        return Dialling(story, pool, timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""

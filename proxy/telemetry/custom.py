@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import unquote
 
 from proxy.config.attributes import parse_source
 
-Get = Callable[[bytes], bytes | None]  # a field's value by its lower-case name
+
+class Fields(Protocol):
+    """A head."""
+
+    def get(self, name: bytes, /) -> bytes | None:
+        """A field's value by its lower-case name."""
+
 
 MAX_VALUE = 256  # characters of an attribute
 MAX_TOKEN = 16384  # bytes of a token that is looked into
@@ -47,10 +54,11 @@ class CustomAttributes:
         """Whether anything is to be read at all; labels are constants of routes and not here."""
         return bool(self._headers or self._cookies or self._baggage or self._claims)
 
-    def read(self, get: Get, trusted: bool) -> list[tuple[str, str]]:
+    def read(self, head: Fields, trusted: bool) -> list[tuple[str, str]]:
         """(key, value) of what the request has. Baggage counts only if it comes from a trusted
         caller; the others may be a stranger's."""
         found = []
+        get = head.get
         for key, name in self._headers:
             value = get(name)
             if value is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from proxy.kernel.hexes import is_hex
 from proxy.tracing.context import TraceContext
 
 Pair = tuple[bytes, bytes]
@@ -21,7 +22,6 @@ MULTI_FIELDS = frozenset(
     {b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"}
 )
 
-_HEX = b"0123456789abcdef"
 _OWS = b" \t"
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
@@ -59,9 +59,9 @@ def parse_single(header: bytes) -> TraceContext | None:
     state, dash, parent = tail.partition(b"-")
     if state in _STATES:
         context.sampled, context.debug = _STATES[state]
-        return context if not dash or _is_hex(parent.lower(), 16) else None
+        return context if not dash or is_hex(parent.lower(), 16) else None
     # The state is optional also where a parent follows (Brave; Go's SDK refuses it).
-    return context if _is_hex(tail.lower(), 16) else None
+    return context if is_hex(tail.lower(), 16) else None
 
 
 def extract_multi(fields: Mapping[bytes, bytes]) -> TraceContext | None:
@@ -96,15 +96,11 @@ def _context(trace_id: bytes, span_id: bytes) -> TraceContext | None:
     span_id = span_id.lower()
     if len(trace_id) == 16:
         trace_id = _NO_SPAN + trace_id  # the low 64 bits stay what they are
-    if not (_is_hex(trace_id, 32) and _is_hex(span_id, 16)):
+    if not (is_hex(trace_id, 32) and is_hex(span_id, 16)):
         return None
     if trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     return TraceContext(trace_id, span_id, None)
-
-
-def _is_hex(value: bytes, digits: int) -> bool:
-    return len(value) == digits and not value.translate(None, _HEX)
 
 
 def inject_single(

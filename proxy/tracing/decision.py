@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.tracing import ids
+from proxy.kernel.hexes import trace_id as new_trace_id
 from proxy.tracing.context import TraceContext
+from proxy.tracing.ids import GetRandBits
 from proxy.tracing.propagate import Extractor
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Untrusted, judge
@@ -22,15 +23,17 @@ def start(
     extractor: Extractor,
     sampler: Sampler,
     untrusted: Untrusted,
-    getrandbits: ids.GetRandBits,
+    getrandbits: GetRandBits,
 ) -> Decision:
     """Reads the caller's context, applies the trust rule, and decides what is recorded."""
-    parent, link = judge(extractor.extract(fields), trusted, untrusted)
+    parent, link = extractor.extract(fields), None
+    if parent is not None and not trusted:
+        parent, link = judge(parent, trusted, untrusted)
     if parent is not None and parent.trace_id:
         trace_id = parent.trace_id
         random = parent.random  # for the same trace id exactly as received, W3C level 2 §3.2.2.5.2
     else:
-        trace_id = ids.trace_id(getrandbits)
+        trace_id = new_trace_id(getrandbits)
         random = True
     sampled = sampler.decide(parent, trace_id)
     return trace_id, sampler.carry(parent, trace_id, sampled), link, sampled, random

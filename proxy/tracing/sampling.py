@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from proxy.kernel.hexes import reaches
 from proxy.tracing import w3c
 from proxy.tracing.context import TraceContext
 
@@ -84,7 +85,7 @@ class Sampler:
                 return context.sampled
             if context.state:
                 return randomness(context.state, trace_id) >= self._bound
-        return trace_id[-_DIGITS:] >= self._bound
+        return reaches(trace_id, self._bound)
 
     def root_state(self) -> bytes:
         """The tracestate of a sampled trace that starts here; b"" at 0 and 100 %."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,9 +93,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+@pytest.mark.parametrize("word", ["--version", "-V"])
 def test_version(word: str) -> None:
     assert spangate(word).output == f"spangate {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("env", "build"), [("0", r"compiled|plain Python: .+"), ("1", "plain Python: SPANGATE_PURE=1")]
+)
+def test_version_tells_what_runs(env: str, build: str) -> None:
+    command = [sys.executable, "-m", "spangate", "version"]
+    environ = {**os.environ, "SPANGATE_PURE": env}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    python = rf"CPython {re.escape(platform.python_version())}"
+    assert re.fullmatch(rf"spangate {re.escape(__version__)} \(({build}), {python}\)\n", ran.stdout)
 
 
 @pytest.mark.parametrize("module", ["proxy", "spangate"])

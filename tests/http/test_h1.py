@@ -59,7 +59,8 @@ def _up_to_blank(data: bytes) -> bytes:
 
 
 def told(head: RequestHead | ResponseHead) -> dict[str, object]:
-    return {name: getattr(head, name) for name in head.__slots__}
+    names = {*head.__slots__, "pairs"} - {"lines", "_pairs"}  # in whichever form it is
+    return {name: getattr(head, name) for name in names}
 
 
 @given(soup(REQUEST_LINES))

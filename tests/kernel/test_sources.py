@@ -8,9 +8,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from proxy.kernel import pen, sources
 from tests.telemetry.exchanges import SERVER, TRACE, Plain, attributes
 
-from .twins import plain
+from tests.kernel.twins import plain
 
-PLAIN_PEN, PLAIN_SOURCES = plain("pen", "sources")
+PLAIN_PEN, PLAIN_SOURCES = plain("proxy.kernel.pen"), plain("proxy.kernel.sources")
 BOTH = pytest.mark.parametrize(
     ("pens", "made"), [(pen, sources), (PLAIN_PEN, PLAIN_SOURCES)], ids=["compiled", "plain"]
 )

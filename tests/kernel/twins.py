@@ -1,32 +1,66 @@
-"""The twins: the Python sources of proxy/kernel/, loaded beside what was compiled of them."""
+"""The sources beside what was compiled of them, in one process, to compare the two.
+
+`plain("proxy.http.receive")` is the module as it runs where nothing is compiled, with all of the
+package that it imports; its classes are others than those of `import proxy.http.receive`.
+"""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
 from types import ModuleType
 
-FOLDER = Path(__file__).parents[2] / "proxy" / "kernel"
+from proxy.plain import PACKAGE, sources_alone
+
+_PLAIN: dict[str, ModuleType] = {}
 
 
-def plain(*names: str) -> list[ModuleType]:
-    """The sources of these modules of the kernel, of which a later one sees those before it."""
-    compiled = {f"proxy.kernel.{name}": sys.modules.get(f"proxy.kernel.{name}") for name in names}
-    made = []
+def plain(name: str) -> ModuleType:
+    """The module `name`, run from its source."""
+    with _without_compiled():
+        return importlib.import_module(name)
+
+
+def twin(name: str) -> ModuleType:
+    """The twin in Python of a module of the kernel, alone: what it imports is the usual."""
+    loader = SourceFileLoader(f"twin_{name}", os.path.join(PACKAGE, "kernel", f"{name}.py"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _without_compiled() -> Iterator[None]:
+    usual = _ours()
+    _swap(usual, _PLAIN)
+    sys.path_hooks.insert(0, sources_alone)
+    _forget_folders()
     try:
-        for name, full in zip(names, compiled, strict=True):
-            loader = SourceFileLoader(full, str(FOLDER / f"{name}.py"))
-            spec = spec_from_loader(full, loader)
-            assert spec is not None
-            module = sys.modules[full] = module_from_spec(spec)
-            loader.exec_module(module)
-            made.append(module)
+        yield
     finally:
-        for full, module in compiled.items():
-            if module is None:
-                sys.modules.pop(full, None)
-            else:
-                sys.modules[full] = module
-    return made
+        sys.path_hooks.remove(sources_alone)
+        _forget_folders()
+        _PLAIN.update(_ours())
+        _swap(_PLAIN, usual)
+
+
+def _ours() -> dict[str, ModuleType]:
+    return {n: m for n, m in sys.modules.items() if n == "proxy" or n.startswith("proxy.")}
+
+
+def _forget_folders() -> None:
+    for folder in [name for name in sys.path_importer_cache if name.startswith(PACKAGE)]:
+        del sys.path_importer_cache[folder]
+
+
+def _swap(out: dict[str, ModuleType], into: dict[str, ModuleType]) -> None:
+    for name in out:
+        sys.modules.pop(name, None)
+    sys.modules.update(into)

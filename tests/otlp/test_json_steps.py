@@ -22,7 +22,7 @@ SIGNALS = {
 
 
 def read(signal: str, text: bytes) -> object:
-    return REQUESTS[signal].FromString(finished(json_steps.request_from_json(signal, text)))
+    return REQUESTS[signal].FromString(finished(json_steps.decoded(signal, text)))
 
 
 @pytest.mark.parametrize("window", [40, 64, 300, 32 * 1024])

@@ -12,6 +12,6 @@ class Fields:
         self.asked += 1
         return self.values.get(name)
 
-    def lines(self, name: bytes) -> list[bytes]:
+    def each(self, name: bytes) -> list[bytes]:
         value = self.values.get(name)
         return [] if value is None else value.split(b" | ")

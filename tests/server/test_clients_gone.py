@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.ring import CONNECTIONS
+from proxy.server.serve import serve
 from proxy.server.story import Story
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
 from tests.server.kit import (
@@ -223,6 +224,24 @@ KINDS = {
 }
 
 
+class Watched(Story):
+    """A story whose end can be seen."""
+
+    __slots__ = ("__weakref__",)
+
+
+def telling(held: list[weakref.ref[Any]]) -> Any:
+    """Makes stories as `serve.tell` does, and notes them."""
+
+    def tell(house: Any, client: Any, head: Any) -> Story:
+        story = Watched(house, client, head)
+        held.append(weakref.ref(story))
+        story.coroutine = serve(story)
+        return story
+
+    return tell
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_request_is_gone_as_soon_as_it_is_over(
@@ -231,14 +250,7 @@ async def test_a_request_is_gone_as_soon_as_it_is_over(
     """No cycle holds a story, its head, its facts or an error's frames until the collector runs."""
     held: list[weakref.ref[Any]] = []
 
-    class Watched(Story):
-        __slots__ = ("__weakref__",)
-
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            held.append(weakref.ref(self))
-
-    monkeypatch.setattr("proxy.server.serve.Story", Watched)
+    monkeypatch.setattr("proxy.server.worker.tell", telling(held))
     async with bad_upstream(kind) as urls:
         config = routing({"b": urls}, f'[[route]]\nto = "b"\n{KINDS[kind]}')
         async with gateway(config) as gate:
@@ -263,14 +275,7 @@ def is_settled_but_client(gate: Gateway) -> bool:
 async def test_a_story_whose_client_left_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[weakref.ref[Any]] = []
 
-    class Watched(Story):
-        __slots__ = ("__weakref__",)
-
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            held.append(weakref.ref(self))
-
-    monkeypatch.setattr("proxy.server.serve.Story", Watched)
+    monkeypatch.setattr("proxy.server.worker.tell", telling(held))
     handler = Gate(HALF, b"")
     async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         with no_collector():

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from proxy.upstream.balance import RoundRobin
+from proxy.upstream.endpoint import Endpoint
 from tests.harness import Backend, Peer, gateway, routes
 from tests.server.kit import ask, blackhole, refusing, request, routing, script, send
 
@@ -183,13 +185,17 @@ async def test_what_failed_is_told_in_proxy_status_and_nothing_internal_is(
 
 
 async def test_a_fault_of_the_gateways_own_is_a_500_without_details(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object) -> str:
-        raise KeyError("a secret of the inside")
+    class Broken(RoundRobin):
+        def pick(self, *_: object) -> Endpoint | None:
+            raise KeyError("a secret of the inside")
 
-    monkeypatch.setattr("proxy.server.outbound.target", broken)
     async with Backend() as backend, gateway(routes(backend)) as gate:
+        endpoint = next(gate.worker.upstreams.endpoints())
+        state = gate.worker.upstreams.get(endpoint.upstream)
+        assert state is not None
+        state.balancer = Broken()
         answer = await gate.get("/x")
         assert gate.made == 1
     assert answer.status == 500 and answer["proxy-status"].endswith("error=proxy_internal_error")

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.turns import Turns
@@ -152,11 +153,11 @@ def pool() -> Pool:
     return Pool("h", 1, Outbox(), Turns())
 
 
-class Connection:
+class Connection(UpstreamConnection):
     """As much of one as a pool looks at."""
 
-    def __init__(self) -> None:
-        self.old = self.idle_since = 0
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
         self.closed = False
 
     def has_input(self) -> bool:
@@ -173,8 +174,8 @@ SECOND = 1_000_000_000
 
 
 def made(pool: Pool, now: int = 0) -> Connection:
-    connection = Connection()
-    pool.know(connection, now)  # type: ignore[arg-type]
+    connection = Connection(pool)
+    pool.know(connection, now)
     return connection
 
 

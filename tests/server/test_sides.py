@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import proxy
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.server import h1_client_states, h1_upstream_states
 from proxy.server.dial import dial
@@ -54,7 +55,7 @@ class Relay(Story):
 
     def is_tunnel(self) -> bool:
         return isinstance(self.client, ClientConnection) and (
-            self.client._state is h1_client_states.TUNNEL
+            self.client._state == h1_client_states.TUNNEL
         )
 
     def on_client_gone(self) -> None:
@@ -143,6 +144,7 @@ async def test_trailers_pass_both_codecs() -> None:
     assert seen == [b"3\r\nabc\r\n0\r\nx-up: 1\r\n\r\n"]
 
 
+@pytest.mark.skipif(not proxy.WHY_PLAIN, reason="compiled code cannot be watched at it")
 async def test_states_follow_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers, refusals, uploads, keep-alive and ends, with every transition looked up."""
     steps: set[tuple[object, object]] = set()

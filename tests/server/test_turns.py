@@ -179,7 +179,7 @@ async def test_a_fault_in_one_check_ends_one_connection(caplog: pytest.LogCaptur
         bad.write(b"GET /never")
         await eventually(lambda: [c for c in gate.worker._connections if c._buffer])  # type: ignore[attr-defined]
         (broken,) = [c for c in gate.worker._connections if c._buffer]  # type: ignore[attr-defined]
-        broken._search.begun = "noon"  # type: ignore[attr-defined]
+        broken._search = None  # type: ignore[attr-defined]
         assert await bad.at_end()
         good.write(GET % b"/x")
         assert (await good.answer()).status == 200

@@ -23,7 +23,7 @@ def bearer(claims: Any) -> bytes:
 def read(source: str, trusted: bool = True, **fields: bytes) -> str | None:
     """Field names have `_` for `-`."""
     found = {name.replace("_", "-").encode(): value for name, value in fields.items()}
-    values = CustomAttributes({"k": source}).read(found.get, trusted)
+    values = CustomAttributes({"k": source}).read(found, trusted)
     assert all(key == "k" for key, _ in values) and len(values) < 2
     return values[0][1] if values else None
 
@@ -73,7 +73,8 @@ def test_nothing_is_read_where_nothing_is_asked(attributes: dict[str, str]) -> N
 def test_whatever_clients_send_is_taken(value: bytes, kind: str) -> None:
     custom = CustomAttributes({"k": f"{kind}:a"})
     for sent in (value, b"a=" + value, b"Bearer e30." + value + b".x"):
-        for key, found in custom.read(lambda name, sent=sent: sent, True):  # type: ignore[misc]
+        names = (b"a", b"cookie", b"baggage", b"authorization")
+        for key, found in custom.read(dict.fromkeys(names, sent), True):
             assert key == "k"
             found.encode()
     claims_of(b"Bearer e30." + base64.urlsafe_b64encode(value) + b".x")

@@ -1,0 +1,15 @@
+from proxy.http.edits cimport Edits
+from proxy.http.head cimport RequestHead, ResponseHead
+from proxy.kernel.write cimport request_start, write_head
+
+cimport cython
+
+cdef list _NO_LINES
+
+@cython.locals(start=bytes, came=object)
+cpdef bytes encode_request(RequestHead head, Edits edits, list more, bytes framing)
+
+@cython.locals(start=bytes, came=object)
+cpdef bytes encode_response(ResponseHead head, Edits edits=*, list more=*, bytes framing=*)
+
+cpdef bytes encode_trailers(tuple trailers)

@@ -1,0 +1,28 @@
+cimport cython
+
+from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned_response
+from proxy.http.headers cimport bits, seen_in
+from proxy.kernel.scan cimport Lines, scan_request, scan_response
+
+cdef class RequestReader:
+    cdef object _parser, _append
+    cdef RequestHead _head
+    cdef dict _fields
+    cdef bint _complete, _underscored
+
+    @cython.locals(lines=Lines)
+    cpdef RequestHead read(self, bytes data, int most=*)
+    @cython.locals(head=RequestHead)
+    cpdef RequestHead _parse(self, bytes data)
+    cpdef bint has_underscores(self)
+
+cdef class ResponseReader:
+    cdef object _parser, _append
+    cdef ResponseHead _head
+    cdef dict _fields
+    cdef bint _complete
+
+    @cython.locals(lines=Lines)
+    cpdef ResponseHead read(self, bytes data)
+    @cython.locals(head=ResponseHead)
+    cpdef ResponseHead _parse(self, bytes data)

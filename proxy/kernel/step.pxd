@@ -1,0 +1,1 @@
+cpdef bint send(coroutine, value) except -1

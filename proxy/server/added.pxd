@@ -1,0 +1,7 @@
+from proxy.kernel.clock cimport monotonic_ns, time_ns
+from proxy.http.edits cimport Edits
+from proxy.http.head cimport ResponseHead
+from proxy.server.snapshot cimport Snapshot
+from proxy.telemetry.facts cimport Exchange
+
+cpdef list lines(Exchange x, Snapshot snapshot, Edits edits, ResponseHead head)

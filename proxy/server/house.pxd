@@ -1,0 +1,15 @@
+from proxy.server.outbox cimport Outbox
+from proxy.server.snapshot cimport Snapshot
+from proxy.server.sides cimport Lender, StoryEvents
+from proxy.server.snapshot cimport Snapshot
+from proxy.upstream.endpoint cimport Endpoint
+
+cdef class House:
+    cdef public Snapshot snapshot
+    cdef public object recorder, upstreams, authorities, turns, faults, random, getrandbits
+    cdef public Outbox outbox
+    cdef public bint draining
+    cdef public dict _pools
+
+    cpdef Lender pool_of(self, Endpoint endpoint)
+    cpdef Lender open_pool(self, Endpoint endpoint)

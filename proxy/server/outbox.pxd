@@ -1,0 +1,11 @@
+from proxy.kernel.write cimport chunk
+
+cdef class Outbox:
+    cdef public list _waiting
+
+    cpdef put(self, transport, bytes data)
+    cpdef put_last(self, transport, bytes data)
+    cpdef put_chunk(self, transport, bytes data, bint last=*)
+    cpdef put_more(self, transport, bytes data)
+    cpdef long long waiting(self, transport)
+    cpdef flush(self)

@@ -1,0 +1,33 @@
+from proxy.kernel.clock cimport monotonic_ns, time_ns
+from proxy.kernel.step cimport send
+from proxy.http.edits cimport Edits
+from proxy.http.head cimport RequestHead
+from proxy.server.house cimport House
+from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
+from proxy.server.sides cimport ClientSide, StoryEvents, UpstreamSide
+from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
+from proxy.telemetry.facts cimport Attempt, Exchange
+
+cdef class Story(StoryEvents):
+    cdef public House worker
+    cdef public ClientSide client
+    cdef public RequestHead head
+    cdef public Exchange x
+    cdef public Snapshot snapshot
+    cdef public RouteEntry entry
+    cdef public Target target
+    cdef public object coroutine
+    cdef public Attempt attempt
+    cdef public UpstreamSide upstream
+    cdef public Edits edits
+    cdef public list held
+    cdef public tuple trailers
+    cdef public bint replayable
+    cdef public long long total
+    cdef public long long _held_bytes, _deadline, _idle_since
+    cdef public bint _moved
+
+    cdef _step(self, value)
+    cdef _throw(self, error)
+    cpdef wait(self, long long since, long long limit)
+    cdef _idle_error(self)

@@ -1,0 +1,20 @@
+from proxy.tracing.context cimport TraceContext
+from proxy.tracing.w3c cimport extract as extract_w3c
+from proxy.tracing.w3c cimport inject as inject_w3c
+
+cimport cython
+
+cdef class Extractor:
+    cdef tuple _rows
+    cdef bint _w3c_first
+
+    @cython.locals(context=TraceContext)
+    cpdef TraceContext extract(self, dict fields)
+
+cdef class Injector:
+    cdef tuple _rows
+    cdef bint _w3c_only, _random_flag, _state
+
+    cpdef list inject(
+        self, bytes trace_id, bytes span_id, bint sampled, bint random, TraceContext context
+    )

@@ -1,0 +1,11 @@
+from proxy.kernel.hexes cimport reaches
+from proxy.tracing.context cimport TraceContext
+
+cdef class Sampler:
+    cdef bint _obeys
+    cdef bytes _th, _bound
+    cdef TraceContext _root
+
+    cpdef bint decide(self, TraceContext context, bytes trace_id) except -1
+    cpdef bytes root_state(self)
+    cpdef TraceContext carry(self, TraceContext context, bytes trace_id, bint sampled)
