@@ -6,9 +6,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from proxy.kernel import pen, sources
-from tests.telemetry.exchanges import SERVER, TRACE, Plain, attributes
-
 from tests.kernel.twins import plain
+from tests.telemetry.exchanges import SERVER, TRACE, Plain, attributes
 
 PLAIN_PEN, PLAIN_SOURCES = plain("proxy.kernel.pen"), plain("proxy.kernel.sources")
 BOTH = pytest.mark.parametrize(
