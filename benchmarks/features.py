@@ -1,6 +1,6 @@
 """What each feature costs a request that uses it, alone, and that it costs others nothing.
 
-    python -m benchmarks.features [--only retry,split] [--json FILE]
+    python -m benchmarks.features [--only retry,split] [--write]
 
 Instructions of the worker for each request (`counted`), one configuration after the other. The
 first row has everything off that can be. Each further row switches one thing on, and is compared
@@ -12,13 +12,11 @@ does not meet: what they cost should be nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks import proc, workload
+from benchmarks import proc, report, workload
 from benchmarks.counted import counted
 
 NEVER = 'sampler = "never"'
@@ -167,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.features", description=__doc__)
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--write", action="store_true", help="put it into docs/performance.md")
     options = parser.parse_args(arguments)
     proc.stop_all_when_ended()
     words = options.only.split(",")
@@ -180,8 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found[feature.name] = worker.instructions(requests)
             print(f"{found[feature.name]:>10,}  {feature.name}", file=sys.stderr, flush=True)
     print(table(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    if options.write:
+        report.put("features", table(found))
     return 0
 
 

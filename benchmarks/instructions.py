@@ -35,7 +35,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import callgrind, fixed, proc, report, workload
-from benchmarks import counted as counting
 from benchmarks.counted import FEW, MANY, WARM, counted
 from proxy import WHY_PLAIN
 from proxy.plain import STAMP
@@ -135,13 +134,6 @@ def run(names: Sequence[str]) -> dict[str, dict[tuple[str, str], float]]:
 def configuration(mode: str) -> str:
     """The gateway's, with blanks that `counted` fills in."""
     return CONFIG.replace("{telemetry}", TELEMETRY[mode])
-
-
-def start(stack: Any, directory: Path, mode: str, back: Any) -> Any:
-    return counting.start(stack, directory, configuration(mode), back)
-
-
-_back, _control, _total = counting.backing, callgrind.control, callgrind.total
 
 
 def environment() -> dict[str, str]:

@@ -61,12 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name: {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
         for name, rounds in found.items()
     }
-    for name, one in medians.items():
-        print(_line(name, rates[name], one))
+    text = table(medians, rates)
+    print(text)
     if not options.dry:
+        report.put("openloop", text, options.rounds)
         made = {"machine": report.machine(), "versions": report.versions(), "rates": rates}
         print(report.write_json({**made, "added_us": medians, "rounds": found}, "openloop"))
     return 0
+
+
+def table(medians: dict[str, dict[str, float]], rates: dict[str, float]) -> str:
+    """Markdown, in milliseconds."""
+    points = " | ".join(f"{point} added" for point in POINTS)
+    lines = [f"| proxy | requests/s | {points} | p99 direct |", "|---|---:|" + "---:|" * 5]
+    for name, one in medians.items():
+        added = " | ".join(f"{one[point] / 1e3:.3f}" for point in POINTS)
+        lines.append(f"| {name} | {rates[name]:,.0f} | {added} | {one['direct_p99'] / 1e3:.3f} |")
+    return "\n".join(lines)
 
 
 def build(directory: Path) -> str:

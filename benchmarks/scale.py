@@ -240,8 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found[name] = parts[name]()
         except PermissionError as error:
             print(f"{name}: left out: {error}")
-    print("\n\n".join(table(name, figures) for name, figures in found.items()))
+    text = "\n\n".join(table(name, figures) for name, figures in found.items())
+    print(text)
     if not options.dry:
+        report.put("scale", text, options.rounds)
         made = {"commit": report.commit(), "machine": report.machine(), "scale": found}
         print(report.write_json(made, "scale"))
     return 0

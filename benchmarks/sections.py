@@ -7,8 +7,8 @@ section is called alone, in a loop, under callgrind (`section_calls`), and so is
 over stubs in the place of sockets. What the sections leave of that exchange is the story: its
 coroutine, its objects, and the way between the sections. What the whole exchange leaves of a
 request to the real worker (`instructions`) is the event loop with uvloop, libc and the sockets'
-objects. `--write NAME` puts the figures into benchmarks/results/sections.json under that name, and
-the table compares all names that are there.
+objects. `--write NAME` puts the figures into benchmarks/results/sections.json under that name; the
+table, also that in docs/performance.md, compares all names that are there.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kept[name] = {row: round(cost) for row, cost in sections(found, worker).items()}
     if options.write:
         RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        report.put("sections", table(kept))
     print(table(kept))
     return 0
 

@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         time.sleep(REST)
     print(table(rounds))
     if not options.dry:
+        report.put("shapes", table(rounds), options.rounds)
         kept = {
             name: {target: [one.cpu for one in group] for target, group in found.items()}
             for name, found in rounds.items()

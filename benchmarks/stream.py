@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print(_line(streams[-1]), file=sys.stderr, flush=True)
     print(table(streams))
     if not options.dry:
+        report.put("stream", table(streams), options.rounds)
         made = {"machine": report.machine(), "versions": report.versions(), "bytes": size}
         print(report.write_json({**made, "streams": [asdict(s) for s in streams]}, "stream"))
     return 0

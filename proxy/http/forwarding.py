@@ -21,7 +21,7 @@ _LONGEST_KNOWN = 512  # bytes of such fields
 _MOST_HOSTS = 1024  # authorities whose lines are remembered
 _LONGEST_HOST = 128  # characters of such an authority
 
-_Hosts = dict[str, tuple[Pair, Pair, Pair]]  # authority -> all that is added but the peer
+_Hosts = dict[str, tuple[Pair, ...]]  # authority -> all that is added but the peer
 
 
 class Forwarding:
@@ -50,7 +50,7 @@ class Forwarding:
         self._hosts: _Hosts = {}
         self._secure_hosts: _Hosts = {}
         self._known: dict[tuple[bytes | None, ...], Said] = {}
-        self._usual = bool(x_forwarded and via and not forwarded)
+        self._usual = not forwarded
 
     def said(self, fields: dict[bytes, bytes]) -> Said:
         """What the fields of a request from a trusted peer say about what was before it."""
@@ -77,17 +77,19 @@ class Forwarding:
             if lines is None:
                 lines = self._remember(hosts, head.authority, scheme)
             pairs = edits.added
-            pairs.append((b"x-forwarded-for", peer))
+            if self._x:
+                pairs.append((b"x-forwarded-for", peer))
             pairs += lines
             return
         self._add_whatever(edits.added, head, peer, scheme, trusted)
 
-    def _remember(self, hosts: _Hosts, authority: str, scheme: str) -> tuple[Pair, Pair, Pair]:
-        lines = (
-            (b"x-forwarded-proto", scheme.encode("ascii")),
-            (b"x-forwarded-host", authority.encode("ascii")),
-            (b"via", self._via),
-        )
+    def _remember(self, hosts: _Hosts, authority: str, scheme: str) -> tuple[Pair, ...]:
+        lines: tuple[Pair, ...] = ()
+        if self._x:
+            proto = (b"x-forwarded-proto", scheme.encode("ascii"))
+            lines = (proto, (b"x-forwarded-host", authority.encode("ascii")))
+        if self._via:
+            lines += ((b"via", self._via),)
         if len(authority) <= _LONGEST_HOST:
             if len(hosts) >= _MOST_HOSTS:
                 hosts.clear()

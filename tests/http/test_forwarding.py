@@ -137,6 +137,16 @@ def test_nothing_that_a_stranger_says_goes_on() -> None:
     }
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("x", [True, False])
+@pytest.mark.parametrize("via", ["gate", ""])
+def test_what_is_switched_off_is_not_told(x: bool, via: str, trusted: bool) -> None:
+    names = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"} if x else set()
+    for version in ("1.1", "1.0"):
+        added = told(rules(x=x, via=via), {}, trusted, version=version)
+        assert added.keys() == names | ({"via"} if via else set())
+
+
 def test_what_a_trusted_peer_says_is_kept_and_added_to() -> None:
     assert told(rules(forwarded=True), ALL, True) == {
         **ALL,
