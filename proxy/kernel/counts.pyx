@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
+# cython: cdivision=True
 """Number and Histogram, whose buckets are C arrays. The rules are in counts.py.
 
 The arrays are made once, for as many buckets as there are boundaries and one more, and `_count`

@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
+# cython: cdivision=True
 """Window: the block of a lane that is being filled. The rules are in lane.py.
 
 Bytes are copied to [at, at + size), which lies within the memory: `put` looks, whatever `at` and

@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
+# cython: cdivision=True
 """Lines: the same line, written into the pen's memory at once. The rules are in lines.py."""
 
 from datetime import UTC, datetime
@@ -51,21 +53,32 @@ cdef inline char* escaped(char* to, unsigned int character) noexcept nogil:
     return by_number(by_number(to, 0xD800 | character >> 10), 0xDC00 | character & 0x3FF)
 
 
-cdef inline bint is_plain(const char* value) noexcept nogil:
-    """Whether 8 characters stand for themselves: from 0x20 to 0x7e, no quote, no backslash.
-
-    A byte's high bit is set in what is subtracted where the byte is less than 0x20, or 0 after the
-    exclusive or; and, as a borrow may set another one too, what is plain may be said not to be.
+cdef extern from *:
     """
-    cdef uint64_t word
-    memcpy(&word, value, 8)
-    return not ((
-        (word - <uint64_t>0x2020202020202020ULL)
-        | ((word ^ <uint64_t>0x2222222222222222ULL) - <uint64_t>0x0101010101010101ULL)
-        | ((word ^ <uint64_t>0x5C5C5C5C5C5C5C5CULL) - <uint64_t>0x0101010101010101ULL)
-        | (word + <uint64_t>0x0101010101010101ULL)
-        | word
-    ) & <uint64_t>0x8080808080808080ULL)
+    typedef unsigned char Sixteen __attribute__((vector_size(16)));
+
+    /* Whether 16 characters stand for themselves: from 0x20 to 0x7e, no quote, no backslash. */
+    static inline int is_plain(const char *value) {
+        Sixteen all;
+        unsigned long long found[2];
+        memcpy(&all, value, 16);
+        Sixteen plain = (Sixteen)(all - 0x20 < 0x5f) & (Sixteen)(all != 0x22)
+            & (Sixteen)(all != 0x5c);
+        memcpy(found, &plain, 16);
+        return (found[0] & found[1]) == ~0ULL;
+    }
+
+    /* The same of `size` characters; by ones it takes 2,000 instructions more a line. */
+    static inline int are_plain(const char *value, Py_ssize_t size) {
+        char rest[16] = "xxxxxxxxxxxxxxx";
+        for (; size >= 16; value += 16, size -= 16)
+            if (!is_plain(value)) return 0;
+        rest[15] = 'x';
+        memcpy(rest, value, size);
+        return is_plain(rest);
+    }
+    """
+    bint are_plain(const char* value, Py_ssize_t size) noexcept nogil
 
 
 cdef int put_ascii(Pen pen, const char* value, Py_ssize_t size) except -1:
@@ -75,12 +88,11 @@ cdef int put_ascii(Pen pen, const char* value, Py_ssize_t size) except -1:
     cdef Py_ssize_t at = 0
     cdef unsigned char escape
     begun[0] = 34
+    if are_plain(value, size):
+        memcpy(to, value, size)
+        to += size
+        at = size
     while at < size:
-        if at + 8 <= size and is_plain(value + at):
-            memcpy(to, value + at, 8)
-            to += 8
-            at += 8
-            continue
         escape = ESCAPES[<unsigned char>value[at] & 127]
         if escape == 0:
             to[0] = value[at]

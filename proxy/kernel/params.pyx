@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
+# cython: cdivision=True
 """Names: looks at each parameter's name where it stands. What it may answer is said in params.py.
 
 Reads no further than the query's own length.

@@ -89,3 +89,21 @@ cdef inline bint is_ascii(const char* value, Py_ssize_t size) noexcept nogil:
             return False
         at += 1
     return True
+
+
+cdef inline char* put_varint(char* to, uint64_t number) noexcept nogil:
+    """At most 10 bytes; the place behind them."""
+    while number > 0x7F:
+        to[0] = <char>(number & 0x7F | 0x80)
+        number >>= 7
+        to += 1
+    to[0] = <char>number
+    return to + 1
+
+
+cdef inline int varint_size(uint64_t number) noexcept nogil:
+    cdef int size = 1
+    while number > 0x7F:
+        number >>= 7
+        size += 1
+    return size

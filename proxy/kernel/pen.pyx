@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
+# cython: cdivision=True
 """Pen: one piece of memory that grows. The rules are in pen.py.
 
 Every byte goes through `room`, which makes sure that as many as are asked for fit behind what is
@@ -56,24 +58,6 @@ cdef enum:
     LONGEST = 10  # bytes of a varint
     GAP = 3  # bytes before an entry: its tag, and its length if that is from 128 to 16,383
     READY = 2048
-
-cdef inline char* put_varint(char* to, uint64_t number) noexcept nogil:
-    """At most LONGEST bytes; the place behind them."""
-    while number > 0x7F:
-        to[0] = <char>(number & 0x7F | 0x80)
-        number >>= 7
-        to += 1
-    to[0] = <char>number
-    return to + 1
-
-
-cdef inline int varint_size(uint64_t number) noexcept nogil:
-    cdef int size = 1
-    while number > 0x7F:
-        number >>= 7
-        size += 1
-    return size
-
 
 cdef bytes _varint(uint64_t number):
     cdef char[LONGEST] made
@@ -144,6 +128,8 @@ cdef class Doubles:
 
 cdef char* put_text_head(Pen pen, TextAttribute a, Py_ssize_t size) except NULL:
     """All but the value: at most the tag, the key's part, four lengths. There is room for both."""
+    if a is None:
+        raise TypeError("no attribute")
     cdef Py_ssize_t tag = PyBytes_GET_SIZE(a._tag), key = PyBytes_GET_SIZE(a._key), string
     cdef char* to = room(pen, tag + key + 4 * LONGEST + size)
     if size <= a._short:  # nearly all: 60 instructions less
@@ -164,7 +150,7 @@ cdef char* put_text_head(Pen pen, TextAttribute a, Py_ssize_t size) except NULL:
     return to
 
 
-cdef int put_text(Pen pen, TextAttribute a, const char* value, Py_ssize_t size) except -1:
+cdef inline int put_text(Pen pen, TextAttribute a, const char* value, Py_ssize_t size) except -1:
     memcpy(put_text_head(pen, a, size), value, size)
     pen._used += size
     return 0
@@ -274,8 +260,13 @@ cdef class Pen:
 
     cpdef text(self, TextAttribute attribute, object value):
         cdef Py_ssize_t size
-        cdef const char* raw = self.utf8(value, &size)
-        put_text(self, attribute, raw, size)
+        cdef const char* raw
+        if isinstance(value, str) and PyUnicode_IS_COMPACT_ASCII(value):  # as in utf8()
+            size = min(PyUnicode_GET_LENGTH(value), MOST)
+            put_text(self, attribute, <const char*>PyUnicode_DATA(value), size)
+        else:
+            raw = self.utf8(value, &size)
+            put_text(self, attribute, raw, size)
 
     cpdef url(self, TextAttribute attribute, bytes origin, str path, str query):
         cdef Py_ssize_t start = len(origin), middle = len(path), rest = len(query)
@@ -297,7 +288,7 @@ cdef class Pen:
 
     cpdef number(self, IntAttribute attribute, long long value):
         """At most the attribute's head and a varint."""
-        if value < 0:
+        if attribute is None or value < 0:
             raise IndexError("a negative number")
         cdef Py_ssize_t head = PyBytes_GET_SIZE(attribute._head), inner = attribute._inner
         cdef char* begun = room(self, head + LONGEST)
@@ -308,6 +299,8 @@ cdef class Pen:
         self._used = to - self._memory
 
     cpdef doubles(self, Doubles which, double a, double b=0.0, double c=0.0, double d=0.0):
+        if which is None:
+            raise TypeError("no attributes")
         cdef double[4] values
         cdef int value
         cdef char* to = room(self, PyBytes_GET_SIZE(which._heads))

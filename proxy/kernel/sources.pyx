@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False, nonecheck=False, initializedcheck=False
+# cython: cdivision=True
 """Attributes of one client or one name. The rules are in sources.py.
 
 Written anew each time: 30 to 60 instructions each, where looking up a tuple of three takes 350 and
