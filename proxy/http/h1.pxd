@@ -4,6 +4,9 @@ from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned
 from proxy.http.headers cimport bits, seen_in
 from proxy.kernel.scan cimport Lines, scan_request, scan_response
 
+cdef long long _DATED, _WITH_UNDERSCORE
+cdef int _MOST_FIELDS
+
 cdef class RequestReader:
     cdef object _parser, _append
     cdef RequestHead _head
@@ -26,3 +29,7 @@ cdef class ResponseReader:
     cpdef ResponseHead read(self, bytes data)
     @cython.locals(head=ResponseHead)
     cpdef ResponseHead _parse(self, bytes data)
+
+@cython.locals(line_end=Py_ssize_t)
+cpdef Py_ssize_t check_partial(bytes data, Py_ssize_t seen, object limits)
+cpdef check_partial_answer(bytes data)

@@ -6,7 +6,7 @@ from proxy.kernel.scan cimport Lines
 @cython.no_gc
 cdef class RequestHead:
     cdef public str method, path, query, tail, authority, version
-    cdef public bytes target
+    cdef public bytes _target  # "": path and tail
     cdef public Lines lines  # None: the lines are in the list `_pairs`
     cdef public list _pairs
     cdef public dict fields

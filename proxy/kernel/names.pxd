@@ -26,7 +26,8 @@ cdef struct Names:
 cdef Names REQUESTS, RESPONSES
 cdef uint8_t LOWER[256]  # token characters in lower case, 0 = none (RFC 9110 §5.6.2)
 cdef tuple NAMES  # special names; their kind is their place here plus 1
-cdef uint64_t LENGTH, CODING, NOTICED  # bits
+cdef uint64_t LENGTH, CODING, NOTICED, REPEATED  # bits of names
+cdef uint64_t OLD  # the bit of HTTP/1.0
 
 cdef bint same_name(const uint8_t* low, const uint8_t* name, uint32_t size) noexcept nogil
 cdef bint look_up(

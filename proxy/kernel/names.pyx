@@ -28,16 +28,20 @@ cdef uint32_t hash_of(const uint8_t* name, uint32_t size, uint32_t seed) noexcep
     return found
 
 
-def know_names(tuple names, request, response, noticed):
+def know_names(tuple names, request, response, noticed, repeated):
     """`names`: all special names, in lower case, whose places give kinds and bits; which of them
-    are special in requests and in responses, and which is passed on and noticed in those."""
-    global NAMES, LENGTH, CODING, NOTICED
+    are special in requests and in responses, which are passed on and noticed in those, and which
+    have the same value again and again."""
+    global NAMES, LENGTH, CODING, NOTICED, REPEATED, OLD
     NAMES = names
     _fill(&REQUESTS, [n for n in names if n in request], ())
     _fill(&RESPONSES, [n for n in names if n in response or n in noticed], noticed)
     REQUESTS.underscore, RESPONSES.underscore = UNDERSCORE, NOWHERE
+    OLD = 1ULL << 61
     for name in noticed:
         NOTICED |= 1ULL << <int>names.index(name)
+    for name in repeated:
+        REPEATED |= 1ULL << <int>names.index(name)
     LENGTH = 1ULL << <int>names.index(b"content-length")
     CODING = 1ULL << <int>names.index(b"transfer-encoding")
 

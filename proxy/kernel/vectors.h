@@ -1,6 +1,6 @@
 /* Bytes looked at sixteen at a time: SSE2, NEON, or (SPANGATE_SCALAR) neither.
 
-   skip_value() and skip_target() read p[i..n) and nothing else; name_size(), name_hash(), keep_name()
+   skip_value() and skip_target() read up to `end` and nothing else; name_size(), name_hash(), keep_name()
    and is_kept() read p[0..32) and the three bytes before p, which their caller knows to be there. */
 #ifndef SPANGATE_VECTORS
 #define SPANGATE_VECTORS
@@ -51,41 +51,39 @@ static inline int in_value(uint8_t c) { return (c >= 0x20 && c != 0x7f) || c == 
 /* What llhttp takes behind the slash of a target. */
 static inline int in_target(uint8_t c) { return c >= 0x21 && c <= 0x7e && c != '#'; }
 
-/* The first byte from i <= n on that is not of the kind, or n. Tabs end no value, but they are rare:
+/* The first byte from p on that is not of the kind, or end. Tabs end no value, but they are rare:
    the loop stops at them and goes on. */
-static inline uint32_t skip_value(const uint8_t* p, uint32_t i, uint32_t n) {
+static inline const uint8_t* skip_value(const uint8_t* p, const uint8_t* end) {
 #if VECTORS
   const vec low = EACH(0x1f), del = EACH(0x7f);
-  const uint8_t *at = p + i, *last = p + n - 16;
-  if (n < 16) last = p - 1;
-  while (at <= last) {
-    const vec v = LOAD(at);
+  const uint8_t* last = end - p >= 16 ? end - 16 : 0; /* where a vector may begin */
+  while (p <= last) {
+    const vec v = LOAD(p);
     const bits b = which(OR(AT_MOST(v, low), EQUAL(v, del)));
     if (!b) {
-      at += 16;
+      p += 16;
       continue;
     }
-    at += lowest_bit(b);
-    if (*at != 9) return (uint32_t)(at - p);
-    at++;
+    p += lowest_bit(b);
+    if (*p != 9) return p;
+    p++;
   }
-  i = (uint32_t)(at - p);
 #endif
-  while (i < n && in_value(p[i])) i++;
-  return i;
+  while (p < end && in_value(*p)) p++;
+  return p;
 }
 
-static inline uint32_t skip_target(const uint8_t* p, uint32_t i, uint32_t n) {
+static inline const uint8_t* skip_target(const uint8_t* p, const uint8_t* end) {
 #if VECTORS
   const vec low = EACH(0x20), high = EACH(0x7f), mark = EACH('#');
-  for (; n - i >= 16; i += 16) {
-    const vec v = LOAD(p + i);
+  for (; end - p >= 16; p += 16) {
+    const vec v = LOAD(p);
     const bits b = which(OR(OR(AT_MOST(v, low), AT_MOST(high, v)), EQUAL(v, mark)));
-    if (b) return i + lowest_bit(b);
+    if (b) return p + lowest_bit(b);
   }
 #endif
-  while (i < n && in_target(p[i])) i++;
-  return i;
+  while (p < end && in_target(*p)) p++;
+  return p;
 }
 
 /* Names of less than 32 bytes, kept with zeros behind them. */
