@@ -61,9 +61,10 @@ def _stale(lines: list[str], made: int) -> str:
     if not os.path.exists(f"{BESIDE}setup.py"):
         return ""
     for line in lines:
-        is_header = line.endswith(".h")
+        is_header, is_kernel = line.endswith(".h"), line.startswith("proxy.kernel.")
         stem = line.removesuffix(".h") if is_header else line.replace(".", os.sep)
-        for kind in (".h",) if is_header else (".pxd", ".py", ".pyx"):
+        kinds = ".h" if is_header else ".pxd .py .pyx" if is_kernel else ".pxd .py"
+        for kind in kinds.split():
             path = f"{BESIDE}{stem}{kind}"
             try:
                 newer = os.stat(path).st_mtime_ns > made
