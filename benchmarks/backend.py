@@ -1,6 +1,6 @@
 """A server behind the gateway that needs nothing installed: what it answers is in the path.
 
-    python -m benchmarks.backend PORT
+    python -m benchmarks.backend PORT [HOST]
 
     /chunked/…   the 901 bytes of JSON in three chunks
     /dribble/…   a megabyte in chunks of one byte, as fast as they are taken
@@ -115,13 +115,11 @@ def _length(head: bytes) -> int:
     return int(rest.split(b"\r\n", 1)[0]) if rest else 0
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, host: str = "127.0.0.1") -> None:
     """Serve until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(
-        Backend, "127.0.0.1", port, backlog=4096
-    )
+    server = await asyncio.get_running_loop().create_server(Backend, host, port, backlog=4096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), *sys.argv[2:]))

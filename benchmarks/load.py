@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +32,21 @@ class Load:
 
 
 def run(
-    port: int, seconds: float, core: int, directory: Path, connections: int = CONNECTIONS
+    port: int,
+    seconds: float,
+    core: int | set[int],
+    directory: Path,
+    connections: int = CONNECTIONS,
+    requests: Sequence[bytes] = (),
 ) -> Load:
-    """Load `port` for about `seconds` (wrk counts in whole ones, at least 1)."""
+    """Load `port` for about `seconds` (wrk counts in whole ones, at least 1) with `requests`,
+    all of one size, or with those of the workload."""
     wrk = peers.find("wrk")
     if wrk is None:
         raise SystemExit("the load is made by wrk: install it (apt-get install wrk)")
+    cores = {core} if isinstance(core, int) else core
     prepared = directory / "requests"
-    size = workload.write(prepared)
+    size = workload.write(prepared, requests)
     done = subprocess.run(
         [
             *(wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"),
@@ -48,7 +56,7 @@ def run(
         capture_output=True,
         text=True,
         check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
     line = next(line for line in done.stdout.splitlines() if line.startswith("JSON "))
     got = json.loads(line[5:])

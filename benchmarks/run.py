@@ -52,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no such proxy; there are:", ", ".join(t.name for t in peers.TARGETS))
         return 2
     with beds.make() as bed:
-        notes, proxies = _start(bed, targets)
+        notes, proxies = start(bed, targets)
         rounds: list[Round] = []
         for number in range(1, options.rounds + 1):
             # Each round begins elsewhere, so that nobody always follows the same neighbour.
             shift = (number - 1) % max(1, len(proxies))
             for proxy in proxies[shift:] + proxies[:shift]:
-                rounds.append(_round(bed, proxy, number, options.seconds))
+                rounds.append(measure(bed, proxy, number, options.seconds))
                 print(_line(rounds[-1]), file=sys.stderr, flush=True)
     result = report.result(rounds, notes, options.seconds)
     print(report.terminal(result))
@@ -76,7 +76,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _start(bed: Bed, targets: Sequence[Target]) -> tuple[list[str], list[Running]]:
+def start(bed: Bed, targets: Sequence[Target]) -> tuple[list[str], list[Running]]:
     """Start and check each; returns notes about those left out, and the rest."""
     notes: list[str] = []
     proxies: list[Running] = []
@@ -122,11 +122,14 @@ def _check(bed: Bed, proxy: Running) -> None:
         raise RuntimeError(f"{error}; the last ones were {seen[-4:]}") from None
 
 
-def _round(bed: Bed, proxy: Running, number: int, seconds: float) -> Round:
+def measure(
+    bed: Bed, proxy: Running, number: int, seconds: float, requests: Sequence[bytes] = ()
+) -> Round:
+    """One round of one proxy, with `requests` or the workload."""
     target, root = proxy.target, proxy.process.pid
     bed.reset()
     before = proc.cpu(root)
-    got = load.run(proxy.port, seconds, bed.back, bed.directory)
+    got = load.run(proxy.port, seconds, bed.back, bed.directory, requests=requests)
     busy = (proc.cpu(root) - before) / got.seconds
     _settle(bed, target, got.requests)
     used = proc.cpu(root) - before

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 PATH = "/api/v1/orders/184467?expand=items,customer"
@@ -64,8 +65,8 @@ def trace_ids(count: int = COUNT) -> list[str]:
     return ids
 
 
-def write(path: Path) -> int:
-    """All requests one after the other into `path`; returns the size of each."""
-    requests = [request(trace_id) for trace_id in trace_ids()]
+def write(path: Path, requests: Sequence[bytes] = ()) -> int:
+    """`requests`, or all of the workload, one after the other into `path`; the size of each."""
+    requests = requests or [request(trace_id) for trace_id in trace_ids()]
     path.write_bytes(b"".join(requests))
     return len(requests[0])

@@ -34,6 +34,3 @@ def encode_response(
 def encode_trailers(trailers: Trailers) -> bytes:
     """The end of a chunked body: the last chunk and the trailer section (RFC 9112 §7.1.2)."""
     return write_head(b"0\r\n", _NO_LINES, None, _NO_LINES, [*trailers], b"")
-
-
-LAST_CHUNK = b"0\r\n\r\n"

@@ -12,18 +12,32 @@ from proxy.errors import LoopDetected
 from proxy.http.edits import Edits
 from proxy.http.forwarded import NOTHING, READ, Said, read
 from proxy.http.head import Pair, RequestHead
-from proxy.http.headers import FORWARDING, tokens
+from proxy.http.headers import FORWARDING, bits, tokens
 from proxy.http.target import split_authority
 
 _MOST_VIAS = 10  # passes through this gateway before a request counts as a loop
 _MOST_KNOWN = 1024  # clients behind proxies whose fields are remembered, since they ask again
 _LONGEST_KNOWN = 512  # bytes of such fields
+_MOST_HOSTS = 1024  # authorities whose lines are remembered
+_LONGEST_HOST = 128  # characters of such an authority
+
+_Hosts = dict[str, tuple[Pair, Pair, Pair]]  # authority -> all that is added but the peer
 
 
 class Forwarding:
     """The rules of one snapshot; `trusted` says whether an address may speak for others."""
 
-    __slots__ = ("_forwarded", "_known", "_pseudonym", "_usual", "_via", "_x", "trusted")
+    __slots__ = (
+        "_forwarded",
+        "_hosts",
+        "_known",
+        "_pseudonym",
+        "_secure_hosts",
+        "_usual",
+        "_via",
+        "_x",
+        "trusted",
+    )
 
     def __init__(
         self, trusted: Callable[[str], bool], x_forwarded: bool, forwarded: bool, via: str
@@ -33,6 +47,8 @@ class Forwarding:
         self._forwarded = forwarded
         self._pseudonym = via.lower().encode("ascii")
         self._via = b"1.1 " + via.encode("ascii") if via else b""
+        self._hosts: _Hosts = {}
+        self._secure_hosts: _Hosts = {}
         self._known: dict[tuple[bytes | None, ...], Said] = {}
         self._usual = bool(x_forwarded and via and not forwarded)
 
@@ -55,11 +71,34 @@ class Forwarding:
 
         Raises LoopDetected (508) when Via shows that the request goes round in circles.
         """
-        fields, pairs = head.fields, edits.added
-        if self._usual and head.version == "1.1" and fields.keys().isdisjoint(_SAID):
-            host = (b"x-forwarded-host", head.authority.encode("ascii"))
-            pairs += ((b"x-forwarded-for", peer), _PROTO[scheme], host, (b"via", self._via))
+        if self._usual and head.version == "1.1" and _says_nothing(head):
+            hosts = self._hosts if scheme == "http" else self._secure_hosts
+            lines = hosts.get(head.authority)
+            if lines is None:
+                lines = self._remember(hosts, head.authority, scheme)
+            pairs = edits.added
+            pairs.append((b"x-forwarded-for", peer))
+            pairs += lines
             return
+        self._add_whatever(edits.added, head, peer, scheme, trusted)
+
+    def _remember(self, hosts: _Hosts, authority: str, scheme: str) -> tuple[Pair, Pair, Pair]:
+        lines = (
+            (b"x-forwarded-proto", scheme.encode("ascii")),
+            (b"x-forwarded-host", authority.encode("ascii")),
+            (b"via", self._via),
+        )
+        if len(authority) <= _LONGEST_HOST:
+            if len(hosts) >= _MOST_HOSTS:
+                hosts.clear()
+            hosts[authority] = lines
+        return lines
+
+    def _add_whatever(
+        self, pairs: list[Pair], head: RequestHead, peer: bytes, scheme: str, trusted: bool
+    ) -> None:
+        """As `add`, whatever the request says and the configuration wants."""
+        fields = head.fields
         said = self.said(fields) if trusted else NOTHING
         agreed = _agreed(said, head, peer, scheme)
         if self._x:
@@ -89,16 +128,21 @@ class Forwarding:
         if not self._via:
             pairs.append((b"via", via))
             return
-        if [t.split()[-1] for t in tokens(via)].count(self._pseudonym) >= _MOST_VIAS:
+        if [t.split().pop() for t in tokens(via)].count(self._pseudonym) >= _MOST_VIAS:
             raise LoopDetected("the request came through this gateway ten times: a routing loop")
         pairs.append((b"via", via + b", " + self._received(version)))
 
 
-_PROTO = {s: (b"x-forwarded-proto", s.encode("ascii")) for s in ("http", "https")}
 _SAID = FORWARDING | {b"via"}
+_SAID_BITS = bits(_SAID)
 _WRITTEN = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _X_FORWARDED = FORWARDING - {b"forwarded"}
 _OTHERS = _X_FORWARDED - frozenset(_WRITTEN)
+
+
+def _says_nothing(head: RequestHead) -> bool:
+    """Whether there is nothing in it that could be said of what was before it."""
+    return not head.seen & _SAID_BITS or head.fields.keys().isdisjoint(_SAID)
 
 
 def _agreed(said: Said, head: RequestHead, peer: bytes, scheme: str) -> dict[bytes, bytes]:

@@ -11,10 +11,14 @@ from __future__ import annotations
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
-from proxy.http.headers import nominated, tokens
+from proxy.http.headers import OLD, bits, nominated, tokens
+from proxy.kernel.scan import decimal
 
-_FRAMING = frozenset({b"transfer-encoding", b"content-length", b"connection", b"expect"})
-_MOST_DIGITS = 19  # of a Content-Length: below 2**64 in every reader
+_CODING = bits([b"transfer-encoding"])
+_LENGTH = bits([b"content-length"])
+_CONNECTION = bits([b"connection"])
+_OLD = OLD
+_FRAMING = _CODING | _LENGTH | _CONNECTION | bits([b"expect"]) | _OLD
 
 
 def frame_request(head: RequestHead) -> None:
@@ -23,11 +27,11 @@ def frame_request(head: RequestHead) -> None:
     Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
     transfer coding other than chunked.
     """
+    if not head.seen & _FRAMING:
+        return
     fields = head.fields
     if head.version == "1.0":
         _check_old(head)
-    if fields.keys().isdisjoint(_FRAMING):
-        return
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if coding is not None:
@@ -64,9 +68,10 @@ def _check_chunked(coding: bytes, length: bytes | None, version: str) -> None:
 
 def content_length(value: bytes) -> int:
     """1*DIGIT and nothing else (RFC 9110 §8.6); BadRequest otherwise."""
-    if not value.isdigit() or len(value) > _MOST_DIGITS:
+    length = decimal(value)
+    if length is None:
         raise BadRequest("Content-Length is not one decimal number")
-    return int(value)
+    return length
 
 
 def _apply_connection(head: RequestHead, connection: bytes) -> None:
@@ -91,20 +96,20 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
     Raises BadResponse (502). Where Transfer-Encoding and Content-Length come together the former
     wins and the connection is not used again (RFC 9112 §6.3).
     """
-    fields = head.fields
-    coding = fields.get(b"transfer-encoding")
-    length = fields.get(b"content-length")
-    connection = fields.get(b"connection")
+    fields, seen = head.fields, head.seen
+    coding = fields.get(b"transfer-encoding") if seen & _CODING else None
+    length = fields.get(b"content-length") if seen & _LENGTH else None
+    connection = fields.get(b"connection") if seen & _CONNECTION else None
     if connection is not None and connection != b"keep-alive":
         _response_connection(head, connection)
-    elif head.version == "1.0" and connection is None:
+    elif seen & _OLD and head.version == "1.0" and connection is None:
         head.keep_alive = False
     if coding is not None:
         _response_coding(head, coding, length)
     elif length is not None:
-        if not length.isdigit() or len(length) > _MOST_DIGITS:
+        head.length = decimal(length)
+        if head.length is None:
             raise BadResponse("the upstream's Content-Length is not one decimal number")
-        head.length = int(length)
     else:
         head.length = None
         head.keep_alive = False
@@ -150,7 +155,7 @@ def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) ->
 
 def is_chunked(head: RequestHead | ResponseHead) -> bool:
     """Whether the body comes in chunks; what the framing rules refused is not seen here."""
-    return b"transfer-encoding" in head.fields
+    return head.seen & _CODING != 0 and b"transfer-encoding" in head.fields
 
 
 def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, bool | None]:

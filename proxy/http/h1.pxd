@@ -1,4 +1,11 @@
-from proxy.http.head cimport RequestHead, ResponseHead
+cimport cython
+
+from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned_response
+from proxy.http.headers cimport bits, seen_in
+from proxy.kernel.scan cimport Lines, scan_request, scan_response
+
+cdef long long _DATED, _WITH_UNDERSCORE
+cdef int _MOST_FIELDS
 
 cdef class RequestReader:
     cdef object _parser, _append
@@ -6,7 +13,9 @@ cdef class RequestReader:
     cdef dict _fields
     cdef bint _complete, _underscored
 
+    @cython.locals(lines=Lines)
     cpdef RequestHead read(self, bytes data, int most=*)
+    @cython.locals(head=RequestHead)
     cpdef RequestHead _parse(self, bytes data)
     cpdef bint has_underscores(self)
 
@@ -16,5 +25,11 @@ cdef class ResponseReader:
     cdef dict _fields
     cdef bint _complete
 
+    @cython.locals(lines=Lines)
     cpdef ResponseHead read(self, bytes data)
+    @cython.locals(head=ResponseHead)
     cpdef ResponseHead _parse(self, bytes data)
+
+@cython.locals(line_end=Py_ssize_t)
+cpdef Py_ssize_t check_partial(bytes data, Py_ssize_t seen, object limits)
+cpdef check_partial_answer(bytes data)

@@ -17,7 +17,14 @@ import httptools
 
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.head import RequestHead, ResponseHead, scanned_request, scanned_response
-from proxy.http.headers import DATE, REQUEST_SPECIAL, RESPONSE_SPECIAL, UNDERSCORED, bits, seen_in
+from proxy.http.headers import DATE, OLD, UNDERSCORED, bits, seen_in
+from proxy.http.kinds import (
+    REQUEST_KINDS,
+    RESPONSE_KINDS,
+    UNDERSCORE,
+    request_kind,
+    response_kind,
+)
 from proxy.http.malformed import malformed_answer
 from proxy.http.path import encode_utf8
 from proxy.kernel.scan import know_methods, scan_request, scan_response
@@ -52,36 +59,9 @@ _METHODS = {name.encode("ascii"): name for name in _NAMES.split()}
 know_methods(tuple(name for name in _METHODS.values() if name != "CONNECT"))
 
 
-# Field names as peers spell them -> b"" (passed on), or the lower-case name of a special one.
-# Peers send the same names again and again; this lookup is half the price of lower() and a set.
-_Kinds = dict[bytes, bytes]
-_REQUEST_KINDS: _Kinds = {}
-_RESPONSE_KINDS: _Kinds = {}
-_UNDERSCORED = b"_"
 _DATED = bits([DATE])
+_WITH_UNDERSCORE = UNDERSCORED
 _MOST_FIELDS = 1 << 30
-_MOST_KINDS = 2048  # names that are remembered
-_LONGEST_KIND = 64  # bytes of such a name
-
-
-def _request_kind(name: bytes) -> bytes:
-    low = name.lower()
-    kind = low if low in REQUEST_SPECIAL else _UNDERSCORED if b"_" in name else b""
-    return _remember(_REQUEST_KINDS, name, kind)
-
-
-def _response_kind(name: bytes) -> bytes:
-    low = name.lower()
-    kind = DATE if low == DATE else low if low in RESPONSE_SPECIAL else b""
-    return _remember(_RESPONSE_KINDS, name, kind)
-
-
-def _remember(kinds: _Kinds, name: bytes, kind: bytes) -> bytes:
-    if len(name) <= _LONGEST_KIND:
-        if len(kinds) >= _MOST_KINDS:
-            kinds.clear()
-        kinds[name] = kind
-    return kind
 
 
 class RequestReader:
@@ -107,7 +87,7 @@ class RequestReader:
         if lines is not None:
             if lines.count > most:
                 raise BadRequest("too many header fields", status=431)
-            self._underscored = lines.seen & UNDERSCORED != 0
+            self._underscored = lines.seen & _WITH_UNDERSCORE != 0
             return scanned_request(lines)
         # a field takes four bytes at least, so short heads need no counting
         if len(data) > 4 * most and data.count(b"\r\n") > most + 2:
@@ -134,12 +114,16 @@ class RequestReader:
             head.method = method.decode("ascii")
         # Single spaces, and HTTP rather than RTSP or ICE: llhttp is content with less. Half the
         # price of its get_http_version().
-        if not data.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(head.target)):
+        if not data.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(head._target)):
             head.version = _version(data)
         if not self._complete or b"proxy-connection" in head.fields:
             # 0.3 µs. It waits for a body, or takes Proxy-Connection for Connection and has closed.
             self._parser = httptools.HttpRequestParser(self)
-        head.seen = seen_in(head.fields) | (UNDERSCORED if self._underscored else 0)
+        head.seen = seen_in(head.fields)
+        if self._underscored:
+            head.seen |= _WITH_UNDERSCORE
+        if head.version == "1.0":
+            head.seen |= OLD
         return head
 
     def has_underscores(self) -> bool:
@@ -175,14 +159,14 @@ class RequestReader:
         self._parser = None
 
     def on_url(self, url: bytes) -> None:
-        self._head.target += url
+        self._head._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         try:  # 100 instructions a field less than get() (benchmarks/micro_parse.py)
-            kind = _REQUEST_KINDS[name]
+            kind = REQUEST_KINDS[name]
         except KeyError:
-            kind = _request_kind(name)
-        if not kind or kind is _UNDERSCORED:
+            kind = request_kind(name)
+        if not kind or kind is UNDERSCORE:
             append = self._append  # called from a slot it costs 80 instructions more
             append((name, value))
             if kind:
@@ -267,14 +251,16 @@ class ResponseReader:
             head = self._read_both_framings(data, error)
         head.status = status = self._parser.get_status_code()
         if not data.startswith(b"HTTP/1.1 "):
-            if not data.startswith(b"HTTP/1.0 "):  # llhttp reads RTSP, too
-                raise BadResponse("the upstream does not answer in HTTP/1")
-            head.version = "1.0"
+            head.version = _old_answer(data)
         if not 100 <= status <= 599:
             raise BadResponse(f"the upstream's status {status} is none of 100 to 599")
         if not self._complete or status < 200 or b"proxy-connection" in head.fields:
             self._parser = httptools.HttpResponseParser(self)  # as in RequestReader
-        head.seen = seen_in(head.fields) | (_DATED if head.dated else 0)
+        head.seen = seen_in(head.fields)
+        if head.dated:
+            head.seen |= _DATED
+        if head.version == "1.0":
+            head.seen |= OLD
         return head
 
     def _read_both_framings(self, data: bytes, error: Exception) -> ResponseHead:
@@ -307,9 +293,9 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         try:
-            kind = _RESPONSE_KINDS[name]
+            kind = RESPONSE_KINDS[name]
         except KeyError:
-            kind = _response_kind(name)
+            kind = response_kind(name)
         if not kind:
             append = self._append
             append((name, value))
@@ -323,6 +309,12 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         self._complete = True
+
+
+def _old_answer(data: bytes) -> str:
+    if not data.startswith(b"HTTP/1.0 "):  # llhttp reads RTSP, too
+        raise BadResponse("the upstream does not answer in HTTP/1")
+    return "1.0"
 
 
 def check_partial_answer(data: bytes) -> None:

@@ -29,6 +29,7 @@ class RequestHead:
 
     __slots__ = (
         "_pairs",
+        "_target",
         "authority",
         "fields",
         "keep_alive",
@@ -39,13 +40,12 @@ class RequestHead:
         "query",
         "seen",
         "tail",
-        "target",
         "version",
     )
 
     def __init__(self) -> None:
         self.method = ""
-        self.target = b""  # as received
+        self._target = b""
         self.path = ""  # normalised, "*" for OPTIONS *
         self.query = ""  # without "?"
         self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
@@ -57,6 +57,15 @@ class RequestHead:
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
+
+    @property
+    def target(self) -> bytes:
+        """The target as it was received; a usual one is path and query as they are."""
+        return self._target or (self.path + self.tail).encode("ascii")
+
+    @target.setter
+    def target(self, came: bytes) -> None:
+        self._target = came
 
     @property
     def pairs(self) -> list[Pair]:
@@ -166,11 +175,15 @@ class ResponseHead:
 
 
 def scanned_request(lines: Lines) -> RequestHead:
-    """The head that was scanned; its target is not understood yet (`target.py`)."""
+    """The head that was scanned; its target may not be understood yet (`target.py`)."""
     head = RequestHead.__new__(RequestHead)
     head.method = lines.method
-    head.target = lines.target
-    head.path = head.query = head.tail = head.authority = ""
+    head.path = lines.path
+    if not head.path:
+        head._target = lines.target
+    head.query = lines.query
+    head.tail = lines.tail
+    head.authority = ""
     head.version = lines.version
     head.lines = lines
     head.fields = lines.fields

@@ -1,4 +1,5 @@
 cpdef long long bits(names)
+cpdef bytes own(bytes name)
 cpdef long long seen_in(dict fields)
 cpdef list tokens(bytes value)
 cpdef list nominated(bytes connection)

@@ -20,11 +20,8 @@ import re
 from urllib.parse import quote
 
 from proxy.errors import BadRequest
+from proxy.kernel.scan import is_ordinary
 
-_PLAIN = r"A-Za-z0-9_~!$&'()*+,;=:@\-"  # pchar without "." and "%", RFC 3986 §3.3
-# Segments that begin with neither a dot nor a slash hold nothing to do: 0.2 µs for 14 characters.
-# Possessive, so that nothing is tried twice: 0.3 instead of 0.4 µs for 67.
-_ordinary = re.compile(rf"(?:/[{_PLAIN}][{_PLAIN}.]*+)++/?|/").fullmatch
 _foreign = re.compile(r"[^\x21-\x7e]|[\\#?]").search
 _hidden_dots = re.compile(r"(?:^|%2F)\.{1,2}(?:$|;|%3B|%2F)").search
 
@@ -57,7 +54,7 @@ def normalise(path: str) -> str:
 
     The result begins with "/", holds no dot segment and no "//", and is its own normal form.
     """
-    if _ordinary(path) is not None:
+    if is_ordinary(path):
         return path
     return _normalise(path, False)
 
@@ -68,7 +65,7 @@ def renormalise(path: str) -> str:
     Parts without dot segments that yield one were cut apart by a rewrite (Traefik
     GHSA-xf64-8mw2-4gr2), so here it is refused and not resolved.
     """
-    if _ordinary(path) is not None:
+    if is_ordinary(path):
         return path
     return _normalise(path, True)
 

@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 
 from proxy.errors import BadRequest, ClientError
 from proxy.http.head import RequestHead
+from proxy.http.headers import own
 from proxy.http.path import decode_unreserved, encode_utf8, normalise
 
 # RFC 3986 §3.2: reg-name or IPv4, or a bracketed IP literal, then an optional port, which may be
@@ -20,25 +21,33 @@ _AUTHORITY = re.compile(
     r"((?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\])(?::([0-9]*))?"
 )
 _MOST_PORT = 65535
+_HOST = own(b"host")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 
 
 class Authorities:
     """Checked Host values, remembered: clients send the same few again and again."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_last", "_text")
     _MOST = 1024
     _LONGEST = 256  # bytes of one that is remembered
 
     def __init__(self) -> None:
         self._known: dict[bytes, str] = {}
+        self._last = b""  # the scanner gives the same object as the last time
+        self._text = ""
 
     def check(self, raw: bytes) -> str:
         """The normal form of `raw`; BadRequest (400) if it is not a valid authority."""
+        if raw is self._last and raw:
+            return self._text
         try:
-            return self._known[raw]
+            text = self._known[raw]
         except KeyError:
-            return self._look(raw)
+            text = self._look(raw)
+        self._last = raw
+        self._text = text
+        return text
 
     def _look(self, raw: bytes) -> str:
         try:
@@ -110,23 +119,27 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
     Raises BadRequest (400) where the target's form does not fit the method, where it names a
     scheme other than http, or where its authority contradicts Host; 501 for CONNECT.
     """
-    host = head.fields.get(b"host")
-    target = head.target
+    host = head.fields.get(_HOST)
     if host is not None:
         head.authority = authorities.check(host)
     elif head.version != "1.0":
         raise BadRequest("HTTP/1.1 requires a Host header")
-    if target[:1] != b"/" or head.method == "CONNECT":
+    if head.path:
+        return  # the scanner saw that it is usual
+    target = head._target
+    if not target.startswith(b"/") or head.method == "CONNECT":
         target = _unusual(head, authorities)
     try:
-        text = target.decode("ascii")
+        path = target.decode("ascii")
     except UnicodeDecodeError:
-        text = _encoded(target)
-    path, mark, head.query = text.partition("?")
-    if mark:
-        head.tail = mark + head.query
+        path = _encoded(target)
+    mark = path.find("?")
+    if mark >= 0:
+        head.query = path[mark + 1 :]
         if "#" in head.query:
             raise BadRequest("a request target has no fragment")
+        head.tail = path[mark:]
+        path = path[:mark]
     head.path = normalise(path) if path != "*" else "*"
 
 
@@ -141,9 +154,9 @@ def _unusual(head: RequestHead, authorities: Authorities) -> bytes:
     """Every form but origin-form; returns the origin-form of the target."""
     if head.method == "CONNECT":
         raise ClientError(501, "CONNECT is for forward proxies; this is a gateway", close=True)
-    if head.target == b"*" and head.method == "OPTIONS":
-        return head.target
-    match = _ABSOLUTE.fullmatch(head.target.decode("latin-1"))
+    if head._target == b"*" and head.method == "OPTIONS":
+        return head._target
+    match = _ABSOLUTE.fullmatch(head._target.decode("latin-1"))
     if match is None:
         raise BadRequest("the request target must begin with a slash")
     scheme, authority, rest = match.groups()

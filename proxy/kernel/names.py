@@ -10,6 +10,8 @@ def know_names(
     request: Collection[bytes],
     response: Collection[bytes],
     noticed: Collection[bytes],
+    repeated: Collection[bytes],
 ) -> None:
     """`names`: all special names, in lower case, whose places give kinds and bits; which of them
-    are special in requests and in responses, and which is passed on and noticed in those."""
+    are special in requests and in responses, which are passed on and noticed in those, and which
+    have the same value again and again."""

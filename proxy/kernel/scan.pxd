@@ -30,11 +30,12 @@ cdef class Lines:     # the field lines of one head: the bytes that came and off
     cdef readonly dict fields      # special ones by lower-case name, doubled ones joined by ", ", values stripped (as http/head.py says today)
     cdef readonly long long seen   # headers.bits() of the special names
     cdef readonly str method, version
-    cdef readonly bytes target, reason
+    cdef readonly str path, query, tail  # as in RequestHead; "" = the target is unusual
+    cdef readonly bytes reason
+    cdef uint32_t target_start, target_end
     cdef readonly int status
     cdef readonly bint dated
     cdef int room                  # lines that `at` has room for
-    cdef Line few[FEW]
 
     cdef bint scan(self, uint32_t start, Names* names) except -1
     cdef int grow(self) except -1
@@ -50,3 +51,5 @@ cdef int scan_fields(const uint8_t* data, uint32_t size, Names* names, Scan* sca
 
 cpdef Lines scan_request(bytes data)
 cpdef Lines scan_response(bytes data)
+cpdef bint is_ordinary(str path)
+cpdef object decimal(bytes value)

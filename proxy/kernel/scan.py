@@ -1,11 +1,12 @@
-"""The field lines of a head as offsets into the bytes that came: a form of compiled code alone.
+"""Small things that are looked for in every head, and a form of heads that compiled code has.
 
-Uncompiled, llhttp reads every head (`http/h1.py`) and gives lists, so that none of these is made.
+Uncompiled, llhttp reads every head (`http/h1.py`) and gives lists, so that no Lines are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 
 Pair = tuple[bytes, bytes]
 
@@ -19,6 +20,9 @@ class Lines:
     seen: int  # their bits, `headers.bits`
     method: str
     version: str
+    path: str  # as in RequestHead; "" = the target is unusual
+    query: str
+    tail: str
     target: bytes
     reason: bytes
     status: int
@@ -53,3 +57,18 @@ def scan_request(data: bytes) -> Lines | None:
 def scan_response(data: bytes) -> Lines | None:
     """As scan_request."""
     return None
+
+
+_MOST_DIGITS = 19  # below 2**64 in every reader
+
+
+def decimal(value: bytes) -> int | None:
+    """The number that 1 to 19 digits and nothing else say; None if they do not."""
+    return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
+
+
+_PLAIN = r"A-Za-z0-9_~!$&'()*+,;=:@\-"  # pchar without "." and "%", RFC 3986 §3.3
+# Whether a path is in normal form and usual: "/", or segments that begin with neither a dot nor a
+# slash and hold nothing to do, and perhaps a slash behind them: 0.2 µs for 14 characters.
+# Possessive, so that nothing is tried twice: 0.3 instead of 0.4 µs for 67.
+is_ordinary: Callable[[str], object] = re.compile(rf"(?:/[{_PLAIN}][{_PLAIN}.]*+)++/?|/").fullmatch

@@ -1,6 +1,7 @@
-"""Heads to bytes: what was received, less and more what edits say. The twin of `write.pyx`.
+"""Heads to bytes: what was received, less and more what edits say; and chunks (RFC 9112 §7.1).
 
-Owns how a head is put together; what is in it the callers decide (`http/encode.py`).
+Owns how a head is put together; what is in it the callers decide (`http/encode.py`). This is the
+twin of `write.pyx`.
 """
 
 from __future__ import annotations
@@ -33,3 +34,12 @@ def write_head(
     if removed is not None:
         pairs = [pair for pair in pairs if pair[0].lower() not in removed]
     return start + b"\r\n".join([*map(_LINE_OF, pairs + added + more), framing, b""])
+
+
+def chunk(before: bytes, data: bytes, last: bool) -> bytes:
+    """`data` as one chunk, behind what is to be written `before` it, a head for one, and followed
+    by the end of the body where it is the `last`. There is no empty chunk: that is the end."""
+    return b"%b%x\r\n%b\r\n%b" % (before, len(data), data, LAST_CHUNK if last else b"")
+
+
+LAST_CHUNK = b"0\r\n\r\n"

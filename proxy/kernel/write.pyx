@@ -1,4 +1,4 @@
-"""Heads to bytes, in C: runs of lines copied as they came, and what edits say about the others.
+"""Heads and chunks to bytes, in C: runs of lines are copied as they came.
 
 The rules are those of `write.py`, its twin. Bounds: a head is written into one new object for which
 the most that it can take was counted before; what is left over is cut off at the end. Nothing
@@ -6,12 +6,12 @@ between counting and writing runs Python code, so that no list and no `Lines` ca
 what is read of `data` lies between offsets that the scanner found there (`scan.pyx`).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from proxy.kernel.scan cimport PASSED, Line, Lines
@@ -34,6 +34,8 @@ cdef extern from *:
     const char* spangate_ascii(object text, Py_ssize_t* size) noexcept
     void spangate_cut(object made, char* end) noexcept
 
+LAST_CHUNK = b"0\r\n\r\n"
+
 cdef enum:
     MOST_NAMES = 16  # removed ones that lines are compared with; with more a set is asked
 
@@ -48,14 +50,14 @@ cdef int collect(Names* names, frozenset removed) except -1:
     names.all = <PyObject*>removed
     if removed is None:
         return 0
+    for name in removed:
+        if not PyBytes_CheckExact(name):  # whose comparison runs no Python code
+            raise TypeError("names are bytes")
+        if names.count < MOST_NAMES:
+            names.at[names.count] = <PyObject*>name
+            names.count += 1
     if len(removed) > MOST_NAMES:
         names.count = -1
-        return 0
-    for name in removed:  # at most MOST_NAMES
-        if not PyBytes_Check(name):
-            raise TypeError("names are bytes")
-        names.at[names.count] = <PyObject*>name
-        names.count += 1
     return 0
 
 
@@ -212,4 +214,32 @@ cpdef bytes request_start(str method, str target, str authority):
     memcpy(o, b" HTTP/1.1\r\nhost: ", 17)
     memcpy(o + 17, host, c)
     memcpy(o + 17 + c, b"\r\n", 2)
+    return made
+
+
+cpdef bytes chunk(bytes before, bytes data, bint last):
+    """`data` as one chunk, behind `before` and followed by the end of the body if it is `last`."""
+    cdef char digits[16]  # a size has 64 bits at most
+    cdef int count = 0
+    cdef Py_ssize_t first, size
+    cdef uint64_t left
+    if before is None or data is None:
+        raise TypeError("bytes are required")
+    first, size = PyBytes_GET_SIZE(before), PyBytes_GET_SIZE(data)
+    left = size
+    while left or count == 0:
+        count += 1
+        digits[16 - count] = b"0123456789abcdef"[left & 15]
+        left >>= 4
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, first + count + size + 4 + (5 if last else 0))
+    cdef char* o = PyBytes_AS_STRING(made)
+    memcpy(o, PyBytes_AS_STRING(before), first)
+    o += first
+    memcpy(o, digits + 16 - count, count)
+    memcpy(o + count, b"\r\n", 2)
+    o += count + 2
+    memcpy(o, PyBytes_AS_STRING(data), size)
+    memcpy(o + size, b"\r\n", 2)
+    if last:
+        memcpy(o + size + 2, b"0\r\n\r\n", 5)
     return made

@@ -19,9 +19,8 @@ class Split:
             raise ValueError("a split needs upstreams, and weights of at least 1")
         self._names = list(weights)
         self._only = self._names[0] if len(weights) == 1 else ""
-        sums = list(accumulate(weights.values()))
-        self._total = sums[-1]
-        self._bounds = sums[:-1]  # without the last, so that no rounding leads past it
+        self._bounds = list(accumulate(weights.values()))
+        self._total = self._bounds.pop()  # without the last, so that no rounding leads past it
 
     def pick(self, r: float) -> str:
         """The upstream for `r`, a random number in [0, 1)."""

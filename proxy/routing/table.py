@@ -16,6 +16,9 @@ from proxy.routing.conditions import Failure, Fields, compile_when
 from proxy.routing.pattern import parse, parse_host
 from proxy.routing.zone import Found, Leaf, Zone
 
+MOST = 1024  # hosts that are remembered
+LONGEST = 256  # characters of one that is
+
 # What `match` takes: host, method, path, query, head.
 Asked = tuple[str, str, str, str, Fields]
 
@@ -28,17 +31,28 @@ def is_denial(route: Route) -> bool:
 
 
 class Table:
-    """All routes; immutable, so that a reload replaces it by one assignment."""
+    """All routes; nothing changes but what is remembered of hosts, and a reload replaces it."""
 
-    __slots__ = ("_any", "_exact", "_has_methods", "_leaves", "_shown", "_wildcards")
+    __slots__ = (
+        "_anywhere",
+        "_exact",
+        "_has_hosts",
+        "_has_methods",
+        "_known",
+        "_leaves",
+        "_shown",
+        "_wildcards",
+    )
 
     def __init__(self, shown: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
         self._shown = shown  # the routes, for words about them alone
         self._leaves = leaves
         self._has_methods = any(leaf.conditions and leaf.conditions.methods for leaf in leaves)
-        self._any = zones.get("")
+        self._anywhere: tuple[Zone, ...] = (zones[""],) if "" in zones else ()
         self._wildcards = {host: zone for host, zone in zones.items() if host.startswith(".")}
         self._exact = {h: z for h, z in zones.items() if h and h not in self._wildcards}
+        self._has_hosts = bool(self._wildcards or self._exact)
+        self._known: dict[str, tuple[Zone, ...]] = {}
 
     @classmethod
     def compile(cls, routes: Sequence[Route], shown: Sequence[Route] | None = None) -> Table:
@@ -53,8 +67,7 @@ class Table:
 
     def parts(self) -> list[list[object]]:
         """What it is made of; see `Zone.parts`."""
-        zones = [self._any] if self._any is not None else []
-        zones += [*self._wildcards.values(), *self._exact.values()]
+        zones = [*self._anywhere, *self._wildcards.values(), *self._exact.values()]
         return [list(self._leaves), *(zone.parts() for zone in zones)]
 
     def match(self, host: str, method: str, path: str, query: str, head: Fields) -> Found | None:
@@ -64,21 +77,20 @@ class Table:
         captures are parts of `path` as they stand there, percent-encoded; a prefix captures what
         it left as "*" ("", "/" or "/x/y"). They may be shared, so nobody changes them.
         """
-        zone = self._exact.get(host)
-        if zone is not None:
-            found = zone.find(method, path, query, head)
-            if found is not None:
-                return found
-        if self._wildcards:
-            dot = host.find(".", 1)
-            while dot > 0:
-                zone = self._wildcards.get(host[dot:])
-                if zone is not None:
-                    found = zone.find(method, path, query, head)
-                    if found is not None:
-                        return found
-                dot = host.find(".", dot + 1)
-        return None if self._any is None else self._any.find(method, path, query, head)
+        leaf = self.find(host, method, path, query, head)
+        return None if leaf is None else (leaf.index, leaf.captures(path))
+
+    def find(self, host: str, method: str, path: str, query: str, head: Fields) -> Leaf | None:
+        """As `match`, for those who have no use for captures, which most routes have not."""
+        zones = self._anywhere
+        if self._has_hosts:
+            known = self._known.get(host)
+            zones = self._zones(host) if known is None else known
+        for zone in zones:
+            leaf = zone.find(method, path, query, head)
+            if leaf is not None:
+                return leaf
+        return None
 
     def allowed(self, host: str, path: str, query: str, head: Fields) -> tuple[str, ...]:
         """The methods with which some route would take this request, sorted.
@@ -113,8 +125,7 @@ class Table:
 
     def candidates(self, host: str, path: str) -> list[Leaf]:
         """Every route that fits, once, even if several of its hosts do."""
-        zones = [self._exact.get(host), *self._suffixes(host), self._any]
-        fitting = (leaf for zone in zones if zone is not None for leaf in zone.candidates(path))
+        fitting = (leaf for zone in self._zones(host) for leaf in zone.candidates(path))
         return list(dict.fromkeys(fitting))
 
     def shadowed(self) -> list[tuple[int, int, str]]:
@@ -126,13 +137,21 @@ class Table:
         hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._shown]
         return shadow.find(self._leaves, hosts, self._label)
 
-    def _suffixes(self, host: str) -> Iterator[Zone]:
+    def _zones(self, host: str) -> tuple[Zone, ...]:
+        """Those that fit, the most specific first. Remembered: clients ask for the same few."""
+        zones = [self._exact[host]] if host in self._exact else []
         dot = host.find(".", 1)
         while dot > 0:
             zone = self._wildcards.get(host[dot:])
             if zone is not None:
-                yield zone
+                zones.append(zone)
             dot = host.find(".", dot + 1)
+        found = (*zones, *self._anywhere)
+        if len(host) <= LONGEST:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            self._known[host] = found
+        return found
 
     def _wanted(self, index: int, failure: Failure) -> str:
         """The condition as it may be shown."""
@@ -149,7 +168,7 @@ class Table:
 
     def _near_misses(self, host: str, path: str) -> list[str]:
         """What to say when nothing fits: most often it is a slash at the end."""
-        other = path[:-1] if path.endswith("/") and len(path) > 1 else path + "/"
+        other = path.removesuffix("/") if path.endswith("/") and len(path) > 1 else path + "/"
         end = "with" if other.endswith("/") else "without"
         return [f"no route has host {host} and path {path}"] + [
             f"{self._label(leaf.index)}: would take {other}, {end} a slash at the end"

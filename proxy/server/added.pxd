@@ -1,6 +1,8 @@
 from proxy.kernel.clock cimport monotonic_ns, time_ns
+from proxy.http.date cimport imf_fixdate
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport ResponseHead
+from proxy.server.snapshot cimport Snapshot
 from proxy.telemetry.facts cimport Exchange
 
-cpdef list lines(Exchange x, snapshot, Edits edits, ResponseHead head)
+cpdef list lines(Exchange x, Snapshot snapshot, Edits edits, ResponseHead head)

@@ -1,12 +1,13 @@
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.hexes cimport span_id
 from proxy.server cimport added
+from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
 from proxy.tracing cimport decision
 
-cpdef trace(Story story, entry)
-cpdef reply(Story story, own, entry)
-cpdef fail(Story story, error, entry)
+cpdef trace(Story story, RouteEntry entry)
+cpdef reply(Story story, own, RouteEntry entry)
+cpdef fail(Story story, error, RouteEntry entry)
 cdef _leave(Story story, error)
 cdef bint _take_back(Story story)
 cpdef finish(Story story)

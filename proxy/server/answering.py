@@ -23,7 +23,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     """Whose trace this is part of, and whether it is recorded."""
     snapshot, x = story.snapshot, story.x
     sampler = snapshot.sampler if entry is None else entry.sampler
-    if story.head.path in snapshot.untraced:
+    if snapshot.untraced and story.head.path in snapshot.untraced:
         sampler = snapshot.never
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
         story.head.fields,

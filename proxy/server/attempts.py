@@ -43,13 +43,9 @@ async def run(story: Story) -> ResponseHead:
     assert target is not None
     failed: Endpoint | None = None
     reason = ""
-    if target.budget is not None:
-        target.budget.request(story.x.start * 1e-9)
     while True:
         now = monotonic_ns()
-        endpoint = target.state.balancer.pick(now, None, failed)
-        if endpoint is None:
-            raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        endpoint = _choose(story, now, target, failed)
         attempt = _begin(story, now, target, endpoint, reason)
         response: ResponseHead | None = None
         failure: UpstreamError | None = None
@@ -72,6 +68,16 @@ async def run(story: Story) -> ResponseHead:
         failure = None
         await _back_off(story, pause)
         failed = endpoint
+
+
+def _choose(story: Story, now: int, target: Target, failed: Endpoint | None) -> Endpoint:
+    """The endpoint for the next try; `failed` had the last one."""
+    if failed is None and target.budget is not None:
+        target.budget.request(story.x.start * 1e-9)
+    endpoint = target.state.balancer.pick(now, None, failed)
+    if endpoint is None:
+        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+    return endpoint
 
 
 def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
@@ -124,7 +130,9 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     """Write the head, with this attempt's own span id in it, and what there is of the body."""
     x, attempt, target = story.x, story.attempt, story.target
     assert attempt is not None and target is not None
-    traced = target.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
+    traced = target.injector.inject(
+        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
+    )
     attempt.peer = upstream.peer.where
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version

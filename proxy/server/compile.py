@@ -21,7 +21,7 @@ from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
 from proxy.telemetry.blocks import RouteBlocks
-from proxy.tracing.propagate import Inject, Injector
+from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
 from proxy.upstream.state import Plan, Upstreams
 
@@ -38,7 +38,7 @@ class Compiler:
         self._own_fields = own_fields(config)
         self._samplers: dict[tuple[Kind, float], Sampler] = {}
         self._targets: dict[object, Target] = {}
-        self._injectors: dict[tuple[bool, bool], Inject] = {}
+        self._injectors: dict[tuple[bool, bool], Injector] = {}
         self._labels = self._with_attributes(config.labels)
 
     def steps(self) -> Iterator[None]:
@@ -102,20 +102,20 @@ class Compiler:
         target = self._targets.get(key)
         if target is None:
             values = effective(self.config, route, name)
-            inject = self._injector(values.propagate)
-            target = self._targets[key] = Target(self.plan.states[name], values, inject)
+            injector = self._injector(values.propagate)
+            target = self._targets[key] = Target(self.plan.states[name], values, injector)
         return target
 
-    def _injector(self, propagate: Propagate) -> Inject:
+    def _injector(self, propagate: Propagate) -> Injector:
         """One of three."""
         drop, state = propagate.context == "drop", propagate.tracestate is True
-        inject = self._injectors.get((drop, state))
-        if inject is None:
+        injector = self._injectors.get((drop, state))
+        if injector is None:
             tracing = self.config.tracing
             formats = [] if drop else tracing.inject
-            inject = Injector(formats, random_flag=tracing.random_flag, state=state).inject
-            self._injectors[(drop, state)] = inject
-        return inject
+            injector = Injector(formats, random_flag=tracing.random_flag, state=state)
+            self._injectors[(drop, state)] = injector
+        return injector
 
 
 def _rewritten(route: Route) -> str | None:

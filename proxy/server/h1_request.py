@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.http.edits import WANTS_TUNNEL, Edits
-from proxy.http.encode import LAST_CHUNK, encode_request, encode_trailers
+from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents, UpstreamSide
@@ -69,8 +70,7 @@ class RequestWriter(UpstreamSide):
             self._written += len(data)
             outbox.put_more(self.transport, data)
         elif len(data) <= _JOIN:
-            end = LAST_CHUNK if last else b""
-            outbox.put_more(self.transport, b"%x\r\n%b\r\n%b" % (len(data), data, end))
+            outbox.put_more(self.transport, chunk(b"", data, last))
         else:
             outbox.put_chunk(self.transport, data)
             if last:

@@ -1,16 +1,26 @@
+cimport cython
+
 from proxy.http.edits cimport Edits
 from proxy.http.headers cimport tokens
 from proxy.kernel cimport hexes
 from proxy.http.head cimport RequestHead
+from proxy.server.peer cimport Peer
 from proxy.server.sides cimport ClientSide
+from proxy.server.snapshot cimport RouteEntry, Snapshot
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Exchange
 
-cpdef str describe(Exchange x, RequestHead head, ClientSide client, snapshot)
-cdef _believe(Exchange x, said, snapshot)
+cdef long long _RARE_BITS, _FORWARDING
+cdef int _MOST_REQUEST_ID
+
+@cython.locals(fields=dict, peer=Peer)
+cpdef str describe(Exchange x, RequestHead head, ClientSide client, Snapshot snapshot)
+cdef _believe(Exchange x, said, Snapshot snapshot)
+@cython.locals(given=bytes)
 cpdef bytes request_id(Story story)
-cpdef str target(RequestHead head, Exchange x, entry, dict captures)
-cpdef Edits request(Story story, entry, snapshot, str target)
+cpdef str target(RequestHead head, Exchange x, RouteEntry entry, dict captures)
+@cython.locals(fields=dict, edits=Edits, added=list, agent=bytes)
+cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, str target)
 cdef str _first_authority(Story story)
 cdef _add_rare(Edits edits, Story story)
 cdef bytes _fewer(bytes hops, str method)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
 from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
-from proxy.http.headers import FORWARDING, tokens
+from proxy.http.headers import FORWARDING, bits, tokens
 from proxy.kernel import hexes
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
@@ -39,7 +39,7 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     x.peer, x.peer_port = peer.where
     x.client = peer.address
     x.scheme = client.scheme
-    if client.forwards and not fields.keys().isdisjoint(FORWARDING):
+    if client.forwards and head.seen & _FORWARDING and not fields.keys().isdisjoint(FORWARDING):
         _believe(x, snapshot.forwarding.said(fields), snapshot)
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
@@ -70,7 +70,7 @@ def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
     if entry.rewrite is not None:
-        path = x.sent_path = entry.rewrite(path, captures)
+        path = x.sent_path = entry.rewrite.make(path, captures)
     return path + head.tail
 
 
@@ -84,16 +84,16 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
         # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
         (head.authority or _first_authority(story)) if authority is None else authority.decode(),
     )
-    add = edits.added.append
+    added = edits.added
     agent = story.x.user_agent
     if agent:
-        add((b"user-agent", agent))
+        added.append((b"user-agent", agent))
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
-        add((b"x-request-id", story.x.request_id))
+        added.append((b"x-request-id", story.x.request_id))
     elif b"x-request-id" in fields:
-        add((b"x-request-id", fields[b"x-request-id"]))
-    if not fields.keys().isdisjoint(_RARE):
+        added.append((b"x-request-id", fields[b"x-request-id"]))
+    if head.seen & _RARE_BITS and not fields.keys().isdisjoint(_RARE):
         _add_rare(edits, story)
     if entry.request_edits is not NO_EDITS:
         edits.take(entry.request_edits)  # which has none of the gateway's own fields
@@ -106,6 +106,8 @@ def _first_authority(story: Story) -> str:
 
 
 _RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
+_RARE_BITS = bits(_RARE)
+_FORWARDING = bits(FORWARDING)
 
 
 def _add_rare(edits: Edits, story: Story) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from proxy.kernel.write import chunk
+
 _LARGE = 16 * 1024  # bytes; beyond it a write is worth its awakening
 _SMALL = 4 * 1024  # bytes that are cheaper to copy than to write on their own
 
@@ -47,7 +49,7 @@ class Outbox:
     def put_chunk(self, transport: Any, data: bytes, last: bool = False) -> None:
         """`data` as a chunk (RFC 9112 §7.1), without copying it if it is large."""
         if len(data) <= _LARGE:
-            self.put(transport, b"%x\r\n%b\r\n" % (len(data), data))
+            self.put(transport, chunk(b"", data, False))
         else:
             self.put(transport, b"%x\r\n" % len(data))
             if last:

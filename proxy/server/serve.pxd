@@ -1,12 +1,17 @@
+cimport cython
+
 from proxy.http.head cimport RequestHead, ResponseHead
+from proxy.http.local cimport check_length, last_hop
 from proxy.server cimport added, answering, outbound
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide
+from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
 
 cpdef Story tell(House house, ClientSide client, RequestHead head)
+@cython.locals(entry=RouteEntry)
 cdef bint _goes_on(Story story)
-cdef _aim(Story story, entry, dict captures)
+cdef _aim(Story story, RouteEntry entry, dict captures)
 cdef _relay(Story story, ResponseHead response)
 cdef _end(Story story, tuple trailers)
-cdef _expected(Story story, error)
+cdef RouteEntry _expected(Story story, error)

@@ -18,18 +18,21 @@ from proxy.http.target import split_authority
 from proxy.routing.rewrite import compile_rewrite
 from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
-from proxy.routing.table import Table
+from proxy.routing.table import LONGEST, MOST, Table
+from proxy.routing.zone import NOTHING
 from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.telemetry.custom import CustomAttributes
-from proxy.tracing.propagate import Extractor, Inject
+from proxy.tracing.propagate import Extractor, Injector
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.state import UpstreamState
 
 Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
+
+FOREVER = 2**62  # the longest time in ns and the most bytes: 146 years and 4 EiB
 
 
 class Target:
@@ -42,7 +45,7 @@ class Target:
         "connect",
         "first_byte_ns",
         "idle_ns",
-        "inject",
+        "injector",
         "name",
         "retry",
         "retry_statuses",
@@ -50,32 +53,33 @@ class Target:
         "total_ns",
     )
 
-    def __init__(self, state: UpstreamState, values: Effective, inject: Inject) -> None:
+    def __init__(self, state: UpstreamState, values: Effective, injector: Injector) -> None:
         self.name = state.name
         self.state = state
-        self.total_ns = int(values.timeout * 1e9)
+        self.total_ns = _ns(values.timeout)
         self.connect = values.connect_timeout  # seconds
-        self.first_byte_ns = int(values.first_byte_timeout * 1e9)
-        self.idle_ns = int(values.idle_timeout * 1e9)
+        self.first_byte_ns = _ns(values.first_byte_timeout)
+        self.idle_ns = _ns(values.idle_timeout)
         self.retry = values.retry
-        self.retry_statuses = frozenset(values.retry.on) if values.retry else frozenset[int]()
+        self.retry_statuses = (frozenset(values.retry.on) or None) if values.retry else None
         self.budget = state.budget if values.retry else None
-        self.body_limit = values.body_limit
+        self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
-        self.inject = inject  # writes the trace context
+        self.injector = injector  # writes the trace context
 
 
 class RouteEntry:
     """One route, ready for requests; made by `compile.py`."""
 
     __slots__ = (
+        "_only",
         "_split",
         "_targets",
         "answer",
         "blocks",
-        "captures",
         "host_header",
         "is_particular",
+        "needs_captures",
         "request_edits",
         "response_edits",
         "rewrite",
@@ -101,12 +105,16 @@ class RouteEntry:
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
         self.is_particular = is_particular(route)  # about how a path is written
-        self._split = Split(route.to) if route.to else None
-        self._targets = targets
+        self.needs_captures = self.rewrite is not None or route.redirect is not None
+        self._only = targets[next(iter(route.to))] if len(route.to) == 1 else None
+        self._split = Split(route.to) if len(route.to) > 1 else None
+        self._targets = targets if len(route.to) > 1 else None
 
     def pick(self, random: float) -> Target:
         """The upstream that gets this request; `random` in [0, 1)."""
-        if self._split is None:
+        if self._only is not None:
+            return self._only
+        if self._split is None or self._targets is None:
             raise NoRoute("the route leads nowhere")
         return self._targets[self._split.pick(random)]
 
@@ -152,7 +160,7 @@ class Snapshot:
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")
         self.attributes = CustomAttributes(config.attributes) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
-        self._entries = entries
+        self._entries = list(entries)
         self._table = table
         self._hosts: dict[str, tuple[str, int]] = {}
 
@@ -165,33 +173,39 @@ class Snapshot:
 
         Raises NoRoute (404), WrongMethod (405), BadRequest (400).
         """
-        found = self._table.match(host, head.method, head.path, head.query, head)
-        if found is not None:
-            entry = self._entries[found[0]]
+        leaf = self._table.find(host, head.method, head.path, head.query, head)
+        if leaf is not None:
+            entry = self._entries[leaf.index]
             if not entry.is_particular:
-                return entry, found[1]
-        found = settle(self._table, self.config.route, head, host, found)
-        return self._entries[found[0]], found[1]
+                return entry, leaf.captures(head.path) if entry.needs_captures else NOTHING
+        found = None if leaf is None else (leaf.index, leaf.captures(head.path))
+        index, captures = settle(self._table, self.config.route, head, host, found)
+        return self._entries[index], captures
 
     def expected(self, head: RequestHead, host: str, method: str) -> RouteEntry | None:
         """The route that would take the request with that method: the one whose answers those
         look like that the gateway gives in its place."""
-        found = self._table.match(host, method, head.path, head.query, head)
-        return None if found is None else self._entries[found[0]]
+        leaf = self._table.find(host, method, head.path, head.query, head)
+        return None if leaf is None else self._entries[leaf.index]
 
     def host(self, authority: str) -> tuple[str, int]:
         """(host, port or 0) of a checked authority, remembered."""
-        try:
-            return self._hosts[authority]
-        except KeyError:
-            if len(self._hosts) >= 1024:
-                self._hosts.clear()
-            known = self._hosts[authority] = split_authority(authority)
-            return known
+        known = self._hosts.get(authority)
+        if known is None:
+            known = split_authority(authority)
+            if len(authority) <= LONGEST:
+                if len(self._hosts) >= MOST:
+                    self._hosts.clear()
+                self._hosts[authority] = known
+        return known
 
     def underscores(self, head: RequestHead) -> None:
         """Deal with field names such as X_Forwarded_For, which some servers read as a dash."""
         check_underscores(self.config.forwarding.underscores, head)
+
+
+def _ns(seconds: float) -> int:
+    return min(int(seconds * 1e9), FOREVER)
 
 
 def _forwarding(config: Config) -> Forwarding:

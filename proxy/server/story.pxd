@@ -3,15 +3,22 @@ from proxy.kernel.step cimport send
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport RequestHead
 from proxy.server.house cimport House
+from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.server.sides cimport ClientSide, StoryEvents, UpstreamSide
+from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.telemetry.facts cimport Attempt, Exchange
+
+cdef int REPLAY
 
 cdef class Story(StoryEvents):
     cdef public House worker
     cdef public ClientSide client
     cdef public RequestHead head
     cdef public Exchange x
-    cdef public object snapshot, coroutine, entry, target
+    cdef public Snapshot snapshot
+    cdef public RouteEntry entry
+    cdef public Target target
+    cdef public object coroutine
     cdef public Attempt attempt
     cdef public UpstreamSide upstream
     cdef public Edits edits

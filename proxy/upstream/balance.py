@@ -1,8 +1,8 @@
 """Which endpoint takes the next attempt.
 
 Owns the choice; who is up is written on the endpoints by `state.py`, and connections are not seen
-here. The seam to other policies is `Balancer`: time and the request's key are arguments for those
-that need them, and one that learns from attempts is a `Feedback` as well.
+here. The seam to other policies is `Balancer`, a class to inherit from: time and the request's key
+are arguments for those that need them, and one that learns from attempts is a `Feedback` as well.
 
 Round robin is the smooth weighted one of nginx (ngx_http_upstream_get_peer): each turn every
 endpoint gains its weight, the richest is chosen and pays the sum of weights, so 5:1:1 gives
@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
-from heapq import heapify, heappop, heappush, heapreplace
 from math import gcd
 from typing import Protocol, runtime_checkable
 
+from proxy.kernel.queue import Queue
 from proxy.upstream.endpoint import Endpoint
 
 LONGEST_CYCLE = 1000  # turns that are written down; 8 KB
@@ -36,8 +36,10 @@ class Outcome(IntEnum):
     ABANDONED = 4  # the client or the gateway gave up, which says nothing about the endpoint
 
 
-class Balancer(Protocol):
+class Balancer:
     """A policy over the endpoints of one upstream."""
+
+    __slots__ = ()
 
     def pick(
         self, now: int, key: bytes | None = None, avoid: Endpoint | None = None
@@ -47,18 +49,23 @@ class Balancer(Protocol):
         `key` is what the route's requests are told apart by, None if it does not say. `avoid` has
         just failed this request: it is chosen only if nobody else is there.
         """
+        raise NotImplementedError
 
     def add(self, endpoint: Endpoint) -> None:
         """One more, or another one of the same URL."""
+        raise NotImplementedError
 
     def remove(self, endpoint: Endpoint) -> None:
         """One is gone."""
+        raise NotImplementedError
 
     def refresh(self, endpoint: Endpoint) -> None:
         """`up` or `weight` of one of them has changed."""
+        raise NotImplementedError
 
     def panic_below(self, share: float) -> None:
         """Take those that are down too while a smaller share of all is up; 0 = never."""
+        raise NotImplementedError
 
 
 @runtime_checkable
@@ -72,7 +79,7 @@ class Feedback(Protocol):
         """It has ended, its answer's body included, and has taken `ns`. Once for each begin."""
 
 
-class RoundRobin:
+class RoundRobin(Balancer):
     """Smooth weighted round robin over the endpoints that are up.
 
     Over all of them when too small a share is (Envoy: healthy_panic_threshold): a few cannot carry
@@ -87,7 +94,7 @@ class RoundRobin:
         self._endpoints = {e.url: e for e in endpoints}
         self._offset = offset
         self._last: Endpoint | None = None  # whom the turns before the present ones ended with
-        self._turns: Cycle | Schedule | None = None  # made when it is first asked for
+        self._turns: Turns | None = None  # made when it is first asked for
         self._changed = True  # since it was made, or nobody was found to make it of
         self._panic = 0.0
         self._others: dict[str, Cycle] = {}
@@ -106,11 +113,10 @@ class RoundRobin:
             if turns is None:
                 return None
         chosen = turns.turn()
-        if chosen is avoid and turns.several:
-            return (
-                turns.turn() if isinstance(turns, Schedule) else self._without(turns, avoid).turn()
-            )
-        return chosen
+        if chosen is not avoid or not turns.several():
+            return chosen
+        others = self._without(turns, avoid) if isinstance(turns, Cycle) else turns
+        return others.turn()
 
     def add(self, endpoint: Endpoint) -> None:
         """See `Balancer`."""
@@ -160,7 +166,7 @@ class RoundRobin:
             self._turns = None
             self._others = {}
 
-    def _renew(self) -> Cycle | Schedule | None:
+    def _renew(self) -> Turns | None:
         self._changed = False  # looked at once, not by each request that finds nobody
         everyone = list(self._endpoints.values())
         usable = [e for e in everyone if e.up]
@@ -185,7 +191,25 @@ class RoundRobin:
         return cycle
 
 
-class Cycle:
+class Turns:
+    """An endless sequence of endpoints, at least one."""
+
+    __slots__ = ()
+
+    def turn(self) -> Endpoint:
+        """The next endpoint."""
+        raise NotImplementedError
+
+    def several(self) -> bool:
+        """Whether there is more than one."""
+        raise NotImplementedError
+
+    def last(self) -> Endpoint | None:
+        """Who had the turn before the next one, if that says anything."""
+        raise NotImplementedError
+
+
+class Cycle(Turns):
     """An endless smooth sequence of endpoints, at least one, by weight."""
 
     __slots__ = ("_balance", "_last", "_next", "_period", "_total", "_turns", "endpoints")
@@ -194,14 +218,14 @@ class Cycle:
         self.endpoints = endpoints
         weights = [e.weight for e in endpoints]
         self._total = sum(weights)
-        self._period = self._total // gcd(*weights)
+        self._period = min(self._total // gcd(*weights), LONGEST_CYCLE + 1)  # that is too long
         self._balance = [0] * len(endpoints)
         self._turns: list[Endpoint] = []  # what was written down of the first cycle
         self._next = 0
         self._last: Endpoint | None = None  # of the turns that were not read
 
-    @property
     def several(self) -> bool:
+        """See `Turns`."""
         return len(self.endpoints) > 1
 
     def turn(self) -> Endpoint:
@@ -216,9 +240,9 @@ class Cycle:
         return chosen
 
     def last(self) -> Endpoint | None:
-        """Who had the turn before the next one."""
+        """See `Turns`."""
         if len(self._turns) == self._period:
-            return self._turns[self._next - 1]
+            return self._turns[(self._next or self._period) - 1]
         return self._last
 
     def go_on_after(self, last: Endpoint | None, otherwise: int) -> None:
@@ -239,40 +263,27 @@ class Cycle:
         return self.endpoints[best]
 
 
-class Schedule:
-    """Many endpoints, the earliest deadline first: who is chosen stands again 1/weight later.
+class Schedule(Turns):
+    """Many endpoints, the earliest deadline first: who is chosen stands again 1/weight later."""
 
-    Who is taken out stays in the heap until its turn would come, and is passed over then.
-    """
-
-    __slots__ = ("_heap", "_number", "_panic", "_places")
+    __slots__ = ("_panic", "_queue")
 
     def __init__(self, endpoints: list[Endpoint], start: int = 0, *, panic: bool = False) -> None:
         """`panic`: these are all there are, up or not."""
-        order = endpoints[start:] + endpoints[:start]
         self._panic = panic
-        self._number = len(order)
-        # Each has the number of its place in the queue; another number in the heap is void.
-        self._places = {e: i for i, e in enumerate(order)}
-        self._heap = [(1 / e.weight, i, e) for i, e in enumerate(order)]
-        heapify(self._heap)
+        self._queue = Queue((e, 1 / e.weight) for e in endpoints[start:] + endpoints[:start])
 
     def __len__(self) -> int:
-        return len(self._places)
-
-    @property
-    def several(self) -> bool:
-        return len(self._places) > 1
+        return len(self._queue)
 
     def turn(self) -> Endpoint:
         """The next endpoint: O(log n)."""
-        heap = self._heap
-        while True:
-            at, place, endpoint = heap[0]
-            if self._places.get(endpoint) == place:
-                heapreplace(heap, (at + 1 / endpoint.weight, place, endpoint))
-                return endpoint
-            heappop(heap)
+        chosen: Endpoint = self._queue.turn()
+        return chosen
+
+    def several(self) -> bool:
+        """See `Turns`."""
+        return len(self._queue) > 1
 
     def last(self) -> Endpoint | None:
         """Nobody: who stood in a queue stands anywhere in what comes after it."""
@@ -284,11 +295,9 @@ class Schedule:
         another one is cheaper."""
         if self._panic:
             return False
-        self._places.pop(endpoint, None)
         if usable:
-            self._number += 1
-            self._places[endpoint] = self._number
-            now = self._heap[0][0] if self._heap else 0.0
-            heappush(self._heap, (now + 1 / endpoint.weight, self._number, endpoint))
-        void = len(self._heap) - len(self._places)
-        return bool(self._places) and void <= FEW + len(self._places) // 4
+            self._queue.put(endpoint, 1 / endpoint.weight)
+        else:
+            self._queue.drop(endpoint)
+        there = len(self._queue)
+        return there > 0 and self._queue.void() <= FEW + there // 4

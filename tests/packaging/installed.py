@@ -1,5 +1,7 @@
 """What somebody does who has installed the wheel, in an empty folder: `python installed.py`.
 
+Whoever knows what the wheel holds says so: `python installed.py compiled`, or `plain`.
+
 It is started by the interpreter of a clean environment (.ci/packages), so that nothing but the
 wheel and what it asks for can be imported; pytest is not there either.
 """
@@ -60,8 +62,11 @@ def get(port: str, path: str) -> str:
 
 
 def version() -> None:
-    for command in ([SPANGATE, "version"], [SPANGATE, "--version"], [*MODULE, "--version"]):
+    for command in ([SPANGATE, "--version"], [*MODULE, "--version"]):
         assert re.fullmatch(r"spangate \d+\.\d+\.\d+\n", answer(*command))
+    build = " ".join(sys.argv[1:]) or "(compiled|plain)"
+    told = answer(SPANGATE, "version")
+    assert re.match(rf"spangate \d+\.\d+\.\d+ \({build}\b", told), told
     assert importlib.resources.files("proxy").joinpath("py.typed").is_file()
 
 

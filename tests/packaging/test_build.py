@@ -53,7 +53,7 @@ def modules(folder: Path) -> list[str]:
 
 @needs_compiler
 def test_compiled_modules_are_used(built: Tree) -> None:
-    assert stamp(built) == "compiled\nproxy.kernel.tiny\nproxy.same\n"
+    assert stamp(built) == "compiled\nproxy.kernel.tiny\nproxy.same\nproxy/kernel/tiny.h\n"
     assert built.told() == COMPILED
 
 
@@ -88,6 +88,14 @@ def test_what_a_build_lacks_is_told_in_one_line(
     assert tree.build(**env) == f"spangate: not compiled: {reason}; it runs as plain Python\n"
     assert tree.told() == f"not compiled: {reason}|py|py"
     assert modules(tree.home) == []
+
+
+def test_a_build_that_must_compile_fails_without_a_compiler(tree: Tree) -> None:
+    env = {"SPANGATE_PURE": "0", "CC": "/bin/false"}
+    done = tree.tried("setup.py", "-q", "build_ext", "--inplace", **env)
+    assert done.returncode == 1
+    assert "spangate: not compiled: no C compiler" in done.stderr
+    assert tree.told() == "not compiled|py|py"
 
 
 @needs_compiler
@@ -132,6 +140,14 @@ def test_a_change_is_compiled(built: Tree) -> None:
     built.build()
     code = "from proxy.same import thrice; print(thrice(0), thrice.__class__.__name__)"
     assert built.python("-c", code).stdout == "21 builtin_function_or_method\n"
+
+
+@needs_compiler
+def test_a_change_of_a_header_is_compiled(built: Tree) -> None:
+    built.touch("proxy/kernel/tiny.h", "#define TIMES 3\n")
+    built.build()
+    code = "from proxy.kernel.tiny import twice; print(twice(7))"
+    assert built.python("-c", code).stdout == "21\n"
 
 
 @needs_compiler
@@ -212,7 +228,7 @@ def test_a_wheel_has_all_that_was_compiled(tree: Tree) -> None:
     assert modules(home) == [f"proxy/kernel/tiny{SUFFIX}", f"proxy/same{SUFFIX}"]
     assert tree.told(home) == COMPILED
     assert tree.told(home, SPANGATE_PURE="1") == "SPANGATE_PURE=1|py|py"
-    assert not [*home.rglob("*.pxd"), *home.rglob("*.pyx")]
+    assert not [path for kind in ("pxd", "pyx", "h") for path in home.rglob(f"*.{kind}")]
     assert "none-any" not in wheel.name
 
 

@@ -21,7 +21,9 @@ WRITTEN = {
     "proxy/__init__.py": "from proxy.plain import WHY_PLAIN\n__version__ = '0.1.0'\n",
     "proxy/kernel/__init__.py": "",
     "proxy/kernel/tiny.pxd": "cpdef int twice(int number)\n",
-    "proxy/kernel/tiny.pyx": "cpdef int twice(int number):\n    return 2 * number\n",
+    "proxy/kernel/tiny.h": "#define TIMES 2\n",
+    "proxy/kernel/tiny.pyx": 'cdef extern from "tiny.h":\n    int TIMES\n\n\n'
+    "cpdef int twice(int number):\n    return TIMES * number\n",
     "proxy/kernel/tiny.py": "def twice(number):\n    return 2 * number\n",
     "proxy/same.pxd": "from proxy.kernel.tiny cimport twice\ncpdef int thrice(int number)\n",
     "proxy/same.py": "from proxy.kernel.tiny import twice\n\n\n"
@@ -54,8 +56,19 @@ class Tree:
         **env: str,
     ) -> subprocess.CompletedProcess[str]:
         """Our interpreter in the project; it must succeed."""
+        done = self.tried(*arguments, cwd=cwd, interpreter=interpreter, **env)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    def tried(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        interpreter: str = sys.executable,
+        **env: str,
+    ) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("SPANGATE_")}
-        done = subprocess.run(
+        return subprocess.run(
             [interpreter, *arguments],
             cwd=cwd or self.home,
             env={**clean, **env},
@@ -63,8 +76,6 @@ class Tree:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done
 
     def build(self, **env: str) -> str:
         """Build in place; returns what it says."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import proxy
 from proxy.upstream.balance import FEW, LONGEST_CYCLE, RoundRobin, Schedule
 from proxy.upstream.endpoint import Endpoint
 
@@ -229,6 +230,7 @@ def test_a_turn_does_not_cost_more_with_more_endpoints(servers: int, most: int) 
     assert READS["weight"] <= most * 100
 
 
+@pytest.mark.skipif(not proxy.WHY_PLAIN, reason="compiled code reads where nobody can count")
 def test_a_change_does_not_cost_more_with_more_endpoints() -> None:
     make: Callable[[str], Endpoint] = Counting
     servers = [make(f"http://host{i}") for i in range(10_000)]
@@ -307,7 +309,7 @@ def test_flapping_leaves_nothing_behind() -> None:
         set_up(balancer, servers[0], turn % 2 == 0)
     balancer.pick(0)
     queue = balancer._turns
-    assert isinstance(queue, Schedule) and len(queue._heap) < 4 * FEW
+    assert isinstance(queue, Schedule) and queue._queue.void() < 4 * FEW
 
 
 def test_a_weight_that_changes_counts_from_then_on() -> None:

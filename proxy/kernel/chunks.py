@@ -4,14 +4,14 @@ Chunk extensions are dropped and limited; trailers are kept within limits, and w
 is not decided here. Bare LF, spaces around a size, sizes of more than 16 digits, and control bytes
 are errors; but an answer's sizes may have blanks behind them, because some servers write them to a
 fixed width, and every other gateway takes that. However small the chunks are, one call does a
-bounded amount of work.
+bounded amount of work. This is the twin of `chunks.pyx`.
 """
 
 from __future__ import annotations
 
 import re
 
-from proxy.http.head import Pair
+Pair = tuple[bytes, bytes]
 
 # An extension may hold anything printable; it ends at CRLF only (CVE-2025-43859, -2024-52304).
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")

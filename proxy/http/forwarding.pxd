@@ -1,0 +1,17 @@
+from proxy.http.edits cimport Edits
+from proxy.http.head cimport RequestHead
+
+cimport cython
+
+cdef long long _SAID_BITS
+
+cdef class Forwarding:
+    cdef public object trusted
+    cdef bint _x, _forwarded, _usual
+    cdef bytes _pseudonym, _via
+    cdef dict _hosts, _secure_hosts, _known
+
+    @cython.locals(hosts=dict, lines=tuple, pairs=list)
+    cpdef add(self, Edits edits, RequestHead head, bytes peer, str scheme, bint trusted)
+
+cdef bint _says_nothing(RequestHead head) except -1

@@ -1,0 +1,27 @@
+cimport cython
+
+from proxy.http.edits cimport Edits
+from proxy.http.head cimport RequestHead, ResponseHead
+from proxy.http.headers cimport bits, nominated, tokens
+from proxy.kernel.scan cimport decimal
+
+cdef long long _CODING, _LENGTH, _CONNECTION, _OLD, _FRAMING
+
+@cython.locals(fields=dict, coding=bytes, length=bytes, connection=bytes, expect=bytes)
+cpdef frame_request(RequestHead head)
+cpdef _check_old(RequestHead head)
+cpdef _check_chunked(bytes coding, bytes length, str version)
+cpdef object content_length(bytes value)
+cpdef _apply_connection(RequestHead head, bytes connection)
+
+@cython.locals(fields=dict, seen=cython.longlong, coding=bytes, length=bytes, connection=bytes)
+cpdef frame_response(ResponseHead head, str request_method)
+cpdef bint announces_body(ResponseHead head)
+cpdef bint _persistent(ResponseHead head, list options)
+cpdef _response_connection(ResponseHead head, bytes connection)
+cpdef _response_coding(ResponseHead head, bytes coding, bytes length)
+
+@cython.locals(length=object, declared=bytes)
+cpdef tuple frame_answer(ResponseHead head, RequestHead asked)
+@cython.locals(lines=bytes)
+cpdef bytes frame_upload(RequestHead head, Edits edits)

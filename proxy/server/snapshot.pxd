@@ -1,0 +1,62 @@
+cimport cython
+
+from proxy.http.edits cimport Edits
+from proxy.http.forwarding cimport Forwarding
+from proxy.http.head cimport RequestHead
+from proxy.routing.rewrite cimport PathMaker
+from proxy.routing.split cimport Split
+from proxy.routing.table cimport Table
+from proxy.routing.zone cimport Leaf
+from proxy.tracing.propagate cimport Extractor, Injector
+from proxy.tracing.sampling cimport Sampler
+from proxy.upstream.retry cimport Budget
+from proxy.upstream.state cimport UpstreamState
+
+
+cdef class Target:
+    cdef public str name
+    cdef public UpstreamState state
+    cdef public long long total_ns, first_byte_ns, idle_ns, body_limit  # 0 = no limit
+    cdef public double connect
+    cdef public object retry
+    cdef public Injector injector
+    cdef public frozenset retry_statuses
+    cdef public Budget budget
+    cdef public bint baggage
+
+
+cdef class RouteEntry:
+    cdef public object route, blocks
+    cdef public Sampler sampler
+    cdef public PathMaker rewrite
+    cdef public object answer  # None, or to be called
+    cdef public bytes host_header
+    cdef public Edits request_edits, response_edits
+    cdef public bint is_particular, needs_captures
+    cdef Target _only
+    cdef Split _split
+    cdef dict _targets
+
+    cpdef Target pick(self, double random)
+
+
+cdef class Snapshot:
+    cdef object __weakref__
+    cdef public object config, limits, attributes
+    cdef public Extractor extractor
+    cdef public Sampler sampler, never
+    cdef public Forwarding forwarding
+    cdef public frozenset untraced
+    cdef public bint request_id
+    cdef public object untrusted
+    cdef public list request_headers, response_headers
+    cdef public bytes trace_header
+    cdef list _entries
+    cdef Table _table
+    cdef dict _hosts
+
+    @cython.locals(leaf=Leaf, entry=RouteEntry)
+    cpdef tuple match(self, RequestHead head, str host)
+    @cython.locals(leaf=Leaf)
+    cpdef RouteEntry expected(self, RequestHead head, str host, str method)
+    cpdef tuple host(self, str authority)
