@@ -22,7 +22,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -48,7 +48,7 @@ class Server(asyncio.Protocol):
         self.messages = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
+        self._transport = cast(asyncio.Transport, transport)
         settings = {self._h2.Setting.INITIAL_WINDOW_SIZE: WINDOW}
         self._connection.initiate_connection(settings)
         self._connection.set_local_window_size(WINDOW)
@@ -115,7 +115,7 @@ class Client(asyncio.Protocol):
         self.over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._connection.initiate_connection()
         for _ in range(UNDER_WAY):
             self._send()
@@ -158,7 +158,7 @@ async def _send_grpcio(port: int, until: float) -> int:
     body = request(100)
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary(EXPORT)
+        call: Any = channel.unary_unary(EXPORT, None, None)
 
         async def some() -> int:
             sent = 0
