@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.collector_ends import request
 from benchmarks.callgrind import total
+from benchmarks.collector_ends import request
 
 FEW, MANY = 20, 60
 
