@@ -2,6 +2,7 @@
 # make test      lint, types, tests; those that tell most once more without compiled modules
 # make test-pure       all tests without compiled modules
 # make test-sanitized  all tests with modules that find bad accesses to memory, in build/sanitized
+# make fuzz      libFuzzer over what reads strangers' bytes in C, for ten minutes
 # make test-all  what make test does, then a part of it under every other Python that is at hand
 # make build     compile what has changed; everything above that runs compiled does so by itself
 # make packages  build wheel and source archive and use both as their users would
@@ -36,8 +37,8 @@ endif
 PURE := $(wildcard tests/kernel) tests/http tests/routing tests/tracing tests/upstream \
     tests/telemetry tests/test_end_to_end.py
 
-.PHONY: run test test-pure test-sanitized test-all build packages lint types bench bench-check \
-    micro clean
+.PHONY: run test test-pure test-sanitized fuzz test-all build packages lint types bench \
+    bench-check micro clean
 
 # Compiling takes one core while the other waits for packages.
 $(VENV)/.run: pyproject.toml
@@ -77,6 +78,9 @@ test-pure: $(VENV)/.test
 
 test-sanitized: $(VENV)/.test
 	.ci/sanitize
+
+fuzz: $(VENV)/.test
+	.ci/fuzz 600
 
 test-all: test
 	.ci/interpreters

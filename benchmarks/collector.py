@@ -137,7 +137,8 @@ def measure(name: str, protocol: str, seconds: float, connections: int) -> Round
         port, sink = free_port(), free_port()
         counts = folder / "counts.json"
         ends = [sys.executable, "-m", "benchmarks.collector_ends"]
-        taking = [*ends, "sink", protocol, str(sink), str(counts)]
+        # Names are counted and nothing parsed, or else the sink is what is measured.
+        taking = [*ends, "sink", protocol, str(sink), str(counts), "0"]
         stack.enter_context(running(taking, back, folder / "sink.log"))
         if name == "rotel":
             command = rotel(folder, protocol, port, sink)

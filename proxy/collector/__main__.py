@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 
+from proxy.collector import heap
 from proxy.collector.process import Collector
 from proxy.log import begin
 from proxy.runner import run
@@ -31,6 +32,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     begin("collector")
+    heap.keep()
     return run(_collect(page, rings, link))
 
 

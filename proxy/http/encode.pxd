@@ -1,5 +1,6 @@
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport RequestHead, ResponseHead
+from proxy.http.reasons cimport status_line
 from proxy.kernel.write cimport request_start, write_head
 
 cimport cython

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
-from proxy.http.reasons import STATUS_LINES, status_line
+from proxy.http.reasons import status_line
 from proxy.kernel.write import request_start, write_head
 
 
@@ -24,13 +24,11 @@ def encode_response(
 ) -> bytes:
     """A whole response head: its lines less those removed, those added, `more` lines of this
     answer alone; `framing` holds complete lines (length, coding, connection)."""
-    start = STATUS_LINES.get((head.status, head.reason))
-    if start is None:
-        start = status_line(head.status, head.reason)
+    start = status_line(head.status, head.reason)
     came = head._pairs if head.lines is None else head.lines
     return write_head(start, came, edits.removed, edits.added, more, framing)
 
 
 def encode_trailers(trailers: Trailers) -> bytes:
     """The end of a chunked body: the last chunk and the trailer section (RFC 9112 §7.1.2)."""
-    return write_head(b"0\r\n", _NO_LINES, None, _NO_LINES, [*trailers], b"")
+    return write_head(b"0", _NO_LINES, None, _NO_LINES, [*trailers], b"")

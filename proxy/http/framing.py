@@ -11,14 +11,18 @@ from __future__ import annotations
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
-from proxy.http.headers import OLD, bits, nominated, tokens
-from proxy.kernel.scan import decimal
+from proxy.http.headers import OLD, bits, nominated, own, tokens
+from proxy.kernel.tokens import decimal
 
-_CODING = bits([b"transfer-encoding"])
-_LENGTH = bits([b"content-length"])
-_CONNECTION = bits([b"connection"])
+TRANSFER_ENCODING, CONTENT_LENGTH = own(b"transfer-encoding"), own(b"content-length")
+CONNECTION, EXPECT, UPGRADE = own(b"connection"), own(b"expect"), own(b"upgrade")
+
+_CODING = bits([TRANSFER_ENCODING])
+_LENGTH = bits([CONTENT_LENGTH])
+_CONNECTION = bits([CONNECTION])
+_EXPECT = bits([EXPECT])
 _OLD = OLD
-_FRAMING = _CODING | _LENGTH | _CONNECTION | bits([b"expect"]) | _OLD
+_FRAMING = _CODING | _LENGTH | _CONNECTION | _EXPECT | _OLD
 
 
 def frame_request(head: RequestHead) -> None:
@@ -27,29 +31,28 @@ def frame_request(head: RequestHead) -> None:
     Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
     transfer coding other than chunked.
     """
-    if not head.seen & _FRAMING:
+    seen = head.seen
+    if not seen & _FRAMING:
         return
-    fields = head.fields
-    if head.version == "1.0":
+    if seen & _OLD and head.version == "1.0":
         _check_old(head)
-    coding = fields.get(b"transfer-encoding")
-    length = fields.get(b"content-length")
-    if coding is not None:
-        _check_chunked(coding, length, head.version)
+    length = head.field(CONTENT_LENGTH) if seen & _LENGTH else None
+    if seen & _CODING and is_chunked(head):
+        _check_chunked(head.field(TRANSFER_ENCODING) or b"", length, head.version)
         head.length = None
     elif length is not None:
         head.length = content_length(length)
-    connection = fields.get(b"connection")
-    if connection is not None:
-        _apply_connection(head, connection)
-    expect = fields.get(b"expect")
+    if seen & _CONNECTION:
+        _apply_connection(head, head.field(CONNECTION))
+    expect = head.field(EXPECT) if seen & _EXPECT else None
     if expect is not None and expect.lower() != b"100-continue":
         raise BadRequest("the only expectation known is 100-continue", status=417)
 
 
 def _check_old(head: RequestHead) -> None:
     head.keep_alive = False
-    if head.method in ("GET", "HEAD") and head.fields.get(b"content-length", b"0") != b"0":
+    length = head.field(CONTENT_LENGTH)
+    if length is not None and length != b"0" and head.method in ("GET", "HEAD"):
         raise BadRequest("HTTP/1.0 GET and HEAD have no body")
 
 
@@ -74,7 +77,9 @@ def content_length(value: bytes) -> int:
     return length
 
 
-def _apply_connection(head: RequestHead, connection: bytes) -> None:
+def _apply_connection(head: RequestHead, connection: bytes | None) -> None:
+    if connection is None:
+        return
     if connection == b"keep-alive":
         head.keep_alive = True
         return
@@ -96,10 +101,10 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
     Raises BadResponse (502). Where Transfer-Encoding and Content-Length come together the former
     wins and the connection is not used again (RFC 9112 §6.3).
     """
-    fields, seen = head.fields, head.seen
-    coding = fields.get(b"transfer-encoding") if seen & _CODING else None
-    length = fields.get(b"content-length") if seen & _LENGTH else None
-    connection = fields.get(b"connection") if seen & _CONNECTION else None
+    seen = head.seen
+    coding = head.field(TRANSFER_ENCODING) if seen & _CODING else None
+    length = head.field(CONTENT_LENGTH) if seen & _LENGTH else None
+    connection = head.field(CONNECTION) if seen & _CONNECTION else None
     if connection is not None and connection != b"keep-alive":
         _response_connection(head, connection)
     elif seen & _OLD and head.version == "1.0" and connection is None:
@@ -127,8 +132,7 @@ def frame_response(head: ResponseHead, request_method: str) -> None:
 
 def announces_body(head: ResponseHead) -> bool:
     """Whether it speaks of a body, there being one or not."""
-    fields = head.fields
-    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(b"0") != b""
+    return is_chunked(head) or (head.field(CONTENT_LENGTH) or b"0").strip(b"0") != b""
 
 
 def _persistent(head: ResponseHead, options: list[bytes]) -> bool:
@@ -155,7 +159,7 @@ def _response_coding(head: ResponseHead, coding: bytes, length: bytes | None) ->
 
 def is_chunked(head: RequestHead | ResponseHead) -> bool:
     """Whether the body comes in chunks; what the framing rules refused is not seen here."""
-    return head.seen & _CODING != 0 and b"transfer-encoding" in head.fields
+    return head.seen & _CODING != 0 and head.field(TRANSFER_ENCODING) is not None
 
 
 def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, bool | None]:
@@ -163,7 +167,7 @@ def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, 
     its end is that of the connection). `asked` None: to what never became a request."""
     status, length = head.status, head.length
     if asked is not None and (asked.method == "HEAD" or status == 304):
-        declared = head.fields.get(b"content-length")
+        declared = head.field(CONTENT_LENGTH)
         if declared and status != 204:
             return b"content-length: " + declared + b"\r\n", False
         return b"", False
@@ -180,21 +184,22 @@ def frame_upload(head: RequestHead, edits: Edits) -> bytes:
     """The lines that frame a request over HTTP/1.1, from facts."""
     if head.length is None:
         lines = b"transfer-encoding: chunked\r\n"
-    elif b"content-length" in head.fields:
+    elif head.seen & _LENGTH and head.field(CONTENT_LENGTH) is not None:
         lines = b"content-length: %d\r\n" % head.length
     else:
         lines = b""
     trailers = edits.wants & WANTS_TRAILERS
     if trailers:
         lines += b"te: trailers\r\n"
-    if edits.wants & WANTS_TUNNEL and b"upgrade" in head.fields:
-        return lines + _upgrade(head.fields[b"upgrade"], b"te, upgrade" if trailers else b"upgrade")
+    to = head.field(UPGRADE) if edits.wants & WANTS_TUNNEL else None
+    if to is not None:
+        return lines + _upgrade(to, b"te, upgrade" if trailers else b"upgrade")
     # TE is for one hop, so its sender names it in Connection (RFC 9110 §10.1.4).
     return lines + b"connection: te\r\n" if trailers else lines
 
 
 def _switched(head: ResponseHead) -> bytes:
-    to = head.fields.get(b"upgrade")
+    to = head.field(UPGRADE)
     return _upgrade(to) if head.status == 101 and to is not None else b""
 
 

@@ -4,19 +4,19 @@ from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned
 from proxy.http.headers cimport bits, seen_in
 from proxy.kernel.scan cimport Lines, scan_request, scan_response
 
-cdef long long _DATED, _WITH_UNDERSCORE
+cdef long long _DATED, _UNSURE, _WITH_UNDERSCORE
+cdef bint _SCANS
 cdef int _MOST_FIELDS
 
 cdef class RequestReader:
     cdef object _parser, _append
     cdef RequestHead _head
     cdef dict _fields
-    cdef bint _complete, _underscored
+    cdef long long _underscored
 
-    @cython.locals(lines=Lines)
+    @cython.locals(lines=Lines, head=RequestHead, seen=cython.longlong, method=bytes)
     cpdef RequestHead read(self, bytes data, int most=*)
-    @cython.locals(head=RequestHead)
-    cpdef RequestHead _parse(self, bytes data)
+    cdef RequestHead _scanned(self, Lines lines, int most)
     cpdef bint has_underscores(self)
 
 cdef class ResponseReader:
@@ -24,11 +24,10 @@ cdef class ResponseReader:
     cdef ResponseHead _head
     cdef dict _fields
     cdef bint _complete
+    cdef long long _noticed
 
-    @cython.locals(lines=Lines)
+    @cython.locals(lines=Lines, head=ResponseHead, old=cython.longlong)
     cpdef ResponseHead read(self, bytes data)
-    @cython.locals(head=ResponseHead)
-    cpdef ResponseHead _parse(self, bytes data)
 
 @cython.locals(line_end=Py_ssize_t)
 cpdef Py_ssize_t check_partial(bytes data, Py_ssize_t seen, object limits)

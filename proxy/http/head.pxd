@@ -1,15 +1,11 @@
 cimport cython
 
-from proxy.kernel.scan cimport Lines
+from proxy.kernel.scan cimport Head, Lines
 
-@cython.freelist(32)
-@cython.no_gc
-cdef class RequestHead:
+cdef class RequestHead(Head):
     cdef public str method, path, query, tail, authority, version
     cdef public bytes _target  # "": path and tail
-    cdef public Lines lines  # None: the lines are in the list `_pairs`
     cdef public list _pairs
-    cdef public dict fields
     cdef public long long seen  # headers.bits() of the names in `fields`; -1 = nobody has looked
     cdef public object length
     cdef public bint keep_alive
@@ -17,15 +13,11 @@ cdef class RequestHead:
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)
 
-@cython.freelist(32)
-@cython.no_gc
-cdef class ResponseHead:
+cdef class ResponseHead(Head):
     cdef public int status
     cdef public bytes reason
     cdef public str version
-    cdef public Lines lines
     cdef public list _pairs
-    cdef public dict fields
     cdef public long long seen
     cdef public bint dated, keep_alive
     cdef public object length

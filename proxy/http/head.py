@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from proxy.kernel.scan import Lines
+from proxy.kernel.scan import Head, Lines
 
 Pair = tuple[bytes, bytes]
 Trailers = tuple[Pair, ...]
@@ -24,17 +24,15 @@ Trailers = tuple[Pair, ...]
 ANYTHING = -1  # of `seen`: nobody has looked; every bit is set
 
 
-class RequestHead:
+class RequestHead(Head):
     """What a client asked for. `path` is normalised; it alone is matched, forwarded and traced."""
 
     __slots__ = (
         "_pairs",
         "_target",
         "authority",
-        "fields",
         "keep_alive",
         "length",
-        "lines",
         "method",
         "path",
         "query",
@@ -51,9 +49,9 @@ class RequestHead:
         self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
         self.authority = ""  # host[:port], lower case, from the target or Host
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
-        self.lines: Lines | None = None  # for codecs alone: None = they are in `_pairs`
+        self.lines = None  # for codecs alone: None = they are in `_pairs`
         self._pairs: list[Pair] = []
-        self.fields: dict[bytes, bytes] = {}  # outside this package: to be read, not changed
+        self.fields = {}  # outside this package: to be read, not changed
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
@@ -71,13 +69,12 @@ class RequestHead:
     def pairs(self) -> list[Pair]:
         """The lines that are passed on as they came, in order; from now on the list holds them."""
         if self.lines is not None:
-            self._pairs = self.lines.pairs()
-            self.lines = None
+            self._pairs = self.unscanned()
         return self._pairs
 
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
-        value = self.fields.get(name)
+        value = self.field(name)
         if value is not None:
             return value
         return _joined(self._pairs if self.lines is None else self.lines, name)
@@ -89,7 +86,7 @@ class RequestHead:
         """
         alike = name.replace(b"_", b"-")
         found = [v.strip() for n, v in self if n.lower().replace(b"_", b"-") == alike]
-        value = self.fields.get(name)
+        value = self.field(name)
         return found if value is None else [value, *found]
 
     def __iter__(self) -> Iterator[Pair]:
@@ -115,16 +112,14 @@ class RequestHead:
             self._pairs = [pair for pair in self._pairs if b"_" not in pair[0]]
 
 
-class ResponseHead:
+class ResponseHead(Head):
     """What an upstream answered, or the gateway itself."""
 
     __slots__ = (
         "_pairs",
         "dated",
-        "fields",
         "keep_alive",
         "length",
-        "lines",
         "reason",
         "seen",
         "status",
@@ -135,9 +130,9 @@ class ResponseHead:
         self.status = 0
         self.reason = b""
         self.version = "1.1"
-        self.lines: Lines | None = None  # as in RequestHead
+        self.lines = None  # as in RequestHead
         self._pairs: list[Pair] = []
-        self.fields: dict[bytes, bytes] = {}
+        self.fields = {}
         self.seen = ANYTHING
         self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
@@ -147,13 +142,12 @@ class ResponseHead:
     def pairs(self) -> list[Pair]:
         """The lines that are passed on as they came, in order; from now on the list holds them."""
         if self.lines is not None:
-            self._pairs = self.lines.pairs()
-            self.lines = None
+            self._pairs = self.unscanned()
         return self._pairs
 
     def get(self, name: bytes) -> bytes | None:
         """The field's value, looked for in both places; `name` in lower case."""
-        value = self.fields.get(name)
+        value = self.field(name)
         if value is not None:
             return value
         return _joined(self._pairs if self.lines is None else self.lines, name)
@@ -186,7 +180,6 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.authority = ""
     head.version = lines.version
     head.lines = lines
-    head.fields = lines.fields
     head.seen = lines.seen
     head.length = 0
     head.keep_alive = True
@@ -200,7 +193,6 @@ def scanned_response(lines: Lines) -> ResponseHead:
     head.reason = lines.reason
     head.version = lines.version
     head.lines = lines
-    head.fields = lines.fields
     head.seen = lines.seen
     head.dated = lines.dated
     head.length = 0

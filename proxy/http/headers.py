@@ -80,51 +80,53 @@ RESPONSE_SPECIAL = HOP_BY_HOP - {b"proxy-authorization", b"te", b"http2-settings
     b"x-request-id",
 }
 
-# Which special fields a head has, in one integer: a bit for each name. Whoever asks for a group
-# of names keeps `bits(names)` and tests `head.seen` (`head.py`) before it looks at any of them.
+# Which special fields a head has, in one integer: a bit for each name, or for a group of names of
+# which few heads have any. Whoever asks for some keeps `bits(names)` and tests `head.seen` with it
+# (`head.py`) before he looks at any of them. All bits are below 2**30: beyond it Python's integers
+# take three times as long.
 DATE = b"date"  # of answers: passed on, and noticed
-UNDERSCORED = 1 << 62  # the bit of a field name with an underscore, which none of these has
-OLD = 1 << 61  # the bit of HTTP/1.0
-_NAMES = tuple(sorted(REQUEST_SPECIAL | RESPONSE_SPECIAL | {DATE}))
-_BITS = {name: 1 << place for place, name in enumerate(_NAMES)}
+UNDERSCORED = 1  # the bit of a field name with an underscore, which none of these has
+OLD = 2  # the bit of HTTP/1.0
+_OFTEN = HOP_BY_HOP | (REQUEST_SPECIAL - FORWARDING - TRACE) | {DATE, b"traceparent", b"tracestate"}
+_PLACES = {name: place for place, name in enumerate(sorted(_OFTEN), 2)}
+_PLACES |= dict.fromkeys(sorted(FORWARDING), len(_PLACES) + 2)
+_PLACES |= dict.fromkeys(sorted(TRACE - _OFTEN), max(_PLACES.values()) + 1)
+_NAMES = {name: name for name in _PLACES}
 know_names(
-    _NAMES,
+    _PLACES,
     REQUEST_SPECIAL,
     RESPONSE_SPECIAL,
     noticed={DATE},
     repeated={b"host", b"connection", b"keep-alive", b"transfer-encoding", b"te"},
+    marks={"underscored": 0, "old": 1},
 )
 
 
 def bits(names: Iterable[bytes]) -> int:
-    """The bits of these special names."""
+    """The bits of these special names, and perhaps of others that share them."""
     found = 0
     for name in names:
-        found |= _BITS[name]
+        found |= 1 << _PLACES[name]
     return found
 
 
 # Peers send the same names again and again, in the same order.
-_KNOWN: dict[tuple[bytes, ...], int] = {}
+SEEN: dict[tuple[bytes, ...], int] = {}
 _MOST_KNOWN = 1024
 
 
 def own(name: bytes) -> bytes:
     """The one object for a special name, which dicts of fields find quicker than an equal one: 70
     instructions less (benchmarks/micro_parse_instructions.py)."""
-    return _NAMES[_BITS[name].bit_length() - 1]
+    return _NAMES[name]
 
 
 def seen_in(fields: dict[bytes, bytes]) -> int:
-    """The bits of a head's special fields."""
-    names = tuple(fields)
-    try:
-        return _KNOWN[names]
-    except KeyError:
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        found = _KNOWN[names] = bits(names)
-        return found
+    """The bits of a head's special fields, to be found in SEEN the next time."""
+    if len(SEEN) >= _MOST_KNOWN:
+        SEEN.clear()
+    found = SEEN[tuple(fields)] = bits(fields)
+    return found
 
 
 # Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,

@@ -9,29 +9,29 @@ from proxy.http.headers import DATE, REQUEST_SPECIAL, RESPONSE_SPECIAL, own
 
 UNDERSCORE = b"_"  # of a name that is passed on, and has one
 
-# Name -> b"" (passed on), UNDERSCORE or DATE (passed on and noticed), or that of a special one.
-Kinds = dict[bytes, bytes]
+# Name -> None (passed on), UNDERSCORE or DATE (passed on and noticed), or that of a special one.
+Kinds = dict[bytes, bytes | None]
 REQUEST_KINDS: Kinds = {}
 RESPONSE_KINDS: Kinds = {}
 _MOST = 2048  # names that are remembered
 _LONGEST = 64  # bytes of such a name
 
 
-def request_kind(name: bytes) -> bytes:
+def request_kind(name: bytes) -> bytes | None:
     """What a name means that is not in REQUEST_KINDS."""
     low = name.lower()
-    kind = own(low) if low in REQUEST_SPECIAL else UNDERSCORE if b"_" in name else b""
+    kind = own(low) if low in REQUEST_SPECIAL else UNDERSCORE if b"_" in name else None
     return _remember(REQUEST_KINDS, name, kind)
 
 
-def response_kind(name: bytes) -> bytes:
+def response_kind(name: bytes) -> bytes | None:
     """What a name means that is not in RESPONSE_KINDS."""
     low = name.lower()
-    kind = DATE if low == DATE else own(low) if low in RESPONSE_SPECIAL else b""
+    kind = DATE if low == DATE else own(low) if low in RESPONSE_SPECIAL else None
     return _remember(RESPONSE_KINDS, name, kind)
 
 
-def _remember(kinds: Kinds, name: bytes, kind: bytes) -> bytes:
+def _remember(kinds: Kinds, name: bytes, kind: bytes | None) -> bytes | None:
     if len(name) <= _LONGEST:
         if len(kinds) >= _MOST:
             kinds.clear()

@@ -15,7 +15,7 @@ def last_hop(head: RequestHead) -> int:
     (RFC 9110 §7.6.2, §9.3.7); TRACE would show a client what other parties added: 405.
     """
     if head.method == "OPTIONS":
-        hops = head.fields.get(b"max-forwards")
+        hops = head.field(b"max-forwards")
         if head.path == "*" or (hops is not None and hops.strip(b"0") == b""):
             return 200
     elif head.method == "TRACE":

@@ -1,4 +1,4 @@
-from proxy.kernel.scan cimport is_ordinary
+from proxy.kernel.tokens cimport is_ordinary
 
 cpdef str normalise(str path)
 cpdef str renormalise(str path)

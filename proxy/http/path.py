@@ -20,7 +20,7 @@ import re
 from urllib.parse import quote
 
 from proxy.errors import BadRequest
-from proxy.kernel.scan import is_ordinary
+from proxy.kernel.tokens import is_ordinary
 
 _foreign = re.compile(r"[^\x21-\x7e]|[\\#?]").search
 _hidden_dots = re.compile(r"(?:^|%2F)\.{1,2}(?:$|;|%3B|%2F)").search

@@ -37,19 +37,30 @@ _REASONS = {
     505: b"HTTP Version Not Supported",
     508: b"Loop Detected",
 }
-# By status and the reason that came, which is mostly the customary one or none.
-STATUS_LINES = {
-    (status, said): b"HTTP/1.1 %d %s\r\n" % (status, reason)
-    for status, reason in _REASONS.items()
-    for said in (reason, b"")
-}
+# By status: the customary reason and the line with it, since most say that reason or none. A list,
+# because a dictionary of (status, reason) costs 1,100 instructions more (micro_parse.py).
+_LINES = [
+    (_REASONS[status], b"HTTP/1.1 %d %s" % (status, _REASONS[status]))
+    if status in _REASONS
+    else (b"", b"")
+    for status in range(600)
+]
 
 
 def status_line(status: int, reason: bytes) -> bytes:
-    """One that is not in STATUS_LINES; a reason that may not be sent is replaced."""
+    """The line of an answer, less its end. A reason that is missing or may not be sent is replaced
+    by the customary one."""
+    if 0 <= status < 600:
+        customary, line = _LINES[status]
+        if line and (not reason or reason == customary):
+            return line
+    return _other_line(status, reason)
+
+
+def _other_line(status: int, reason: bytes) -> bytes:
     if not reason or _REASON.fullmatch(reason) is None:
         reason = reason_of(status)
-    return b"HTTP/1.1 %d %s\r\n" % (status, reason)
+    return b"HTTP/1.1 %d %s" % (status, reason)
 
 
 def reason_of(status: int) -> bytes:

@@ -5,10 +5,7 @@ from proxy.http.path cimport encode_utf8, normalise
 
 cdef class Authorities:
     cdef public dict _known
-    cdef bytes _last
-    cdef str _text
 
-    @cython.locals(text=str)
     cpdef str check(self, bytes raw)
     cpdef str _look(self, bytes raw)
 
@@ -18,7 +15,7 @@ cpdef str normal_authority(str text)
 cpdef str without_port(str authority)
 cpdef tuple split_authority(str authority)
 
-@cython.locals(host=bytes, target=bytes, path=str, mark=Py_ssize_t)
+@cython.locals(host=bytes, target=bytes, text=str, path=str, mark=str)
 cpdef resolve(RequestHead head, Authorities authorities)
 cpdef bytes _unusual(RequestHead head, Authorities authorities)
 cpdef str _encoded(bytes target)

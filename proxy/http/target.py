@@ -28,26 +28,19 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 class Authorities:
     """Checked Host values, remembered: clients send the same few again and again."""
 
-    __slots__ = ("_known", "_last", "_text")
+    __slots__ = ("_known",)
     _MOST = 1024
     _LONGEST = 256  # bytes of one that is remembered
 
     def __init__(self) -> None:
         self._known: dict[bytes, str] = {}
-        self._last = b""  # the scanner gives the same object as the last time
-        self._text = ""
 
     def check(self, raw: bytes) -> str:
         """The normal form of `raw`; BadRequest (400) if it is not a valid authority."""
-        if raw is self._last and raw:
-            return self._text
         try:
-            text = self._known[raw]
+            return self._known[raw]
         except KeyError:
-            text = self._look(raw)
-        self._last = raw
-        self._text = text
-        return text
+            return self._look(raw)
 
     def _look(self, raw: bytes) -> str:
         try:
@@ -119,7 +112,7 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
     Raises BadRequest (400) where the target's form does not fit the method, where it names a
     scheme other than http, or where its authority contradicts Host; 501 for CONNECT.
     """
-    host = head.fields.get(_HOST)
+    host = head.field(_HOST)
     if host is not None:
         head.authority = authorities.check(host)
     elif head.version != "1.0":
@@ -130,16 +123,14 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
     if not target.startswith(b"/") or head.method == "CONNECT":
         target = _unusual(head, authorities)
     try:
-        path = target.decode("ascii")
+        text = target.decode("ascii")
     except UnicodeDecodeError:
-        path = _encoded(target)
-    mark = path.find("?")
-    if mark >= 0:
-        head.query = path[mark + 1 :]
+        text = _encoded(target)
+    path, mark, head.query = text.partition("?")
+    if mark:
+        head.tail = mark + head.query
         if "#" in head.query:
             raise BadRequest("a request target has no fragment")
-        head.tail = path[mark:]
-        path = path[:mark]
     head.path = normalise(path) if path != "*" else "*"
 
 

@@ -223,4 +223,7 @@ class CollectHub:
 
 def run(path: str) -> int:
     """Collect as the file `path` says until a signal comes; returns the exit code."""
+    from proxy.collector import heap
+
+    heap.keep()
     return run_hub(path, lambda loaded, admin: CollectHub(loaded, admin).run())

@@ -1,5 +1,5 @@
 cpdef tuple split_parent(bytes header)
-cpdef bytes traceparent(bytes trace_id, bytes span_id, int flags)
+cpdef list parent_fields(bytes trace_id, bytes span_id, int flags, bytes state)
 cpdef bint is_hex(bytes value, Py_ssize_t digits) except -1
 cpdef bint reaches(bytes trace_id, bytes bound) except -1
 cpdef bytes trace_id(object getrandbits)

@@ -33,9 +33,14 @@ def split_parent(header: bytes) -> tuple[bytes, bytes, int] | None:
     return trace_id, span_id, flags
 
 
-def traceparent(trace_id: bytes, span_id: bytes, flags: int) -> bytes:
-    """A `traceparent` of version 00; the ids are 32 and 16 digits."""
-    return b"".join((b"00-", trace_id, b"-", span_id, _SUFFIXES[flags]))
+def parent_fields(
+    trace_id: bytes, span_id: bytes, flags: int, state: bytes
+) -> list[tuple[bytes, bytes]]:
+    """`traceparent` of version 00, and `tracestate` where there is one; flags are 0 to 255."""
+    parent = b"".join((b"00-", trace_id, b"-", span_id, _SUFFIXES[flags]))
+    if not state:
+        return [(b"traceparent", parent)]
+    return [(b"traceparent", parent), (b"tracestate", state)]
 
 
 def is_hex(value: bytes, digits: int) -> bool:

@@ -105,11 +105,11 @@ cdef inline int value_of(uint8_t digit) noexcept nogil:
     return digit - 48 if digit < 58 else digit - 87
 
 
-cpdef bytes traceparent(bytes trace_id, bytes span_id, int flags):
+cpdef list parent_fields(bytes trace_id, bytes span_id, int flags, bytes state):
     cdef Py_ssize_t trace, span
     cdef bytes made
     cdef char* o
-    if trace_id is None or span_id is None:
+    if trace_id is None or span_id is None or state is None:
         raise TypeError("bytes are required")
     trace, span = PyBytes_GET_SIZE(trace_id), PyBytes_GET_SIZE(span_id)
     made = PyBytes_FromStringAndSize(NULL, 7 + trace + span)  # "00-", "-", "-" and two digits
@@ -122,7 +122,9 @@ cpdef bytes traceparent(bytes trace_id, bytes span_id, int flags):
     o += 1 + span
     o[0] = c"-"
     memcpy(o + 1, PAIRS + 2 * (flags & 255), 2)
-    return made
+    if PyBytes_GET_SIZE(state) == 0:
+        return [(b"traceparent", made)]
+    return [(b"traceparent", made), (b"tracestate", state)]
 
 
 cpdef bint is_hex(bytes value, Py_ssize_t digits) except -1:

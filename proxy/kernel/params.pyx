@@ -15,6 +15,8 @@ cdef class Names:
     def __init__(self, names):
         # One that is not ASCII is in no query that is; in others it is looked for by who asks.
         self._names = [name.encode("ascii") for name in names if name.isascii()]
+        for name in self._names:
+            self._sizes |= <unsigned long long>1 << min(len(name), 63)
 
     cpdef bint may_be_in(self, str query):
         if not PyUnicode_IS_COMPACT_ASCII(query):
@@ -38,6 +40,8 @@ cdef class Names:
 
     cdef bint _is_one(self, const char* name, Py_ssize_t size) except -1:
         cdef bytes known
+        if not self._sizes >> min(size, 63) & 1:
+            return False
         for known in self._names:
             if PyBytes_GET_SIZE(known) == size and not memcmp(PyBytes_AS_STRING(known), name, size):
                 return True

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
@@ -12,28 +13,33 @@ cpdef bytes text(object value)
 cdef class TextAttribute:
     cdef bytes _tag  # of the field
     cdef bytes _key  # tag, length and bytes of the key, and the value's tag
+    cdef bytes _head  # all that precedes a value so short that each length is one byte:
+    cdef Py_ssize_t _short  # which is not longer than that
 
     cpdef bytes encode(self, bytes value)
 
 
 cdef class IntAttribute:
-    cdef bytes _tag
-    cdef bytes _key
+    cdef bytes _head  # with room for two lengths, of one byte each
+    cdef Py_ssize_t _inner  # where the first of them is
 
     cpdef bytes encode(self, object value)
 
 
 cdef class Doubles:
-    cdef readonly list heads
+    cdef bytes _heads  # each with 8 bytes for its value behind it
+    cdef int _count
+    cdef Py_ssize_t[4] _places  # of the values
 
 
+@cython.final
 cdef class Pen:
     cdef char* _memory
     cdef Py_ssize_t _size, _used
     cdef Py_ssize_t _begun  # where the content of the entry under way begins
     cdef bytes _held  # the text that was encoded last, which a pointer may lead into
-    cdef bytes _trace  # the trace id that was written last,
-    cdef char[16] _trace_bytes  # and what it stands for
+    cdef bytes _trace_id  # the trace id that was written last,
+    cdef char[16] _trace  # and what it stands for
 
     cpdef clear(self)
     cpdef span(self, bytes trace_id, bytes span_id, bytes parent)
@@ -53,7 +59,8 @@ cdef class Pen:
     cdef int _resize(self, Py_ssize_t size) except -1
     cdef const char* utf8(self, object value, Py_ssize_t* size) except NULL
     cdef int _begin(self) except -1
-    cdef int _ids(self, unsigned char field, bytes trace_id, bytes span_id) except -1
+    cdef int _ids(self, char field, bytes trace_id, bytes span_id) except -1
+    cdef int _span_id(self, char field, bytes span_id) except -1
 
 
 cdef inline char* room(Pen pen, Py_ssize_t size) except NULL:

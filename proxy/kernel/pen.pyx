@@ -5,11 +5,10 @@ there; each caller states next to it how many it writes at most. Nothing keeps a
 memory across another call of `room`.
 """
 
-from binascii import unhexlify
-
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport int8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memmove
 
 from proxy.kernel.lane cimport Window
@@ -19,7 +18,27 @@ cdef extern from *:
     #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
     #error "fixed64 and double are copied as they lie in memory"
     #endif
+
+    typedef unsigned char Digits __attribute__((vector_size(16)));
+    typedef unsigned short Pairs __attribute__((vector_size(16)));
+    typedef unsigned char Bytes __attribute__((vector_size(8)));
+
+    /* 8 bytes from 16 hexadecimal digits; 0 if one is none. In vectors, since digit by digit took
+       300 instructions more a request. */
+    static int unhex16(char *to, const char *from) {
+        Digits digits;
+        unsigned long long known[2];
+        memcpy(&digits, from, 16);
+        Digits letter = (Digits)((digits | 0x20) - 'a' < 6);
+        Digits valid = (Digits)(digits - '0' < 10) | letter;
+        Pairs values = (Pairs)((digits & 15) + (letter & 9));
+        Bytes bytes = __builtin_convertvector((values << 4 | values >> 8) & 0xff, Bytes);
+        memcpy(to, &bytes, 8);
+        memcpy(known, &valid, 16);
+        return (known[0] & known[1]) == ~0ULL;
+    }
     """
+    bint unhex16(char* to, const char* digits) noexcept nogil
 
 cdef extern from "Python.h":
     uint64_t PyLong_AsUnsignedLongLongMask(object) except? 0xFFFFFFFFFFFFFFFF
@@ -38,12 +57,6 @@ cdef enum:
     GAP = 3  # bytes before an entry: its tag, and its length if that is from 128 to 16,383
     READY = 2048
 
-cdef int8_t[256] DIGITS  # what a hexadecimal digit is worth; -1 = it is none
-cdef int _c
-for _c in range(256):
-    DIGITS[_c] = int(chr(_c), 16) if chr(_c) in "0123456789abcdefABCDEF" else -1
-
-
 cdef inline char* put_varint(char* to, uint64_t number) noexcept nogil:
     """At most LONGEST bytes; the place behind them."""
     while number > 0x7F:
@@ -60,17 +73,6 @@ cdef inline int varint_size(uint64_t number) noexcept nogil:
         number >>= 7
         size += 1
     return size
-
-
-cdef bint unhex(char* to, const char* digits, Py_ssize_t size) noexcept nogil:
-    """`size` bytes from twice as many digits; False if one is none."""
-    cdef Py_ssize_t at
-    cdef int8_t high, low, bad = 0
-    for at in range(size):
-        high, low = DIGITS[<unsigned char>digits[2 * at]], DIGITS[<unsigned char>digits[2 * at + 1]]
-        bad |= high | low
-        to[at] = <char>(high << 4 | low)
-    return bad >= 0
 
 
 cdef bytes _varint(uint64_t number):
@@ -107,6 +109,8 @@ cdef class TextAttribute:
     def __init__(self, field, key):
         self._tag = varint(field << 3 | 2)
         self._key = delimited(1, text(key)) + b"\x12"
+        self._head = self._tag + b"\0" + self._key + b"\0\x0a\0"
+        self._short = 127 - len(self._key) - 3
 
     cpdef bytes encode(self, bytes value):
         cdef Pen pen = Pen()
@@ -116,8 +120,11 @@ cdef class TextAttribute:
 
 cdef class IntAttribute:
     def __init__(self, field, key):
-        self._tag = varint(field << 3 | 2)
-        self._key = delimited(1, text(key)) + b"\x12"
+        tag, name = varint(field << 3 | 2), delimited(1, text(key)) + b"\x12"
+        if len(name) + 2 + LONGEST > 127:
+            raise ValueError("the key is too long")
+        self._head = tag + b"\0" + name + b"\0\x18"
+        self._inner = len(tag)
 
     cpdef bytes encode(self, object value):
         cdef Pen pen = Pen()
@@ -127,16 +134,26 @@ cdef class IntAttribute:
 
 cdef class Doubles:
     def __init__(self, field, *keys):
-        values = delimited(2, b"\x21" + bytes(8))
-        whole = [delimited(field, delimited(1, text(key)) + values) for key in keys]
-        self.heads = [attribute[: len(attribute) - 8] for attribute in whole]
+        value = delimited(2, b"\x21" + bytes(8))
+        self._heads = b""
+        for key in keys[:4]:
+            self._heads += delimited(field, delimited(1, text(key)) + value)
+            self._places[self._count] = len(self._heads) - 8
+            self._count += 1
 
 
 cdef char* put_text_head(Pen pen, TextAttribute a, Py_ssize_t size) except NULL:
     """All but the value: at most the tag, the key's part, four lengths. There is room for both."""
-    cdef Py_ssize_t tag = PyBytes_GET_SIZE(a._tag), key = PyBytes_GET_SIZE(a._key)
-    cdef Py_ssize_t string = 1 + varint_size(size) + size
+    cdef Py_ssize_t tag = PyBytes_GET_SIZE(a._tag), key = PyBytes_GET_SIZE(a._key), string
     cdef char* to = room(pen, tag + key + 4 * LONGEST + size)
+    if size <= a._short:  # nearly all: 60 instructions less
+        memcpy(to, PyBytes_AS_STRING(a._head), tag + key + 4)
+        to[tag] = <char>(key + 3 + size)
+        to[tag + 1 + key] = <char>(size + 2)
+        to[tag + key + 3] = <char>size
+        pen._used += tag + key + 4
+        return to + tag + key + 4
+    string = 1 + varint_size(size) + size
     memcpy(to, PyBytes_AS_STRING(a._tag), tag)
     to = put_varint(to + tag, key + varint_size(string) + string)
     memcpy(to, PyBytes_AS_STRING(a._key), key)
@@ -153,6 +170,7 @@ cdef int put_text(Pen pen, TextAttribute a, const char* value, Py_ssize_t size) 
     return 0
 
 
+@cython.final
 cdef class Pen:
     def __cinit__(self):
         self._memory = <char*>PyMem_Malloc(FIRST)
@@ -196,38 +214,38 @@ cdef class Pen:
         self._begun = self._used
         return 0
 
-    cdef int _ids(self, unsigned char field, bytes trace_id, bytes span_id) except -1:
+    cdef int _ids(self, char field, bytes trace_id, bytes span_id) except -1:
         """Fields `field` and the one after it: 2 + 16 + 2 + 8 bytes, if the ids are ids."""
-        if len(trace_id) != 32 or len(span_id) != 16:  # whatever it is: as it is said in pen.py
-            self.put(unhexlify(b"%02x10%b%02x08%b" % (field, trace_id, field + 8, span_id)))
-            return 0
-        cdef char* to = room(self, 28)
-        # The spans of one exchange are of one trace.
-        if trace_id is not self._trace:
-            if not unhex(self._trace_bytes, PyBytes_AS_STRING(trace_id), 16):
-                self._trace = None
-                unhexlify(trace_id)  # which says what is wrong
-            self._trace = trace_id
-        to[0], to[1], to[18], to[19] = field, 16, field + 8, 8
-        memcpy(to + 2, self._trace_bytes, 16)
-        if not unhex(to + 20, PyBytes_AS_STRING(span_id), 8):
-            unhexlify(span_id)
-        self._used += 28
+        cdef char* to
+        cdef const char* digits
+        if trace_id is not self._trace_id:  # the spans of one exchange are of one trace
+            if len(trace_id) != 32:
+                raise ValueError("no trace id")
+            self._trace_id = None
+            digits = PyBytes_AS_STRING(trace_id)
+            if not unhex16(self._trace, digits) or not unhex16(self._trace + 8, digits + 16):
+                raise ValueError("no trace id")
+            self._trace_id = trace_id
+        to = room(self, 18)
+        to[0], to[1] = field, 16
+        memcpy(to + 2, self._trace, 16)
+        self._used += 18
+        return self._span_id(field + 8, span_id)
+
+    cdef int _span_id(self, char field, bytes span_id) except -1:
+        """10 bytes."""
+        cdef char* to = room(self, 10)
+        to[0], to[1] = field, 8
+        if len(span_id) != 16 or not unhex16(to + 2, PyBytes_AS_STRING(span_id)):
+            raise ValueError("no span id")
+        self._used += 10
         return 0
 
     cpdef span(self, bytes trace_id, bytes span_id, bytes parent):
         self._begin()
         self._ids(0x0A, trace_id, span_id)
-        if not parent:
-            return
-        if len(parent) != 16:
-            self.put(unhexlify(b"2208" + parent))
-            return
-        cdef char* to = room(self, 10)
-        to[0], to[1] = 0x22, 8
-        if not unhex(to + 2, PyBytes_AS_STRING(parent), 8):
-            unhexlify(parent)
-        self._used += 10
+        if parent:
+            self._span_id(0x22, parent)
 
     cpdef times(self, long long start, long long end, unsigned int flags, bytes block):
         cdef char* to = room(self, 24)
@@ -278,28 +296,26 @@ cdef class Pen:
             copy(self, <const char*>PyUnicode_DATA(query), rest)
 
     cpdef number(self, IntAttribute attribute, long long value):
-        """At most the tag, the key's part and three lengths."""
+        """At most the attribute's head and a varint."""
         if value < 0:
             raise IndexError("a negative number")
-        cdef Py_ssize_t tag = PyBytes_GET_SIZE(attribute._tag)
-        cdef Py_ssize_t key = PyBytes_GET_SIZE(attribute._key)
-        cdef int size = varint_size(value)
-        cdef char* to = room(self, tag + key + 3 * LONGEST)
-        memcpy(to, PyBytes_AS_STRING(attribute._tag), tag)
-        to = put_varint(to + tag, key + 2 + size)
-        memcpy(to, PyBytes_AS_STRING(attribute._key), key)
-        to[key], to[key + 1] = 1 + size, 0x18
-        self._used = put_varint(to + key + 2, value) - self._memory
+        cdef Py_ssize_t head = PyBytes_GET_SIZE(attribute._head), inner = attribute._inner
+        cdef char* begun = room(self, head + LONGEST)
+        memcpy(begun, PyBytes_AS_STRING(attribute._head), head)
+        cdef char* to = put_varint(begun + head, value)
+        begun[head - 2] = <char>(to - begun - head + 1)
+        begun[inner] = <char>(to - begun - inner - 1)
+        self._used = to - self._memory
 
     cpdef doubles(self, Doubles which, double a, double b=0.0, double c=0.0, double d=0.0):
         cdef double[4] values
-        cdef Py_ssize_t place
-        cdef bytes head
+        cdef int value
+        cdef char* to = room(self, PyBytes_GET_SIZE(which._heads))
         values[0], values[1], values[2], values[3] = a, b, c, d
-        for place in range(min(len(which.heads), 4)):
-            head = <bytes>which.heads[place]
-            copy(self, head, len(head))
-            copy(self, <const char*>&values[place], 8)
+        memcpy(to, PyBytes_AS_STRING(which._heads), PyBytes_GET_SIZE(which._heads))
+        for value in range(which._count):
+            memcpy(to + which._places[value], &values[value], 8)
+        self._used += PyBytes_GET_SIZE(which._heads)
 
     cpdef end(self):
         if self._begun < GAP:

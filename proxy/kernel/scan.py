@@ -1,23 +1,22 @@
-"""Small things that are looked for in every head, and a form of heads that compiled code has.
+"""What heads are made of: in compiled code the bytes that came and offsets in them, here a list.
 
-Uncompiled, llhttp reads every head (`http/h1.py`) and gives lists, so that no Lines are made.
+Uncompiled, llhttp reads every head (`http/h1.py`), so that no Lines are made.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 Pair = tuple[bytes, bytes]
 
+SCANS = False  # whether heads are scanned, or all of them left to llhttp
+
 
 class Lines:
-    """The field lines of one head."""
+    """The field lines of one head, and what its first line says."""
 
-    data: bytes
     count: int
-    fields: dict[bytes, bytes]  # the special ones
-    seen: int  # their bits, `headers.bits`
+    seen: int  # bits of the special names, `headers.bits`
     method: str
     version: str
     path: str  # as in RequestHead; "" = the target is unusual
@@ -45,8 +44,25 @@ class Lines:
         raise NotImplementedError
 
 
-def know_methods(names: tuple[str, ...]) -> None:
-    """The methods whose requests have an ordinary target."""
+class Head:
+    """The fields of a head: here always a dict of the special ones, and no Lines."""
+
+    __slots__ = ("fields", "lines")
+
+    fields: dict[bytes, bytes]  # outside http/: to be read, not changed
+    lines: Lines | None
+
+    def field(self, name: bytes) -> bytes | None:
+        """One special field."""
+        return self.fields.get(name)
+
+    def some(self, bits: int) -> dict[bytes, bytes]:
+        """The special fields with one of these bits, and perhaps others."""
+        return self.fields
+
+    def unscanned(self) -> list[Pair]:
+        """Lines as a list, from when on the list counts."""
+        raise NotImplementedError
 
 
 def scan_request(data: bytes) -> Lines | None:
@@ -57,18 +73,3 @@ def scan_request(data: bytes) -> Lines | None:
 def scan_response(data: bytes) -> Lines | None:
     """As scan_request."""
     return None
-
-
-_MOST_DIGITS = 19  # below 2**64 in every reader
-
-
-def decimal(value: bytes) -> int | None:
-    """The number that 1 to 19 digits and nothing else say; None if they do not."""
-    return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
-
-
-_PLAIN = r"A-Za-z0-9_~!$&'()*+,;=:@\-"  # pchar without "." and "%", RFC 3986 §3.3
-# Whether a path is in normal form and usual: "/", or segments that begin with neither a dot nor a
-# slash and hold nothing to do, and perhaps a slash behind them: 0.2 µs for 14 characters.
-# Possessive, so that nothing is tried twice: 0.3 instead of 0.4 µs for 67.
-is_ordinary: Callable[[str], object] = re.compile(rf"(?:/[{_PLAIN}][{_PLAIN}.]*+)++/?|/").fullmatch

@@ -6,6 +6,8 @@ twin of `write.pyx`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.kernel.scan import Lines
 
 Pair = tuple[bytes, bytes]
@@ -16,24 +18,24 @@ _LINE_OF = b": ".join
 
 
 def request_start(method: str, target: str, authority: str) -> bytes:
-    """The request line and the Host line."""
-    return f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
+    """The request line and the Host line, less their end."""
+    return f"{method} {target} HTTP/1.1\r\nhost: {authority}".encode("ascii")
 
 
 def write_head(
     start: bytes,
-    came: Lines | list[Pair],
+    came: list[Pair] | Lines,
     removed: frozenset[bytes] | None,
     added: list[Pair],
     more: list[Pair],
     framing: bytes,
 ) -> bytes:
-    """A whole head: the lines in `start`; those that came, less the ones whose lower-case names are
-    `removed`; `added` and `more`; the lines in `framing`; the blank one."""
-    pairs: list[Pair] = came if isinstance(came, list) else came.pairs()
+    """A whole head: `start`, a line less its end; the lines that came, less those whose lower-case
+    names are `removed`; `added` and `more`; the whole lines in `framing`; the blank one."""
+    pairs: Any = came  # a list; only compiled code makes Lines
     if removed is not None:
         pairs = [pair for pair in pairs if pair[0].lower() not in removed]
-    return start + b"\r\n".join([*map(_LINE_OF, pairs + added + more), framing, b""])
+    return b"\r\n".join([start, *map(_LINE_OF, pairs + added + more), framing, b""])
 
 
 def chunk(before: bytes, data: bytes, last: bool) -> bytes:

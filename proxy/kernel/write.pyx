@@ -183,9 +183,10 @@ cpdef bytes write_head(
     collect(&names, removed)
     most = most_of_lines(<Lines>came) if is_scanned else size_of_pairs(<list>came)
     most += size_of_pairs(added) + size_of_pairs(more)
-    most += PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(framing) + 2
+    most += PyBytes_GET_SIZE(start) + 2 + PyBytes_GET_SIZE(framing) + 2
     made = PyBytes_FromStringAndSize(NULL, most)
     o = put(PyBytes_AS_STRING(made), PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start))
+    o = put(o, b"\r\n", 2)
     o = put_lines(o, <Lines>came, &names) if is_scanned else put_pairs(o, <list>came, &names)
     o = put_pairs(put_pairs(o, added, NULL), more, NULL)
     o = put(o, PyBytes_AS_STRING(framing), PyBytes_GET_SIZE(framing))
@@ -204,8 +205,8 @@ cpdef bytes request_start(str method, str target, str authority):
     cdef const char* path = spangate_ascii(target, &b)
     cdef const char* host = spangate_ascii(authority, &c)
     if verb is NULL or path is NULL or host is NULL:
-        return f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")  # raises
-    made = PyBytes_FromStringAndSize(NULL, a + 1 + b + 17 + c + 2)
+        return f"{method} {target} HTTP/1.1\r\nhost: {authority}".encode("ascii")  # raises
+    made = PyBytes_FromStringAndSize(NULL, a + 1 + b + 17 + c)
     o = PyBytes_AS_STRING(made)
     memcpy(o, verb, a)
     o[a] = c" "
@@ -213,7 +214,6 @@ cpdef bytes request_start(str method, str target, str authority):
     o += a + 1 + b
     memcpy(o, b" HTTP/1.1\r\nhost: ", 17)
     memcpy(o + 17, host, c)
-    memcpy(o + 17 + c, b"\r\n", 2)
     return made
 
 

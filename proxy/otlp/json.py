@@ -63,13 +63,21 @@ def request_to_json(signal: str, payload: bytes) -> bytes:
 
 def request_from_json(signal: str, text: bytes) -> bytes:
     """JSON text as a serialised request; raises WireError if it is not one."""
-    if signal in SCHEMAS:  # a fifteenth of the cost, where nothing is odd (benchmarks.micro_otlp)
-        reader = Reader(SCHEMAS[signal], text)
-        while not (read := reader.step(len(text))):
-            continue
-        if read > 0:
-            return reader.result()
-    return decoded(signal, text)
+    made = ordinary(signal, text)
+    return decoded(signal, text) if made is None else made
+
+
+def ordinary(signal: str, text: bytes) -> bytes | None:
+    """The same, of a text with nothing odd in it; None = `decoded` has to see. At most 2 µs a KiB.
+
+    It takes a fifteenth of what `decoded` takes (benchmarks.micro_otlp).
+    """
+    if signal not in SCHEMAS:
+        return None
+    reader = Reader(SCHEMAS[signal], text)
+    while not (read := reader.step(len(text))):
+        continue
+    return reader.result() if read > 0 else None
 
 
 def decoded(signal: str, text: bytes) -> bytes:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 
-from proxy import __version__
-from proxy.otlp import json, json_steps
+from proxy.otlp import answers, json, json_steps
+from proxy.otlp.answers import JSON, PROTOBUF
 from proxy.otlp.cors import Cors
 from proxy.otlp.endpoint import PATHS
-from proxy.otlp.inflate import ENCODINGS, is_known
+from proxy.otlp.express import Ask, Express, Terms
+from proxy.otlp.inflate import PIECE, Inflater, TooLarge, is_known
 from proxy.otlp.inflow import Inflow, Limits
-from proxy.otlp.partial import Rejected, response_bytes, response_json
+from proxy.otlp.partial import Rejected
 from proxy.otlp.refusal import (
     MALFORMED,
     NO_CODING,
@@ -31,8 +33,6 @@ from proxy.otlp.refusal import (
     TOO_LARGE,
     UNAUTHENTICATED,
     Refusal,
-    status_bytes,
-    status_json,
 )
 from proxy.otlp.serve_websocket import converse, is_upgrade
 from proxy.otlp.server import Gate, Taker, taken
@@ -42,10 +42,10 @@ from proxy.web import GuardedServer, Guards, coding, reader
 
 log = logging.getLogger("spangate")
 
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
+Pending = Awaitable[Rejected | None]
+
 _SIGNALS = {f"/{path}": signal for signal, path in PATHS.items()}
 _WHOLE = 16 * 1024  # bytes of JSON that are decoded in one go: above it takes over 3 ms
-_SERVER = f"spangate/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,11 @@ class HttpServer:
         self._binding = binding
         self._take = take
         self.inflow = Inflow(binding.limits, binding.turns)
-        self._server = GuardedServer(self._handle, Guards(), auto_decompress=False)
+        paths = {path.encode(): signal for path, signal in binding.paths.items()}
+        terms = Terms(paths, binding.gate, self.inflow, self)
+        self._server = GuardedServer(
+            self._handle, Guards(), partial(Express, terms), auto_decompress=False
+        )
         self._sockets: set[web.WebSocketResponse] = set()
         self._stopping = False
         self.port = binding.port
@@ -94,6 +98,57 @@ class HttpServer:
         end = asyncio.get_running_loop().time() + deadline
         while self.inflow.in_flight and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(0.01)
+
+    # ordinary requests, which are whole already
+
+    @property
+    def is_open(self) -> bool:
+        return not self._stopping
+
+    def reply(self, ask: Ask, body: bytes) -> bytes | Awaitable[bytes]:
+        held = 0
+        try:
+            text = None if self.inflow.turns.is_spent() else _inflated(ask, body)
+            if text is None:
+                return self._reply_later(ask, body)
+            self.inflow.take(len(text))
+            held = len(text)
+            payload = json.ordinary(ask.signal, text) if ask.is_json else text
+            found = (
+                self._take(ask.signal, payload) if payload is not None else self._accept(ask, text)
+            )
+            if found is None or isinstance(found, Rejected):
+                return _success(ask, found)
+            pending, held = self._reply_when(ask, found, held), 0
+            return pending
+        except Refusal as refusal:
+            return self._failure(ask, refusal)
+        finally:
+            self.inflow.in_flight -= held
+
+    async def _reply_later(self, ask: Ask, data: bytes) -> bytes:
+        body = self.inflow.body(ask.encoding)
+        try:
+            await body.feed(data)
+            return await self._reply_when(ask, self._accept(ask, await body.finish()))
+        except Refusal as refusal:
+            return self._failure(ask, refusal)
+        finally:
+            body.close()
+
+    async def _reply_when(self, ask: Ask, pending: Pending, held: int = 0) -> bytes:
+        try:
+            return _success(ask, await pending)
+        except Refusal as refusal:
+            return self._failure(ask, refusal)
+        finally:
+            self.inflow.in_flight -= held
+
+    def _failure(self, ask: Ask, refusal: Refusal) -> bytes:
+        challenge = self._binding.gate.challenge
+        return answers.encoded(answers.refused(refusal, challenge, is_json=ask.is_json))
+
+    # all others
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -123,10 +178,8 @@ class HttpServer:
         if kind not in (PROTOBUF, JSON):
             raise Refusal(NO_TYPE)
         rejected = await self._read(request, signal, is_json=kind == JSON)
-        return web.Response(
-            body=response_json(signal, rejected) if kind == JSON else response_bytes(rejected),
-            headers={"Content-Type": kind, "Server": _SERVER},
-        )
+        answer = answers.taken(signal, rejected, is_json=kind == JSON)
+        return web.Response(body=answer.body, headers=answer.headers)
 
     async def _read(
         self, request: web.BaseRequest, signal: str, *, is_json: bool
@@ -139,11 +192,14 @@ class HttpServer:
         body = self.inflow.body(encoding)
         try:
             payload = await body.read(reader(request))
-            if is_json:
-                payload = await self._from_json(signal, payload)
-            return await taken(self._take(signal, payload))
+            return await self._accept(Ask(signal, is_json, encoding), payload)
         finally:
             body.close()
+
+    async def _accept(self, ask: Ask, payload: bytes) -> Rejected | None:
+        if ask.is_json:
+            payload = await self._from_json(ask.signal, payload)
+        return await taken(self._take(ask.signal, payload))
 
     async def _from_json(self, signal: str, text: bytes) -> bytes:
         try:
@@ -155,20 +211,24 @@ class HttpServer:
             raise Refusal(MALFORMED, str(error)) from None
 
     def _refused(self, request: web.BaseRequest, refusal: Refusal) -> web.Response:
-        reason = refusal.reason
-        as_json = request.content_type == JSON
-        body = (status_json if as_json else status_bytes)(reason, refusal.message)
-        kind = JSON if as_json else PROTOBUF
-        headers = {"Content-Type": kind, "Server": _SERVER}
-        if reason.retry:
-            headers["Retry-After"] = str(max(1, round(reason.retry)))
-        if reason is NO_METHOD:
-            headers["Allow"] = "POST, OPTIONS"
-        if reason is NO_CODING:  # RFC 9110 §15.5.16
-            headers["Accept-Encoding"] = ", ".join(ENCODINGS)
-        if reason is UNAUTHENTICATED:
-            headers["WWW-Authenticate"] = f'{self._binding.gate.challenge} realm="otlp"'
-        response = web.Response(status=reason.http, body=body, headers=headers)
+        is_json = request.content_type == JSON
+        answer = answers.refused(refusal, self._binding.gate.challenge, is_json=is_json)
+        response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
         if not request.content.at_eof():
             response.force_close()  # what is left of the body is not worth reading
         return response
+
+
+def _inflated(ask: Ask, body: bytes) -> bytes | None:
+    """What is in an ordinary body; None = that may take long, or is not in it."""
+    if not ask.encoding:
+        return body
+    inflater = Inflater(ask.encoding, PIECE)
+    try:
+        return None if any(True for _ in inflater.feed(body)) else inflater.finish()
+    except (TooLarge, WireError):
+        return None
+
+
+def _success(ask: Ask, rejected: Rejected | None) -> bytes:
+    return answers.encoded(answers.taken(ask.signal, rejected, is_json=ask.is_json))

@@ -16,49 +16,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, Protocol
-from urllib.parse import unquote_plus
+from typing import Literal
 
 from proxy.config.model import When
-
-
-class Fields(Protocol):
-    """The part of a head that conditions read; `name` in lower case."""
-
-    def get(self, name: bytes) -> bytes | None: ...
-    def each(self, name: bytes) -> list[bytes]: ...
-
-
-class Demand:
-    """What one header field or query parameter must be."""
-
-    __slots__ = ("_is_any", "_raw", "name", "regex", "wanted")
-
-    def __init__(self, name: str, wanted: str, regex: re.Pattern[str] | None = None) -> None:
-        self.name = name
-        self.wanted = wanted  # as written in the file
-        self.regex = regex
-        self._is_any = regex is None and wanted == "*"
-        self._raw = wanted.encode("utf-8", "surrogateescape")
-
-    def holds(self, value: str | None) -> bool:
-        if value is None:
-            return False
-        if self.regex is not None:
-            return self.regex.fullmatch(value) is not None
-        return self._is_any or self.wanted == value
-
-    def holds_raw(self, value: bytes | None) -> bool:
-        """As `holds`, for a field's value, which only a regular expression needs as a text."""
-        if value is None:
-            return False
-        if self.regex is not None:
-            return self.regex.fullmatch(_text(value)) is not None
-        return self._is_any or self._raw == value
-
-    def follows_from(self, wanted: str | None) -> bool:
-        """Whether a value that meets `wanted` certainly meets this demand."""
-        return wanted is not None and self.wanted in ("*", wanted)
+from proxy.routing.demands import Conditions, Demand, Fields, parameters, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,85 +40,6 @@ class Failure:
         return f"{self.kind} {self.name} is {self.value!r}, wanted {wanted}"
 
 
-class Conditions:
-    """A compiled `when`. `methods` is None where any will do."""
-
-    __slots__ = ("denies", "headers", "methods", "query")
-
-    def __init__(
-        self,
-        methods: frozenset[str] | None,
-        headers: tuple[tuple[bytes, Demand], ...],
-        query: tuple[Demand, ...],
-        denies: bool = False,
-    ) -> None:
-        self.methods = methods
-        self.headers = headers
-        self.query = query
-        self.denies = denies  # one of several values is enough
-
-    def __len__(self) -> int:
-        return (self.methods is not None) + len(self.headers) + len(self.query)
-
-    def hold(self, method: str, query: str, head: Fields) -> bool:
-        if self.methods is not None and method not in self.methods:
-            return False
-        for name, demand in self.headers:
-            if not self._in_head(name, demand, head):
-                return False
-        for demand in self.query:  # noqa: SIM110 - a generator costs more than most of these
-            if not self._in_query(demand, query):
-                return False
-        return True
-
-    def failure(self, method: str, query: str, head: Fields) -> Failure | None:
-        """The first condition that fails, None if all hold."""
-        if self.methods is not None and method not in self.methods:
-            return Failure("method", "", " or ".join(sorted(self.methods)), method)
-        for name, demand in self.headers:
-            if not self._in_head(name, demand, head):
-                raw = head.get(name)
-                value = None if raw is None else _text(raw)
-                return Failure("header", demand.name, demand.wanted, value)
-        for demand in self.query:
-            if not self._in_query(demand, query):
-                values = parameters(query, demand.name)
-                value = values[0] if values else None
-                return Failure("query", demand.name, demand.wanted, value)
-        return None
-
-    def _in_head(self, name: bytes, demand: Demand, head: Fields) -> bool:
-        if demand.holds_raw(head.get(name)):
-            return True
-        if not self.denies:
-            return False
-        for line in head.each(name):  # one of them is enough, or one member of a list in them
-            if demand.holds_raw(line):
-                return True
-            for member in line.split(b","):
-                if demand.holds_raw(member.strip()):
-                    return True
-        return False
-
-    def _in_query(self, demand: Demand, query: str) -> bool:
-        for value in parameters(query, demand.name, all_of_them=self.denies):
-            if demand.holds(value):
-                return True
-        return False
-
-    def follow_from(self, other: Conditions) -> bool:
-        """Whether every request that meets `other` certainly meets these."""
-        if self.methods is not None and not (other.methods and other.methods <= self.methods):
-            return False
-        # one value among several says nothing about the whole, but that there is one
-        loose = other.denies and not self.denies
-        headers = {d.name: "*" if loose else d.wanted for _, d in other.headers}
-        query = {d.name: "*" if loose else d.wanted for d in other.query}
-        return all(d.follows_from(headers.get(d.name)) for _, d in self.headers) and all(
-            d.follows_from(query.get(d.name)) for d in self.query
-        )
-
-
 def compile_when(when: When, denies: bool = False) -> Conditions:
     """The conditions of `when`; ValueError for a regular expression that is none. `denies`: those
     of a route that denies."""
@@ -170,23 +52,39 @@ def compile_when(when: When, denies: bool = False) -> Conditions:
     )
 
 
-def parameters(query: str, name: str, all_of_them: bool = False) -> list[str]:
-    """The decoded values of the parameters called `name`, in order; else the first alone.
+def first_failure(conditions: Conditions, method: str, query: str, head: Fields) -> Failure | None:
+    """The first condition that fails, None if all hold."""
+    if conditions.methods is not None and method not in conditions.methods:
+        return Failure("method", "", " or ".join(sorted(conditions.methods)), method)
+    for name, demand in conditions.headers:
+        if not conditions.in_head(name, demand, head):
+            raw = head.get(name)
+            value = None if raw is None else text(raw)
+            return Failure("header", demand.name, demand.wanted, value)
+    for demand in conditions.query:
+        if not conditions.in_query(demand, query):
+            values = parameters(query, demand.name)
+            value = values[0] if values else None
+            return Failure("query", demand.name, demand.wanted, value)
+    return None
 
-    Where one counts it is the first, as the Gateway API recommends for repeated parameters.
-    """
-    found: list[str] = []
-    for piece in query.split("&"):
-        key, _, value = piece.partition("=")
-        if key == name or (_is_encoded(key) and unquote_plus(key) == name):
-            found.append(unquote_plus(value) if _is_encoded(value) else value)
-            if not all_of_them:
-                break
-    return found
+
+def follow(these: Conditions, other: Conditions) -> bool:
+    """Whether every request that meets `other` certainly meets `these`."""
+    if these.methods is not None and not (other.methods and other.methods <= these.methods):
+        return False
+    # one value among several says nothing about the whole, but that there is one
+    loose = other.denies and not these.denies
+    headers = {d.name: "*" if loose else d.wanted for _, d in other.headers}
+    query = {d.name: "*" if loose else d.wanted for d in other.query}
+    return all(_follows(d, headers.get(d.name)) for _, d in these.headers) and all(
+        _follows(d, query.get(d.name)) for d in these.query
+    )
 
 
-def _is_encoded(text: str) -> bool:
-    return "%" in text or "+" in text
+def _follows(demand: Demand, wanted: str | None) -> bool:
+    """Whether a value that meets `wanted` certainly meets the demand."""
+    return wanted is not None and demand.wanted in ("*", wanted)
 
 
 def _demand(name: str, wanted: str) -> Demand:
@@ -196,7 +94,3 @@ def _demand(name: str, wanted: str) -> Demand:
         return Demand(name, wanted, re.compile(wanted[1:]))
     except re.error as error:
         raise ValueError(f"{name}: {wanted!r} is not a regular expression: {error}") from None
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from proxy.routing.conditions import follow
 from proxy.routing.pattern import Pattern, is_capture
 from proxy.routing.zone import Leaf
 
@@ -77,7 +78,7 @@ def _shape(pattern: Pattern) -> Shape:
 def _takes_all(taker: Leaf, leaf: Leaf) -> bool:
     if taker.conditions is None:
         return True
-    return leaf.conditions is not None and taker.conditions.follow_from(leaf.conditions)
+    return leaf.conditions is not None and follow(taker.conditions, leaf.conditions)
 
 
 def _prefixes(groups: dict[Shape, list[Leaf]], pattern: Pattern) -> Iterator[Leaf]:

@@ -1,9 +1,7 @@
 """The compiled routes: which one takes a request, and why.
 
-Owns the order among hosts: an exact name, then wildcards from the longest suffix to the
-shortest, then routes for any host; `zone.py` has the order within one. A host whose routes all
-refuse a request passes it on to the next less specific one. The table answers with the route's
-place in the file; it must not know what routes do with requests.
+`hosts.py` finds it, and this puts it into words. The table answers with the route's place in the
+file; it must not know what routes do with requests.
 """
 
 from __future__ import annotations
@@ -12,12 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from proxy.config.model import Route
 from proxy.routing import shadow
-from proxy.routing.conditions import Failure, Fields, compile_when
+from proxy.routing.conditions import Failure, compile_when, first_failure
+from proxy.routing.demands import Fields
+from proxy.routing.hosts import Hosts
 from proxy.routing.pattern import parse, parse_host
 from proxy.routing.zone import Found, Leaf, Zone
-
-MOST = 1024  # hosts that are remembered
-LONGEST = 256  # characters of one that is
 
 # What `match` takes: host, method, path, query, head.
 Asked = tuple[str, str, str, str, Fields]
@@ -31,28 +28,15 @@ def is_denial(route: Route) -> bool:
 
 
 class Table:
-    """All routes; nothing changes but what is remembered of hosts, and a reload replaces it."""
+    """All routes; immutable, so that a reload replaces it by one assignment."""
 
-    __slots__ = (
-        "_anywhere",
-        "_exact",
-        "_has_hosts",
-        "_has_methods",
-        "_known",
-        "_leaves",
-        "_shown",
-        "_wildcards",
-    )
+    __slots__ = ("_has_methods", "_leaves", "_shown", "hosts")
 
     def __init__(self, shown: Sequence[Route], zones: dict[str, Zone], leaves: list[Leaf]) -> None:
         self._shown = shown  # the routes, for words about them alone
         self._leaves = leaves
         self._has_methods = any(leaf.conditions and leaf.conditions.methods for leaf in leaves)
-        self._anywhere: tuple[Zone, ...] = (zones[""],) if "" in zones else ()
-        self._wildcards = {host: zone for host, zone in zones.items() if host.startswith(".")}
-        self._exact = {h: z for h, z in zones.items() if h and h not in self._wildcards}
-        self._has_hosts = bool(self._wildcards or self._exact)
-        self._known: dict[str, tuple[Zone, ...]] = {}
+        self.hosts = Hosts(zones)  # for those who have no use for captures
 
     @classmethod
     def compile(cls, routes: Sequence[Route], shown: Sequence[Route] | None = None) -> Table:
@@ -67,8 +51,7 @@ class Table:
 
     def parts(self) -> list[list[object]]:
         """What it is made of; see `Zone.parts`."""
-        zones = [*self._anywhere, *self._wildcards.values(), *self._exact.values()]
-        return [list(self._leaves), *(zone.parts() for zone in zones)]
+        return [list(self._leaves), *(zone.parts() for zone in self.hosts.all())]
 
     def match(self, host: str, method: str, path: str, query: str, head: Fields) -> Found | None:
         """The index of the route that takes the request, and its captures; None if none does.
@@ -77,20 +60,8 @@ class Table:
         captures are parts of `path` as they stand there, percent-encoded; a prefix captures what
         it left as "*" ("", "/" or "/x/y"). They may be shared, so nobody changes them.
         """
-        leaf = self.find(host, method, path, query, head)
+        leaf = self.hosts.find(host, method, path, query, head)
         return None if leaf is None else (leaf.index, leaf.captures(path))
-
-    def find(self, host: str, method: str, path: str, query: str, head: Fields) -> Leaf | None:
-        """As `match`, for those who have no use for captures, which most routes have not."""
-        zones = self._anywhere
-        if self._has_hosts:
-            known = self._known.get(host)
-            zones = self._zones(host) if known is None else known
-        for zone in zones:
-            leaf = zone.find(method, path, query, head)
-            if leaf is not None:
-                return leaf
-        return None
 
     def allowed(self, host: str, path: str, query: str, head: Fields) -> tuple[str, ...]:
         """The methods with which some route would take this request, sorted.
@@ -104,7 +75,7 @@ class Table:
             conditions = leaf.conditions
             if conditions is not None and conditions.methods is not None:
                 one = min(conditions.methods)
-                if conditions.failure(one, query, head) is None:
+                if first_failure(conditions, one, query, head) is None:
                     methods |= conditions.methods
         return tuple(sorted(methods))
 
@@ -114,7 +85,8 @@ class Table:
         lines = []
         taken = False
         for leaf in self.candidates(host, path):
-            failure = leaf.conditions.failure(method, query, head) if leaf.conditions else None
+            conditions = leaf.conditions
+            failure = first_failure(conditions, method, query, head) if conditions else None
             if failure is not None:
                 verdict = failure.text(self._wanted(leaf.index, failure))
             else:
@@ -125,7 +97,7 @@ class Table:
 
     def candidates(self, host: str, path: str) -> list[Leaf]:
         """Every route that fits, once, even if several of its hosts do."""
-        fitting = (leaf for zone in self._zones(host) for leaf in zone.candidates(path))
+        fitting = (leaf for zone in self.hosts.zones(host) for leaf in zone.candidates(path))
         return list(dict.fromkeys(fitting))
 
     def shadowed(self) -> list[tuple[int, int, str]]:
@@ -136,22 +108,6 @@ class Table:
         """
         hosts = [{parse_host(h) for h in route.host or ["*"]} for route in self._shown]
         return shadow.find(self._leaves, hosts, self._label)
-
-    def _zones(self, host: str) -> tuple[Zone, ...]:
-        """Those that fit, the most specific first. Remembered: clients ask for the same few."""
-        zones = [self._exact[host]] if host in self._exact else []
-        dot = host.find(".", 1)
-        while dot > 0:
-            zone = self._wildcards.get(host[dot:])
-            if zone is not None:
-                zones.append(zone)
-            dot = host.find(".", dot + 1)
-        found = (*zones, *self._anywhere)
-        if len(host) <= LONGEST:
-            if len(self._known) >= MOST:
-                self._known.clear()
-            self._known[host] = found
-        return found
 
     def _wanted(self, index: int, failure: Failure) -> str:
         """The condition as it may be shown."""

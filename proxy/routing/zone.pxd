@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.kernel.walk cimport Tree
-from proxy.routing.conditions cimport Conditions
+from proxy.routing.demands cimport Conditions
 
 
 cdef class Leaf:

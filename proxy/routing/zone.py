@@ -12,7 +12,7 @@ conditions fail, the walk goes back to the capture.
 from __future__ import annotations
 
 from proxy.kernel.walk import Tree
-from proxy.routing.conditions import Conditions, Fields
+from proxy.routing.demands import Conditions, Fields
 from proxy.routing.pattern import REST, Pattern, is_capture
 
 Captures = dict[str, str]

@@ -5,4 +5,6 @@ from proxy.http.head cimport ResponseHead
 from proxy.server.snapshot cimport Snapshot
 from proxy.telemetry.facts cimport Exchange
 
+cdef bytes REQUEST_ID
+
 cpdef list lines(Exchange x, Snapshot snapshot, Edits edits, ResponseHead head)

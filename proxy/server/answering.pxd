@@ -5,6 +5,8 @@ from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
 from proxy.tracing cimport decision
 
+cdef long long _CONTEXT
+
 cpdef trace(Story story, RouteEntry entry)
 cpdef reply(Story story, own, RouteEntry entry)
 cpdef fail(Story story, error, RouteEntry entry)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.errors import ClientError, ClientGone, ProxyError
 from proxy.http.edits import NO_EDITS
 from proxy.http.head import made_response
+from proxy.http.headers import TRACE, bits
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
 from proxy.server import added
@@ -18,6 +19,8 @@ from proxy.server.snapshot import RouteEntry
 from proxy.server.story import Story
 from proxy.tracing import decision
 
+_CONTEXT = bits(TRACE)
+
 
 def trace(story: Story, entry: RouteEntry | None) -> None:
     """Whose trace this is part of, and whether it is recorded."""
@@ -26,7 +29,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     if snapshot.untraced and story.head.path in snapshot.untraced:
         sampler = snapshot.never
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
-        story.head.fields,
+        story.head.some(_CONTEXT),
         story.client.trusted,
         snapshot.extractor,
         sampler,

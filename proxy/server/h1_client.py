@@ -298,7 +298,7 @@ class ClientConnection(Leaver):
         if not rate or head is None or self._early:
             return False
         came = self._left if head.length is None else head.length - self._left
-        asks = not came and b"expect" in head.fields
+        asks = not came and head.field(b"expect") is not None
         pace = self._pace
         if pace is None:
             pace = self._pace = UploadPace()

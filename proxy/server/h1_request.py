@@ -6,7 +6,7 @@ from typing import Any
 
 from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.encode import encode_request, encode_trailers
-from proxy.http.framing import frame_upload
+from proxy.http.framing import CONTENT_LENGTH, frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
@@ -58,7 +58,7 @@ class RequestWriter(UpstreamSide):
         self._request_done = length == 0
         self._request_chunked = length is None
         framing = b""
-        if length is None or edits.wants or b"content-length" in head.fields:
+        if length is None or edits.wants or head.field(CONTENT_LENGTH) is not None:
             framing = frame_upload(head, edits)
         wire = encode_request(head, edits, more, framing)
         self._written = len(wire)

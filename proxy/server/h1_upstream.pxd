@@ -26,6 +26,9 @@ cdef class Home(Lender):
     cpdef mistrust(self, UpstreamConnection connection)
     cpdef forget(self, UpstreamConnection connection)
 
+cdef bytes KEEP_ALIVE
+cdef long long _HINT
+
 cdef class UpstreamConnection(RequestWriter):
     cdef public Home pool
     cdef public Tap _tap

@@ -12,7 +12,7 @@ from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
 from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
-from proxy.http.headers import keep_alive_ns
+from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.ends import end_of_head
@@ -54,6 +54,9 @@ class Home(Lender):
 MOST_HEAD = 64 * 1024  # bytes of a response head; nginx 8 KiB, Envoy 60 KiB
 MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a fault or a flood
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
+
+KEEP_ALIVE = own(b"keep-alive")
+_HINT = bits([KEEP_ALIVE])
 
 
 class UpstreamConnection(RequestWriter):
@@ -256,7 +259,7 @@ class UpstreamConnection(RequestWriter):
         chunked = head.length is None and is_chunked(head)
         self._decoder = ChunkedDecoder(padded=True) if chunked else None
         self._state = BODY
-        hint = head.fields.get(b"keep-alive")
+        hint = head.field(KEEP_ALIVE) if head.seen & _HINT else None
         if hint is not None:
             self._hint = keep_alive_ns(hint)
         story.on_response(head)

@@ -10,16 +10,17 @@ from proxy.server.snapshot cimport RouteEntry, Snapshot
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Exchange
 
-cdef long long _RARE_BITS, _FORWARDING
+cdef bytes USER_AGENT, REQUEST_ID
+cdef long long _FORWARDED, _RARE
 cdef int _MOST_REQUEST_ID
 
-@cython.locals(fields=dict, peer=Peer)
+@cython.locals(peer=Peer)
 cpdef str describe(Exchange x, RequestHead head, ClientSide client, Snapshot snapshot)
 cdef _believe(Exchange x, said, Snapshot snapshot)
 @cython.locals(given=bytes)
 cpdef bytes request_id(Story story)
 cpdef str target(RequestHead head, Exchange x, RouteEntry entry, dict captures)
-@cython.locals(fields=dict, edits=Edits, added=list, agent=bytes)
+@cython.locals(edits=Edits, added=list, agent=bytes)
 cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, str target)
 cdef str _first_authority(Story story)
 cdef _add_rare(Edits edits, Story story)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
 from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
-from proxy.http.headers import FORWARDING, bits, tokens
+from proxy.http.headers import FORWARDING, bits, own, tokens
 from proxy.kernel import hexes
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
@@ -18,6 +18,8 @@ from proxy.server.story import Story
 from proxy.telemetry.facts import Exchange
 from proxy.tracing.baggage import passed_on
 
+USER_AGENT, REQUEST_ID = own(b"user-agent"), own(b"x-request-id")
+_FORWARDED = bits(FORWARDING)
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
@@ -27,20 +29,19 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     That is always the host of this request: whatever a proxy says of another one is recorded and
     passed on, and decides nothing.
     """
-    fields = head.fields
     x.method = head.method
     x.path = head.path
     x.query = head.query
     x.version = head.version
-    x.user_agent = fields.get(b"user-agent", b"")
+    x.user_agent = head.field(USER_AGENT) or b""
     host, x.host_port = snapshot.host(head.authority)
     x.host = host
     peer = client.peer
     x.peer, x.peer_port = peer.where
     x.client = peer.address
     x.scheme = client.scheme
-    if client.forwards and head.seen & _FORWARDING and not fields.keys().isdisjoint(FORWARDING):
-        _believe(x, snapshot.forwarding.said(fields), snapshot)
+    if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
+        _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
             value = head.get(name)
@@ -60,7 +61,7 @@ def _believe(x: Exchange, said: Said, snapshot: Snapshot) -> None:
 
 def request_id(story: Story) -> bytes:
     """A trusted peer's, or a new one."""
-    given = story.head.fields.get(b"x-request-id")
+    given = story.head.field(REQUEST_ID)
     if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
         return given
     return hexes.request_id(story.worker.getrandbits)
@@ -70,14 +71,13 @@ def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
     if entry.rewrite is not None:
-        path = x.sent_path = entry.rewrite.make(path, captures)
+        path = x.sent_path = entry.rewrite(path, captures)
     return path + head.tail
 
 
 def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) -> Edits:
     """The upstream's head, all but the trace context, which belongs to an attempt."""
     head, client = story.head, story.client
-    fields = head.fields
     authority = entry.host_header
     edits = Edits(
         target,
@@ -91,9 +91,11 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
         added.append((b"x-request-id", story.x.request_id))
-    elif b"x-request-id" in fields:
-        added.append((b"x-request-id", fields[b"x-request-id"]))
-    if head.seen & _RARE_BITS and not fields.keys().isdisjoint(_RARE):
+    else:
+        given = head.field(REQUEST_ID)
+        if given is not None:
+            added.append((b"x-request-id", given))
+    if head.seen & _RARE:
         _add_rare(edits, story)
     if entry.request_edits is not NO_EDITS:
         edits.take(entry.request_edits)  # which has none of the gateway's own fields
@@ -105,9 +107,7 @@ def _first_authority(story: Story) -> str:
     return story.target.state.authority()
 
 
-_RARE = frozenset({b"te", b"baggage", b"expect", b"max-forwards"})
-_RARE_BITS = bits(_RARE)
-_FORWARDING = bits(FORWARDING)
+_RARE = bits([b"te", b"baggage", b"expect", b"max-forwards"])
 
 
 def _add_rare(edits: Edits, story: Story) -> None:

@@ -3,19 +3,19 @@ cimport cython
 from proxy.http.edits cimport Edits
 from proxy.http.forwarding cimport Forwarding
 from proxy.http.head cimport RequestHead
-from proxy.routing.rewrite cimport PathMaker
+from proxy.routing.maker cimport PathMaker
 from proxy.routing.split cimport Split
-from proxy.routing.table cimport Table
+from proxy.routing.hosts cimport Hosts
 from proxy.routing.zone cimport Leaf
 from proxy.tracing.propagate cimport Extractor, Injector
 from proxy.tracing.sampling cimport Sampler
+from proxy.upstream.live cimport Live
 from proxy.upstream.retry cimport Budget
-from proxy.upstream.state cimport UpstreamState
 
 
 cdef class Target:
     cdef public str name
-    cdef public UpstreamState state
+    cdef public Live state
     cdef public long long total_ns, first_byte_ns, idle_ns, body_limit  # 0 = no limit
     cdef public double connect
     cdef public object retry
@@ -52,7 +52,8 @@ cdef class Snapshot:
     cdef public list request_headers, response_headers
     cdef public bytes trace_header
     cdef list _entries
-    cdef Table _table
+    cdef object _table
+    cdef Hosts _routes
     cdef dict _hosts
 
     @cython.locals(leaf=Leaf, entry=RouteEntry)

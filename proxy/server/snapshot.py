@@ -15,10 +15,11 @@ from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
 from proxy.http.receive import check_underscores
 from proxy.http.target import split_authority
+from proxy.routing.hosts import LONGEST, MOST
 from proxy.routing.rewrite import compile_rewrite
 from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
-from proxy.routing.table import LONGEST, MOST, Table
+from proxy.routing.table import Table
 from proxy.routing.zone import NOTHING
 from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
@@ -126,6 +127,7 @@ class Snapshot:
         "__weakref__",
         "_entries",
         "_hosts",
+        "_routes",
         "_table",
         "attributes",
         "config",
@@ -162,6 +164,7 @@ class Snapshot:
         self.trace_header = tracing.response_header.lower().encode("ascii")
         self._entries = list(entries)
         self._table = table
+        self._routes = table.hosts
         self._hosts: dict[str, tuple[str, int]] = {}
 
     def parts(self) -> list[list[object]]:
@@ -173,7 +176,7 @@ class Snapshot:
 
         Raises NoRoute (404), WrongMethod (405), BadRequest (400).
         """
-        leaf = self._table.find(host, head.method, head.path, head.query, head)
+        leaf = self._routes.find(host, head.method, head.path, head.query, head)
         if leaf is not None:
             entry = self._entries[leaf.index]
             if not entry.is_particular:
@@ -185,7 +188,7 @@ class Snapshot:
     def expected(self, head: RequestHead, host: str, method: str) -> RouteEntry | None:
         """The route that would take the request with that method: the one whose answers those
         look like that the gateway gives in its place."""
-        leaf = self._table.find(host, method, head.path, head.query, head)
+        leaf = self._routes.find(host, method, head.path, head.query, head)
         return None if leaf is None else self._entries[leaf.index]
 
     def host(self, authority: str) -> tuple[str, int]:

@@ -7,6 +7,9 @@ from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.tracing.context cimport TraceContext
 
 
+cdef int SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE, OURS
+
+
 cdef class SpanEncoder:
     cdef Pen _pen
     cdef Sources _sources

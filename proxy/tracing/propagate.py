@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from proxy.kernel.hexes import parent_fields
 from proxy.tracing import b3, w3c
 from proxy.tracing.context import TraceContext
 from proxy.tracing.w3c import extract as extract_w3c
-from proxy.tracing.w3c import inject as inject_w3c
 
 Pair = tuple[bytes, bytes]
 Extract = Callable[[Mapping[bytes, bytes]], TraceContext | None]
@@ -100,8 +100,9 @@ class Injector:
     ) -> list[Pair]:
         """The fields to send."""
         if self._w3c_only:
-            random = random and self._random_flag
-            return inject_w3c(trace_id, span_id, sampled, random, context if self._state else None)
+            flags = sampled + 2 * (random and self._random_flag)
+            state = context.state if context is not None and self._state else b""
+            return parent_fields(trace_id, span_id, flags, state)
         pairs: list[Pair] = []
         for row in self._rows:
             pairs += row(trace_id, span_id, sampled, random, context)

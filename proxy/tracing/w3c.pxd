@@ -1,4 +1,4 @@
-from proxy.kernel.hexes cimport split_parent, traceparent
+from proxy.kernel.hexes cimport parent_fields, split_parent
 from proxy.kernel.states cimport mentions, plain_members
 from proxy.tracing.context cimport TraceContext
 
@@ -13,7 +13,7 @@ cpdef TraceContext parse_parent(bytes header)
 @cython.locals(value=bytes)
 cpdef bytes parse_state(bytes header)
 
-@cython.locals(parent=bytes)
+@cython.locals(state=bytes)
 cpdef list inject(bytes trace_id, bytes span_id, bint sampled, bint random, TraceContext context)
 
 cpdef list inject_plain(

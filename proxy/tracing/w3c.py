@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.kernel.hexes import split_parent, traceparent
+from proxy.kernel.hexes import parent_fields, split_parent
 from proxy.kernel.states import MAX_MEMBERS, mentions, plain_members
 from proxy.tracing.context import TraceContext
 
@@ -132,10 +132,8 @@ def inject(
     trace_id: bytes, span_id: bytes, sampled: bool, random: bool, context: TraceContext | None
 ) -> list[Pair]:
     """`traceparent`, and `tracestate` where the context has one; always version 00."""
-    parent = traceparent(trace_id, span_id, sampled + random + random)
-    if context is None or not context.state:
-        return [(b"traceparent", parent)]
-    return [(b"traceparent", parent), (b"tracestate", context.state)]
+    state = b"" if context is None else context.state
+    return parent_fields(trace_id, span_id, sampled + random + random, state)
 
 
 def inject_plain(

@@ -6,10 +6,6 @@ from proxy.upstream.endpoint cimport Endpoint
 
 cdef class Balancer:
     cpdef Endpoint pick(self, long long now, bytes key=*, Endpoint avoid=*)
-    cpdef add(self, Endpoint endpoint)
-    cpdef remove(self, Endpoint endpoint)
-    cpdef refresh(self, Endpoint endpoint)
-    cpdef panic_below(self, double share)
 
 
 cdef class Turns:
@@ -28,7 +24,6 @@ cdef class RoundRobin(Balancer):
 
     @cython.locals(turns=Turns, chosen=Endpoint, others=Turns)
     cpdef Endpoint pick(self, long long now, bytes key=*, Endpoint avoid=*)
-    cpdef bint _panics(self, Py_ssize_t up)
     cdef _change(self, Endpoint endpoint, bint usable)
     cdef _start_anew(self)
     cdef Turns _renew(self)

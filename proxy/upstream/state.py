@@ -15,34 +15,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from proxy.config.model import Upstream
 from proxy.upstream.balance import Balancer, Feedback, Outcome, RoundRobin
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.retry import Budget
+from proxy.upstream.live import Live
 
 Policy = Callable[[Sequence[Endpoint], int], Balancer]
 POLICIES: dict[str, Policy] = {"round_robin": RoundRobin}
 
 
-class UpstreamState:
+class UpstreamState(Live):
     """One upstream, for as long as some configuration has its name."""
 
-    __slots__ = (
-        "_discovered",
-        "_offset",
-        "balancer",
-        "budget",
-        "endpoints",
-        "feedback",
-        "name",
-        "settings",
-    )
+    __slots__ = ("_discovered", "_offset", "endpoints", "settings")
 
     def __init__(self, name: str, offset: int = 0) -> None:
         """`offset` is where this worker begins in turns, so that not all begin with the first."""
-        self.name = name
+        super().__init__(name, RoundRobin((), offset))
         self.settings = Upstream()  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
-        self.balancer: Balancer = RoundRobin((), offset)
-        self.feedback: Feedback | None = None  # the balancer, if it learns from attempts
-        self.budget = Budget()
         self._offset = offset
         self._discovered: set[str] = set()  # URLs that no file says
 

@@ -59,7 +59,7 @@ def _up_to_blank(data: bytes) -> bytes:
 
 
 def told(head: RequestHead | ResponseHead) -> dict[str, object]:
-    names = {*head.__slots__, "pairs"} - {"lines", "_pairs"}  # in whichever form it is
+    names = {*head.__slots__, "pairs", "fields"} - {"_pairs"}  # in whichever form it is
     return {name: getattr(head, name) for name in names}
 
 

@@ -65,11 +65,11 @@ def test_any_bytes_as_a_parent(value: bytes) -> None:
         assert kernel.is_hex(value, digits) == twin.is_hex(value, digits)
 
 
-@given(hexes, hexes, st.integers(0, 255))
-@example(TRACE, b"00f067aa0ba902b7", 3)
-def test_writing_a_parent(trace_id: bytes, span_id: bytes, flags: int) -> None:
-    made = kernel.traceparent(trace_id, span_id, flags)
-    assert made == twin.traceparent(trace_id, span_id, flags)
+@given(hexes, hexes, st.integers(0, 255), st.sampled_from([b"", b"a=b"]))
+@example(TRACE, b"00f067aa0ba902b7", 3, b"")
+def test_writing_a_parent(trace_id: bytes, span_id: bytes, flags: int, state: bytes) -> None:
+    made = kernel.parent_fields(trace_id, span_id, flags, state)
+    assert made == twin.parent_fields(trace_id, span_id, flags, state)
 
 
 @given(hexes, hexes | st.sampled_from([b"", b"g", b"0", b"8" + b"0" * 13]))
@@ -130,8 +130,9 @@ def test_ids_of_the_kernels_own_chance(make: Callable[[object], bytes], digits: 
 def test_other_types_are_refused_and_do_no_harm(value: object) -> None:
     for call in (
         lambda: kernel.is_hex(value, 3),  # type: ignore[arg-type]
-        lambda: kernel.traceparent(value, b"", 0),  # type: ignore[arg-type]
-        lambda: kernel.traceparent(b"", value, 0),  # type: ignore[arg-type]
+        lambda: kernel.parent_fields(value, b"", 0, b""),  # type: ignore[arg-type]
+        lambda: kernel.parent_fields(b"", value, 0, b""),  # type: ignore[arg-type]
+        lambda: kernel.parent_fields(b"", b"", 0, value),  # type: ignore[arg-type]
         lambda: kernel.reaches(value, b""),  # type: ignore[arg-type]
     ):
         if kernel.__file__.endswith(".py"):

@@ -6,11 +6,10 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from proxy.kernel import pen, sources
+from tests.kernel.twins import plain
 from tests.telemetry.exchanges import SERVER, TRACE, Plain, attributes
 
-from .twins import plain
-
-PLAIN_PEN, PLAIN_SOURCES = (plain(f"proxy.kernel.{name}") for name in ("pen", "sources"))
+PLAIN_PEN, PLAIN_SOURCES = plain("proxy.kernel.pen"), plain("proxy.kernel.sources")
 BOTH = pytest.mark.parametrize(
     ("pens", "made"), [(pen, sources), (PLAIN_PEN, PLAIN_SOURCES)], ids=["compiled", "plain"]
 )

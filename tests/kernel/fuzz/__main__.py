@@ -27,7 +27,7 @@ HOME = ROOT / "build/fuzz"
 DRIVER = HOME / "driver"
 CHECKED = "address,undefined,float-cast-overflow"
 TARGETS = ("request", "response", "body", "trace", "path", "protobuf", "json")
-LONGEST = {"request": 3000, "response": 3000, "body": 3000, "json": 2000, "protobuf": 1000}
+LONGEST = {"request": 1500, "response": 1500, "body": 1500, "json": 1000, "protobuf": 1000}
 
 
 def copy() -> None:

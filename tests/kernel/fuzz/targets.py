@@ -40,11 +40,10 @@ def _written(lines: scan.Lines, data: bytes, start: bytes) -> None:
     assert not at or data[at:] == b"\r\n"
     names = [name.lower() for name, _ in lines.pairs()]
     few = frozenset(names[: len(data) % 4])
-    for removed in (None, few, frozenset(names)):
-        for added in _ADDED:
-            made = write.write_head(start, lines, removed, added, [], b"content-length: 3\r\n")
-            assert made.startswith(start) and made.endswith(b"\r\n\r\n")
-    for name in names[:3]:
+    for removed, added in zip((None, few, frozenset(names)), _ADDED, strict=True):
+        made = write.write_head(start, lines, removed, added, [], b"content-length: 3\r\n")
+        assert made.startswith(start) and made.endswith(b"\r\n\r\n")
+    for name in names[:1]:
         assert lines.each(name)
     lines.drop_underscores()
     lines.remove(few)

@@ -14,8 +14,8 @@ cdef class Conditions:
     cdef public bint denies
 
     cpdef bint hold(self, str method, str query, object head)
-    cpdef bint _in_head(self, bytes name, Demand demand, object head)
-    cpdef bint _in_query(self, Demand demand, str query)
+    cpdef bint in_head(self, bytes name, Demand demand, object head)
+    cpdef bint in_query(self, Demand demand, str query)
 
 
 cpdef list parameters(str query, str name, bint all_of_them=*)

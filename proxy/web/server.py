@@ -6,6 +6,9 @@ longest without asking anything makes room for who comes: an operator gets in wh
 silent connections hold the port. Clocks end what does not go on: a head, a body, an idle
 connection, an answer that nobody reads. One timer for each server looks at them.
 
+A `Front` may answer what it knows how to before aiohttp sees anything of it; the connection is
+aiohttp's from the first request on that it does not know.
+
 Knows nothing of what is asked or answered, but for where a request begins and ends.
 """
 
@@ -17,30 +20,21 @@ import resource
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.web.connection import Connection, Front, Guards, Line
+from proxy.web.requests import expectation
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 SHARE = 0.5  # of the process's descriptors, for the connections of all guarded servers
 BACKLOG = 1024  # what the kernel accepts for us, at most and
 BACKLOG_SHARE = 0.125  # of the descriptors, since all of it may become some in one turn
-
-
-@dataclass(frozen=True, slots=True)
-class Guards:
-    """Connections, and seconds; 0 = no clock."""
-
-    connections: int = 1024
-    head: float = 10.0  # for the whole of it (nginx client_header_timeout: 60, Envoy: none)
-    body: float = 30.0  # without a byte of it
-    idle: float = 75.0  # between two requests (nginx keepalive_timeout: 75)
-    unread: float = 30.0  # in which nothing of an answer could be sent on
 
 
 class _OurFault(logging.Filter):
@@ -58,15 +52,23 @@ log.addFilter(_OurFault())
 class GuardedServer:
     """One listening port; `options` are those of aiohttp's RequestHandler."""
 
-    def __init__(self, handle: Handler, guards: Guards, **options: Any) -> None:
+    def __init__(
+        self,
+        handle: Handler,
+        guards: Guards,
+        front: Callable[[Line], Front] | None = None,
+        **options: Any,
+    ) -> None:
         self.guards = guards
+        self._front = front
         self._handle = handle
         self._server = web.Server(
             self._serve, access_log=None, logger=log, keepalive_timeout=guards.idle, **options
         )
-        self._connections: dict[object, _Connection] = {}  # by aiohttp's protocol
-        self._waiting: dict[_Connection, None] = {}  # for a request; the longest first
-        self._stalled: dict[_Connection, None] = {}  # whose answer nobody reads; likewise
+        self._connections: dict[Connection, None] = {}
+        self._handlers: dict[object, Connection] = {}  # by aiohttp's protocol
+        self._waiting: dict[Connection, None] = {}  # for a request; the longest first
+        self._stalled: dict[Connection, None] = {}  # whose answer nobody reads; likewise
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -109,6 +111,8 @@ class GuardedServer:
         await asyncio.sleep(0)  # requests that were read already have begun then
         self._server.pre_shutdown()
         await self._server.shutdown(max(grace, 0.001))  # to aiohttp, 0 is for ever
+        for connection in [c for c in self._connections if c.inner is None]:
+            connection.transport.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -119,22 +123,32 @@ class GuardedServer:
     # connections
 
     def _connect(self) -> asyncio.Protocol:
-        return _Connection(self, self._server())
+        return Connection(self)
 
-    def admit(self, connection: _Connection) -> bool:
+    def front(self, line: Line) -> Front | None:
+        return self._front(line) if self._front is not None else None
+
+    def handler(self, connection: Connection) -> web.RequestHandler:
+        """aiohttp's protocol for it."""
+        made = self._server()
+        self._handlers[made] = connection
+        return made
+
+    def admit(self, connection: Connection) -> bool:
         """Take one more, if need be in the place of another; False if none gives way."""
         if len(self) >= self.guards.connections and not self.evict():
             return False
         if sum(map(len, _servers)) >= _descriptors(SHARE) and not _evict_anywhere(self):
             return False
-        self._connections[connection.inner] = connection
+        self._connections[connection] = None
         self._waiting[connection] = None
         if self._timer is None:
             self._look_again()
         return True
 
-    def release(self, connection: _Connection) -> None:
-        self._connections.pop(connection.inner, None)
+    def release(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._handlers.pop(connection.inner, None)
         self._waiting.pop(connection, None)
         self._stalled.pop(connection, None)
 
@@ -147,29 +161,38 @@ class GuardedServer:
         victim.abort()
         return True
 
-    def stall(self, connection: _Connection, stalled: bool) -> None:
+    def stall(self, connection: Connection, stalled: bool) -> None:
         """Its answer is not read, or is read again."""
         self._stalled.pop(connection, None)
-        if stalled and connection.inner in self._connections:
+        if stalled and connection in self._connections:
             self._stalled[connection] = None
 
     # requests
 
+    def works(self, connection: Connection) -> None:
+        """It does not wait for a request."""
+        self._waiting.pop(connection, None)
+
+    def waits(self, connection: Connection) -> None:
+        """It does, from now on."""
+        if connection in self._connections:
+            self._waiting.pop(connection, None)
+            self._waiting[connection] = None
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = self._connections.get(request.protocol)
+        connection = self._handlers.get(request.protocol)
         if connection is None:  # it had to make room, and is closed already
             return web.Response(status=503)
-        self._waiting.pop(connection, None)
+        self.works(connection)
         connection.begin(request)
         try:
             return await self._answer(request)
         finally:
             connection.end()
-            if request.protocol in self._connections:
-                self._waiting[connection] = None
+            self.waits(connection)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if _expectation(request) not in ("", "100-continue"):
+        if expectation(request) not in ("", "100-continue"):
             response: web.StreamResponse = web.Response(status=417, text="417 Expectation Failed\n")
         else:
             response = await self._handle(request)
@@ -188,131 +211,13 @@ class GuardedServer:
     def _look(self) -> None:
         self._timer = None
         now = monotonic()
-        for connection in [c for c in self._connections.values() if c.is_over(now)]:
-            self.release(connection)
-            connection.abort()
+        for connection in list(self._connections):
+            connection.look(now)
+            if connection.is_over(now):
+                self.release(connection)
+                connection.abort()
         if self._connections:
             self._look_again()
-
-
-class _Connection(asyncio.Protocol):
-    """What goes on at one connection; everything is passed on to aiohttp's protocol, `inner`.
-
-    Times are monotonic seconds, 0 = it is not so now.
-    """
-
-    __slots__ = (
-        "_began",
-        "_heard",
-        "_is_admitted",
-        "_request",
-        "_server",
-        "_stalled",
-        "_transport",
-        "_waits",
-        "inner",
-    )
-
-    def __init__(self, server: GuardedServer, inner: web.RequestHandler) -> None:
-        self.inner = inner
-        self._server = server
-        self._transport: asyncio.Transport | None = None
-        self._is_admitted = False
-        self._request: web.BaseRequest | None = None
-        self._waits = 0.0  # since when for a request
-        self._began = 0.0  # when the head began to come; a new connection owes one at once
-        self._heard = 0.0  # when the last byte came
-        self._stalled = 0.0  # since when nothing could be written
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._waits = self._began = self._heard = monotonic()
-        self._is_admitted = self._server.admit(self)
-        if self._is_admitted:
-            self.inner.connection_made(transport)
-        else:
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server.release(self)
-        if self._is_admitted:
-            self.inner.connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard = monotonic()
-        if not self._began:
-            self._began = self._heard
-        self.inner.data_received(data)
-
-    def eof_received(self) -> None:
-        self.inner.eof_received()
-
-    def pause_writing(self) -> None:
-        self._stalled = monotonic()
-        self._server.stall(self, True)
-        self.inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._stalled = 0.0
-        self._server.stall(self, False)
-        self.inner.resume_writing()
-
-    def begin(self, request: web.BaseRequest) -> None:
-        self._request = request
-        self._heard = monotonic()
-
-    def end(self) -> None:
-        self._request = None
-        self._began = 0.0
-        self._waits = monotonic()
-
-    def is_over(self, now: float) -> bool:
-        """Whether a clock has run out."""
-        guards = self._server.guards
-        if self._stalled:
-            return 0 < guards.unread < now - self._stalled
-        if self._request is not None:
-            return 0 < guards.body < now - self._heard and self._owes_a_body()
-        if self._began:
-            return 0 < guards.head < now - self._began
-        return 0 < guards.idle < now - self._waits
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _owes_a_body(self) -> bool:
-        """Bytes of it are missing, and it is not we who do not read them."""
-        assert self._request is not None
-        assert self._transport is not None
-        return not self._request.content.is_eof() and self._transport.is_reading()
-
-
-def reader(request: web.BaseRequest) -> Callable[[], Awaitable[bytes]]:
-    """What gives a body's bytes as they come, b"" at its end.
-
-    A client that waits for leave to send it (RFC 9110 §10.1.1) gets that when it is asked for.
-    """
-    waits = _expectation(request) and not request.content.total_bytes
-
-    async def more() -> bytes:
-        nonlocal waits
-        if waits and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        waits = False
-        return await request.content.readany()
-
-    return more if waits else request.content.readany
-
-
-def coding(request: web.BaseRequest) -> str:
-    """Of all lines of Content-Encoding, in lower case."""
-    return ", ".join(request.headers.getall("Content-Encoding", ())).strip().lower()
-
-
-def _expectation(request: web.BaseRequest) -> str:
-    """In lower case; HTTP/1.0 has none."""
-    return request.headers.get("Expect", "").strip().lower() if request.version[1] else ""
 
 
 _servers: set[GuardedServer] = set()  # that listen, in this process

@@ -1,0 +1,117 @@
+"""What requests are asked about themselves where a route has conditions; `conditions.py` has the
+rules, and makes these from the file."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+from urllib.parse import unquote_plus
+
+
+class Fields(Protocol):
+    """The part of a head that conditions read; `name` in lower case."""
+
+    def get(self, name: bytes) -> bytes | None: ...
+    def each(self, name: bytes) -> list[bytes]: ...
+
+
+class Demand:
+    """What one header field or query parameter must be."""
+
+    __slots__ = ("_is_any", "_raw", "name", "regex", "wanted")
+
+    def __init__(self, name: str, wanted: str, regex: re.Pattern[str] | None = None) -> None:
+        self.name = name
+        self.wanted = wanted  # as written in the file
+        self.regex = regex
+        self._is_any = regex is None and wanted == "*"
+        self._raw = wanted.encode("utf-8", "surrogateescape")
+
+    def holds(self, value: str | None) -> bool:
+        if value is None:
+            return False
+        if self.regex is not None:
+            return self.regex.fullmatch(value) is not None
+        return self._is_any or self.wanted == value
+
+    def holds_raw(self, value: bytes | None) -> bool:
+        """As `holds`, for a field's value, which only a regular expression needs as a text."""
+        if value is None:
+            return False
+        if self.regex is not None:
+            return self.regex.fullmatch(text(value)) is not None
+        return self._is_any or self._raw == value
+
+
+class Conditions:
+    """A compiled `when`. `methods` is None where any will do."""
+
+    __slots__ = ("denies", "headers", "methods", "query")
+
+    def __init__(
+        self,
+        methods: frozenset[str] | None,
+        headers: tuple[tuple[bytes, Demand], ...],
+        query: tuple[Demand, ...],
+        denies: bool = False,
+    ) -> None:
+        self.methods = methods
+        self.headers = headers
+        self.query = query
+        self.denies = denies  # one of several values is enough
+
+    def __len__(self) -> int:
+        return (self.methods is not None) + len(self.headers) + len(self.query)
+
+    def hold(self, method: str, query: str, head: Fields) -> bool:
+        if self.methods is not None and method not in self.methods:
+            return False
+        for name, demand in self.headers:
+            if not self.in_head(name, demand, head):
+                return False
+        for demand in self.query:  # noqa: SIM110 - a generator costs more than most of these
+            if not self.in_query(demand, query):
+                return False
+        return True
+
+    def in_head(self, name: bytes, demand: Demand, head: Fields) -> bool:
+        if demand.holds_raw(head.get(name)):
+            return True
+        if not self.denies:
+            return False
+        for line in head.each(name):  # one of them is enough, or one member of a list in them
+            if demand.holds_raw(line):
+                return True
+            for member in line.split(b","):
+                if demand.holds_raw(member.strip()):
+                    return True
+        return False
+
+    def in_query(self, demand: Demand, query: str) -> bool:
+        for value in parameters(query, demand.name, all_of_them=self.denies):
+            if demand.holds(value):
+                return True
+        return False
+
+
+def parameters(query: str, name: str, all_of_them: bool = False) -> list[str]:
+    """The decoded values of the parameters called `name`, in order; else the first alone.
+
+    Where one counts it is the first, as the Gateway API recommends for repeated parameters.
+    """
+    found: list[str] = []
+    for piece in query.split("&"):
+        key, _, value = piece.partition("=")
+        if key == name or (_is_encoded(key) and unquote_plus(key) == name):
+            found.append(unquote_plus(value) if _is_encoded(value) else value)
+            if not all_of_them:
+                break
+    return found
+
+
+def _is_encoded(text: str) -> bool:
+    return "%" in text or "+" in text
+
+
+def text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,10 @@
+"""A small HTTP server that strangers cannot use up: `server.py`, and one connection of it."""
+
+from proxy.web.connection import Front, Guards, Line
+from proxy.web.requests import coding, reader
+from proxy.web.server import BACKLOG, BACKLOG_SHARE, SHARE, GuardedServer, Handler
+
+__all__ = [
+    "BACKLOG", "BACKLOG_SHARE", "SHARE", "Front", "GuardedServer", "Guards", "Handler", "Line",
+    "coding", "reader",
+]  # fmt: skip
