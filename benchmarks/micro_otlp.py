@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.callgrind import total
 from benchmarks.collector_ends import request
-from benchmarks.instructions import _total
 
 FEW, MANY = 20, 60
 
@@ -37,7 +37,7 @@ def _instructions(name: str, times: int, folder: str) -> int:
     command = [*valgrind, sys.executable, "-m", "benchmarks.micro_otlp", name, str(times)]
     environ = {**os.environ, "PYTHONHASHSEED": "0"}
     subprocess.run(command, check=True, capture_output=True, env=environ)
-    return _total(file)
+    return total(file)
 
 
 def main() -> None:

@@ -110,11 +110,6 @@ class Bench:
         self.host = outbound.describe(x, self.head, self.client, self.worker.snapshot)
         x.request_id = outbound.request_id(self.story)
 
-    def routed(self) -> None:
-        entry, captures = self.worker.snapshot.match(self.head, self.host)
-        entry.pick(self.worker.random())
-        outbound.target(self.head, self.story.x, entry, captures)
-
     def traced(self) -> Any:
         """The context of a caller in, our own ids, and both on towards the upstream."""
         answering.trace(self.story, self.entry)
@@ -122,36 +117,61 @@ class Bench:
         inject = self.target.injector.inject
         return inject(x.trace_id, x.span_id, x.sampled, x.flags_random, x.context)
 
-    def chosen(self) -> None:
-        """An endpoint, an attempt, a connection, and the connection back."""
-        now = self.story.x.start
-        endpoint = self.target.state.balancer.pick(now, None, None)
-        attempt = Attempt(now, ids.span_id(self.worker.getrandbits), 0)
-        attempt.upstream = self.target.name
-        attempt.address = endpoint.authority
-        attempt.host = endpoint.host
-        attempt.port = endpoint.port
-        pool = self.worker.pool_of(endpoint)
-        pool.give(pool.take(False), now)
-
-    def sent(self) -> None:
-        """Edits, forwarding fields and the rest of the head, gathered and written."""
-        edits = outbound.request(self.story, self.entry, self.worker.snapshot, self.path)
-        self.upstream.start(self.story, self.head, edits, self.lines)
-        self.worker.outbox.flush()
-
     def read(self) -> Any:
         head = self.answers.read(HEAD)
         frame_response(head, "GET")
         return head
 
-    def answered(self) -> None:
-        """The head towards the client, and a body that came with it, joined and written."""
-        edits = self.entry.response_edits
-        more = added.lines(self.story.x, self.worker.snapshot, edits, self.answer)
-        self.client.begin_answer(self.answer, edits, more)
-        self.client.send_data(workload.BODY, True)
-        self.worker.outbox.flush()
+    def bare(self) -> dict[str, Call]:
+        """Calls whose arguments are at hand: looking them up costs as much as a compiled call."""
+        story, entry, head, path, lines = self.story, self.entry, self.head, self.path, self.lines
+        x, client, upstream, answer = story.x, self.client, self.upstream, self.answer
+        snapshot, flush, host = self.worker.snapshot, self.worker.outbox.flush, self.host
+        random, getrandbits = self.worker.random, self.worker.getrandbits
+        match, inject, pick = snapshot.match, self.target.injector.inject, entry.pick
+        context = (x.trace_id, x.span_id, x.sampled, x.flags_random, x.context)
+        captures, edits, now = self.captures, entry.response_edits, x.start
+        choose = self.target.state.balancer.pick
+        pool = self.worker.pool_of(choose(now, None, None))
+        take, give, start, put = pool.take, pool.give, upstream.start, client.send_data
+        begin = client.begin_answer
+
+        def described() -> None:
+            outbound.describe(x, head, client, snapshot)
+            outbound.request_id(story)
+
+        def routed() -> None:
+            match(head, host)
+            pick(random())
+            outbound.target(head, x, entry, captures)
+
+        def traced() -> None:
+            answering.trace(story, entry)
+            inject(*context)
+
+        def chosen() -> None:
+            choose(now, None, None)
+            Attempt(now, ids.span_id(getrandbits), 0)
+            give(take(False), now)
+
+        def sent() -> None:
+            start(story, head, outbound.request(story, entry, snapshot, path), lines)
+            flush()
+
+        def answered() -> None:
+            begin(answer, edits, added.lines(x, snapshot, edits, answer))
+            put(workload.BODY, True)
+            flush()
+
+        return {
+            "facts of the request, X-Request-Id": described,
+            "routing": routed,
+            "trace context in and out": traced,
+            "pool, balance, attempt": chosen,
+            "head to the upstream: edits, forwarding": sent,
+            "answer's head in": self.read,
+            "answer's head and body out": answered,
+        }
 
     def recorded(self) -> None:
         self.worker.recorder.begin(self.x)
@@ -195,13 +215,7 @@ async def main() -> None:
         "whole exchange, no sockets": bench.whole,
         "driver": bench.driven,
         "request head: scan, limits, framing, target": bench.received,
-        "facts of the request, X-Request-Id": bench.described,
-        "routing": bench.routed,
-        "trace context in and out": bench.traced,
-        "pool, balance, attempt": bench.chosen,
-        "head to the upstream: edits, forwarding": bench.sent,
-        "answer's head in": bench.read,
-        "answer's head and body out": bench.answered,
+        **bench.bare(),
         "metrics": bench.counted,
         "metrics, spans, ring": bench.recorded,
         "ring": bench.ringed,
