@@ -5,7 +5,8 @@ Uncompiled, llhttp reads every head (`http/h1.py`), so that no Lines are made.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from operator import attrgetter
 
 Pair = tuple[bytes, bytes]
 
@@ -35,6 +36,10 @@ class Lines:
         """The values of those that are passed on, without whitespace around; by lower-case name."""
         raise NotImplementedError
 
+    def special(self, name: bytes) -> bytes | None:
+        """The value of a special one."""
+        raise NotImplementedError
+
     def remove(self, names: Collection[bytes]) -> None:
         """Take away those with one of these lower-case names."""
         raise NotImplementedError
@@ -52,9 +57,9 @@ class Head:
     fields: dict[bytes, bytes]  # outside http/: to be read, not changed
     lines: Lines | None
 
-    def field(self, name: bytes) -> bytes | None:
-        """One special field."""
-        return self.fields.get(name)
+    # `field(name)`: one special field, or None. Without a frame of its own: 600 instructions less,
+    # eight times a request (make bench-check).
+    field: Callable[[bytes], bytes | None] = property(attrgetter("fields.get"))  # type: ignore[assignment]
 
     def some(self, bits: int) -> dict[bytes, bytes]:
         """The special fields with one of these bits, and perhaps others."""

@@ -69,10 +69,10 @@ class Terms:
         lines = scan_request(head)
         if lines is None or lines.method != "POST" or lines.version != "1.1" or lines.seen & _ODD:
             return None
-        signal = self.paths.get(lines.target)
+        signal = self.paths.get((lines.path + lines.tail).encode("ascii"))
         is_json = _KINDS.get(tuple(lines.each(b"content-type")))
         encoding = _CODINGS.get(tuple(lines.each(b"content-encoding")))
-        size = int(lines.fields.get(b"content-length", b"-1"))
+        size = int(lines.special(b"content-length") or b"-1")
         if signal is None or is_json is None or encoding is None:
             return None
         if not 0 <= size <= min(PART, self.inflow.cap) or not self._is_welcome(lines):
@@ -80,7 +80,7 @@ class Terms:
         return Ask(signal, is_json, encoding, size)
 
     def _is_welcome(self, lines: Lines) -> bool:
-        if lines.fields.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        if (lines.special(b"connection") or b"keep-alive").lower() != b"keep-alive":
             return False
         if lines.each(b"origin") or not self.desk.is_open:
             return False

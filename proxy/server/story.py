@@ -174,7 +174,8 @@ class Story(StoryEvents):
         self.client.send_informational(head)
 
     def on_response(self, head: ResponseHead) -> None:
-        self._step(head)
+        if self.coroutine is not None:  # here and below what _step says, with a call less
+            send(self.coroutine, head)
 
     def on_data(self, data: bytes, last: bool) -> None:
         self._moved = True
@@ -187,7 +188,8 @@ class Story(StoryEvents):
     def on_response_end(self, now: int, trailers: Trailers) -> None:
         self.upstream = None
         self.x.end = now
-        self._step(passed_on(trailers) if trailers else NO_TRAILERS)
+        if self.coroutine is not None:
+            send(self.coroutine, passed_on(trailers) if trailers else NO_TRAILERS)
 
     def on_upstream_failed(self, error: ProxyError) -> None:
         self.upstream = None
