@@ -22,7 +22,7 @@ BIN  := $(VENV)/bin
 PIP  := $(BIN)/pip --disable-pip-version-check install --quiet
 HERE := SPANGATE_PURE=1 $(PIP) --no-build-isolation -e
 HEADERS := $(shell find proxy -name '*.pxd')
-INPUTS := setup.py $(HEADERS) $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
+INPUTS := setup.py $(HEADERS) $(shell find proxy -name '*.h') $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
 ifeq ($(SPANGATE_PURE),1)
 COMPILE := true
 else

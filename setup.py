@@ -30,7 +30,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError, CompileError
 
-HERE = Path(__file__).resolve().parent
+os.chdir(Path(__file__).resolve().parent)
 SUFFIX = EXTENSION_SUFFIXES[0]  # ".cpython-311-x86_64-linux-gnu.so"
 TAG = SUFFIX.removesuffix(".so")
 STAMP = Path("proxy", "kernel", f"built{TAG}.txt")
@@ -45,6 +45,10 @@ DIRECTIVES = {
     "binding": False,
     "nonecheck": True,
 }
+
+
+# Included by the `.pyx` beside them; Cython finds out by which.
+HEADERS = sorted(str(path) for path in Path("proxy").rglob("*.h"))
 
 
 class NotCompiledError(Exception):
@@ -81,7 +85,7 @@ class Build(build_ext):
             stamp.unlink(missing_ok=True)  # from here on nobody loads what changes meanwhile
         try:
             self._compile()
-            said = [" ".join(["compiled", *MORE]), *(ext.name for ext in self.extensions)]
+            said = [" ".join(["compiled", *MORE]), *(ext.name for ext in self.extensions), *HEADERS]
         except NotCompiledError as reason:
             if os.getenv("SPANGATE_PURE") == "0":
                 raise CompileError(f"spangate: not compiled: {reason}") from None
@@ -137,9 +141,10 @@ class Build(build_ext):
             )
         except TranslationError as error:
             raise NotCompiledError(f"Cython refused {error or 'a source'}") from None
-        sources = {ext.name: ext.sources for ext in translated}
+        made = {ext.name: ext for ext in translated}
         for ext in self.extensions:
-            ext.sources = sources[ext.name]
+            ext.sources = made[ext.name].sources
+            ext.depends = [path for path in made[ext.name].depends if Path(path).exists()]
 
     def _files(self) -> set[str]:
         return {self.get_ext_filename(ext.name) for ext in self.extensions}
@@ -162,7 +167,6 @@ def made_otherwise(stamp: Path) -> bool:
 
 
 if __name__ == "__main__":  # Cython's helpers may import this file
-    os.chdir(HERE)
     setup(
         ext_modules=[] if os.getenv("SPANGATE_PURE") == "1" else list(extensions()),
         cmdclass={"build_ext": Build},

@@ -11,7 +11,10 @@ import sys
 from benchmarks import calls
 from benchmarks.micro_routing import cases, routes
 from proxy.config.model import Config, Route, Upstream, When
+from proxy.http.h1 import RequestReader
 from proxy.http.head import RequestHead
+from proxy.http.receive import receive
+from proxy.http.target import Authorities
 from proxy.server.compile import Compiler
 from proxy.server.snapshot import Snapshot
 from proxy.upstream.balance import RoundRobin
@@ -29,6 +32,9 @@ CONDITIONS = {
     "a parameter": When(query={"v": "2"}),
 }
 
+RULES = Compiler(Config(), Upstreams()).run()
+AUTHORITIES = Authorities()
+
 
 def snapshot(made: list[Route]) -> Snapshot:
     forwarding = [
@@ -39,12 +45,8 @@ def snapshot(made: list[Route]) -> Snapshot:
 
 
 def request(path: str) -> RequestHead:
-    head = RequestHead()
-    head.method = "GET"
-    path, _, head.query = path.partition("?")
-    head.path = path[:1] + path[1:]  # an object of its own, whose hash nobody has asked for
-    head._pairs = [(b"accept", b"*/*"), (b"x-beta", b"1")]
-    return head
+    head = f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nX-Beta: 1\r\n\r\n"
+    return receive(RequestReader(), head.encode(), RULES, AUTHORITIES)
 
 
 def find_cost(known: Snapshot, host: str, path: str) -> int:

@@ -19,8 +19,10 @@ from benchmarks.micro_telemetry import release
 from proxy.http.framing import frame_response
 from proxy.http.h1 import RequestReader, ResponseReader
 from proxy.http.receive import receive
-from proxy.server import added, answering, attempts, outbound
+from proxy.server import added, answering, outbound
 from proxy.server.serve import tell
+from proxy.telemetry.facts import Attempt
+from proxy.tracing import ids
 
 CONFIG = """
 [export]
@@ -117,17 +119,20 @@ class Bench:
         """The context of a caller in, our own ids, and both on towards the upstream."""
         answering.trace(self.story, self.entry)
         x = self.story.x
-        return self.target.inject(x.trace_id, x.span_id, x.sampled, x.flags_random, x.context)
+        inject = self.target.injector.inject
+        return inject(x.trace_id, x.span_id, x.sampled, x.flags_random, x.context)
 
     def chosen(self) -> None:
         """An endpoint, an attempt, a connection, and the connection back."""
-        story, target = self.story, self.target
-        story.x.attempts.clear()
-        endpoint = target.state.balancer.pick(story.x.start, None, None)
-        attempts._begin(story, story.x.start, target, endpoint, "")
-        upstream = attempts._warm(story, target, endpoint)
-        assert upstream is not None
-        self.worker.pool_of(endpoint).give(upstream, story.x.start)
+        now = self.story.x.start
+        endpoint = self.target.state.balancer.pick(now, None, None)
+        attempt = Attempt(now, ids.span_id(self.worker.getrandbits), 0)
+        attempt.upstream = self.target.name
+        attempt.address = endpoint.authority
+        attempt.host = endpoint.host
+        attempt.port = endpoint.port
+        pool = self.worker.pool_of(endpoint)
+        pool.give(pool.take(False), now)
 
     def sent(self) -> None:
         """Edits, forwarding fields and the rest of the head, gathered and written."""

@@ -1,6 +1,8 @@
-"""A body of 10 GiB through the gateway and through nginx, down and up, and what memory it takes.
+"""Large bodies through the gateway and through nginx, down and up, and what memory they take.
 
-`python -m benchmarks.stream [--gib 10] [--only nginx,spangate-100]`. Source and drain are as cheap
+`python -m benchmarks.stream [--gib 1] [--rounds 5] [--only nginx,spangate-100]`. Rounds are
+interleaved; medians are printed, and ratios to nginx. CPU is that of the process that moves the
+bytes and of those beside it, the whole tree. Source and drain are as cheap
 as Linux allows, so that the proxy is the one that works: `sendfile` from a file in the page cache,
 and `recv` with MSG_TRUNC, which counts the bytes of a TCP stream without copying them.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import statistics
 import sys
 import tempfile
 import threading
@@ -41,7 +44,8 @@ class Stream:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Stream both ways through each proxy and print; exit code 1 if a byte was missing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream", description=__doc__)
-    parser.add_argument("--gib", type=float, default=10)
+    parser.add_argument("--gib", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="nginx,spangate-100")
     parser.add_argument("--dry", action="store_true", help="write no results")
     options = parser.parse_args(arguments)
@@ -53,17 +57,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = proc.start([*command, str(bed.directory)], bed.back, bed.directory / "source.out")
         bed.stack.callback(proc.stop, source)
         os.sched_setaffinity(0, {bed.back})
-        for target in peers.TARGETS:
-            if target.name in options.only.split(",") and not peers.missing(target):
-                proxy = bed.start(target, backend=port)
+        targets = [t for t in peers.TARGETS if t.name in options.only.split(",")]
+        proxies = [bed.start(t, backend=port) for t in targets if not peers.missing(t)]
+        for number in range(options.rounds):
+            for proxy in proxies[number % 2 :] + proxies[: number % 2]:
                 for direction, transfer in (("down", _down), ("up", _up)):
                     streams.append(_measure(proxy, direction, transfer, size))
-                    print(_line(streams[-1]), flush=True)
-                bed.stop(proxy)
+                    print(_line(streams[-1]), file=sys.stderr, flush=True)
+    print(table(streams))
     if not options.dry:
         made = {"machine": report.machine(), "versions": report.versions(), "bytes": size}
         print(report.write_json({**made, "streams": [asdict(s) for s in streams]}, "stream"))
     return 0
+
+
+def table(streams: Sequence[Stream]) -> str:
+    """Markdown: medians, and how often nginx's they are."""
+    groups: dict[tuple[str, str], list[Stream]] = {}
+    for one in streams:
+        groups.setdefault((one.direction, one.target), []).append(one)
+    rate, cpu = "gigabytes_per_second", "cpu_seconds_per_gigabyte"
+    found = {
+        key: [statistics.median(getattr(one, name) for one in group) for name in (rate, cpu)]
+        for key, group in groups.items()
+    }
+    lines = ["| | proxy | GB/s | × nginx | s of CPU/GB | × nginx | peak RSS MB |"]
+    lines.append("|---|---|---:|---:|---:|---:|---:|")
+    for (direction, target), (gigabytes, seconds) in sorted(found.items()):
+        base = found.get((direction, "nginx"), [gigabytes, seconds])
+        peak = max(one.rss_peak for one in groups[direction, target]) / 1e6
+        lines.append(
+            f"| {direction} | {target} | {gigabytes:.2f} | {gigabytes / base[0]:.2f} "
+            f"| {seconds:.2f} | {seconds / base[1]:.2f} | {peak:.0f} |"
+        )
+    return "\n".join(lines)
 
 
 def _measure(

@@ -21,8 +21,10 @@ from importlib.machinery import (
 )
 
 PACKAGE = os.path.dirname(__file__)
+BESIDE = os.path.join(os.path.dirname(PACKAGE), "")
 SUFFIX = EXTENSION_SUFFIXES[0]  # ".cpython-311-x86_64-linux-gnu.so"
-# Written by setup.py: "compiled" and the names of the modules, or why there are none.
+# Written by setup.py: "compiled", the names of the modules and the headers in C that they include;
+# or why there are none.
 STAMP = os.path.join(PACKAGE, "kernel", f"built{SUFFIX.removesuffix('.so')}.txt")
 
 
@@ -32,13 +34,14 @@ def why_plain() -> str:
         return "SPANGATE_PURE=1"
     try:
         with open(STAMP, encoding="utf-8") as file:
-            first, *names = file.read().splitlines()
+            first, *lines = file.read().splitlines()
             made = os.fstat(file.fileno()).st_mtime_ns
     except OSError:
         return "not compiled"
     if not first.startswith("compiled"):
         return first
-    return _missing(names) or _stale(names, made) or _unusable(names)
+    names = [line for line in lines if not line.endswith(".h")]
+    return _missing(names) or _stale(lines, made) or _unusable(names)
 
 
 def told() -> str:
@@ -48,22 +51,24 @@ def told() -> str:
 
 def _missing(names: list[str]) -> str:
     for name in names:
-        if not os.path.exists(_stem(name) + SUFFIX):
+        if not os.path.exists(f"{BESIDE}{name.replace('.', os.sep)}{SUFFIX}"):
             return f"the compiled {name} is missing"
     return ""
 
 
-def _stale(names: list[str], made: int) -> str:
+def _stale(lines: list[str], made: int) -> str:
     """Whether a checkout's source has changed; an installed package's have no reason to."""
-    if not os.path.exists(os.path.join(os.path.dirname(PACKAGE), "setup.py")):
+    if not os.path.exists(f"{BESIDE}setup.py"):
         return ""
-    for name in names:
-        for kind in (".pxd", ".py", ".pyx"):
-            path = _stem(name) + kind
+    for line in lines:
+        is_header = line.endswith(".h")
+        stem = line.removesuffix(".h") if is_header else line.replace(".", os.sep)
+        for kind in (".h",) if is_header else (".pxd", ".py", ".pyx"):
+            path = f"{BESIDE}{stem}{kind}"
             try:
                 newer = os.stat(path).st_mtime_ns > made
             except OSError:
-                newer = kind == ".pxd"  # without it, it is none of those that are compiled
+                newer = kind in (".pxd", ".h")  # the others need not be there
             if newer:
                 return f"{os.path.basename(path)} has changed since it was compiled"
     return ""
@@ -79,10 +84,6 @@ def _unusable(names: list[str]) -> str:
                 return f"the compiled modules cannot be loaded: {error}"
             break
     return ""
-
-
-def _stem(name: str) -> str:
-    return os.path.join(PACKAGE, *name.split(".")[1:])
 
 
 def sources_alone(folder: str) -> FileFinder:

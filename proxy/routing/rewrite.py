@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from proxy.config.model import Redirect, Rewrite, Route
@@ -18,7 +17,6 @@ from proxy.errors import BadRequest
 from proxy.http.path import renormalise
 from proxy.routing.pattern import REST, Pattern, parse
 
-PathMaker = Callable[[str, dict[str, str]], str]
 LocationMaker = Callable[[str, str, dict[str, str], str], str]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -32,6 +30,8 @@ _label = re.compile(r"[A-Za-z0-9-]+").fullmatch
 # What quote() leaves as it is, besides letters, digits and "-._~": RFC 3986 §3.3 and §3
 _PATH = "!$&'()*+,;=:@/%"
 _LITERAL = _PATH + "?#[]"
+_is_path = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/%-]*").fullmatch
+_is_literal = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/%?#\[\]-]*").fullmatch
 
 
 def compile_rewrite(route: Route) -> PathMaker | None:
@@ -47,12 +47,7 @@ def compile_rewrite(route: Route) -> PathMaker | None:
         raise ValueError("a rewrite is one of strip, prefix and path")
     if rewrite.strip is not None:
         return _stripper(rewrite.strip)
-    template = _path_template(rewrite, parse(route.path))
-
-    def make(path: str, captures: dict[str, str]) -> str:
-        return renormalise(template.fill(captures) or "/")
-
-    return make
+    return Filled(_path_template(rewrite, parse(route.path)))
 
 
 def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) -> LocationMaker:
@@ -74,7 +69,7 @@ def compile_redirect(redirect: Redirect, captures: Sequence[str] | None = None) 
     names = allowed if allowed is None or not same_host else (*allowed, "host")
     first = Template.parse(origin, names)
     second, third = (Template.parse(part, allowed) for part in (path, tail))
-    location = Location(first, second, third, keeps_query, same_host)
+    location = Location((first, second, third), keeps_query, same_host)
     if not same_host and not all(literal.startswith(".") for literal in first.literals[1:]):
         raise ValueError(f'{redirect.to!r}: in a host a capture is a label before a "."')
     try:
@@ -109,12 +104,14 @@ def _query_of(to: str, captures: Sequence[str]) -> tuple[str, bool]:
     return to, not mark and not glues_query(to, captures)
 
 
-@dataclass(frozen=True, slots=True)
 class Template:
     """Text with places to fill: literals[0] names[0] literals[1] names[1] … literals[-1]."""
 
-    literals: tuple[str, ...]
-    names: tuple[str, ...]
+    __slots__ = ("literals", "names")
+
+    def __init__(self, literals: tuple[str, ...], names: tuple[str, ...]) -> None:
+        self.literals = literals
+        self.names = names
 
     @classmethod
     def parse(cls, text: str, allowed: Sequence[str] | None) -> Template:
@@ -127,38 +124,81 @@ class Template:
             raise ValueError(f"{text!r} names what the path does not capture; known here: {known}")
         return cls(tuple(quote(piece, safe=_LITERAL) for piece in pieces[::2]), tuple(names))
 
-    def fill(self, values: dict[str, str]) -> str:
+    def fill(self, values: dict[str, str], encode: bool = False) -> str:
+        """`encode`: as it must be for what each value is in a path."""
         made = self.literals[0]
-        for name, literal in zip(self.names, self.literals[1:], strict=True):
-            made += values.get(name, "") + literal
+        for place, name in enumerate(self.names, 1):
+            value = values.get(name, "")
+            if encode and _is_path(value) is None:
+                value = quote(value, safe=_PATH)
+            made += value + self.literals[place]
         return made
 
 
-@dataclass(frozen=True, slots=True)
+class PathMaker:
+    """Makes the upstream's path of a request's and its captures."""
+
+    __slots__ = ()
+
+    def __call__(self, path: str, captures: dict[str, str]) -> str:
+        return self.make(path, captures)
+
+    def make(self, path: str, captures: dict[str, str]) -> str:
+        raise NotImplementedError
+
+
+class Filled(PathMaker):
+    """A new path with captures in it."""
+
+    __slots__ = ("_template",)
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+
+    def make(self, path: str, captures: dict[str, str]) -> str:
+        return renormalise(self._template.fill(captures) or "/")
+
+
+class Stripped(PathMaker):
+    """The path without its first segments, if these are they."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: str) -> None:
+        self._start = start
+
+    def make(self, path: str, captures: dict[str, str]) -> str:
+        if not path.startswith(self._start):
+            return path
+        rest = path[len(self._start) :]
+        # Whole segments only: what follows is a normal path, and nothing new can appear in it.
+        return rest if rest.startswith("/") else path if rest else "/"
+
+
 class Location:
     """A redirect's target in three parts, each of which has an encoding of its own. The request's
     query comes between the second and the third, where it is kept."""
 
-    origin: Template  # "https://{tenant}.example.com"
-    path: Template
-    tail: Template  # query and fragment with their "?" and "#"
-    keeps_query: bool = False
-    same_host: bool = False  # the origin's one name is the request's host
+    __slots__ = ("keeps_query", "origin", "path", "same_host", "tail")
+
+    def __init__(self, parts: Sequence[Template], keeps_query: bool, same_host: bool) -> None:
+        self.origin, self.path, self.tail = parts  # the tail has its "?" and "#"
+        self.keeps_query = keeps_query
+        self.same_host = same_host  # the origin's one name is the request's host
 
     def make(self, path: str, tail: str, captures: dict[str, str], host: str = "") -> str:
         query = tail[1:]
         values = {"path": path, "query": query, "host": host, **captures}
         if self.same_host and not host:
             raise BadRequest("the request names no host to be sent to")
-        if not self.same_host and not all(
-            _label(values.get(name, "")) for name in self.origin.names
-        ):
-            raise BadRequest("a part of the path cannot stand in a host name")
-        where = self.path.fill({n: quote(v, safe=_PATH) for n, v in values.items()})
+        for name in () if self.same_host else self.origin.names:
+            if not _label(values.get(name, "")):
+                raise BadRequest("a part of the path cannot stand in a host name")
+        where = self.path.fill(values, encode=True)
         if where or not self.origin.literals[0]:
             where = renormalise(where or "/")
         if self.keeps_query:
-            where += quote(tail, safe=_LITERAL)
+            where += tail if _is_literal(tail) is not None else quote(tail, safe=_LITERAL)
         if not self.tail.names:
             return self.origin.fill(values) + where + self.tail.literals[0]
         # The path is a value here and is encoded once more; a capture is the encoded form already.
@@ -170,17 +210,7 @@ class Location:
 def _stripper(prefix: str) -> PathMaker:
     if parse(prefix).kind != "exact":
         raise ValueError(f"strip = {prefix!r}: write it out, without captures and /*")
-    start = parse(prefix).path.rstrip("/")
-    length = len(start)
-
-    def strip(path: str, captures: dict[str, str]) -> str:
-        if not path.startswith(start):
-            return path
-        rest = path[length:]
-        # Whole segments only: what follows is a normal path, and nothing new can appear in it.
-        return rest if rest.startswith("/") else path if rest else "/"
-
-    return strip
+    return Stripped(parse(prefix).path.rstrip("/"))
 
 
 def _path_template(rewrite: Rewrite, pattern: Pattern) -> Template:

@@ -1,4 +1,5 @@
 from proxy.kernel.clock cimport monotonic_ns, time_ns
+from proxy.http.date cimport imf_fixdate
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport ResponseHead
 from proxy.server.snapshot cimport Snapshot

@@ -1,10 +1,16 @@
+cimport cython
+
+from proxy.kernel.ends cimport length_line
 from proxy.kernel.write cimport chunk
 from proxy.http.edits cimport Edits
 from proxy.http.encode cimport encode_response, encode_trailers
+from proxy.http.framing cimport frame_answer
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport ClientSide
 from proxy.server.tap cimport Tap
+
+cdef int _JOIN
 
 cdef class AnswerWriter(ClientSide):
     cdef public object transport
@@ -14,6 +20,7 @@ cdef class AnswerWriter(ClientSide):
     cdef public bytes _pending
     cdef public bint _chunked, _close, _until_close
 
+    @cython.locals(asked=RequestHead, status=int, framing=bytes)
     cpdef begin_answer(self, ResponseHead head, Edits edits, list more)
     cpdef finish_answer(self, tuple trailers)
     cpdef reply(self, ResponseHead head, list more, bytes body)

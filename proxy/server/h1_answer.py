@@ -8,12 +8,12 @@ from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.encode import encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.outbox import Outbox
 from proxy.server.sides import ClientSide
 from proxy.server.tap import Tap
 
-_BARE = (204, 304)  # they never have a body
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 
 
@@ -64,9 +64,9 @@ class AnswerWriter(ClientSide):
             length is not None
             and asked is not None
             and asked.method != "HEAD"
-            and status not in _BARE
+            and status not in (204, 304)  # they never have a body
         ):
-            framing = b"content-length: %d\r\n" % length
+            framing = length_line(length)
         else:
             framing, chunked = frame_answer(head, asked)
             if chunked is None:

@@ -1,8 +1,13 @@
+cimport cython
+
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
+from proxy.http.receive cimport receive
+from proxy.kernel.ends cimport end_of_head
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
+from proxy.server.house cimport House
 from proxy.server.sides cimport StoryEvents
 
 cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
@@ -23,9 +28,12 @@ cdef class ClientConnection(Leaver):
     cdef _pump(self, int heads)
     cdef _queue(self)
     cpdef go_on(self)
+    @cython.locals(data=bytes, end=Py_ssize_t, house=House, story=StoryEvents)
     cdef bint _take_head(self)
     cdef bint _partial_head(self, bytes data)
+    @cython.locals(left=cython.longlong, data=bytes)
     cdef bint _take_body(self)
+    @cython.locals(index=Py_ssize_t, last=Py_ssize_t, piece=bytes, pieces=list, done=bint)
     cdef bint _take_chunks(self, StoryEvents story, ChunkedDecoder decoder, bytes data)
     cdef _refuse(self, error)
     cpdef long long idle_since(self)

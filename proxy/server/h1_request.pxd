@@ -1,9 +1,12 @@
 from proxy.kernel.write cimport chunk
 from proxy.http.edits cimport Edits
 from proxy.http.encode cimport encode_request, encode_trailers
+from proxy.http.framing cimport frame_upload
 from proxy.http.head cimport RequestHead
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport StoryEvents, UpstreamSide
+
+cdef int _JOIN
 
 cdef class RequestWriter(UpstreamSide):
     cdef public object transport

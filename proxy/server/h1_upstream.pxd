@@ -1,13 +1,19 @@
+cimport cython
+
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport ResponseReader
+from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.head cimport ResponseHead
+from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.headers cimport keep_alive_ns
+from proxy.kernel.ends cimport end_of_head
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport Lender
 from proxy.server.tap cimport Tap
 
+cdef int MOST_HEAD, MOST_INFORMATIONAL
 cdef int BODY, CLOSED, HEAD, IDLE, TUNNEL
 
 cdef class Home(Lender):
@@ -45,10 +51,15 @@ cdef class UpstreamConnection(RequestWriter):
     cdef bint _is_unread(self)
     cdef bint _rest(self, long long now)
     cdef str _cut_off(self, int state, error)
+    @cython.locals(end=Py_ssize_t, head=ResponseHead)
     cdef _read_head(self, bytes data)
     cdef _begin_body(self, bytes data)
+    @cython.locals(chunked=bint, hint=bytes)
     cdef _take_head(self, ResponseHead head)
+    @cython.locals(left=object)
     cdef _read_body(self, bytes data)
+    @cython.locals(index=Py_ssize_t, last=Py_ssize_t, piece=bytes, pieces=list, done=bint)
     cdef _read_chunks(self, ChunkedDecoder decoder, bytes data)
     cpdef go_on(self)
+    @cython.locals(now=cython.longlong, kept=bint)
     cdef _complete(self, tuple trailers=*)

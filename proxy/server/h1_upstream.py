@@ -15,6 +15,7 @@ from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.ends import end_of_head
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -204,10 +205,10 @@ class UpstreamConnection(RequestWriter):
         story = self.story
         try:
             while self._state == HEAD:
-                end = data.find(b"\r\n\r\n") + 4
-                if (end if end > 3 else len(data)) > MOST_HEAD:
+                end = end_of_head(data, 0)
+                if (end or len(data)) > MOST_HEAD:
                     raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
-                if end == 3:
+                if not end:
                     check_partial_answer(data)
                     self._buffer = data
                     return

@@ -1,12 +1,16 @@
+from proxy.http.target cimport Authorities
 from proxy.server.outbox cimport Outbox
 from proxy.server.snapshot cimport Snapshot
 from proxy.server.sides cimport Lender, StoryEvents
 from proxy.server.snapshot cimport Snapshot
+from proxy.telemetry.recorder cimport Recorder
 from proxy.upstream.endpoint cimport Endpoint
 
 cdef class House:
     cdef public Snapshot snapshot
-    cdef public object recorder, upstreams, authorities, turns, faults, random, getrandbits
+    cdef public Recorder recorder
+    cdef public Authorities authorities
+    cdef public object upstreams, turns, faults, random, getrandbits
     cdef public Outbox outbox
     cdef public bint draining
     cdef public dict _pools

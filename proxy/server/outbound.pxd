@@ -1,19 +1,26 @@
+cimport cython
+
 from proxy.http.edits cimport Edits
 from proxy.http.headers cimport tokens
 from proxy.kernel cimport hexes
 from proxy.http.head cimport RequestHead
+from proxy.server.peer cimport Peer
 from proxy.server.sides cimport ClientSide
 from proxy.server.snapshot cimport RouteEntry, Snapshot
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Exchange
 
 cdef bytes USER_AGENT, REQUEST_ID
-cdef long long _FORWARDED, _RARE
+cdef long long _RARE, _FORWARDING
+cdef int _MOST_REQUEST_ID
 
+@cython.locals(peer=Peer)
 cpdef str describe(Exchange x, RequestHead head, ClientSide client, Snapshot snapshot)
 cdef _believe(Exchange x, said, Snapshot snapshot)
+@cython.locals(given=bytes)
 cpdef bytes request_id(Story story)
 cpdef str target(RequestHead head, Exchange x, RouteEntry entry, dict captures)
+@cython.locals(given=bytes, edits=Edits, added=list, agent=bytes)
 cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, str target)
 cdef str _first_authority(Story story)
 cdef _add_rare(Edits edits, Story story)

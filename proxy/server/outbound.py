@@ -19,7 +19,7 @@ from proxy.telemetry.facts import Exchange
 from proxy.tracing.baggage import passed_on
 
 USER_AGENT, REQUEST_ID = own(b"user-agent"), own(b"x-request-id")
-_FORWARDED = bits(FORWARDING)
+_FORWARDING = bits(FORWARDING)
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
@@ -40,7 +40,7 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     x.peer, x.peer_port = peer.where
     x.client = peer.address
     x.scheme = client.scheme
-    if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
+    if client.forwards and head.seen & _FORWARDING and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
@@ -71,7 +71,7 @@ def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str
     """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
     path = head.path
     if entry.rewrite is not None:
-        path = x.sent_path = entry.rewrite(path, captures)
+        path = x.sent_path = entry.rewrite.make(path, captures)
     return path + head.tail
 
 
@@ -84,17 +84,17 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) ->
         # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
         (head.authority or _first_authority(story)) if authority is None else authority.decode(),
     )
-    add = edits.added.append
+    added = edits.added
     agent = story.x.user_agent
     if agent:
-        add((b"user-agent", agent))
+        added.append((b"user-agent", agent))
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
-        add((b"x-request-id", story.x.request_id))
+        added.append((b"x-request-id", story.x.request_id))
     else:
         given = head.field(REQUEST_ID)
         if given is not None:
-            add((b"x-request-id", given))
+            added.append((b"x-request-id", given))
     if head.seen & _RARE:
         _add_rare(edits, story)
     if entry.request_edits is not NO_EDITS:

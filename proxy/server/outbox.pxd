@@ -1,5 +1,7 @@
 from proxy.kernel.write cimport chunk
 
+cdef int _LARGE, _SMALL
+
 cdef class Outbox:
     cdef public list _waiting
 

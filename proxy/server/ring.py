@@ -12,6 +12,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Any
 
+from proxy.kernel.lane import Window
 from proxy.ring import (
     BLOCKS,
     CELLS,
@@ -39,26 +40,25 @@ AT_ONCE = 256 * 1024  # bytes that are told before the next tick, at the end of 
 
 
 class Lane:
-    """One ring of bytes. `memory` is an mmap, whose slices are assigned by a plain copy."""
+    """One ring of bytes. Within a block, whoever writes may write to `window`."""
 
     __slots__ = (
-        "_at", "_begin", "_block", "_bytes", "_cells", "_end", "_first", "_free", "_from", "_head",
-        "_items", "_map", "_memory", "_position", "_size", "_told", "_used", "dropped", "wake",
+        "_begin", "_block", "_bytes", "_cells", "_first", "_free", "_from", "_items", "_map",
+        "_memory", "_size", "_told", "_used", "dropped", "wake", "window",
     )  # fmt: skip
 
     def __init__(self, memory: Any, cells: memoryview, number: int, begin: int, size: int) -> None:
         self._memory = memory
         self._cells = cells
         self._first = number * LANE
-        self._head = cells[self._first + HEAD : self._first + HEAD + 1]
+        self.window = window = Window(memory, self._first + HEAD)
         self._map = MAPS + number * BLOCKS
         self._begin = begin
         self._size = size
         self._block = size // BLOCKS
-        self._at = self._end = begin  # of the block that is being filled; none yet
+        window.at = window.end = begin  # of the block that is being filled; none yet
         self._free = list(range(BLOCKS))  # a heap
         self._used: deque[int] = deque()  # in the order of the bytes
-        self._position = 0  # the head; it may run over until it is settled
         self._from = begin  # place in memory up to which these two count
         self._bytes = self._items = 0
         self._told = 0  # bytes of which the reader knows
@@ -66,19 +66,8 @@ class Lane:
         self.wake = _nobody  # tells the reader
 
     def write(self, entries: bytes, items: int) -> bool:
-        """Publish whole entries; False if they were dropped.
-
-        Within a block there is room: 4,800 instructions, of which a call alone takes 1,000.
-        """
-        at = self._at
-        stop = at + len(entries)
-        if stop >= self._end:
-            return self._write_over(entries, items)
-        self._memory[at:stop] = entries
-        self._at = stop
-        self._position = position = self._position + ((items << 32) + (stop - at))
-        self._head[0] = position
-        return True
+        """Publish whole entries; False if they were dropped."""
+        return self.window.write(entries, items) or self._write_over(entries, items)
 
     @property
     def created(self) -> int:
@@ -90,7 +79,7 @@ class Lane:
     def position(self) -> int:
         """The head."""
         self._settle()
-        return self._position
+        return self.window.position
 
     @property
     def is_told(self) -> bool:
@@ -108,10 +97,11 @@ class Lane:
 
     def _settle(self) -> None:
         """Count what was written since the last time, and let the head begin anew where it ends."""
-        self._bytes += self._at - self._from
-        self._from = self._at
-        self._items += items_between(position(self._items, 0), self._position)
-        self._position = position(self._items, self._bytes)
+        window = self.window
+        self._bytes += window.at - self._from
+        self._from = window.at
+        self._items += items_between(position(self._items, 0), window.position)
+        window.position = position(self._items, self._bytes)
 
     def _write_over(self, entries: bytes, items: int) -> bool:
         """Over the end of a block, if the next ones are free."""
@@ -122,20 +112,22 @@ class Lane:
             self._cells[self._first + DROPPED] = self.dropped
             return False
         self._spread(entries)
-        self._from = self._at
+        self._from = self.window.at
         self._bytes = end
         self._items += items
-        self._head[0] = self._position = position(self._items, end)
+        self.window.publish(position(self._items, end))
         return True
 
     def _spread(self, entries: bytes) -> None:
+        window = self.window
         start = 0
         while start < len(entries):
-            if self._at == self._end:
+            if window.at == window.end:
                 self._open_block(self._bytes + start)
-            stop = min(len(entries), start + self._end - self._at)
-            at, self._at = self._at, self._at + stop - start
-            self._memory[at : self._at] = entries[start:stop]
+            at = window.at
+            stop = min(len(entries), start + window.end - at)
+            window.at = at + stop - start
+            self._memory[at : window.at] = entries[start:stop]
             start = stop
 
     def _open_block(self, at: int) -> None:
@@ -146,8 +138,8 @@ class Lane:
         block = heappop(self._free)
         self._used.append(block)
         self._memory[self._map + at // self._block % BLOCKS] = block
-        self._at = self._begin + block * self._block
-        self._end = self._at + self._block
+        self.window.at = begin = self._begin + block * self._block
+        self.window.end = begin + self._block
 
     def _has_room(self, end: int) -> bool:
         """Whether bytes up to `end` fit; wakes the reader when it should look."""

@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.http.head cimport RequestHead, ResponseHead
+from proxy.http.local cimport check_length, last_hop
 from proxy.server cimport added, answering, outbound
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide

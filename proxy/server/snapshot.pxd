@@ -3,6 +3,7 @@ cimport cython
 from proxy.http.edits cimport Edits
 from proxy.http.forwarding cimport Forwarding
 from proxy.http.head cimport RequestHead
+from proxy.routing.rewrite cimport PathMaker
 from proxy.routing.split cimport Split
 from proxy.routing.table cimport Table
 from proxy.routing.zone cimport Leaf
@@ -27,10 +28,11 @@ cdef class Target:
 cdef class RouteEntry:
     cdef public object route, blocks
     cdef public Sampler sampler
-    cdef public object answer, rewrite  # None, or to be called
+    cdef public PathMaker rewrite
+    cdef public object answer  # None, or to be called
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
-    cdef public bint is_particular, captures
+    cdef public bint is_particular, needs_captures
     cdef Target _only
     cdef Split _split
     cdef dict _targets

@@ -77,9 +77,9 @@ class RouteEntry:
         "_targets",
         "answer",
         "blocks",
-        "captures",
         "host_header",
         "is_particular",
+        "needs_captures",
         "request_edits",
         "response_edits",
         "rewrite",
@@ -105,7 +105,7 @@ class RouteEntry:
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
         self.is_particular = is_particular(route)  # about how a path is written
-        self.captures = self.rewrite is not None or route.redirect is not None  # has a use for them
+        self.needs_captures = self.rewrite is not None or route.redirect is not None
         self._only = targets[next(iter(route.to))] if len(route.to) == 1 else None
         self._split = Split(route.to) if len(route.to) > 1 else None
         self._targets = targets if len(route.to) > 1 else None
@@ -177,7 +177,7 @@ class Snapshot:
         if leaf is not None:
             entry = self._entries[leaf.index]
             if not entry.is_particular:
-                return entry, leaf.captures(head.path) if entry.captures else NOTHING
+                return entry, leaf.captures(head.path) if entry.needs_captures else NOTHING
         found = None if leaf is None else (leaf.index, leaf.captures(head.path))
         index, captures = settle(self._table, self.config.route, head, host, found)
         return self._entries[index], captures

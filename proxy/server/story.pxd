@@ -8,6 +8,8 @@ from proxy.server.sides cimport ClientSide, StoryEvents, UpstreamSide
 from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.telemetry.facts cimport Attempt, Exchange
 
+cdef int REPLAY
+
 cdef class Story(StoryEvents):
     cdef public House worker
     cdef public ClientSide client

@@ -3,9 +3,10 @@
 A *kind* is all that determines a span's name, status and low-cardinality attributes: route,
 method, status, error, scheme, version for the SERVER side, and the endpoint for the CLIENT side.
 Its block holds those as bytes for spans and logs, and the histogram that counts it; at the end of
-a request one dictionary lookup finds it. Blocks belong to a route and die with its snapshot, the
-numbers do not; a block goes too when the registry has forgotten a number of it, since what would
-be counted there is not reported any more.
+a request one dictionary lookup finds it, and mostly none is needed, since it is of the same kind
+as the one before. Blocks belong to a route and die with its snapshot, the numbers do not; a block
+goes too when the registry has forgotten a number of it, since what would be counted there is not
+reported any more.
 
 Rules: HTTP semantic conventions 1.44, http-spans.md and http-metrics.md.
 """
@@ -15,8 +16,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from proxy.kernel.counts import Histogram, Number
 from proxy.telemetry import instruments, protobuf
-from proxy.telemetry.metrics import Attributes, Histogram, Number, Registry
+from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
@@ -41,6 +43,7 @@ RESERVED = (
 )
 
 KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
+CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB each (benchmarks.scale)
 
 ServerKind = tuple[str, int, str, str, str]  # method, status, error, scheme, version
 # method, address, upstream, scheme, version, status, error
@@ -55,7 +58,9 @@ class RouteBlocks:
     `upstream_template`: `url.template` after a rewrite, None = the same as `template`.
     """
 
-    __slots__ = ("clients", "labels", "name", "servers", "template", "upstream_template")
+    __slots__ = (
+        "clients", "labels", "last", "latest", "name", "servers", "template", "upstream_template",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,18 +75,23 @@ class RouteBlocks:
         self.labels = {k: v for k, v in labels.items() if not k.startswith(RESERVED)}
         self.servers: dict[ServerKind, ServerBlock] = {}
         self.clients: dict[ClientKind, ClientBlock] = {}
+        # Those that were found last are compared with first; they are among those above.
+        self.last: ServerBlock | None = None
+        self.latest: dict[str, ClientBlock] = {}  # by address
 
     def server(self, kind: ServerKind, registry: Registry) -> ServerBlock:
         """Make and keep the block that `servers` does not have yet."""
         if len(self.servers) >= KINDS_LIMIT:
             self.servers.clear()
+            self.last = None
         block = self.servers[kind] = ServerBlock(self, kind, registry)
         return block
 
     def client(self, kind: ClientKind, address: tuple[str, int], registry: Registry) -> ClientBlock:
         """Make and keep the block that `clients` does not have yet; `address`: host, port."""
-        if len(self.clients) >= KINDS_LIMIT:
+        if len(self.clients) >= CLIENTS_LIMIT:
             self.clients.clear()
+            self.latest.clear()
         block = self.clients[kind] = ClientBlock(self, kind, address, registry)
         return block
 
@@ -89,9 +99,13 @@ class RouteBlocks:
         """Forget all blocks; they are made anew when they are needed."""
         self.servers.clear()
         self.clients.clear()
+        self.last = None
+        self.latest.clear()
 
     def let_go(self) -> None:
         """Forget the blocks whose numbers the registry has forgotten."""
+        self.last = None
+        self.latest.clear()
         for server in [kind for kind, block in self.servers.items() if not block.is_kept()]:
             del self.servers[server]
         for client in [kind for kind, block in self.clients.items() if not block.is_kept()]:
@@ -102,12 +116,17 @@ class ServerBlock:
     """One kind of answer of one route."""
 
     __slots__ = (
-        "duration", "error", "json", "log", "other", "request_size", "response_size", "shown",
-        "span",
+        "duration", "error", "json", "kind_error", "log", "method", "other", "request_size",
+        "response_size", "scheme", "shown", "span", "status", "version",
     )  # fmt: skip
 
     def __init__(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
         method, status, error, scheme, version = kind
+        self.method = method
+        self.status = status
+        self.kind_error = error
+        self.scheme = scheme
+        self.version = version
         self.other = method == OTHER  # so the real one is told apart
         error_type = server_error(status, error)
         pairs = _pairs(
@@ -158,12 +177,21 @@ class ServerBlock:
 class ClientBlock:
     """One kind of outcome at one endpoint."""
 
-    __slots__ = ("duration", "other", "reused", "span", "url")
+    __slots__ = (
+        "duration", "kind_error", "method", "other", "reused", "scheme", "span", "status",
+        "upstream", "url", "version",
+    )  # fmt: skip
 
     def __init__(
         self, route: RouteBlocks, kind: ClientKind, address: tuple[str, int], registry: Registry
     ) -> None:
         method, authority, upstream, scheme, version, status, error = kind
+        self.method = method
+        self.upstream = upstream
+        self.scheme = scheme
+        self.version = version
+        self.status = status
+        self.kind_error = error
         self.other = method == OTHER
         error_type = client_error(status, error)
         pairs = _pairs(
@@ -258,4 +286,5 @@ def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:
 def _json(route: RouteBlocks, status: int, error: str) -> str:
     """The constant members of an access line, with a comma behind each."""
     members = {"status": status, "route": route.name, "error": error, "labels": route.labels}
-    return json.dumps(members, separators=(",", ":"))[1:-1] + "," + NO_MESSAGE
+    said = json.dumps(members, separators=(",", ":"))
+    return said.removeprefix("{").removesuffix("}") + "," + NO_MESSAGE

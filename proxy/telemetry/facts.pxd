@@ -1,3 +1,7 @@
+from proxy.telemetry.blocks cimport RouteBlocks
+from proxy.tracing.context cimport TraceContext
+
+
 cdef class Attempt:
     cdef public long long start, connected, sent, first_byte, cost_connect, end
     cdef public int ordinal, status
@@ -10,6 +14,7 @@ cdef class Attempt:
 
     cpdef tell(self, long long now)
 
+
 cdef class Exchange:
     cdef public long long start, wall_ns, end, first_byte, body_in, body_out
     cdef public long long host_port, peer_port
@@ -18,5 +23,6 @@ cdef class Exchange:
     cdef public str counted
     cdef public bytes user_agent, request_id, trace_id, span_id
     cdef public list captured, attempts
-    cdef public object route, context, link
+    cdef public RouteBlocks route
+    cdef public TraceContext context, link
     cdef public bint sampled, flags_random, head_sent, client_gone

@@ -13,11 +13,12 @@ more. What stays for good is said in `is_lasting`; a gauge goes only when it is 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from proxy.kernel.counts import Histogram as Histogram
+from proxy.kernel.counts import Number as Number
 from proxy.telemetry.instruments import INSTRUMENTS, OVERFLOWED, Instrument, Kind
 
 Attributes = tuple[tuple[str, str | int | bool], ...]
@@ -65,45 +66,6 @@ class Series(NamedTuple):
     attributes: Attributes
     value: int | Point
     memo: Memo | None = None
-
-
-class Number:
-    """A counter or gauge; whoever owns it changes `value` directly, while it is `kept`."""
-
-    __slots__ = ("kept", "reported", "seen", "value")
-
-    def __init__(self) -> None:
-        self.value = 0
-        self.reported: int | None = None
-        self.seen = 0.0  # when a pass found it changed
-        self.kept = True  # the registry has it: it was not forgotten
-
-
-class Histogram:
-    """Counts by bucket; bucket i holds boundaries[i-1] < value <= boundaries[i]."""
-
-    __slots__ = ("boundaries", "counts", "exemplars", "kept", "reported", "seen", "sum")
-
-    def __init__(self, boundaries: tuple[int, ...]) -> None:
-        self.boundaries = boundaries
-        self.counts = [0] * (len(boundaries) + 1)
-        self.sum = 0
-        # Fields of an Exemplar: a plain tuple takes 30 ns to make, a NamedTuple 300.
-        self.exemplars: list[tuple[bytes, bytes, int, int] | None] = [None] * (len(boundaries) + 1)
-        self.reported = -1
-        self.seen = 0.0
-        self.kept = True
-
-    def record(self, value: int) -> int:
-        """Count `value` and say in which bucket, where an exemplar may be put."""
-        bucket = bisect_left(self.boundaries, value)
-        self.counts[bucket] += 1
-        self.sum += value
-        return bucket
-
-    def point(self) -> Point:
-        exemplars = tuple(e and Exemplar(*e) for e in self.exemplars)
-        return Point(tuple(self.counts), self.sum, exemplars if any(exemplars) else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +150,11 @@ class Registry:
     def _histograms_report(self, histograms: list[tuple[Key, Histogram]], now: float) -> Report:
         report = Report()
         for key, histogram in histograms:
-            count = sum(histogram.counts)
+            count = histogram.count
             if count != histogram.reported:
                 histogram.reported = count
                 histogram.seen = now
-                report.histograms[key] = histogram.point()
+                report.histograms[key] = _point(histogram)
             elif self._is_over(key, histogram, now):
                 self._forget(key, histogram, report)
                 del self._histograms[key]
@@ -224,6 +186,11 @@ def is_lasting(key: Key) -> bool:
 
 def _is_gauge(key: Key) -> bool:
     return INSTRUMENTS[key[0]].kind is Kind.GAUGE
+
+
+def _point(histogram: Histogram) -> Point:
+    exemplars = tuple([e and Exemplar(*e) for e in histogram.exemplars])
+    return Point(tuple(histogram.counts), histogram.sum, exemplars if any(exemplars) else ())
 
 
 def _cut(items: list[T]) -> Iterator[list[T]]:

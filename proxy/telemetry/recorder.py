@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from proxy.config.model import Config
+from proxy.kernel.counts import Number
+from proxy.kernel.lane import Window
+from proxy.kernel.pen import Pen
 from proxy.telemetry import instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
 from proxy.telemetry.facts import Attempt, Exchange
-from proxy.telemetry.metrics import Number, Registry, Report
+from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.span import SpanEncoder
 
@@ -23,7 +26,13 @@ SCHEMES = ("http", "https", "ws", "wss")
 
 
 class Lane(Protocol):
-    """Where entries of one kind go. It takes them at once, or drops and counts them."""
+    """Where entries of one kind go. It takes them at once, or drops and counts them.
+
+    What fits into its window, where it has one, may be written there instead.
+    """
+
+    @property
+    def window(self) -> Window | None: ...
 
     def write(self, entries: bytes, items: int) -> object: ...
 
@@ -46,36 +55,24 @@ class Recorder:
     """
 
     __slots__ = (
-        "_active",
-        "_body_sizes",
-        "_exemplars",
-        "_line",
-        "_methods",
-        "_no_route",
-        "_record",
-        "_redactor",
-        "_routes",
-        "_span",
-        "_write_line",
-        "_write_log",
-        "_write_spans",
-        "finished",
-        "lines",
-        "logs",
-        "registry",
-        "sink",
-        "spans",
-    )
+        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_json",
+        "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
+        "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "finished",
+        "lines", "logs", "registry", "sink", "spans",
+    )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
         self.registry = Registry()
         self.sink = sink
-        self._span = SpanEncoder()
-        self._record = RecordEncoder()
-        self._write_spans = sink.spans.write
-        self._write_log = sink.logs.write
-        self._write_line = sink.lines.write
+        self._pen = Pen()
+        self._span = SpanEncoder(self._pen)
+        self._record = RecordEncoder(self._pen)
+        self._span_lane, self._span_window = sink.spans, sink.spans.window
+        self._log_lane, self._log_window = sink.logs, sink.logs.window
+        self._line_lane, self._line_window = sink.lines, sink.lines.window
         self._active: dict[str, Number] = {}
+        self._active_scheme = ""  # that of the number that was counted in last
+        self._active_number = Number()
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
         self.configure(config, json=json)
@@ -90,7 +87,7 @@ class Recorder:
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.lines = access.stdout
-        self._line = self._record.line if json else self._record.people
+        self._json = json
         self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
@@ -104,14 +101,28 @@ class Recorder:
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
-        # From X-Forwarded-Proto it may be any word, and each would be a series for ever.
-        scheme = exchange.counted = exchange.scheme if exchange.scheme in SCHEMES else OTHER
-        try:  # here and below: 100 instructions less than get() (make bench-check)
-            number = self._active[scheme]
-        except KeyError:
+        scheme = exchange.scheme
+        if scheme != self._active_scheme:
+            # From X-Forwarded-Proto it may be any word, and each would be a series for ever.
+            scheme = scheme if scheme in SCHEMES else OTHER
+            self._activate(scheme)
+        exchange.counted = scheme
+        self._active_number.value += 1
+
+    def _passive(self, exchange: Exchange) -> None:
+        """Count it as active no more."""
+        if exchange.counted != self._active_scheme:
+            self._activate(exchange.counted)
+        self._active_number.value -= 1
+        exchange.counted = ""
+
+    def _activate(self, scheme: str) -> None:
+        """Count in that scheme's number from now on."""
+        number = self._active.get(scheme)
+        if number is None:
             number = self.registry.number(instruments.ACTIVE, (("url.scheme", scheme),))
             self._active[scheme] = number
-        number.value += 1
+        self._active_scheme, self._active_number = scheme, number
 
     def reject(self, reason: str) -> None:
         """Count input that never became an exchange; `reason` is one of a few words."""
@@ -124,36 +135,73 @@ class Recorder:
         """
         self.finished += 1
         if exchange.counted:
-            self._active[exchange.counted].value -= 1
-            exchange.counted = ""
-        start, end = exchange.start, exchange.end
+            self._passive(exchange)
         # A negative duration would make a sum fall.
-        exchange.end = end = end if end > start else start
-        took = end - start
+        if exchange.end < exchange.start:
+            exchange.end = exchange.start
         block = self._server_block(exchange)
-        bucket = block.duration.record(took)
         if block.request_size is not None and block.response_size is not None:
             block.request_size.record(exchange.body_in)
             block.response_size.record(exchange.body_out)
-        traced = exchange.sampled and self.spans
-        query = exchange.query
+        traced, query = exchange.sampled and self.spans, exchange.query
         if query and (traced or self.logs or self.lines):
             query = self._redactor.query(query)
-        spans = b""
-        if traced:
-            spans = self._span.server(exchange, block, query)
-            if self._exemplars:
-                block.duration.exemplars[bucket] = (
-                    exchange.trace_id, exchange.span_id, took, exchange.wall_ns + took
-                )  # fmt: skip
+        try:
+            if traced:
+                self._trace(exchange, block, query)
+            else:
+                self._count(exchange, block)
+            if self.logs or self.lines:
+                self._tell(exchange, block, query)
+        except BaseException:  # half an entry, or one that would not be counted
+            self._pen.clear()
+            raise
+
+    def _count(self, exchange: Exchange, block: ServerBlock) -> None:
+        """Its numbers alone."""
+        block.duration.record(exchange.end - exchange.start)
         for attempt in exchange.attempts:
-            spans += self._attempt(exchange, attempt, query, traced)
-        if traced:
-            self._write_spans(spans, 1 + len(exchange.attempts))
+            client = self._client_block(exchange, attempt)
+            took = (attempt.end or exchange.end) - attempt.start
+            client.duration.record(took if took > 0 else 0)
+
+    def _trace(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
+        """Its numbers, with exemplars that lead to its spans, and these."""
+        span, exemplars = self._span, self._exemplars
+        offset, trace_id = exchange.wall_ns - exchange.start, exchange.trace_id
+        took = exchange.end - exchange.start
+        if exemplars:
+            time = exchange.end + offset
+            block.duration.record_traced(took, trace_id, exchange.span_id, time)
+        else:
+            block.duration.record(took)
+        span.server(exchange, block, query)
+        items = 1
+        for attempt in exchange.attempts:
+            items += 1
+            client = self._client_block(exchange, attempt)
+            end = attempt.end or exchange.end
+            took = end - attempt.start
+            if took < 0:
+                took = 0
+            if exemplars:
+                client.duration.record_traced(took, trace_id, attempt.span_id, end + offset)
+            else:
+                client.duration.record(took)
+            span.client(exchange, attempt, client, query)
+        self._pen.pour(self._span_window, self._span_lane, items)
+
+    def _tell(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
+        """Its access record, in the forms that are wanted."""
         if self.logs:
-            self._write_log(self._record.record(exchange, block, query), 1)
+            self._record.record(exchange, block, query)
+            self._pen.pour(self._log_window, self._log_lane, 1)
         if self.lines:
-            self._write_line(self._line(exchange, block, query), 1)
+            if self._json:
+                self._record.line(exchange, block, query)
+            else:
+                self._record.people(exchange, block, query)
+            self._pen.pour(self._line_window, self._line_lane, 1)
 
     def reports(self, now: float) -> Iterator[Report]:
         """Numbers that changed since the last pass, in slices that must all reach the hub.
@@ -167,44 +215,64 @@ class Recorder:
 
     def _let_go(self) -> None:
         self._active = {scheme: n for scheme, n in self._active.items() if n.kept}
+        self._active_scheme = ""
         for route in self._routes:
             route.let_go()
 
     def _server_block(self, exchange: Exchange) -> ServerBlock:
-        route = exchange.route or self._no_route
-        method = exchange.method if exchange.method in self._methods else OTHER
+        route = exchange.route
+        if route is None:
+            route = self._no_route
         error = GONE if exchange.client_gone else exchange.error
+        block = route.last
+        if (
+            block is not None
+            and block.status == exchange.status
+            and block.method == exchange.method
+            and block.kind_error == error
+            and block.scheme == exchange.scheme
+            and block.version == exchange.version
+        ):
+            return block
+        method = exchange.method if exchange.method in self._methods else OTHER
         kind = (method, exchange.status, error, exchange.scheme, exchange.version)
-        try:
-            block = route.servers[kind]
-        except KeyError:
+        block = route.servers.get(kind)
+        if block is None:
             self._routes.add(route)
             block = route.server(kind, self.registry)
             if self._body_sizes:
                 block.measure_bodies(route, kind, self.registry)
+        route.last = block
         return block
 
-    def _attempt(self, exchange: Exchange, attempt: Attempt, query: str, traced: bool) -> bytes:
-        """Its span, if it is traced."""
-        block = self._client_block(exchange, attempt)
-        end = attempt.end or exchange.end
-        took = end - attempt.start
-        bucket = block.duration.record(took if took > 0 else 0)
+    def _client_block(self, exchange: Exchange, attempt: Attempt) -> ClientBlock:
+        """The block of its kind, which has counted what there is to count but its duration."""
+        route = exchange.route
+        if route is None:
+            route = self._no_route
+        if attempt.ordinal:
+            self._retried(route, attempt)
+        error = attempt.error
+        if exchange.client_gone and _is_cut(exchange, attempt):
+            error = GONE
+        block = route.latest.get(attempt.address)
+        if (
+            block is None
+            or block.status != attempt.status
+            or block.method != exchange.method
+            or block.upstream != attempt.upstream
+            or block.kind_error != error
+            or block.scheme != attempt.scheme
+            or block.version != attempt.version
+        ):
+            block = self._other_client_block(route, exchange, attempt, error)
         if attempt.reused:
             block.reused.value += 1
-        if attempt.ordinal:
-            self._retried(exchange.route or self._no_route, attempt)
-        if not traced:
-            return b""
-        if self._exemplars:
-            time = exchange.wall_ns + end - exchange.start
-            block.duration.exemplars[bucket] = (
-                exchange.trace_id, attempt.span_id, took, time
-            )  # fmt: skip
-        return self._span.client(exchange, attempt, block, query)
+        return block
 
-    def _client_block(self, exchange: Exchange, attempt: Attempt) -> ClientBlock:
-        route = exchange.route or self._no_route
+    def _other_client_block(
+        self, route: RouteBlocks, exchange: Exchange, attempt: Attempt, error: str
+    ) -> ClientBlock:
         kind = (
             exchange.method if exchange.method in self._methods else OTHER,
             attempt.address,
@@ -212,13 +280,13 @@ class Recorder:
             attempt.scheme,
             attempt.version,
             attempt.status,
-            GONE if exchange.client_gone and _is_cut(exchange, attempt) else attempt.error,
+            error,
         )
-        try:
-            block = route.clients[kind]
-        except KeyError:
+        block = route.clients.get(kind)
+        if block is None:
             self._routes.add(route)
             block = route.client(kind, (attempt.host, attempt.port), self.registry)
+        route.latest[attempt.address] = block
         return block
 
     def _retried(self, route: RouteBlocks, attempt: Attempt) -> None:
@@ -232,4 +300,5 @@ class Recorder:
 
 def _is_cut(exchange: Exchange, attempt: Attempt) -> bool:
     """Did the attempt end because the client left, and not by a fault or error of its own?"""
-    return attempt is exchange.attempts[-1] and attempt.status < 400 and attempt.error in ("", GONE)
+    last = exchange.attempts[len(exchange.attempts) - 1]
+    return attempt is last and attempt.status < 400 and attempt.error in ("", GONE)

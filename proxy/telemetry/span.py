@@ -17,139 +17,114 @@ spangate.phase.overhead_ms    the gateway's own share: the whole time, less dial
 from __future__ import annotations
 
 from binascii import unhexlify
-from struct import Struct
 
+from proxy.kernel.pen import Doubles, Pen, TextAttribute
+from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.facts import Attempt, Exchange
-from proxy.telemetry.protobuf import (
-    TextAttribute,
-    Value,
-    attributes,
-    delimited,
-    double_head,
-    entry,
-    text,
-)
-from proxy.telemetry.sources import Sources
+from proxy.telemetry.protobuf import Value, attributes, delimited, text
 from proxy.tracing.context import TraceContext
 
 # Span.flags: bits 0–7 are the W3C trace flags, the others say what we know of the parent.
 SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE = 0x1, 0x2, 0x100, 0x200
-
-# start_time_unix_nano (7), end_time_unix_nano (8), flags (16): tags 0x39, 0x41, 0x85 0x01
-_TIMES = Struct("<BQBQHI")
-
-_QUEUE, _CONNECT, _FIRST_BYTE, _OVERHEAD = (
-    double_head(SPAN_ATTRIBUTES, f"spangate.phase.{name}_ms")
-    for name in ("queue", "connect", "first_byte", "overhead")
-)
-_ALL_PHASES = Struct(
-    "<" + "".join(f"{len(h)}sd" for h in (_QUEUE, _CONNECT, _FIRST_BYTE, _OVERHEAD))
-)
-_UNANSWERED = Struct("<" + "".join(f"{len(h)}sd" for h in (_QUEUE, _CONNECT, _OVERHEAD)))
-_OWN_ONLY = Struct(f"<{len(_OVERHEAD)}sd")
+OURS = SAMPLED | HAS_IS_REMOTE
 
 
 class SpanEncoder:
-    """Makes spans; holds only what it has encoded before."""
+    """Writes spans with that pen."""
 
-    __slots__ = ("_path", "_query", "_sources", "_url")
+    __slots__ = (
+        "_all_phases", "_own_only", "_path", "_pen", "_query", "_sources", "_unanswered", "_url",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self._sources = Sources(SPAN_ATTRIBUTES)
+    def __init__(self, pen: Pen) -> None:
+        self._pen = pen
+        self._sources = Sources(pen, SPAN_ATTRIBUTES)
         self._path = TextAttribute(SPAN_ATTRIBUTES, "url.path")
         self._query = TextAttribute(SPAN_ATTRIBUTES, "url.query")
         self._url = TextAttribute(SPAN_ATTRIBUTES, "url.full")
+        queue, connect, first_byte, overhead = (
+            f"spangate.phase.{name}_ms" for name in ("queue", "connect", "first_byte", "overhead")
+        )
+        self._all_phases = Doubles(SPAN_ATTRIBUTES, queue, connect, first_byte, overhead)
+        self._unanswered = Doubles(SPAN_ATTRIBUTES, queue, connect, overhead)
+        self._own_only = Doubles(SPAN_ATTRIBUTES, overhead)
 
-    def server(self, exchange: Exchange, block: ServerBlock, query: str) -> bytes:
+    def server(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """The SERVER span; `query` without secrets."""
-        flags = SAMPLED | HAS_IS_REMOTE
-        if exchange.flags_random:
-            flags |= RANDOM
-        context = exchange.context
-        ids = b"0a10%b1208%b" % (exchange.trace_id, exchange.span_id)
+        pen, sources, context = self._pen, self._sources, exchange.context
+        flags = OURS | RANDOM if exchange.flags_random else OURS
+        parent = b""
         if context is not None and context.span_id:
-            ids += b"2208" + context.span_id
+            parent = context.span_id
             flags |= IS_REMOTE
+        pen.span(exchange.trace_id, exchange.span_id, parent)
         wall = exchange.wall_ns
-        end = wall + exchange.end - exchange.start
-        sources = self._sources
-        parts = [
-            unhexlify(ids),
-            _TIMES.pack(0x39, wall, 0x41, end, 0x0185, flags),
-            because(block.span, exchange.why) if exchange.why else block.span,
-            self._path.encode(text(exchange.path)),
-            sources.asked(exchange),
-            sources.sent_by(exchange),
-            _phases(exchange),
-        ]
+        always = because(block.span, exchange.why) if exchange.why else block.span
+        pen.times(wall, wall + exchange.end - exchange.start, flags, always)
+        pen.text(self._path, exchange.path)
+        sources.asked(exchange.host, exchange.host_port, exchange.user_agent)
+        sources.sent_by(exchange.client, exchange.peer, exchange.peer_port)
+        self._phases(exchange)
         if query:
-            parts.append(self._query.encode(text(query)))
+            pen.text(self._query, query)
         if context is not None and context.state:
-            parts.append(delimited(3, text(context.state)))
+            pen.put(delimited(3, text(context.state)))
         if exchange.link is not None or exchange.captured:
-            parts.append(_rare(exchange))
+            pen.put(_rare(exchange))
         if block.other:
-            parts.append(_original(exchange))
-        return entry(b"".join(parts))
+            pen.put(_original(exchange))
+        pen.end()
 
-    def client(self, exchange: Exchange, attempt: Attempt, block: ClientBlock, query: str) -> bytes:
+    def client(self, exchange: Exchange, attempt: Attempt, block: ClientBlock, query: str) -> None:
         """The CLIENT span of one attempt; `query` without secrets."""
-        flags = SAMPLED | HAS_IS_REMOTE  # the parent, our SERVER span, is not remote
-        if exchange.flags_random:
-            flags |= RANDOM
+        pen, context = self._pen, exchange.context
+        pen.span(exchange.trace_id, attempt.span_id, exchange.span_id)
+        # its parent, our SERVER span, is not remote
+        flags = OURS | RANDOM if exchange.flags_random else OURS
         offset = exchange.wall_ns - exchange.start
-        times = (attempt.start + offset, (attempt.end or exchange.end) + offset)
-        url = block.url + (exchange.sent_path or exchange.path).encode("utf-8", "replace")
-        if query:
-            url += b"?" + query.encode("utf-8", "replace")
-        parts = [
-            unhexlify(
-                b"0a10%b1208%b2208%b" % (exchange.trace_id, attempt.span_id, exchange.span_id)
-            ),
-            _TIMES.pack(0x39, times[0], 0x41, times[1], 0x0185, flags),
-            because(block.span, attempt.why) if attempt.why else block.span,
-            self._url.encode(text(url)),
-        ]
+        always = because(block.span, attempt.why) if attempt.why else block.span
+        end = attempt.end or exchange.end
+        pen.times(attempt.start + offset, end + offset, flags, always)
+        pen.url(self._url, block.url, exchange.sent_path or exchange.path, query)
         if attempt.peer is not None:
-            parts.append(self._sources.peer(attempt.peer))
+            self._sources.peer(attempt.peer)
         if attempt.ordinal:
-            parts.append(_resend(attempt))
+            pen.put(_resend(attempt))
         if block.other:
-            parts.append(_original(exchange))
-        context = exchange.context
+            pen.put(_original(exchange))
         if context is not None and context.state:
-            parts.append(delimited(3, text(context.state)))
-        return entry(b"".join(parts))
+            pen.put(delimited(3, text(context.state)))
+        pen.end()
 
-
-def _phases(exchange: Exchange) -> bytes:
-    """The attributes named at the top of this file, as far as they came to pass."""
-    attempts = exchange.attempts
-    total = exchange.end - exchange.start
-    if not attempts:
-        return _OWN_ONLY.pack(_OVERHEAD, total / 1e6)
-    queue = attempts[0].start - exchange.start
-    connect = first_byte = upstream = 0
-    answered = False
-    for attempt in attempts:
-        if attempt.connected:
-            connect += attempt.cost_connect
-            queue += attempt.connected - attempt.start - attempt.cost_connect
-        else:  # it ended while dialling
-            connect += (attempt.end or exchange.end) - attempt.start
-        if attempt.sent:
-            upstream += (attempt.end or exchange.end) - attempt.sent
-        if attempt.first_byte:
-            first_byte += attempt.first_byte - attempt.sent
-            answered = True
-    own = (total - connect - upstream) / 1e6
-    if answered:
-        return _ALL_PHASES.pack(
-            _QUEUE, queue / 1e6, _CONNECT, connect / 1e6, _FIRST_BYTE, first_byte / 1e6,
-            _OVERHEAD, own,
-        )  # fmt: skip
-    return _UNANSWERED.pack(_QUEUE, queue / 1e6, _CONNECT, connect / 1e6, _OVERHEAD, own)
+    def _phases(self, exchange: Exchange) -> None:
+        """The attributes named at the top of this file, as far as they came to pass."""
+        attempts = exchange.attempts
+        total = exchange.end - exchange.start
+        if not attempts:
+            self._pen.doubles(self._own_only, total / 1e6)
+            return
+        first = attempts[0]
+        queue = first.start - exchange.start
+        connect = first_byte = upstream = 0
+        answered = False
+        for attempt in attempts:
+            end = attempt.end or exchange.end
+            if attempt.connected:
+                connect += attempt.cost_connect
+                queue += attempt.connected - attempt.start - attempt.cost_connect
+            else:  # it ended while dialling
+                connect += end - attempt.start
+            if attempt.sent:
+                upstream += end - attempt.sent
+            if attempt.first_byte:
+                first_byte += attempt.first_byte - attempt.sent
+                answered = True
+        own = (total - connect - upstream) / 1e6
+        if answered:
+            self._pen.doubles(self._all_phases, queue / 1e6, connect / 1e6, first_byte / 1e6, own)
+        else:
+            self._pen.doubles(self._unanswered, queue / 1e6, connect / 1e6, own)
 
 
 def _resend(attempt: Attempt) -> bytes:

@@ -1,5 +1,8 @@
 from proxy.kernel.hexes cimport reaches
+from proxy.kernel.states cimport mentions
 from proxy.tracing.context cimport TraceContext
+
+cdef bint _agrees(bytes state, bytes trace_id, bint sampled) except -1
 
 cdef class Sampler:
     cdef bint _obeys

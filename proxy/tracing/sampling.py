@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Literal
 
 from proxy.kernel.hexes import reaches
+from proxy.kernel.states import mentions
 from proxy.tracing import w3c
 from proxy.tracing.context import TraceContext
 
@@ -46,7 +47,7 @@ def threshold(ratio: float, precision: int = PRECISION) -> bytes:
 
 def randomness(state: bytes, trace_id: bytes) -> bytes:
     """R as 14 hex digits: `rv` of tracestate if it is valid, else the trace id's low 56 bits."""
-    if b"rv:" in state:
+    if mentions(state, b"rv:"):
         for entry in w3c.member(state, b"ot").split(b";"):
             if entry[:3] == b"rv:" and len(entry) == 17 and not entry[3:].translate(None, _HEX):
                 return entry[3:]
@@ -104,7 +105,7 @@ class Sampler:
         if context.debug or (self._obeys and context.sampled is not None):
             if context.state and not _agrees(context.state, trace_id, sampled):
                 context.state = with_threshold(context.state, b"")
-        elif self._th != b"0" or b"th:" in context.state:
+        elif self._th != b"0" or mentions(context.state, b"th:"):
             context.state = with_threshold(context.state, self._th if sampled else b"")
         return context
 
@@ -123,6 +124,8 @@ def with_threshold(state: bytes, th: bytes) -> bytes:
 
 def _agrees(state: bytes, trace_id: bytes, sampled: bool) -> bool:
     """Whether a caller's `th`, if any, leads to its own sampled flag; if not, `th` must go."""
+    if not mentions(state, b"th:"):
+        return True
     for entry in w3c.member(state, b"ot").split(b";"):
         if entry.startswith(b"th:"):
             th = entry[3:]

@@ -6,13 +6,12 @@ tracestate key grammar of June 2026 (w3c/trace-context PR 584).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from proxy.kernel.hexes import split_parent, traceparent
+from proxy.kernel.states import MAX_MEMBERS, mentions, plain_members
 from proxy.tracing.context import TraceContext
 
-MAX_MEMBERS = 32  # §3.3.1.1: more make the whole tracestate invalid
 # §3.3.1.5 asks for 512 at least. Half of the 8 KiB that nginx and Apache accept for one header
 # line, so that what we pass on is never the reason for a 431 further down.
 MAX_STATE = 4096
@@ -24,16 +23,6 @@ Pair = tuple[bytes, bytes]
 _OWS = b" \t"
 _VERSIONS = frozenset(b"%02x" % n for n in range(255))  # ff is forbidden, §3.2.2.1
 
-_MEMBER = (
-    rb"[a-z0-9][a-z0-9_\-*/@]{0,255}="
-    rb"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
-)
-_is_member = re.compile(_MEMBER).fullmatch
-# What nearly every tracestate looks like: no empty members, OWS around commas only.
-_is_plain_state = re.compile(
-    rb"%b(?:[ \t]*,[ \t]*%b){0,%d}" % (_MEMBER, _MEMBER, MAX_MEMBERS - 1)
-).fullmatch
-
 
 def extract(fields: Mapping[bytes, bytes]) -> TraceContext | None:
     """The caller's context, or None where `traceparent` is absent or invalid.
@@ -44,8 +33,10 @@ def extract(fields: Mapping[bytes, bytes]) -> TraceContext | None:
     if header is None:
         return None
     context = parse_parent(header)
-    if context is not None and b"tracestate" in fields:
-        context.state = parse_state(fields[b"tracestate"])
+    if context is not None:
+        state = fields.get(b"tracestate")
+        if state is not None:
+            context.state = parse_state(state)
     return context
 
 
@@ -84,14 +75,18 @@ def parse_state(header: bytes) -> bytes:
     Members keep their order and their duplicates; empty ones go; an overlong state is cut.
     """
     value = header.strip(_OWS)
-    if _is_plain_state(value) is None:
+    if not plain_members(value):  # which nearly every one is
         if value.count(b",") >= MAX_PARTS:
             return b""
         members = _members(value)
-        if len(members) > MAX_MEMBERS or not all(map(_is_member, members)):
+        if len(members) > MAX_MEMBERS or not _are_members(members):
             return b""
         value = b",".join(members)
     return value if len(value) <= MAX_STATE else cut_state(value, MAX_STATE)
+
+
+def _are_members(members: list[bytes]) -> bool:
+    return all(plain_members(entry) == 1 for entry in members)
 
 
 def cut_state(state: bytes, limit: int) -> bytes:
@@ -122,7 +117,7 @@ def put_first(state: bytes, key: bytes, value: bytes) -> bytes:
 def member(state: bytes, key: bytes) -> bytes:
     """The value of the first member called `key`; b"" if there is none."""
     prefix = key + b"="
-    if prefix in state:
+    if mentions(state, prefix):
         for entry in _members(state):
             if entry.startswith(prefix):
                 return entry[len(prefix) :]

@@ -9,7 +9,7 @@ cpdef double backoff(retry, long long attempt, double random) except? -1
 
 
 cdef class Budget:
-    cdef long long _now
+    cdef long long _now, _requested, _retried
     cdef long long _requests[10]  # WINDOW
     cdef long long _retries[10]
 

@@ -73,13 +73,15 @@ class Budget:
     allowed in any case, so that a quiet gateway can retry at all; a share of 0 allows none.
     """
 
-    __slots__ = ("_now", "_requests", "_retries")
+    __slots__ = ("_now", "_requested", "_requests", "_retried", "_retries")
 
     def __init__(self) -> None:
         self._now = 0  # the second that the newest counter stands for
         none = [0] * WINDOW
         self._requests = list(none)
         self._retries = none
+        self._requested = 0  # the sum of the counters
+        self._retried = 0
 
     def request(self, now: float) -> None:
         """Count a request (not an attempt) at monotonic time `now`."""
@@ -87,6 +89,7 @@ class Budget:
         if second != self._now:
             self._advance(second)
         self._requests[second % _SLOTS] += 1
+        self._requested += 1
 
     def take(self, now: float, share: float, floor: float = FLOOR) -> bool:
         """Count a retry if a `share` of the requests has room for it; False if it has none."""
@@ -95,13 +98,16 @@ class Budget:
             self._advance(second)
         if not share:
             return False
-        if sum(self._retries) + 1 > max(share * sum(self._requests), floor * WINDOW):
+        if self._retried + 1 > max(share * self._requested, floor * WINDOW):
             return False
         self._retries[second % _SLOTS] += 1
+        self._retried += 1
         return True
 
     def _advance(self, second: int) -> None:
         for passed in range(self._now + 1, min(second, self._now + WINDOW) + 1):
+            self._requested -= self._requests[passed % _SLOTS]
+            self._retried -= self._retries[passed % _SLOTS]
             self._requests[passed % _SLOTS] = 0
             self._retries[passed % _SLOTS] = 0
         self._now = max(self._now, second)

@@ -106,9 +106,9 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.binary(max_size=64))
     def die_in_the_middle_of_a_write(self, data: bytes) -> None:
         """Bytes that no head was stored for are nobody's: what comes next lies over them."""
-        lane = self.writer.spans
-        end = min(lane._end, lane._at + len(data))
-        self.memory[lane._at : end] = data[: end - lane._at]
+        window = self.writer.spans.window
+        end = min(window.end, window.at + len(data))
+        self.memory[window.at : end] = data[: end - window.at]
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -252,9 +252,9 @@ def test_counts_run_over_where_their_bits_end() -> None:
     writer = Ring(memory)
     lane = writer.spans
     lane._items, lane._bytes = 2**31 - 3, 2**32 - SIZE
-    lane._position = position(lane._items, lane._bytes)
+    lane.window.position = position(lane._items, lane._bytes)
     for cell in (HEAD, CURSOR, TAIL):
-        writer.cells[SPANS * LANE + cell] = lane._position
+        writer.cells[SPANS * LANE + cell] = lane.window.position
     reader = lanes_of(memory)[SPANS]
     for number in range(3 * SIZE // 110):
         assert lane.write(entry(number, 100), 1)

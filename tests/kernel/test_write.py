@@ -110,10 +110,10 @@ def test_the_first_lines(method: str, target: str, authority: str) -> None:
     assert made(kernel) == made(twin)
 
 
-UNCOMPILED = pytest.mark.skipif(kernel.__file__.endswith(".py"), reason="nothing is compiled")
+COMPILED = pytest.mark.skipif(kernel.__file__.endswith(".py"), reason="nothing is compiled")
 
 
-@UNCOMPILED
+@COMPILED
 @pytest.mark.parametrize(
     "pair", [(b"a",), (b"a", "b"), ("a", b"b"), (b"a", b"b", b"c"), [b"a", 1], None, 3]
 )
@@ -124,7 +124,7 @@ def test_what_is_no_line_is_refused_and_does_no_harm(pair: object) -> None:
             kernel.write_head(b"", came, None, added, more, b"")
 
 
-@UNCOMPILED
+@COMPILED
 @pytest.mark.parametrize("place", range(6))
 @pytest.mark.parametrize("value", [3, "text", {}])
 def test_other_types_are_refused(place: int, value: object) -> None:

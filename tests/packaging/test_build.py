@@ -53,7 +53,7 @@ def modules(folder: Path) -> list[str]:
 
 @needs_compiler
 def test_compiled_modules_are_used(built: Tree) -> None:
-    assert stamp(built) == "compiled\nproxy.kernel.tiny\nproxy.same\n"
+    assert stamp(built) == "compiled\nproxy.kernel.tiny\nproxy.same\nproxy/kernel/tiny.h\n"
     assert built.told() == COMPILED
 
 
@@ -143,6 +143,14 @@ def test_a_change_is_compiled(built: Tree) -> None:
 
 
 @needs_compiler
+def test_a_change_of_a_header_is_compiled(built: Tree) -> None:
+    built.touch("proxy/kernel/tiny.h", "#define TIMES 3\n")
+    built.build()
+    code = "from proxy.kernel.tiny import twice; print(twice(7))"
+    assert built.python("-c", code).stdout == "21\n"
+
+
+@needs_compiler
 def test_other_flags_compile_all_of_it_again(built: Tree) -> None:
     built.build(SPANGATE_CFLAGS="-O0 -g")
     assert stamp(built).startswith("compiled -O0 -g\n")
@@ -220,7 +228,7 @@ def test_a_wheel_has_all_that_was_compiled(tree: Tree) -> None:
     assert modules(home) == [f"proxy/kernel/tiny{SUFFIX}", f"proxy/same{SUFFIX}"]
     assert tree.told(home) == COMPILED
     assert tree.told(home, SPANGATE_PURE="1") == "SPANGATE_PURE=1|py|py"
-    assert not [*home.rglob("*.pxd"), *home.rglob("*.pyx")]
+    assert not [path for kind in ("pxd", "pyx", "h") for path in home.rglob(f"*.{kind}")]
     assert "none-any" not in wheel.name
 
 

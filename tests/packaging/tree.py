@@ -21,7 +21,9 @@ WRITTEN = {
     "proxy/__init__.py": "from proxy.plain import WHY_PLAIN\n__version__ = '0.1.0'\n",
     "proxy/kernel/__init__.py": "",
     "proxy/kernel/tiny.pxd": "cpdef int twice(int number)\n",
-    "proxy/kernel/tiny.pyx": "cpdef int twice(int number):\n    return 2 * number\n",
+    "proxy/kernel/tiny.h": "#define TIMES 2\n",
+    "proxy/kernel/tiny.pyx": 'cdef extern from "tiny.h":\n    int TIMES\n\n\n'
+    "cpdef int twice(int number):\n    return TIMES * number\n",
     "proxy/kernel/tiny.py": "def twice(number):\n    return 2 * number\n",
     "proxy/same.pxd": "from proxy.kernel.tiny cimport twice\ncpdef int thrice(int number)\n",
     "proxy/same.py": "from proxy.kernel.tiny import twice\n\n\n"

@@ -32,6 +32,8 @@ def recorder(config: Config | None = None) -> Recorder:
 class Lane:
     """Keeps what it is given until it is taken."""
 
+    window = None
+
     def __init__(self) -> None:
         self._entries: list[bytes] = []
         self._items = 0

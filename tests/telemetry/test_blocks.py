@@ -47,9 +47,20 @@ def test_a_new_snapshot_goes_on_counting_in_the_same_series() -> None:
 
 def test_blocks_do_not_grow_without_end() -> None:
     route, registry = RouteBlocks("a", "/a", {}), Registry(cap=5)
-    for number in range(blocks.KINDS_LIMIT * 2):
+    for number in range(blocks.CLIENTS_LIMIT * 2):
         route.server(("GET", 200, f"odd-{number}", "http", "1.1"), registry)
         route.client(("GET", f"h:{number}", "u", "http", "1.1", 200, ""), ("h", number), registry)
 
     assert len(route.servers) <= blocks.KINDS_LIMIT
-    assert len(route.clients) <= blocks.KINDS_LIMIT
+    assert len(route.clients) <= blocks.CLIENTS_LIMIT
+
+
+def test_a_thousand_endpoints_keep_their_blocks() -> None:
+    route, registry = RouteBlocks("a", "/a", {}), Registry()
+
+    for number in range(1000):
+        for status in (200, 404):
+            kind = ("GET", f"h:{number}", "u", "http", "1.1", status, "")
+            route.client(kind, ("h", number), registry)
+
+    assert len(route.clients) == 2000

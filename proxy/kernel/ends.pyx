@@ -1,0 +1,47 @@
+# cython: cdivision=True
+"""Where a head ends, and the line that says how long a body is; ends.py is the twin."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memchr, memcpy
+
+
+cpdef Py_ssize_t end_of_head(bytes data, Py_ssize_t start) except -1:
+    """The place behind the first blank line that begins at `start` or later; 0 = there is none.
+
+    `start` is at least 0. Reads data[start:] alone: each LF that is found has three bytes before it
+    in there.
+    """
+    cdef const char* begin = PyBytes_AS_STRING(data)
+    cdef const char* end = begin + PyBytes_GET_SIZE(data)
+    cdef const char* at = begin + start + 3
+    while at < end:
+        at = <const char*>memchr(at, 10, end - at)
+        if at == NULL:
+            return 0
+        if memcmp(at - 3, b"\r\n\r", 3) == 0:
+            return at + 1 - begin
+        at += 1
+    return 0
+
+
+cdef const char* NAME = b"content-length: "
+
+
+cpdef bytes length_line(long long length):
+    """Content-Length as a line (RFC 9110 §8.6); `length` is not negative."""
+    cdef char text[16 + 19 + 2]  # the name, the digits of the longest number, CRLF
+    cdef char* at = text + sizeof(text)
+    cdef char* end = at
+    if length < 0:
+        raise ValueError("no length is negative")
+    at -= 2
+    memcpy(at, b"\r\n", 2)
+    while True:
+        at -= 1
+        at[0] = <char>(48 + length % 10)
+        length //= 10
+        if length == 0:
+            break
+    at -= 16
+    memcpy(at, NAME, 16)
+    return PyBytes_FromStringAndSize(at, end - at)

@@ -1,0 +1,25 @@
+cimport cython
+
+from proxy.kernel.lines cimport Lines
+from proxy.kernel.pen cimport Doubles, IntAttribute, Pen, TextAttribute
+from proxy.kernel.sources cimport Sources
+from proxy.telemetry.blocks cimport ServerBlock
+from proxy.telemetry.facts cimport Attempt, Exchange
+
+
+cdef class RecordEncoder:
+    cdef Pen _pen
+    cdef Lines _lines
+    cdef Sources _sources
+    cdef TextAttribute _path, _query, _request_id
+    cdef Doubles _duration
+    cdef IntAttribute _in, _out
+
+    @cython.locals(pen=Pen, sources=Sources, took="long long", flags=int, attempts=list,
+                   last=Attempt)
+    cpdef record(self, Exchange exchange, ServerBlock block, str query)
+
+    @cython.locals(lines=Lines, took="long long", attempts=list, last=Attempt)
+    cpdef line(self, Exchange exchange, ServerBlock block, str query)
+
+    cpdef people(self, Exchange exchange, ServerBlock block, str query)

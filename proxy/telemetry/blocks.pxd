@@ -1,0 +1,27 @@
+from proxy.kernel.counts cimport Histogram, Number
+
+
+cdef class RouteBlocks:
+    cdef public str name, template, upstream_template
+    cdef public dict labels, servers, clients, latest
+    cdef public ServerBlock last
+
+    cpdef ServerBlock server(self, tuple kind, object registry)
+    cpdef ClientBlock client(self, tuple kind, tuple address, object registry)
+
+
+cdef class ServerBlock:
+    cdef public Histogram duration, request_size, response_size
+    cdef public str method, kind_error, scheme, version, error, json
+    cdef public bytes span, log
+    cdef public int status, shown
+    cdef public bint other
+
+
+cdef class ClientBlock:
+    cdef public Histogram duration
+    cdef public Number reused
+    cdef public str method, upstream, kind_error, scheme, version
+    cdef public bytes span, url
+    cdef public int status
+    cdef public bint other

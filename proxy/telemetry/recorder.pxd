@@ -1,0 +1,65 @@
+cimport cython
+
+from proxy.kernel.counts cimport Number
+from proxy.kernel.lane cimport Window
+from proxy.kernel.pen cimport Pen
+from proxy.telemetry.access cimport RecordEncoder
+from proxy.telemetry.blocks cimport ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.facts cimport Attempt, Exchange
+from proxy.telemetry.redact cimport Redactor
+from proxy.telemetry.span cimport SpanEncoder
+
+
+cdef class Recorder:
+    cdef public object registry, sink
+    cdef public long long finished
+    cdef public bint spans, logs, lines
+    cdef Pen _pen
+    cdef SpanEncoder _span
+    cdef RecordEncoder _record
+    cdef Redactor _redactor
+    cdef Window _span_window, _log_window, _line_window
+    cdef object _span_lane, _log_lane, _line_lane
+    cdef dict _active
+    cdef str _active_scheme
+    cdef Number _active_number
+    cdef frozenset _methods
+    cdef bint _body_sizes, _exemplars, _json
+    cdef RouteBlocks _no_route
+    cdef set _routes
+
+    @cython.locals(scheme=str)
+    cpdef begin(self, Exchange exchange)
+
+    cdef _passive(self, Exchange exchange)
+
+    @cython.locals(number=Number)
+    cdef _activate(self, str scheme)
+
+    @cython.locals(block=ServerBlock, query=str, traced=bint)
+    cpdef finish(self, Exchange exchange)
+
+    @cython.locals(attempt=Attempt, client=ClientBlock, took="long long")
+    cdef _count(self, Exchange exchange, ServerBlock block)
+
+    @cython.locals(span=SpanEncoder, exemplars=bint, offset="long long", trace_id=bytes,
+                   took="long long", time="long long", end="long long", items="long long",
+                   attempt=Attempt, client=ClientBlock)
+    cdef _trace(self, Exchange exchange, ServerBlock block, str query)
+
+    cdef _tell(self, Exchange exchange, ServerBlock block, str query)
+
+    @cython.locals(route=RouteBlocks, error=str, block=ServerBlock)
+    cdef ServerBlock _server_block(self, Exchange exchange)
+
+    @cython.locals(route=RouteBlocks, error=str, block=ClientBlock)
+    cdef ClientBlock _client_block(self, Exchange exchange, Attempt attempt)
+
+    @cython.locals(block=ClientBlock)
+    cdef ClientBlock _other_client_block(
+        self, RouteBlocks route, Exchange exchange, Attempt attempt, str error
+    )
+
+
+@cython.locals(last=Attempt)
+cdef bint _is_cut(Exchange exchange, Attempt attempt)

@@ -1,0 +1,26 @@
+cimport cython
+
+from proxy.kernel.pen cimport Doubles, Pen, TextAttribute
+from proxy.kernel.sources cimport Sources
+from proxy.telemetry.blocks cimport ClientBlock, ServerBlock
+from proxy.telemetry.facts cimport Attempt, Exchange
+from proxy.tracing.context cimport TraceContext
+
+
+cdef class SpanEncoder:
+    cdef Pen _pen
+    cdef Sources _sources
+    cdef TextAttribute _path, _query, _url
+    cdef Doubles _all_phases, _unanswered, _own_only
+
+    @cython.locals(pen=Pen, sources=Sources, context=TraceContext, flags=int, parent=bytes,
+                   wall="long long", always=bytes)
+    cpdef server(self, Exchange exchange, ServerBlock block, str query)
+
+    @cython.locals(pen=Pen, context=TraceContext, flags=int, offset="long long", always=bytes, end="long long")
+    cpdef client(self, Exchange exchange, Attempt attempt, ClientBlock block, str query)
+
+    @cython.locals(attempts=list, first=Attempt, attempt=Attempt, answered=bint,
+                   total="long long", queue="long long", connect="long long",
+                   first_byte="long long", upstream="long long", end="long long", own=double)
+    cdef _phases(self, Exchange exchange)

@@ -1,0 +1,1 @@
+cpdef bytes passed_on(bytes value)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.kernel import ends
+from tests.kernel.twins import twin
+
+TWIN = twin("ends")
+
+
+@given(
+    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"a", b""])), st.integers(0, 40)
+)
+def test_both_find_the_same_end(pieces: list[bytes], start: int) -> None:
+    data = b"".join(pieces)
+    assert ends.end_of_head(data, start) == TWIN.end_of_head(data, start)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_both_write_the_same_line(length: int) -> None:
+    assert (
+        ends.length_line(length) == TWIN.length_line(length) == b"content-length: %d\r\n" % length
+    )
+
+
+@pytest.mark.parametrize("module", [ends, TWIN])
+def test_no_length_is_negative(module: object) -> None:
+    with pytest.raises(ValueError, match="negative"):
+        module.length_line(-1)  # type: ignore[attr-defined]
