@@ -25,6 +25,7 @@ from tests.kernel.fuzz.seeds import WORDS, seeds
 ROOT = Path(__file__).parents[3]
 HOME = ROOT / "build/fuzz"
 DRIVER = HOME / "driver"
+SOURCES = (".py", ".pyx", ".pxd", ".h")
 CHECKED = "address,undefined,float-cast-overflow"
 TARGETS = ("request", "response", "body", "trace", "record", "path", "protobuf", "json")
 LONGEST = {"request": 1500, "response": 1500, "body": 1500, "json": 1000, "protobuf": 1000}
@@ -32,10 +33,14 @@ LONGEST = {"request": 1500, "response": 1500, "body": 1500, "json": 1000, "proto
 
 def copy() -> None:
     """What is compiled for it: the kernel. The rest runs from its sources."""
+    for folder in ("proxy", "tests"):
+        for path in (HOME / folder).rglob("*"):
+            if path.suffix in SOURCES and not (ROOT / path.relative_to(HOME)).exists():
+                path.unlink()
     for folder in ("proxy", "tests/kernel"):
         for path in (ROOT / folder).rglob("*"):
             compiled = path.suffix == ".pxd" and path.parent.name != "kernel"
-            if path.suffix in (".py", ".pyx", ".pxd", ".h") and not compiled:
+            if path.suffix in SOURCES and not compiled:
                 _put(path, HOME / path.relative_to(ROOT))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "tests/__init__.py"):
         _put(ROOT / name, HOME / name)
