@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 HOME = ROOT / "build/fuzz"
 DRIVER = HOME / "driver"
 CHECKED = "address,undefined,float-cast-overflow"
-TARGETS = ("request", "response", "body", "trace", "path", "protobuf", "json")
+TARGETS = ("request", "response", "body", "trace", "record", "path", "protobuf", "json")
 LONGEST = {"request": 1500, "response": 1500, "body": 1500, "json": 1000, "protobuf": 1000}
 
 

@@ -21,6 +21,7 @@ _TRACE = (
     b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     b"0af7651916cd43dd8448eb211c8",
 )
+_RECORDS = (b"/a/b?token=1&X=2", b'/\xc3\xa4?%74oken=\xf0\x9f\x98\x80\xff"\\\x00\x7f')
 _BODIES = (
     b"\x003\r\nabc\r\n0\r\n\r\n",
     b"\x09a;x=y\r\n0123456789\r\n1 \r\nx\r\n0\r\nGrpc-Status: 0\r\n\r\n",
@@ -34,6 +35,7 @@ def seeds(target: str) -> Iterable[bytes]:
         "response": lambda: heads.ANSWERS,
         "body": lambda: _BODIES,
         "trace": lambda: _TRACE,
+        "record": lambda: _RECORDS,
         "path": lambda: _PATHS,
         "protobuf": lambda: _samples(is_json=False),
         "json": lambda: _samples(is_json=True),

@@ -6,48 +6,56 @@ for any input; whether the answers are right is for the twins to say (tests/kern
 
 from __future__ import annotations
 
+from json import loads as reads
+
 import proxy.http.h1  # it tells the scanner which names and methods there are
-from proxy.kernel import chunks, hexes, scan, write
+from proxy.kernel import chunks, ends, hexes, lines, pen, scan, write
 from proxy.kernel.otlpjson import Reader
+from proxy.kernel.params import Names
 from proxy.kernel.walk import Tree
 from proxy.kernel.wire import survey
 from proxy.otlp.schema import SCHEMAS
 
 assert proxy.http.h1.__name__
+_TRACE, _SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
+_PEN, _KEY = pen.Pen(), pen.TextAttribute(9, "k")
+_LINES, _QUERY = lines.Lines(_PEN), Names(["token", "X-Amz-Signature"])
 _SCHEMAS = list(SCHEMAS.values())
 _ADDED = ([], [(b"via", b"1.1 x")], [(b"x-%d" % n, b"v" * n) for n in range(40)])
 
 
 def request(data: bytes) -> None:
-    lines = scan.scan_request(data)
-    if lines is not None:
-        _written(lines, data, write.request_start(lines.method, lines.target.decode("latin-1"), ""))
+    found = data.find(b"\r\n\r\n", 1)
+    assert ends.end_of_head(data, 1) == (found + 4 if found >= 0 else 0)
+    head = scan.scan_request(data)
+    if head is not None:
+        _written(head, data, write.request_start(head.method, head.target.decode("latin-1"), ""))
 
 
 def response(data: bytes) -> None:
-    lines = scan.scan_response(data)
-    if lines is not None:
-        _written(lines, data, b"HTTP/1.1 200 OK\r\n")
+    head = scan.scan_response(data)
+    if head is not None:
+        _written(head, data, b"HTTP/1.1 200 OK\r\n")
 
 
-def _written(lines: scan.Lines, data: bytes, start: bytes) -> None:
+def _written(head: scan.Lines, data: bytes, start: bytes) -> None:
     """Lines lie behind each other up to the end, and are written with any kind of edit."""
     at = 0
-    for first, name_end, value, value_end, end, _ in lines.places():
+    for first, name_end, value, value_end, end, _ in head.places():
         assert (not at or first == at) and first < name_end < value <= value_end <= end - 2
         assert data[end - 2 : end] == b"\r\n"
         at = end
     assert not at or data[at:] == b"\r\n"
-    names = [name.lower() for name, _ in lines.pairs()]
+    names = [name.lower() for name, _ in head.pairs()]
     few = frozenset(names[: len(data) % 4])
     for removed, added in zip((None, few, frozenset(names)), _ADDED, strict=True):
-        made = write.write_head(start, lines, removed, added, [], b"content-length: 3\r\n")
+        made = write.write_head(start, head, removed, added, [], b"content-length: 3\r\n")
         assert made.startswith(start) and made.endswith(b"\r\n\r\n")
     for name in names[:1]:
-        assert lines.each(name)
-    lines.drop_underscores()
-    lines.remove(few)
-    assert not few & {name.lower() for name, _ in lines.pairs()}
+        assert head.each(name)
+    head.drop_underscores()
+    head.remove(few)
+    assert not few & {name.lower() for name, _ in head.pairs()}
 
 
 def body(data: bytes) -> None:
@@ -67,7 +75,28 @@ def body(data: bytes) -> None:
     except chunks.ChunkedError:
         pass
     assert got <= len(data)
-    assert chunks.chunk(data[:1], data, bool(step & 1))
+    assert write.chunk(data[:1], data, bool(step & 1))
+
+
+def record(data: bytes) -> None:
+    """A span and an access line with the bytes in each place where a client's may come."""
+    text = data.decode("utf-8", "surrogateescape")
+    path, _, query = text.partition("?")
+    _QUERY.may_be_in(query)
+    _PEN.span(_TRACE, _SPAN, b"")
+    _PEN.text(_KEY, text)
+    _PEN.text(_KEY, data)
+    _PEN.url(_KEY, data[:20], path, query)
+    _PEN.end()
+    assert pen.text(data) in _PEN.take()
+    _PEN.clear()
+    _LINES.begin(len(data), path[:9], path, query)
+    _LINES.outcome(len(data) * 1000, query, path, 1)
+    _LINES.caller(0, len(data), text, path, data)
+    _LINES.end(data, _TRACE, _SPAN, True)
+    line = _PEN.take()
+    _PEN.clear()
+    assert line.isascii() and reads(line)["query"] == pen.text(query).decode()
 
 
 def trace(data: bytes) -> None:
@@ -76,7 +105,7 @@ def trace(data: bytes) -> None:
     if len(data) == 32:
         hexes.reaches(data, data[::-1])
     if len(data) == 48:
-        hexes.traceparent(data[:32], data[32:], 1)
+        hexes.parent_fields(data[:32], data[32:], 1, data)
 
 
 def protobuf(data: bytes) -> None:
