@@ -7,10 +7,13 @@ known here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from proxy.config.model import Config
-from proxy.config.report import Report
 from proxy.config.syntax import is_token
+
+if TYPE_CHECKING:  # workers report nothing
+    from proxy.config.report import Report
 
 SOURCES = ("header", "cookie", "baggage", "jwt", "label")
 

@@ -5,10 +5,14 @@ One table for both who tell it (`spangate check`) and who act by it (the compile
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from proxy.config.effective import effective
-from proxy.config.locate import Path
 from proxy.config.model import Config, Route
-from proxy.config.report import Report
+
+if TYPE_CHECKING:  # workers report nothing
+    from proxy.config.locate import Path
+    from proxy.config.report import Report
 
 _CONTEXT = 'write propagate = { context = "drop" } to send none, [tracing] inject for other formats'
 _ALWAYS = {

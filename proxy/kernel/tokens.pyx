@@ -21,7 +21,7 @@ cdef enum:
     MOST_DIGITS = 19  # below 2**64 in every reader
     INSIDE = 1  # characters of a path; the others must not follow a slash
     DOT = 2
-    SLASH = 3
+    SLASH = 4
 
 cdef struct Method:
     uint64_t first, second  # its letters, and zeros
@@ -80,18 +80,15 @@ cdef const uint8_t* skip_path(
     Usual is "/", and segments of characters that stand for themselves and begin with no dot, each
     behind a slash; one more slash may follow.
     """
-    cdef uint8_t what, before = SLASH
     is_usual[0] = True
-    p += 1
-    while p < end:
-        what = IN_PATH[p[0]]
-        if what == 0:
-            break
-        if before == SLASH and what != INSIDE:
-            is_usual[0] = False
-        before = what
+    while True:
         p += 1
-    return p
+        if p < end and IN_PATH[p[0]] > INSIDE:  # a dot or a slash behind a slash
+            is_usual[0] = False
+        while p < end and IN_PATH[p[0]] & (INSIDE | DOT):
+            p += 1
+        if p >= end or IN_PATH[p[0]] != SLASH:
+            return p
 
 
 cpdef bint is_ordinary(str path):

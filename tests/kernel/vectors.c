@@ -23,8 +23,8 @@ static uint64_t skipped(void) {
   uint8_t *buffer = malloc(size ? size : 1);
   uint64_t found;
   for (uint32_t i = 0; i < size; i++) buffer[i] = letter(oddness);
-  found = skip_value(buffer, at, size);
-  found = found * 101 + skip_target(buffer, at, size);
+  found = (uint64_t)(skip_value(buffer + at, buffer + size) - buffer);
+  found = found * 101 + (uint64_t)(skip_target(buffer + at, buffer + size) - buffer);
   free(buffer);
   return found;
 }
