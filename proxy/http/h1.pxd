@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.http.head cimport RequestHead, ResponseHead, scanned_request, scanned_response
-from proxy.http.headers cimport bits, seen_in
+from proxy.http.headers cimport bits
 from proxy.kernel.scan cimport Lines, scan_request, scan_response
 
 cdef long long _DATED, _UNSURE, _WITH_UNDERSCORE

@@ -17,7 +17,7 @@ import httptools
 
 from proxy.errors import BadRequest, BadResponse
 from proxy.http.head import RequestHead, ResponseHead, scanned_request, scanned_response
-from proxy.http.headers import DATE, OLD, SEEN, UNDERSCORED, bits, seen_in
+from proxy.http.headers import DATE, OLD, UNDERSCORED, bits
 from proxy.http.kinds import (
     REQUEST_KINDS,
     RESPONSE_KINDS,
@@ -111,7 +111,7 @@ class RequestReader:
         # price of its get_http_version().
         if not data.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(head._target)):
             head.version = _version(data)
-        seen = SEEN.get(tuple(head.fields)) or seen_in(head.fields)
+        seen = bits(head.fields)
         head.seen = seen | self._underscored | (OLD if head.version == "1.0" else 0)
         if seen & _UNSURE or method == b"CONNECT":
             self._parser = None
@@ -255,7 +255,7 @@ class ResponseReader:
         if not self._complete or status < 200 or b"proxy-connection" in head.fields:
             self._parser = None  # as in RequestReader
         head.dated = self._noticed != 0
-        head.seen = old | self._noticed | (SEEN.get(tuple(head.fields)) or seen_in(head.fields))
+        head.seen = old | self._noticed | bits(head.fields)
         return head
 
     def _read_both_framings(self, data: bytes, error: Exception) -> ResponseHead:

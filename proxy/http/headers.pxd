@@ -1,6 +1,5 @@
 cpdef long long bits(names)
 cpdef bytes own(bytes name)
-cpdef long long seen_in(dict fields)
 cpdef list tokens(bytes value)
 cpdef list nominated(bytes connection)
 cpdef long long keep_alive_ns(bytes value)

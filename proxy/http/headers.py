@@ -92,6 +92,7 @@ _PLACES = {name: place for place, name in enumerate(sorted(_OFTEN), 2)}
 _PLACES |= dict.fromkeys(sorted(FORWARDING), len(_PLACES) + 2)
 _PLACES |= dict.fromkeys(sorted(TRACE - _OFTEN), max(_PLACES.values()) + 1)
 _NAMES = {name: name for name in _PLACES}
+_BITS = {name: 1 << place for name, place in _PLACES.items()}
 know_names(
     _PLACES,
     REQUEST_SPECIAL,
@@ -106,27 +107,14 @@ def bits(names: Iterable[bytes]) -> int:
     """The bits of these special names, and perhaps of others that share them."""
     found = 0
     for name in names:
-        found |= 1 << _PLACES[name]
+        found |= _BITS[name]
     return found
-
-
-# Peers send the same names again and again, in the same order.
-SEEN: dict[tuple[bytes, ...], int] = {}
-_MOST_KNOWN = 1024
 
 
 def own(name: bytes) -> bytes:
     """The one object for a special name, which dicts of fields find quicker than an equal one: 70
     instructions less (benchmarks/micro_parse_instructions.py)."""
     return _NAMES[name]
-
-
-def seen_in(fields: dict[bytes, bytes]) -> int:
-    """The bits of a head's special fields, to be found in SEEN the next time."""
-    if len(SEEN) >= _MOST_KNOWN:
-        SEEN.clear()
-    found = SEEN[tuple(fields)] = bits(fields)
-    return found
 
 
 # Nominating these in Connection is a sender's error (RFC 9110 §7.6.1): the nomination is ignored,

@@ -7,7 +7,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from proxy.otlp import wire
 from proxy.otlp.metrics import build
 from proxy.telemetry.instruments import ACTIVE, RETRIES, SERVER_DURATION
-from proxy.telemetry.metrics import Exemplar, Registry, Series
+from proxy.telemetry.metrics import Registry, Series
 from proxy.telemetry.totals import Totals
 
 START, NOW = 1_700_000_000_000_000_000, 1_700_000_060_000_000_000
@@ -20,8 +20,7 @@ def series() -> list[Series]:
         attributes = (("http.route", route), ("http.response.status_code", 200))
         histogram = registry.histogram(SERVER_DURATION, attributes)
         for milliseconds in (1, 5, 7, 20_000):
-            bucket = histogram.record(milliseconds * 1_000_000)
-            histogram.exemplars[bucket] = Exemplar(TRACE, SPAN, milliseconds * 1_000_000, NOW)
+            histogram.record_traced(milliseconds * 1_000_000, TRACE, SPAN, NOW)
     registry.number(RETRIES, (("reason", "503"),)).value = 3
     registry.number(ACTIVE, (("secure", True),)).value = 2
     totals = Totals()
