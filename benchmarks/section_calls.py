@@ -70,7 +70,6 @@ class Bench:
         self.story.x.route = self.entry.blocks
         self.target = self.story.target = self.entry.pick(0.5)
         self.lines = self.traced()
-        self.path = outbound.target(self.head, self.story.x, self.entry, self.captures)
         self.answer = self.read()
         spans = self.worker.recorder.sink.spans
         before = spans.position
@@ -124,7 +123,7 @@ class Bench:
 
     def bare(self) -> dict[str, Call]:
         """Calls whose arguments are at hand: looking them up costs as much as a compiled call."""
-        story, entry, head, path, lines = self.story, self.entry, self.head, self.path, self.lines
+        story, entry, head, lines = self.story, self.entry, self.head, self.lines
         x, client, upstream, answer = story.x, self.client, self.upstream, self.answer
         snapshot, flush, host = self.worker.snapshot, self.worker.outbox.flush, self.host
         random, getrandbits = self.worker.random, self.worker.getrandbits
@@ -143,7 +142,6 @@ class Bench:
         def routed() -> None:
             match(head, host)
             pick(random())
-            outbound.target(head, x, entry, captures)
 
         def traced() -> None:
             answering.trace(story, entry)
@@ -155,7 +153,7 @@ class Bench:
             give(take(False), now)
 
         def sent() -> None:
-            start(story, head, outbound.request(story, entry, snapshot, path), lines)
+            start(story, head, outbound.request(story, entry, snapshot, captures), lines)
             flush()
 
         def answered() -> None:

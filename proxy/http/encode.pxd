@@ -1,6 +1,6 @@
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport RequestHead, ResponseHead
-from proxy.http.reasons cimport status_line
+from proxy.http.reasons cimport LINES, NO_LINE, other_line
 from proxy.kernel.write cimport request_start, write_head
 
 cimport cython
@@ -10,7 +10,7 @@ cdef list _NO_LINES
 @cython.locals(start=bytes, came=object)
 cpdef bytes encode_request(RequestHead head, Edits edits, list more, bytes framing)
 
-@cython.locals(start=bytes, came=object)
+@cython.locals(start=bytes, came=object, status=int, reason=bytes, customary=bytes)
 cpdef bytes encode_response(ResponseHead head, Edits edits=*, list more=*, bytes framing=*)
 
 cpdef bytes encode_trailers(tuple trailers)

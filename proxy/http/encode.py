@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
-from proxy.http.reasons import status_line
+from proxy.http.reasons import LINES, NO_LINE, other_line
 from proxy.kernel.write import request_start, write_head
 
 
@@ -24,7 +24,10 @@ def encode_response(
 ) -> bytes:
     """A whole response head: its lines less those removed, those added, `more` lines of this
     answer alone; `framing` holds complete lines (length, coding, connection)."""
-    start = status_line(head.status, head.reason)
+    status, reason = head.status, head.reason
+    customary, start = LINES[status] if 0 <= status < 600 else NO_LINE
+    if not start or (reason and reason != customary):
+        start = other_line(status, reason)
     came = head._pairs if head.lines is None else head.lines
     return write_head(start, came, edits.removed, edits.added, more, framing)
 

@@ -13,5 +13,3 @@ cdef class Forwarding:
 
     @cython.locals(hosts=dict, lines=tuple, pairs=list)
     cpdef add(self, Edits edits, RequestHead head, bytes peer, str scheme, bint trusted)
-
-cdef bint _says_nothing(RequestHead head) except -1

@@ -71,7 +71,11 @@ class Forwarding:
 
         Raises LoopDetected (508) when Via shows that the request goes round in circles.
         """
-        if self._usual and head.version == "1.1" and _says_nothing(head):
+        if (
+            self._usual
+            and head.version == "1.1"  # and it can say nothing of what was before it:
+            and (not head.seen & _SAID_BITS or head.fields.keys().isdisjoint(_SAID))
+        ):
             hosts = self._hosts if scheme == "http" else self._secure_hosts
             lines = hosts.get(head.authority)
             if lines is None:
@@ -140,11 +144,6 @@ _SAID_BITS = bits(_SAID)
 _WRITTEN = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _X_FORWARDED = FORWARDING - {b"forwarded"}
 _OTHERS = _X_FORWARDED - frozenset(_WRITTEN)
-
-
-def _says_nothing(head: RequestHead) -> bool:
-    """Whether there is nothing in it that could be said of what was before it."""
-    return not head.seen & _SAID_BITS or head.fields.keys().isdisjoint(_SAID)
 
 
 def _agreed(said: Said, head: RequestHead, peer: bytes, scheme: str) -> dict[bytes, bytes]:

@@ -8,6 +8,9 @@ from proxy.http.head import RequestHead
 ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
+MAY_END = ("OPTIONS", "TRACE")  # the methods that `last_hop` can say something of
+
+
 def last_hop(head: RequestHead) -> int:
     """The status of the gateway's own answer to what must not be forwarded; 0 = it may be.
 

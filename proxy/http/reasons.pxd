@@ -1,6 +1,4 @@
-cimport cython
+cdef list LINES
+cdef tuple NO_LINE
 
-cdef list _LINES
-
-@cython.locals(customary=bytes, line=bytes)
-cpdef bytes status_line(int status, bytes reason)
+cpdef bytes other_line(int status, bytes reason)

@@ -39,25 +39,18 @@ _REASONS = {
 }
 # By status: the customary reason and the line with it, since most say that reason or none. A list,
 # because a dictionary of (status, reason) costs 1,100 instructions more (micro_parse.py).
-_LINES = [
+NO_LINE = (b"", b"")
+LINES = [
     (_REASONS[status], b"HTTP/1.1 %d %s" % (status, _REASONS[status]))
     if status in _REASONS
-    else (b"", b"")
+    else NO_LINE
     for status in range(600)
 ]
 
 
-def status_line(status: int, reason: bytes) -> bytes:
-    """The line of an answer, less its end. A reason that is missing or may not be sent is replaced
-    by the customary one."""
-    if 0 <= status < 600:
-        customary, line = _LINES[status]
-        if line and (not reason or reason == customary):
-            return line
-    return _other_line(status, reason)
-
-
-def _other_line(status: int, reason: bytes) -> bytes:
+def other_line(status: int, reason: bytes) -> bytes:
+    """The line of an answer, less its end, where LINES has none with that reason. One that is
+    missing or may not be sent is replaced by the customary one."""
     if not reason or _REASON.fullmatch(reason) is None:
         reason = reason_of(status)
     return b"HTTP/1.1 %d %s" % (status, reason)

@@ -1,2 +1,2 @@
-cpdef Py_ssize_t end_of_head(bytes data, Py_ssize_t start) except -1
+cpdef Py_ssize_t find_blank(bytes data, bytes blank, Py_ssize_t start) except -2
 cpdef bytes length_line(long long length)

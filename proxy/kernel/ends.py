@@ -6,11 +6,13 @@ of a request (`make bench-check`). This is the twin of `ends.pyx`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 
-def end_of_head(data: bytes, start: int) -> int:
-    """The place behind the first blank line that begins at `start` or later; 0 = there is none."""
-    found = data.find(b"\r\n\r\n", start)
-    return found + 4 if found >= 0 else 0
+BLANK = b"\r\n\r\n"  # the end of the last line, and the blank line
+
+# `find_blank(data, BLANK, start)`: where that begins at `start` or later; -1 = nowhere. Without a
+# frame of its own: 600 instructions less, twice a request (make bench-check).
+find_blank: Callable[[bytes, bytes, int], int] = bytes.find
 
 
 def length_line(length: int) -> bytes:

@@ -5,8 +5,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcmp, memchr, memcpy
 
 
-cpdef Py_ssize_t end_of_head(bytes data, Py_ssize_t start) except -1:
-    """The place behind the first blank line that begins at `start` or later; 0 = there is none.
+BLANK = b"\r\n\r\n"
+
+
+cpdef Py_ssize_t find_blank(bytes data, bytes blank, Py_ssize_t start) except -2:
+    """Where `blank`, which is BLANK, begins in `data` at `start` or later; -1 = nowhere.
 
     `start` is at least 0. Reads data[start:] alone: each LF that is found has three bytes before it
     in there.
@@ -17,11 +20,11 @@ cpdef Py_ssize_t end_of_head(bytes data, Py_ssize_t start) except -1:
     while at < end:
         at = <const char*>memchr(at, 10, end - at)
         if at == NULL:
-            return 0
+            return -1
         if memcmp(at - 3, b"\r\n\r", 3) == 0:
-            return at + 1 - begin
+            return at - 3 - begin
         at += 1
-    return 0
+    return -1
 
 
 cdef const char* NAME = b"content-length: "

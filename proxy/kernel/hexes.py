@@ -6,6 +6,7 @@ but ids, and no source of randomness, which the caller brings. This is the twin 
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Callable
 
 GetRandBits = Callable[[int], int]  # as random.Random.getrandbits
@@ -55,15 +56,15 @@ def reaches(trace_id: bytes, bound: bytes) -> bool:
 
 def trace_id(getrandbits: GetRandBits) -> bytes:
     """32 digits, all random (so the W3C level 2 random flag may be set), never all zero."""
-    # int.to_bytes().hex().encode(): 0.17 µs; b"%032x" %: 0.25 µs (benchmarks/micro_tracing.py)
-    return (getrandbits(128) or 1).to_bytes(16, "big").hex().encode()
+    # hexlify(int.to_bytes()): 0.15 µs; b"%032x" %: 0.25 µs (benchmarks/micro_tracing.py)
+    return hexlify((getrandbits(128) or 1).to_bytes(16, "big"))
 
 
 def request_id(getrandbits: GetRandBits) -> bytes:
     """32 digits for an X-Request-Id, which no trace has."""
-    return getrandbits(128).to_bytes(16, "big").hex().encode()
+    return hexlify(getrandbits(128).to_bytes(16, "big"))
 
 
 def span_id(getrandbits: GetRandBits) -> bytes:
     """16 digits, never all zero."""
-    return (getrandbits(64) or 1).to_bytes(8, "big").hex().encode()
+    return hexlify((getrandbits(64) or 1).to_bytes(8, "big"))

@@ -42,8 +42,10 @@ cdef class Pen:
     cdef char[16] _trace  # and what it stands for
 
     cpdef clear(self)
-    cpdef span(self, bytes trace_id, bytes span_id, bytes parent)
-    cpdef times(self, long long start, long long end, unsigned int flags, bytes block)
+    cpdef span(
+        self, bytes trace_id, bytes span_id, bytes parent,
+        long long start, long long end, unsigned int flags,
+    )
     cpdef record(self, long long time, long long observed, unsigned int flags, bytes block)
     cpdef trace(self, bytes trace_id, bytes span_id)
     cpdef put(self, bytes encoded)

@@ -22,7 +22,7 @@ TEXT_LIMIT = 4096  # bytes; a URL of 8 KiB would make a span larger than its who
 _SHORT = 256  # lengths for which TextAttribute has its head ready: 14 KB for each attribute
 
 # Span: start_time_unix_nano (7), end_time_unix_nano (8), flags (16): tags 0x39, 0x41, 0x85 0x01
-_SPAN_TIMES = Struct("<BQBQHI")
+_pack_times = Struct("<BQBQHI").pack
 # LogRecord: time_unix_nano (1), observed_time_unix_nano (11), flags (8): tags 0x09, 0x59, 0x45
 _RECORD_TIMES = Struct("<BQBQBI")
 
@@ -149,16 +149,15 @@ class Pen:
         self._entries.clear()
         self._parts.clear()
 
-    def span(self, trace_id: bytes, span_id: bytes, parent: bytes) -> None:
-        """Begin a Span: trace_id (1), span_id (2), parent_span_id (4); hex digits, b"" = none."""
+    def span(
+        self, trace_id: bytes, span_id: bytes, parent: bytes, start: int, end: int, flags: int
+    ) -> None:
+        """Begin a Span: trace_id (1), span_id (2), parent_span_id (4), in hex digits, b"" = none;
+        and when it was, in Unix ns."""
         ids = b"0a10%b1208%b" % (trace_id, span_id)
         if parent:
             ids += b"2208" + parent
-        self._parts.append(unhexlify(ids))
-
-    def times(self, start: int, end: int, flags: int, block: bytes) -> None:
-        """Of a span, in Unix ns; and the block of its kind, as it is."""
-        self._parts += _SPAN_TIMES.pack(0x39, start, 0x41, end, 0x0185, flags), block
+        self.put(unhexlify(ids) + _pack_times(0x39, start, 0x41, end, 0x0185, flags))
 
     def record(self, time: int, observed: int, flags: int, block: bytes) -> None:
         """Begin a LogRecord of that kind."""

@@ -227,20 +227,20 @@ cdef class Pen:
         self._used += 10
         return 0
 
-    cpdef span(self, bytes trace_id, bytes span_id, bytes parent):
+    cpdef span(
+        self, bytes trace_id, bytes span_id, bytes parent,
+        long long start, long long end, unsigned int flags,
+    ):
         self._begin()
         self._ids(0x0A, trace_id, span_id)
         if parent:
             self._span_id(0x22, parent)
-
-    cpdef times(self, long long start, long long end, unsigned int flags, bytes block):
         cdef char* to = room(self, 24)
         to[0], to[9], to[18], to[19] = 0x39, 0x41, <char>0x85, 0x01
         memcpy(to + 1, &start, 8)
         memcpy(to + 10, &end, 8)
         memcpy(to + 20, &flags, 4)
         self._used += 24
-        self.put(block)
 
     cpdef record(self, long long time, long long observed, unsigned int flags, bytes block):
         self._begin()

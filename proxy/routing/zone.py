@@ -82,7 +82,11 @@ class Zone:
         tree = self._tree
         if tree is not None:
             leaves = tree.first(path)
-            leaf = None if leaves is None else _accepting(leaves, method, query, head)
+            leaf: Leaf | None = None
+            if leaves:
+                leaf = leaves[0]
+                if leaf.conditions is not None:
+                    leaf = _accepting(leaves, method, query, head)
             if leaf is None and (leaves is None or leaves):
                 others = tree.all(path)[len(leaves or ()) :]
                 leaf = _accepting(others, method, query, head)

@@ -24,12 +24,12 @@ _CONTEXT = bits(TRACE)
 
 def trace(story: Story, entry: RouteEntry | None) -> None:
     """Whose trace this is part of, and whether it is recorded."""
-    snapshot, x = story.snapshot, story.x
+    snapshot, x, head = story.snapshot, story.x, story.head
     sampler = snapshot.sampler if entry is None else entry.sampler
-    if snapshot.untraced and story.head.path in snapshot.untraced:
+    if snapshot.untraced and head.path in snapshot.untraced:
         sampler = snapshot.never
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
-        story.head.some(_CONTEXT),
+        head.fields if head.lines is None else head.some(_CONTEXT),
         story.client.trusted,
         snapshot.extractor,
         sampler,
@@ -40,7 +40,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
     x.span_id = span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:
-        x.captured += snapshot.attributes.read(story.head, story.client.trusted)
+        x.captured += snapshot.attributes.read(head, story.client.trusted)
 
 
 def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:

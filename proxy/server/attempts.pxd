@@ -1,3 +1,5 @@
+cimport cython
+
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.http.head cimport ResponseHead
 from proxy.kernel.hexes cimport span_id
@@ -6,13 +8,15 @@ from proxy.server.snapshot cimport Target
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Attempt
 from proxy.upstream.endpoint cimport Endpoint
+from proxy.upstream.live cimport Live
 
 cdef class Event:
     pass
 
-cdef Endpoint _choose(Story story, long long now, Target target, Endpoint failed)
-cdef Attempt _begin(Story story, long long now, Target target, Endpoint endpoint, str reason)
-cdef UpstreamSide _warm(Story story, Target target, Endpoint endpoint)
+@cython.locals(now="long long", endpoint=Endpoint, state=Live)
+cdef Attempt _begin(Story story, Target target, Endpoint failed, str reason)
+@cython.locals(endpoint=Endpoint)
+cdef UpstreamSide _warm(Story story, Attempt attempt)
 cdef _send(Story story, UpstreamSide upstream)
 cdef _judge(Story story, Target target, Attempt attempt, ResponseHead response, failure)
 cdef _pause(Story story, Target target, Attempt attempt, failure)

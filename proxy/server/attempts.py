@@ -44,13 +44,11 @@ async def run(story: Story) -> ResponseHead:
     failed: Endpoint | None = None
     reason = ""
     while True:
-        now = monotonic_ns()
-        endpoint = _choose(story, now, target, failed)
-        attempt = _begin(story, now, target, endpoint, reason)
+        attempt = _begin(story, target, failed, reason)
         response: ResponseHead | None = None
         failure: UpstreamError | None = None
         try:
-            upstream = _warm(story, target, endpoint) or await _dial(story, target, endpoint)
+            upstream = _warm(story, attempt) or await _dial(story, target)
             _send(story, upstream)
             response = await EVENT
         except UpstreamError as error:
@@ -67,23 +65,21 @@ async def run(story: Story) -> ResponseHead:
         reason = _give_up(story, failure, response)
         failure = None
         await _back_off(story, pause)
-        failed = endpoint
+        failed = story.endpoint
 
 
-def _choose(story: Story, now: int, target: Target, failed: Endpoint | None) -> Endpoint:
-    """The endpoint for the next try; `failed` had the last one."""
+def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
+    """Choose an endpoint for the next try, and not the one that `failed` if there is another."""
+    now = monotonic_ns()
     if failed is None and target.budget is not None:
         target.budget.request(story.x.start * 1e-9)
-    endpoint = target.state.balancer.pick(now, None, failed)
+    state = target.state
+    story.endpoint = endpoint = state.balancer.pick(now, None, failed)
     if endpoint is None:
         raise NoEndpoint(f"upstream {target.name} has no endpoint")
-    return endpoint
-
-
-def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: str) -> Attempt:
     attempts = story.x.attempts
     attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
-    feedback = target.state.feedback
+    feedback = state.feedback
     if feedback is not None:
         attempt.use = Use(feedback, endpoint, now)
     attempt.upstream = target.name
@@ -96,9 +92,9 @@ def _begin(story: Story, now: int, target: Target, endpoint: Endpoint, reason: s
     return attempt
 
 
-def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSide | None:
-    attempt = story.attempt
-    assert attempt is not None
+def _warm(story: Story, attempt: Attempt) -> UpstreamSide | None:
+    endpoint = story.endpoint
+    assert endpoint is not None
     if attempt.retry_reason == STALE:
         return None  # its siblings are as old
     once = story.head.length != 0 or story.head.method not in IDEMPOTENT
@@ -109,9 +105,9 @@ def _warm(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSide | No
     return upstream
 
 
-async def _dial(story: Story, target: Target, endpoint: Endpoint) -> UpstreamSide:
-    attempt = story.attempt
-    assert attempt is not None
+async def _dial(story: Story, target: Target) -> UpstreamSide:
+    attempt, endpoint = story.attempt, story.endpoint
+    assert attempt is not None and endpoint is not None
     if not story.client.upload_done:
         story.client.pause()
     story.wait(0, 0)  # dialling has a clock of its own

@@ -4,12 +4,13 @@ from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
 from proxy.http.receive cimport receive
-from proxy.kernel.ends cimport end_of_head
+from proxy.kernel.ends cimport find_blank
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
 from proxy.server.house cimport House
 from proxy.server.sides cimport StoryEvents
 
+cdef bytes BLANK
 cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 cdef int _HOLD, _AT_ONCE, _SLICE
 

@@ -15,7 +15,7 @@ from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import end_of_head
+from proxy.kernel.ends import BLANK, find_blank
 from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
@@ -142,8 +142,8 @@ class ClientConnection(Leaver):
         data = self._buffer
         if not self.watched:
             self._house.watch(self)
-        end = end_of_head(data, self._search.seen)
-        if not end or data[0] < 0x21:  # whatever llhttp would skip
+        end = find_blank(data, BLANK, self._search.seen) + 4
+        if end < 4 or data[0] < 0x21:  # whatever llhttp would skip
             return self._partial_head(data)
         self._buffer = data[end:]
         house = self._house

@@ -7,12 +7,13 @@ from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.head cimport ResponseHead
 from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.headers cimport keep_alive_ns
-from proxy.kernel.ends cimport end_of_head
+from proxy.kernel.ends cimport find_blank
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport Lender
 from proxy.server.tap cimport Tap
 
+cdef bytes BLANK
 cdef int MOST_HEAD, MOST_INFORMATIONAL
 cdef int BODY, CLOSED, HEAD, IDLE, TUNNEL
 

@@ -15,7 +15,7 @@ from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import end_of_head
+from proxy.kernel.ends import BLANK, find_blank
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -205,10 +205,10 @@ class UpstreamConnection(RequestWriter):
         story = self.story
         try:
             while self._state == HEAD:
-                end = end_of_head(data, 0)
-                if (end or len(data)) > MOST_HEAD:
+                end = find_blank(data, BLANK, 0) + 4
+                if (end if end > 3 else len(data)) > MOST_HEAD:
                     raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
-                if not end:
+                if end < 4:
                     check_partial_answer(data)
                     self._buffer = data
                     return

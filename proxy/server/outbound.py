@@ -67,30 +67,26 @@ def request_id(story: Story) -> bytes:
     return hexes.request_id(story.worker.getrandbits)
 
 
-def target(head: RequestHead, x: Exchange, entry: RouteEntry, captures: dict[str, str]) -> str:
-    """What the upstream is asked for: the path, after a rewrite if there is one, and the query."""
+def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[str, str]) -> Edits:
+    """The upstream's head, all but the trace context, which belongs to an attempt. The upstream is
+    asked for the path, after a rewrite if there is one, and the query."""
+    head, client, x = story.head, story.client, story.x
     path = head.path
     if entry.rewrite is not None:
         path = x.sent_path = entry.rewrite(path, captures)
-    return path + head.tail
-
-
-def request(story: Story, entry: RouteEntry, snapshot: Snapshot, target: str) -> Edits:
-    """The upstream's head, all but the trace context, which belongs to an attempt."""
-    head, client = story.head, story.client
     authority = entry.host_header
     edits = Edits(
-        target,
+        path + head.tail,
         # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
         (head.authority or _first_authority(story)) if authority is None else authority.decode(),
     )
     added = edits.added
-    agent = story.x.user_agent
+    agent = x.user_agent
     if agent:
         added.append((b"user-agent", agent))
     snapshot.forwarding.add(edits, head, client.peer.encoded, client.scheme, client.forwards)
     if snapshot.request_id:
-        added.append((b"x-request-id", story.x.request_id))
+        added.append((b"x-request-id", x.request_id))
     else:
         given = head.field(REQUEST_ID)
         if given is not None:

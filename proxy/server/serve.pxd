@@ -5,13 +5,13 @@ from proxy.http.local cimport check_length, last_hop
 from proxy.server cimport added, answering, outbound
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide
-from proxy.server.snapshot cimport RouteEntry
+from proxy.server.snapshot cimport RouteEntry, Target
 from proxy.server.story cimport Story
 
 cpdef Story tell(House house, ClientSide client, RequestHead head)
-@cython.locals(entry=RouteEntry)
+@cython.locals(entry=RouteEntry, target=Target)
 cdef bint _goes_on(Story story)
-cdef _aim(Story story, RouteEntry entry, dict captures)
+cdef _end_here(Story story, str host, int status)
 cdef _relay(Story story, ResponseHead response)
 cdef _end(Story story, tuple trailers)
 cdef RouteEntry _expected(Story story, error)

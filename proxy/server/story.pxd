@@ -7,6 +7,7 @@ from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.server.sides cimport ClientSide, StoryEvents, UpstreamSide
 from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.telemetry.facts cimport Attempt, Exchange
+from proxy.upstream.endpoint cimport Endpoint
 
 cdef int REPLAY
 
@@ -20,6 +21,7 @@ cdef class Story(StoryEvents):
     cdef public Target target
     cdef public object coroutine
     cdef public Attempt attempt
+    cdef public Endpoint endpoint
     cdef public UpstreamSide upstream
     cdef public Edits edits
     cdef public list held

@@ -12,7 +12,6 @@ story knows heads, pieces and ends, never bytes of HTTP/1.1.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 from proxy.errors import (
@@ -32,6 +31,7 @@ from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSid
 from proxy.server.snapshot import RouteEntry, Target
 from proxy.server.trailers import passed_on
 from proxy.telemetry.facts import Attempt, Exchange
+from proxy.upstream.endpoint import Endpoint
 
 REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
 
@@ -48,6 +48,7 @@ class Story(StoryEvents):
         "client",
         "coroutine",
         "edits",
+        "endpoint",
         "entry",
         "head",
         "held",
@@ -67,10 +68,11 @@ class Story(StoryEvents):
         self.head = head
         self.x = Exchange(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
-        self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.coroutine: Any = None  # a Coroutine, None when it has ended
         self.entry: RouteEntry | None = None  # of the route that it goes by
         self.target: Target | None = None
         self.attempt: Attempt | None = None
+        self.endpoint: Endpoint | None = None  # of the attempt
         self.upstream: UpstreamSide | None = None
         self.edits: Edits = NO_EDITS  # of the request's head
         self.held: list[bytes] = []  # request body that has come before or may be needed again
@@ -84,19 +86,24 @@ class Story(StoryEvents):
 
     def begin(self) -> None:
         """Run to the first wait, or to the end."""
-        assert self.coroutine is not None
-        send(self.coroutine, None)
+        try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs, here and below
+            send(self.coroutine, None)
+        except StopIteration:
+            pass
 
     # what the sides tell it
 
     def _step(self, value: object) -> None:
         if self.coroutine is not None:
-            send(self.coroutine, value)
+            try:  # noqa: SIM105
+                send(self.coroutine, value)
+            except StopIteration:
+                pass
 
     def _throw(self, error: ProxyError) -> None:
         coroutine = self.coroutine
         if coroutine is not None:
-            try:  # noqa: SIM105 - contextlib.suppress costs 0.4 µs
+            try:  # noqa: SIM105
                 coroutine.throw(error)
             except StopIteration:
                 pass
@@ -175,7 +182,10 @@ class Story(StoryEvents):
 
     def on_response(self, head: ResponseHead) -> None:
         if self.coroutine is not None:  # here and below what _step says, with a call less
-            send(self.coroutine, head)
+            try:  # noqa: SIM105
+                send(self.coroutine, head)
+            except StopIteration:
+                pass
 
     def on_data(self, data: bytes, last: bool) -> None:
         self._moved = True
@@ -189,7 +199,10 @@ class Story(StoryEvents):
         self.upstream = None
         self.x.end = now
         if self.coroutine is not None:
-            send(self.coroutine, passed_on(trailers) if trailers else NO_TRAILERS)
+            try:  # noqa: SIM105
+                send(self.coroutine, passed_on(trailers) if trailers else NO_TRAILERS)
+            except StopIteration:
+                pass
 
     def on_upstream_failed(self, error: ProxyError) -> None:
         self.upstream = None

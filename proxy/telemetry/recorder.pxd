@@ -31,12 +31,10 @@ cdef class Recorder:
     @cython.locals(scheme=str)
     cpdef begin(self, Exchange exchange)
 
-    cdef _passive(self, Exchange exchange)
-
     @cython.locals(number=Number)
     cdef _activate(self, str scheme)
 
-    @cython.locals(block=ServerBlock, query=str, traced=bint)
+    @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
     cpdef finish(self, Exchange exchange)
 
     @cython.locals(attempt=Attempt, client=ClientBlock, took="long long")

@@ -109,13 +109,6 @@ class Recorder:
         exchange.counted = scheme
         self._active_number.value += 1
 
-    def _passive(self, exchange: Exchange) -> None:
-        """Count it as active no more."""
-        if exchange.counted != self._active_scheme:
-            self._activate(exchange.counted)
-        self._active_number.value -= 1
-        exchange.counted = ""
-
     def _activate(self, scheme: str) -> None:
         """Count in that scheme's number from now on."""
         number = self._active.get(scheme)
@@ -134,8 +127,12 @@ class Recorder:
         Before the answer's last byte is written, so that what was answered is told, whoever dies.
         """
         self.finished += 1
-        if exchange.counted:
-            self._passive(exchange)
+        counted = exchange.counted
+        if counted:
+            if counted != self._active_scheme:
+                self._activate(counted)
+            self._active_number.value -= 1
+            exchange.counted = ""
         # A negative duration would make a sum fall.
         if exchange.end < exchange.start:
             exchange.end = exchange.start

@@ -17,10 +17,10 @@ cdef class SpanEncoder:
     cdef Doubles _all_phases, _unanswered, _own_only
 
     @cython.locals(pen=Pen, sources=Sources, context=TraceContext, flags=int, parent=bytes,
-                   wall="long long", always=bytes)
+                   wall="long long", end="long long")
     cpdef server(self, Exchange exchange, ServerBlock block, str query)
 
-    @cython.locals(pen=Pen, context=TraceContext, flags=int, offset="long long", always=bytes, end="long long")
+    @cython.locals(pen=Pen, context=TraceContext, flags=int, offset="long long", start="long long", end="long long")
     cpdef client(self, Exchange exchange, Attempt attempt, ClientBlock block, str query)
 
     @cython.locals(attempts=list, first=Attempt, attempt=Attempt, answered=bint,

@@ -58,10 +58,10 @@ class SpanEncoder:
         if context is not None and context.span_id:
             parent = context.span_id
             flags |= IS_REMOTE
-        pen.span(exchange.trace_id, exchange.span_id, parent)
         wall = exchange.wall_ns
-        always = because(block.span, exchange.why) if exchange.why else block.span
-        pen.times(wall, wall + exchange.end - exchange.start, flags, always)
+        end = wall + exchange.end - exchange.start
+        pen.span(exchange.trace_id, exchange.span_id, parent, wall, end, flags)
+        pen.put(because(block.span, exchange.why) if exchange.why else block.span)
         pen.text(self._path, exchange.path)
         sources.asked(exchange.host, exchange.host_port, exchange.user_agent)
         sources.sent_by(exchange.client, exchange.peer, exchange.peer_port)
@@ -79,13 +79,12 @@ class SpanEncoder:
     def client(self, exchange: Exchange, attempt: Attempt, block: ClientBlock, query: str) -> None:
         """The CLIENT span of one attempt; `query` without secrets."""
         pen, context = self._pen, exchange.context
-        pen.span(exchange.trace_id, attempt.span_id, exchange.span_id)
         # its parent, our SERVER span, is not remote
         flags = OURS | RANDOM if exchange.flags_random else OURS
         offset = exchange.wall_ns - exchange.start
-        always = because(block.span, attempt.why) if attempt.why else block.span
-        end = attempt.end or exchange.end
-        pen.times(attempt.start + offset, end + offset, flags, always)
+        start, end = attempt.start + offset, (attempt.end or exchange.end) + offset
+        pen.span(exchange.trace_id, attempt.span_id, exchange.span_id, start, end, flags)
+        pen.put(because(block.span, attempt.why) if attempt.why else block.span)
         pen.url(self._url, block.url, exchange.sent_path or exchange.path, query)
         if attempt.peer is not None:
             self._sources.peer(attempt.peer)

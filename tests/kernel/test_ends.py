@@ -13,9 +13,11 @@ TWIN = twin("ends")
 @given(
     st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"a", b""])), st.integers(0, 40)
 )
-def test_both_find_the_same_end(pieces: list[bytes], start: int) -> None:
+def test_both_find_the_same_blank_line(pieces: list[bytes], start: int) -> None:
     data = b"".join(pieces)
-    assert ends.end_of_head(data, start) == TWIN.end_of_head(data, start)
+    found = ends.find_blank(data, ends.BLANK, start)
+    assert found == TWIN.find_blank(data, TWIN.BLANK, start)
+    assert ends.BLANK == TWIN.BLANK
 
 
 @given(st.integers(0, 2**63 - 1))

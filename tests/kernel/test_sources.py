@@ -21,7 +21,7 @@ class Written:
     def __init__(self, pens: ModuleType, made: ModuleType) -> None:
         self.pen = pens.Pen()
         self.sources = made.Sources(self.pen, 9)
-        self.pen.span(TRACE, SERVER, b"")
+        self.pen.span(TRACE, SERVER, b"", 1, 2, 1)
 
     def read(self) -> dict[str, Plain]:
         self.pen.end()
@@ -34,7 +34,7 @@ def test_what_was_seen_before_is_said_the_same(pens: ModuleType, made: ModuleTyp
     written = Written(pens, made)
     for _ in range(2):
         written.pen.clear()
-        written.pen.span(TRACE, SERVER, b"")
+        written.pen.span(TRACE, SERVER, b"", 1, 2, 1)
         written.sources.asked("shop.example", 8080, b"curl/8.5")
         written.sources.sent_by("192.0.2.7", "10.0.0.9", 43210)
         assert written.read() == {

@@ -49,7 +49,7 @@ def test_attributes(value: str | bytes, path: str, query: str, number: int, real
     written = []
     for pens in PENS:
         made, long = pens.Pen(), "k" * 150
-        made.span(b"0af7651916cd43dd8448eb211c80319c", b"B7AD6B7169203331", b"")
+        made.span(b"0af7651916cd43dd8448eb211c80319c", b"B7AD6B7169203331", b"", 1, 2, 3)
         for key in ("url.path", long):
             made.text(pens.TextAttribute(9, key), value)
             made.url(pens.TextAttribute(9, key), "é".encode(), path, query)
@@ -84,7 +84,7 @@ def test_what_is_no_id_is_refused(said: str | bytes, as_trace: bool) -> None:
     for pens in PENS:
         made = pens.Pen()
         try:
-            made.span(*ids, b"")
+            made.span(*ids, b"", 1, 2, 3)
             made.end()
             written.append(made.take())
         except ValueError:
