@@ -19,14 +19,8 @@ cpdef str describe(Exchange x, RequestHead head, ClientSide client, Snapshot sna
 cdef _believe(Exchange x, said, Snapshot snapshot)
 @cython.locals(given=bytes)
 cpdef bytes request_id(Story story)
-<<<<<<< HEAD
-cpdef str target(RequestHead head, Exchange x, RouteEntry entry, dict captures)
-@cython.locals(given=bytes, edits=Edits, added=list, agent=bytes)
-cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, str target)
-=======
-@cython.locals(edits=Edits, added=list, agent=bytes, path=str)
+@cython.locals(given=bytes, edits=Edits, added=list, agent=bytes, path=str)
 cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, dict captures)
->>>>>>> wt-plain
 cdef str _first_authority(Story story)
 cdef _add_rare(Edits edits, Story story)
 cdef bytes _fewer(bytes hops, str method)
