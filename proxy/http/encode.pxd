@@ -1,11 +1,12 @@
 from proxy.http.edits cimport Edits
 from proxy.http.head cimport RequestHead, ResponseHead
-from proxy.http.reasons cimport LINES, NO_LINE, other_line
+from proxy.http.reasons cimport other_line
 from proxy.kernel.write cimport request_start, write_head
 
 cimport cython
 
-cdef list _NO_LINES
+cdef list LINES, _NO_LINES
+cdef tuple NO_LINE
 
 @cython.locals(start=bytes, came=object)
 cpdef bytes encode_request(RequestHead head, Edits edits, list more, bytes framing)

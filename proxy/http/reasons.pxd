@@ -1,4 +1,1 @@
-cdef list LINES
-cdef tuple NO_LINE
-
 cpdef bytes other_line(int status, bytes reason)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 
 
 class Names:
@@ -13,6 +14,6 @@ class Names:
     def __init__(self, names: Iterable[str]) -> None:
         pass
 
-    def may_be_in(self, query: str) -> bool:
-        """False only if none of the names has a value in it; who is told True looks closer."""
-        return "=" in query
+    # `may_be_in(query)`: false only if none of the names has a value in it; who is told something
+    # true looks closer. Without a frame of its own (make bench-check).
+    may_be_in: Callable[[str], object] = re.compile("=").search

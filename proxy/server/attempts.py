@@ -137,9 +137,10 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     upstream.start(story, story.head, story.edits, traced)
     if story.held:
         upstream.send_data(b"".join(story.held), False)
-    if story.client.upload_done:
-        if story.head.length != 0:
-            upstream.end(story.trailers)
+    if story.head.length == 0:
+        story.wait(attempt.sent, target.first_byte_ns)
+    elif story.client.upload_done:
+        upstream.end(story.trailers)
         story.wait(attempt.sent, target.first_byte_ns)
     else:
         story.wait(0, 0)  # the clock for the answer starts when all is sent

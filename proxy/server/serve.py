@@ -67,7 +67,7 @@ def _goes_on(story: Story) -> bool:
     if entry.answer is not None:
         answering.reply(story, entry.answer(head, captures), entry)
         return False
-    story.target = target = entry.pick(story.worker.random())
+    story.target = target = entry.only or entry.pick(story.worker.random())
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
     story.edits = outbound.request(story, entry, snapshot, captures)

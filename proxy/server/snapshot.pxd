@@ -33,7 +33,7 @@ cdef class RouteEntry:
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
     cdef public bint is_particular, needs_captures
-    cdef Target _only
+    cdef public Target only
     cdef Split _split
     cdef dict _targets
 

@@ -73,7 +73,6 @@ class RouteEntry:
     """One route, ready for requests; made by `compile.py`."""
 
     __slots__ = (
-        "_only",
         "_split",
         "_targets",
         "answer",
@@ -81,6 +80,7 @@ class RouteEntry:
         "host_header",
         "is_particular",
         "needs_captures",
+        "only",
         "request_edits",
         "response_edits",
         "rewrite",
@@ -107,14 +107,15 @@ class RouteEntry:
         self.response_edits = edits_of_answers(route)
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
-        self._only = targets[next(iter(route.to))] if len(route.to) == 1 else None
+        # Where all its requests go, unless it is None.
+        self.only = targets[next(iter(route.to))] if len(route.to) == 1 else None
         self._split = Split(route.to) if len(route.to) > 1 else None
         self._targets = targets if len(route.to) > 1 else None
 
     def pick(self, random: float) -> Target:
         """The upstream that gets this request; `random` in [0, 1)."""
-        if self._only is not None:
-            return self._only
+        if self.only is not None:
+            return self.only
         if self._split is None or self._targets is None:
             raise NoRoute("the route leads nowhere")
         return self._targets[self._split.pick(random)]
