@@ -26,7 +26,7 @@ _ADDED = ([], [(b"via", b"1.1 x")], [(b"x-%d" % n, b"v" * n) for n in range(40)]
 
 def request(data: bytes) -> None:
     found = data.find(b"\r\n\r\n", 1)
-    assert ends.end_of_head(data, 1) == (found + 4 if found >= 0 else 0)
+    assert ends.find_blank(data, ends.BLANK, 1) == found
     head = scan.scan_request(data)
     if head is not None:
         _written(head, data, write.request_start(head.method, head.target.decode("latin-1"), ""))
@@ -83,7 +83,7 @@ def record(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     path, _, query = text.partition("?")
     _QUERY.may_be_in(query)
-    _PEN.span(_TRACE, _SPAN, b"")
+    _PEN.span(_TRACE, _SPAN, b"", 1, 2, 3)
     _PEN.text(_KEY, text)
     _PEN.text(_KEY, data)
     _PEN.url(_KEY, data[:20], path, query)
