@@ -28,6 +28,8 @@ def answer(folder: Path, compiler: str, flags: str, *runner: str) -> str:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
     if not shutil.which("cc"):
         pytest.skip("there is no C compiler")
+    if not (HEADERS / "vectors.h").exists():
+        pytest.skip("an installed package has no sources of C")
     said = answer(tmp_path_factory.mktemp("scalar"), "cc", "-DSPANGATE_SCALAR")
     assert said.endswith(" 0\n")
     return said
