@@ -101,7 +101,7 @@ def test_ids_of_given_bits(bits: int) -> None:
 @pytest.mark.parametrize("name", ["trace_id", "request_id", "span_id"])
 def test_numbers_that_are_no_such_bits(bits: int, name: str) -> None:
     for module in (kernel, twin):
-        with pytest.raises(OverflowError):
+        with pytest.raises((OverflowError, ValueError)):  # which one is the interpreter's choice
             getattr(module, name)(lambda _: bits)
 
 
