@@ -178,7 +178,7 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
         if not upstream.servers and not report.is_foreign(path):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
-        known: dict[tuple[str, int], str] = {}
+        known: dict[tuple[str, str, int], str] = {}
         for url in upstream.servers:
             if attempt(parse_server, url, (*path, "servers", url), report):
                 other = known.setdefault(parse_server(url), url)

@@ -26,12 +26,35 @@ from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
 
+class Certificate(Section, frozen=True):
+    """What a listener shows to clients that ask for one of its names."""
+
+    cert: str  # path of the certificate and its chain, PEM
+    key: str  # path of its private key, PEM
+
+
+class ListenerTls(Section, frozen=True):
+    """TLS on a listener; files are read at start and reload, and again when they change."""
+
+    cert: str = ""  # path of the certificate and its chain, PEM: for names that no other one has
+    key: str = ""  # path of its private key, PEM
+    certificates: list[Certificate] = field(default_factory=list)  # further ones, chosen by SNI
+    client_ca: str = ""  # path of the authorities whose client certificates count, PEM
+    client: Literal["none", "request", "require"] | None = None  # None: require with client_ca
+    min: Literal["1.2", "1.3"] = "1.2"  # the oldest version of TLS that is spoken
+
+
 class Listener(Section, frozen=True):
     """One address that takes requests."""
 
-    address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080"
+    address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080", "unix:/run/gw.sock"
     trust: list[str] | None = None  # CIDRs; None = [tracing] trust
-    name: str = ""  # for people: what this listener is called
+    name: str = ""  # for people and for `when.listener`: what this listener is called
+    tls: ListenerTls | None = None
+    # "http": HTTP/1.1 and HTTP/2; "tcp": bytes; "tls": bytes, routed by SNI without decrypting
+    protocol: Literal["http", "tcp", "tls"] = "http"
+    proxy_protocol: bool = False  # a PROXY header, version 1 or 2, is required from trusted peers
+    to: str = ""  # tcp and tls: the upstream of all that no route sends elsewhere
 
 
 class Admin(Section, frozen=True):
@@ -86,6 +109,9 @@ class When(Section, frozen=True):
     method: list[str] = field(default_factory=list)
     header: dict[str, str] = field(default_factory=dict)  # value, "*" = any, "~regex"
     query: dict[str, str] = field(default_factory=dict)  # the first parameter of that name, decoded
+    scheme: Literal["http", "https"] | None = None  # of the client's connection
+    listener: str = ""  # name of the listener that it came in by
+    grpc: bool | None = None  # whether its Content-Type is that of gRPC
 
 
 class Rewrite(Section, frozen=True):
@@ -126,6 +152,29 @@ class Headers(Section, frozen=True):
     response: HeaderEdit = field(default_factory=HeaderEdit)  # towards the client
 
 
+class Compress(Section, frozen=True):
+    """Answers are compressed for clients that take it (RFC 9110 §8.4, §12.5.3)."""
+
+    # media types, "text/*" = all of one kind
+    types: list[str] = field(
+        default_factory=lambda: [
+            "text/*",
+            "application/json",
+            "application/javascript",
+            "application/xml",
+            "application/*+json",
+            "application/*+xml",
+            "application/wasm",
+            "image/svg+xml",
+        ]
+    )
+    min: Size = Size(1024)  # bytes: smaller answers go as they are
+    # "with" of the file: codings that may be used, the best first
+    codings: list[Literal["zstd", "br", "gzip"]] = field(
+        default_factory=lambda: ["zstd", "br", "gzip"], name="with"
+    )
+
+
 class Defaults(Section, frozen=True):
     """Values for routes and upstreams that say nothing else; 0 = no limit."""
 
@@ -158,6 +207,10 @@ class Route(Section, frozen=True):
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
+    upgrade: list[str] = field(default_factory=lambda: ["websocket"])  # protocols; others get 426
+    connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
+    grpc_web: bool = False  # translate gRPC-Web to gRPC
+    compress: Compress | None = None  # answers; true, or a table
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
@@ -175,6 +228,18 @@ class Health(Section, frozen=True):
     fall: Positive = 3  # bad probes until down
 
 
+class UpstreamTls(Section, frozen=True):
+    """How servers at https:// prove who they are, and how this gateway does."""
+
+    ca: str = ""  # path of the authorities that count, PEM; "" = the system's
+    cert: str = ""  # path of this gateway's own certificate and its chain, PEM
+    key: str = ""  # path of its private key, PEM
+    server_name: str = ""  # asked for by SNI and verified; "" = the host of the URL
+    identities: list[str] = field(default_factory=list)  # URI names, one of which it must have
+    verify: bool = True  # false: take any certificate, which is for tests alone
+    min: Literal["1.2", "1.3"] = "1.2"  # the oldest version of TLS that is spoken
+
+
 class Pool(Section, frozen=True):
     """Warm connections, counted for each worker and endpoint."""
 
@@ -187,6 +252,9 @@ class Upstream(Section, frozen=True):
     """Servers that are asked in turn."""
 
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
+    protocol: Literal["auto", "h1", "h2"] = "auto"  # auto: by ALPN where there is TLS, else h1
+    tls: UpstreamTls = field(default_factory=UpstreamTls)  # for https:// servers
+    send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
     panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never

@@ -152,7 +152,7 @@ def _of_servers(upstream: Upstream, config: Config) -> Iterator[Slip]:
     own = {place for listener in config.listen if listener for place in _places(listener.address)}
     for url in upstream.servers:
         try:
-            host, port = parse_server(url)
+            _, host, port = parse_server(url)
         except ValueError:
             continue  # it has an error
         host = "127.0.0.1" if host == "localhost" else host

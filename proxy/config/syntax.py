@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 
 OTLP_SCHEMES = ("grpc", "grpcs", "http", "https", "http+json", "https+json")
 
@@ -21,7 +22,8 @@ _PORT = r":([0-9]{1,9})"
 _ADDRESS = re.compile(rf"({_HOST})?{_PORT}")
 # ASCII: without it IGNORECASE takes U+017F for an s
 _URL = re.IGNORECASE | re.ASCII
-_SERVER = re.compile(rf"http://({_HOST})(?:{_PORT})?/?", _URL)
+_SERVER = re.compile(rf"(https?|tcp)://({_HOST})(?:{_PORT})?/?", _URL)
+_PORTS = {"http": "80", "https": "443", "tcp": "0"}  # of servers that name none
 _OTLP = re.compile(rf"([a-z+]+)://([^@/\s]+@)?({_HOST})(?:{_PORT})?(/[!-~]*)?", _URL)
 _AUTHORITY = re.compile(rf"({_HOST})(?:{_PORT})?")
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")  # the last label of what must be an IPv4 address
@@ -87,30 +89,58 @@ def _canonical(host: str) -> str:
     return str(ipaddress.IPv6Address(host)) if _is_ipv6(host) else host.lower().removesuffix(".")
 
 
-def parse_server(url: str) -> tuple[str, int]:
-    """An upstream server's URL: "http://10.0.0.1:8000" -> ("10.0.0.1", 8000)."""
+class Server(NamedTuple):
+    """One server of an upstream, as its URL says."""
+
+    scheme: str  # http, https, tcp, unix (plain HTTP)
+    host: str  # name or address; of a Unix socket its path
+    port: int  # 0 for a Unix socket
+
+
+def parse_server(url: str) -> Server:
+    """A server's URL: "http://10.0.0.1:8000" -> ("http", "10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)
     if found is not None:
-        host = _checked_host(found[1].lower(), url)
-        port = _port(found[2] or "80", url)
+        scheme = found[1].lower()
+        host = _checked_host(found[2].lower(), url)
+        if found[3] is None and scheme == "tcp":
+            raise ValueError(f"{url!r} has no port: write one, such as {url.rstrip('/')}:5432")
+        port = _port(found[3] or _PORTS[scheme], url)
         if port == 0:
             raise ValueError(f"{url!r}: nothing can be reached at port 0")
-        return host, port
+        return Server(scheme, host, port)
+    if url.startswith("unix:"):
+        return Server("unix", parse_unix(url), 0)
+    raise ValueError(_no_server(url))
+
+
+def parse_unix(text: str) -> str:
+    """The path in "unix:/run/orders.sock"."""
+    path = text.removeprefix("unix:")
+    if path.startswith("//"):
+        raise ValueError(f'{text!r}: write "unix:/{path.lstrip("/")}"')
+    if not path.startswith("/") or "\0" in path or path.endswith("/"):
+        raise ValueError(f'{text!r} is not a Unix socket: write "unix:/run/orders.sock"')
+    if len(path.encode()) > 107:  # struct sockaddr_un, unix(7)
+        raise ValueError(f"{text!r}: the path of a Unix socket has at most 107 bytes")
+    return path
+
+
+def _no_server(url: str) -> str:
+    """What is wrong with it."""
     scheme, separator, rest = url.partition("://")
     _check_labels(rest)
-    if scheme.lower() == "https" and separator:
-        raise ValueError("TLS to upstreams is not built yet: use an http:// server")
-    if separator and scheme.lower() != "http":
-        raise ValueError(f"{scheme}:// is not a way to reach an upstream: use http://")
+    if separator and scheme.lower() not in _PORTS:
+        return f"{scheme}:// is not a way to reach an upstream: use http:// or https://"
     if "@" in rest:
-        raise ValueError("a server URL carries no user or password: set an authorization header")
+        return "a server URL carries no user or password: set an authorization header"
     if set("/?#") & set(rest.rstrip("/")):
         path = "/" + re.split("[?#]", rest.partition("/")[2])[0].rstrip("/")
         rewrite = f'`rewrite`, such as {{ prefix = "{path}" }}'
-        raise ValueError(f"a server URL has no path or query: use the route's {rewrite}")
+        return f"a server URL has no path or query: use the route's {rewrite}"
     shown = f"http://{url}" if is_authority(url) and "://" not in url else "http://10.0.0.1:8000"
     remedy = _host_remedy(rest.rstrip("/")) or f'write "{shown}"'
-    raise ValueError(f"{url!r} is not a server: {remedy}")
+    return f"{url!r} is not a server: {remedy}"
 
 
 def _host_remedy(authority: str) -> str:

@@ -251,7 +251,7 @@ def _wanted(
 
 
 def _labels(key: Key) -> Attributes:
-    host, port = parse_server(key[1])
+    _, host, port = parse_server(key[1])
     return (("spangate.upstream", key[0]), ("server.address", host), ("server.port", port))
 
 

@@ -79,7 +79,7 @@ class House:
     draining: bool
     random: Callable[[], float]
     getrandbits: Callable[[int], int]
-    _pools: dict[tuple[str, int], Any]  # of Lenders
+    _pools: dict[str, Any]  # Lenders by Endpoint.key
 
     def admit(self, guest: Guest) -> bool:
         """Count a client connection; False if it is one too many."""
@@ -96,7 +96,7 @@ class House:
 
     def pool_of(self, endpoint: Endpoint) -> Lender:
         """Who lends sides of that endpoint."""
-        pool = self._pools.get((endpoint.host, endpoint.port))
+        pool = self._pools.get(endpoint.key)
         return pool if pool is not None else self.open_pool(endpoint)
 
     def open_pool(self, endpoint: Endpoint) -> Lender:

@@ -14,6 +14,7 @@ from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.sides import UpstreamSide
 from proxy.server.turns import Turns
+from proxy.upstream.endpoint import Endpoint
 
 _REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
 _NEVER = 1 << 63  # ns, monotonic
@@ -38,14 +39,16 @@ class Pool(Home):
         "opened",
         "port",
         "reused",
+        "scheme",
         "upstream",
     )
 
-    def __init__(self, host: str, port: int, outbox: Outbox, turns: Turns) -> None:
+    def __init__(self, endpoint: Endpoint, outbox: Outbox, turns: Turns) -> None:
         self.outbox = outbox  # of the worker, as turns
         self.turns = turns
-        self.host = host
-        self.port = port
+        self.scheme = endpoint.scheme
+        self.host = endpoint.host
+        self.port = endpoint.port
         self.idle_limit = 10_000
         self.idle_ns = 4_000_000_000
         self._max_age = 0  # ns; 0 = none
@@ -55,7 +58,7 @@ class Pool(Home):
         self._open: set[UpstreamConnection] = set()
         self.opened = 0  # made since the start
         self.counted = 0  # of these, in the metrics already
-        self.upstream = ""  # whose settings it has
+        self.upstream = endpoint.upstream  # whose settings it has
         self.reused = 0  # times that a warm one was used
 
     def __repr__(self) -> str:

@@ -134,21 +134,14 @@ class Worker(House):
 
     def close_pools_of(self, gone: list[Endpoint]) -> Iterator[None]:
         """Nobody is sent to these endpoints any more; done in steps, as there may be many."""
-        stale = set()
         for endpoint in gone:
-            key = (endpoint.host, endpoint.port)
-            if key in self._pools:
-                stale.add(key)
-        if not stale:
-            return
-        for endpoint in self.upstreams.endpoints():  # another upstream may have the same server
-            stale.discard((endpoint.host, endpoint.port))
+            pool = self._pools.pop(endpoint.key, None)
+            if pool is not None:
+                pool.close()
             yield
-        for key in stale:
-            self._pools.pop(key).close()
 
     def _set_up(self, pool: Pool) -> None:
-        """By the upstream that it was made for; several may share an address."""
+        """By the upstream that it was made for."""
         state = self.upstreams.get(pool.upstream)
         if state is not None:
             settings = state.settings.pool
@@ -201,9 +194,8 @@ class Worker(House):
         self.recorder.reject(str(error.status))
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        pool = Pool(endpoint.host, endpoint.port, self.outbox, self.turns)
-        self._pools[endpoint.host, endpoint.port] = pool
-        pool.upstream = endpoint.upstream
+        pool = Pool(endpoint, self.outbox, self.turns)
+        self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
 
@@ -274,7 +266,7 @@ class Worker(House):
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:
         for endpoint in self.upstreams.endpoints():
-            pool = self._pools.get((endpoint.host, endpoint.port))
+            pool = self._pools.get(endpoint.key)
             if pool is not None:
                 yield endpoint.upstream, pool
 

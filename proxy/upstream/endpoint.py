@@ -12,13 +12,19 @@ from proxy.config.syntax import parse_server
 class Endpoint:
     """A server. `up` and `weight` change; its address stays."""
 
-    __slots__ = ("authority", "host", "port", "up", "upstream", "url", "weight")
+    __slots__ = ("authority", "host", "key", "port", "scheme", "up", "upstream", "url", "weight")
 
     def __init__(self, url: str, weight: int = 1, upstream: str = "") -> None:
-        self.host, self.port = parse_server(url)  # server.address, server.port
+        server = parse_server(url)
+        self.scheme = server.scheme  # http, https, tcp, unix
+        self.host, self.port = server.host, server.port  # server.address, server.port
         self.url = url
+        self.key = f"{upstream} {url}"  # of its pool: settings of connections are an upstream's
         name = f"[{self.host}]" if ":" in self.host else self.host
-        self.authority = name if self.port == 80 else f"{name}:{self.port}"  # as in Host
+        usual = 443 if server.scheme == "https" else 80
+        self.authority = name if self.port == usual else f"{name}:{self.port}"  # as in Host
+        if server.scheme == "unix":
+            self.authority = "localhost"
         self.weight = weight
         self.upstream = upstream
         self.up = True  # what health probes say; without probes always

@@ -14,6 +14,7 @@ from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.turns import Turns
 from proxy.telemetry.metrics import Registry
+from proxy.upstream.endpoint import Endpoint
 from tests.server.kit import eventually
 
 ENOUGH = Descriptors(lambda: None, lambda: None, lambda: None, Registry())
@@ -40,11 +41,18 @@ IMPOSSIBLE = {
 }
 
 
+def pool_of(host: str, port: int) -> Pool:
+    """Of an endpoint that no URL could say."""
+    endpoint = Endpoint("http://localhost")
+    endpoint.host, endpoint.port = host, port
+    return Pool(endpoint, Outbox(), Turns())
+
+
 @pytest.mark.parametrize(("host", "port", "error"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 async def test_what_cannot_be_dialled_fails_with_a_reason(
     host: str, port: int, error: type[UpstreamError]
 ) -> None:
-    pool = Pool(host, port, Outbox(), Turns())
+    pool = pool_of(host, port)
     with pytest.raises(error) as raised:
         await dial(pool, 10, ENOUGH)
     assert raised.value.status in (502, 503, 504) and str(port) in raised.value.detail
@@ -53,11 +61,11 @@ async def test_what_cannot_be_dialled_fails_with_a_reason(
 
 async def test_a_story_is_told_of_it() -> None:
     story = Told()
-    Dialling(cast("Any", story), Pool("a..b", 80, Outbox(), Turns()), 10, ENOUGH)
+    Dialling(cast("Any", story), pool_of("a..b", 80), 10, ENOUGH)
     await eventually(lambda: story.errors)
     assert isinstance(story.errors[0], DnsFailed)
 
 
 @pytest.mark.parametrize("name", ["a" * 63 + ".example", "a." * 126 + "b", "a-b.c_d.", "_http.x"])
 def test_names_that_dns_can_hold_are_taken(name: str) -> None:
-    assert parse_server(f"http://{name}:8000") == (name, 8000)
+    assert parse_server(f"http://{name}:8000") == ("http", name, 8000)

@@ -11,6 +11,7 @@ from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.turns import Turns
+from proxy.upstream.endpoint import Endpoint
 from tests.harness import OK, Backend, Gateway, Peer, gateway, routes
 from tests.server.kit import (
     ask,
@@ -150,7 +151,7 @@ async def test_an_interim_answer_with_a_body_does_not_shift_the_answers() -> Non
 
 @pytest.fixture
 def pool() -> Pool:
-    return Pool("h", 1, Outbox(), Turns())
+    return Pool(Endpoint("http://h:1"), Outbox(), Turns())
 
 
 class Connection(UpstreamConnection):
