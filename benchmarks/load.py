@@ -39,8 +39,8 @@ def run(
     connections: int = CONNECTIONS,
     requests: Sequence[bytes] = (),
 ) -> Load:
-    """Load `port`, or what a URL says, for about `seconds` (wrk counts in whole ones, at least 1) with `requests`,
-    all of one size, or with those of the workload."""
+    """Load `port`, or what a URL says, for about `seconds` (wrk counts in whole ones, at least 1)
+    with `requests`, all of one size, or with those of the workload."""
     wrk = peers.find("wrk")
     if wrk is None:
         raise SystemExit("the load is made by wrk: install it (apt-get install wrk)")
