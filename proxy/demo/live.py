@@ -1,4 +1,4 @@
-"""What a browser sees of the shop: a page, a stream of events in it, and a WebSocket that answers."""
+"""What a browser sees of the shop: a page, and in it a stream of events and a WebSocket."""
 
 from __future__ import annotations
 
