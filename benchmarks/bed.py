@@ -45,10 +45,10 @@ class Bed:
     stack: contextlib.ExitStack
     running: dict[str, Running] = field(default_factory=dict)
 
-    def start(self, target: Target, backend: int = 0) -> Running:
+    def start(self, target: Target, backend: int = 0, sink: int = 0) -> Running:
         """Start a proxy and wait for its first answer; RuntimeError with its log if none comes.
 
-        `backend` is a port to be used in the place of the common one.
+        `backend` and `sink` are ports to be used in the place of the common ones.
         """
         port, admin = peers.free_port(), peers.free_port()
         values = {
@@ -56,7 +56,7 @@ class Bed:
             "PORT": str(port),
             "ADMIN": str(admin),
             "BACKEND": str(backend or self.backend),
-            "SINK": str(self.sink),
+            "SINK": str(sink or self.sink),
         }
         command, env = peers.prepare(target, values)
         log = self.directory / f"{target.name}.out"
