@@ -10,15 +10,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.harness import OK, Backend, Gateway, Peer, gateway, routes
+from tests.harness import Backend, Gateway, Peer, gateway, routes
 from tests.server.tls_kit import (
-    authority,
     connect,
-    leaf,
     listening,
     trusting,
-    write,
-    write_ca,
 )
 
 GET = b"GET /x HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
