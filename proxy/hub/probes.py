@@ -259,7 +259,8 @@ def _wanted(
 
 def _labels(key: Key) -> Attributes:
     _, host, port = parse_server(key[1])
-    return (("spangate.upstream", key[0]), ("server.address", host), ("server.port", port))
+    labels: Attributes = (("spangate.upstream", key[0]), ("server.address", host))
+    return (*labels, ("server.port", port)) if port else labels  # a Unix socket has none
 
 
 def _limit() -> int:
