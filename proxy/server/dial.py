@@ -23,6 +23,7 @@ from proxy.tasks import spawn
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
     (ConnectionRefusedError, ConnectRefused),
+    (FileNotFoundError, ConnectRefused),  # nobody has made that Unix socket yet
     (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
     (UnicodeError, DnsFailed),  # a name that DNS cannot hold
