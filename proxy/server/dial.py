@@ -29,6 +29,7 @@ from proxy.telemetry.tls import count_failure, count_handshake
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
     (ConnectionRefusedError, ConnectRefused),
+    (FileNotFoundError, ConnectRefused),  # nobody has made that Unix socket yet
     (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
     (UnicodeError, DnsFailed),  # a name that DNS cannot hold
@@ -39,9 +40,12 @@ _LONGEST = 120.0  # seconds, where the configuration says "no limit": about the 
 _PAUSE = 0.02  # seconds until a descriptor is looked for again
 
 
-async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> UpstreamSide:
+async def dial(
+    pool: Pool, timeout: float, descriptors: Descriptors, header: bytes = b""
+) -> UpstreamSide:
     """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
-    Where there is no descriptor for it, one that was given back may come in its place.
+    Where there is no descriptor for it, one that was given back may come in its place. `header`
+    goes in front of everything (PROXY protocol).
 
     Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed, ConnectFailed or TlsFailed.
     """
@@ -49,7 +53,7 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
         async with asyncio.timeout(timeout or _LONGEST):
             while True:
                 try:
-                    return await _connect(pool)
+                    return await _connect(pool, header)
                 except UpstreamError:
                     if not descriptors.are_out():
                         raise
@@ -62,13 +66,14 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
         raise _translate(TimeoutError(why), pool) from error
 
 
-async def _connect(pool: Pool) -> UpstreamSide:
-    """Open the socket, shake hands where there is TLS, hand over to the codec."""
+async def _connect(pool: Pool, header: bytes) -> UpstreamSide:
+    """Open the socket, say who the client is, shake hands where there is TLS, hand over to the
+    codec."""
     if pool.tls is not None:
-        return await _connect_securely(pool, pool.tls)
+        return await _connect_securely(pool, pool.tls, header)
     connection = pool.codec(None)
     try:
-        await _open(pool, connection)
+        await _open(pool, connection, header)
     except BaseException as error:
         # If it is cancelled it may have been made just now, and uvloop then closes it without
         # connection_lost().
@@ -79,19 +84,12 @@ async def _connect(pool: Pool) -> UpstreamSide:
     return connection
 
 
-async def _open(pool: Pool, protocol: Any) -> None:
-    """A socket to the pool's address; `protocol` does all that one does, but is no heir of
-    asyncio's class."""
-    loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: protocol, pool.host, pool.port)
-
-
-async def _connect_securely(pool: Pool, tls: ClientContext) -> UpstreamSide:
+async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> UpstreamSide:
     """The same with TLS; the codec is the one for what both ends agreed on."""
     layer = TlsDial(tls, pool.keep_session)
     where = endpoint_attributes(pool.upstream, pool.host, pool.port)
     try:
-        await _open(pool, layer)
+        await _open(pool, layer, header)
         agreed = await layer.shake(pool.host, pool.session)
     except BaseException as error:
         if layer.transport is not None:
@@ -113,10 +111,25 @@ async def _connect_securely(pool: Pool, tls: ClientContext) -> UpstreamSide:
     return connection
 
 
+async def _open(pool: Pool, protocol: Any, header: bytes) -> None:
+    """A socket to the pool's address, with `header` in front of everything; `protocol` does all
+    that one does, but is no heir of asyncio's class."""
+    first = asyncio.Protocol() if header else protocol
+    loop = asyncio.get_running_loop()
+    if pool.scheme == "unix":
+        transport, _ = await loop.create_unix_connection(lambda: first, pool.host)
+    else:
+        transport, _ = await loop.create_connection(lambda: first, pool.host, pool.port)
+    if header:
+        transport.write(header)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)  # in this turn: nothing was read yet
+
+
 def _translate(error: Exception, pool: Pool) -> UpstreamError:
     ours = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
     why = getattr(error, "strerror", None) or error  # without its number
-    return ours(f"{pool.host}:{pool.port}: {why}")
+    return ours(f"{pool.place}: {why}")
 
 
 class Dialling:
@@ -126,18 +139,25 @@ class Dialling:
     __slots__ = ("_story", "_task")
 
     def __init__(
-        self, story: StoryEvents, pool: Pool, timeout: float, descriptors: Descriptors
+        self,
+        story: StoryEvents,
+        pool: Pool,
+        timeout: float,
+        descriptors: Descriptors,
+        header: bytes = b"",
     ) -> None:
         self._story: StoryEvents | None = story
-        self._task = spawn(self._run(pool, timeout, descriptors), "dial")
+        self._task = spawn(self._run(pool, timeout, descriptors, header), "dial")
 
     def forget(self) -> None:
         self._story = None
         self._task.cancel()
 
-    async def _run(self, pool: Pool, timeout: float, descriptors: Descriptors) -> None:
+    async def _run(
+        self, pool: Pool, timeout: float, descriptors: Descriptors, header: bytes
+    ) -> None:
         try:
-            connection = await dial(pool, timeout, descriptors)
+            connection = await dial(pool, timeout, descriptors, header)
         except UpstreamError as error:
             self._fail(error)
         except asyncio.CancelledError:

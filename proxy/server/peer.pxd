@@ -6,3 +6,5 @@ cdef class Peer:
     cdef public tuple where
     cdef public object identity
     cdef public bytes certificate, tls
+    cdef public tuple about
+    cdef public tuple local
