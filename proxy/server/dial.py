@@ -16,6 +16,7 @@ from proxy.errors import (
     UpstreamError,
 )
 from proxy.server.descriptors import Descriptors
+from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents, UpstreamSide
 from proxy.server.tls_dial import TlsDial
@@ -66,7 +67,7 @@ async def _connect(pool: Pool) -> UpstreamSide:
     """Open the socket, shake hands where there is TLS, hand over to the codec."""
     if pool.tls is not None:
         return await _connect_securely(pool, pool.tls)
-    connection = pool.codec(None)
+    connection = UpstreamConnection(pool)
     try:
         await _open(pool, connection)
     except BaseException as error:
@@ -93,6 +94,7 @@ async def _connect_securely(pool: Pool, tls: ClientContext) -> UpstreamSide:
     try:
         await _open(pool, layer)
         agreed = await layer.shake(pool.host, pool.session)
+        connection = pool.codec(agreed.selected_alpn_protocol())
     except BaseException as error:
         if layer.transport is not None:
             layer.abort()
@@ -100,13 +102,12 @@ async def _connect_securely(pool: Pool, tls: ClientContext) -> UpstreamSide:
             pool.session = None
             count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
             raise TlsFailed(f"{pool.host}:{pool.port}: {error.detail}", error.kind) from None
-        if not isinstance(error, Exception):
+        if isinstance(error, UpstreamError) or not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
     count_handshake(
         pool.registry, UPSTREAM_HANDSHAKES, agreed.version(), agreed.session_reused, where
     )
-    connection = pool.codec(agreed.selected_alpn_protocol())
     layer.give(connection)
     connection.scheme = "https"
     connection.peer.tls = spoken(agreed)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ssl
 
+from proxy.server.tls_keyring import WrongIdentity
+
 Failure = tuple[str, str]  # kind, words
 
 CLOSED: Failure = ("closed", "closed the connection during the TLS handshake")
@@ -81,6 +83,8 @@ def failure(error: BaseException) -> Failure:
     """What an exception of a handshake means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATES.get(error.verify_code, _BAD_CERTIFICATE)
+    if isinstance(error, WrongIdentity):
+        return WRONG_IDENTITY
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         for begins, meaning in _REASONS:
