@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from proxy.server.tls_keyring import OFFERED
-from tests.harness import Backend, Peer, gateway
+from tests.harness import DEADLINE, Backend, Peer, gateway
 from tests.server.kit import (
     ERROR,
     eventually,
@@ -20,7 +21,7 @@ from tests.server.kit import (
     trace,
     traces,
 )
-from tests.server.tls_kit import authority, leaf, secured, serving, write, write_ca
+from tests.server.tls_kit import leaf, secured, serving, write, write_ca
 
 HERE = leaf("127.0.0.1", "orders.test")
 
@@ -207,34 +208,42 @@ async def test_servers_without_tls(handler: object, status: int, error: str, why
         await eventually(lambda: all(p.open == 0 for p in gw.worker._pools.values()))
 
 
-@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_server_that_wants_to_know_who_asks(tmp_path: Path, newest: ssl.TLSVersion) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(HERE.cert, HERE.key)
-    context.load_verify_locations(authority() / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.maximum_version = newest
-    async with Backend() as backend, serving(backend, context) as url:
+@contextlib.asynccontextmanager
+async def openssl(*more: str) -> AsyncIterator[str]:
+    """The URL of `openssl s_server`, which answers every request with a page; unlike asyncio, it
+    sends the alerts that it should."""
+    command = ["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", str(HERE.cert)]
+    command += ["-key", str(HERE.key), *more]
+    process = await asyncio.create_subprocess_exec(
+        "openssl", *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not (line := await process.stdout.readline()).startswith(b"ACCEPT"):
+                assert line
+        yield f"https://127.0.0.1:{int(line.rpartition(b':')[2])}"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+async def test_a_server_that_wants_to_know_who_asks(tmp_path: Path, version: str) -> None:
+    ca = write_ca(tmp_path)
+    async with openssl(version, "-Verify", "1", "-verify_return_error", "-CAfile", ca) as url:
         async with gateway(config(url, mine(tmp_path))) as gw:
             assert (await gw.get("/")).status == 200
-        async with gateway(config(url, f'ca = "{write_ca(tmp_path)}"')) as gw:
-            answer = await gw.get("/")
-            assert answer.status == 502
+        async with gateway(config(url, f'ca = "{ca}"')) as gw:
+            assert (await gw.get("/")).status == 502
             seen = await trace(gw)
             assert seen.tried[0]["error.type"] == "tls_error"
             assert "wants a certificate" in seen.clients[0].status.message
 
 
 async def test_too_old_a_server(tmp_path: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(HERE.cert, HERE.key)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
     tls = f'ca = "{write_ca(tmp_path)}", min = "1.3"'
-    async with (
-        Backend() as backend,
-        serving(backend, context) as url,
-        gateway(config(url, tls)) as gw,
-    ):
+    async with openssl("-tls1_2") as url, gateway(config(url, tls)) as gw:
         assert (await gw.get("/")).status == 502
         await eventually_collected(
             gw, lambda: number(gw, "spangate.upstream.tls.failures", spangate_reason="version")
@@ -282,32 +291,30 @@ async def test_sessions_are_resumed(tmp_path: Path, newest: ssl.TLSVersion) -> N
         assert number(gw, "spangate.upstream.tls.handshakes", tls_resumed=True) == 3
 
 
-async def test_an_answer_that_ends_with_the_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_answer_that_ends_with_the_connection(tmp_path: Path, whole: bool) -> None:
     """Without close_notify it may have been cut by anybody; with it, it is whole."""
-
-    async def announced(peer: Peer) -> None:
-        await peer.head()
-        peer.write(b"HTTP/1.1 200 OK\r\n\r\nall")
+    go = asyncio.Event()
 
     async def cut(peer: Peer) -> None:
         await peer.head()
         peer.write(b"HTTP/1.1 200 OK\r\n\r\nall")
-        await asyncio.sleep(0.1)
-        transport = peer.writer.transport
-        transport.get_extra_info("socket").shutdown(1)
-        await peer.rest()
+        await go.wait()
+        if not whole:
+            peer.writer.transport.abort()
 
-    for handler, whole in ((announced, True), (cut, False)):
-        async with (
-            Backend(handler) as backend,
-            secured(backend, HERE) as url,
-            gateway(config(url, f'ca = "{write_ca(tmp_path)}"')) as gw,
-        ):
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
-                answer = await gw.get("/")
-                assert answer.body == b"all"
-            error = (await trace(gw)).about.get("error.type")
-            assert error == (None if whole else "response_truncated")
+    async with (
+        Backend(cut) as backend,
+        secured(backend, HERE) as url,
+        gateway(config(url, f'ca = "{write_ca(tmp_path)}"')) as gw,
+    ):
+        client = await gw.connect()
+        client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.head()
+        await client.reader.readuntil(b"all")
+        go.set()
+        error = (await trace(gw)).about.get("error.type")
+        assert error == (None if whole else "response_truncated")
 
 
 async def test_other_settings_are_for_new_connections(tmp_path: Path) -> None:
