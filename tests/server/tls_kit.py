@@ -75,6 +75,7 @@ async def secured(backend: Backend, shows: local_ca.Made, asks_for: str = "") ->
     demands certificates of."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(shows.cert, shows.key)
+    context.set_alpn_protocols(["http/1.1"])
     if asks_for:
         context.load_verify_locations(authority(asks_for) / local_ca.CA)
         context.verify_mode = ssl.CERT_REQUIRED
