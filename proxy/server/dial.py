@@ -91,6 +91,7 @@ async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> Up
     try:
         await _open(pool, layer, header)
         agreed = await layer.shake(pool.host, pool.session)
+        connection = pool.codec(agreed.selected_alpn_protocol())
     except BaseException as error:
         if layer.transport is not None:
             layer.abort()
@@ -98,13 +99,12 @@ async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> Up
             pool.session = None
             count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
             raise TlsFailed(f"{pool.host}:{pool.port}: {error.detail}", error.kind) from None
-        if not isinstance(error, Exception):
+        if isinstance(error, UpstreamError) or not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
     count_handshake(
         pool.registry, UPSTREAM_HANDSHAKES, agreed.version(), agreed.session_reused, where
     )
-    connection = pool.codec(agreed.selected_alpn_protocol())
     layer.give(connection)
     connection.scheme = "https"
     connection.peer.tls = spoken(agreed)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ssl import SSLError
 from typing import Any
 
-from proxy.errors import ClientError
+from proxy.errors import BadRequest, ClientError
 from proxy.http.client_hello import ClientHello, Incomplete, NotTls, client_hello, is_http
 from proxy.kernel.clock import monotonic_ns
 from proxy.server import tls_failures
@@ -144,7 +144,9 @@ class TlsGuest(TlsLayer):
 
     def _refuse_plain(self, data: bytes) -> None:
         if is_http(data):
-            self._house.count_refused(ClientError(400, "plain HTTP on a port for TLS", close=True))
+            error = BadRequest("plain HTTP on a port for TLS")
+            error.rejected = "plain_http"
+            self._house.count_refused(error)
             self._refuse(tls_failures.PLAIN_HTTP, _PLAIN_ANSWER)
         else:
             self._refuse(tls_failures.NOT_TLS)

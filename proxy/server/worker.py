@@ -214,7 +214,7 @@ class Worker(House):
         self._refusals.tell(reason, text, monotonic_ns())
 
     def count_refused(self, error: ClientError) -> None:
-        self.recorder.reject(str(error.status))
+        self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
         pool = Pool(endpoint, self.outbox, self.turns, self.recorder.registry)
