@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 
 from proxy.config.effective import Effective
-from proxy.config.model import Config, Route
+from proxy.config.model import Compress, Config, Route
 from proxy.errors import NoRoute
+from proxy.http.compression import Compression
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
 from proxy.http.receive import check_underscores
@@ -21,6 +22,7 @@ from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
 from proxy.routing.table import Table
 from proxy.routing.zone import NOTHING
+from proxy.server.compressors import Maker, maker
 from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
@@ -77,6 +79,8 @@ class RouteEntry:
         "_targets",
         "answer",
         "blocks",
+        "compression",
+        "compressors",
         "host_header",
         "is_particular",
         "needs_captures",
@@ -105,6 +109,9 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        # None = its answers go as they are
+        self.compression = _compression(route.compress) if route.compress is not None else None
+        self.compressors = _compressors(route.compress) if route.compress is not None else {}
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.
@@ -206,6 +213,15 @@ class Snapshot:
     def underscores(self, head: RequestHead) -> None:
         """Deal with field names such as X_Forwarded_For, which some servers read as a dash."""
         check_underscores(self.config.forwarding.underscores, head)
+
+
+def _compression(said: Compress) -> Compression:
+    return Compression(said.types, said.min, said.codings)
+
+
+def _compressors(said: Compress) -> dict[bytes, Maker]:
+    codings = (coding.encode("ascii") for coding in said.codings)
+    return {coding: maker(coding) for coding in codings}
 
 
 def _ns(seconds: float) -> int:

@@ -54,6 +54,8 @@ LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
+COMPRESSION_IN = "spangate.compression.bytes_in"
+COMPRESSION_OUT = "spangate.compression.bytes_out"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -77,6 +79,10 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(
+            COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
+        ),
+        Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,
