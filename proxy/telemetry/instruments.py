@@ -54,8 +54,8 @@ LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
-COMPRESSION_IN = "spangate.compression.bytes_in"
-COMPRESSION_OUT = "spangate.compression.bytes_out"
+COMPRESSION_IN = "spangate.compression.input"
+COMPRESSION_OUT = "spangate.compression.output"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 

@@ -83,8 +83,8 @@ async def test_each_coding(coding: str) -> None:
         assert seen.about["spangate.compression"] == coding
         await gate.recorded.collect()
         labels = {"spangate_compression": coding}
-        assert number(gate, "spangate.compression.bytes_in", **labels) == len(BODY)
-        assert number(gate, "spangate.compression.bytes_out", **labels) == len(answer.body)
+        assert number(gate, "spangate.compression.input", **labels) == len(BODY)
+        assert number(gate, "spangate.compression.output", **labels) == len(answer.body)
 
 
 ANSWERS = [  # status, fields, body, whether it is compressed, whether Vary says so
