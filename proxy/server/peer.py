@@ -14,7 +14,10 @@ _UNIX = (("network.transport", "unix"),)  # else it is TCP, which goes without s
 class Peer:
     """The other end of one connection."""
 
-    __slots__ = ("about", "address", "encoded", "identity", "is_unix", "local", "port", "where")
+    __slots__ = (
+        "about", "address", "certificate", "encoded", "identity", "is_unix", "local", "port", "tls",
+        "where",
+    )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
         self.address = address  # IP address; "" for a Unix socket
@@ -25,6 +28,8 @@ class Peer:
         self.identity: str | None = None  # subject or URI of a verified certificate
         self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
         self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
+        self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
+        self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
 
     def __repr__(self) -> str:
         return f"<Peer {self.address}:{self.port}>" if not self.is_unix else "<Peer unix>"

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from proxy.errors import ProxyError, WrongMethod
-from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
 from proxy.server import added, answering, attempts, compressing, outbound
 from proxy.server.attempts import EVENT
@@ -39,7 +39,7 @@ async def serve(story: Story) -> None:
             trailers = await EVENT  # when the answer's body has ended
             if packing is not None:
                 await packing.settle()
-            _end(story, trailers)
+            story.client.end(trailers)
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -107,10 +107,6 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
     return packing
-
-
-def _end(story: Story, trailers: Trailers) -> None:
-    story.client.end(trailers)
 
 
 def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:

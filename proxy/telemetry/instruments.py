@@ -53,6 +53,10 @@ REJECTED = "spangate.rejected"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
+DOWNSTREAM_HANDSHAKES = "spangate.downstream.tls.handshakes"
+DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
+UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
+UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
 COMPRESSION_IN = "spangate.compression.input"
 COMPRESSION_OUT = "spangate.compression.output"
@@ -77,6 +81,24 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(
+            DOWNSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with clients, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            DOWNSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with clients that failed."
+        ),
+        Instrument(
+            UPSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with upstreams, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            UPSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with upstreams that failed."
+        ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(
