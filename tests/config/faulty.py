@@ -295,7 +295,7 @@ compress = { encodings = ["br"], minResponseBodyBytes = 1200, includedContentTyp
 6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
 7 route[0].compress.encodings: write with = ["zstd", "br", "gzip"], the best first
 7 route[0].compress.minResponseBodyBytes: write min = "1KiB"
-7 route[0].compress.includedContentTypes: write types = ["text/html"]
+7 route[0].compress.includedContentTypes: write types = ["text/*", "application/json"]
 """,
     ),
     Faulty(
