@@ -28,14 +28,14 @@ class Compression:
 
     __slots__ = ("_codings", "_exact", "_least", "_memo", "_patterns")
 
-    def __init__(self, types: Collection[str], least: int, codings: Sequence[str]) -> None:
+    def __init__(self, types: Collection[str], least: int, codings: Sequence[bytes]) -> None:
         """`least`: bytes below which an answer goes as it is; `types` may have "*" in the place of
         a subtype, or of what is before its suffix."""
         lower = [kind.lower().encode("ascii") for kind in types]
         self._exact = frozenset(kind for kind in lower if b"*" not in kind)
         self._patterns = tuple(tuple(kind.split(b"*")) for kind in lower if b"*" in kind)
         self._least = least
-        self._codings = tuple(coding.encode("ascii") for coding in codings)
+        self._codings = tuple(codings)
         self._memo: dict[bytes, bytes] = {}
 
     def choose(self, asked: RequestHead, answer: ResponseHead) -> tuple[bytes, bool]:

@@ -3,21 +3,22 @@
 It stands in the place of the client from an answer's head on (`serve.py`), and only where the route
 compresses this one. A piece goes through at once, up to 64 KiB of it; what is beyond waits for
 further turns (`turns.py`), while the upstream is paused, so that nobody else waits for one large
-answer. What is in the compressor is flushed whenever the upstream pauses.
+answer. What is in the compressor is flushed whenever the upstream pauses. Imported when a
+configuration first has a route that compresses.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from proxy.http.compression import changed
+from proxy.config.model import Compress
+from proxy.http.compression import Compression, changed
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.attempts import EVENT
-from proxy.server.compressors import Compressor
+from proxy.server.compressors import Compressor, maker
 from proxy.server.sides import ClientSide
-from proxy.server.snapshot import RouteEntry
 from proxy.server.story import Story
 from proxy.telemetry import instruments
 
@@ -26,18 +27,26 @@ _HOLD = 16 * 1024  # bytes that are held until there are as many, or the upstrea
 CODING = "spangate.compression"  # on the SERVER span, and a label
 
 
-def begin(story: Story, entry: RouteEntry, answer: ResponseHead) -> Edits:
-    """Whether this answer is compressed, and the changes of its head; if it is, the story's client
-    is another one from now on."""
-    base = entry.response_edits
-    assert entry.compression is not None
-    coding, varies = entry.compression.choose(story.head, answer)
-    if not varies:
-        return base
-    if coding:
-        compressor = entry.compressors[coding]()
-        story.client = CompressingSide(story, story.client, coding.decode("ascii"), compressor)
-    return changed(base, story.head, answer, coding)
+class Compressing:
+    """What one route says, and what it needs."""
+
+    __slots__ = ("_makers", "_rules")
+
+    def __init__(self, said: Compress) -> None:
+        codings = [coding.encode("ascii") for coding in said.codings]
+        self._rules = Compression(said.types, said.min, codings)
+        self._makers = {coding: maker(coding) for coding in codings}
+
+    def begin(self, story: Story, base: Edits, answer: ResponseHead) -> Edits:
+        """`base`, and what else changes in the head of this answer. If it is compressed, the
+        story's client is another one from now on."""
+        coding, varies = self._rules.choose(story.head, answer)
+        if not varies:
+            return base
+        if coding:
+            compressor = self._makers[coding]()
+            story.client = CompressingSide(story, story.client, coding.decode("ascii"), compressor)
+        return changed(base, story.head, answer, coding)
 
 
 class CompressingSide(ClientSide):

@@ -7,7 +7,6 @@ stream keeps 0.4, 0.3 and 1.1 MiB. Libraries are imported when a configuration f
 from __future__ import annotations
 
 import sys
-import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 ZSTD_LEVEL, ZSTD_WINDOW_LOG = 3, 17  # 128 KiB of window instead of 2 MiB
 BROTLI_QUALITY = 3
 GZIP_LEVEL = 4
+_SYNC_FLUSH = 2  # Z_SYNC_FLUSH
 
 
 class Compressor(Protocol):
@@ -41,17 +41,17 @@ def maker(coding: bytes) -> Maker:
 class _Gzip:
     __slots__ = ("_stream",)
 
-    def __init__(self) -> None:
+    def __init__(self, zlib: Any) -> None:
         self._stream = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
 
     def add(self, data: bytes) -> bytes:
-        return self._stream.compress(data)
+        return bytes(self._stream.compress(data))
 
     def flush(self) -> bytes:
-        return self._stream.flush(zlib.Z_SYNC_FLUSH)
+        return bytes(self._stream.flush(_SYNC_FLUSH))
 
     def end(self) -> bytes:
-        return self._stream.flush()
+        return bytes(self._stream.flush())
 
 
 class _Zstd:
@@ -89,6 +89,12 @@ class _Brotli:
         return bytes(self._stream.finish())
 
 
+def _gzip() -> Maker:
+    import zlib
+
+    return partial(_Gzip, zlib)
+
+
 def _zstd() -> Maker:
     if sys.version_info >= (3, 14):
         from compression import zstd
@@ -104,7 +110,7 @@ def _brotli() -> Maker:
 
 
 _MAKERS: dict[bytes, Callable[[], Maker]] = {
-    b"gzip": lambda: _Gzip,
+    b"gzip": _gzip,
     b"zstd": _zstd,
     b"br": _brotli,
 }

@@ -12,7 +12,7 @@ from typing import Any
 from proxy.errors import ProxyError, WrongMethod
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, compressing, outbound
+from proxy.server import added, answering, attempts, outbound
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -98,7 +98,7 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     edits = entry.response_edits
     packing = None
     if entry.compression is not None:
-        edits = compressing.begin(story, entry, response)
+        edits = entry.compression.begin(story, edits, response)
         if story.client is not client:
             packing = client = story.client
     client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))

@@ -7,11 +7,11 @@ while requests run (who is up, whose turn it is, what was retried) is in `upstre
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING
 
 from proxy.config.effective import Effective
 from proxy.config.model import Compress, Config, Route
 from proxy.errors import NoRoute
-from proxy.http.compression import Compression
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
 from proxy.http.receive import check_underscores
@@ -22,7 +22,6 @@ from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
 from proxy.routing.table import Table
 from proxy.routing.zone import NOTHING
-from proxy.server.compressors import Maker, maker
 from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
@@ -31,6 +30,9 @@ from proxy.tracing.propagate import Extractor, Injector
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.state import UpstreamState
+
+if TYPE_CHECKING:
+    from proxy.server.compressing import Compressing
 
 Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
@@ -80,7 +82,6 @@ class RouteEntry:
         "answer",
         "blocks",
         "compression",
-        "compressors",
         "host_header",
         "is_particular",
         "needs_captures",
@@ -111,7 +112,6 @@ class RouteEntry:
         self.response_edits = edits_of_answers(route)
         # None = its answers go as they are
         self.compression = _compression(route.compress) if route.compress is not None else None
-        self.compressors = _compressors(route.compress) if route.compress is not None else {}
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.
@@ -215,13 +215,10 @@ class Snapshot:
         check_underscores(self.config.forwarding.underscores, head)
 
 
-def _compression(said: Compress) -> Compression:
-    return Compression(said.types, said.min, said.codings)
+def _compression(said: Compress) -> Compressing:
+    from proxy.server.compressing import Compressing
 
-
-def _compressors(said: Compress) -> dict[bytes, Maker]:
-    codings = (coding.encode("ascii") for coding in said.codings)
-    return {coding: maker(coding) for coding in codings}
+    return Compressing(said)
 
 
 def _ns(seconds: float) -> int:
