@@ -22,7 +22,7 @@ from proxy.server.sides import ClientSide
 from proxy.server.story import Story
 from proxy.telemetry import instruments
 
-SLICE = 64 * 1024  # bytes of content in one turn: 0.4 ms at most
+SLICE = 64 * 1024  # bytes of content in one turn: less than 1 ms (compressors.py)
 _HOLD = 16 * 1024  # bytes that are held until there are as many, or the upstream pauses
 CODING = "spangate.compression"  # on the SERVER span, and a label
 

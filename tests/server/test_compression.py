@@ -209,7 +209,8 @@ async def test_http_1_0_gets_a_length_where_it_can_be_known() -> None:
         assert plain(answer["content-encoding"], answer.body) == BODY
 
 
-LARGE = json.dumps([random.Random(1).random() for _ in range(120_000)]).encode()  # 2.4 MB
+_CHANCE = random.Random(1)
+LARGE = json.dumps([_CHANCE.random() for _ in range(120_000)]).encode()  # 2.4 MB
 
 
 @pytest.mark.parametrize("coding", CODINGS)
