@@ -155,10 +155,8 @@ class Worker(House):
         if state is not None:
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.send_proxy = (
-                "" if state.settings.send_proxy == "off" else state.settings.send_proxy
-            )
-            pool.idle_limit = settings.idle if pool.idle_ns and not pool.send_proxy else 0
+            pool.tell_of_clients(state.settings.send_proxy)
+            pool.idle_limit = settings.idle if pool.idle_ns else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
         pool.secure(self._contexts.upstreams.get(pool.upstream))
 
