@@ -67,8 +67,7 @@ async def dial(
 
 
 async def _connect(pool: Pool, header: bytes) -> UpstreamSide:
-    """Open the socket, say who the client is, shake hands where there is TLS, hand over to the
-    codec."""
+    """Open the socket, write the header, shake hands where there is TLS, hand over to the codec."""
     if pool.tls is not None:
         return await _connect_securely(pool, pool.tls, header)
     connection = pool.codec(None)
@@ -81,7 +80,30 @@ async def _connect(pool: Pool, header: bytes) -> UpstreamSide:
         if not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
+    if header:
+        connection.old = 0  # it tells of one client: never to be used again
     return connection
+
+
+async def _open(pool: Pool, protocol: Any, header: bytes) -> None:
+    """A socket to the pool's address, on which `header` is written; `protocol` does all that one
+    does, but is no heir of asyncio's class."""
+    if not header:
+        await _reach(pool, protocol)
+        return
+    transport = await _reach(pool, asyncio.Protocol())
+    transport.write(header)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)  # in the same turn: nothing was read yet
+
+
+async def _reach(pool: Pool, protocol: Any) -> Any:
+    loop = asyncio.get_running_loop()
+    if pool.scheme == "unix":
+        transport, _ = await loop.create_unix_connection(lambda: protocol, pool.host)
+    else:
+        transport, _ = await loop.create_connection(lambda: protocol, pool.host, pool.port)
+    return transport
 
 
 async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> UpstreamSide:
@@ -91,39 +113,26 @@ async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> Up
     try:
         await _open(pool, layer, header)
         agreed = await layer.shake(pool.host, pool.session)
-        connection = pool.codec(agreed.selected_alpn_protocol())
     except BaseException as error:
         if layer.transport is not None:
             layer.abort()
         if isinstance(error, TlsFailed):
             pool.session = None
             count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
-            raise TlsFailed(f"{pool.host}:{pool.port}: {error.detail}", error.kind) from None
+            raise TlsFailed(f"{pool.place}: {error.detail}", error.kind) from None
         if isinstance(error, UpstreamError) or not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
     count_handshake(
         pool.registry, UPSTREAM_HANDSHAKES, agreed.version(), agreed.session_reused, where
     )
+    connection = pool.codec(agreed.selected_alpn_protocol())
     layer.give(connection)
     connection.scheme = "https"
     connection.peer.tls = spoken(agreed)
-    return connection
-
-
-async def _open(pool: Pool, protocol: Any, header: bytes) -> None:
-    """A socket to the pool's address, with `header` in front of everything; `protocol` does all
-    that one does, but is no heir of asyncio's class."""
-    first = asyncio.Protocol() if header else protocol
-    loop = asyncio.get_running_loop()
-    if pool.scheme == "unix":
-        transport, _ = await loop.create_unix_connection(lambda: first, pool.host)
-    else:
-        transport, _ = await loop.create_connection(lambda: first, pool.host, pool.port)
     if header:
-        transport.write(header)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)  # in this turn: nothing was read yet
+        connection.old = 0
+    return connection
 
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:

@@ -280,6 +280,8 @@ class UpstreamConnection(RequestWriter):
             self.story.on_data(data, left == 0)
         if left == 0 and self._state == BODY:
             self._complete()
+        elif self.story is not None:
+            self.story.flush()
 
     def _read_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
         story = self.story

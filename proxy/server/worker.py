@@ -155,10 +155,8 @@ class Worker(House):
         if state is not None:
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.send_proxy = (
-                "" if state.settings.send_proxy == "off" else state.settings.send_proxy
-            )
-            pool.idle_limit = settings.idle if pool.idle_ns and not pool.send_proxy else 0
+            pool.tell_of_clients(state.settings.send_proxy)
+            pool.idle_limit = settings.idle if pool.idle_ns else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
         pool.secure(self._contexts.upstreams.get(pool.upstream))
 
@@ -203,11 +201,6 @@ class Worker(House):
     def release(self, guest: Guest) -> None:
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
-
-    def succeed(self, guest: Guest, heir: Guest) -> None:
-        self._connections.discard(guest)
-        self._connections.add(heir)
-        self.watch(heir)
 
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)

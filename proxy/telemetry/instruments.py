@@ -58,6 +58,8 @@ DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
 UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
 UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
+COMPRESSION_IN = "spangate.compression.input"
+COMPRESSION_OUT = "spangate.compression.output"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -99,6 +101,10 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(
+            COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
+        ),
+        Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,

@@ -136,7 +136,7 @@ to = "orders"
 1 client_max_body_size: write [limits] body = "20MiB", or body_limit on a route
 2 keepalive_timeout: write [limits] keepalive = "65s"
 3 ssl_certificate: write tls = { cert = "edge.pem", key =
-4 gzip: unknown key (in a [[route]]: write compress = true, or
+4 gzip: in a [[route]]: write compress = true, or { types = ["text/*"], min = "1KiB"
 6 route[0].limit_req: Spangate has no rate limits yet: [limits] bounds what one client may
 7 route[0].auth_basic: Spangate does not authenticate clients yet: the services behind it do,
 """,
@@ -294,8 +294,8 @@ compress = { encodings = ["br"], minResponseBodyBytes = 1200, includedContentTyp
 5 route[0].rateLimit: Spangate has no rate limits yet: [limits] bounds what one client may
 6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
 7 route[0].compress.encodings: write with = ["zstd", "br", "gzip"], the best first
-7 route[0].compress.minResponseBodyBytes: write min = "
-7 route[0].compress.includedContentTypes: write types = ["text/html"]
+7 route[0].compress.minResponseBodyBytes: write min = "1KiB"
+7 route[0].compress.includedContentTypes: write types = ["text/*", "application/json"]
 """,
     ),
     Faulty(

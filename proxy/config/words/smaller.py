@@ -25,7 +25,7 @@ COMPRESS = read("""
 codings encodings encoding algorithm algorithms formats format
     write with = <["zstd", "br", "gzip"]>, the best first
 min_length minimum_length min_response_body_bytes min_content_length gzip_min_length min_size
-    write min = <"1KiB">
+    write min = "1KiB", a size
 content_type content_types included_content_types mime_types gzip_types media_types
     write types = <["text/*", "application/json"]>
 excluded_content_types
