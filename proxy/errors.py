@@ -41,6 +41,8 @@ class ProxyError(Exception):
     source: str = "proxy"  # client | proxy | upstream
     retryable: bool = False  # another attempt may succeed, and nothing was given away yet
     close: bool = False  # the client connection must not be used again
+    lines: tuple[tuple[bytes, bytes], ...] = ()  # fields that the answer has besides others
+    told: bool = False  # `error_type` is recorded though the answer is a 4xx
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.reason)
@@ -68,15 +70,15 @@ class BadRequest(ClientError):
 
 
 class UpgradeRefused(ClientError):
-    """A switch to a protocol that is not spoken here (RFC 9110 §15.5.22): `may` is what Upgrade
-    lists, `version` the one version that there is (RFC 6455 §4.2.2). What the client sent early
-    cannot be told from a request, so the connection closes."""
+    """A switch to a protocol that is not spoken here (RFC 9110 §15.5.22, RFC 6455 §4.2.2): `may`
+    is what Upgrade lists. What the client sent early cannot be told from a request: close."""
 
-    def __init__(self, detail: str, may: str, version: str = "") -> None:
+    told = True
+
+    def __init__(self, detail: str, may: str, *more: tuple[bytes, bytes]) -> None:
         super().__init__(426, detail, close=True)
         self.error_type = "upgrade_refused"
-        self.may = may
-        self.version = version
+        self.lines = ((b"connection", b"upgrade"), (b"upgrade", may.encode("latin-1")), *more)
 
 
 class ClientGone(ProxyError):

@@ -11,11 +11,12 @@ and adds the answer to its own client's key (`confirm`); one of HTTP/2 leaves ke
 from __future__ import annotations
 
 import hashlib
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Collection
 
-from proxy.errors import BadRequest, UpgradeFailed, UpgradeRefused
+from proxy.errors import BadRequest, ClientError, UpgradeFailed, UpgradeRefused
 from proxy.http.head import Pair, RequestHead, ResponseHead
+from proxy.http.local import ALLOWED
 
 WEBSOCKET = "websocket"
 VERSION = b"13"  # of the protocol, RFC 6455 §4.1
@@ -55,6 +56,21 @@ def choose(asked: str, allowed: Collection[str]) -> str:
     raise UpgradeRefused("this route does not switch to the protocol asked for", may)
 
 
+def check_tunnel(head: RequestHead, allowed: Collection[str], *, connect: bool) -> None:
+    """Whether a request that asks to switch protocols, or a CONNECT, may begin a tunnel; leaves
+    one protocol in `head.protocol`, or none for CONNECT. `connect`: the route takes that.
+
+    Raises UpgradeRefused (426), BadRequest (400), ClientError (405).
+    """
+    if head.protocol:
+        head.protocol = choose(head.protocol, allowed)
+    elif not connect:
+        error = ClientError(405, "this route does not take CONNECT", close=True)
+        error.lines = ((b"allow", ALLOWED),)
+        raise error
+    check_asked(head)
+
+
 def check_asked(head: RequestHead) -> None:
     """Whether the request may begin a tunnel at all, and a WebSocket's is a valid handshake.
 
@@ -71,7 +87,7 @@ def check_asked(head: RequestHead) -> None:
     if version != VERSION and not (version is None and head.version == "2"):
         if version is None:
             raise BadRequest("a WebSocket's handshake says its version")
-        raise UpgradeRefused("the only version of WebSocket is 13", WEBSOCKET, VERSION.decode())
+        raise UpgradeRefused("the only version of WebSocket is 13", WEBSOCKET, (_WHICH, VERSION))
     if head.version.startswith("1.") and not is_key(head.get(KEY)):
         raise BadRequest("a WebSocket's handshake has a key of 16 bytes")
 
@@ -81,14 +97,15 @@ def is_key(value: bytes | None) -> bool:
     if value is None or len(value) != 24:
         return False
     try:
-        return len(b64decode(value, validate=True)) == 16
+        return len(a2b_base64(value, strict_mode=True)) == 16
     except ValueError:
         return False
 
 
 def accept_of(key: bytes) -> bytes:
     """What Sec-WebSocket-Accept says to a key (RFC 6455 §4.2.2)."""
-    return b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    return b2a_base64(digest, newline=False)
 
 
 def with_key(head: RequestHead, more: list[Pair], random: bytes) -> tuple[list[Pair], bytes]:
@@ -98,7 +115,7 @@ def with_key(head: RequestHead, more: list[Pair], random: bytes) -> tuple[list[P
         return more, b""
     key = head.get(KEY)
     if key is None:
-        key = b64encode(random)
+        key = b2a_base64(random, newline=False)
         more = [*more, (KEY, key)]
     if head.get(_WHICH) is None:
         more = [*more, (_WHICH, VERSION)]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 
 from proxy.errors import ProxyError, WrongMethod
+from proxy.http.edits import WANTS_TUNNEL
 from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, outbound
+from proxy.server import added, answering, attempts, outbound, tunnel
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -51,12 +52,14 @@ def _goes_on(story: Story) -> bool:
     """Find out what is asked, whose trace it is part of, and where it goes; False: the gateway
     has answered it."""
     x, head, snapshot = story.x, story.head, story.snapshot
+    if head.protocol and head.method == "CONNECT":
+        head.method = "GET"  # RFC 8441: what HTTP/1.1 asks for by GET, for routes and upstreams too
     host = outbound.describe(x, head, story.client, snapshot)
     if snapshot.request_id:
         x.request_id = outbound.request_id(story)
     story.worker.recorder.begin(x)
     if head.method in MAY_END:
-        status = last_hop(head)
+        status = last_hop(head, snapshot.connects)
         if status:
             _end_here(story, host, status)
             return False
@@ -71,6 +74,8 @@ def _goes_on(story: Story) -> bool:
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
     story.edits = outbound.request(story, entry, snapshot, captures)
+    if head.protocol or (snapshot.connects and head.method == "CONNECT"):
+        tunnel.admit(story, entry)
     if target.total_ns:
         story.total = x.start + target.total_ns
     return True
@@ -78,6 +83,8 @@ def _goes_on(story: Story) -> bool:
 
 def _end_here(story: Story, host: str, status: int) -> None:
     """Answer a request that must not be forwarded."""
+    if story.head.method == "CONNECT":
+        story.client.close_after()  # what it sends next may be no HTTP
     story.entry = entry = story.snapshot.expected(story.head, host, story.head.method)
     answering.trace(story, entry)
     answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
@@ -92,9 +99,15 @@ def _relay(story: Story, response: ResponseHead) -> None:
     story.wait(0, 0)
     x.status = response.status
     edits = entry.response_edits
+    asked = story.edits.wants & WANTS_TUNNEL != 0
+    if asked and not tunnel.is_granted(story.head, response):
+        asked = False
+        client.close_after()  # what it sent early cannot be told from a request
     client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
+    if asked:
+        tunnel.begin(story)
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
 

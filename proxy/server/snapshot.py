@@ -86,6 +86,7 @@ class RouteEntry:
         "rewrite",
         "route",
         "sampler",
+        "upgrades",
     )
 
     def __init__(
@@ -105,6 +106,7 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.
@@ -132,6 +134,7 @@ class Snapshot:
         "_table",
         "attributes",
         "config",
+        "connects",
         "extractor",
         "forwarding",
         "limits",
@@ -158,6 +161,7 @@ class Snapshot:
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
         self.request_id = config.forwarding.request_id
+        self.connects = any(entry.route.connect for entry in entries)
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")

@@ -129,7 +129,8 @@ class Exchange:
         self.peer = ""  # network.peer.address
         self.peer_port = 0
         self.request_id = b""
-        self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
+        # (attribute key, value): allow-listed headers, and what few requests have
+        self.captured: list[tuple[str, str | int]] = []
         # where it went
         self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []

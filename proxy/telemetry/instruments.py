@@ -50,6 +50,7 @@ UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+TUNNELS = "spangate.tunnels"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
@@ -77,6 +78,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,
