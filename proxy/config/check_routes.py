@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from proxy.config.check_compress import check_compress
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
@@ -84,6 +85,8 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         remedy = values.host_name(route.host_header) or example
         report.error((*path, "host_header"), f"{route.host_header!r} is not a host", remedy)
     check_retry(route.retry, (*path, "retry"), report)
+    if route.compress is not None:
+        check_compress(route, route.compress, (*path, "compress"), report)
 
 
 def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | None:

@@ -23,6 +23,7 @@ from proxy.tasks import spawn
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
     (ConnectionRefusedError, ConnectRefused),
+    (FileNotFoundError, ConnectRefused),  # nobody has made that Unix socket yet
     (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
     (UnicodeError, DnsFailed),  # a name that DNS cannot hold
@@ -33,9 +34,12 @@ _LONGEST = 120.0  # seconds, where the configuration says "no limit": about the 
 _PAUSE = 0.02  # seconds until a descriptor is looked for again
 
 
-async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> UpstreamSide:
+async def dial(
+    pool: Pool, timeout: float, descriptors: Descriptors, header: bytes = b""
+) -> UpstreamSide:
     """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
-    Where there is no descriptor for it, one that was given back may come in its place.
+    Where there is no descriptor for it, one that was given back may come in its place. `header`
+    goes in front of everything (PROXY protocol).
 
     Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
     """
@@ -43,7 +47,7 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
         async with asyncio.timeout(timeout or _LONGEST):
             while True:
                 try:
-                    return await _connect(pool)
+                    return await _connect(pool, header)
                 except UpstreamError:
                     if not descriptors.are_out():
                         raise
@@ -56,12 +60,17 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
         raise _translate(TimeoutError(why), pool) from error
 
 
-async def _connect(pool: Pool) -> UpstreamConnection:
-    loop = asyncio.get_running_loop()
+async def _connect(pool: Pool, header: bytes) -> UpstreamConnection:
     connection = UpstreamConnection(pool)
     protocol: Any = connection  # all that one does, but no heir of asyncio's class
     try:
-        await loop.create_connection(lambda: protocol, pool.host, pool.port)
+        if header:
+            transport = await _open(pool, asyncio.Protocol())
+            transport.write(header)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)  # in this turn: nothing was read yet
+        else:
+            await _open(pool, protocol)
     except Exception as error:
         pool.forget(connection)
         raise _translate(error, pool) from error
@@ -72,10 +81,20 @@ async def _connect(pool: Pool) -> UpstreamConnection:
     return connection
 
 
+async def _open(pool: Pool, protocol: Any) -> Any:
+    """The transport of a new connection that `protocol` is told of."""
+    loop = asyncio.get_running_loop()
+    if pool.scheme == "unix":
+        transport, _ = await loop.create_unix_connection(lambda: protocol, pool.host)
+    else:
+        transport, _ = await loop.create_connection(lambda: protocol, pool.host, pool.port)
+    return transport
+
+
 def _translate(error: Exception, pool: Pool) -> UpstreamError:
     ours = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
     why = getattr(error, "strerror", None) or error  # without its number
-    return ours(f"{pool.host}:{pool.port}: {why}")
+    return ours(f"{pool.place}: {why}")
 
 
 class Dialling:
@@ -85,18 +104,25 @@ class Dialling:
     __slots__ = ("_story", "_task")
 
     def __init__(
-        self, story: StoryEvents, pool: Pool, timeout: float, descriptors: Descriptors
+        self,
+        story: StoryEvents,
+        pool: Pool,
+        timeout: float,
+        descriptors: Descriptors,
+        header: bytes = b"",
     ) -> None:
         self._story: StoryEvents | None = story
-        self._task = spawn(self._run(pool, timeout, descriptors), "dial")
+        self._task = spawn(self._run(pool, timeout, descriptors, header), "dial")
 
     def forget(self) -> None:
         self._story = None
         self._task.cancel()
 
-    async def _run(self, pool: Pool, timeout: float, descriptors: Descriptors) -> None:
+    async def _run(
+        self, pool: Pool, timeout: float, descriptors: Descriptors, header: bytes
+    ) -> None:
         try:
-            connection = await dial(pool, timeout, descriptors)
+            connection = await dial(pool, timeout, descriptors, header)
         except UpstreamError as error:
             self._fail(error)
         except asyncio.CancelledError:

@@ -2,9 +2,9 @@
 
 Everything between accept and the first byte of a protocol happens here, once for each connection
 and never for a request: counting and limits, the peer, whose word counts, and the choice of the
-codec. Today that choice is made before a byte is read. A PROXY header or a TLS hello is read by a
-protocol of its own, which then puts the codec in its place (`transport.set_protocol`) with the
-peer and scheme that it has learnt; the codecs know nothing of that.
+codec. A PROXY header is read by a protocol of its own (`proxy_stage.py`), which then puts the next
+one in its place (`transport.set_protocol`) with the peer that it has learnt; a TLS hello is read
+behind it. The codecs know nothing of that.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.server.h1_client import ClientConnection
+from proxy.server.house import Door as Entry
 from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
+from proxy.server.proxy_stage import ProxyStage
 
 
 class Door:
@@ -29,7 +31,14 @@ class Door:
 
     def open(self) -> Any:
         """Who serves the next connection: all that a protocol does, but no heir of asyncio's."""
-        return ClientConnection(self._house, self)
+        if self._listener.proxied:
+            return ProxyStage(self._house, self, self._listener)
+        return self.behind(self)
+
+    def behind(self, door: Entry) -> Any:
+        """The same once a PROXY header, if there must be one, has been read: `door` knows the peer
+        that it told."""
+        return ClientConnection(self._house, door)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""

@@ -40,6 +40,8 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     x.peer, x.peer_port = peer.where
     x.client = peer.address
     x.scheme = client.scheme
+    if peer.about:
+        x.captured += peer.about
     if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     if snapshot.request_headers:

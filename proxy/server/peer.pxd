@@ -5,3 +5,5 @@ cdef class Peer:
     cdef public bytes encoded
     cdef public tuple where
     cdef public object identity
+    cdef public tuple about
+    cdef public tuple local

@@ -37,9 +37,11 @@ class Pool(Home):
         "idle_limit",
         "idle_ns",
         "opened",
+        "place",
         "port",
         "reused",
         "scheme",
+        "send_proxy",
         "upstream",
     )
 
@@ -49,6 +51,8 @@ class Pool(Home):
         self.scheme = endpoint.scheme
         self.host = endpoint.host
         self.port = endpoint.port
+        self.place = f"{self.host}:{self.port}" if self.port else f"unix:{self.host}"
+        self.send_proxy = ""  # "v1", "v2": each connection tells of one client, and serves only it
         self.idle_limit = 10_000
         self.idle_ns = 4_000_000_000
         self._max_age = 0  # ns; 0 = none
@@ -62,7 +66,7 @@ class Pool(Home):
         self.reused = 0  # times that a warm one was used
 
     def __repr__(self) -> str:
-        return f"<Pool {self.host}:{self.port} {self.open} open, {self.idle} idle>"
+        return f"<Pool {self.place} {self.open} open, {self.idle} idle>"
 
     @property
     def open(self) -> int:
@@ -131,9 +135,9 @@ class Pool(Home):
         """Bytes came that nobody had asked for."""
         if connection in self._resting and not self._talks:
             self._talks = True
-            text = "upstream %s: %s:%d sends bodies after its answers to HEAD; connections on which"
+            text = "upstream %s: %s sends bodies after its answers to HEAD; connections on which"
             text += " it answered one are not used again"
-            log.warning(text, self.upstream, self.host, self.port)
+            log.warning(text, self.upstream, self.place)
 
     def expire(self, now: int) -> None:
         """Close what has been idle for too long or is too old, and end rests."""

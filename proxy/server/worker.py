@@ -34,6 +34,8 @@ from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.preface import preface
+from proxy.server.refusals import Refusals
 from proxy.server.reports import Reports
 from proxy.server.ring import Ring
 from proxy.server.serve import tell
@@ -71,6 +73,7 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
+        self._refusals = Refusals()
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -146,7 +149,10 @@ class Worker(House):
         if state is not None:
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.idle_limit = settings.idle if pool.idle_ns else 0
+            pool.send_proxy = (
+                "" if state.settings.send_proxy == "off" else state.settings.send_proxy
+            )
+            pool.idle_limit = settings.idle if pool.idle_ns and not pool.send_proxy else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
 
     def _apply_trust(self, before: Config, config: Config) -> None:
@@ -190,6 +196,15 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
+
+    def refuse(self, reason: str, text: str) -> None:
+        self.recorder.reject(reason)
+        self._refusals.tell(reason, text, monotonic_ns())
+
     def count_refused(self, error: ClientError) -> None:
         self.recorder.reject(str(error.status))
 
@@ -202,7 +217,8 @@ class Worker(House):
     def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
         """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
         pool: Any = self.pool_of(endpoint)
-        return Dialling(story, pool, timeout, self._descriptors)
+        header = preface(pool.send_proxy, story) if pool.send_proxy else b""
+        return Dialling(story, pool, timeout, self._descriptors, header)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
@@ -233,6 +249,7 @@ class Worker(House):
         for pool in self._pools.values():
             pool.expire(now)
         self.faults.sum_up(now)
+        self._refusals.sum_up(now)
         self._descriptors.look()
         if not self.draining:
             return True
@@ -319,5 +336,5 @@ class Worker(House):
 
 def _trust(config: Config) -> tuple[object, ...]:
     """All that says who is believed."""
-    listeners = {listener.address: listener.trust for listener in config.listen}
+    listeners = {x.address: (x.trust, x.proxy_protocol, x.name) for x in config.listen}
     return listeners, config.tracing.trust, config.forwarding.trust

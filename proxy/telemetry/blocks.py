@@ -208,7 +208,12 @@ class ClientBlock:
             *route.labels.items(),
         )
         template = route.upstream_template
-        more = _pairs(("peer.service", upstream), ("url.template", template or ""))
+        unix = authority.startswith("unix:")
+        more = _pairs(
+            ("peer.service", upstream),
+            ("url.template", template or ""),
+            ("network.transport", "unix" if unix else ""),
+        )
         self.span = (
             protobuf.delimited(5, protobuf.text(_name(method, template)))
             + bytes((0x30, KIND_CLIENT))
@@ -216,7 +221,8 @@ class ClientBlock:
             + (STATUS_ERROR if error_type else b"")
         )
         # Whatever a configured URL holds before "@" is a credential (url.full: MUST NOT show it).
-        self.url = protobuf.text(f"{scheme}://{authority.rpartition('@')[2]}")
+        place = "localhost" if unix else authority.rpartition("@")[2]
+        self.url = protobuf.text(f"{scheme}://{place}")
         self.duration = registry.histogram(instruments.CLIENT_DURATION, pairs)
         self.reused: Number = registry.number(
             instruments.UPSTREAM_REUSED, endpoint_attributes(upstream, *address)

@@ -19,7 +19,7 @@ from proxy.upstream.endpoint import Endpoint
     ],
 )
 def test_servers(url: str, host: str, port: int, authority: str) -> None:
-    assert parse_server(url) == (host, port)
+    assert parse_server(url)[1:] == (host, port)
     endpoint = Endpoint(url, 3, "shop")
     assert (endpoint.host, endpoint.port, endpoint.authority) == (host, port, authority)
     assert (endpoint.weight, endpoint.up, endpoint.url) == (3, True, url)
