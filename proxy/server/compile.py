@@ -20,6 +20,7 @@ from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
+from proxy.server.tcp_routes import compile_streams
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
@@ -52,7 +53,11 @@ class Compiler:
         table = TableBuilder(config.route)
         yield from table.steps()
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
-        self.snapshot = Snapshot(config, sampler, entries, table.table())
+        snapshot = Snapshot(config, sampler, entries, table.table())
+        for address, streams in compile_streams(config, self._entry):
+            snapshot.streams[address] = streams
+            yield
+        self.snapshot = snapshot
 
     def run(self) -> Snapshot:
         """All steps at once."""

@@ -61,7 +61,7 @@ async def dial(
 
 
 async def _connect(pool: Pool, header: bytes) -> UpstreamConnection:
-    connection = UpstreamConnection(pool)
+    connection: UpstreamConnection = pool.codec(None)
     protocol: Any = connection  # all that one does, but no heir of asyncio's class
     try:
         if header:

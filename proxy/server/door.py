@@ -17,6 +17,7 @@ from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
 from proxy.server.proxy_stage import ProxyStage
+from proxy.server.tcp_client import StreamConnection
 
 
 class Door:
@@ -38,11 +39,17 @@ class Door:
     def behind(self, door: Entry) -> Any:
         """The same once a PROXY header, if there must be one, has been read: `door` knows the peer
         that it told."""
+        if self._listener.address in self._house.snapshot.streams:
+            return StreamConnection(self._house, door, self._listener)
         return ClientConnection(self._house, door)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
-        return peer_of(transport) if self._house.admit(guest) else None
+        if not self._house.admit(guest):
+            return None
+        peer = peer_of(transport)
+        peer.listener = self._listener.name
+        return peer
 
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""

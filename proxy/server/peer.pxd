@@ -7,3 +7,4 @@ cdef class Peer:
     cdef public object identity
     cdef public tuple about
     cdef public tuple local
+    cdef public str listener

@@ -14,7 +14,17 @@ _UNIX = (("network.transport", "unix"),)  # else it is TCP, which goes without s
 class Peer:
     """The other end of one connection."""
 
-    __slots__ = ("about", "address", "encoded", "identity", "is_unix", "local", "port", "where")
+    __slots__ = (
+        "about",
+        "address",
+        "encoded",
+        "identity",
+        "is_unix",
+        "listener",
+        "local",
+        "port",
+        "where",
+    )
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
         self.address = address  # IP address; "" for a Unix socket
@@ -24,6 +34,7 @@ class Peer:
         self.where = (address, port)  # network.peer.address, network.peer.port
         self.identity: str | None = None  # subject or URI of a verified certificate
         self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
+        self.listener = ""  # the name of that by which it came in
         self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
 
     def __repr__(self) -> str:

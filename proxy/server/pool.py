@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+from typing import Any
 
 from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
@@ -90,6 +91,10 @@ class Pool(Home):
             self.reused += 1
             return connection
         return None
+
+    def codec(self, alpn: str | None) -> Any:
+        """What is spoken on a new connection; `alpn`: what TLS agreed on, None without TLS."""
+        return UpstreamConnection(self)
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take back a connection on which a whole exchange ended well; False if it is one too

@@ -63,6 +63,8 @@ def _goes_on(story: Story) -> bool:
         if status:
             _end_here(story, host, status)
             return False
+    if snapshot.by_listener:
+        head.listener = story.client.peer.listener
     entry, captures = snapshot.match(head, host)
     story.entry = entry
     x.route = entry.blocks

@@ -48,10 +48,11 @@ cdef class Snapshot:
     cdef public Sampler sampler, never
     cdef public Forwarding forwarding
     cdef public frozenset untraced
-    cdef public bint request_id, connects
+    cdef public bint request_id, connects, by_listener
     cdef public object untrusted
     cdef public list request_headers, response_headers
     cdef public bytes trace_header
+    cdef public dict streams
     cdef list _entries
     cdef object _table
     cdef Hosts _routes

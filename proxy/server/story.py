@@ -120,6 +120,9 @@ class Story(StoryEvents):
             self.tunnel.sent(data)
             if upstream is not None:
                 upstream.send_data(data, False)
+            else:
+                self.held.append(data)
+                self.client.pause()
             return
         limit = self.target.body_limit if self.target is not None else 0
         if limit and x.body_in > limit:

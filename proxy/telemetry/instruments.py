@@ -51,6 +51,9 @@ UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 TUNNELS = "spangate.tunnels"
+STREAMS = "spangate.streams"
+STREAMS_ACTIVE = "spangate.streams.active"
+STREAM_BYTES = "spangate.streams.io"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
@@ -79,6 +82,9 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
+        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
+        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
+        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,
