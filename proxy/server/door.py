@@ -17,6 +17,7 @@ from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
 from proxy.server.proxy_stage import Entrance, ProxyStage
+from proxy.server.tcp_client import StreamConnection
 from proxy.server.tls_guest import TlsGuest
 from proxy.server.tls_room import Room, introduce
 
@@ -46,11 +47,17 @@ class Door(Entrance):
     def codec(self, alpn: str | None, door: Any = None) -> Any:
         """Who speaks the protocol that was agreed on, None = nothing was said of one. `door`:
         what it knows of this door, if that is not the door itself."""
+        if self._listener.address in self._house.snapshot.streams:
+            return StreamConnection(self._house, door or self, self._listener)
         return ClientConnection(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
-        return peer_of(transport) if self._house.admit(guest) else None
+        if not self._house.admit(guest):
+            return None
+        peer = peer_of(transport)
+        peer.listener = self._listener.name
+        return peer
 
     def enter(self, guest: TlsGuest, peer: Peer) -> Any:
         """The codec for a connection whose handshake is done."""

@@ -254,8 +254,13 @@ class ClientConnection(Leaver):
         self._state = TUNNEL
         self._close = True
         early, self._buffer = self._buffer, b""
-        if early and self._story is not None:
-            self._story.on_body(early, False)
+        story = self._story
+        if early and story is not None:
+            story.on_body(early, False)
+        if not self._tap.ended:
+            self._tap.let_go()
+        elif story is not None:
+            story.on_body_end(NO_TRAILERS)  # the client shut its end before it had the answer
 
     def next(self, now: int) -> None:
         self._story = None

@@ -173,6 +173,7 @@ def _learnt(header: ProxyHeader, stage: ProxyStage) -> Peer:
         peer = Peer("", 0, is_unix=True)
     else:
         peer = stage.peer
+    peer.listener = stage.peer.listener
     if header.unique_id:
         peer.about += ((UNIQUE_ID, _readable(header.unique_id)),)
     return peer

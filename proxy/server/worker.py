@@ -42,6 +42,7 @@ from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
+from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
@@ -210,7 +211,8 @@ class Worker(House):
         self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        pool = Pool(endpoint, self.outbox, self.turns, self.recorder.registry)
+        kind = StreamPool if self.snapshot.passes_bytes(endpoint) else Pool
+        pool = kind(endpoint, self.outbox, self.turns, self.recorder.registry)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
