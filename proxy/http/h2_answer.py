@@ -138,9 +138,7 @@ def trailer_fields(trailers: Trailers) -> Lines:
     """Trailers as they are sent to an upstream; those that may not be there are left out."""
     fields: Lines = []
     _put(fields, trailers, _NO_TRAILERS)
-    return [
-        pair for pair in fields if not pair[0].startswith(b":") and not _has_controls([pair])
-    ]
+    return [pair for pair in fields if not pair[0].startswith(b":") and not _has_controls([pair])]
 
 
 def trailers_of(fields: Iterable[Pair]) -> Trailers:

@@ -51,16 +51,15 @@ def ended_by_us(code: int, headed: bool) -> UpstreamError:
     return Truncated(why) if headed else BadResponse(why)
 
 
-def connection_lost(reset: bool, goaway: int | None, headed: bool, unread: bool) -> UpstreamError:
+def connection_lost(why: str, goaway: int | None, headed: bool, unread: bool) -> UpstreamError:
     """The connection ended below the exchange. `goaway`: the code of one that came before;
     `unread`: certainly before the request was."""
-    what = f"the upstream {'reset' if reset else 'closed'} the connection"
     if goaway:
-        what += f" ({name_of(goaway)})"
+        why += f" ({name_of(goaway)})"
     if headed:
-        return Truncated(f"{what} before the end of its answer")
+        return Truncated(f"{why} before the end of its answer")
     if goaway == ENHANCE_YOUR_CALM:
-        return CalmAsked(f"{what} before any answer")
-    error = UpstreamReset(f"{what} before any answer")
+        return CalmAsked(f"{why} before any answer")
+    error = UpstreamReset(f"{why} before any answer")
     error.unread = unread
     return error

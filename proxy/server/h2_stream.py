@@ -24,7 +24,7 @@ from proxy.http.h2_answer import (
 )
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.kernel.clock import monotonic_ns
-from proxy.server.h1_upstream import MOST_INFORMATIONAL
+from proxy.server.answer_limits import MOST_INFORMATIONAL
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream
 from proxy.server.sides import NO_TRAILERS, StoryEvents, UpstreamSide
 
@@ -171,8 +171,9 @@ class H2UpstreamStream(UpstreamSide):
         self._finish(trailers_of(fields))
 
     def on_reset(self, code: int) -> None:
-        """The upstream has reset it; that it closes is told after that or before."""
+        """The upstream has reset it; that the stream closes is told after that, or before."""
         self._reset = code
+        self._connection.was_reset(code)
 
     def on_closed(self, code: int) -> None:
         """The stream is no more."""
