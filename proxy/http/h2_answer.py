@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from proxy.errors import BadResponse, ClientError
+from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
@@ -104,9 +105,10 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
     head.version = "2"
     head.status = _status(fields)
     pairs, special = head._pairs, head.fields
-    seen = 0
+    seen = size = 0
     for pair in fields[1:]:
         name, value = pair
+        size += len(name) + len(value) + 4  # as in HTTP/1.1
         try:
             kind = RESPONSE_KINDS[name]
         except KeyError:
@@ -120,6 +122,8 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
             raise BadResponse(f"the upstream's head has {name!r}, which HTTP/2 does not know")
         else:
             special[kind] = special[kind] + b", " + value if kind in special else value
+    if size > MOST_HEAD:
+        raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
     head.dated = seen != 0
     head.seen = seen | bits(special)
     return head

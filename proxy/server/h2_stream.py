@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy.errors import BadResponse, ProxyError
+from proxy.http.answer_limits import MOST_INFORMATIONAL
 from proxy.http.edits import Edits
-from proxy.http.h2 import CANCEL
+from proxy.http.h2 import (
+    CANCEL,
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamClosed,
+    StreamReset,
+    TrailersReceived,
+)
 from proxy.http.h2_answer import (
     informational_head,
     request_fields,
@@ -24,7 +34,6 @@ from proxy.http.h2_answer import (
 )
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.kernel.clock import monotonic_ns
-from proxy.server.answer_limits import MOST_INFORMATIONAL
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream
 from proxy.server.sides import NO_TRAILERS, StoryEvents, UpstreamSide
 
@@ -116,7 +125,7 @@ class H2UpstreamStream(UpstreamSide):
     def _unpause(self) -> None:
         if self._paused:
             self._paused = False
-            self._connection.paused -= 1
+            self._connection.unpause()
 
     def _cancel(self) -> None:
         self._unpause()
@@ -233,3 +242,37 @@ class H2UpstreamStream(UpstreamSide):
                 self._cancel()  # nobody wants the rest of the request
         if story is not None:
             story.on_response_end(monotonic_ns(), trailers)
+
+
+def _on_head(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_head(event.headers, event.end_stream)
+
+
+def _on_data(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_data(event.data, event.end_stream)
+
+
+def _on_trailers(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_trailers(event.headers)
+
+
+def _on_informational(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_informational(event.headers)
+
+
+def _on_reset(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_reset(event.error_code)
+
+
+def _on_end(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_closed(event.error_code)
+
+
+STREAM_EVENTS: dict[type[Event], Any] = {
+    ResponseReceived: _on_head,
+    DataReceived: _on_data,
+    TrailersReceived: _on_trailers,
+    InformationalResponseReceived: _on_informational,
+    StreamReset: _on_reset,
+    StreamClosed: _on_end,
+}

@@ -16,6 +16,7 @@ from typing import Any
 from proxy.http import h2
 from proxy.http.h2 import Rules, Session
 from proxy.tasks import spawn
+from tests.harness import OK
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -111,13 +112,14 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.backend.lines.append(self)
-        if self.backend.speaks:
-            self.flush()
         if self.backend.greet is not None:
             self.backend.greet(self)
 
     def data_received(self, data: bytes) -> None:
         self.came += data
+        if self.came[:3] != b"PRI":
+            self.transport.write(OK)  # by HTTP/1.1: each request comes in one piece
+            return
         if not self.backend.speaks:
             return
         self.act(self.session.receive(data, monotonic_ns()))
