@@ -29,13 +29,20 @@ H2, H1 = "h2", "http/1.1"  # ALPN (RFC 7301)
 Dial = Callable[["SharedPool", float], None]
 
 
-def may_share(endpoint: Endpoint, settings: Upstream) -> bool:
+def may_share(scheme: str, settings: Upstream) -> bool:
     """Whether one connection may carry the exchanges of many clients. One that begins with a PROXY
     header belongs to the client that it names."""
     if settings.send_proxy != "off":
         return False
-    by_alpn = settings.protocol == "auto" and endpoint.scheme == "https"
+    by_alpn = settings.protocol == "auto" and scheme == "https"
     return settings.protocol == "h2" or by_alpn
+
+
+def suits(pool: Pool, settings: Upstream) -> bool:
+    """Whether a pool that was made by other settings would be made by these."""
+    if isinstance(pool, SharedPool):
+        return may_share(pool.scheme, settings) and pool.must == (settings.protocol == "h2")
+    return not may_share(pool.scheme, settings)
 
 
 class Waiting:
@@ -65,8 +72,8 @@ class SharedPool(Pool):
     ) -> None:
         super().__init__(endpoint, outbox, turns)
         self.must = must
-        self.reset_sent = 0  # exchanges given up, since the start
-        self.reset_received = 0
+        self.reset_sent = 0  # exchanges that this end gave up, and were not counted yet
+        self.reset_received = 0  # and those that the upstream did
         self._dial = dial
         self._dialling = 0
         self._lines: dict[H2Upstream, None] = {}  # all that are open
@@ -94,6 +101,12 @@ class SharedPool(Pool):
     def streams(self) -> int:
         """Exchanges that are under way."""
         return sum([line.active for line in self._lines])
+
+    def take_resets(self) -> dict[str, int]:
+        """How many exchanges were given up since it was asked last, by who did that."""
+        found = {"gateway": self.reset_sent, "upstream": self.reset_received}
+        self.reset_sent = self.reset_received = 0
+        return {by: number for by, number in found.items() if number}
 
     # lending
 
@@ -128,6 +141,8 @@ class SharedPool(Pool):
 
     def _dial_more(self) -> None:
         """One connection for so many stories as it will serve."""
+        if not self._each and self._lines:
+            return  # it takes none for now, and would on others take none
         each = max(self._each, 1)
         timeout = next(iter(self._waiting)).timeout if self._waiting else 0.0
         while (
@@ -180,7 +195,7 @@ class SharedPool(Pool):
         return self._dialling > 0 or any(not line.draining for line in self._lines)
 
     def _join(self, line: H2Upstream) -> None:
-        if line.closed:
+        if line.closed or line.draining:
             if not self._may_serve():
                 self._fail_all(ConnectReset("the connection ended as soon as it was made"))
             return

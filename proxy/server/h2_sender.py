@@ -11,10 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from proxy.errors import NotProcessed
-from proxy.http.h2 import Event, Rules, Session
+from proxy.http.h2 import CANCEL, Event, Rules, Session
 from proxy.http.head import Pair
 from proxy.server.h1_upstream import WRITE_HIGH
-from proxy.server.h2_ends import GOING
+from proxy.server.h2_ends import FEWER, GOING
 from proxy.server.h2_stream import H2UpstreamStream
 
 if TYPE_CHECKING:
@@ -111,6 +111,16 @@ class RequestSender:
         self._writable = True
         self._schedule()
 
+    def _hold_back(self, most: int) -> None:
+        """The upstream takes fewer streams than were about to be begun: the engine would keep them
+        without a word."""
+        while self._fresh and len(self._streams) > most:
+            stream = self._fresh.pop()
+            if self._streams.pop(stream.number, None) is not None:
+                self._uploads.pop(stream, None)
+                self._session.reset(stream.number, CANCEL)
+                stream.fail(NotProcessed(FEWER))
+
     # turns
 
     def _schedule(self) -> None:
@@ -130,13 +140,14 @@ class RequestSender:
 
     def _write(self) -> None:
         session, transport = self._session, self.transport
-        if self._fresh:
-            for stream in self._fresh:
+        for stream in self._fresh:
+            if stream.sent_at < 0:
                 stream.sent_at = self._written
-            self._fresh = []
         while self._writable:
             data = session.take()
             if not data:
+                if self._fresh:
+                    self._fresh = []
                 break
             self._written += len(data)
             if not transport.is_closing():

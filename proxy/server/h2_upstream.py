@@ -234,6 +234,7 @@ class H2Upstream(RequestSender):
     def _tell_all(self, event: Event) -> None:
         if isinstance(event, SettingsReceived):
             self._limit = min(self._session.peer_streams, MOST_STREAMS)
+            self._hold_back(self._limit)
             self.home.said(self)
         elif isinstance(event, GoAwayReceived):
             self._goaway = event.error_code

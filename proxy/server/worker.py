@@ -28,7 +28,7 @@ from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
-from proxy.server.h2_pool import SharedPool, Waiting, may_share
+from proxy.server.h2_pool import SharedPool, Waiting, may_share, suits
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
@@ -118,8 +118,10 @@ class Worker(House):
         self.recorder.configure(config, json=json)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.close_pools_of(gone))
-        for pool in self._pools.values():
-            self._set_up(pool)
+        for key, pool in list(self._pools.items()):
+            if not self._set_up(pool):
+                del self._pools[key]  # it is of another kind now, and opened when it is needed
+                pool.close()
         if not self._listeners:
             for address, sock in self._sockets:
                 await self.listen(address, sock)
@@ -141,14 +143,17 @@ class Worker(House):
                 pool.close()
             yield
 
-    def _set_up(self, pool: Pool) -> None:
-        """By the upstream that it was made for."""
+    def _set_up(self, pool: Pool) -> bool:
+        """By the upstream that it was made for; False if that speaks another protocol now."""
         state = self.upstreams.get(pool.upstream)
         if state is not None:
+            if not suits(pool, state.settings):
+                return False
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
             pool.idle_limit = settings.idle if pool.idle_ns else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
+        return True
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -196,7 +201,7 @@ class Worker(House):
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
         state = self.upstreams.get(endpoint.upstream)
-        if state is not None and may_share(endpoint, state.settings):
+        if state is not None and may_share(endpoint.scheme, state.settings):
             must = state.settings.protocol == "h2"
             pool: Pool = SharedPool(endpoint, self.outbox, self.turns, self._dial_shared, must)
         else:

@@ -48,6 +48,8 @@ DOWNSTREAM_TOTAL = "spangate.downstream.connections"
 UPSTREAM_OPEN = "http.client.open_connections"
 UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
+UPSTREAM_STREAMS = "spangate.upstream.streams.open"
+UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 LINES_DROPPED = "spangate.access_log.dropped"
@@ -75,6 +77,15 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(
+            UPSTREAM_STREAMS, _G, "{stream}", "Exchanges on shared connections to upstreams."
+        ),
+        Instrument(
+            UPSTREAM_RESETS,
+            _C,
+            "{stream}",
+            "Of these, those that were given up, by who did that (spangate.reset.by).",
+        ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
