@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from proxy import __version__
@@ -22,10 +23,13 @@ from proxy.errors import (
     ConnectRefused,
     ConnectReset,
     DnsFailed,
+    TlsFailed,
     Truncated,
     UpstreamReset,
     UpstreamTimeout,
 )
+from proxy.server.tls_failures import failure
+from proxy.server.tls_keyring import ClientContext
 
 if TYPE_CHECKING:
     import aiohttp
@@ -56,10 +60,11 @@ class Asker:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, url: str, settings: Health) -> Verdict:
-        """`url` as it stands in the request line; `settings.host` goes into Host."""
+    async def ask(self, url: str, settings: Health, tls: ClientContext | None = None) -> Verdict:
+        """`url` as it stands in the request line; `settings.host` goes into Host; `tls` is how its
+        upstream's servers are connected to."""
         began = time.monotonic()
-        verdict = await self._ask(url, settings)
+        verdict = await self._ask(url, settings, tls)
         took = time.monotonic() - began
         return Verdict(verdict.ok, verdict.said, verdict.status, verdict.error, time.time(), took)
 
@@ -68,7 +73,7 @@ class Asker:
             await self._session.close()
             self._session = None
 
-    async def _ask(self, url: str, settings: Health) -> Verdict:
+    async def _ask(self, url: str, settings: Health, tls: ClientContext | None) -> Verdict:
         if self._session is None or self._session.closed:
             await asyncio.to_thread(_import)
         import aiohttp
@@ -83,6 +88,8 @@ class Asker:
                 headers={"Host": settings.host} if settings.host else None,
                 timeout=aiohttp.ClientTimeout(total=limit),
                 allow_redirects=False,
+                ssl=True if tls is None else tls.context,
+                server_hostname=(tls.server_name or None) if tls is not None else None,
             ) as response:
                 await response.content.read(BODY_LIMIT)
                 return answered(response.status, settings)
@@ -116,6 +123,8 @@ def failed(error: Exception) -> Verdict:
 def _type(error: Exception, number: int | None) -> str:
     import aiohttp
 
+    if isinstance(error, aiohttp.ClientSSLError):
+        return TlsFailed.error_type
     if isinstance(error, aiohttp.ClientConnectorError):
         if number == errno.ECONNREFUSED:
             return ConnectRefused.error_type
@@ -130,6 +139,9 @@ def _type(error: Exception, number: int | None) -> str:
 
 def _words(error: BaseException) -> str:
     """One line without what the reader knows: which server it was."""
+    secured = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(secured, SSLError):
+        return f"it {failure(secured)[1]}"
     number = error.errno if isinstance(error, OSError) else None
     if number and number > 0:
         return os.strerror(number).lower()

@@ -16,10 +16,10 @@ from proxy.errors import BadResponse, ConnectReset, ConnectTimeout, ProxyError
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.h2_upstream import BEFORE_SETTINGS, H2Upstream
-from proxy.server.outbox import Outbox
+from proxy.server.house import House
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents, UpstreamSide
-from proxy.server.turns import Turns
+from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
 
 MOST_LINES = 256  # connections at once, for each worker and endpoint; beyond it stories wait
@@ -67,10 +67,8 @@ class SharedPool(Pool):
     `not_dialled`. `must`: no HTTP/1.1 will do.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, outbox: Outbox, turns: Turns, dial: Dial, must: bool
-    ) -> None:
-        super().__init__(endpoint, outbox, turns)
+    def __init__(self, endpoint: Endpoint, house: House, dial: Dial, must: bool) -> None:
+        super().__init__(endpoint, house.outbox, house.turns, house.recorder.registry)
         self.must = must
         self.reset_sent = 0  # exchanges that this end gave up, and were not counted yet
         self.reset_received = 0  # and those that the upstream did
@@ -161,7 +159,7 @@ class SharedPool(Pool):
     # connections
 
     def codec(self, alpn: str | None) -> Any:
-        """What is spoken on a new connection; `alpn`: what TLS agreed on, None without TLS.
+        """Who speaks on a new connection; `alpn`: what TLS agreed on, None without TLS.
 
         Raises BadResponse (502) where it is not what must be.
         """
@@ -253,6 +251,12 @@ class SharedPool(Pool):
             super().set_max_age(limit, now)
             for line in self._lines:
                 line.old = self._old(now)
+
+    def secure(self, tls: ClientContext | None) -> None:
+        if tls is not self.tls and self.scheme == "https":
+            for line in self._lines:
+                line.old = 0
+        super().secure(tls)
 
     def expire(self, now: int) -> None:
         super().expire(now)

@@ -195,6 +195,9 @@ class H2Upstream(RequestSender):
         streams, self._streams = self._streams, {}
         why = self._why or f"the upstream {'reset' if error else 'closed'} the connection"
         for stream in streams.values():
+            if isinstance(error, ProxyError):  # it was never a connection
+                stream.fail(error)
+                continue
             unread = stream.sent_at < 0 or 0 <= self._shut_at <= stream.sent_at
             stream.fail(connection_lost(why, self._goaway, stream.headed, unread))
 

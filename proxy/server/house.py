@@ -88,6 +88,10 @@ class House:
     def release(self, guest: Guest) -> None:
         """It has ended."""
 
+    def succeed(self, before: Guest, guest: Guest) -> None:
+        """`guest` is who is at the other end of that connection from now on."""
+        raise NotImplementedError
+
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
 

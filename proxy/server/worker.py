@@ -41,6 +41,7 @@ from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
+from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
 from proxy.telemetry.recorder import Recorder
@@ -87,6 +88,8 @@ class Worker(House):
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools = {}
+        self.tls = Keyring()
+        self._contexts = Contexts()
         self._descriptors = Descriptors(
             self._pause, self._resume, self._free, self.recorder.registry
         )
@@ -113,6 +116,7 @@ class Worker(House):
         config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
         self.snapshot = compiler.snapshot
+        self._contexts = compiler.tls
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
@@ -126,6 +130,8 @@ class Worker(House):
             for address, sock in self._sockets:
                 await self.listen(address, sock)
             return None
+        for listener in self._listeners:
+            listener.tls = self._contexts.listeners.get(listener.address)
         self._apply_trust(before.config, config)
         return before
 
@@ -153,6 +159,7 @@ class Worker(House):
             pool.idle_ns = int(settings.idle_timeout * 1e9)
             pool.idle_limit = settings.idle if pool.idle_ns else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
+            pool.secure(self._contexts.upstreams.get(pool.upstream))
         return True
 
     def _apply_trust(self, before: Config, config: Config) -> None:
@@ -167,6 +174,7 @@ class Worker(House):
         """Accept at one more socket."""
         listener = Listener(address, sock)
         listener.trust(self.snapshot.config)
+        listener.tls = self._contexts.listeners.get(address)
         self._listeners.append(listener)
         await listener.start(Door(self, listener, tell).open)
         return listener
@@ -188,6 +196,12 @@ class Worker(House):
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
+    def succeed(self, before: Guest, guest: Guest) -> None:
+        """`guest` is who is at the other end of that connection from now on."""
+        self._connections.discard(before)
+        self._connections.add(guest)
+        self.watch(guest)
+
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
@@ -203,9 +217,9 @@ class Worker(House):
         state = self.upstreams.get(endpoint.upstream)
         if state is not None and may_share(endpoint.scheme, state.settings):
             must = state.settings.protocol == "h2"
-            pool: Pool = SharedPool(endpoint, self.outbox, self.turns, self._dial_shared, must)
+            pool: Pool = SharedPool(endpoint, self, self._dial_shared, must)
         else:
-            pool = Pool(endpoint, self.outbox, self.turns)
+            pool = Pool(endpoint, self.outbox, self.turns, self.recorder.registry)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool

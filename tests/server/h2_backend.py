@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from time import monotonic_ns
 from typing import Any
@@ -215,12 +216,14 @@ class H2Backend:
         *,
         reads: bool = True,
         speaks: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.handler = handler
         self.rules = rules or Rules()
         self.greet = greet  # called with each new connection
         self.reads = reads  # False: bodies are acknowledged when the handler takes them
         self.speaks = speaks  # False: it says nothing at all
+        self.tls = tls
         self.lines: list[Line] = []
         self.streams: list[Stream] = []
         self.port = 0
@@ -228,11 +231,13 @@ class H2Backend:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> H2Backend:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Line(self), "127.0.0.1", self.port)
+        self._server = await loop.create_server(
+            lambda: Line(self), "127.0.0.1", self.port, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
