@@ -76,6 +76,7 @@ class Limits(Section, frozen=True):
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
     half_closed: Seconds = Seconds(5)  # a client that shut its end waits so long for an answer
+    streams: Positive = 100  # requests at once on one HTTP/2 connection. Envoy's edge: 100
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
 
 

@@ -35,6 +35,7 @@ class RequestHead(Head):
         "length",
         "method",
         "path",
+        "protocol",
         "query",
         "seen",
         "tail",
@@ -55,6 +56,7 @@ class RequestHead(Head):
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
+        self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
 
     @property
     def target(self) -> bytes:
@@ -183,6 +185,7 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.seen = lines.seen
     head.length = 0
     head.keep_alive = True
+    head.protocol = ""
     return head
 
 

@@ -28,6 +28,7 @@ from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
@@ -71,6 +72,7 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
+        self.h2 = H2Books(self.recorder)
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -182,6 +184,12 @@ class Worker(House):
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        """Another codec serves the connection of `guest` from now on."""
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
+
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
@@ -262,6 +270,7 @@ class Worker(House):
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.H2_STREAMS).value = self.h2.open
         number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:
