@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.server.h1_client import ClientConnection
+from proxy.server.h2_client import H2Connection
 from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
@@ -50,6 +51,14 @@ class Door(Reception):
         codec = self.codec(guest.tls.selected_alpn_protocol(), room)
         codec.scheme = "https"
         return codec
+
+    def hand_over(self, guest: Guest, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+        heir = H2Connection(self._house, self)
+        self._house.succeed(guest, heir)
+        guest.transport.set_protocol(heir)
+        heir.take_over(guest.transport, guest.peer)
+        heir.data_received(data)
 
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from proxy.config.model import Upstream
 from proxy.errors import BadResponse, ConnectReset, ConnectTimeout, ProxyError
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import UpstreamConnection
@@ -27,22 +26,6 @@ _LONGEST = 120_000_000_000  # ns that a story waits where the configuration says
 H2, H1 = "h2", "http/1.1"  # ALPN (RFC 7301)
 
 Dial = Callable[["SharedPool", float], None]
-
-
-def may_share(scheme: str, settings: Upstream) -> bool:
-    """Whether one connection may carry the exchanges of many clients. One that begins with a PROXY
-    header belongs to the client that it names."""
-    if settings.send_proxy != "off":
-        return False
-    by_alpn = settings.protocol == "auto" and scheme == "https"
-    return settings.protocol == "h2" or by_alpn
-
-
-def suits(pool: Pool, settings: Upstream) -> bool:
-    """Whether a pool that was made by other settings would be made by these."""
-    if isinstance(pool, SharedPool):
-        return may_share(pool.scheme, settings) and pool.must == (settings.protocol == "h2")
-    return not may_share(pool.scheme, settings)
 
 
 class Waiting:

@@ -29,9 +29,8 @@ from proxy.http.h2_answer import (
     informational_head,
     request_fields,
     response_head,
-    trailer_fields,
-    trailers_of,
 )
+from proxy.http.h2_request import trailer_fields, trailers_of
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream

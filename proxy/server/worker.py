@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from time import monotonic_ns
 from typing import Any
 
-from proxy.config.model import Config
+from proxy.config.model import Config, Upstream
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.kernel.chance import source
@@ -28,13 +28,15 @@ from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
-from proxy.server.h2_pool import SharedPool, Waiting, may_share, suits
+from proxy.server.h2_books import H2Books
+from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.pools import open_pool, set_up
 from proxy.server.reports import Reports
 from proxy.server.ring import Ring
 from proxy.server.serve import tell
@@ -73,6 +75,7 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
+        self.h2 = H2Books(self.recorder)
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -124,8 +127,7 @@ class Worker(House):
         await in_slices(self.close_pools_of(gone))
         for key, pool in list(self._pools.items()):
             if not self._set_up(pool):
-                del self._pools[key]  # it is of another kind now, and opened when it is needed
-                pool.close()
+                self._pools.pop(key).close()  # it is of another kind now
         if not self._listeners:
             for address, sock in self._sockets:
                 await self.listen(address, sock)
@@ -150,17 +152,10 @@ class Worker(House):
             yield
 
     def _set_up(self, pool: Pool) -> bool:
-        """By the upstream that it was made for; False if that speaks another protocol now."""
+        """By the upstream that it was made for; False if that wants another kind now."""
         state = self.upstreams.get(pool.upstream)
-        if state is not None:
-            if not suits(pool, state.settings):
-                return False
-            settings = state.settings.pool
-            pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.idle_limit = settings.idle if pool.idle_ns else 0
-            pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
-            pool.secure(self._contexts.upstreams.get(pool.upstream))
-        return True
+        contexts = self._contexts.upstreams
+        return state is None or set_up(pool, state.settings, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -215,11 +210,8 @@ class Worker(House):
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
         state = self.upstreams.get(endpoint.upstream)
-        if state is not None and may_share(endpoint.scheme, state.settings):
-            must = state.settings.protocol == "h2"
-            pool: Pool = SharedPool(endpoint, self, self._dial_shared, must)
-        else:
-            pool = Pool(endpoint, self.outbox, self.turns, self.recorder.registry)
+        settings = state.settings if state is not None else Upstream()
+        pool = open_pool(endpoint, settings, self, self._dial_shared)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
@@ -295,6 +287,7 @@ class Worker(House):
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.H2_STREAMS).value = self.h2.open
         number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:
