@@ -113,11 +113,9 @@ class Contexts:
 class Keyring:
     """Makes contexts and remembers those of the last configuration; one of each worker."""
 
-    __slots__ = ("_keylog", "_made", "_offered", "_tickets")
+    __slots__ = ("_keylog", "_made", "_tickets")
 
-    def __init__(self, offered: Sequence[str] = ()) -> None:
-        """`offered`: by ALPN to all upstreams, instead of what each of them may speak."""
-        self._offered = list(offered)
+    def __init__(self) -> None:
         self._keylog = ""  # path
         self._made: dict[Any, Any] = {}
         self._tickets = os.urandom(tls_tickets.SIZE)  # until the hub says which all workers have
@@ -186,7 +184,7 @@ class Keyring:
 
     def _client(self, upstream: Upstream, material: Material, made: dict[Any, Any]) -> Any:
         settings = upstream.tls
-        offered = self._offered or offered_to(upstream)
+        offered = offered_to(upstream)
         certified = material.certified(settings.cert, settings.key) if settings.cert else None
         authority = material.authority(settings.ca) if settings.ca else b""
         key = ("client", repr(settings), tuple(offered), certified and certified.mark, authority)

