@@ -14,6 +14,7 @@ from typing import Any
 from proxy.errors import BadResponse, ConnectReset, ConnectTimeout, ProxyError
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.h2_books import name_of
 from proxy.server.h2_upstream import BEFORE_SETTINGS, H2Upstream
 from proxy.server.house import House
 from proxy.server.pool import Pool
@@ -53,8 +54,7 @@ class SharedPool(Pool):
     def __init__(self, endpoint: Endpoint, house: House, dial: Dial, must: bool) -> None:
         super().__init__(endpoint, house.outbox, house.turns, house.recorder.registry)
         self.must = must
-        self.reset_sent = 0  # exchanges that this end gave up, and were not counted yet
-        self.reset_received = 0  # and those that the upstream did
+        self._resets: dict[tuple[str, str], int] = {}  # by whom and why, not counted yet
         self._dial = dial
         self._dialling = 0
         self._lines: dict[H2Upstream, None] = {}  # all that are open
@@ -83,11 +83,15 @@ class SharedPool(Pool):
         """Exchanges that are under way."""
         return sum([line.active for line in self._lines])
 
-    def take_resets(self) -> dict[str, int]:
-        """How many exchanges were given up since it was asked last, by who did that."""
-        found = {"gateway": self.reset_sent, "upstream": self.reset_received}
-        self.reset_sent = self.reset_received = 0
-        return {by: number for by, number in found.items() if number}
+    def count_reset(self, by: str, code: int) -> None:
+        """An exchange was given up, `by` the gateway or the upstream."""
+        key = (by, name_of(code))
+        self._resets[key] = self._resets.get(key, 0) + 1
+
+    def take_resets(self) -> dict[tuple[str, str], int]:
+        """How many exchanges were given up since it was asked last, by (by whom, why)."""
+        found, self._resets = self._resets, {}
+        return found
 
     # lending
 

@@ -8,22 +8,41 @@ request that is, is told to take a pause.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from proxy.errors import NotProcessed
 from proxy.http.h2 import CANCEL, Event, Rules, Session
 from proxy.http.head import Pair
 from proxy.server.h1_upstream import WRITE_HIGH
 from proxy.server.h2_ends import FEWER, GOING
-from proxy.server.h2_stream import H2UpstreamStream
-
-if TYPE_CHECKING:
-    from proxy.server.h2_pool import SharedPool
+from proxy.server.h2_stream import Carrier, H2UpstreamStream
+from proxy.server.turns import Turns
 
 UPLOAD_LOW = 16 * 1024  # bytes of a request that wait, from which on it may go on
 
 
-class RequestSender:
+class LineHome(Protocol):
+    """Where a connection belongs (`h2_pool.py`)."""
+
+    turns: Turns
+
+    def count_reset(self, by: str, code: int) -> None:
+        """An exchange was given up, `by` the gateway or the upstream."""
+
+    def said(self, line: Any) -> None:
+        """The upstream has said how many streams it takes."""
+
+    def room(self, line: Any) -> None:
+        """A stream may be free on `line`."""
+
+    def leave(self, line: Any) -> None:
+        """It lends no more."""
+
+    def forget_line(self, line: Any) -> None:
+        """It has ended."""
+
+
+class RequestSender(Carrier):
     """Requests of many exchanges on one connection."""
 
     __slots__ = (
@@ -31,7 +50,7 @@ class RequestSender:
         "_writable", "_written", "closed", "draining", "home", "transport",
     )  # fmt: skip
 
-    def __init__(self, home: SharedPool, rules: Rules) -> None:
+    def __init__(self, home: LineHome, rules: Rules) -> None:
         self.home = home
         self.transport: Any = None
         self.draining = False  # it lends no more streams
@@ -100,7 +119,7 @@ class RequestSender:
     def reset(self, stream: H2UpstreamStream, code: int) -> None:
         """Give an exchange up; the upstream hears of it at the end of this turn."""
         if stream.number in self._streams and self._session.reset(stream.number, code):
-            self.home.reset_sent += 1
+            self.home.count_reset("gateway", code)
             self._uploads.pop(stream, None)
             self._schedule()
 

@@ -8,7 +8,6 @@ when another connection is made, in `h2_pool.py`; what is sent, in `h2_sender.py
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from proxy.errors import BadResponse, ProxyError
 from proxy.http.answer_limits import MOST_HEAD
@@ -27,13 +26,10 @@ from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import WRITE_HIGH
 from proxy.server.h2_ends import connection_lost, name_of
 from proxy.server.h2_pulse import Pulse
-from proxy.server.h2_sender import RequestSender
+from proxy.server.h2_sender import LineHome, RequestSender
 from proxy.server.h2_stream import STREAM_EVENTS, H2UpstreamStream
 from proxy.server.peer import NOBODY, peer_of
 from proxy.server.tap import Tap
-
-if TYPE_CHECKING:
-    from proxy.server.h2_pool import SharedPool
 
 MOST_STREAMS = 256  # at once, whatever the upstream would take; nginx and Go: 128 and 250
 BEFORE_SETTINGS = 100  # the same until it has said: RFC 9113 §6.5.2 wants no less than that
@@ -50,10 +46,10 @@ class H2Upstream(RequestSender):
 
     __slots__ = (
         "_goaway", "_limit", "_pulse", "_shut_at", "_spoke", "_tap", "_touched", "_why",
-        "idle_since", "old", "paused", "peer", "refusing", "scheme", "scheme_sent", "used",
+        "idle_since", "old", "refusing", "used",
     )  # fmt: skip
 
-    def __init__(self, home: SharedPool, scheme: str = "http") -> None:
+    def __init__(self, home: LineHome, scheme: str = "http") -> None:
         super().__init__(home, _RULES)
         self.scheme = scheme
         self.scheme_sent = scheme.encode()
@@ -114,7 +110,7 @@ class H2Upstream(RequestSender):
     def was_reset(self, code: int) -> None:
         """The upstream has given an exchange up."""
         if code != NO_ERROR:
-            self.home.reset_received += 1
+            self.home.count_reset("upstream", code)
         if code == ENHANCE_YOUR_CALM:
             self.retire()
         elif code == REFUSED_STREAM:

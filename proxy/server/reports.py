@@ -121,8 +121,8 @@ class Reports:
     def _shared(self, place: Place, pool: SharedPool) -> None:
         self._count_streams(place, pool.streams)
         where = endpoint_attributes(*place)
-        for by, fresh in pool.take_resets().items():
-            key = (*where, ("spangate.reset.by", by))
+        for (by, why), fresh in pool.take_resets().items():
+            key = (*where, ("spangate.by", by), ("spangate.reason", why))
             self._recorder.registry.number(instruments.UPSTREAM_RESETS, key).value += fresh
 
     def _count_streams(self, place: Place, now: int) -> None:

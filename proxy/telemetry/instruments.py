@@ -94,7 +94,7 @@ INSTRUMENTS: dict[str, Instrument] = {
             UPSTREAM_RESETS,
             _C,
             "{stream}",
-            "Of these, those that were given up, by who did that (spangate.reset.by).",
+            "Streams to upstreams that ended early, by who ended them (spangate.by) and why.",
         ),
         Instrument(
             DOWNSTREAM_HANDSHAKES,

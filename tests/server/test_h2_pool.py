@@ -291,8 +291,9 @@ async def test_connections_streams_and_resets_are_counted() -> None:
         assert number(gate, "http.client.open_connections", **active) == 1
         assert number(gate, "spangate.upstream.streams.open") == 2
         resets = "spangate.upstream.streams.reset"
-        assert number(gate, resets, spangate_reset_by="upstream") == 1
-        assert number(gate, resets, spangate_reset_by="gateway") == 1
+        why = {"spangate_reason": "cancel"}
+        assert number(gate, resets, spangate_by="upstream", **why) == 1
+        assert number(gate, resets, spangate_by="gateway", **why) == 1
         go.set()
         for client in clients:
             async with asyncio.timeout(DEADLINE):
