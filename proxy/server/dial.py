@@ -12,13 +12,19 @@ from proxy.errors import (
     ConnectReset,
     ConnectTimeout,
     DnsFailed,
+    TlsFailed,
     UpstreamError,
 )
 from proxy.server.descriptors import Descriptors
-from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents, UpstreamSide
+from proxy.server.tls_dial import TlsDial
+from proxy.server.tls_keyring import ClientContext
+from proxy.server.tls_room import spoken
 from proxy.tasks import spawn
+from proxy.telemetry.blocks import endpoint_attributes
+from proxy.telemetry.instruments import UPSTREAM_HANDSHAKES, UPSTREAM_TLS_FAILED
+from proxy.telemetry.tls import count_failure, count_handshake
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
@@ -37,7 +43,7 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
     """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
     Where there is no descriptor for it, one that was given back may come in its place.
 
-    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
+    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed, ConnectFailed or TlsFailed.
     """
     try:
         async with asyncio.timeout(timeout or _LONGEST):
@@ -56,19 +62,54 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
         raise _translate(TimeoutError(why), pool) from error
 
 
-async def _connect(pool: Pool) -> UpstreamConnection:
-    loop = asyncio.get_running_loop()
-    connection = UpstreamConnection(pool)
-    protocol: Any = connection  # all that one does, but no heir of asyncio's class
+async def _connect(pool: Pool) -> UpstreamSide:
+    """Open the socket, shake hands where there is TLS, hand over to the codec."""
+    if pool.tls is not None:
+        return await _connect_securely(pool, pool.tls)
+    connection = pool.codec(None)
     try:
-        await loop.create_connection(lambda: protocol, pool.host, pool.port)
-    except Exception as error:
+        await _open(pool, connection)
+    except BaseException as error:
+        # If it is cancelled it may have been made just now, and uvloop then closes it without
+        # connection_lost().
         pool.forget(connection)
+        if not isinstance(error, Exception):
+            raise
         raise _translate(error, pool) from error
-    except asyncio.CancelledError:
-        # It may have been made just now, and uvloop then closes it without connection_lost().
-        pool.forget(connection)
-        raise
+    return connection
+
+
+async def _open(pool: Pool, protocol: Any) -> None:
+    """A socket to the pool's address; `protocol` does all that one does, but is no heir of
+    asyncio's class."""
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: protocol, pool.host, pool.port)
+
+
+async def _connect_securely(pool: Pool, tls: ClientContext) -> UpstreamSide:
+    """The same with TLS; the codec is the one for what both ends agreed on."""
+    layer = TlsDial(tls, pool.keep_session)
+    where = endpoint_attributes(pool.upstream, pool.host, pool.port)
+    try:
+        await _open(pool, layer)
+        agreed = await layer.shake(pool.host, pool.session)
+    except BaseException as error:
+        if layer.transport is not None:
+            layer.abort()
+        if isinstance(error, TlsFailed):
+            pool.session = None
+            count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
+            raise TlsFailed(f"{pool.host}:{pool.port}: {error.detail}", error.kind) from None
+        if not isinstance(error, Exception):
+            raise
+        raise _translate(error, pool) from error
+    count_handshake(
+        pool.registry, UPSTREAM_HANDSHAKES, agreed.version(), agreed.session_reused, where
+    )
+    connection = pool.codec(agreed.selected_alpn_protocol())
+    layer.give(connection)
+    connection.scheme = "https"
+    connection.peer.tls = spoken(agreed)
     return connection
 
 

@@ -154,7 +154,9 @@ class UpstreamConnection(RequestWriter):
         self.pool.forget(self)
         if story is None:
             return
-        if state == HEAD:
+        if isinstance(error, ProxyError):  # it was never a connection
+            story.on_upstream_failed(error)
+        elif state == HEAD:
             reset = UpstreamReset(self._cut_off(HEAD, error))
             reset.unread = self._untouched
             story.on_upstream_failed(reset)

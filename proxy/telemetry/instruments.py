@@ -56,6 +56,10 @@ REJECTED = "spangate.rejected"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
+DOWNSTREAM_HANDSHAKES = "spangate.downstream.tls.handshakes"
+DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
+UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
+UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
@@ -81,6 +85,24 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(
+            DOWNSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with clients, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            DOWNSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with clients that failed."
+        ),
+        Instrument(
+            UPSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with upstreams, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            UPSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with upstreams that failed."
+        ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),

@@ -135,8 +135,8 @@ to = "orders"
         """
 1 client_max_body_size: write [limits] body = "20MiB", or body_limit on a route
 2 keepalive_timeout: write [limits] keepalive = "65s"
-3 ssl_certificate: Spangate does not speak TLS to clients yet: let a load balancer, nginx or
-4 gzip: Spangate passes bodies on as they are, and does not compress yet
+3 ssl_certificate: write tls = { cert = "edge.pem", key =
+4 gzip: write compress = true in a [[route]]
 6 route[0].limit_req: Spangate has no rate limits yet: [limits] bounds what one client may
 7 route[0].auth_basic: Spangate does not authenticate clients yet: the services behind it do,
 """,
@@ -286,14 +286,14 @@ to = "orders"
 stripPrefix = "/api"
 rateLimit = { average = 100 }
 basicAuth = { users = ["a:b"] }
-compress = true
+gzip = true
 """
         + ORDERS,
         """
 4 route[0].stripPrefix: write rewrite = { strip = "/api" }
 5 route[0].rateLimit: Spangate has no rate limits yet: [limits] bounds what one client may
 6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
-7 route[0].compress: Spangate passes bodies on as they are, and does not compress yet
+7 route[0].gzip: write compress = true in a [[route]]
 """,
     ),
     Faulty(
@@ -309,8 +309,8 @@ email = "ops@shop.example"
 """
         + ORDERS,
         """
-4 route[0].tls: Spangate does not speak TLS to clients yet: let a load balancer, nginx or
-6 certificatesResolvers: Spangate does not speak TLS to clients yet: let a load balancer,
+4 route[0].tls: write tls = { cert = "edge.pem", key =
+6 certificatesResolvers: write tls = { cert = "edge.pem", key =
 """,
     ),
     Faulty(
@@ -439,7 +439,7 @@ basic_auth = { bob = "hash" }
 respond = "hidden"
 """,
         """
-2 route[0].encode: Spangate passes bodies on as they are, and does not compress yet
+2 route[0].encode: write compress = true in a [[route]]
 3 route[0].file_server: Spangate serves no files: route to a server that does, or answer a
 4 route[0].root: Spangate serves no files: route to a server that does, or answer a text with
 7 route[1].basic_auth: Spangate does not authenticate clients yet: the services behind it do,
@@ -600,7 +600,7 @@ health_checks = [{ http_health_check = { path = "/healthz" } }]
 4 upstream.orders.load_assignment: write servers = ["http://10.0.0.1:8000"], or {
 5 upstream.orders.type: names are looked up again by themselves: leave it out
 6 upstream.orders.outlier_detection: servers are judged by active probes alone for now:
-7 upstream.orders.transport_socket: Spangate does not speak TLS to upstreams yet: use http://
+7 upstream.orders.transport_socket: write https:// servers, and tls = { ca =
 8 upstream.orders.health_checks: write health = "/healthz", or health = { path = "/healthz",
 """,
     ),

@@ -40,10 +40,10 @@ SAID_IN_WORDS = {
 def test_every_key_is_documented_with_its_default(section: Any) -> None:
     documented = TABLES[section.__name__]
     fields = msgspec.structs.fields(section)
-    assert set(documented) == {field.name for field in fields}
+    assert set(documented) == {field.encode_name for field in fields}
     for field in fields:
         if (section.__name__, field.name) not in SAID_IN_WORDS:
-            assert documented[field.name].strip() in _defaults(field), field.name
+            assert documented[field.encode_name].strip() in _defaults(field), field.name
 
 
 def _defaults(field: Any) -> list[str]:

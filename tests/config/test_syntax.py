@@ -74,7 +74,7 @@ def test_a_server_that_cannot_be_reached_is_refused_with_the_remedy(url: str) ->
     ],
 )
 def test_a_server_that_can(url: str, host: str, port: int) -> None:
-    assert parse_server(url) == (host, port)
+    assert parse_server(url) == (url[:4].lower(), host, port)
 
 
 @pytest.mark.parametrize("authority", ["[1.2.3.4]:80", "1.2.3:80", "[::1]:080", "a:65536"])

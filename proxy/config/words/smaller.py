@@ -11,8 +11,8 @@ trusted_ips trusted_proxies forwarded_headers
     write trust = <["10.0.0.0/8"]>
 reuseport reuse_port backlog
     it is done by itself: leave it out
-http protocol protocols
-    it is HTTP/1.1: leave it out
+http protocols
+    write protocol = "http", which is HTTP/1.1 and HTTP/2 and the default
 server_name hosts routes default_server
     routes are for all listeners: [[route]] host = <"shop.example">
 """)
