@@ -37,11 +37,20 @@ class Door(Reception):
     def codec(self, alpn: str | None, door: Any = None) -> Any:
         """Who speaks the protocol that was agreed on, None = nothing was said of one. `door`:
         what it knows of this door, if that is not the door itself."""
-        return ClientConnection(self._house, door or self)
+        kind = H2Connection if alpn == "h2" else ClientConnection
+        return kind(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
         return peer_of(transport) if self._house.admit(guest) else None
+
+    def hand_over(self, guest: Any, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+        heir = H2Connection(self._house, self)
+        self._house.succeed(guest, heir)
+        guest.transport.set_protocol(heir)
+        heir.take_over(guest.transport, guest.peer)
+        heir.data_received(data)
 
     def enter(self, guest: TlsGuest, peer: Peer) -> Any:
         """The codec for a connection whose handshake is done."""
@@ -51,14 +60,6 @@ class Door(Reception):
         codec = self.codec(guest.tls.selected_alpn_protocol(), room)
         codec.scheme = "https"
         return codec
-
-    def hand_over(self, guest: Guest, data: bytes) -> None:
-        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
-        heir = H2Connection(self._house, self)
-        self._house.succeed(guest, heir)
-        guest.transport.set_protocol(heir)
-        heir.take_over(guest.transport, guest.peer)
-        heir.data_received(data)
 
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""

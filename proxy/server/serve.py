@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from proxy.errors import ProxyError, WrongMethod
-from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
 from proxy.server import added, answering, attempts, outbound
 from proxy.server.attempts import EVENT
@@ -35,7 +35,7 @@ async def serve(story: Story) -> None:
         if _goes_on(story):
             response = await attempts.run(story)
             _relay(story, response)
-            _end(story, await EVENT)  # when the answer's body has ended, with its trailers
+            story.client.end(await EVENT)  # when the answer's body has ended, with its trailers
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -97,10 +97,6 @@ def _relay(story: Story, response: ResponseHead) -> None:
     x.first_byte = x.attempts[-1].first_byte
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
-
-
-def _end(story: Story, trailers: Trailers) -> None:
-    story.client.end(trailers)
 
 
 def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:
