@@ -69,8 +69,10 @@ class H2Client(asyncio.Protocol):
         elif isinstance(event, h2.SettingsReceived):
             self.settings |= event.settings
         got = self.got.get(getattr(event, "stream_id", 0))
-        if got is None:
-            return
+        if got is not None:
+            self._take_of(got, event)
+
+    def _take_of(self, got: Got, event: Any) -> None:
         if isinstance(event, h2.ResponseReceived):
             got.fields = list(event.headers)
         elif isinstance(event, h2.InformationalResponseReceived):
