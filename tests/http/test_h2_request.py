@@ -325,3 +325,21 @@ def test_trailers_that_may_not_be_any() -> None:
     assert trailer_fields(((b"X-Sum", b" 1"), (b":status", b"1"), (b"Connection", b"a"))) == [
         (b"x-sum", b"1")
     ]
+
+
+def test_lines_that_nobody_may_index_are_lines_like_others() -> None:
+    """They come as another type, which what writes HTTP/1.1 does not take."""
+    session = Session(True, Rules())
+    feed(session, h2.PREFACE + frame(SETTINGS, 0, 0))
+    block = literal(lines((b"authorization", b"a"), (b"cookie", b"b"), (b"x_y", b"c")), b"\x10")
+    data = frame(HEADERS, END_HEADERS, 1, block)
+    trailers = literal([(b"x-sum", b"1")], b"\x10")
+    events = feed(session, data + frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers))
+    came = next(event for event in events if isinstance(event, h2.RequestReceived))
+    rules = Snapshot()
+    rules.underscores = lambda head: None  # type: ignore[method-assign]
+    head = request_head(came.headers, False, rules, Authorities())
+    assert {type(pair) for pair in head} == {tuple}
+    assert encode_request(head, Edits("/", "a"), [], b"").endswith(b"x_y: c\r\n\r\n")
+    ended = next(event for event in events if isinstance(event, h2.TrailersReceived))
+    assert {type(pair) for pair in trailers_of(ended.headers)} == {tuple}
