@@ -194,12 +194,6 @@ class Worker(House):
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
-    def succeed(self, before: Guest, guest: Guest) -> None:
-        """`guest` is who is at the other end of that connection from now on."""
-        self._connections.discard(before)
-        self._connections.add(guest)
-        self.watch(guest)
-
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
@@ -207,6 +201,11 @@ class Worker(House):
     def release(self, guest: Guest) -> None:
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
+
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
 
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)
