@@ -203,6 +203,11 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
+
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)
         self._refusals.tell(reason, text, monotonic_ns())
