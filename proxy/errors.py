@@ -17,6 +17,7 @@ ProxyError
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
     ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
+    ├── TlsFailed               502, before anything was asked
     ├── UpstreamReset           closed before a complete response head
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
     ├── BadResponse             502, the upstream does not speak HTTP
@@ -176,6 +177,18 @@ class ConnectTimeout(UpstreamError):
     reason = "connection_timeout"
     error_type = "connect_timeout"
     retryable = True
+
+
+class TlsFailed(UpstreamError):
+    """The handshake with a server failed, or one side did not take the other's certificate."""
+
+    reason = "tls_protocol_error"
+    error_type = "tls_error"
+    retryable = True
+
+    def __init__(self, detail: str = "", kind: str = "other") -> None:
+        super().__init__(detail)
+        self.kind = kind  # of a few: what metrics go by
 
 
 class UpstreamReset(UpstreamError):

@@ -199,6 +199,10 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
                 if other != url:
                     message = f"{url!r} is the same server as {other!r}"
                     report.error((*path, "servers", url), message, "leave one of them out")
+    if upstream.send_proxy != "off" and upstream.protocol == "h2":
+        remedy = 'write protocol = "h1", or send_proxy = "off"'
+        message = "a PROXY header tells of one client, and HTTP/2 connections are shared"
+        report.error((*path, "send_proxy"), message, remedy)
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
     check_retry(upstream.retry, (*path, "retry"), report)

@@ -12,13 +12,19 @@ from proxy.errors import (
     ConnectReset,
     ConnectTimeout,
     DnsFailed,
+    TlsFailed,
     UpstreamError,
 )
 from proxy.server.descriptors import Descriptors
-from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents, UpstreamSide
+from proxy.server.tls_dial import TlsDial
+from proxy.server.tls_keyring import ClientContext
+from proxy.server.tls_room import spoken
 from proxy.tasks import spawn
+from proxy.telemetry.blocks import endpoint_attributes
+from proxy.telemetry.instruments import UPSTREAM_HANDSHAKES, UPSTREAM_TLS_FAILED
+from proxy.telemetry.tls import count_failure, count_handshake
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
@@ -41,7 +47,7 @@ async def dial(
     Where there is no descriptor for it, one that was given back may come in its place. `header`
     goes in front of everything (PROXY protocol).
 
-    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
+    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed, ConnectFailed or TlsFailed.
     """
     try:
         async with asyncio.timeout(timeout or _LONGEST):
@@ -60,35 +66,69 @@ async def dial(
         raise _translate(TimeoutError(why), pool) from error
 
 
-async def _connect(pool: Pool, header: bytes) -> UpstreamConnection:
-    connection: UpstreamConnection = pool.codec(None)
-    protocol: Any = connection  # all that one does, but no heir of asyncio's class
+async def _connect(pool: Pool, header: bytes) -> UpstreamSide:
+    """Open the socket, write the header, shake hands where there is TLS, hand over to the codec."""
+    if pool.tls is not None:
+        return await _connect_securely(pool, pool.tls, header)
+    connection = pool.codec(None)
     try:
-        if header:
-            transport = await _open(pool, asyncio.Protocol())
-            transport.write(header)
-            transport.set_protocol(protocol)
-            protocol.connection_made(transport)  # in this turn: nothing was read yet
-        else:
-            await _open(pool, protocol)
-    except Exception as error:
+        await _open(pool, connection, header)
+    except BaseException as error:
+        # If it is cancelled it may have been made just now, and uvloop then closes it without
+        # connection_lost().
         pool.forget(connection)
+        if not isinstance(error, Exception):
+            raise
         raise _translate(error, pool) from error
-    except asyncio.CancelledError:
-        # It may have been made just now, and uvloop then closes it without connection_lost().
-        pool.forget(connection)
-        raise
     return connection
 
 
-async def _open(pool: Pool, protocol: Any) -> Any:
-    """The transport of a new connection that `protocol` is told of."""
+async def _open(pool: Pool, protocol: Any, header: bytes) -> None:
+    """A socket to the pool's address, on which `header` is written; `protocol` does all that one
+    does, but is no heir of asyncio's class."""
+    if not header:
+        await _reach(pool, protocol)
+        return
+    transport = await _reach(pool, asyncio.Protocol())
+    transport.write(header)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)  # in the same turn: nothing was read yet
+
+
+async def _reach(pool: Pool, protocol: Any) -> Any:
     loop = asyncio.get_running_loop()
     if pool.scheme == "unix":
         transport, _ = await loop.create_unix_connection(lambda: protocol, pool.host)
     else:
         transport, _ = await loop.create_connection(lambda: protocol, pool.host, pool.port)
     return transport
+
+
+async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> UpstreamSide:
+    """The same with TLS; the codec is the one for what both ends agreed on."""
+    layer = TlsDial(tls, pool.keep_session)
+    where = endpoint_attributes(pool.upstream, pool.host, pool.port)
+    try:
+        await _open(pool, layer, header)
+        agreed = await layer.shake(pool.host, pool.session)
+    except BaseException as error:
+        if layer.transport is not None:
+            layer.abort()
+        if isinstance(error, TlsFailed):
+            pool.session = None
+            count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
+            raise TlsFailed(f"{pool.place}: {error.detail}", error.kind) from None
+        if not isinstance(error, Exception):
+            raise
+        raise _translate(error, pool) from error
+    count_handshake(
+        pool.registry, UPSTREAM_HANDSHAKES, agreed.version(), agreed.session_reused, where
+    )
+    connection = pool.codec(agreed.selected_alpn_protocol())
+    layer.give(connection)
+    connection.scheme = "https"
+    connection.peer.tls = spoken(agreed)
+    return connection
 
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:

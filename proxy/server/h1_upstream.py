@@ -155,7 +155,9 @@ class UpstreamConnection(RequestWriter):
         self.pool.forget(self)
         if story is None:
             return
-        if state == HEAD:
+        if isinstance(error, ProxyError):  # it was never a connection
+            story.on_upstream_failed(error)
+        elif state == HEAD:
             reset = UpstreamReset(self._cut_off(HEAD, error))
             reset.unread = self._untouched
             story.on_upstream_failed(reset)
@@ -287,6 +289,8 @@ class UpstreamConnection(RequestWriter):
             self.story.on_data(data, left == 0)
         if left == 0 and self._state == BODY:
             self._complete()
+        elif self.story is not None:
+            self.story.flush()
 
     def _read_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
         story = self.story

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy.config import model
+from proxy.server.tls_keyring import Shown
 from proxy.tasks import spawn
 from proxy.tracing.trust import Networks
 
@@ -22,15 +23,8 @@ class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
     __slots__ = (
-        "_accept",
-        "_server",
-        "address",
-        "is_paused",
-        "name",
-        "proxied",
-        "socket",
-        "trusted",
-    )
+        "_accept", "_server", "address", "is_paused", "name", "proxied", "socket", "tls", "trusted",
+    )  # fmt: skip
 
     def __init__(self, address: str, sock: socket.socket) -> None:
         self.address = address
@@ -38,6 +32,7 @@ class Listener:
         self.proxied = False  # a PROXY header comes first
         self.socket = sock
         self.trusted: Callable[[str], bool] = lambda peer: False
+        self.tls: Shown | None = None  # what connections that come now are shown
         self._accept: Accept | None = None
         self._server: asyncio.Server | None = None
         self.is_paused = False

@@ -8,3 +8,4 @@ cdef class Peer:
     cdef public tuple about
     cdef public tuple local
     cdef public str listener
+    cdef public bytes certificate, tls

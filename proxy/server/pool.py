@@ -14,7 +14,9 @@ from typing import Any
 from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.sides import UpstreamSide
+from proxy.server.tls_keyring import ClientContext
 from proxy.server.turns import Turns
+from proxy.telemetry.metrics import Registry
 from proxy.upstream.endpoint import Endpoint
 
 _REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
@@ -40,13 +42,18 @@ class Pool(Home):
         "opened",
         "place",
         "port",
+        "registry",
         "reused",
         "scheme",
         "send_proxy",
+        "session",
+        "tls",
         "upstream",
     )
 
-    def __init__(self, endpoint: Endpoint, outbox: Outbox, turns: Turns) -> None:
+    def __init__(
+        self, endpoint: Endpoint, outbox: Outbox, turns: Turns, registry: Registry | None = None
+    ) -> None:
         self.outbox = outbox  # of the worker, as turns
         self.turns = turns
         self.scheme = endpoint.scheme
@@ -65,6 +72,9 @@ class Pool(Home):
         self.counted = 0  # of these, in the metrics already
         self.upstream = endpoint.upstream  # whose settings it has
         self.reused = 0  # times that a warm one was used
+        self.registry = registry  # where handshakes are counted
+        self.tls: ClientContext | None = None  # by which connections are made
+        self.session: Any = None  # of TLS, which the next connection resumes
 
     def __repr__(self) -> str:
         return f"<Pool {self.place} {self.open} open, {self.idle} idle>"
@@ -91,10 +101,6 @@ class Pool(Home):
             self.reused += 1
             return connection
         return None
-
-    def codec(self, alpn: str | None) -> Any:
-        """What is spoken on a new connection; `alpn`: what TLS agreed on, None without TLS."""
-        return UpstreamConnection(self)
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take back a connection on which a whole exchange ended well; False if it is one too
@@ -129,6 +135,25 @@ class Pool(Home):
     def _old(self, now: int) -> int:
         age = self._max_age
         return now + int(age * (1 - _JITTER * random.random())) if age else _NEVER
+
+    def secure(self, tls: ClientContext | None) -> None:
+        """Make connections by `tls`; those that were made otherwise are not used again."""
+        if tls is self.tls or self.scheme != "https":
+            return
+        self.tls = tls
+        self.session = None
+        for connection in self._open:
+            connection.old = 0
+        self.expire(0)
+
+    def keep_session(self, tls: ClientContext, session: Any) -> None:
+        """What the server offers to resume; the newest one counts, as older ones expire first."""
+        if tls is self.tls:  # no other context can use it
+            self.session = session
+
+    def codec(self, alpn: str | None) -> UpstreamConnection:
+        """Who speaks the protocol that was agreed on, None = nothing was said of one."""
+        return UpstreamConnection(self)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""

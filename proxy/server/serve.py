@@ -7,10 +7,11 @@ which steps this coroutine (`story.py`).
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from proxy.errors import ProxyError, WrongMethod
 from proxy.http.edits import WANTS_TUNNEL
-from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
 from proxy.server import added, answering, attempts, outbound, tunnel
 from proxy.server.attempts import EVENT
@@ -35,8 +36,11 @@ async def serve(story: Story) -> None:
     try:
         if _goes_on(story):
             response = await attempts.run(story)
-            _relay(story, response)
-            _end(story, await EVENT)  # when the answer's body has ended, with its trailers
+            packing = _relay(story, response)
+            trailers = await EVENT  # when the answer's body has ended
+            if packing is not None:
+                await packing.settle()
+            story.client.end(trailers)
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -92,8 +96,8 @@ def _end_here(story: Story, host: str, status: int) -> None:
     answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
 
 
-def _relay(story: Story, response: ResponseHead) -> None:
-    """Begin the answer; from here on nothing can be tried again."""
+def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or None
+    """Begin the answer; from here on nothing can be tried again. What compresses it, if it is."""
     x, client, entry = story.x, story.client, story.entry
     assert entry is not None
     story.held = []
@@ -105,6 +109,11 @@ def _relay(story: Story, response: ResponseHead) -> None:
     if asked and not tunnel.is_granted(story.head, response):
         asked = False
         client.close_after()  # what it sent early cannot be told from a request
+    packing = None
+    if entry.compression is not None:
+        edits = entry.compression.begin(story, edits, response)
+        if story.client is not client:
+            packing = client = story.client
     client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
@@ -112,10 +121,7 @@ def _relay(story: Story, response: ResponseHead) -> None:
         tunnel.begin(story)
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
-
-
-def _end(story: Story, trailers: Trailers) -> None:
-    story.client.end(trailers)
+    return packing
 
 
 def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:

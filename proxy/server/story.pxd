@@ -29,7 +29,7 @@ cdef class Story(StoryEvents):
     cdef public object tunnel
     cdef public bint replayable
     cdef public long long total
-    cdef public long long _held_bytes, _deadline, _idle_since
+    cdef public long long _deadline, _idle_since
     cdef public bint _moved
 
     cdef _step(self, value)

@@ -7,13 +7,14 @@ a connection of HTTP/1.1, which this is otherwise, would take that for a poisone
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from proxy.errors import UpstreamReset
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.h1_upstream_states import CLOSED
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents
+from proxy.server.snapshot import Snapshot
+from proxy.upstream.endpoint import Endpoint
 
 
 class StreamUpstream(UpstreamConnection):
@@ -67,5 +68,10 @@ class StreamPool(Pool):
 
     __slots__ = ()
 
-    def codec(self, alpn: str | None) -> Any:
+    def codec(self, alpn: str | None) -> UpstreamConnection:
         return StreamUpstream(self)
+
+
+def pool_kind(snapshot: Snapshot, endpoint: Endpoint) -> type[Pool]:
+    """What connections to that endpoint come from."""
+    return StreamPool if snapshot.passes_bytes(endpoint) else Pool

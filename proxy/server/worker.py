@@ -42,7 +42,8 @@ from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
-from proxy.server.tcp_upstream import StreamPool
+from proxy.server.tcp_upstream import pool_kind
+from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
 from proxy.telemetry.recorder import Recorder
@@ -90,6 +91,8 @@ class Worker(House):
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools = {}
+        self.tls = Keyring()
+        self._contexts = Contexts()
         self._descriptors = Descriptors(
             self._pause, self._resume, self._free, self.recorder.registry
         )
@@ -116,6 +119,7 @@ class Worker(House):
         config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
         self.snapshot = compiler.snapshot
+        self._contexts = compiler.tls
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
@@ -127,6 +131,8 @@ class Worker(House):
             for address, sock in self._sockets:
                 await self.listen(address, sock)
             return None
+        for listener in self._listeners:
+            listener.tls = self._contexts.listeners.get(listener.address)
         self._apply_trust(before.config, config)
         return before
 
@@ -155,6 +161,7 @@ class Worker(House):
             )
             pool.idle_limit = settings.idle if pool.idle_ns and not pool.send_proxy else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
+        pool.secure(self._contexts.upstreams.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -168,6 +175,7 @@ class Worker(House):
         """Accept at one more socket."""
         listener = Listener(address, sock)
         listener.trust(self.snapshot.config)
+        listener.tls = self._contexts.listeners.get(address)
         self._listeners.append(listener)
         await listener.start(Door(self, listener, tell).open)
         return listener
@@ -189,6 +197,12 @@ class Worker(House):
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
+    def succeed(self, before: Guest, guest: Guest) -> None:
+        """`guest` is who is at the other end of that connection from now on."""
+        self._connections.discard(before)
+        self._connections.add(guest)
+        self.watch(guest)
+
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
@@ -196,11 +210,6 @@ class Worker(House):
     def release(self, guest: Guest) -> None:
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
-
-    def succeed(self, guest: Guest, heir: Guest) -> None:
-        self._connections.discard(guest)
-        self._connections.add(heir)
-        self.watch(heir)
 
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)
@@ -210,8 +219,7 @@ class Worker(House):
         self.recorder.reject(str(error.status))
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        kind = StreamPool if self.snapshot.passes_bytes(endpoint) else Pool
-        pool = kind(endpoint, self.outbox, self.turns)
+        pool = pool_kind(self.snapshot, endpoint)(endpoint, self.outbox, self.turns, self.recorder.registry)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool

@@ -57,7 +57,13 @@ STREAM_BYTES = "spangate.streams.io"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
+DOWNSTREAM_HANDSHAKES = "spangate.downstream.tls.handshakes"
+DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
+UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
+UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
+COMPRESSION_IN = "spangate.compression.input"
+COMPRESSION_OUT = "spangate.compression.output"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -79,12 +85,34 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(
+            DOWNSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with clients, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            DOWNSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with clients that failed."
+        ),
+        Instrument(
+            UPSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with upstreams, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            UPSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with upstreams that failed."
+        ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
         Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
         Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
         Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
+        Instrument(
+            COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
+        ),
+        Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,

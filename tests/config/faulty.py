@@ -135,7 +135,7 @@ to = "orders"
         """
 1 client_max_body_size: write [limits] body = "20MiB", or body_limit on a route
 2 keepalive_timeout: write [limits] keepalive = "65s"
-3 ssl_certificate: Spangate does not speak TLS to clients yet: let a load balancer, nginx or
+3 ssl_certificate: write tls = { cert = "edge.pem", key =
 4 gzip: in a [[route]]: write compress = true, or { types = ["text/*"], min = "1KiB"
 6 route[0].limit_req: Spangate has no rate limits yet: [limits] bounds what one client may
 7 route[0].auth_basic: Spangate does not authenticate clients yet: the services behind it do,
@@ -294,8 +294,8 @@ compress = { encodings = ["br"], minResponseBodyBytes = 1200, includedContentTyp
 5 route[0].rateLimit: Spangate has no rate limits yet: [limits] bounds what one client may
 6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
 7 route[0].compress.encodings: write with = ["zstd", "br", "gzip"], the best first
-7 route[0].compress.minResponseBodyBytes: write min = "1200B"
-7 route[0].compress.includedContentTypes: write types = ["text/html"]
+7 route[0].compress.minResponseBodyBytes: write min = "1KiB"
+7 route[0].compress.includedContentTypes: write types = ["text/*", "application/json"]
 """,
     ),
     Faulty(
@@ -311,8 +311,8 @@ email = "ops@shop.example"
 """
         + ORDERS,
         """
-4 route[0].tls: Spangate does not speak TLS to clients yet: let a load balancer, nginx or
-6 certificatesResolvers: Spangate does not speak TLS to clients yet: let a load balancer,
+4 route[0].tls: write tls = { cert = "edge.pem", key =
+6 certificatesResolvers: write tls = { cert = "edge.pem", key =
 """,
     ),
     Faulty(
@@ -602,7 +602,7 @@ health_checks = [{ http_health_check = { path = "/healthz" } }]
 4 upstream.orders.load_assignment: write servers = ["http://10.0.0.1:8000"], or {
 5 upstream.orders.type: names are looked up again by themselves: leave it out
 6 upstream.orders.outlier_detection: servers are judged by active probes alone for now:
-7 upstream.orders.transport_socket: Spangate does not speak TLS to upstreams yet: use http://
+7 upstream.orders.transport_socket: write https:// servers, and tls = { ca =
 8 upstream.orders.health_checks: write health = "/healthz", or health = { path = "/healthz",
 """,
     ),

@@ -74,9 +74,15 @@ ERRORS = [
     ("[upstream.v]", "upstream.v", "has no servers"),
     ("[upstream.v]\nservers = {}", "upstream.v", "has no servers"),
     ('[upstream.v]\nservers = ["10.0.0.1:80"]', "upstream.v.servers[0]", "is not a server"),
-    ('[upstream.v]\nservers = ["https://a"]', "upstream.v.servers[0]", "TLS to upstreams"),
+    ('[upstream.v]\nservers = ["ftp://a"]', "upstream.v.servers[0]", "use http://"),
     ('[upstream.v]\nservers = ["unix:///a"]', "upstream.v.servers[0]", 'write "unix:/a"'),
     ('listen = ["unix:/run/gw", "unix:/run/gw"]', "listen[1]", "already taken by listen[0]"),
+    (
+        "[upstream.u]\nservers = 'http://a'\nprotocol = 'h2'\nsend_proxy = 'v2'\n"
+        "[[route]]\nto = 'u'",
+        "upstream.u.send_proxy",
+        "HTTP/2 connections are shared",
+    ),
     ('listen = "unix:run/gw"', "listen", "is not a Unix socket"),
     ('[[listen]]\naddress = "unix:/a"\nmode = "777x"', "listen[0].mode", "three octal digits"),
     (

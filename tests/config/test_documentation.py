@@ -43,8 +43,7 @@ def test_every_key_is_documented_with_its_default(section: Any) -> None:
     assert set(documented) == {field.encode_name for field in fields}
     for field in fields:
         if (section.__name__, field.name) not in SAID_IN_WORDS:
-            said = documented[field.encode_name].strip()
-            assert said in _defaults(field), field.name
+            assert documented[field.encode_name].strip() in _defaults(field), field.name
 
 
 def _defaults(field: Any) -> list[str]:

@@ -224,7 +224,7 @@ to = "ordrs"
 timout = "2s"
 [[route]]
 path = "/x/*"
-to = "https://10.0.0.1"
+to = "ftp://10.0.0.1"
 timeout = 5
 labels = { team = 3 }
 [upstream.orders]

@@ -82,7 +82,7 @@ def test_a_server_that_cannot_be_reached_is_refused_with_the_remedy(url: str) ->
     ],
 )
 def test_a_server_that_can(url: str, host: str, port: int) -> None:
-    assert parse_server(url) == ("http", host, port)
+    assert parse_server(url) == (url[:4].lower(), host, port)
 
 
 def test_a_server_at_a_unix_socket() -> None:

@@ -162,11 +162,11 @@ def test_a_whole_life_under_a_service_manager(tmp_path: Path, abstract: bool) ->
     manager.close()
 
 
-def _ask(place: object) -> bytes:
+def _ask(place: object, path: str = "/", host: str = "a") -> bytes:
     with socket.socket(socket.AF_UNIX if isinstance(place, str) else socket.AF_INET) as client:
         client.settimeout(DEADLINE)
         client.connect(place)  # type: ignore[arg-type]
-        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         data = b""
         while piece := client.recv(4096):
             data += piece
@@ -182,6 +182,23 @@ async def test_nobody_who_listens_is_no_reason_to_stop(tmp_path: Path) -> None:
         notifier.watch()
         notifier.stop()
     await asyncio.sleep(0)
+
+
+def test_the_admin_port_may_be_a_unix_socket(tmp_path: Path) -> None:
+    text = f"""
+listen = "127.0.0.1:0"
+admin.listen = "unix:{tmp_path}/admin.sock"
+[[route]]
+respond = "pong"
+"""
+    (tmp_path / "routes.toml").write_text(text)
+    hub = Gateway(tmp_path / "routes.toml", 1, (), subprocess.DEVNULL)
+    try:
+        hub.wait_for_line(f"admin on unix:{tmp_path}/admin.sock, 1 worker")
+        assert b"ready" in _ask(str(tmp_path / "admin.sock"), "/ready", "localhost")
+        assert b"spangate_build_info" in _ask(str(tmp_path / "admin.sock"), "/metrics", "localhost")
+    finally:
+        hub.close()
 
 
 def test_a_worker_that_dies_leaves_nobody_waiting(tmp_path: Path) -> None:

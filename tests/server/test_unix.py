@@ -60,6 +60,15 @@ async def test_a_client_comes_by_a_unix_socket(tmp_path: Path) -> None:
         assert backend.field("x-forwarded-for") == "10.9.9.9, unix"  # "unix" is trusted
 
 
+async def test_forwarded_has_a_name_for_it(tmp_path: Path) -> None:
+    path, config = tmp_path / "gw.sock", "[forwarding]\nforwarded = true\ntrust = []"
+    async with Backend() as backend, gateway(routes(backend, more=config), sock=listening(path)):
+        client = await connect(path)
+        client.write(GET)
+        await client.answer()
+        assert backend.field("forwarded") == 'for=_unix;host="a";proto=http'
+
+
 @pytest.mark.parametrize(
     ("trust", "believed"), [('["unix"]', True), ('["127.0.0.0/8"]', False), ("[]", False)]
 )

@@ -19,10 +19,28 @@ from proxy.upstream.endpoint import Endpoint
     ],
 )
 def test_servers(url: str, host: str, port: int, authority: str) -> None:
-    assert parse_server(url)[1:] == (host, port)
+    assert parse_server(url) == ("http", host, port)
     endpoint = Endpoint(url, 3, "shop")
     assert (endpoint.host, endpoint.port, endpoint.authority) == (host, port, authority)
     assert (endpoint.weight, endpoint.up, endpoint.url) == (3, True, url)
+
+
+@pytest.mark.parametrize(
+    ("url", "server", "authority"),
+    [
+        ("https://shop.internal", ("https", "shop.internal", 443), "shop.internal"),
+        ("https://shop.internal:80", ("https", "shop.internal", 80), "shop.internal:80"),
+        ("unix:/run/shop.sock", ("unix", "/run/shop.sock", 0), "unix:/run/shop.sock"),
+        ("tcp://10.0.0.1:5432", ("tcp", "10.0.0.1", 5432), "10.0.0.1:5432"),
+    ],
+)
+def test_other_ways(url: str, server: tuple[str, str, int], authority: str) -> None:
+    assert parse_server(url) == server
+    endpoint = Endpoint(url)
+    assert (endpoint.scheme, endpoint.host, endpoint.port, endpoint.authority) == (
+        *server,
+        authority,
+    )
 
 
 def test_the_state_shows() -> None:

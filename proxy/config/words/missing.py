@@ -1,4 +1,4 @@
-"""What Spangate does not have, or does not have yet, under all of its names."""
+"""What Spangate does not have or calls otherwise, under all of its names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ NAMES = read("""
 tls ssl https certificates certificate certs cert cert_resolver certificates_resolvers acme
 ssl_certificate ssl_certificate_key ssl_protocols transport_socket tls_context auto_https mtls
 client_auth ssl_verify_client letsencrypt email crt snis sni hsts
-    Spangate does not speak TLS to clients yet: let a load balancer, nginx or Caddy before it do
-    that
+    write tls = { cert = "edge.pem", key = "edge.key" } in [[listen]]
 proxy_ssl_verify servers_transport insecure_skip_verify ca_cert
-    Spangate does not speak TLS to upstreams yet: use http:// servers
+    write https:// servers, and tls = { ca = "ca.pem" } in [upstream.NAME]
 auth basic_auth basicauth forward_auth auth_request auth_basic auth_basic_user_file jwt jwt_auth
 jwt_authn key_auth api_key api_keys oauth oauth2 oidc authentication authorization ext_authz
 authorize digest_auth users htpasswd acl_plugin consumers consumer rbac http_auth
@@ -29,10 +28,12 @@ fastcgi_pass uwsgi_pass directory serve
 cors allow_origin allowed_origins access_control_allow_origin access_control_allow_origin_list
     Spangate has no CORS of its own yet: headers.response.set = { access-control-allow-origin =
     "https://shop.example" }, and a route with when = { method = "OPTIONS" } and respond = 204
-http2 http3 h2c h2 grpc grpc_pass quic http2_protocol_options alpn
-    Spangate speaks HTTP/1.1 for now, no HTTP/2, HTTP/3 or gRPC
-websocket websockets upgrade upgrade_configs
-    Spangate does not pass WebSockets on yet
+http2 h2c h2 grpc_pass http2_protocol_options alpn
+    listeners speak HTTP/1.1 and HTTP/2; towards servers write protocol = "h2" in [upstream.NAME]
+http3 quic
+    Spangate speaks HTTP/1.1 and HTTP/2, no HTTP/3 yet
+websocket websockets upgrade_configs
+    write upgrade = ["websocket"] in a [[route]], which is the default
 mirror mirroring shadow request_mirror_policies mirrors
     Spangate does not mirror requests yet
 circuit_breaker circuit_breakers circuit_breaking outlier_detection max_requests
@@ -43,8 +44,10 @@ blacklist blocklist block geoip bot_detection waf
     Spangate has no lists of client addresses yet: let a firewall or a proxy before it do that
 lua script scripts wasm ext_proc access_by_lua content_by_lua js njs
     Spangate runs no code of yours
-udp stream streams tcp_routes layer4
-    Spangate speaks HTTP, and passes on no TCP or UDP
+stream streams tcp_routes layer4
+    write protocol = "tcp" and to = "NAME" in [[listen]]
+udp
+    Spangate passes on no UDP
 fault fault_injection abort delay chaos
     Spangate makes no faults on purpose yet
 """)

@@ -11,8 +11,8 @@ trusted_ips trusted_proxies forwarded_headers
     write trust = <["10.0.0.0/8"]>
 reuseport reuse_port backlog
     it is done by itself: leave it out
-http protocol protocols
-    it is HTTP/1.1: leave it out
+http protocols
+    write protocol = "http", which is HTTP/1.1 and HTTP/2 and the default
 accept_proxy proxy proxy_protocol_v2 use_proxy_proto
     write proxy_protocol = true; whose header counts is said by trust = ["10.0.0.0/8"]
 permissions socket_mode
@@ -25,7 +25,7 @@ COMPRESS = read("""
 codings encodings encoding algorithm algorithms formats format
     write with = <["zstd", "br", "gzip"]>, the best first
 min_length minimum_length min_response_body_bytes min_content_length gzip_min_length min_size
-    write min = <"1KiB">
+    write min = "1KiB", a size
 content_type content_types included_content_types mime_types gzip_types media_types
     write types = <["text/*", "application/json"]>
 excluded_content_types

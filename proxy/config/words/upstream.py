@@ -41,8 +41,8 @@ dial_timeout proxy_connect_timeout timeout_connect
     write connect_timeout = <"5s">
 path
     a server has no path: what is asked for follows from the route's `path` and `rewrite`
-protocol protocols
-    it is HTTP/1.1: leave it out
+protocols
+    write protocol = "auto", "h1" or "h2"
 scheme
     it is in the servers' URLs: "http://10.0.0.1:8000"
 name

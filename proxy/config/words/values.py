@@ -88,7 +88,9 @@ def host_name(text: str) -> str:
 def address(text: str) -> str:
     """What to listen on, for an address in the words of another program."""
     if re.search(r"\b(?:ssl|tls|quic|http2)\b|^https:", text):
-        return "Spangate does not speak TLS to clients yet: let a load balancer before it do that"
+        return (
+            'write the address alone, and tls = { cert = "edge.pem", key = "edge.key" } beside it'
+        )
     if (found := re.search(r"\{?\$\{?(\w+)\}?", text)) is not None:
         return f'write ":${{{found[1]}}}"'
     found = re.fullmatch(r"(?:\w+://)?(\*|0\.0\.0\.0)?(?::(\d+))?(?:/\w*)?(?: .*)?", text)
