@@ -156,9 +156,7 @@ class Worker(House):
         if state is not None:
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.send_proxy = (
-                "" if state.settings.send_proxy == "off" else state.settings.send_proxy
-            )
+            pool.send_proxy = state.settings.send_proxy.replace("off", "")
             pool.idle_limit = settings.idle if pool.idle_ns and not pool.send_proxy else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
         pool.secure(self._contexts.upstreams.get(pool.upstream))
@@ -219,7 +217,8 @@ class Worker(House):
         self.recorder.reject(str(error.status))
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        pool = pool_kind(self.snapshot, endpoint)(endpoint, self.outbox, self.turns, self.recorder.registry)
+        make = pool_kind(self.snapshot, endpoint)
+        pool = make(endpoint, self.outbox, self.turns, self.recorder.registry)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
