@@ -17,6 +17,7 @@ CALLS = 20_000
 
 class NoFields:
     listener = ""
+    scheme = "http"
 
     def get(self, name: bytes) -> bytes | None:
         return None

@@ -59,7 +59,7 @@ class ClientError(ProxyError):
     def __init__(self, status: int, detail: str, *, close: bool = False) -> None:
         super().__init__(detail)
         self.status = status
-        self.error_type = str(status)
+        self.error_type = self.rejected = str(status)  # the latter where it is no request at all
         self.close = close
 
 

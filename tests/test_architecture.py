@@ -49,6 +49,7 @@ HEAVY = (
     "aiohttp",
     "click",
     "prometheus_client",
+    "cryptography",
 )
 NOT_IN_WORKERS = (
     *HEAVY,

@@ -38,6 +38,7 @@ class RequestHead(Head):
         "path",
         "protocol",
         "query",
+        "scheme",
         "seen",
         "tail",
         "version",
@@ -50,6 +51,7 @@ class RequestHead(Head):
         self.query = ""  # without "?"
         self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
         self.authority = ""  # host[:port], lower case, from the target or Host
+        self.scheme = "http"  # of the client's connection, as far as it is known
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
         self.lines = None  # for codecs alone: None = they are in `_pairs`
         self._pairs: list[Pair] = []

@@ -60,7 +60,7 @@ class Sockets:
                     self._by_address[address] = self._make(listener)
                     opened.append(address)
                 elif address in self._files:
-                    self._files[address].change(int(listener.mode, 8))
+                    self._change(listener)
         except BaseException:
             self.close(opened)
             raise
@@ -95,6 +95,12 @@ class Sockets:
         """The port that was really bound; 0 = the address is no longer listened on."""
         group = self._by_address.get(address)
         return int(group[0][0].getsockname()[1]) if group and not is_unix(address) else 0
+
+    def _change(self, listener: Listener) -> None:
+        try:
+            self._files[listener.address].change(int(listener.mode, 8))
+        except OSError as error:
+            raise listen_error(listener.address, error, "listen") from error
 
     def _make(self, listener: Listener) -> list[list[socket.socket]]:
         address = listener.address

@@ -44,12 +44,13 @@ def listen_error(address: str, error: OSError, key: str) -> ListenError:
 class UnixSocket:
     """One path that is listened on, and the file that is ours."""
 
-    __slots__ = ("_file", "_path", "socket")
+    __slots__ = ("_file", "_mode", "_path", "socket")
 
     def __init__(self, address: str, mode: int = MODE) -> None:
         """Raises OSError."""
         self._path = parse_unix(address)
         self._file = (0, 0)
+        self._mode = -1
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.socket.setblocking(False)
@@ -61,8 +62,10 @@ class UnixSocket:
             raise
 
     def change(self, mode: int) -> None:
-        """Let others connect than until now."""
-        os.chmod(self._path, mode)
+        """Let others connect than until now; OSError if the file is gone."""
+        if mode != self._mode:
+            os.chmod(self._path, mode)
+            self._mode = mode
 
     def close(self) -> None:
         """No more of it here; the file goes if it is still the one that was made."""

@@ -13,6 +13,8 @@ class Fields(Protocol):
 
     @property
     def listener(self) -> str: ...
+    @property
+    def scheme(self) -> str: ...
 
     def get(self, name: bytes) -> bytes | None: ...
     def each(self, name: bytes) -> list[bytes]: ...
@@ -49,7 +51,7 @@ class Demand:
 class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
-    __slots__ = ("denies", "headers", "listener", "methods", "query")
+    __slots__ = ("denies", "headers", "listener", "methods", "query", "scheme")
 
     def __init__(
         self,
@@ -62,14 +64,17 @@ class Conditions:
         self.headers = headers
         self.query = query
         self.denies = denies  # one of several values is enough
-        self.listener = ""  # its name, "" = any
+        self.scheme: str | None = None  # of the client's connection, None = any
+        self.listener = ""  # the name of that by which it came in, "" = any
 
     def __len__(self) -> int:
-        said = (self.methods is not None) + (self.listener != "")
+        said = (self.methods is not None) + (self.scheme is not None) + (self.listener != "")
         return said + len(self.headers) + len(self.query)
 
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
+            return False
+        if self.scheme is not None and self.scheme != head.scheme:
             return False
         if self.listener and self.listener != head.listener:
             return False

@@ -80,6 +80,8 @@ async def _connect(pool: Pool, header: bytes) -> UpstreamSide:
         if not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
+    if header:
+        connection.old = 0  # it tells of one client: never to be used again
     return connection
 
 
@@ -118,7 +120,7 @@ async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> Up
             pool.session = None
             count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
             raise TlsFailed(f"{pool.place}: {error.detail}", error.kind) from None
-        if not isinstance(error, Exception):
+        if isinstance(error, UpstreamError) or not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
     count_handshake(
@@ -128,6 +130,8 @@ async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> Up
     layer.give(connection)
     connection.scheme = "https"
     connection.peer.tls = spoken(agreed)
+    if header:
+        connection.old = 0
     return connection
 
 

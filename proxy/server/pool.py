@@ -125,12 +125,20 @@ class Pool(Home):
         self.opened += 1
         connection.old = self._old(now)
 
+    def tell_of_clients(self, version: str) -> None:
+        """By a PROXY header of "v1" or "v2" in front of each connection, or "off"."""
+        version = "" if version == "off" else version
+        if version and not self.send_proxy:
+            self.close()  # those that wait have none
+        self.send_proxy = version
+
     def set_max_age(self, limit: int, now: int) -> None:
         """In ns, 0 = none; connections that there are count from now on, if it is another."""
         if limit != self._max_age:
             self._max_age = limit
             for connection in self._open:
-                connection.old = self._old(now)
+                if connection.old:  # else it is for one exchange alone
+                    connection.old = self._old(now)
 
     def _old(self, now: int) -> int:
         age = self._max_age

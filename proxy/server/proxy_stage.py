@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.errors import ClientError
 from proxy.http.proxy_header import ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.house import Guest, House, Tell
@@ -63,6 +64,7 @@ class ProxyStage:
         self._since = monotonic_ns()
         peer = self._door.welcome(self, transport)
         if peer is None:
+            self._house.count_refused(ClientError(503, "too many connections", close=True))
             self._end()
             return
         self._peer = peer
@@ -96,8 +98,12 @@ class ProxyStage:
     # the house's guest
 
     def tick(self, now: int) -> None:
-        if not self._over and now - self._since > TIMEOUT:
+        if self._over:
+            return
+        if now - self._since > TIMEOUT:
             self._refuse("timeout", "the PROXY header did not come within 5 s")
+        elif self._house.is_closing_idle(now - self._since):
+            self._end()
 
     def idle_since(self) -> int:
         return -1 if self._over else 0

@@ -18,7 +18,7 @@ from proxy.server.snapshot import RouteEntry
 class _Nothing:
     """The fields of a connection, which has none."""
 
-    listener = ""
+    scheme = listener = ""
 
     def get(self, name: bytes) -> None:
         return None

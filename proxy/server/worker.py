@@ -156,8 +156,8 @@ class Worker(House):
         if state is not None:
             settings = state.settings.pool
             pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.send_proxy = state.settings.send_proxy.replace("off", "")
-            pool.idle_limit = settings.idle if pool.idle_ns and not pool.send_proxy else 0
+            pool.tell_of_clients(state.settings.send_proxy)
+            pool.idle_limit = settings.idle if pool.idle_ns else 0
             pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
         pool.secure(self._contexts.upstreams.get(pool.upstream))
 
@@ -195,12 +195,6 @@ class Worker(House):
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
-    def succeed(self, before: Guest, guest: Guest) -> None:
-        """`guest` is who is at the other end of that connection from now on."""
-        self._connections.discard(before)
-        self._connections.add(guest)
-        self.watch(guest)
-
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
@@ -214,7 +208,7 @@ class Worker(House):
         self._refusals.tell(reason, text, monotonic_ns())
 
     def count_refused(self, error: ClientError) -> None:
-        self.recorder.reject(str(error.status))
+        self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
         make = pool_kind(self.snapshot, endpoint)

@@ -217,6 +217,12 @@ respond = "pong"
         for pid in children(hub.process.pid, "proxy.server"):
             os.kill(pid, signal.SIGKILL)
         assert _ask(str(tmp_path / "gw.sock")) == b"pong"
+        both = f'[[listen]]\naddress = "unix:{tmp_path}/other.sock"\n'
+        hub.rewrite(text.replace("[[route]]", both + "[[route]]"))
+        hub.wait_for_line("reloaded: 1 routes")
+        until(lambda: len(children(hub.process.pid, "proxy.server")) == 2)  # the new ones alone
+        for name in ("gw", "other"):  # what others have closed is still there
+            assert _ask(str(tmp_path / f"{name}.sock")) == b"pong"
         hub.rewrite(text.replace("gw.sock", "other.sock"))
         until(lambda: (tmp_path / "other.sock").exists() and not (tmp_path / "gw.sock").exists())
         assert _ask(str(tmp_path / "other.sock")) == b"pong"

@@ -14,7 +14,7 @@ from proxy.http.proxy_header import SIGNATURE, ProxyHeader, ProxyHeaderReader, e
 from tests.harness import Backend, Gateway, Peer, gateway, routes
 from tests.http.test_proxy_header import V4, tlv, v2
 from tests.ports import free_port
-from tests.server.kit import eventually, is_settled, number, trace
+from tests.server.kit import Gate, eventually, is_settled, number, trace
 
 CLIENT, SERVER = ("192.0.2.1", 56324), ("198.51.100.1", 443)
 LISTEN = """
@@ -167,6 +167,52 @@ async def test_an_upstream_is_told_of_the_client(version: str) -> None:
             header, rest = told(peer)
             assert header.source == here and header.destination == ("127.0.0.1", gate.port)
             assert rest.startswith(f"GET {path} ".encode())
+
+
+async def test_a_reload_turns_it_on_and_off_for_new_connections_alone() -> None:
+    first = Gate(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok", b"ok")
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        await gate.get("/")  # leaves a warm connection without a header
+        await gate.reload(sending(backend, "v1"))
+        await gate.get("/")
+        assert told(backend.peers[1])[0].source is not None
+        backend.handler = first
+        client = await gate.connect()
+        client.write(GET)
+        await first.reached.wait()
+        await gate.reload(routes(backend))
+        first.go.set()
+        assert (await client.answer()).body == b"okok"
+        backend.handler = Backend().handler
+        await gate.get("/")
+        await eventually(lambda: len(backend.peers) == 4)  # that of somebody else is not used
+        assert backend.peers[3].received.startswith(b"GET ")
+
+
+async def test_a_drain_waits_for_no_header() -> None:
+    async with Backend() as backend, gateway(proxied(backend)) as gate:
+        client = await gate.connect()
+        await eventually(lambda: gate.worker._connections)
+        gate.worker.drain()
+        assert await client.at_end()
+        await gate.worker.stopped.wait()
+        assert number(gate, "spangate.rejected") == 0
+
+
+async def test_one_too_many_is_closed_and_counted() -> None:
+    config = proxied(await _none(), "") + "[limits]\nconnections = 1\n"
+    async with gateway(config) as gate:
+        one, other = await gate.connect(), await gate.connect()
+        assert await other.at_end()
+        await gate.recorded.collect()
+        assert number(gate, "spangate.rejected", spangate_reason="503") == 1
+        await one.close()
+
+
+async def _none() -> Backend:
+    backend = Backend()
+    backend.port = 9
+    return backend
 
 
 async def test_what_a_header_said_is_said_on() -> None:
