@@ -9,6 +9,7 @@ from proxy.errors import ClientError
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
 from proxy.server.outbox import Outbox
 from proxy.server.peer import Peer
 from proxy.server.sides import ClientSide, Lender, StoryEvents
@@ -54,6 +55,9 @@ class Door(Protocol):
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""
 
+    def hand_over(self, guest: Any, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+
     @property
     def tell(self) -> Tell:
         """Makes the story of a request, not begun yet."""
@@ -76,6 +80,7 @@ class House:
     outbox: Outbox
     turns: Turns
     faults: Faults
+    h2: H2Books
     draining: bool
     random: Callable[[], float]
     getrandbits: Callable[[int], int]

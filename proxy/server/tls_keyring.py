@@ -18,7 +18,8 @@ from proxy.config.model import Config, ListenerTls, UpstreamTls
 from proxy.http.client_cert import names_of
 from proxy.server import tls_tickets
 
-OFFERED = ["http/1.1"]  # by ALPN, to clients and to upstreams, the best first (RFC 7301)
+OFFERED = ["h2", "http/1.1"]  # by ALPN to clients, the best first (RFC 7301)
+ASKED = ["http/1.1"]  # and of upstreams
 
 # Forward secrecy and AEAD alone, as RFC 9325 §4.2 wants; TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -150,9 +151,8 @@ class Keyring:
         self, certified: Certified, oldest: str, asks: ssl.VerifyMode, authority: bytes
     ) -> ServerContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        _common(context, oldest)
+        _common(context, oldest, OFFERED)
         context.set_ciphers(CIPHERS)
-        context.set_alpn_protocols(OFFERED)
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
         _load(context, certified)
         tls_tickets.forget_sessions(context)
@@ -189,7 +189,7 @@ def _client_context(
     settings: UpstreamTls, certified: Certified | None, authority: bytes
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _common(context, settings.min)
+    _common(context, settings.min, ASKED)
     if settings.identities:
         context.sslobject_class = _identifying(frozenset(settings.identities))
     # Who must have one of these identities need not have the server's name too.
@@ -222,9 +222,10 @@ def _identifying(wanted: frozenset[str]) -> type[ssl.SSLObject]:
     return Identifying
 
 
-def _common(context: ssl.SSLContext, oldest: str) -> None:
+def _common(context: ssl.SSLContext, oldest: str, protocols: list[str]) -> None:
     context.minimum_version = _OLDEST[oldest]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(protocols)
 
 
 def _load(context: ssl.SSLContext, certified: Certified) -> None:

@@ -28,6 +28,7 @@ from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
 from proxy.server.door import Door
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
@@ -76,6 +77,7 @@ class Worker(House):
         self.turns = Turns()
         self.faults = Faults()
         self._refusals = Refusals()
+        self.h2 = H2Books(self.recorder)
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -282,6 +284,7 @@ class Worker(House):
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.H2_STREAMS).value = self.h2.open
         number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:
