@@ -205,6 +205,11 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
+    def succeed(self, before: Guest, guest: Guest) -> None:
+        self._connections.discard(before)
+        self._connections.add(guest)
+        self.watch(guest)
+
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)
         self._refusals.tell(reason, text, monotonic_ns())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proxy.http import h2
 from proxy.http.h2 import Rules
+from proxy.http.upgrade import accept_of
 from tests.harness import OK, Backend, Peer, gateway, routes
 from tests.server.h2_kit import H2Client, by_hand, h2_client
 from tests.server.kit import (
@@ -384,8 +385,10 @@ async def test_a_tunnel_by_extended_connect() -> None:
     """The story lets everything through, as in `test_sides.py`."""
 
     async def handler(peer: Peer) -> None:
-        await peer.head()
-        peer.write(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi")
+        head = await peer.head()
+        key = head.partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
+        peer.write(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n")
+        peer.write(b"Sec-WebSocket-Accept: " + accept_of(key) + b"\r\n\r\nhi")
         peer.write(await peer.reader.readexactly(4))
         peer.write(b"|" + await peer.rest())
         peer.writer.write_eof()
