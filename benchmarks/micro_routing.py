@@ -16,8 +16,8 @@ CALLS = 20_000
 
 
 class NoFields:
-    listener = ""
     scheme = "http"
+    listener = ""
 
     def get(self, name: bytes) -> bytes | None:
         return None

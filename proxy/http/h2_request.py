@@ -140,11 +140,11 @@ def answer_fields(
     fields = [_STATUSES[200 if switched else head.status]]
     removed = edits.removed
     if removed is None:
-        _put(fields, head, _NEVER_SENT)
+        put(fields, head, _NEVER_SENT)
     else:
-        _put(fields, [pair for pair in head if pair[0].lower() not in removed], _NEVER_SENT)
+        put(fields, [pair for pair in head if pair[0].lower() not in removed], _NEVER_SENT)
     if edits.added:
-        _put(fields, edits.added, _NEVER_SENT)
+        put(fields, edits.added, _NEVER_SENT)
     fields += more
     length = b"" if switched else declared_length(head, asked)
     if length:
@@ -157,14 +157,14 @@ def answer_fields(
 def informational_fields(head: ResponseHead) -> Lines:
     """A 1xx answer's head."""
     fields = [_STATUSES[head.status]]
-    _put(fields, head, _NEVER_SENT)
+    put(fields, head, _NEVER_SENT)
     return _checked(fields)
 
 
 def trailer_fields(trailers: Trailers) -> Lines:
     """Trailers as they are sent; those that may not be there are left out."""
     fields: Lines = []
-    _put(fields, trailers, _NEVER_TRAILERS)
+    put(fields, trailers, _NEVER_TRAILERS)
     return _checked([pair for pair in fields if pair[0][:1] != b":"])
 
 
@@ -174,7 +174,7 @@ def trailers_of(fields: Iterable[Pair]) -> Trailers:
     return tuple([(name, value) for name, value in fields if name not in _NEVER_TRAILERS])
 
 
-def _put(fields: Lines, pairs: Iterable[Pair], never: frozenset[bytes]) -> None:
+def put(fields: Lines, pairs: Iterable[Pair], never: frozenset[bytes]) -> None:
     """Names in lower case and values without blanks around: others are malformed (§8.2)."""
     for name, value in pairs:
         name = name.lower()

@@ -12,9 +12,9 @@ class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
     @property
-    def listener(self) -> str: ...
-    @property
     def scheme(self) -> str: ...
+    @property
+    def listener(self) -> str: ...
 
     def get(self, name: bytes) -> bytes | None: ...
     def each(self, name: bytes) -> list[bytes]: ...
@@ -65,7 +65,7 @@ class Conditions:
         self.query = query
         self.denies = denies  # one of several values is enough
         self.scheme: str | None = None  # of the client's connection, None = any
-        self.listener = ""  # the name of that by which it came in, "" = any
+        self.listener = ""  # its name, "" = any
 
     def __len__(self) -> int:
         said = (self.methods is not None) + (self.scheme is not None) + (self.listener != "")

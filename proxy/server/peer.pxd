@@ -7,5 +7,5 @@ cdef class Peer:
     cdef public object identity
     cdef public tuple about
     cdef public tuple local
-    cdef public str listener
     cdef public bytes certificate, tls
+    cdef public str listener

@@ -110,7 +110,7 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
         asked = False
         client.close_after()  # what it sent early cannot be told from a request
     packing = None
-    if entry.compression is not None:
+    if entry.compression is not None and not asked:
         edits = entry.compression.begin(story, edits, response)
         if story.client is not client:
             packing = client = story.client

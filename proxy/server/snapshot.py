@@ -7,10 +7,10 @@ while requests run (who is up, whose turn it is, what was retried) is in `upstre
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proxy.config.effective import Effective
-from proxy.config.model import Compress, Config, Route
+from proxy.config.model import Config, Route
 from proxy.errors import NoRoute
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
@@ -31,9 +31,6 @@ from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import UpstreamState
-
-if TYPE_CHECKING:
-    from proxy.server.compressing import Compressing
 
 Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
@@ -112,9 +109,8 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
-        # None = its answers go as they are
-        self.compression = _compression(route.compress) if route.compress is not None else None
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.
@@ -228,12 +224,6 @@ class Snapshot:
     def underscores(self, head: RequestHead) -> None:
         """Deal with field names such as X_Forwarded_For, which some servers read as a dash."""
         check_underscores(self.config.forwarding.underscores, head)
-
-
-def _compression(said: Compress) -> Compressing:
-    from proxy.server.compressing import Compressing
-
-    return Compressing(said)
 
 
 def _ns(seconds: float) -> int:

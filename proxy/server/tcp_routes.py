@@ -18,7 +18,7 @@ from proxy.server.snapshot import RouteEntry
 class _Nothing:
     """The fields of a connection, which has none."""
 
-    scheme = listener = ""
+    listener = scheme = ""
 
     def get(self, name: bytes) -> None:
         return None

@@ -13,8 +13,6 @@ from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.h1_upstream_states import CLOSED
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents
-from proxy.server.snapshot import Snapshot
-from proxy.upstream.endpoint import Endpoint
 
 
 class StreamUpstream(UpstreamConnection):
@@ -70,8 +68,3 @@ class StreamPool(Pool):
 
     def codec(self, alpn: str | None) -> UpstreamConnection:
         return StreamUpstream(self)
-
-
-def pool_kind(snapshot: Snapshot, endpoint: Endpoint) -> type[Pool]:
-    """What connections to that endpoint come from."""
-    return StreamPool if snapshot.passes_bytes(endpoint) else Pool

@@ -51,6 +51,8 @@ H2_GOAWAYS = "spangate.downstream.goaways"
 UPSTREAM_OPEN = "http.client.open_connections"
 UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
+UPSTREAM_STREAMS = "spangate.upstream.streams.open"
+UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 TUNNELS = "spangate.tunnels"
@@ -92,6 +94,15 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
         Instrument(
+            UPSTREAM_STREAMS, _G, "{stream}", "Exchanges on shared connections to upstreams."
+        ),
+        Instrument(
+            UPSTREAM_RESETS,
+            _C,
+            "{stream}",
+            "Streams to upstreams that ended early, by who ended them (spangate.by) and why.",
+        ),
+        Instrument(
             DOWNSTREAM_HANDSHAKES,
             _C,
             "{handshake}",
@@ -111,14 +122,14 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
-        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
-        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
-        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
-        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(
             COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
         ),
         Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
+        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
+        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
+        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
+        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,
