@@ -19,6 +19,7 @@ from proxy.http.h2_request import put
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, bits
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
+from proxy.http.upgrade import KEY
 
 # RFC 9113 §8.2.2: a message with one of these is malformed. A Trailer field is none of them, but
 # belongs to one hop in any version (RFC 9110 §6.6.2).
@@ -57,6 +58,12 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
     if _has_controls(fields):
         raise ClientError(400, "a field value has a control character")
     return fields
+
+
+def as_extended_connect(fields: Lines, protocol: str) -> Lines:
+    """The head of a request to switch protocols as HTTP/2 asks for it (RFC 8441 §4, §5)."""
+    kept = [pair for pair in fields[1:] if pair[0].lower() not in (KEY, CONTENT_LENGTH)]
+    return [(b":method", b"CONNECT"), (b":protocol", protocol.encode("latin-1")), *kept]
 
 
 def _kept(head: RequestHead, removed: frozenset[bytes]) -> Lines:
