@@ -136,13 +136,13 @@ async def cost(port: int, pid: int, seconds: float) -> float:
 
 async def memory(port: int, pid: int) -> tuple[int, int]:
     """KiB before, and with OPEN tunnels on each of which a message was echoed."""
-    before = proc.memory(proc.tree(pid)).rss
+    before = proc.memory(proc.tree(pid)).rss // 1024
     clients = await callers(port, OPEN)
     for client in clients:
         client.transport.write(MESSAGE)
     while not all(client.messages for client in clients):
         await asyncio.sleep(0.05)
-    after = proc.memory(proc.tree(pid)).rss
+    after = proc.memory(proc.tree(pid)).rss // 1024
     for client in clients:
         client.transport.abort()
     return before, after
