@@ -18,6 +18,7 @@ from proxy.http.framing import CONTENT_LENGTH, frame_response
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, bits
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
+from proxy.http.upgrade import KEY
 
 # RFC 9113 §8.2.2: a message with one of these is malformed. A Trailer field is none of them, but
 # belongs to one hop in any version (RFC 9110 §6.6.2).
@@ -64,6 +65,12 @@ def _put(fields: list[Pair], pairs: Iterable[Pair]) -> None:
         name = name.lower()
         if name not in _NEVER_SENT:
             fields.append((name, value.strip(b" \t")))
+
+
+def as_extended_connect(fields: Lines, protocol: str) -> Lines:
+    """The head of a request to switch protocols as HTTP/2 asks for it (RFC 8441 §4, §5)."""
+    kept = [pair for pair in fields[1:] if pair[0].lower() not in (KEY, CONTENT_LENGTH)]
+    return [(b":method", b"CONNECT"), (b":protocol", protocol.encode("latin-1")), *kept]
 
 
 def _kept(head: RequestHead, removed: frozenset[bytes]) -> Lines:

@@ -62,10 +62,10 @@ class Frames:
             size += more
             if end - at < 2 + more:
                 return 0
-            payload = int.from_bytes(data[at + 2 : at + 2 + more], "big")
-            if payload >> 63:
+            if more == 8 and data[at + 2] & 0xC0:  # more than anybody will ever send
                 self.lost = True
                 return end - at
+            payload = int.from_bytes(data[at + 2 : at + 2 + more], "big")
         if first & _FIN:
             self.messages += 1
         return size + payload

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.model import Health
+from proxy.config.syntax import parse_server
 from proxy.errors import (
     BadResponse,
     ConnectFailed,
     ConnectRefused,
     ConnectReset,
+    ConnectTimeout,
     DnsFailed,
     TlsFailed,
     Truncated,
@@ -75,7 +77,9 @@ class Asker:
         upstream's servers are connected to, and `protocol` what is spoken with them."""
         began = time.monotonic()
         verdict = None
-        if protocol == "h2" or (protocol == "auto" and tls is not None):
+        if url.startswith("tcp://"):
+            verdict = await _connect(url, settings)
+        elif protocol == "h2" or (protocol == "auto" and tls is not None):
             verdict = await _ask_by_h2(url, settings, tls, protocol == "h2")
         if verdict is None:
             verdict = await self._ask(url, settings, way, tls)
@@ -113,6 +117,21 @@ class Asker:
             return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return failed(error)
+
+
+async def _connect(url: str, settings: Health) -> Verdict:
+    """Of a server that takes bytes: whether it takes a connection, which is closed at once."""
+    limit = settings.timeout or LONGEST
+    server = parse_server(url.removesuffix(settings.path))
+    try:
+        async with asyncio.timeout(limit):
+            _, writer = await asyncio.open_connection(server.host, server.port)
+    except TimeoutError:
+        return Verdict(False, f"no connection within {limit:g} s", error=ConnectTimeout.error_type)
+    except OSError as error:
+        return unreachable(error)
+    writer.close()
+    return Verdict(True, "took a connection")
 
 
 async def _ask_by_h2(

@@ -14,7 +14,7 @@ from typing import Any
 
 from proxy.errors import BadResponse, ProxyError
 from proxy.http.answer_limits import MOST_INFORMATIONAL
-from proxy.http.edits import Edits
+from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.h2 import (
     CANCEL,
     DataReceived,
@@ -26,12 +26,14 @@ from proxy.http.h2 import (
     TrailersReceived,
 )
 from proxy.http.h2_answer import (
+    as_extended_connect,
     informational_head,
     request_fields,
     response_head,
 )
 from proxy.http.h2_request import trailer_fields, trailers_of
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.http.upgrade import as_switched
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream
 from proxy.server.peer import Peer
@@ -50,6 +52,9 @@ class Carrier:
 
     def begin(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
         """Send a request's head."""
+
+    def begin_tunnel(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
+        """The same for an extended CONNECT, once it is known whether the upstream takes one."""
 
     def upload(self, stream: H2UpstreamStream, data: bytes, last: bool) -> None:
         """Send a piece of a request's body."""
@@ -77,8 +82,8 @@ class H2UpstreamStream(UpstreamSide):
     """Lent for one exchange and never again."""
 
     __slots__ = (
-        "_connection", "_end", "_ended", "_held", "_interim", "_method", "_paused", "_reset",
-        "_shut", "_tunnel", "headed", "number", "request_done", "sent_at", "story",
+        "_connection", "_end", "_ended", "_held", "_interim", "_method", "_paused", "_protocol",
+        "_reset", "_shut", "_tunnel", "headed", "number", "request_done", "sent_at", "story",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, used: bool) -> None:
@@ -94,6 +99,7 @@ class H2UpstreamStream(UpstreamSide):
         self.request_done = False
         self.sent_at = -1  # bytes that the connection had written before its head; -1 = it waits
         self._method = ""
+        self._protocol = ""  # that an extended CONNECT asks for
         self._interim = 0  # 1xx heads before the answer
         self._paused = False
         self._held: deque[bytes] = deque()  # came while the client took no more
@@ -110,6 +116,10 @@ class H2UpstreamStream(UpstreamSide):
         fields = request_fields(head, edits, more, connection.scheme_sent)
         self.story = story
         self._method = head.method
+        if edits.wants & WANTS_TUNNEL:
+            self._protocol = head.protocol
+            connection.begin_tunnel(self, as_extended_connect(fields, head.protocol))
+            return
         self.request_done = head.length == 0
         connection.begin(self, fields)
 
@@ -185,6 +195,8 @@ class H2UpstreamStream(UpstreamSide):
             return
         self.headed = True
         self._ended = ended
+        if self._protocol and 200 <= head.status < 300:
+            as_switched(head, self._protocol)
         if self.story is not None:
             self.story.on_response(head)
             if ended:

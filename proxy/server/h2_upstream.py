@@ -143,10 +143,10 @@ class H2Upstream(RequestSender):
 
     def _fail(self, error: ProxyError) -> None:
         """The upstream does not speak HTTP/2, or not well."""
-        streams, self._streams = self._streams, {}
+        streams = self._take_all()
         self._write()  # what is to be said to it
         self.abort()
-        for stream in streams.values():
+        for stream in streams:
             stream.fail(error)
 
     # the transport
@@ -188,9 +188,9 @@ class H2Upstream(RequestSender):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         self.home.forget_line(self)
-        streams, self._streams = self._streams, {}
+        streams = self._take_all()
         why = self._why or f"the upstream {'reset' if error else 'closed'} the connection"
-        for stream in streams.values():
+        for stream in streams:
             if isinstance(error, ProxyError):  # it was never a connection
                 stream.fail(error)
                 continue
@@ -234,6 +234,8 @@ class H2Upstream(RequestSender):
         if isinstance(event, SettingsReceived):
             self._limit = min(self._session.peer_streams, MOST_STREAMS)
             self._hold_back(self._limit)
+            self._settled = True
+            self._switch()
             self.home.said(self)
         elif isinstance(event, GoAwayReceived):
             self._goaway = event.error_code

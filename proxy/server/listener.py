@@ -95,6 +95,12 @@ class Listener:
         await loop.connect_accepted_socket(accept, connection)
 
 
+def trusted_by(config: model.Config) -> tuple[object, ...]:
+    """All that says who is believed, to be compared."""
+    listeners = {x.address: (x.trust, x.proxy_protocol, x.name) for x in config.listen}
+    return listeners, config.tracing.trust, config.forwarding.trust
+
+
 async def _unix_server(
     loop: asyncio.AbstractEventLoop, accept: Accept, sock: socket.socket
 ) -> asyncio.Server:

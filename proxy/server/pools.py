@@ -7,12 +7,15 @@ from proxy.kernel.clock import monotonic_ns
 from proxy.server.h2_pool import Dial, SharedPool
 from proxy.server.house import House
 from proxy.server.pool import Pool
+from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
 
 
 def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) -> Pool:
     """A pool for what is spoken there; `dial` as SharedPool wants it."""
+    if house.snapshot.passes_bytes(endpoint):
+        return StreamPool(endpoint, house.outbox, house.turns, house.recorder.registry)
     if may_share(endpoint.scheme, settings):
         return SharedPool(endpoint, house, dial, settings.protocol == "h2")
     return Pool(endpoint, house.outbox, house.turns, house.recorder.registry)

@@ -125,6 +125,8 @@ def begin(story: Story) -> None:
     if head.version == "2" and head.protocol:
         story.x.status = 200  # as it is said there (RFC 8441 §5)
     if upstream is not None:
+        if upstream.version == "2" and story.attempt is not None:
+            story.attempt.status = 200
         upstream.open_tunnel()
     story.client.open_tunnel()
 

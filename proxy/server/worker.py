@@ -32,7 +32,7 @@ from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
-from proxy.server.listener import Listener
+from proxy.server.listener import Listener, trusted_by
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
@@ -45,7 +45,6 @@ from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
-from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
@@ -162,7 +161,7 @@ class Worker(House):
         return state is None or set_up(pool, state.settings, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
-        if _trust(before) == _trust(config):
+        if trusted_by(before) == trusted_by(config):
             return  # ten thousand connections need not be asked who they are
         for listener in self._listeners:
             listener.trust(config)
@@ -218,12 +217,7 @@ class Worker(House):
     def open_pool(self, endpoint: Endpoint) -> Pool:
         state = self.upstreams.get(endpoint.upstream)
         settings = state.settings if state is not None else Upstream()
-        pool: Pool
-        if self.snapshot.passes_bytes(endpoint):
-            pool = StreamPool(endpoint, self.outbox, self.turns, self.recorder.registry)
-        else:
-            pool = open_pool(endpoint, settings, self, self._dial_shared)
-        self._pools[endpoint.key] = pool
+        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, self._dial_shared)
         self._set_up(pool)
         return pool
 
@@ -354,9 +348,3 @@ class Worker(House):
         for pool in self._pools.values():
             pool.close()
         self.link.close()
-
-
-def _trust(config: Config) -> tuple[object, ...]:
-    """All that says who is believed."""
-    listeners = {x.address: (x.trust, x.proxy_protocol, x.name) for x in config.listen}
-    return listeners, config.tracing.trust, config.forwarding.trust

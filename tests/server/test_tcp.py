@@ -404,6 +404,30 @@ async def test_a_hello_byte_by_byte() -> None:
         assert await client.read_all() == b"%d" % len(data)
 
 
+async def test_tls_that_ends_here_before_bytes_are_passed_on(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("pg.example")
+    pem = tmp_path / "pg.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(str(pem))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with Backend(echo) as backend:
+        text = config(tcp(backend)).replace(
+            'protocol = "tcp"', f'protocol = "tcp"\ntls = {{ cert = "{pem}", key = "{pem}" }}'
+        )
+        async with gateway(text) as gate, asyncio.timeout(DEADLINE):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", gate.port, ssl=context, server_hostname="pg.example"
+            )
+            writer.write(b"x" * 100_000)
+            assert await reader.readexactly(100_000) == b"x" * 100_000
+            writer.close()
+            seen = await trace(gate)
+            assert seen.about["spangate.tunnel.bytes_in"] == 100_000
+            assert seen.about["network.peer.address"] == "127.0.0.1"
+            await eventually(lambda: is_settled(gate))
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 async def test_openssl_s_client_and_server(tmp_path: Path) -> None:
     authority = trustme.CA()
@@ -440,3 +464,18 @@ async def test_openssl_s_client_and_server(tmp_path: Path) -> None:
     finally:
         server.terminate()
         await server.wait()
+
+
+async def test_the_server_is_told_of_the_client_by_a_proxy_header() -> None:
+    async def handler(peer: Peer) -> None:
+        peer.write(await peer.reader.readuntil(b"\r\n") + await peer.body(1))
+
+    async with Backend(handler) as backend:
+        text = config(tcp(backend)) + 'send_proxy = "v1"\n'
+        async with gateway(text) as gate:
+            client = await gate.connect()
+            client.write(b"x")
+            async with asyncio.timeout(DEADLINE):
+                told = await client.reader.readuntil(b"x")
+            port = client.writer.get_extra_info("sockname")[1]
+            assert told == b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\nx" % (port, gate.port)
