@@ -33,8 +33,10 @@ class RequestHead(Head):
         "authority",
         "keep_alive",
         "length",
+        "listener",
         "method",
         "path",
+        "protocol",
         "query",
         "scheme",
         "seen",
@@ -57,6 +59,8 @@ class RequestHead(Head):
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
+        self.listener = ""  # the name of that by which it came in, where routes ask for it
+        self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
 
     @property
     def target(self) -> bytes:
@@ -185,6 +189,7 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.seen = lines.seen
     head.length = 0
     head.keep_alive = True
+    head.protocol = ""
     return head
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ssl import SSLError
 from typing import Any
 
-from proxy.errors import BadRequest, ClientError
+from proxy.errors import ClientError
 from proxy.http.client_hello import ClientHello, Incomplete, NotTls, client_hello, is_http
 from proxy.kernel.clock import monotonic_ns
 from proxy.server import tls_failures
@@ -47,8 +47,8 @@ class TlsGuest(TlsLayer):
     """One connection; a guest of the house until its codec is one."""
 
     __slots__ = (
-        "_first", "_house", "_left", "_peer", "_queued", "_reception", "_refused", "_since",
-        "certified", "filed", "is_named", "shown", "watched",
+        "_first", "_house", "_left", "_queued", "_reception", "_refused", "_since",
+        "certified", "filed", "is_named", "peer", "shown", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, reception: Reception, shown: Shown) -> None:
@@ -59,7 +59,7 @@ class TlsGuest(TlsLayer):
         self.certified: ServerContext | None = None  # which of them the client got
         self.is_named = False  # because it asked for a name
         self._first = b""  # a part of the ClientHello
-        self._peer: Peer | None = None
+        self.peer: Any = None  # a Peer, once there is a connection
         self._since = 0
         self._queued = False
         self._refused = False
@@ -69,8 +69,8 @@ class TlsGuest(TlsLayer):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self._since = monotonic_ns()
-        self._peer = self._reception.welcome(self, transport)
-        if self._peer is None:
+        self.peer = self._reception.welcome(self, transport)
+        if self.peer is None:
             self._house.count_refused(ClientError(503, "too many connections", close=True))
             self._refused = True
             transport.close()
@@ -143,20 +143,18 @@ class TlsGuest(TlsLayer):
             self._enter()
 
     def _enter(self) -> None:
-        assert self._peer is not None
+        assert self.peer is not None
         tls = self._tls
         registry = self._house.recorder.registry
         count_handshake(registry, DOWNSTREAM_HANDSHAKES, tls.version(), tls.session_reused)
-        codec = self._reception.enter(self, self._peer)
+        codec = self._reception.enter(self, self.peer)
         self._left = True
         self._house.succeed(self, codec)
         self._open(codec)
 
     def _refuse_plain(self, data: bytes) -> None:
         if is_http(data):
-            error = BadRequest("plain HTTP on a port for TLS")
-            error.rejected = "plain_http"
-            self._house.count_refused(error)
+            self._house.count_refused(ClientError(400, "plain HTTP on a port for TLS", close=True))
             self._refuse(tls_failures.PLAIN_HTTP, _PLAIN_ANSWER)
         else:
             self._refuse(tls_failures.NOT_TLS)
