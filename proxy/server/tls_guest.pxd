@@ -2,9 +2,9 @@ from proxy.server.tls cimport TlsLayer
 
 cdef class TlsGuest(TlsLayer):
     cdef public bint filed, is_named, watched
-    cdef public object certified, shown
+    cdef public object certified, peer, shown
     cdef bytes _first
-    cdef object _house, _peer, _reception
+    cdef public object _house, _reception
     cdef bint _left, _queued, _refused
     cdef long long _since
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.server.tls_keyring import OFFERED
 from tests.harness import DEADLINE, Backend, Peer, gateway
 from tests.server.kit import (
     ERROR,
@@ -254,7 +253,7 @@ async def test_what_is_offered_and_asked_for(tmp_path: Path) -> None:
     asked: list[tuple[str | None, str | None]] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(HERE.cert, HERE.key)
-    context.set_alpn_protocols(OFFERED)
+    context.set_alpn_protocols(["http/1.1"])
 
     def note(talk: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         asked.append((name, None))
