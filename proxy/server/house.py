@@ -93,12 +93,17 @@ class House:
     def release(self, guest: Guest) -> None:
         """It has ended."""
 
-    def succeed(self, before: Guest, guest: Guest) -> None:
-        """`guest` is who is at the other end of that connection from now on."""
-        raise NotImplementedError
-
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
+
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        """`heir` serves the connection of `guest` from now on; it is counted already."""
+        raise NotImplementedError
+
+    def refuse(self, reason: str, text: str) -> None:
+        """A connection is closed that asked for nothing; `reason` is one of a few words, `text`
+        says in one line which connection and why."""
+        raise NotImplementedError
 
     def count_refused(self, error: ClientError) -> None:
         """Input that never became an exchange."""
@@ -112,8 +117,11 @@ class House:
         """One more of them, remembered."""
         raise NotImplementedError
 
-    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+    ) -> Dialling:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
+        HTTP/1.1, though the endpoint speaks HTTP/2."""
         raise NotImplementedError
 
     def later(self, seconds: float, story: StoryEvents) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from proxy.config.material import Certified, Material
-from proxy.config.model import Config, ListenerTls, UpstreamTls
+from proxy.config.model import Config, ListenerTls, Upstream, UpstreamTls
+from proxy.http.client_cert import names_of
 from proxy.server import tls_tickets
 
+HTTP_1_1 = ["http/1.1"]
 OFFERED = ["h2", "http/1.1"]  # by ALPN to clients, the best first (RFC 7301)
-ASKED = ["http/1.1"]  # and of upstreams
 
 # Forward secrecy and AEAD alone, as RFC 9325 §4.2 wants; TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -75,14 +75,29 @@ class Shown:
 
 
 class ClientContext:
-    """How connections to one upstream's servers are made."""
+    """How connections to one upstream's servers are made. `make(protocols)` makes the context that
+    offers them by ALPN."""
 
-    __slots__ = ("context", "identities", "server_name")
+    __slots__ = ("_make", "_old", "context", "server_name")
 
-    def __init__(self, context: ssl.SSLContext, settings: UpstreamTls) -> None:
-        self.context = context
+    def __init__(
+        self,
+        make: Callable[[Sequence[str]], ssl.SSLContext],
+        offered: Sequence[str],
+        settings: UpstreamTls,
+    ) -> None:
+        self._make = make
+        self._old: ClientContext | None = None
+        self.context = make(offered)
         self.server_name = settings.server_name  # "" = the host of the URL
-        self.identities = frozenset(settings.identities)
+
+    @property
+    def old(self) -> ClientContext:
+        """The same for HTTP/1.1 alone."""
+        if self._old is None:
+            self._old = ClientContext(self._make, HTTP_1_1, UpstreamTls())
+            self._old.server_name = self.server_name
+        return self._old
 
 
 class Contexts:
@@ -98,9 +113,10 @@ class Contexts:
 class Keyring:
     """Makes contexts and remembers those of the last configuration; one of each worker."""
 
-    __slots__ = ("_made", "_tickets")
+    __slots__ = ("_keylog", "_made", "_tickets")
 
     def __init__(self) -> None:
+        self._keylog = ""  # path
         self._made: dict[Any, Any] = {}
         self._tickets = os.urandom(tls_tickets.SIZE)  # until the hub says which all workers have
 
@@ -113,16 +129,16 @@ class Keyring:
                 yield
         for name, upstream in config.upstream.items():
             if any(url.startswith("https:") for url in upstream.servers):
-                into.upstreams[name] = self._client(upstream.tls, material, made)
+                into.upstreams[name] = self._client(upstream, material, made)
                 yield
         self._made = made
 
-    def share(self, tickets: bytes) -> None:
-        """Seal tickets with these keys from now on."""
-        self._tickets = tickets
+    def share(self, payload: bytes) -> None:
+        """Go by a SECRETS frame from now on."""
+        self._tickets, self._keylog = tls_tickets.read_secrets(payload)
         for made in self._made.values():
             if isinstance(made, ServerContext) and made.context.num_tickets:
-                tls_tickets.share(made.context, tickets)
+                tls_tickets.share(made.context, self._tickets)
 
     def _shown(self, settings: ListenerTls, material: Material, made: dict[Any, Any]) -> Shown:
         pairs = [(settings.cert, settings.key)] if settings.cert else []
@@ -149,11 +165,13 @@ class Keyring:
         self, certified: Certified, oldest: str, asks: ssl.VerifyMode, authority: bytes
     ) -> ServerContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        _common(context, oldest, OFFERED)
+        _common(context, oldest)
         context.set_ciphers(CIPHERS)
+        context.set_alpn_protocols(OFFERED)
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
         _load(context, certified)
         tls_tickets.forget_sessions(context)
+        self._log_keys(context)
         if asks == ssl.CERT_NONE:
             tls_tickets.share(context, self._tickets)
         else:
@@ -164,22 +182,46 @@ class Keyring:
             context.options |= ssl.OP_NO_TICKET
         return ServerContext(context, certified.uris[0] if certified.uris else "")
 
-    def _client(self, settings: UpstreamTls, material: Material, made: dict[Any, Any]) -> Any:
+    def _client(self, upstream: Upstream, material: Material, made: dict[Any, Any]) -> Any:
+        settings = upstream.tls
+        offered = offered_to(upstream)
         certified = material.certified(settings.cert, settings.key) if settings.cert else None
         authority = material.authority(settings.ca) if settings.ca else b""
-        key = ("client", repr(settings), certified and certified.mark, authority)
+        key = ("client", repr(settings), tuple(offered), certified and certified.mark, authority)
         found = made.get(key) or self._made.get(key)
         if found is None:
-            found = ClientContext(_client_context(settings, certified, authority), settings)
+
+            def make(protocols: Sequence[str]) -> ssl.SSLContext:
+                context = _client_context(settings, certified, authority)
+                context.set_alpn_protocols(protocols)
+                self._log_keys(context)
+                return context
+
+            found = ClientContext(make, offered, settings)
         made[key] = found
         return found
+
+    def _log_keys(self, context: ssl.SSLContext) -> None:
+        if self._keylog:
+            context.keylog_filename = self._keylog
+
+
+def offered_to(upstream: Upstream) -> list[str]:
+    """By ALPN, the best first. A connection that begins with a PROXY header belongs to one client,
+    and HTTP/2 is for sharing."""
+    if upstream.protocol == "h2":
+        return ["h2"]
+    shared = upstream.protocol == "auto" and upstream.send_proxy == "off"
+    return ["h2", *HTTP_1_1] if shared else HTTP_1_1
 
 
 def _client_context(
     settings: UpstreamTls, certified: Certified | None, authority: bytes
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _common(context, settings.min, ASKED)
+    _common(context, settings.min)
+    if settings.identities:
+        context.sslobject_class = _identifying(frozenset(settings.identities))
     # Who must have one of these identities need not have the server's name too.
     context.check_hostname = settings.verify and not (
         settings.identities and not settings.server_name
@@ -194,10 +236,25 @@ def _client_context(
     return context
 
 
-def _common(context: ssl.SSLContext, oldest: str, protocols: list[str]) -> None:
+class WrongIdentity(ssl.SSLError):
+    """The certificate is good, and it is somebody else's."""
+
+
+def _identifying(wanted: frozenset[str]) -> type[ssl.SSLObject]:
+    """Connections that end their handshake only with one of these identities."""
+
+    class Identifying(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if wanted.isdisjoint(names_of(self.getpeercert() or {}, "URI")):
+                raise WrongIdentity(1, "wrong identity")
+
+    return Identifying
+
+
+def _common(context: ssl.SSLContext, oldest: str) -> None:
     context.minimum_version = _OLDEST[oldest]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols(protocols)
 
 
 def _load(context: ssl.SSLContext, certified: Certified) -> None:
@@ -220,6 +277,8 @@ def _file(data: bytes) -> Iterator[str]:
         finally:
             os.close(fd)
         return
+    import tempfile  # half a megabyte that Linux needs not
+
     with tempfile.NamedTemporaryFile() as file:  # readable by its owner alone
         file.write(data)
         file.flush()
