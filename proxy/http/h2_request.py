@@ -60,7 +60,7 @@ def request_head(
     frame_request(head)
     if ended:
         _end(head)
-    elif head.protocol:
+    elif head.protocol or head.method == "CONNECT":
         head.length = 0  # what comes is the tunnel's
     elif head.field(CONTENT_LENGTH) is None:
         head.length = None
