@@ -35,7 +35,7 @@ _BLANK = 0x20
 _COOKIE = b"cookie"
 _UNKNOWN: bytes = b"?"  # of a name that was not seen before
 _KINDS, _UNDERSCORE = REQUEST_KINDS, UNDERSCORE
-_SENT: dict[bytes, bytes] = {}  # names of answers' fields as they are spelled -> as they are sent
+_SENT: dict[bytes, bytes] = {}  # names of fields as they are spelled -> as they are sent
 _MOST_SENT = 2048  # names that are remembered
 _LONGEST_SENT = 64  # bytes of such a name
 _ACCEPT = b"sec-websocket-accept"
@@ -60,7 +60,7 @@ def request_head(
     frame_request(head)
     if ended:
         _end(head)
-    elif head.protocol:
+    elif head.protocol or head.method == "CONNECT":
         head.length = 0  # what comes is the tunnel's
     elif head.field(CONTENT_LENGTH) is None:
         head.length = None
@@ -152,11 +152,11 @@ def answer_fields(
     fields = [_STATUSES[200 if switched else head.status]]
     removed = edits.removed
     if removed is None:
-        _put(fields, head)
+        put(fields, head, _NEVER_SENT)
     else:
-        _put(fields, [pair for pair in head if pair[0].lower() not in removed])
+        put(fields, [pair for pair in head if pair[0].lower() not in removed], _NEVER_SENT)
     if edits.added:
-        _put(fields, edits.added)
+        put(fields, edits.added, _NEVER_SENT)
     fields += more
     length = b"" if switched else declared_length(head, asked)
     if length:
@@ -169,17 +169,15 @@ def answer_fields(
 def informational_fields(head: ResponseHead) -> Lines:
     """A 1xx answer's head."""
     fields = [_STATUSES[head.status]]
-    _put(fields, head)
+    put(fields, head, _NEVER_SENT)
     return _checked(fields)
 
 
 def trailer_fields(trailers: Trailers) -> Lines:
     """Trailers as they are sent; those that may not be there are left out."""
     fields: Lines = []
-    _put(fields, trailers)
-    return _checked(
-        [pair for pair in fields if pair[0] not in _NEVER_TRAILERS and pair[0][:1] != b":"]
-    )
+    put(fields, trailers, _NEVER_TRAILERS)
+    return _checked([pair for pair in fields if pair[0][:1] != b":"])
 
 
 def trailers_of(fields: Iterable[Pair]) -> Trailers:
@@ -188,23 +186,21 @@ def trailers_of(fields: Iterable[Pair]) -> Trailers:
     return tuple([(name, value) for name, value in fields if name not in _NEVER_TRAILERS])
 
 
-def _put(fields: Lines, pairs: Iterable[Pair]) -> None:
+def put(fields: Lines, pairs: Iterable[Pair], never: frozenset[bytes]) -> None:
     """Names in lower case and values without blanks around: others are malformed (§8.2)."""
     for name, value in pairs:
         sent = _SENT.get(name, _UNKNOWN)
         if sent is _UNKNOWN:
             sent = _sent_name(name)
-        if sent:
+        if sent not in never:
             if value and (value[0] <= _BLANK or value[-1] <= _BLANK):
                 value = value.strip(b" \t")
             fields.append((sent, value))
 
 
 def _sent_name(name: bytes) -> bytes:
-    """The name in lower case; b"" = a field with it is not sent."""
+    """The name in lower case, remembered."""
     low = name.lower()
-    if low in _NEVER_SENT:
-        low = b""
     if len(name) <= _LONGEST_SENT:
         if len(_SENT) >= _MOST_SENT:
             _SENT.clear()

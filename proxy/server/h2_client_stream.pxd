@@ -43,6 +43,7 @@ cdef class ClientStream(ClientSide):
     @cython.locals(story=StoryEvents)
     cdef _deliver(self, bytes data, tuple trailers)
     cpdef release(self)
+    @cython.locals(asked=RequestHead)
     cdef bint _is_before_tunnel(self)
     @cython.locals(story=StoryEvents)
     cpdef closed(self, int code)

@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from proxy.http import h2
-from tests.harness import Backend, Peer, gateway, routes
+from tests.harness import OK, Backend, Peer, gateway, routes
 from tests.http.h2_frames import DATA, END_HEADERS, GET, GOAWAY, HEADERS, POST, frame, literal
 from tests.http.test_h2 import BLOCK, FLOODS
 from tests.server.h2_kit import by_hand, h2_client
-from tests.server.kit import Gate, eventually, is_settled, number, request, trace
+from tests.server.kit import Gate, eventually, is_settled, number, reply, request, script, trace
+from tests.server.test_limits import sweep
 
 _BATCH = 50  # frames in one write
 
@@ -146,3 +147,45 @@ async def test_data_without_content_is_no_request() -> None:
         client.write(frame(DATA, 1, 1))
         await client.until(lambda: any(kind == HEADERS for kind, *_ in client.frames))
         assert b"transfer-encoding: chunked" in backend.heads[0].lower()
+
+
+async def test_a_body_that_trickles_is_given_up_on_its_stream() -> None:
+    async def silent(peer: Peer) -> None:
+        if (await peer.head()).startswith(b"POST"):
+            await peer.rest()
+        peer.write(OK)
+
+    async with Backend(silent) as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        stream = client.ask("POST", "/", end=False)
+        client.data(stream, b"x" * 10)
+        (ours,) = gate.worker._connections
+        await eventually(lambda: backend.heads and not ours._streams[stream].reading_paused)
+        sweep(gate, 0)
+        for seconds in (4, 8):
+            before = ours._streams[stream]._came
+            client.data(stream, b"x")
+            await eventually(lambda before=before: ours._streams[stream]._came > before)
+            sweep(gate, seconds)
+        sweep(gate, 11)
+        got = await client.answer(stream)
+        assert (got.status, got.reset) == (408, h2.NO_ERROR)
+        assert (await client.get()).status == 200
+
+
+async def test_a_complete_answer_that_nobody_takes_is_thrown_away() -> None:
+    body = b"x" * 100_000  # more than a window, less than what is read ahead
+    async with Backend(script(reply(200, body))) as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        client.reads = False
+        stream = client.ask()
+        await trace(gate)  # the story is over
+        got = client.got[stream]
+        await client.until(lambda: len(got.body) == 65_535 or len(got.body) == 65_536)
+        for seconds in (0, 29, 32):
+            assert got.reset is None
+            sweep(gate, seconds)
+        await client.until(lambda: got.closed)
+        assert got.reset == h2.CANCEL
+        client.reads = True
+        assert len((await client.get()).body) == len(body)
