@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from proxy import __version__
@@ -22,10 +23,13 @@ from proxy.errors import (
     ConnectRefused,
     ConnectReset,
     DnsFailed,
+    TlsFailed,
     Truncated,
     UpstreamReset,
     UpstreamTimeout,
 )
+from proxy.server.tls_failures import failure
+from proxy.server.tls_keyring import ClientContext
 
 if TYPE_CHECKING:
     import aiohttp
@@ -58,10 +62,17 @@ class Asker:
     def __init__(self) -> None:
         self._sessions: dict[Way, aiohttp.ClientSession] = {}
 
-    async def ask(self, url: str, settings: Health, way: Way = ("", "off")) -> Verdict:
-        """`url` as it stands in the request line; `settings.host` goes into Host."""
+    async def ask(
+        self,
+        url: str,
+        settings: Health,
+        way: Way = ("", "off"),
+        tls: ClientContext | None = None,
+    ) -> Verdict:
+        """`url` as it stands in the request line; `settings.host` goes into Host; `tls` is how its
+        upstream's servers are connected to."""
         began = time.monotonic()
-        verdict = await self._ask(url, settings, way)
+        verdict = await self._ask(url, settings, way, tls)
         took = time.monotonic() - began
         return Verdict(verdict.ok, verdict.said, verdict.status, verdict.error, time.time(), took)
 
@@ -69,7 +80,9 @@ class Asker:
         while self._sessions:
             await self._sessions.popitem()[1].close()
 
-    async def _ask(self, url: str, settings: Health, way: Way) -> Verdict:
+    async def _ask(
+        self, url: str, settings: Health, way: Way, tls: ClientContext | None
+    ) -> Verdict:
         if not self._sessions:
             await asyncio.to_thread(_import)
         import aiohttp
@@ -85,6 +98,8 @@ class Asker:
                 headers={"Host": settings.host} if settings.host else None,
                 timeout=aiohttp.ClientTimeout(total=limit),
                 allow_redirects=False,
+                ssl=True if tls is None else tls.context,
+                server_hostname=(tls.server_name or None) if tls is not None else None,
             ) as response:
                 await response.content.read(BODY_LIMIT)
                 return answered(response.status, settings)
@@ -118,6 +133,8 @@ def failed(error: Exception) -> Verdict:
 def _type(error: Exception, number: int | None) -> str:
     import aiohttp
 
+    if isinstance(error, aiohttp.ClientSSLError):
+        return TlsFailed.error_type
     if isinstance(error, aiohttp.ClientConnectorError):
         if number == errno.ECONNREFUSED:
             return ConnectRefused.error_type
@@ -132,6 +149,9 @@ def _type(error: Exception, number: int | None) -> str:
 
 def _words(error: BaseException) -> str:
     """One line without what the reader knows: which server it was."""
+    secured = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(secured, SSLError):
+        return f"it {failure(secured)[1]}"
     number = error.errno if isinstance(error, OSError) else None
     if number and number > 0:
         return os.strerror(number).lower()

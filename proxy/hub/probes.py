@@ -21,6 +21,7 @@ from proxy.config.model import Route, Upstream
 from proxy.config.syntax import is_unix, parse_server
 from proxy.hub import gauges
 from proxy.hub.probe import Asker, Verdict, Way
+from proxy.server.tls_keyring import ClientContext
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.health import Health
@@ -109,6 +110,7 @@ class Prober:
         self._began = 0.0  # when the last ones began
         self._timer: asyncio.TimerHandle | None = None
         self._asker = Asker()
+        self.secured: Mapping[str, ClientContext] = {}  # how upstreams with TLS are connected to
         self._prevented = False  # the last probe could not be made
 
     async def configure(
@@ -193,7 +195,9 @@ class Prober:
     def _begin(self, probed: Probed) -> None:
         self._under_way += 1
         probed.task = spawn(
-            self._asker.ask(probed.url, probed.settings, probed.way),
+            self._asker.ask(
+                probed.url, probed.settings, probed.way, self.secured.get(probed.key[0])
+            ),
             f"probe {probed.key[0]} {probed.key[1]}",
         )
         probed.task.add_done_callback(lambda task: self._ended(probed, task))

@@ -21,6 +21,7 @@ from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
+from proxy.server.tcp_routes import compile_streams
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.propagate import Injector
@@ -65,7 +66,11 @@ class Compiler:
         if self._keyring is not None:
             yield from self._keyring.make(config, self._material, self.tls)
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
-        self.snapshot = Snapshot(config, sampler, entries, table.table())
+        snapshot = Snapshot(config, sampler, entries, table.table())
+        for address, streams in compile_streams(config, self._entry):
+            snapshot.streams[address] = streams
+            yield
+        self.snapshot = snapshot
 
     def run(self) -> Snapshot:
         """All steps at once."""

@@ -120,7 +120,7 @@ async def _connect_securely(pool: Pool, tls: ClientContext, header: bytes) -> Up
             pool.session = None
             count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
             raise TlsFailed(f"{pool.place}: {error.detail}", error.kind) from None
-        if not isinstance(error, Exception):
+        if isinstance(error, UpstreamError) or not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
     count_handshake(

@@ -23,16 +23,8 @@ class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
     __slots__ = (
-        "_accept",
-        "_server",
-        "address",
-        "is_paused",
-        "name",
-        "proxied",
-        "socket",
-        "tls",
-        "trusted",
-    )
+        "_accept", "_server", "address", "is_paused", "name", "proxied", "socket", "tls", "trusted",
+    )  # fmt: skip
 
     def __init__(self, address: str, sock: socket.socket) -> None:
         self.address = address

@@ -116,6 +116,8 @@ class Orders:
                 await self._apply(items)
             elif kind == frames.FORGET:
                 self._forget()
+            elif kind == frames.SECRETS:
+                self._worker.tls.share(payload)
             elif kind == frames.ENDPOINTS:
                 gone = endpoints.apply(self._upstreams(), payload)
                 await in_slices(self._worker.close_pools_of(gone))

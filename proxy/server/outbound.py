@@ -46,6 +46,7 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
         x.captured += peer.about
     if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
+    head.scheme = x.scheme
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
             value = head.get(name)

@@ -15,8 +15,8 @@ class Peer:
     """The other end of one connection."""
 
     __slots__ = (
-        "about", "address", "certificate", "encoded", "identity", "is_unix", "local", "port", "tls",
-        "where",
+        "about", "address", "certificate", "encoded", "identity", "is_unix", "listener", "local",
+        "port", "tls", "where",
     )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
@@ -26,10 +26,11 @@ class Peer:
         self.encoded = address.encode("ascii") or b"unix"  # as X-Forwarded-For says it
         self.where = (address, port)  # network.peer.address, network.peer.port
         self.identity: str | None = None  # subject or URI of a verified certificate
+        self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
+        self.listener = ""  # the name of that by which it came in
+        self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
         self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
         self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
-        self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
-        self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
 
     def __repr__(self) -> str:
         return f"<Peer {self.address}:{self.port}>" if not self.is_unix else "<Peer unix>"

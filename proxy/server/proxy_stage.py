@@ -8,24 +8,34 @@ the header has told: that one's word counts or does not count, as if it had conn
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from proxy.errors import ClientError
 from proxy.http.proxy_header import ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 from proxy.kernel.clock import monotonic_ns
-from proxy.server.house import Door, Guest, House, Tell
+from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import NOBODY, Peer
+from proxy.server.tls_guest import Reception, TlsGuest
 
 TIMEOUT = 5_000_000_000  # ns for the whole header
 UNIQUE_ID = "spangate.proxy_protocol.unique_id"  # on the SERVER spans of such a connection
 
 
-class Entrance(Door, Protocol):
-    """A door that has something behind this stage."""
+class Entrance(Reception):
+    """What a connection goes by at the door (`door.py`), before and behind this stage."""
 
-    def behind(self, door: Door) -> Any:
-        """Who serves a connection that has passed; `door` is what it is to go by."""
+    __slots__ = ()
+
+    tell: Tell  # makes the story of a request
+
+    def behind(self, door: Entrance) -> Any:
+        """Who serves a connection that has passed: TLS or a codec; `door` is what it goes by."""
+        raise NotImplementedError
+
+    def trust(self, peer: Peer) -> tuple[bool, bool]:
+        """Whether its trace context counts, and whether its forwarding fields do."""
+        raise NotImplementedError
 
 
 class ProxyStage:
@@ -131,27 +141,27 @@ class ProxyStage:
         return self._peer
 
 
-class _Passed:
+class _Passed(Entrance):
     """The door for what is behind: it is counted already, and its peer is the one that was told."""
 
-    __slots__ = ("_door", "_house", "_peer", "_stage")
+    __slots__ = ("_door", "_house", "_peer", "_stage", "tell")
 
-    def __init__(self, house: House, door: Door, stage: Guest, peer: Peer) -> None:
+    def __init__(self, house: House, door: Entrance, stage: Guest, peer: Peer) -> None:
         self._house = house
         self._door = door
         self._stage = stage
         self._peer = peer
+        self.tell = door.tell
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         self._house.succeed(self._stage, guest)
         return self._peer
 
+    def enter(self, guest: TlsGuest, peer: Peer) -> Any:
+        return self._door.enter(guest, peer)
+
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         return self._door.trust(peer)
-
-    @property
-    def tell(self) -> Tell:
-        return self._door.tell
 
 
 def _learnt(header: ProxyHeader, stage: ProxyStage) -> Peer:
@@ -163,6 +173,7 @@ def _learnt(header: ProxyHeader, stage: ProxyStage) -> Peer:
         peer = Peer("", 0, is_unix=True)
     else:
         peer = stage.peer
+    peer.listener = stage.peer.listener
     if header.unique_id:
         peer.about += ((UNIQUE_ID, _readable(header.unique_id)),)
     return peer

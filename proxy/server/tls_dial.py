@@ -7,7 +7,6 @@ from ssl import SSLError, SSLObject
 from typing import Any
 
 from proxy.errors import TlsFailed
-from proxy.http.client_cert import names_of
 from proxy.server import tls_failures
 from proxy.server.tls import MOST_HANDSHAKE, TlsLayer
 from proxy.server.tls_failures import Failure, failure
@@ -38,7 +37,6 @@ class TlsDial(TlsLayer):
             if not self._is_open:
                 self._shake(0)
             await self._done
-            self._identify()
         except (SSLError, ValueError) as error:
             raise _failed(failure(error)) from error
         finally:
@@ -83,11 +81,6 @@ class TlsDial(TlsLayer):
                 done.set_result(None)
         except (SSLError, OSError, TlsFailed) as error:
             done.set_exception(error)
-
-    def _identify(self) -> None:
-        wanted = self._settings.identities
-        if wanted and wanted.isdisjoint(names_of(self._tls.getpeercert() or {}, "URI")):
-            raise _failed(tls_failures.WRONG_IDENTITY)
 
 
 def _failed(why: Failure) -> TlsFailed:

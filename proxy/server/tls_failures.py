@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ssl
 
+from proxy.server.tls_keyring import WrongIdentity
+
 Failure = tuple[str, str]  # kind, words
 
 CLOSED: Failure = ("closed", "closed the connection during the TLS handshake")
@@ -24,7 +26,7 @@ _CERTIFICATES: dict[int, Failure] = {
     9: ("certificate_not_yet_valid", "has a certificate that is not valid yet"),
     10: ("certificate_expired", "has a certificate that has expired"),
     18: ("unknown_ca", "has a self-signed certificate"),
-    19: ("unknown_ca", "has a certificate of an unknown authority (a self-signed one)"),
+    19: ("unknown_ca", "has a certificate of an unknown authority"),
     20: ("unknown_ca", "has a certificate of an unknown authority"),
     21: ("unknown_ca", "has a certificate of an unknown authority"),
     23: ("certificate_revoked", "has a certificate that was revoked"),
@@ -81,6 +83,8 @@ def failure(error: BaseException) -> Failure:
     """What an exception of a handshake means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATES.get(error.verify_code, _BAD_CERTIFICATE)
+    if isinstance(error, WrongIdentity):
+        return WRONG_IDENTITY
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         for begins, meaning in _REASONS:

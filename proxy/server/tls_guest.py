@@ -7,7 +7,6 @@ those of many clients wait in the worker's turns like other long work, and nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ssl import SSLError
 from typing import Any
 
@@ -15,7 +14,7 @@ from proxy.errors import ClientError
 from proxy.http.client_hello import ClientHello, Incomplete, NotTls, client_hello, is_http
 from proxy.kernel.clock import monotonic_ns
 from proxy.server import tls_failures
-from proxy.server.house import Door, House
+from proxy.server.house import House
 from proxy.server.peer import Peer
 from proxy.server.tls import MOST_HANDSHAKE, TlsLayer
 from proxy.server.tls_failures import Failure, failure
@@ -30,21 +29,32 @@ _PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=
 _PLAIN_ANSWER += b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_HINT), _HINT)
 
 
+class Reception:
+    """What a door does for a connection with TLS; see `door.py`."""
+
+    __slots__ = ()
+
+    def welcome(self, guest: Any, transport: Any) -> Peer | None:
+        """Count a new connection; its peer, or None if it is one too many."""
+        raise NotImplementedError
+
+    def enter(self, guest: TlsGuest, peer: Peer) -> Any:
+        """The codec for a connection whose handshake is done."""
+        raise NotImplementedError
+
+
 class TlsGuest(TlsLayer):
     """One connection; a guest of the house until its codec is one."""
 
     __slots__ = (
-        "_door", "_first", "_house", "_left", "_peer", "_queued", "_received", "_refused", "_since",
+        "_first", "_house", "_left", "_peer", "_queued", "_reception", "_refused", "_since",
         "certified", "filed", "is_named", "shown", "watched",
     )  # fmt: skip
 
-    def __init__(
-        self, house: House, door: Door, received: Callable[[TlsGuest, Peer], Any], shown: Shown
-    ) -> None:
+    def __init__(self, house: House, reception: Reception, shown: Shown) -> None:
         super().__init__()
         self._house = house
-        self._door = door
-        self._received = received  # makes the codec when the handshake is done
+        self._reception = reception
         self.shown = shown
         self.certified: ServerContext | None = None  # which of them the client got
         self.is_named = False  # because it asked for a name
@@ -59,7 +69,7 @@ class TlsGuest(TlsLayer):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self._since = monotonic_ns()
-        self._peer = self._door.welcome(self, transport)
+        self._peer = self._reception.welcome(self, transport)
         if self._peer is None:
             self._house.count_refused(ClientError(503, "too many connections", close=True))
             self._refused = True
@@ -137,7 +147,7 @@ class TlsGuest(TlsLayer):
         tls = self._tls
         registry = self._house.recorder.registry
         count_handshake(registry, DOWNSTREAM_HANDSHAKES, tls.version(), tls.session_reused)
-        codec = self._received(self, self._peer)
+        codec = self._reception.enter(self, self._peer)
         self._left = True
         self._house.succeed(self, codec)
         self._open(codec)

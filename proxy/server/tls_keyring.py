@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from proxy.config.material import Certified, Material
 from proxy.config.model import Config, ListenerTls, UpstreamTls
+from proxy.http.client_cert import names_of
 from proxy.server import tls_tickets
 
 OFFERED = ["http/1.1"]  # by ALPN, to clients and to upstreams, the best first (RFC 7301)
@@ -76,12 +76,11 @@ class Shown:
 class ClientContext:
     """How connections to one upstream's servers are made."""
 
-    __slots__ = ("context", "identities", "server_name")
+    __slots__ = ("context", "server_name")
 
     def __init__(self, context: ssl.SSLContext, settings: UpstreamTls) -> None:
         self.context = context
         self.server_name = settings.server_name  # "" = the host of the URL
-        self.identities = frozenset(settings.identities)
 
 
 class Contexts:
@@ -97,9 +96,12 @@ class Contexts:
 class Keyring:
     """Makes contexts and remembers those of the last configuration; one of each worker."""
 
-    __slots__ = ("_made", "_tickets")
+    __slots__ = ("_keylog", "_made", "_offered", "_tickets")
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Sequence[str] = OFFERED) -> None:
+        """`offered`: by ALPN to upstreams."""
+        self._offered = list(offered)
+        self._keylog = ""  # path
         self._made: dict[Any, Any] = {}
         self._tickets = os.urandom(tls_tickets.SIZE)  # until the hub says which all workers have
 
@@ -116,12 +118,12 @@ class Keyring:
                 yield
         self._made = made
 
-    def share(self, tickets: bytes) -> None:
-        """Seal tickets with these keys from now on."""
-        self._tickets = tickets
+    def share(self, payload: bytes) -> None:
+        """Go by a SECRETS frame from now on."""
+        self._tickets, self._keylog = tls_tickets.read_secrets(payload)
         for made in self._made.values():
             if isinstance(made, ServerContext) and made.context.num_tickets:
-                tls_tickets.share(made.context, tickets)
+                tls_tickets.share(made.context, self._tickets)
 
     def _shown(self, settings: ListenerTls, material: Material, made: dict[Any, Any]) -> Shown:
         pairs = [(settings.cert, settings.key)] if settings.cert else []
@@ -150,9 +152,11 @@ class Keyring:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _common(context, oldest)
         context.set_ciphers(CIPHERS)
+        context.set_alpn_protocols(OFFERED)
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
         _load(context, certified)
         tls_tickets.forget_sessions(context)
+        self._log_keys(context)
         if asks == ssl.CERT_NONE:
             tls_tickets.share(context, self._tickets)
         else:
@@ -169,9 +173,16 @@ class Keyring:
         key = ("client", repr(settings), certified and certified.mark, authority)
         found = made.get(key) or self._made.get(key)
         if found is None:
-            found = ClientContext(_client_context(settings, certified, authority), settings)
+            context = _client_context(settings, certified, authority)
+            context.set_alpn_protocols(self._offered)
+            self._log_keys(context)
+            found = ClientContext(context, settings)
         made[key] = found
         return found
+
+    def _log_keys(self, context: ssl.SSLContext) -> None:
+        if self._keylog:
+            context.keylog_filename = self._keylog
 
 
 def _client_context(
@@ -179,6 +190,8 @@ def _client_context(
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _common(context, settings.min)
+    if settings.identities:
+        context.sslobject_class = _identifying(frozenset(settings.identities))
     # Who must have one of these identities need not have the server's name too.
     context.check_hostname = settings.verify and not (
         settings.identities and not settings.server_name
@@ -193,10 +206,25 @@ def _client_context(
     return context
 
 
+class WrongIdentity(ssl.SSLError):
+    """The certificate is good, and it is somebody else's."""
+
+
+def _identifying(wanted: frozenset[str]) -> type[ssl.SSLObject]:
+    """Connections that end their handshake only with one of these identities."""
+
+    class Identifying(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if wanted.isdisjoint(names_of(self.getpeercert() or {}, "URI")):
+                raise WrongIdentity(1, "wrong identity")
+
+    return Identifying
+
+
 def _common(context: ssl.SSLContext, oldest: str) -> None:
     context.minimum_version = _OLDEST[oldest]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.set_alpn_protocols(OFFERED)
 
 
 def _load(context: ssl.SSLContext, certified: Certified) -> None:
@@ -219,6 +247,8 @@ def _file(data: bytes) -> Iterator[str]:
         finally:
             os.close(fd)
         return
+    import tempfile  # half a megabyte that Linux needs not
+
     with tempfile.NamedTemporaryFile() as file:  # readable by its owner alone
         file.write(data)
         file.flush()

@@ -18,6 +18,18 @@ SIZE = 80  # bytes: name 16, HMAC 32, AES-256 32 (OpenSSL, tlsext_ticket_key_evp
 
 _GET_KEYS, _SET_KEYS, _SET_CACHE_MODE = 58, 59, 44  # openssl/ssl.h: SSL_CTRL_…
 
+
+def secrets(keys: bytes, keylog: str = "") -> bytes:
+    """What a SECRETS frame carries; `keylog`: the file that the keys of connections are written
+    into, for a debugger of packets, "" = none."""
+    return keys + keylog.encode("utf-8", "surrogateescape")
+
+
+def read_secrets(payload: bytes) -> tuple[bytes, str]:
+    """The same, taken apart."""
+    return payload[:SIZE], payload[SIZE:].decode("utf-8", "surrogateescape")
+
+
 log = logging.getLogger("spangate")
 
 

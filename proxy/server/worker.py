@@ -42,6 +42,7 @@ from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
+from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
@@ -202,20 +203,21 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
-    def succeed(self, guest: Guest, heir: Guest) -> None:
-        self._connections.discard(guest)
-        self._connections.add(heir)
-        self.watch(heir)
+    def succeed(self, before: Guest, guest: Guest) -> None:
+        self._connections.discard(before)
+        self._connections.add(guest)
+        self.watch(guest)
 
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)
         self._refusals.tell(reason, text, monotonic_ns())
 
     def count_refused(self, error: ClientError) -> None:
-        self.recorder.reject(str(error.status))
+        self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        pool = Pool(endpoint, self.outbox, self.turns, self.recorder.registry)
+        kind = StreamPool if self.snapshot.passes_bytes(endpoint) else Pool
+        pool = kind(endpoint, self.outbox, self.turns, self.recorder.registry)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool

@@ -50,6 +50,10 @@ UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+TUNNELS = "spangate.tunnels"
+STREAMS = "spangate.streams"
+STREAMS_ACTIVE = "spangate.streams.active"
+STREAM_BYTES = "spangate.streams.io"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
@@ -105,6 +109,10 @@ INSTRUMENTS: dict[str, Instrument] = {
             COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
         ),
         Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
+        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
+        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
+        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
+        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,
