@@ -111,6 +111,7 @@ class Prober:
         self._timer: asyncio.TimerHandle | None = None
         self._asker = Asker()
         self.secured: Mapping[str, ClientContext] = {}  # how upstreams with TLS are connected to
+        self._protocols: dict[str, str] = {}  # that upstreams speak
         self._prevented = False  # the last probe could not be made
 
     async def configure(
@@ -119,6 +120,7 @@ class Prober:
         """Probe these from now on; a server that was probed before keeps its state. `routes` tell
         which Host servers expect."""
         wanted: set[Key] = set()
+        self._protocols = {name: upstream.protocol for name, upstream in upstreams.items()}
         async for key, settings in gently(_wanted(upstreams, hosts(routes))):
             wanted.add(key)
             known = self._probed.get(key)
@@ -196,7 +198,11 @@ class Prober:
         self._under_way += 1
         probed.task = spawn(
             self._asker.ask(
-                probed.url, probed.settings, probed.way, self.secured.get(probed.key[0])
+                probed.url,
+                probed.settings,
+                probed.way,
+                self.secured.get(probed.key[0]),
+                self._protocols.get(probed.key[0], "h1"),
             ),
             f"probe {probed.key[0]} {probed.key[1]}",
         )

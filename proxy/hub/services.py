@@ -39,7 +39,7 @@ class Services:
         self._admin: Admin | None = None
         self._opening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
-        self._keyring = Keyring(["http/1.1"])  # which is what probes speak
+        self._keyring = Keyring()
         self._certificates = Certificates(hub, self)
         self._watching: asyncio.Task[None] | None = None
 

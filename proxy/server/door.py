@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.server.h1_client import ClientConnection
+from proxy.server.h2_client import H2Connection
 from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
@@ -49,7 +50,8 @@ class Door(Entrance):
         what it knows of this door, if that is not the door itself."""
         if self._listener.address in self._house.snapshot.streams:
             return StreamConnection(self._house, door or self, self._listener)
-        return ClientConnection(self._house, door or self)
+        kind = H2Connection if alpn == "h2" else ClientConnection
+        return kind(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
@@ -58,6 +60,14 @@ class Door(Entrance):
         peer = peer_of(transport)
         peer.listener = self._listener.name
         return peer
+
+    def hand_over(self, guest: Any, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+        heir = H2Connection(self._house, self)
+        self._house.succeed(guest, heir)
+        guest.transport.set_protocol(heir)
+        heir.take_over(guest.transport, guest.peer)
+        heir.data_received(data)
 
     def enter(self, guest: TlsGuest, peer: Peer) -> Any:
         """The codec for a connection whose handshake is done."""

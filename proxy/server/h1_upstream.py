@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
+from proxy.http.answer_limits import MOST_HEAD, MOST_INFORMATIONAL
 from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
@@ -52,8 +53,6 @@ class Home(Lender):
         """It has ended."""
 
 
-MOST_HEAD = 64 * 1024  # bytes of a response head; nginx 8 KiB, Envoy 60 KiB
-MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a fault or a flood
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 KEEP_ALIVE = own(b"keep-alive")
@@ -65,7 +64,7 @@ class UpstreamConnection(RequestWriter):
 
     __slots__ = (
         "_buffer", "_decoder", "_hint", "_interim", "_left", "_reader", "_rests", "_tap",
-        "_untouched", "idle_since", "old", "pool", "used",
+        "_untouched", "idle_since", "old", "pool",
     )  # fmt: skip
 
     _tap: Tap
@@ -76,7 +75,7 @@ class UpstreamConnection(RequestWriter):
         self.peer = NOBODY
         self.scheme = "http"
         self.version = "1.1"
-        self.used = False  # it has carried an exchange before
+        self.used = False
         self.idle_since = 0
         self.old = 0  # when it is too old to be used again
         self._untouched = False  # no byte of the request in hand has been taken

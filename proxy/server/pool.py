@@ -102,6 +102,21 @@ class Pool(Home):
             return connection
         return None
 
+    def at_hand(self) -> UpstreamSide | None:
+        """One that was given back while another could not be made."""
+        return self.take(True)
+
+    def codec(self, alpn: str | None) -> Any:
+        """Who speaks on a new connection; `alpn`: what TLS agreed on, None without TLS.
+
+        Raises UpstreamError where it is nothing that is wanted.
+        """
+        return UpstreamConnection(self)
+
+    def unmade(self, codec: Any) -> None:
+        """The connection for this codec could not be made."""
+        self.forget(codec)
+
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take back a connection on which a whole exchange ended well; False if it is one too
         many, or old enough, and must be closed."""
@@ -158,10 +173,6 @@ class Pool(Home):
         """What the server offers to resume; the newest one counts, as older ones expire first."""
         if tls is self.tls:  # no other context can use it
             self.session = session
-
-    def codec(self, alpn: str | None) -> UpstreamConnection:
-        """Who speaks the protocol that was agreed on, None = nothing was said of one."""
-        return UpstreamConnection(self)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""

@@ -144,7 +144,7 @@ class Story(StoryEvents):
             self._client_shut()
             return
         if trailers:
-            self.trailers = passed_on(trailers)
+            self.trailers = passed_on(trailers, self.head)
         if self.upstream is not None:
             self.upstream.end(self.trailers)
             if not self.x.head_sent and self.target is not None:
@@ -222,7 +222,7 @@ class Story(StoryEvents):
         self.x.end = now
         if self.coroutine is not None:
             try:  # noqa: SIM105
-                send(self.coroutine, passed_on(trailers) if trailers else NO_TRAILERS)
+                send(self.coroutine, passed_on(trailers, self.head) if trailers else NO_TRAILERS)
             except StopIteration:
                 pass
 

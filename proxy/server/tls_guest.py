@@ -47,8 +47,8 @@ class TlsGuest(TlsLayer):
     """One connection; a guest of the house until its codec is one."""
 
     __slots__ = (
-        "_first", "_house", "_left", "_peer", "_queued", "_reception", "_refused", "_since",
-        "certified", "filed", "is_named", "shown", "watched",
+        "_first", "_house", "_left", "_queued", "_reception", "_refused", "_since",
+        "certified", "filed", "is_named", "peer", "shown", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, reception: Reception, shown: Shown) -> None:
@@ -59,7 +59,7 @@ class TlsGuest(TlsLayer):
         self.certified: ServerContext | None = None  # which of them the client got
         self.is_named = False  # because it asked for a name
         self._first = b""  # a part of the ClientHello
-        self._peer: Peer | None = None
+        self.peer: Any = None  # a Peer, once there is a connection
         self._since = 0
         self._queued = False
         self._refused = False
@@ -69,8 +69,8 @@ class TlsGuest(TlsLayer):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self._since = monotonic_ns()
-        self._peer = self._reception.welcome(self, transport)
-        if self._peer is None:
+        self.peer = self._reception.welcome(self, transport)
+        if self.peer is None:
             self._house.count_refused(ClientError(503, "too many connections", close=True))
             self._refused = True
             transport.close()
@@ -143,11 +143,11 @@ class TlsGuest(TlsLayer):
             self._enter()
 
     def _enter(self) -> None:
-        assert self._peer is not None
+        assert self.peer is not None
         tls = self._tls
         registry = self._house.recorder.registry
         count_handshake(registry, DOWNSTREAM_HANDSHAKES, tls.version(), tls.session_reused)
-        codec = self._reception.enter(self, self._peer)
+        codec = self._reception.enter(self, self.peer)
         self._left = True
         self._house.succeed(self, codec)
         self._open(codec)

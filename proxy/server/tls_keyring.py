@@ -10,15 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from proxy.config.material import Certified, Material
-from proxy.config.model import Config, ListenerTls, UpstreamTls
+from proxy.config.model import Config, ListenerTls, Upstream, UpstreamTls
 from proxy.http.client_cert import names_of
 from proxy.server import tls_tickets
 
-OFFERED = ["http/1.1"]  # by ALPN, to clients and to upstreams, the best first (RFC 7301)
+HTTP_1_1 = ["http/1.1"]
+OFFERED = ["h2", "http/1.1"]  # by ALPN to clients, the best first (RFC 7301)
 
 # Forward secrecy and AEAD alone, as RFC 9325 §4.2 wants; TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -74,13 +75,29 @@ class Shown:
 
 
 class ClientContext:
-    """How connections to one upstream's servers are made."""
+    """How connections to one upstream's servers are made. `make(protocols)` makes the context that
+    offers them by ALPN."""
 
-    __slots__ = ("context", "server_name")
+    __slots__ = ("_make", "_old", "context", "server_name")
 
-    def __init__(self, context: ssl.SSLContext, settings: UpstreamTls) -> None:
-        self.context = context
+    def __init__(
+        self,
+        make: Callable[[Sequence[str]], ssl.SSLContext],
+        offered: Sequence[str],
+        settings: UpstreamTls,
+    ) -> None:
+        self._make = make
+        self._old: ClientContext | None = None
+        self.context = make(offered)
         self.server_name = settings.server_name  # "" = the host of the URL
+
+    @property
+    def old(self) -> ClientContext:
+        """The same for HTTP/1.1 alone."""
+        if self._old is None:
+            self._old = ClientContext(self._make, HTTP_1_1, UpstreamTls())
+            self._old.server_name = self.server_name
+        return self._old
 
 
 class Contexts:
@@ -96,11 +113,9 @@ class Contexts:
 class Keyring:
     """Makes contexts and remembers those of the last configuration; one of each worker."""
 
-    __slots__ = ("_keylog", "_made", "_offered", "_tickets")
+    __slots__ = ("_keylog", "_made", "_tickets")
 
-    def __init__(self, offered: Sequence[str] = OFFERED) -> None:
-        """`offered`: by ALPN to upstreams."""
-        self._offered = list(offered)
+    def __init__(self) -> None:
         self._keylog = ""  # path
         self._made: dict[Any, Any] = {}
         self._tickets = os.urandom(tls_tickets.SIZE)  # until the hub says which all workers have
@@ -114,7 +129,7 @@ class Keyring:
                 yield
         for name, upstream in config.upstream.items():
             if any(url.startswith("https:") for url in upstream.servers):
-                into.upstreams[name] = self._client(upstream.tls, material, made)
+                into.upstreams[name] = self._client(upstream, material, made)
                 yield
         self._made = made
 
@@ -167,22 +182,37 @@ class Keyring:
             context.options |= ssl.OP_NO_TICKET
         return ServerContext(context, certified.uris[0] if certified.uris else "")
 
-    def _client(self, settings: UpstreamTls, material: Material, made: dict[Any, Any]) -> Any:
+    def _client(self, upstream: Upstream, material: Material, made: dict[Any, Any]) -> Any:
+        settings = upstream.tls
+        offered = offered_to(upstream)
         certified = material.certified(settings.cert, settings.key) if settings.cert else None
         authority = material.authority(settings.ca) if settings.ca else b""
-        key = ("client", repr(settings), certified and certified.mark, authority)
+        key = ("client", repr(settings), tuple(offered), certified and certified.mark, authority)
         found = made.get(key) or self._made.get(key)
         if found is None:
-            context = _client_context(settings, certified, authority)
-            context.set_alpn_protocols(self._offered)
-            self._log_keys(context)
-            found = ClientContext(context, settings)
+
+            def make(protocols: Sequence[str]) -> ssl.SSLContext:
+                context = _client_context(settings, certified, authority)
+                context.set_alpn_protocols(protocols)
+                self._log_keys(context)
+                return context
+
+            found = ClientContext(make, offered, settings)
         made[key] = found
         return found
 
     def _log_keys(self, context: ssl.SSLContext) -> None:
         if self._keylog:
             context.keylog_filename = self._keylog
+
+
+def offered_to(upstream: Upstream) -> list[str]:
+    """By ALPN, the best first. A connection that begins with a PROXY header belongs to one client,
+    and HTTP/2 is for sharing."""
+    if upstream.protocol == "h2":
+        return ["h2"]
+    shared = upstream.protocol == "auto" and upstream.send_proxy == "off"
+    return ["h2", *HTTP_1_1] if shared else HTTP_1_1
 
 
 def _client_context(

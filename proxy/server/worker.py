@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from time import monotonic_ns
 from typing import Any
 
-from proxy.config.model import Config
+from proxy.config.model import Config, Upstream
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.kernel.chance import source
@@ -25,15 +25,18 @@ from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
-from proxy.server.dial import Dialling
+from proxy.server.dial import Dialling, Manner, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
+from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.pools import open_pool, set_up
 from proxy.server.preface import preface
 from proxy.server.refusals import Refusals
 from proxy.server.reports import Reports
@@ -76,6 +79,7 @@ class Worker(House):
         self.turns = Turns()
         self.faults = Faults()
         self._refusals = Refusals()
+        self.h2 = H2Books(self.recorder)
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -125,8 +129,9 @@ class Worker(House):
         self.recorder.configure(config, json=json)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.close_pools_of(gone))
-        for pool in self._pools.values():
-            self._set_up(pool)
+        for key, pool in list(self._pools.items()):
+            if not self._set_up(pool):
+                self._pools.pop(key).close()  # it is of another kind now
         if not self._listeners:
             for address, sock in self._sockets:
                 await self.listen(address, sock)
@@ -150,16 +155,11 @@ class Worker(House):
                 pool.close()
             yield
 
-    def _set_up(self, pool: Pool) -> None:
-        """By the upstream that it was made for."""
+    def _set_up(self, pool: Pool) -> bool:
+        """By the upstream that it was made for; False if that wants another kind now."""
         state = self.upstreams.get(pool.upstream)
-        if state is not None:
-            settings = state.settings.pool
-            pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.tell_of_clients(state.settings.send_proxy)
-            pool.idle_limit = settings.idle if pool.idle_ns else 0
-            pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
-        pool.secure(self._contexts.upstreams.get(pool.upstream))
+        contexts = self._contexts.upstreams
+        return state is None or set_up(pool, state.settings, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -203,10 +203,10 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
-    def succeed(self, before: Guest, guest: Guest) -> None:
-        self._connections.discard(before)
-        self._connections.add(guest)
-        self.watch(guest)
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
 
     def refuse(self, reason: str, text: str) -> None:
         self.recorder.reject(reason)
@@ -216,17 +216,30 @@ class Worker(House):
         self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        kind = StreamPool if self.snapshot.passes_bytes(endpoint) else Pool
-        pool = kind(endpoint, self.outbox, self.turns, self.recorder.registry)
+        state = self.upstreams.get(endpoint.upstream)
+        settings = state.settings if state is not None else Upstream()
+        pool: Pool
+        if self.snapshot.passes_bytes(endpoint):
+            pool = StreamPool(endpoint, self.outbox, self.turns, self.recorder.registry)
+        else:
+            pool = open_pool(endpoint, settings, self, self._dial_shared)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
 
-    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+    ) -> Dialling | Waiting:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
+        HTTP/1.1, though the endpoint speaks HTTP/2."""
         pool: Any = self.pool_of(endpoint)
+        if isinstance(pool, SharedPool) and not old:
+            return pool.want(story, timeout)
         header = preface(pool.send_proxy, story) if pool.send_proxy else b""
-        return Dialling(story, pool, timeout, self._descriptors, header)
+        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
+
+    def _dial_shared(self, pool: SharedPool, timeout: float) -> None:
+        dial_shared(pool, timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
@@ -287,6 +300,7 @@ class Worker(House):
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.H2_STREAMS).value = self.h2.open
         number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:

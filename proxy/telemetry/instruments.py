@@ -45,9 +45,14 @@ REQUEST_SIZE = "http.server.request.body.size"
 RESPONSE_SIZE = "http.server.response.body.size"
 DOWNSTREAM_OPEN = "spangate.downstream.connections.open"
 DOWNSTREAM_TOTAL = "spangate.downstream.connections"
+H2_STREAMS = "spangate.downstream.streams.open"
+H2_RESETS = "spangate.downstream.streams.reset"
+H2_GOAWAYS = "spangate.downstream.goaways"
 UPSTREAM_OPEN = "http.client.open_connections"
 UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
+UPSTREAM_STREAMS = "spangate.upstream.streams.open"
+UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 TUNNELS = "spangate.tunnels"
@@ -77,6 +82,9 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(RESPONSE_SIZE, _H, "By", "Size of HTTP server response bodies.", SIZES),
         Instrument(DOWNSTREAM_OPEN, _G, "{connection}", "Connections of clients that are open."),
         Instrument(DOWNSTREAM_TOTAL, _C, "{connection}", "Connections accepted from clients."),
+        Instrument(H2_STREAMS, _G, "{stream}", "Streams of clients' HTTP/2 that are open."),
+        Instrument(H2_RESETS, _C, "{stream}", "Streams that ended early, by whom and why."),
+        Instrument(H2_GOAWAYS, _C, "{connection}", "GOAWAY sent to clients, by reason."),
         Instrument(
             UPSTREAM_OPEN,
             _G,
@@ -85,6 +93,15 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(
+            UPSTREAM_STREAMS, _G, "{stream}", "Exchanges on shared connections to upstreams."
+        ),
+        Instrument(
+            UPSTREAM_RESETS,
+            _C,
+            "{stream}",
+            "Streams to upstreams that ended early, by who ended them (spangate.by) and why.",
+        ),
         Instrument(
             DOWNSTREAM_HANDSHAKES,
             _C,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 import ssl
 import tempfile
@@ -28,7 +29,10 @@ def authority(name: str = "one") -> Path:
 @cache
 def leaf(*names: str, ca: str = "one") -> local_ca.Made:
     """A certificate and its key; URIs are names too."""
-    return local_ca.make(str(authority(ca)), names)
+    made = local_ca.make(str(authority(ca)), names)
+    own = f"{'+'.join(names).replace('/', '_')}"  # two may have the same first name
+    cert, key = (path.rename(path.with_stem(own)) for path in (made.cert, made.key))
+    return dataclasses.replace(made, cert=cert, key=key)
 
 
 def write(folder: Path, file: str, *names: str, ca: str = "one") -> tuple[str, str]:
