@@ -14,16 +14,9 @@ _PROTOCOL = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:/[!#$%&'*+.^_`|~0-9A-Za-z
 _SAME = re.compile(r"(?i)h2c?|http/.*|tls/.*")
 _BLANK = Route()
 # Keys of a route that say something of requests, of which a connection has none.
-_OF_REQUESTS: tuple[str, ...] = (
-    "path",
-    "rewrite",
-    "redirect",
-    "respond",
-    "host_header",
-    "body_limit",
-    "compress",
-)
-_OF_REQUESTS += ("connect", "grpc_web", "encoded_slash", "path_parameters")
+_OF_REQUESTS: tuple[str, ...] = ("path", "rewrite", "redirect", "respond", "host_header")
+_OF_REQUESTS += ("body_limit", "compress", "connect", "grpc_web", "encoded_slash")
+_OF_REQUESTS += ("path_parameters",)
 
 
 def check_streams(config: Config, report: Report) -> None:
@@ -31,11 +24,12 @@ def check_streams(config: Config, report: Report) -> None:
     named: dict[str, int] = {}
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
-        if isinstance(listener, Listener) and not report.is_broken("listen", i):
+        if isinstance(listener, Listener):
             _listener(listener, i, named, config, report)
-    streams: dict[str, str] = {
-        x.name: x.protocol for x in config.listen if x and x.name and x.protocol != "http"
-    }
+    streams: dict[str, str] = {}
+    for listener in config.listen:
+        if listener and listener.name and listener.protocol != "http":
+            streams[listener.name] = listener.protocol
     for i, route in enumerate(config.route):
         if isinstance(route, Route):
             _route(route, ("route", i), streams, config, report)

@@ -7,7 +7,6 @@ a connection of HTTP/1.1, which this is otherwise, would take that for a poisone
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from proxy.errors import UpstreamReset
 from proxy.server.h1_upstream import UpstreamConnection
@@ -67,5 +66,5 @@ class StreamPool(Pool):
 
     __slots__ = ()
 
-    def codec(self, alpn: str | None) -> Any:
+    def codec(self, alpn: str | None) -> UpstreamConnection:
         return StreamUpstream(self)
