@@ -360,13 +360,20 @@ async def test_a_route_that_says_nothing_compresses_nothing() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-async def test_curl() -> None:
-    async with serving(JSON) as backend, gateway(compressing(backend)) as gate:
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+async def test_curl(version: str, body: bytes) -> None:
+    async with serving(JSON, body=body) as backend, gateway(compressing(backend)) as gate:
         curl = await asyncio.create_subprocess_exec(
-            *("curl", "-sS", "--max-time", "10", "--compressed", f"http://127.0.0.1:{gate.port}/"),
+            *("curl", "-sS", "--max-time", "20", version, "--compressed"),
+            *("-w", "%{stderr}%{size_download}", f"http://127.0.0.1:{gate.port}/"),
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        assert (await curl.communicate())[0] == BODY
+        out, size = await curl.communicate()
+        assert out == body
+        assert 0 < int(size) < len(body) * 0.6
+        assert (await trace(gate)).about["spangate.compression"] == "zstd"
 
 
 @given(
