@@ -42,7 +42,7 @@ class Compression:
         """(coding, whether the answer depends on Accept-Encoding); b"" = it goes as it is."""
         if answer.status == 304:
             return b"", True  # its 200 may have been compressed
-        if not self._is_content(answer) or not _may_change(answer):
+        if not self._is_content(asked, answer) or not _may_change(answer):
             return b"", False
         if (
             asked.method == "HEAD"
@@ -54,12 +54,12 @@ class Compression:
             return b"", True
         return self._preferred(asked.get(b"accept-encoding")), True
 
-    def _is_content(self, answer: ResponseHead) -> bool:
+    def _is_content(self, asked: RequestHead, answer: ResponseHead) -> bool:
         """Of one of the types, and large enough."""
-        status, length = answer.status, answer.length
-        if status < 200 or status in _BODILESS:
+        if answer.status < 200 or answer.status in _BODILESS:
             return False
-        if length is not None and length < self._least and not _is_told(answer, length):
+        length = _declared(answer) if asked.method == "HEAD" else answer.length
+        if length is not None and length < self._least:
             return False
         kind = answer.get(b"content-type")
         return kind is not None and self._takes(kind.partition(b";")[0].strip().lower())
@@ -108,10 +108,10 @@ def weak(tag: bytes) -> bytes:
     return tag if tag.startswith(b"W/") else b"W/" + tag
 
 
-def _is_told(answer: ResponseHead, length: int) -> bool:
-    """An answer to HEAD has no body, whatever it says of it."""
-    declared = answer.field(b"content-length") or b""
-    return length == 0 and declared.isdigit() and int(declared) > 0
+def _declared(answer: ResponseHead) -> int | None:
+    """What an answer to HEAD says of the body that GET would get; None = nothing."""
+    said = answer.field(b"content-length") or b""
+    return int(said) if said.isdigit() and len(said) < 20 else None
 
 
 def _may_change(answer: ResponseHead) -> bool:

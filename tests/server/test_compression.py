@@ -145,12 +145,17 @@ async def test_which_requests_get_it_as_it_is_and_are_told_that_it_varies(lines:
         assert (answer.body, answer["vary"], answer["etag"]) == (BODY, "accept-encoding", '"v1"')
 
 
-async def test_an_answer_to_head_is_as_it_was() -> None:
-    head = f"HTTP/1.1 200 OK\r\n{JSON}\r\nContent-Length: 9999\r\n\r\n".encode()
+@pytest.mark.parametrize(
+    ("framing", "varies"),
+    [("Content-Length: 9999", True), ("Content-Length: 99", False), ("X-No: length", True)],
+)
+async def test_an_answer_to_head_is_as_it_was(framing: str, varies: bool) -> None:
+    head = f"HTTP/1.1 200 OK\r\n{JSON}\r\n{framing}\r\n\r\n".encode()
     async with Backend(script(head)) as backend, gateway(compressing(backend)) as gate:
         answer = await get(gate, ALL, method="HEAD")
-        assert (answer["content-length"], answer["content-encoding"]) == ("9999", "")
-        assert answer["vary"] == "accept-encoding"
+        name, value = framing.split(": ")
+        assert (answer[name], answer["content-encoding"]) == (value, "")
+        assert (answer["vary"] == "accept-encoding") is varies
 
 
 @pytest.mark.parametrize(
@@ -360,13 +365,20 @@ async def test_a_route_that_says_nothing_compresses_nothing() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
-async def test_curl() -> None:
-    async with serving(JSON) as backend, gateway(compressing(backend)) as gate:
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["small", "large"])
+async def test_curl(version: str, body: bytes) -> None:
+    async with serving(JSON, body=body) as backend, gateway(compressing(backend)) as gate:
         curl = await asyncio.create_subprocess_exec(
-            *("curl", "-sS", "--max-time", "10", "--compressed", f"http://127.0.0.1:{gate.port}/"),
+            *("curl", "-sS", "--max-time", "20", version, "--compressed"),
+            *("-w", "%{stderr}%{size_download}", f"http://127.0.0.1:{gate.port}/"),
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        assert (await curl.communicate())[0] == BODY
+        out, size = await curl.communicate()
+        assert out == body
+        assert 0 < int(size) < len(body) * 0.6
+        assert (await trace(gate)).about["spangate.compression"] == "zstd"
 
 
 @given(

@@ -6,6 +6,7 @@ does an attribute that the page does not name.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -21,6 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from proxy.server import endpoints, frames
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
+from tests.http.test_proxy_header import tlv, v2
 from tests.server.kit import (
     ERROR,
     SERVER,
@@ -326,6 +328,7 @@ async def told() -> Told:
     async with running(Situation(backend=quits)) as (gate, _):
         await seen.add(gate, 1)
     await seen_by_tls(seen)
+    await seen_by_unix_sockets(seen)
     for names in (seen.server, seen.client, seen.log):
         names.remove("zone")  # a label
     return seen
@@ -348,6 +351,29 @@ async def seen_by_tls(seen: Told) -> None:
                 await seen.add(gate, 1)
 
 
+async def seen_by_unix_sockets(seen: Told) -> None:
+    """A client of a load balancer, and a server whose answer is compressed, by Unix sockets."""
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX) as sock:
+        server = await asyncio.start_unix_server(answers_at_length, f"{name}/b")
+        sock.bind(f"{name}/gw")
+        sock.listen()
+        listener = f'[[listen]]\naddress = "unix:{name}/gw"\nproxy_protocol = true\n'
+        text = routes(Backend(), listener, "compress = true")
+        text = text.replace(Backend().url, f"unix:{name}/b")
+        async with gateway(text, sock=sock.dup()) as gate:
+            client = Client(*await asyncio.open_unix_connection(f"{name}/gw"))
+            client.write(v2(0x31, bytes(216), tlv(5, b"id")) + get("/x", "Accept-Encoding: br"))
+            assert await client.read_all()
+            await seen.add(gate, 1)
+        server.close()
+
+
+async def answers_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(reply(200, b"x" * 2000, "Content-Type: text/plain"))
+    writer.close()
+
+
 def documented(side: int) -> set[str]:
     """The attributes of one kind of span; `<name>` is that of the captured fields above."""
     names = {n for row in rows("| attribute |") if row[side] == "●" for n in named(row[0])}
@@ -365,6 +391,7 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     assert seen.client == documented(2)
     more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
+    left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
     kept = {n for n in documented(1) if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
     (keys,) = seen.line
