@@ -164,6 +164,7 @@ class ConnectTimeout(UpstreamError):
 
 class UpstreamReset(UpstreamError):
     unread: bool = False  # it is certain that the upstream has seen nothing of the request
+    reset_code: int | None = None  # of HTTP/2 (RFC 9113 §7), where a stream alone was reset
     reason = "connection_terminated"
     error_type = "connection_reset"
     retryable = True
@@ -183,6 +184,14 @@ class BadResponse(UpstreamError):
 class Truncated(UpstreamError):
     reason = "http_response_incomplete"
     error_type = "response_truncated"
+    reset_code: int | None = None  # as above
+
+
+class NoHttp2(UpstreamError):
+    """A gRPC call cannot be made over HTTP/1.1, which is all that the upstream is spoken to by."""
+
+    reason = "http_protocol_error"
+    error_type = "http2_required"
 
 
 @dataclass(frozen=True, slots=True)
