@@ -26,7 +26,7 @@ from proxy.routing.demands import Conditions, Demand, Fields, parameters, text
 class Failure:
     """The first condition that does not hold: where it looks, what it demands, what is there."""
 
-    kind: Literal["method", "header", "query"]
+    kind: Literal["method", "header", "query", "grpc"]
     name: str  # of the field or parameter
     wanted: str
     value: str | None
@@ -35,20 +35,24 @@ class Failure:
         """In words, with `wanted` as it may be shown."""
         if self.kind == "method":
             return f"method is {self.value}, wanted {wanted}"
+        if self.kind == "grpc":
+            return f"it is {self.value} gRPC call"
         if self.value is None:
             return f"{self.kind} {self.name} is missing, wanted {wanted}"
         return f"{self.kind} {self.name} is {self.value!r}, wanted {wanted}"
 
 
-def compile_when(when: When, denies: bool = False) -> Conditions:
+def compile_when(when: When, denies: bool = False, grpc_web: bool = False) -> Conditions:
     """The conditions of `when`; ValueError for a regular expression that is none. `denies`: those
-    of a route that denies."""
+    of a route that denies; `grpc_web`: of one for which gRPC-Web is gRPC."""
     headers = [_demand(name.lower(), wanted) for name, wanted in when.header.items()]
     return Conditions(
         frozenset(when.method) or None,
         tuple((demand.name.encode("utf-8"), demand) for demand in headers),
         tuple(_demand(name, wanted) for name, wanted in when.query.items()),
         denies,
+        when.grpc,
+        grpc_web,
     )
 
 
@@ -56,6 +60,8 @@ def first_failure(conditions: Conditions, method: str, query: str, head: Fields)
     """The first condition that fails, None if all hold."""
     if conditions.methods is not None and method not in conditions.methods:
         return Failure("method", "", " or ".join(sorted(conditions.methods)), method)
+    if conditions.grpc is not None and conditions.grpc is not conditions.is_call(head):
+        return Failure("grpc", "", "", "no" if conditions.grpc else "a")
     for name, demand in conditions.headers:
         if not conditions.in_head(name, demand, head):
             raw = head.get(name)
@@ -72,6 +78,8 @@ def first_failure(conditions: Conditions, method: str, query: str, head: Fields)
 def follow(these: Conditions, other: Conditions) -> bool:
     """Whether every request that meets `other` certainly meets `these`."""
     if these.methods is not None and not (other.methods and other.methods <= these.methods):
+        return False
+    if these.grpc is not None and (these.grpc, these.web) != (other.grpc, other.web):
         return False
     # one value among several says nothing about the whole, but that there is one
     loose = other.denies and not these.denies

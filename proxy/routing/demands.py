@@ -7,6 +7,9 @@ import re
 from typing import Protocol
 from urllib.parse import unquote_plus
 
+from proxy.http.grpc import is_grpc
+from proxy.http.grpc_web import kind_of
+
 
 class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
@@ -46,7 +49,7 @@ class Demand:
 class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
-    __slots__ = ("denies", "headers", "methods", "query")
+    __slots__ = ("denies", "grpc", "headers", "methods", "query", "web")
 
     def __init__(
         self,
@@ -54,17 +57,24 @@ class Conditions:
         headers: tuple[tuple[bytes, Demand], ...],
         query: tuple[Demand, ...],
         denies: bool = False,
+        grpc: bool | None = None,
+        web: bool = False,
     ) -> None:
         self.methods = methods
         self.headers = headers
         self.query = query
         self.denies = denies  # one of several values is enough
+        self.grpc = grpc  # whether it must be a gRPC call, None = any
+        self.web = web  # gRPC-Web is one too
 
     def __len__(self) -> int:
-        return (self.methods is not None) + len(self.headers) + len(self.query)
+        said = (self.methods is not None) + (self.grpc is not None)
+        return said + len(self.headers) + len(self.query)
 
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
+            return False
+        if self.grpc is not None and self.grpc is not self.is_call(head):
             return False
         for name, demand in self.headers:
             if not self.in_head(name, demand, head):
@@ -73,6 +83,13 @@ class Conditions:
             if not self.in_query(demand, query):
                 return False
         return True
+
+    def is_call(self, head: Fields) -> bool:
+        """Whether it is a gRPC call, as far as its head says."""
+        content_type = head.get(b"content-type")
+        if self.web and kind_of(content_type):
+            return True
+        return is_grpc(content_type)
 
     def in_head(self, name: bytes, demand: Demand, head: Fields) -> bool:
         if demand.holds_raw(head.get(name)):

@@ -62,7 +62,8 @@ class Target:
         self.first_byte_ns = _ns(values.first_byte_timeout)
         self.idle_ns = _ns(values.idle_timeout)
         self.retry = values.retry
-        self.retry_statuses = (frozenset(values.retry.on) or None) if values.retry else None
+        statuses = [s for s in values.retry.on if isinstance(s, int)] if values.retry else []
+        self.retry_statuses = frozenset(statuses) or None
         self.budget = state.budget if values.retry else None
         self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
