@@ -17,6 +17,10 @@ ProxyError
     ├── NoEndpoint              503
     ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
     ├── UpstreamReset           closed before a complete response head
+    ├── StreamReset             502, this exchange alone was reset before that (HTTP/2)
+    │   └── CalmAsked           503, ENHANCE_YOUR_CALM: the upstream has too much of us
+    ├── NotProcessed            503, the upstream says that it has done nothing of the request
+    │   └── OlderRequired       HTTP_1_1_REQUIRED: not by HTTP/2
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
     ├── BadResponse             502, the upstream does not speak HTTP
     └── Truncated               the body ended early; the client must see that
@@ -168,6 +172,39 @@ class UpstreamReset(UpstreamError):
     reason = "connection_terminated"
     error_type = "connection_reset"
     retryable = True
+
+
+class StreamReset(UpstreamError):
+    """The upstream reset one exchange of a connection that goes on (RFC 9113 §5.4.2)."""
+
+    reason = "connection_terminated"
+    error_type = "stream_reset"
+    retryable = True
+
+
+class CalmAsked(StreamReset):
+    """By ENHANCE_YOUR_CALM: another try would be more of what it has too much of."""
+
+    status = 503
+    error_type = "calm_asked"
+    retryable = False
+
+
+class NotProcessed(UpstreamError):
+    """REFUSED_STREAM, or a GOAWAY that leaves the request out (RFC 9113 §8.7): whatever its method,
+    it may be sent again."""
+
+    status = 503
+    reason = "connection_terminated"
+    error_type = "not_processed"
+    retryable = True
+
+
+class OlderRequired(NotProcessed):
+    """HTTP_1_1_REQUIRED (RFC 9113 §7): the same by HTTP/1.1."""
+
+    status = 502
+    error_type = "http_1_1_required"
 
 
 class UpstreamTimeout(UpstreamError):

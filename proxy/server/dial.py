@@ -16,8 +16,9 @@ from proxy.errors import (
 )
 from proxy.server.descriptors import Descriptors
 from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.h2_pool import SharedPool
 from proxy.server.pool import Pool
-from proxy.server.sides import StoryEvents, UpstreamSide
+from proxy.server.sides import StoryEvents
 from proxy.tasks import spawn
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
@@ -33,22 +34,24 @@ _LONGEST = 120.0  # seconds, where the configuration says "no limit": about the 
 _PAUSE = 0.02  # seconds until a descriptor is looked for again
 
 
-async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> UpstreamSide:
+async def dial(pool: Pool, timeout: float, descriptors: Descriptors, old: bool = False) -> Any:
     """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
-    Where there is no descriptor for it, one that was given back may come in its place.
+    Where there is no descriptor for it, one that was given back may come in its place. `old`: by
+    HTTP/1.1, whatever else is spoken there.
 
-    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed.
+    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed, or BadResponse
+    where what is spoken there is not what must be.
     """
     try:
         async with asyncio.timeout(timeout or _LONGEST):
             while True:
                 try:
-                    return await _connect(pool)
+                    return await _connect(pool, old)
                 except UpstreamError:
                     if not descriptors.are_out():
                         raise
                 await asyncio.sleep(_PAUSE)
-                warm = pool.take(True)
+                warm = pool.at_hand()
                 if warm is not None:
                     return warm
     except TimeoutError as error:
@@ -56,20 +59,20 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors) -> Upstream
         raise _translate(TimeoutError(why), pool) from error
 
 
-async def _connect(pool: Pool) -> UpstreamConnection:
+async def _connect(pool: Pool, old: bool) -> Any:
     loop = asyncio.get_running_loop()
-    connection = UpstreamConnection(pool)
-    protocol: Any = connection  # all that one does, but no heir of asyncio's class
+    # all that an asyncio.Protocol does, but no heir of it
+    codec: Any = UpstreamConnection(pool) if old else pool.codec(None)
     try:
-        await loop.create_connection(lambda: protocol, pool.host, pool.port)
+        await loop.create_connection(lambda: codec, pool.host, pool.port)
     except Exception as error:
-        pool.forget(connection)
+        pool.unmade(codec)
         raise _translate(error, pool) from error
     except asyncio.CancelledError:
         # It may have been made just now, and uvloop then closes it without connection_lost().
-        pool.forget(connection)
+        pool.unmade(codec)
         raise
-    return connection
+    return codec
 
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:
@@ -85,18 +88,23 @@ class Dialling:
     __slots__ = ("_story", "_task")
 
     def __init__(
-        self, story: StoryEvents, pool: Pool, timeout: float, descriptors: Descriptors
+        self,
+        story: StoryEvents,
+        pool: Pool,
+        timeout: float,
+        descriptors: Descriptors,
+        old: bool = False,
     ) -> None:
         self._story: StoryEvents | None = story
-        self._task = spawn(self._run(pool, timeout, descriptors), "dial")
+        self._task = spawn(self._run(pool, timeout, descriptors, old), "dial")
 
     def forget(self) -> None:
         self._story = None
         self._task.cancel()
 
-    async def _run(self, pool: Pool, timeout: float, descriptors: Descriptors) -> None:
+    async def _run(self, pool: Pool, timeout: float, descriptors: Descriptors, old: bool) -> None:
         try:
-            connection = await dial(pool, timeout, descriptors)
+            connection = await dial(pool, timeout, descriptors, old)
         except UpstreamError as error:
             self._fail(error)
         except asyncio.CancelledError:
@@ -113,3 +121,20 @@ class Dialling:
         story, self._story = self._story, None
         if story is not None:
             story.on_connect_failed(error)
+
+
+def dial_shared(pool: SharedPool, timeout: float, descriptors: Descriptors) -> None:
+    """Begin to make a connection for whoever waits at the pool, which is told how that ends."""
+    spawn(_share(pool, timeout, descriptors), "dial")
+
+
+async def _share(pool: SharedPool, timeout: float, descriptors: Descriptors) -> None:
+    try:
+        connection = await dial(pool, timeout, descriptors)
+    except UpstreamError as error:
+        pool.not_dialled(error)
+    except asyncio.CancelledError:
+        pool.not_dialled(ConnectFailed("dialling was cancelled"))
+        raise
+    else:
+        pool.dialled(connection)

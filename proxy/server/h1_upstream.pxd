@@ -33,7 +33,6 @@ cdef long long _HINT
 cdef class UpstreamConnection(RequestWriter):
     cdef public Home pool
     cdef public Tap _tap
-    cdef public bint used
     cdef public object old
     cdef public long long idle_since
     cdef public bytes _buffer

@@ -16,6 +16,7 @@ from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.ends import BLANK, find_blank
+from proxy.server.answer_limits import MOST_HEAD, MOST_INFORMATIONAL
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -51,8 +52,6 @@ class Home(Lender):
         """It has ended."""
 
 
-MOST_HEAD = 64 * 1024  # bytes of a response head; nginx 8 KiB, Envoy 60 KiB
-MOST_INFORMATIONAL = 32  # 1xx heads before one answer: what comes beyond is a fault or a flood
 WRITE_HIGH = 64 * 1024  # asyncio's default: more gained nothing in benchmarks/stream.py
 
 KEEP_ALIVE = own(b"keep-alive")
@@ -64,7 +63,7 @@ class UpstreamConnection(RequestWriter):
 
     __slots__ = (
         "_buffer", "_decoder", "_hint", "_interim", "_left", "_reader", "_rests", "_tap",
-        "_untouched", "idle_since", "old", "pool", "used",
+        "_untouched", "idle_since", "old", "pool",
     )  # fmt: skip
 
     _tap: Tap
@@ -75,7 +74,7 @@ class UpstreamConnection(RequestWriter):
         self.peer = NOBODY
         self.scheme = "http"
         self.version = "1.1"
-        self.used = False  # it has carried an exchange before
+        self.used = False
         self.idle_since = 0
         self.old = 0  # when it is too old to be used again
         self._untouched = False  # no byte of the request in hand has been taken

@@ -103,8 +103,11 @@ class House:
         """One more of them, remembered."""
         raise NotImplementedError
 
-    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+    ) -> Dialling:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
+        HTTP/1.1, though the endpoint speaks HTTP/2."""
         raise NotImplementedError
 
     def later(self, seconds: float, story: StoryEvents) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+from typing import Any
 
 from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
@@ -86,6 +87,21 @@ class Pool(Home):
             self.reused += 1
             return connection
         return None
+
+    def at_hand(self) -> UpstreamSide | None:
+        """One that was given back while another could not be made."""
+        return self.take(True)
+
+    def codec(self, alpn: str | None) -> Any:
+        """What is spoken on a new connection; `alpn`: what TLS agreed on, None without TLS.
+
+        Raises UpstreamError where it is nothing that is wanted.
+        """
+        return UpstreamConnection(self)
+
+    def unmade(self, codec: Any) -> None:
+        """The connection for this codec could not be made."""
+        self.forget(codec)
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take back a connection on which a whole exchange ended well; False if it is one too

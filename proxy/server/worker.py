@@ -25,9 +25,10 @@ from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
-from proxy.server.dial import Dialling
+from proxy.server.dial import Dialling, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
+from proxy.server.h2_pool import SharedPool, Waiting, may_share
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
@@ -194,15 +195,28 @@ class Worker(House):
         self.recorder.reject(str(error.status))
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        pool = Pool(endpoint, self.outbox, self.turns)
+        state = self.upstreams.get(endpoint.upstream)
+        if state is not None and may_share(endpoint, state.settings):
+            must = state.settings.protocol == "h2"
+            pool: Pool = SharedPool(endpoint, self.outbox, self.turns, self._dial_shared, must)
+        else:
+            pool = Pool(endpoint, self.outbox, self.turns)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
 
-    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+    ) -> Dialling | Waiting:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
+        HTTP/1.1, though the endpoint speaks HTTP/2."""
         pool: Any = self.pool_of(endpoint)
-        return Dialling(story, pool, timeout, self._descriptors)
+        if isinstance(pool, SharedPool) and not old:
+            return pool.want(story, timeout)
+        return Dialling(story, pool, timeout, self._descriptors, old)
+
+    def _dial_shared(self, pool: SharedPool, timeout: float) -> None:
+        dial_shared(pool, timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""

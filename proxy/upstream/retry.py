@@ -6,7 +6,8 @@ there room in the budget, how long to wait. Time and chance are arguments.
 gRPC calls are judged by their own codes: all of them are POST requests that answer 200.
 
 Never retried: what a client has already seen part of, and a request whose body cannot be sent
-again. A connect failure sent nothing, so it may be retried for every method; all else only for
+again. A connect failure sent nothing, and what an upstream says that it has not processed is as
+good as not sent (RFC 9113 §8.7), so these may be retried for every method; all else only for
 the methods of the policy, idempotent ones by default (RFC 9110 §9.2.2).
 """
 
@@ -18,6 +19,7 @@ from proxy.errors import (
     ConnectRefused,
     ConnectTimeout,
     NoEndpoint,
+    NotProcessed,
     ProxyError,
     UpstreamError,
 )
@@ -36,7 +38,7 @@ GRPC_CODES = {
 }
 
 _SLOTS = WINDOW  # the same where it is compiled, as a number that needs no object
-_NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout)
+_NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout, NotProcessed)
 
 
 def may_retry(
