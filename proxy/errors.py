@@ -168,7 +168,6 @@ class ConnectTimeout(UpstreamError):
 
 class UpstreamReset(UpstreamError):
     unread: bool = False  # it is certain that the upstream has seen nothing of the request
-    reset_code: int | None = None  # of HTTP/2 (RFC 9113 §7), where a stream alone was reset
     reason = "connection_terminated"
     error_type = "connection_reset"
     retryable = True
@@ -177,6 +176,7 @@ class UpstreamReset(UpstreamError):
 class StreamReset(UpstreamError):
     """The upstream reset one exchange of a connection that goes on (RFC 9113 §5.4.2)."""
 
+    code: int | None = None  # of RFC 9113 §7
     reason = "connection_terminated"
     error_type = "stream_reset"
     retryable = True
@@ -221,7 +221,7 @@ class BadResponse(UpstreamError):
 class Truncated(UpstreamError):
     reason = "http_response_incomplete"
     error_type = "response_truncated"
-    reset_code: int | None = None  # as above
+    code: int | None = None  # as of StreamReset, where it was one
 
 
 class NoHttp2(UpstreamError):

@@ -16,8 +16,8 @@ from proxy.errors import (
     NoHttp2,
     NoRoute,
     ProxyError,
+    StreamReset,
     Truncated,
-    UpstreamReset,
     UpstreamTimeout,
 )
 from proxy.http.head import Pair, Trailers
@@ -167,8 +167,8 @@ def of_error(error: ProxyError) -> int:
         return DEADLINE_EXCEEDED
     if isinstance(error, ClientError | LoopDetected):
         return _OWN.get(error.status) or of_http(error.status)
-    if isinstance(error, UpstreamReset | Truncated) and error.reset_code is not None:
-        return of_reset(error.reset_code)
+    if isinstance(error, StreamReset | Truncated) and error.code is not None:
+        return of_reset(error.code)
     return UNAVAILABLE if error.status in (502, 503, 504) else INTERNAL
 
 

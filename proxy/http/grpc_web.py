@@ -12,7 +12,7 @@ from typing import Literal
 
 from proxy.errors import BadRequest
 from proxy.http.grpc import CONTENT_TYPE, is_grpc
-from proxy.http.head import ResponseHead, Trailers
+from proxy.http.head import RequestHead, ResponseHead, Trailers
 
 Kind = Literal["", "binary", "text"]
 
@@ -40,12 +40,26 @@ def to_grpc(content_type: bytes) -> bytes:
     return CONTENT_TYPE + kind[kind.index(b"+") :] if b"+" in kind else CONTENT_TYPE
 
 
-def to_web(content_type: bytes, kind: Kind) -> bytes:
+def to_web(content_type: bytes, kind: str) -> bytes:
     """The content type for the browser: application/grpc+proto -> application/grpc-web+proto."""
     return (WEB_TEXT if kind == "text" else WEB) + content_type[len(CONTENT_TYPE) :]
 
 
-def web_head(head: ResponseHead, kind: Kind) -> ResponseHead | None:
+def request_head(head: RequestHead) -> RequestHead:
+    """The head that the same request would have in gRPC: over HTTP/2, with a body whose length is
+    not known, as base64 makes it longer."""
+    made = RequestHead()
+    made.method, made.path, made.query, made.tail = head.method, head.path, head.query, head.tail
+    made.authority, made.version = head.authority, "2"
+    made.length = 0 if head.length == 0 else None
+    made.pairs.extend([pair for pair in head if pair[0].lower() not in _REPLACED])
+    made.pairs.append((b"content-type", to_grpc(head.get(b"content-type") or b"")))
+    made.fields = {n: v for n, v in head.fields.items() if n not in _REPLACED}
+    made.seen = head.seen
+    return made
+
+
+def answer_head(head: ResponseHead, kind: str) -> ResponseHead | None:
     """The head of an answer for the browser; None if it is no gRPC, and passes as it is."""
     content_type = head.get(b"content-type")
     if content_type is None or not is_grpc(content_type):
@@ -65,7 +79,7 @@ def trailer_frame(trailers: Trailers) -> bytes:
     return bytes((_TRAILERS,)) + len(lines).to_bytes(4, "big") + lines
 
 
-def encode(piece: bytes, kind: Kind) -> bytes:
+def encode(piece: bytes, kind: str) -> bytes:
     """A piece of an answer as it goes to the browser."""
     return b2a_base64(piece, newline=False) if kind == "text" else piece
 

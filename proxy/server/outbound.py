@@ -12,6 +12,7 @@ from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
 from proxy.http.headers import FORWARDING, bits, own, tokens
 from proxy.kernel import hexes
+from proxy.server import grpc_calls
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
@@ -40,6 +41,8 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     x.peer, x.peer_port = peer.where
     x.client = peer.address
     x.scheme = client.scheme
+    if head.version == "2":
+        x.call = grpc_calls.call_of(head)
     if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     if snapshot.request_headers:

@@ -11,7 +11,7 @@ import logging
 from proxy.errors import ProxyError, WrongMethod
 from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, outbound
+from proxy.server import added, answering, attempts, grpc_calls, grpc_health, outbound
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -33,6 +33,10 @@ async def serve(story: Story) -> None:
     """One request, from its head to its record."""
     try:
         if _goes_on(story):
+            assert story.entry is not None
+            if story.entry.is_health:
+                await grpc_health.answer(story)
+                return
             response = await attempts.run(story)
             _relay(story, response)
             _end(story, await EVENT)  # when the answer's body has ended, with its trailers
@@ -64,6 +68,10 @@ def _goes_on(story: Story) -> bool:
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
+    if entry.grpc_web and x.call is None:
+        grpc_calls.translate(story)
+    if entry.is_health and x.call is not None:
+        return True
     if entry.answer is not None:
         answering.reply(story, entry.answer(head, captures), entry)
         return False
@@ -73,6 +81,8 @@ def _goes_on(story: Story) -> bool:
     story.edits = outbound.request(story, entry, snapshot, captures)
     if target.total_ns:
         story.total = x.start + target.total_ns
+    if x.call is not None:
+        grpc_calls.begin(story, x.call)
     return True
 
 
@@ -92,6 +102,8 @@ def _relay(story: Story, response: ResponseHead) -> None:
     story.wait(0, 0)
     x.status = response.status
     edits = entry.response_edits
+    if x.call is not None:
+        grpc_calls.relay(x.call, response)
     client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
@@ -100,6 +112,9 @@ def _relay(story: Story, response: ResponseHead) -> None:
 
 
 def _end(story: Story, trailers: Trailers) -> None:
+    call = story.x.call
+    if call is not None:
+        grpc_calls.end(story, call, trailers)
     story.client.end(trailers)
 
 

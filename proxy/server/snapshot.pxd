@@ -32,7 +32,7 @@ cdef class RouteEntry:
     cdef public object answer  # None, or to be called
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
-    cdef public bint is_particular, needs_captures
+    cdef public bint is_particular, needs_captures, grpc_web, is_health
     cdef public Target only
     cdef Split _split
     cdef dict _targets

@@ -78,7 +78,9 @@ class RouteEntry:
         "_targets",
         "answer",
         "blocks",
+        "grpc_web",
         "host_header",
+        "is_health",
         "is_particular",
         "needs_captures",
         "only",
@@ -106,6 +108,8 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        self.grpc_web = route.grpc_web
+        self.is_health = route.respond is not None and route.respond.grpc_health
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.

@@ -134,7 +134,7 @@ class Story(StoryEvents):
 
     def on_body_end(self, trailers: Trailers) -> None:
         if trailers:
-            self.trailers = passed_on(trailers)
+            self.trailers = passed_on(trailers, self.head)
         if self.upstream is not None:
             self.upstream.end(self.trailers)
             if not self.x.head_sent and self.target is not None:
@@ -200,7 +200,7 @@ class Story(StoryEvents):
         self.x.end = now
         if self.coroutine is not None:
             try:  # noqa: SIM105
-                send(self.coroutine, passed_on(trailers) if trailers else NO_TRAILERS)
+                send(self.coroutine, passed_on(trailers, self.head) if trailers else NO_TRAILERS)
             except StopIteration:
                 pass
 

@@ -7,6 +7,7 @@ cdef class Call:
     cdef public long long timeout, deadline
     cdef public int status
     cdef public bint is_recognised, can_tell
+    cdef public object pushback
 
 
 cdef class Attempt:

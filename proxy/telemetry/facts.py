@@ -17,7 +17,16 @@ from proxy.upstream.state import Use
 class Call:
     """What is known of an exchange that is a gRPC call, besides that it is one."""
 
-    __slots__ = ("can_tell", "deadline", "is_recognised", "name", "status", "timeout", "web")
+    __slots__ = (
+        "can_tell",
+        "deadline",
+        "is_recognised",
+        "name",
+        "pushback",
+        "status",
+        "timeout",
+        "web",
+    )
 
     def __init__(self, name: str, timeout: int) -> None:
         self.name = name  # what the path says, "package.Service/Method" or anything
@@ -26,6 +35,7 @@ class Call:
         self.status = CANCELLED  # what the client was told; that, unless it was told anything
         self.is_recognised = False  # an upstream knows a method of that name
         self.can_tell = False  # the answer has begun, and a status may follow what was sent
+        self.pushback: int | None = None  # `grpc-retry-pushback-ms`, -1 = never again
         self.web = ""  # "binary" or "text": the client speaks gRPC-Web
 
 

@@ -6,7 +6,7 @@ cpdef bint may_retry(
     retry, str method, long long attempt, outcome, bint repeatable, double left
 ) except -1
 cpdef bint may_retry_call(
-    retry, int code, long long attempt, bint nothing_sent, bint repeatable, double left
+    retry, int code, long long attempt, bint repeatable, double left
 ) except -1
 cpdef double backoff(retry, long long attempt, double random) except? -1
 

@@ -69,14 +69,12 @@ def may_retry(
     return outcome.retryable or outcome.status in retry.on
 
 
-def may_retry_call(
-    retry: Retry, code: int, attempt: int, nothing_sent: bool, repeatable: bool, left: float
-) -> bool:
+def may_retry_call(retry: Retry, code: int, attempt: int, repeatable: bool, left: float) -> bool:
     """The same of a gRPC call that has ended with this code, whose method is no reason against it:
     all are POST, and who lists a code knows that what he calls may be called again."""
     if attempt >= retry.times or not repeatable or left <= 0:
         return False
-    return nothing_sent or GRPC_CODES.get(code, "") in retry.on
+    return GRPC_CODES.get(code, "") in retry.on
 
 
 def backoff(retry: Retry, attempt: int, random: float) -> float:

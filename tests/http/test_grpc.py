@@ -186,8 +186,8 @@ def test_errors_of_ours(error: errors.ProxyError, code: int) -> None:
     ("reset", "code"), [(7, 14), (8, 1), (11, 8), (12, 7), (0, 13), (1, 13), (2, 13), (99, 13)]
 )
 def test_resets(reset: int, code: int) -> None:
-    error = errors.UpstreamReset()
-    error.reset_code = reset
+    error = errors.StreamReset()
+    error.code = reset
     assert grpc.of_reset(reset) == grpc.of_error(error) == code
 
 

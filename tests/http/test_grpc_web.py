@@ -53,13 +53,14 @@ def test_towards_the_browser() -> None:
 
 def test_heads() -> None:
     fields = [(b"Content-Type", b"application/grpc+proto"), (b"x-a", b"b")]
-    head = grpc_web.web_head(made_response(200, fields, 7), "binary")
+    head = grpc_web.answer_head(made_response(200, fields, 7), "binary")
     assert head is not None and head.length is None
     assert head.pairs == [(b"x-a", b"b"), (b"content-type", b"application/grpc-web+proto")]
-    ended = grpc_web.web_head(made_response(200, fields, 0), "binary")
+    ended = grpc_web.answer_head(made_response(200, fields, 0), "binary")
     assert ended is not None and ended.length == 0
     assert (
-        grpc_web.web_head(made_response(503, [(b"content-type", b"text/html")], 7), "text") is None
+        grpc_web.answer_head(made_response(503, [(b"content-type", b"text/html")], 7), "text")
+        is None
     )
 
 

@@ -163,13 +163,12 @@ def test_the_share_holds_in_every_window(share: float, steps: list[tuple[float, 
 
 def test_calls_are_judged_by_their_codes() -> None:
     retry = Retry(times=2, on=[503, "unavailable", "resource-exhausted"])
-    allowed = [code for code in range(17) if may_retry_call(retry, code, 0, False, True, inf)]
+    allowed = [code for code in range(17) if may_retry_call(retry, code, 0, True, inf)]
     assert allowed == [8, 14]
-    assert not may_retry_call(retry, 14, 2, False, True, inf), "no tries are left"
-    assert not may_retry_call(retry, 14, 0, False, False, inf), "a body that is gone"
-    assert not may_retry_call(retry, 14, 0, False, True, 0.0), "no time is left"
-    assert may_retry_call(Retry(), 14, 0, True, True, inf), "nothing was sent"
-    assert not may_retry_call(Retry(), 14, 0, False, True, inf)
+    assert not may_retry_call(retry, 14, 2, True, inf), "no tries are left"
+    assert not may_retry_call(retry, 14, 0, False, inf), "a body that is gone"
+    assert not may_retry_call(retry, 14, 0, True, 0.0), "no time is left"
+    assert not may_retry_call(Retry(), 14, 0, True, inf)
 
 
 def test_every_code_of_the_file_is_known() -> None:
