@@ -16,6 +16,8 @@ CALLS = 20_000
 
 
 class NoFields:
+    scheme = "http"
+
     def get(self, name: bytes) -> bytes | None:
         return None
 

@@ -16,6 +16,7 @@ ProxyError
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
     ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
+    ├── TlsFailed               502, before anything was asked
     ├── UpstreamReset           closed before a complete response head
     ├── StreamReset             502, this exchange alone was reset before that (HTTP/2)
     │   └── CalmAsked           503, ENHANCE_YOUR_CALM: the upstream has too much of us
@@ -164,6 +165,18 @@ class ConnectTimeout(UpstreamError):
     reason = "connection_timeout"
     error_type = "connect_timeout"
     retryable = True
+
+
+class TlsFailed(UpstreamError):
+    """The handshake with a server failed, or one side did not take the other's certificate."""
+
+    reason = "tls_protocol_error"
+    error_type = "tls_error"
+    retryable = True
+
+    def __init__(self, detail: str = "", kind: str = "other") -> None:
+        super().__init__(detail)
+        self.kind = kind  # of a few: what metrics go by
 
 
 class UpstreamReset(UpstreamError):

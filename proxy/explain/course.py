@@ -43,6 +43,7 @@ class Course:
         self.config = config
         self.head = RequestHead()
         self.host = ""
+        self.scheme = "http"  # of the client's connection
         self.why: list[str] = []  # a line for each route that was asked
         self.captures: dict[str, str] = {}
         self.is_taken = False  # by a route, or by the gateway with a success
@@ -54,6 +55,7 @@ class Course:
         if data[0] < 0x21:
             check_partial(data, 0, rules.limits)
         self.head = receive(RequestReader(), data, rules, Authorities())
+        self.head.scheme = self.scheme
         self.host = split_authority(self.head.authority)[0]
 
     def last_hop(self) -> int:

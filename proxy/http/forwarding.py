@@ -142,7 +142,7 @@ class Forwarding:
 _SAID = FORWARDING | {b"via"}
 _SAID_BITS = bits(_SAID)
 _WRITTEN = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-_X_FORWARDED = FORWARDING - {b"forwarded"}
+_X_FORWARDED = FORWARDING - {b"forwarded", b"x-forwarded-client-cert"}  # that is `outbound.py`'s
 _OTHERS = _X_FORWARDED - frozenset(_WRITTEN)
 
 

@@ -165,19 +165,28 @@ def is_chunked(head: RequestHead | ResponseHead) -> bool:
 def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, bool | None]:
     """How an answer goes out over HTTP/1.1: the lines that frame it, and whether in chunks (None:
     its end is that of the connection). `asked` None: to what never became a request."""
-    status, length = head.status, head.length
-    if asked is not None and (asked.method == "HEAD" or status == 304):
-        declared = head.field(CONTENT_LENGTH)
-        if declared and status != 204:
-            return b"content-length: " + declared + b"\r\n", False
-        return b"", False
-    if length is not None:
-        return (b"content-length: %d\r\n" % length if status != 204 else b""), False
+    status = head.status
+    if head.length is not None or _is_bodiless(status, asked):
+        declared = declared_length(head, asked)
+        return (b"content-length: " + declared + b"\r\n" if declared else b""), False
     if status == 101 or (asked is not None and asked.method == "CONNECT" and status < 300):
         return _switched(head), False
     if asked is not None and asked.version == "1.1":
         return b"transfer-encoding: chunked\r\n", True
     return b"", None
+
+
+def declared_length(head: ResponseHead, asked: RequestHead | None) -> bytes:
+    """The Content-Length that an answer goes out with, whatever the protocol; b"" = none."""
+    if head.status == 204:
+        return b""
+    if _is_bodiless(head.status, asked):
+        return head.field(CONTENT_LENGTH) or b""
+    return b"" if head.length is None else b"%d" % head.length
+
+
+def _is_bodiless(status: int, asked: RequestHead | None) -> bool:
+    return asked is not None and (asked.method == "HEAD" or status == 304)
 
 
 def frame_upload(head: RequestHead, edits: Edits) -> bytes:

@@ -175,6 +175,16 @@ class RequestReader:
             fields[kind] = fields[kind] + b", " + value if kind in fields else value
 
 
+def method_name(method: bytes) -> str:
+    """The method as text; BadRequest (400) if it is no token (RFC 9110 §9.1)."""
+    name = _METHODS.get(method)
+    if name is None:
+        if _TOKEN.fullmatch(method) is None:
+            raise BadRequest("the method is not a token")
+        name = method.decode("ascii")
+    return name
+
+
 def _version(data: bytes) -> str:
     """The version of a request line that is not HTTP/1.1 by the letter, or BadRequest."""
     match = _LINE.fullmatch(data.partition(b"\r\n")[0])

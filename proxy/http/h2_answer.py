@@ -9,12 +9,14 @@ sends, so all that leaves is checked here, whoever wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from proxy.errors import BadResponse, ClientError
+from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
-from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.http.h2_request import put
+from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, bits
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
 
@@ -24,8 +26,6 @@ CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
-# RFC 9110 §6.5.1: of trailers those that decide where a message goes or ends, besides.
-_NO_TRAILERS = HOP_BY_HOP | {b"host", b"content-length", b"content-type", b"content-encoding"}
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"  # RFC 9110 §5.5
 _DATED = bits([DATE])
 _TE: Pair = (b"te", b"trailers")
@@ -46,8 +46,8 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
         (b":path", edits.target.encode("ascii")),
     ]
     removed = edits.removed
-    _put(fields, head if removed is None else _kept(head, removed), _NEVER_SENT)
-    _put(fields, edits.added, _NEVER_SENT)
+    put(fields, head if removed is None else _kept(head, removed), _NEVER_SENT)
+    put(fields, edits.added, _NEVER_SENT)
     fields += more
     if edits.wants & WANTS_TRAILERS:
         fields.append(_TE)
@@ -61,14 +61,6 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
 
 def _kept(head: RequestHead, removed: frozenset[bytes]) -> Lines:
     return [pair for pair in head if pair[0].lower() not in removed]
-
-
-def _put(fields: Lines, pairs: Iterable[Pair], never: frozenset[bytes]) -> None:
-    """Names in lower case and values without blanks around: others are malformed (§8.2)."""
-    for name, value in pairs:
-        name = name.lower()
-        if name not in never:
-            fields.append((name, value.strip(b" \t")))
 
 
 def _has_controls(fields: Lines) -> bool:
@@ -104,9 +96,10 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
     head.version = "2"
     head.status = _status(fields)
     pairs, special = head._pairs, head.fields
-    seen = 0
+    seen = size = 0
     for pair in fields[1:]:
         name, value = pair
+        size += len(name) + len(value) + 4  # as in HTTP/1.1
         try:
             kind = RESPONSE_KINDS[name]
         except KeyError:
@@ -120,6 +113,8 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
             raise BadResponse(f"the upstream's head has {name!r}, which HTTP/2 does not know")
         else:
             special[kind] = special[kind] + b", " + value if kind in special else value
+    if size > MOST_HEAD:
+        raise BadResponse(f"the upstream's head is larger than {MOST_HEAD} bytes")
     head.dated = seen != 0
     head.seen = seen | bits(special)
     return head
@@ -132,16 +127,3 @@ def _status(fields: Sequence[Pair]) -> int:
     if len(text) != 3 or not text.isdigit() or not 100 <= int(text) <= 599:
         raise BadResponse("the upstream's status is none of 100 to 599")
     return int(text)
-
-
-def trailer_fields(trailers: Trailers) -> Lines:
-    """Trailers as they are sent to an upstream; those that may not be there are left out."""
-    fields: Lines = []
-    _put(fields, trailers, _NO_TRAILERS)
-    return [pair for pair in fields if not pair[0].startswith(b":") and not _has_controls([pair])]
-
-
-def trailers_of(fields: Iterable[Pair]) -> Trailers:
-    """The trailers that came, without those that must not come there; what becomes of the others
-    is policy (`server/trailers.py`)."""
-    return tuple([p for p in fields if p[0] not in _NO_TRAILERS and not p[0].startswith(b":")])

@@ -35,7 +35,9 @@ class RequestHead(Head):
         "length",
         "method",
         "path",
+        "protocol",
         "query",
+        "scheme",
         "seen",
         "tail",
         "version",
@@ -48,6 +50,7 @@ class RequestHead(Head):
         self.query = ""  # without "?"
         self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
         self.authority = ""  # host[:port], lower case, from the target or Host
+        self.scheme = "http"  # of the client's connection, as far as it is known
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
         self.lines = None  # for codecs alone: None = they are in `_pairs`
         self._pairs: list[Pair] = []
@@ -55,6 +58,7 @@ class RequestHead(Head):
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
+        self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
 
     @property
     def target(self) -> bytes:
@@ -183,6 +187,7 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.seen = lines.seen
     head.length = 0
     head.keep_alive = True
+    head.protocol = ""
     return head
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -31,7 +32,7 @@ from proxy.hub.supervisor import COMMAND, RollFailed, Supervisor
 from proxy.hub.worker import Worker
 from proxy.lag import Lag
 from proxy.plain import WHY_PLAIN, told
-from proxy.server import endpoints, frames
+from proxy.server import endpoints, frames, tls_tickets
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.instruments import LOOP_LAG
 from proxy.telemetry.metrics import Attributes, Report
@@ -59,6 +60,7 @@ class Hub:
         *,
         workers: int,
         command: Sequence[str] = COMMAND,
+        keylog: str = "",
     ) -> None:
         self.generation = generation(1, loaded, time.time())
         self.booted = loaded.config  # what a restart would be compared with
@@ -67,12 +69,15 @@ class Hub:
         self.ready = False  # every worker has accepted once
         self.stopping = False
         self.reloads = Reloads()
+        self.changing = asyncio.Lock()  # who changes the configuration, one after the other
         self.lag = Lag()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
         self.supervisor = Supervisor(
             sockets, self.rings, self.totals, greet=self._greet, command=command
         )
+        self._keylog = keylog
+        self.renew_secrets()
         self._collector: Collector | None = None
         self.services: Services | None = None
         self._admin = admin
@@ -121,6 +126,13 @@ class Hub:
         for payload in self._health():
             self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
+    def renew_secrets(self) -> None:
+        """New keys for sessions of TLS, which all workers have; clients then shake hands in full
+        once."""
+        keys = os.urandom(tls_tickets.SIZE)
+        self.secrets = tls_tickets.secrets(keys, self._keylog)
+        self.supervisor.broadcast(frames.SECRETS, self.secrets)
+
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""
         try:
@@ -161,7 +173,8 @@ class Hub:
         await self._serving.wait()
         while self._reload_due and self.services is not None:
             self._reload_due = False
-            await reload(self, self.services)
+            async with self.changing:
+                await reload(self, self.services)
             _settle()
 
     async def _stop(self, failed: bool) -> int:
@@ -205,6 +218,7 @@ class Hub:
 
     def _greet(self, worker: Worker) -> None:
         """Tell a new worker what is in force."""
+        worker.link.send(frames.SECRETS, self.secrets)
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)

@@ -28,14 +28,18 @@ log = logging.getLogger("spangate")
 Start = Callable[[Loaded, socket.socket | None], Coroutine[Any, Any, int]]
 
 
-def run(path: str, workers: int | None, command: Sequence[str] = COMMAND) -> int:
+def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog: str = "") -> int:
     """Run the gateway of the file `path` until a signal ends it; returns the exit code.
 
-    `workers` wins over the file. `command` starts a worker; what it is told is appended.
+    `workers` wins over the file. `command` starts a worker; what it is told is appended. `keylog`:
+    a file for the keys of all TLS connections, which lets its readers decrypt them.
     """
 
     def start(loaded: Loaded, admin: socket.socket | None) -> Coroutine[Any, Any, int]:
-        return Hub(loaded, sockets, admin, workers=count, command=command).run()
+        if keylog:
+            log.warning("the keys of all TLS connections are written to %s: not secret", keylog)
+        hub = Hub(loaded, sockets, admin, workers=count, command=command, keylog=keylog)
+        return hub.run()
 
     try:
         loaded = load(path, os.environ)

@@ -21,6 +21,7 @@ from proxy.config.model import Route, Upstream
 from proxy.config.syntax import parse_server
 from proxy.hub import gauges
 from proxy.hub.probe import Asker, Verdict
+from proxy.server.tls_keyring import ClientContext
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.health import Health
@@ -104,6 +105,8 @@ class Prober:
         self._began = 0.0  # when the last ones began
         self._timer: asyncio.TimerHandle | None = None
         self._asker = Asker()
+        self.secured: Mapping[str, ClientContext] = {}  # how upstreams with TLS are connected to
+        self._protocols: dict[str, str] = {}  # that upstreams speak
         self._prevented = False  # the last probe could not be made
 
     async def configure(
@@ -112,6 +115,7 @@ class Prober:
         """Probe these from now on; a server that was probed before keeps its state. `routes` tell
         which Host servers expect."""
         wanted: set[Key] = set()
+        self._protocols = {name: upstream.protocol for name, upstream in upstreams.items()}
         async for key, settings in gently(_wanted(upstreams, hosts(routes))):
             wanted.add(key)
             known = self._probed.get(key)
@@ -187,7 +191,13 @@ class Prober:
     def _begin(self, probed: Probed) -> None:
         self._under_way += 1
         probed.task = spawn(
-            self._asker.ask(probed.url, probed.settings), f"probe {probed.key[0]} {probed.key[1]}"
+            self._asker.ask(
+                probed.url,
+                probed.settings,
+                self.secured.get(probed.key[0]),
+                self._protocols.get(probed.key[0], "h1"),
+            ),
+            f"probe {probed.key[0]} {probed.key[1]}",
         )
         probed.task.add_done_callback(lambda task: self._ended(probed, task))
 

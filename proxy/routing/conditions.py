@@ -1,4 +1,4 @@
-"""The conditions of a route besides host and path: method, header fields, query.
+"""The conditions of a route besides host and path: method, scheme, header fields, query.
 
 All must hold. Values are compared whole: "1" is equal to "1" only, "*" is any value, "~regex"
 must match from the first to the last character.
@@ -26,15 +26,15 @@ from proxy.routing.demands import Conditions, Demand, Fields, parameters, text
 class Failure:
     """The first condition that does not hold: where it looks, what it demands, what is there."""
 
-    kind: Literal["method", "header", "query", "grpc"]
+    kind: Literal["method", "scheme", "grpc", "header", "query"]
     name: str  # of the field or parameter
     wanted: str
     value: str | None
 
     def text(self, wanted: str) -> str:
         """In words, with `wanted` as it may be shown."""
-        if self.kind == "method":
-            return f"method is {self.value}, wanted {wanted}"
+        if self.kind in ("method", "scheme"):
+            return f"{self.kind} is {self.value}, wanted {wanted}"
         if self.kind == "grpc":
             return f"it is {self.value} gRPC call"
         if self.value is None:
@@ -46,20 +46,22 @@ def compile_when(when: When, denies: bool = False, grpc_web: bool = False) -> Co
     """The conditions of `when`; ValueError for a regular expression that is none. `denies`: those
     of a route that denies; `grpc_web`: of one for which gRPC-Web is gRPC."""
     headers = [_demand(name.lower(), wanted) for name, wanted in when.header.items()]
-    return Conditions(
+    conditions = Conditions(
         frozenset(when.method) or None,
         tuple((demand.name.encode("utf-8"), demand) for demand in headers),
         tuple(_demand(name, wanted) for name, wanted in when.query.items()),
         denies,
-        when.grpc,
-        grpc_web,
     )
+    conditions.scheme, conditions.grpc, conditions.web = when.scheme, when.grpc, grpc_web
+    return conditions
 
 
 def first_failure(conditions: Conditions, method: str, query: str, head: Fields) -> Failure | None:
     """The first condition that fails, None if all hold."""
     if conditions.methods is not None and method not in conditions.methods:
         return Failure("method", "", " or ".join(sorted(conditions.methods)), method)
+    if conditions.scheme is not None and conditions.scheme != head.scheme:
+        return Failure("scheme", "", conditions.scheme, head.scheme)
     if conditions.grpc is not None and conditions.grpc is not conditions.is_call(head):
         return Failure("grpc", "", "", "no" if conditions.grpc else "a")
     for name, demand in conditions.headers:
@@ -78,6 +80,8 @@ def first_failure(conditions: Conditions, method: str, query: str, head: Fields)
 def follow(these: Conditions, other: Conditions) -> bool:
     """Whether every request that meets `other` certainly meets `these`."""
     if these.methods is not None and not (other.methods and other.methods <= these.methods):
+        return False
+    if these.scheme is not None and these.scheme != other.scheme:
         return False
     if these.grpc is not None and (these.grpc, these.web) != (other.grpc, other.web):
         return False

@@ -11,6 +11,7 @@ cdef class Demand:
 cdef class Conditions:
     cdef public frozenset methods
     cdef public tuple headers, query
+    cdef public str scheme
     cdef public bint denies, web
     cdef public object grpc  # None, True, False
 

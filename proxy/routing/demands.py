@@ -14,6 +14,9 @@ from proxy.http.grpc_web import kind_of
 class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
+    @property
+    def scheme(self) -> str: ...
+
     def get(self, name: bytes) -> bytes | None: ...
     def each(self, name: bytes) -> list[bytes]: ...
 
@@ -49,7 +52,7 @@ class Demand:
 class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
-    __slots__ = ("denies", "grpc", "headers", "methods", "query", "web")
+    __slots__ = ("denies", "grpc", "headers", "methods", "query", "scheme", "web")
 
     def __init__(
         self,
@@ -57,22 +60,23 @@ class Conditions:
         headers: tuple[tuple[bytes, Demand], ...],
         query: tuple[Demand, ...],
         denies: bool = False,
-        grpc: bool | None = None,
-        web: bool = False,
     ) -> None:
         self.methods = methods
         self.headers = headers
         self.query = query
         self.denies = denies  # one of several values is enough
-        self.grpc = grpc  # whether it must be a gRPC call, None = any
-        self.web = web  # gRPC-Web is one too
+        self.scheme: str | None = None  # of the client's connection, None = any
+        self.grpc: bool | None = None  # whether it must be a gRPC call, None = any
+        self.web = False  # gRPC-Web is one too
 
     def __len__(self) -> int:
-        said = (self.methods is not None) + (self.grpc is not None)
+        said = (self.methods is not None) + (self.scheme is not None) + (self.grpc is not None)
         return said + len(self.headers) + len(self.query)
 
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
+            return False
+        if self.scheme is not None and self.scheme != head.scheme:
             return False
         if self.grpc is not None and self.grpc is not self.is_call(head):
             return False

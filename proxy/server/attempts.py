@@ -125,6 +125,8 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
         story.client.pause()
     story.wait(0, 0)  # dialling has a clock of its own
     old = attempt.retry_reason == _OLDER
+    if endpoint.scheme == "https":
+        attempt.scheme = "https"  # whatever comes of it
     dialling = story.worker.dial(story, endpoint, target.connect, old)
     try:
         upstream: UpstreamSide = await EVENT
@@ -144,7 +146,9 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     traced = target.injector.inject(
         x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
     )
-    attempt.peer = upstream.peer.where
+    peer = upstream.peer
+    attempt.peer = peer.where
+    attempt.tls = peer.tls
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
     attempt.sent = attempt.connected

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
+from proxy.config.material import NONE, Material
 from proxy.config.model import Config, Redirect, Respond, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
@@ -20,6 +21,7 @@ from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
+from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
@@ -27,11 +29,20 @@ from proxy.upstream.state import Plan, Upstreams
 
 
 class Compiler:
-    """One configuration on its way into force; `snapshot` and `plan` are there when all steps are
-    done. Raises ValueError for what a config check would have refused."""
+    """One configuration on its way into force; `snapshot`, `plan` and `tls` are there when all
+    steps are done. Raises ValueError for what a config check would have refused."""
 
-    def __init__(self, config: Config, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        config: Config,
+        upstreams: Upstreams,
+        keyring: Keyring | None = None,
+        material: Material = NONE,
+    ) -> None:
         self.config = config
+        self.tls = Contexts()
+        self._keyring = keyring
+        self._material = material
         self.plan = Plan()
         self.snapshot: Snapshot | None = None
         self._upstreams = upstreams
@@ -51,6 +62,8 @@ class Compiler:
             yield
         table = TableBuilder(config.route)
         yield from table.steps()
+        if self._keyring is not None:
+            yield from self._keyring.make(config, self._material, self.tls)
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
         self.snapshot = Snapshot(config, sampler, entries, table.table())
 

@@ -12,6 +12,7 @@ from proxy.errors import (
     ConnectReset,
     ConnectTimeout,
     DnsFailed,
+    TlsFailed,
     UpstreamError,
 )
 from proxy.server.descriptors import Descriptors
@@ -19,7 +20,13 @@ from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.h2_pool import SharedPool
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents
+from proxy.server.tls_dial import TlsDial
+from proxy.server.tls_keyring import ClientContext
+from proxy.server.tls_room import spoken
 from proxy.tasks import spawn
+from proxy.telemetry.blocks import endpoint_attributes
+from proxy.telemetry.instruments import UPSTREAM_HANDSHAKES, UPSTREAM_TLS_FAILED
+from proxy.telemetry.tls import count_failure, count_handshake
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
@@ -39,8 +46,8 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors, old: bool =
     Where there is no descriptor for it, one that was given back may come in its place. `old`: by
     HTTP/1.1, whatever else is spoken there.
 
-    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed or ConnectFailed, or BadResponse
-    where what is spoken there is not what must be.
+    Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed, ConnectFailed or TlsFailed, or
+    BadResponse where what is spoken there is not what must be.
     """
     try:
         async with asyncio.timeout(timeout or _LONGEST):
@@ -60,19 +67,54 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors, old: bool =
 
 
 async def _connect(pool: Pool, old: bool) -> Any:
-    loop = asyncio.get_running_loop()
-    # all that an asyncio.Protocol does, but no heir of it
+    """Open the socket, shake hands where there is TLS, hand over to the codec."""
+    if pool.tls is not None:
+        return await _connect_securely(pool, pool.tls, old)
     codec: Any = UpstreamConnection(pool) if old else pool.codec(None)
     try:
-        await loop.create_connection(lambda: codec, pool.host, pool.port)
-    except Exception as error:
+        await _open(pool, codec)
+    except BaseException as error:
+        # If it is cancelled it may have been made just now, and uvloop then closes it without
+        # connection_lost().
         pool.unmade(codec)
+        if not isinstance(error, Exception):
+            raise
         raise _translate(error, pool) from error
-    except asyncio.CancelledError:
-        # It may have been made just now, and uvloop then closes it without connection_lost().
-        pool.unmade(codec)
-        raise
     return codec
+
+
+async def _open(pool: Pool, protocol: Any) -> None:
+    """A socket to the pool's address; `protocol` does all that one does, but is no heir of
+    asyncio's class."""
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: protocol, pool.host, pool.port)
+
+
+async def _connect_securely(pool: Pool, tls: ClientContext, old: bool) -> Any:
+    """The same with TLS; the codec is the one for what both ends agreed on."""
+    layer = TlsDial(tls.old if old else tls, pool.keep_session)
+    where = endpoint_attributes(pool.upstream, pool.host, pool.port)
+    try:
+        await _open(pool, layer)
+        agreed = await layer.shake(pool.host, None if old else pool.session)
+        connection = pool.codec(agreed.selected_alpn_protocol() or "http/1.1")
+    except BaseException as error:
+        if layer.transport is not None:
+            layer.abort()
+        if isinstance(error, TlsFailed):
+            pool.session = None
+            count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
+            raise TlsFailed(f"{pool.host}:{pool.port}: {error.detail}", error.kind) from None
+        if isinstance(error, UpstreamError) or not isinstance(error, Exception):
+            raise
+        raise _translate(error, pool) from error
+    count_handshake(
+        pool.registry, UPSTREAM_HANDSHAKES, agreed.version(), agreed.session_reused, where
+    )
+    layer.give(connection)
+    connection.scheme = "https"
+    connection.peer.tls = spoken(agreed)
+    return connection
 
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
+from proxy.http.answer_limits import MOST_HEAD, MOST_INFORMATIONAL
 from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
@@ -16,7 +17,6 @@ from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.ends import BLANK, find_blank
-from proxy.server.answer_limits import MOST_HEAD, MOST_INFORMATIONAL
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -153,7 +153,9 @@ class UpstreamConnection(RequestWriter):
         self.pool.forget(self)
         if story is None:
             return
-        if state == HEAD:
+        if isinstance(error, ProxyError):  # it was never a connection
+            story.on_upstream_failed(error)
+        elif state == HEAD:
             reset = UpstreamReset(self._cut_off(HEAD, error))
             reset.unread = self._untouched
             story.on_upstream_failed(reset)

@@ -19,6 +19,7 @@ from proxy.errors import (
 from proxy.http.h2 import ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED, REFUSED_STREAM, ErrorCode
 
 GOING = "the upstream is going away (GOAWAY) and has not processed the request"
+FEWER = "the upstream takes fewer exchanges at once than were about to begin"
 
 _BY_CODE: dict[int, type[UpstreamError]] = {
     REFUSED_STREAM: NotProcessed,

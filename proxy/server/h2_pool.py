@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from proxy.config.model import Upstream
 from proxy.errors import BadResponse, ConnectReset, ConnectTimeout, ProxyError
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.h2_books import name_of
 from proxy.server.h2_upstream import BEFORE_SETTINGS, H2Upstream
-from proxy.server.outbox import Outbox
+from proxy.server.house import House
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents, UpstreamSide
-from proxy.server.turns import Turns
+from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
 
 MOST_LINES = 256  # connections at once, for each worker and endpoint; beyond it stories wait
@@ -27,15 +27,6 @@ _LONGEST = 120_000_000_000  # ns that a story waits where the configuration says
 H2, H1 = "h2", "http/1.1"  # ALPN (RFC 7301)
 
 Dial = Callable[["SharedPool", float], None]
-
-
-def may_share(endpoint: Endpoint, settings: Upstream) -> bool:
-    """Whether one connection may carry the exchanges of many clients. One that begins with a PROXY
-    header belongs to the client that it names."""
-    if settings.send_proxy != "off":
-        return False
-    by_alpn = settings.protocol == "auto" and endpoint.scheme == "https"
-    return settings.protocol == "h2" or by_alpn
 
 
 class Waiting:
@@ -60,13 +51,10 @@ class SharedPool(Pool):
     `not_dialled`. `must`: no HTTP/1.1 will do.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, outbox: Outbox, turns: Turns, dial: Dial, must: bool
-    ) -> None:
-        super().__init__(endpoint, outbox, turns)
+    def __init__(self, endpoint: Endpoint, house: House, dial: Dial, must: bool) -> None:
+        super().__init__(endpoint, house.outbox, house.turns, house.recorder.registry)
         self.must = must
-        self.reset_sent = 0  # exchanges given up, since the start
-        self.reset_received = 0
+        self._resets: dict[tuple[str, str], int] = {}  # by whom and why, not counted yet
         self._dial = dial
         self._dialling = 0
         self._lines: dict[H2Upstream, None] = {}  # all that are open
@@ -94,6 +82,16 @@ class SharedPool(Pool):
     def streams(self) -> int:
         """Exchanges that are under way."""
         return sum([line.active for line in self._lines])
+
+    def count_reset(self, by: str, code: int) -> None:
+        """An exchange was given up, `by` the gateway or the upstream."""
+        key = (by, name_of(code))
+        self._resets[key] = self._resets.get(key, 0) + 1
+
+    def take_resets(self) -> dict[tuple[str, str], int]:
+        """How many exchanges were given up since it was asked last, by (by whom, why)."""
+        found, self._resets = self._resets, {}
+        return found
 
     # lending
 
@@ -128,6 +126,8 @@ class SharedPool(Pool):
 
     def _dial_more(self) -> None:
         """One connection for so many stories as it will serve."""
+        if not self._each and self._lines:
+            return  # it takes none for now, and would on others take none
         each = max(self._each, 1)
         timeout = next(iter(self._waiting)).timeout if self._waiting else 0.0
         while (
@@ -146,7 +146,7 @@ class SharedPool(Pool):
     # connections
 
     def codec(self, alpn: str | None) -> Any:
-        """What is spoken on a new connection; `alpn`: what TLS agreed on, None without TLS.
+        """Who speaks on a new connection; `alpn`: what TLS agreed on, None without TLS.
 
         Raises BadResponse (502) where it is not what must be.
         """
@@ -180,7 +180,7 @@ class SharedPool(Pool):
         return self._dialling > 0 or any(not line.draining for line in self._lines)
 
     def _join(self, line: H2Upstream) -> None:
-        if line.closed:
+        if line.closed or line.draining:
             if not self._may_serve():
                 self._fail_all(ConnectReset("the connection ended as soon as it was made"))
             return
@@ -238,6 +238,12 @@ class SharedPool(Pool):
             super().set_max_age(limit, now)
             for line in self._lines:
                 line.old = self._old(now)
+
+    def secure(self, tls: ClientContext | None) -> None:
+        if tls is not self.tls and self.scheme == "https":
+            for line in self._lines:
+                line.old = 0
+        super().secure(tls)
 
     def expire(self, now: int) -> None:
         super().expire(now)

@@ -10,26 +10,67 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any
 
 from proxy.errors import BadResponse, ProxyError
+from proxy.http.answer_limits import MOST_INFORMATIONAL
 from proxy.http.edits import Edits
-from proxy.http.h2 import CANCEL
+from proxy.http.h2 import (
+    CANCEL,
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamClosed,
+    StreamReset,
+    TrailersReceived,
+)
 from proxy.http.h2_answer import (
     informational_head,
     request_fields,
     response_head,
-    trailer_fields,
-    trailers_of,
 )
+from proxy.http.h2_request import trailer_fields, trailers_of
 from proxy.http.head import Pair, RequestHead, Trailers
 from proxy.kernel.clock import monotonic_ns
-from proxy.server.answer_limits import MOST_INFORMATIONAL
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream
+from proxy.server.peer import Peer
 from proxy.server.sides import NO_TRAILERS, StoryEvents, UpstreamSide
 
-if TYPE_CHECKING:
-    from proxy.server.h2_upstream import H2Upstream
+
+class Carrier:
+    """The connection, as its streams see it (`h2_upstream.py`)."""
+
+    __slots__ = ("paused", "peer", "scheme", "scheme_sent")
+
+    peer: Peer
+    scheme: str
+    scheme_sent: bytes  # the same as :scheme
+    paused: int  # streams whose clients take no more
+
+    def begin(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
+        """Send a request's head."""
+
+    def upload(self, stream: H2UpstreamStream, data: bytes, last: bool) -> None:
+        """Send a piece of a request's body."""
+
+    def end_upload(self, stream: H2UpstreamStream, trailers: list[Pair]) -> None:
+        """The request is complete."""
+
+    def acknowledge(self, stream: H2UpstreamStream) -> None:
+        """All that came on it has been taken."""
+
+    def reset(self, stream: H2UpstreamStream, code: int) -> None:
+        """Give an exchange up; the upstream hears of it at the end of this turn."""
+
+    def unlend(self) -> None:
+        """A stream was not needed."""
+
+    def unpause(self) -> None:
+        """One client less that takes no more."""
+
+    def was_reset(self, code: int) -> None:
+        """The upstream has given an exchange up."""
 
 
 class H2UpstreamStream(UpstreamSide):
@@ -40,7 +81,7 @@ class H2UpstreamStream(UpstreamSide):
         "_shut", "_tunnel", "headed", "number", "request_done", "sent_at", "story",
     )  # fmt: skip
 
-    def __init__(self, connection: H2Upstream, used: bool) -> None:
+    def __init__(self, connection: Carrier, used: bool) -> None:
         self._connection = connection
         self.peer = connection.peer
         self.scheme = connection.scheme
@@ -116,7 +157,7 @@ class H2UpstreamStream(UpstreamSide):
     def _unpause(self) -> None:
         if self._paused:
             self._paused = False
-            self._connection.paused -= 1
+            self._connection.unpause()
 
     def _cancel(self) -> None:
         self._unpause()
@@ -233,3 +274,37 @@ class H2UpstreamStream(UpstreamSide):
                 self._cancel()  # nobody wants the rest of the request
         if story is not None:
             story.on_response_end(monotonic_ns(), trailers)
+
+
+def _on_head(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_head(event.headers, event.end_stream)
+
+
+def _on_data(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_data(event.data, event.end_stream)
+
+
+def _on_trailers(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_trailers(event.headers)
+
+
+def _on_informational(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_informational(event.headers)
+
+
+def _on_reset(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_reset(event.error_code)
+
+
+def _on_end(stream: H2UpstreamStream, event: Any) -> None:
+    stream.on_closed(event.error_code)
+
+
+STREAM_EVENTS: dict[type[Event], Any] = {
+    ResponseReceived: _on_head,
+    DataReceived: _on_data,
+    TrailersReceived: _on_trailers,
+    InformationalResponseReceived: _on_informational,
+    StreamReset: _on_reset,
+    StreamClosed: _on_end,
+}

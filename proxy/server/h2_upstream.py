@@ -2,101 +2,70 @@
 
 Owns what streams share: the socket, the engine's turns, how many streams there may be, how the
 connection ends. What is one exchange's is in `h2_stream.py`; whom the streams are lent to, and
-when another connection is made, in `h2_pool.py`. Everything that is sent in one turn of the loop
-leaves in one write at its end.
+when another connection is made, in `h2_pool.py`; what is sent, in `h2_sender.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
 
-from proxy.errors import BadResponse, NotProcessed, ProxyError
+from proxy.errors import BadResponse, ProxyError
+from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.h2 import (
     ENHANCE_YOUR_CALM,
     NO_ERROR,
     REFUSED_STREAM,
     ConnectionClosed,
-    DataReceived,
     Event,
     GoAwayReceived,
-    InformationalResponseReceived,
-    ResponseReceived,
     Rules,
-    Session,
     SettingsReceived,
     StreamClosed,
-    StreamReset,
-    TrailersReceived,
 )
-from proxy.http.head import Pair
 from proxy.kernel.clock import monotonic_ns
-from proxy.server.answer_limits import MOST_HEAD
 from proxy.server.h1_upstream import WRITE_HIGH
-from proxy.server.h2_ends import GOING, connection_lost, name_of
-from proxy.server.h2_stream import H2UpstreamStream
+from proxy.server.h2_ends import connection_lost, name_of
+from proxy.server.h2_pulse import Pulse
+from proxy.server.h2_sender import LineHome, RequestSender
+from proxy.server.h2_stream import STREAM_EVENTS, H2UpstreamStream
 from proxy.server.peer import NOBODY, peer_of
 from proxy.server.tap import Tap
-
-if TYPE_CHECKING:
-    from proxy.server.h2_pool import SharedPool
 
 MOST_STREAMS = 256  # at once, whatever the upstream would take; nginx and Go: 128 and 250
 BEFORE_SETTINGS = 100  # the same until it has said: RFC 9113 §6.5.2 wants no less than that
 # Of answers: 256 KiB a stream are 5 MB/s at 50 ms. In all of a connection so much that clients who
 # do not read hold back their own streams alone; where half of it is theirs, nobody new comes here.
 WINDOW, WINDOWS = 256 * 1024, 16 * 1024 * 1024
-UPLOAD_LOW = 16 * 1024  # bytes of a request that wait, from which on it may go on
-# ns without a byte, while streams are open, after which the upstream is asked whether it is there;
-# the second and third are for when nothing but such answers came. A gRPC server takes three within
-# five minutes, then it closes the connection (its "ping strikes").
-PING_AFTER = (10_000_000_000, 60_000_000_000, 310_000_000_000)
-PING_LIMIT = 10_000_000_000  # ns that an answer may take
 
 _RULES = Rules(0, WINDOW, WINDOWS, MOST_HEAD, 256)
 _PING = b"spangate"
 
 
-class H2Upstream:
+class H2Upstream(RequestSender):
     """All that an asyncio.Protocol does, and the streams that it lends."""
 
     __slots__ = (
-        "__weakref__", "_fresh", "_goaway", "_lent", "_limit", "_pinged", "_pings", "_scheduled",
-        "_session", "_shut_at", "_spoke", "_streams", "_tap", "_touched", "_uploads", "_why",
-        "_writable", "_written", "closed", "draining", "heard", "home", "idle_since", "old",
-        "paused", "peer", "refusing", "scheme", "scheme_sent", "transport", "used",
+        "_goaway", "_limit", "_pulse", "_shut_at", "_spoke", "_tap", "_touched", "_why",
+        "idle_since", "old", "refusing", "used",
     )  # fmt: skip
 
-    def __init__(self, home: SharedPool, scheme: str = "http") -> None:
-        self.home = home
+    def __init__(self, home: LineHome, scheme: str = "http") -> None:
+        super().__init__(home, _RULES)
         self.scheme = scheme
         self.scheme_sent = scheme.encode()
         self.peer = NOBODY
-        self.transport: Any = None
         self.used = False  # a stream of it was lent before
         self.idle_since = 0
-        self.heard = 0  # when something came last
         self.old = 0  # when it is too old to lend streams
         self.paused = 0  # streams whose clients take no more
         self.refusing = False  # it has just refused a stream
-        self.draining = False  # it lends no more streams
-        self.closed = False
-        self._session = Session(server=False, rules=_RULES)
-        self._streams: dict[int, H2UpstreamStream] = {}
-        self._lent = 0  # streams that are lent and not begun
-        self._limit = BEFORE_SETTINGS
+        self._limit = BEFORE_SETTINGS  # of streams
         self._tap: Tap | None = None
-        self._writable = True
-        self._written = 0  # bytes, since the beginning
-        self._shut_at = -1  # of these, how many the upstream's kernel had at its end
-        self._scheduled = False  # a flush is due at the end of this turn
-        self._fresh: list[H2UpstreamStream] = []  # begun, and not written yet
+        self._shut_at = -1  # bytes of those written that the upstream's kernel had at its end
         self._touched: list[H2UpstreamStream] = []  # told of something in this turn
-        self._uploads: dict[H2UpstreamStream, None] = {}  # bytes of their requests wait
         self._spoke = False  # the upstream has sent something
-        self._goaway: int | None = None
-        self._pinged = 0  # when it was asked whether it is there; 0 = it is not waited for
-        self._pings = 0  # in a row, with nothing but their answers between
+        self._goaway: int | None = None  # the code of the last one
+        self._pulse = Pulse()
         self._why = ""  # it ended, where that was not the upstream's doing
 
     def __repr__(self) -> str:
@@ -104,11 +73,6 @@ class H2Upstream:
         return f"<H2Upstream {self.peer}: {state}, {self.active} of {self._limit} streams>"
 
     # lending
-
-    @property
-    def active(self) -> int:
-        """Streams that are open or about to be."""
-        return len(self._streams) + self._lent
 
     @property
     def limit(self) -> int:
@@ -138,52 +102,15 @@ class H2Upstream:
         self._lent -= 1
         self._settle()
 
-    # what streams do
-
-    def begin(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
-        """Send a request's head."""
-        self._lent -= 1
-        stream.number = self._session.send_request(fields, stream.request_done)
-        if not stream.number:  # the connection has just ended, or its numbers are used up
-            self.retire()
-            loop = asyncio.get_running_loop()
-            loop.call_soon(stream.fail, NotProcessed(GOING))
-            return
-        self._streams[stream.number] = stream
-        self._fresh.append(stream)
-        self._schedule()
-
-    def upload(self, stream: H2UpstreamStream, data: bytes, last: bool) -> None:
-        """Send a piece of a request's body."""
-        if self._session.send_data(stream.number, data, last):
-            self._uploads[stream] = None
-            self._schedule()
-
-    def end_upload(self, stream: H2UpstreamStream, trailers: list[Pair]) -> None:
-        """The request is complete."""
-        if trailers:
-            self._session.send_trailers(stream.number, trailers)
-        else:
-            self._session.end(stream.number)
-        self._schedule()
-
-    def acknowledge(self, stream: H2UpstreamStream) -> None:
-        """All that came on it has been taken."""
-        session = self._session
-        session.acknowledge(session.owed(stream.number), stream.number)
-        self._schedule()
-
-    def reset(self, stream: H2UpstreamStream, code: int) -> None:
-        """Give an exchange up; the upstream hears of it at the end of this turn."""
-        if stream.number in self._streams and self._session.reset(stream.number, code):
-            self.home.reset_sent += 1
-            self._uploads.pop(stream, None)
-            self._schedule()
+    def unpause(self) -> None:
+        """One client less that takes no more."""
+        self.paused -= 1
+        self.home.room(self)
 
     def was_reset(self, code: int) -> None:
         """The upstream has given an exchange up."""
         if code != NO_ERROR:
-            self.home.reset_received += 1
+            self.home.count_reset("upstream", code)
         if code == ENHANCE_YOUR_CALM:
             self.retire()
         elif code == REFUSED_STREAM:
@@ -228,15 +155,16 @@ class H2Upstream:
         self.transport = transport
         self.peer = peer_of(transport)
         self._tap = Tap(transport)
-        self.heard = self.idle_since = monotonic_ns()
+        self.idle_since = now = monotonic_ns()
+        self._pulse.hear(now)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH)
         self._write()
 
     def data_received(self, data: bytes) -> None:
         if self.closed:
             return
-        self.heard = now = monotonic_ns()
-        self._pinged = 0
+        now = monotonic_ns()
+        self._pulse.hear(now)
         if not self._spoke:
             self._spoke = True
             if data[:1] == b"H":  # no frame begins so: it would be larger than may be
@@ -263,15 +191,11 @@ class H2Upstream:
         streams, self._streams = self._streams, {}
         why = self._why or f"the upstream {'reset' if error else 'closed'} the connection"
         for stream in streams.values():
+            if isinstance(error, ProxyError):  # it was never a connection
+                stream.fail(error)
+                continue
             unread = stream.sent_at < 0 or 0 <= self._shut_at <= stream.sent_at
             stream.fail(connection_lost(why, self._goaway, stream.headed, unread))
-
-    def pause_writing(self) -> None:
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        self._writable = True
-        self._schedule()
 
     # turns
 
@@ -279,7 +203,7 @@ class H2Upstream:
         self._tell(events)
         touched, self._touched = self._touched, []
         if touched:
-            self._pings = 0
+            self._pulse.work()
             for stream in touched:
                 stream.flush()
         if self._session.waiting and not self.closed and self._tap is not None:
@@ -287,59 +211,13 @@ class H2Upstream:
             self.home.turns.add(self)
         self._schedule()
 
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._scheduled = False
-        if self.closed:
-            return
-        self._write()
-        if self._uploads:
-            self._look_at_uploads()
-        if self.draining and not self.active and not self.closed:
-            self._end()
-
-    def _write(self) -> None:
-        session, transport = self._session, self.transport
-        if self._fresh:
-            for stream in self._fresh:
-                stream.sent_at = self._written
-            self._fresh = []
-        while self._writable:
-            data = session.take()
-            if not data:
-                break
-            self._written += len(data)
-            if not transport.is_closing():
-                transport.write(data)
-        self._tell(session.events())
-
-    def _look_at_uploads(self) -> None:
-        """Tell who may send more, and who must not. It is asked at the end of a turn, when all
-        has been written that windows and socket take."""
-        for stream in list(self._uploads):
-            waiting = self._session.queued(stream.number)
-            if not waiting:
-                del self._uploads[stream]
-            if stream.blocked and waiting <= UPLOAD_LOW:
-                stream.blocked = False
-                if stream.story is not None:
-                    stream.story.on_upload_drained()
-            elif not stream.blocked and waiting > WRITE_HIGH:
-                stream.blocked = True
-                if stream.story is not None:
-                    stream.story.on_upload_blocked()
-
     # events
 
     def _tell(self, events: list[Event]) -> None:
         streams, touched = self._streams, self._touched
         for event in events:
             kind = type(event)
-            tell = _STREAM_EVENTS.get(kind)
+            tell = STREAM_EVENTS.get(kind)
             if tell is None:
                 self._tell_all(event)
                 continue
@@ -355,6 +233,7 @@ class H2Upstream:
     def _tell_all(self, event: Event) -> None:
         if isinstance(event, SettingsReceived):
             self._limit = min(self._session.peer_streams, MOST_STREAMS)
+            self._hold_back(self._limit)
             self.home.said(self)
         elif isinstance(event, GoAwayReceived):
             self._goaway = event.error_code
@@ -385,7 +264,7 @@ class H2Upstream:
 
     def _settle(self) -> None:
         if not self.active:
-            self.idle_since = self.heard
+            self.idle_since = self._pulse.heard
             if self.draining:
                 self._schedule()
         self.home.room(self)
@@ -400,46 +279,9 @@ class H2Upstream:
         active = self.active
         if now >= self.old or (not active and now - self.idle_since >= idle_ns):
             self.retire()
-        if self._pinged:
-            if now - self._pinged >= PING_LIMIT:
-                self._why = "the upstream did not answer a PING in 10 s"
-                self.abort()
-        elif active and now - self.heard >= PING_AFTER[min(self._pings, 2)]:
-            self._pinged = now
-            self._pings += 1
+        if self._pulse.has_stopped(now):
+            self._why = "the upstream did not answer a PING within 10 s"
+            self.abort()
+        elif active and self._pulse.is_due(now):
             self._session.ping(_PING)
             self._schedule()
-
-
-def _on_head(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_head(event.headers, event.end_stream)
-
-
-def _on_data(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_data(event.data, event.end_stream)
-
-
-def _on_trailers(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_trailers(event.headers)
-
-
-def _on_informational(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_informational(event.headers)
-
-
-def _on_reset(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_reset(event.error_code)
-
-
-def _on_end(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_closed(event.error_code)
-
-
-_STREAM_EVENTS: dict[type[Event], Any] = {
-    ResponseReceived: _on_head,
-    DataReceived: _on_data,
-    TrailersReceived: _on_trailers,
-    InformationalResponseReceived: _on_informational,
-    StreamReset: _on_reset,
-    StreamClosed: _on_end,
-}

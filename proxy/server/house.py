@@ -9,6 +9,7 @@ from proxy.errors import ClientError
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
 from proxy.server.outbox import Outbox
 from proxy.server.peer import Peer
 from proxy.server.sides import ClientSide, Lender, StoryEvents
@@ -23,6 +24,7 @@ class Guest(Protocol):
     """A connection of a client, as the house sees it."""
 
     transport: Any
+    peer: Peer
     watched: bool  # the sweep looks at it each time, not only when it has been idle for long
     filed: bool  # it is in the sweep's calendar
 
@@ -54,6 +56,9 @@ class Door(Protocol):
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""
 
+    def hand_over(self, guest: Guest, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+
     @property
     def tell(self) -> Tell:
         """Makes the story of a request, not begun yet."""
@@ -76,6 +81,7 @@ class House:
     outbox: Outbox
     turns: Turns
     faults: Faults
+    h2: H2Books
     draining: bool
     random: Callable[[], float]
     getrandbits: Callable[[int], int]
@@ -87,6 +93,10 @@ class House:
 
     def release(self, guest: Guest) -> None:
         """It has ended."""
+
+    def succeed(self, before: Guest, guest: Guest) -> None:
+        """`guest` is who is at the other end of that connection from now on."""
+        raise NotImplementedError
 
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 from proxy.config import model
+from proxy.server.tls_keyring import Shown
 from proxy.tasks import spawn
 from proxy.tracing.trust import Networks
 
@@ -18,12 +19,13 @@ _AGAIN = 0.1  # seconds
 class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
-    __slots__ = ("_accept", "_server", "address", "is_paused", "socket", "trusted")
+    __slots__ = ("_accept", "_server", "address", "is_paused", "socket", "tls", "trusted")
 
     def __init__(self, address: str, sock: socket.socket) -> None:
         self.address = address
         self.socket = sock
         self.trusted: Callable[[str], bool] = lambda peer: False
+        self.tls: Shown | None = None  # what connections that come now are shown
         self._accept: Accept | None = None
         self._server: asyncio.Server | None = None
         self.is_paused = False

@@ -5,3 +5,4 @@ cdef class Peer:
     cdef public bytes encoded
     cdef public tuple where
     cdef public object identity
+    cdef public bytes certificate, tls

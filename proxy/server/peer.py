@@ -12,7 +12,9 @@ from typing import Any
 class Peer:
     """The other end of one connection."""
 
-    __slots__ = ("address", "encoded", "identity", "is_unix", "port", "where")
+    __slots__ = (
+        "address", "certificate", "encoded", "identity", "is_unix", "port", "tls", "where",
+    )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
         self.address = address  # IP address; "" for a Unix socket
@@ -21,6 +23,8 @@ class Peer:
         self.encoded = address.encode("ascii") or b"unix"  # as X-Forwarded-For says it
         self.where = (address, port)  # network.peer.address, network.peer.port
         self.identity: str | None = None  # subject or URI of a verified certificate
+        self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
+        self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
 
     def __repr__(self) -> str:
         return f"<Peer {self.address}:{self.port}>" if not self.is_unix else "<Peer unix>"

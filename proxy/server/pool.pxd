@@ -9,6 +9,7 @@ cdef class Pool(Home):
     cdef public int port
     cdef public long long counted, opened, reused, idle_limit, idle_ns
     cdef public bint _talks
+    cdef public object registry, session, tls
     cdef object __weakref__
 
     cpdef UpstreamSide take(self, bint careful)

@@ -14,7 +14,9 @@ from typing import Any
 from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.sides import UpstreamSide
+from proxy.server.tls_keyring import ClientContext
 from proxy.server.turns import Turns
+from proxy.telemetry.metrics import Registry
 from proxy.upstream.endpoint import Endpoint
 
 _REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
@@ -39,12 +41,17 @@ class Pool(Home):
         "idle_ns",
         "opened",
         "port",
+        "registry",
         "reused",
         "scheme",
+        "session",
+        "tls",
         "upstream",
     )
 
-    def __init__(self, endpoint: Endpoint, outbox: Outbox, turns: Turns) -> None:
+    def __init__(
+        self, endpoint: Endpoint, outbox: Outbox, turns: Turns, registry: Registry | None = None
+    ) -> None:
         self.outbox = outbox  # of the worker, as turns
         self.turns = turns
         self.scheme = endpoint.scheme
@@ -61,6 +68,9 @@ class Pool(Home):
         self.counted = 0  # of these, in the metrics already
         self.upstream = endpoint.upstream  # whose settings it has
         self.reused = 0  # times that a warm one was used
+        self.registry = registry  # where handshakes are counted
+        self.tls: ClientContext | None = None  # by which connections are made
+        self.session: Any = None  # of TLS, which the next connection resumes
 
     def __repr__(self) -> str:
         return f"<Pool {self.host}:{self.port} {self.open} open, {self.idle} idle>"
@@ -93,7 +103,7 @@ class Pool(Home):
         return self.take(True)
 
     def codec(self, alpn: str | None) -> Any:
-        """What is spoken on a new connection; `alpn`: what TLS agreed on, None without TLS.
+        """Who speaks on a new connection; `alpn`: what TLS agreed on, None without TLS.
 
         Raises UpstreamError where it is nothing that is wanted.
         """
@@ -136,6 +146,21 @@ class Pool(Home):
     def _old(self, now: int) -> int:
         age = self._max_age
         return now + int(age * (1 - _JITTER * random.random())) if age else _NEVER
+
+    def secure(self, tls: ClientContext | None) -> None:
+        """Make connections by `tls`; those that were made otherwise are not used again."""
+        if tls is self.tls or self.scheme != "https":
+            return
+        self.tls = tls
+        self.session = None
+        for connection in self._open:
+            connection.old = 0
+        self.expire(0)
+
+    def keep_session(self, tls: ClientContext, session: Any) -> None:
+        """What the server offers to resume; the newest one counts, as older ones expire first."""
+        if tls is self.tls:  # no other context can use it
+            self.session = session
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""

@@ -61,6 +61,7 @@ class Attempt:
         "span_id",
         "start",
         "status",
+        "tls",
         "upstream",
         "use",
         "version",
@@ -79,6 +80,7 @@ class Attempt:
         self.port = 0  # server.port
         self.version = "1.1"  # network.protocol.version of this hop
         self.peer: tuple[str, int] | None = None  # network.peer.address, .port, once connected
+        self.tls: bytes | None = None  # what spans say of TLS on this hop (telemetry/tls.py)
         self.reused = False  # a warm connection
         self.connected = 0  # when a connection was at hand
         self.sent = 0  # when the head was written
@@ -132,6 +134,7 @@ class Exchange:
         "span_id",
         "start",
         "status",
+        "tls",
         "trace_id",
         "user_agent",
         "version",
@@ -157,6 +160,7 @@ class Exchange:
         self.client = ""  # client.address: the original client, from trusted forwarding fields
         self.peer = ""  # network.peer.address
         self.peer_port = 0
+        self.tls: bytes | None = None  # as an attempt's, of the client's connection
         self.request_id = b""
         self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
         self.call: Call | None = None  # of gRPC

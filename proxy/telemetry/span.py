@@ -67,6 +67,8 @@ class SpanEncoder:
         sources.asked(exchange.host, exchange.host_port, exchange.user_agent)
         sources.sent_by(exchange.client, exchange.peer, exchange.peer_port)
         self._phases(exchange)
+        if exchange.tls is not None:
+            pen.put(exchange.tls)
         if query:
             pen.text(self._query, query)
         if context is not None and context.state:
@@ -89,6 +91,8 @@ class SpanEncoder:
         pen.url(self._url, block.url, exchange.sent_path or exchange.path, query)
         if attempt.peer is not None:
             self._sources.peer(attempt.peer)
+        if attempt.tls is not None:
+            pen.put(attempt.tls)
         if attempt.ordinal:
             pen.put(_resend(attempt))
         if block.other:

@@ -265,7 +265,6 @@ LINE = [
     Row("D11 TRACE", b"TRACE /x HTTP/1.1\r\nHost: a\r\n\r\n", 405, closes=False),
     Row("D12 HTTP/0.9", b"GET /x\r\n", 400),
     Row("D12 HTTP/0.9 with a blank line", b"GET /x\r\n\r\n", 400),
-    Row("D13 HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     *_versions(),
     keeps("D14 an empty line first", b"\r\n" + get()),
     Row("D14 two empty lines first", b"\r\n\r\n" + get(), 400),

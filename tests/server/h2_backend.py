@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from time import monotonic_ns
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from proxy.http import h2
 from proxy.http.h2 import Rules, Session
 from proxy.tasks import spawn
+from tests.harness import OK
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -111,13 +113,14 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.backend.lines.append(self)
-        if self.backend.speaks:
-            self.flush()
         if self.backend.greet is not None:
             self.backend.greet(self)
 
     def data_received(self, data: bytes) -> None:
         self.came += data
+        if self.came[:3] != b"PRI":
+            self.transport.write(OK)  # by HTTP/1.1: each request comes in one piece
+            return
         if not self.backend.speaks:
             return
         self.act(self.session.receive(data, monotonic_ns()))
@@ -213,12 +216,14 @@ class H2Backend:
         *,
         reads: bool = True,
         speaks: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.handler = handler
         self.rules = rules or Rules()
         self.greet = greet  # called with each new connection
         self.reads = reads  # False: bodies are acknowledged when the handler takes them
         self.speaks = speaks  # False: it says nothing at all
+        self.tls = tls
         self.lines: list[Line] = []
         self.streams: list[Stream] = []
         self.port = 0
@@ -226,11 +231,13 @@ class H2Backend:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> H2Backend:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Line(self), "127.0.0.1", self.port)
+        self._server = await loop.create_server(
+            lambda: Line(self), "127.0.0.1", self.port, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
