@@ -49,12 +49,13 @@ class Bed:
         self,
         target: Target,
         backend: int = 0,
+        sink: int = 0,
         answers: Callable[[Running], bool] | None = None,
     ) -> Running:
         """Start a proxy and wait for its first answer; RuntimeError with its log if none comes.
 
-        `backend` is a port to be used in the place of the common one. `answers` says whether there
-        was an answer, where plain HTTP/1.1 would get none.
+        `backend` and `sink` are ports to be used in the place of the common ones. `answers` says
+        whether there was an answer, where plain HTTP/1.1 would get none.
         """
         port, admin = peers.free_port(), peers.free_port()
         values = {
@@ -62,7 +63,7 @@ class Bed:
             "PORT": str(port),
             "ADMIN": str(admin),
             "BACKEND": str(backend or self.backend),
-            "SINK": str(self.sink),
+            "SINK": str(sink or self.sink),
         }
         command, env = peers.prepare(target, values)
         log = self.directory / f"{target.name}.out"

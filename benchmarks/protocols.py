@@ -139,7 +139,7 @@ def _start(bed: Bed, case: Case, behind: int) -> list[Running]:
             continue
         name = f"{target.name}-{case.name}"  # of the service, in its spans
         one = replace(target, name=name, edits=case.edits[target.name])
-        proxy = bed.start(one, behind if case.backend else 0, case.answers)
+        proxy = bed.start(one, behind if case.backend else 0, answers=case.answers)
         case.run(bed, proxy, 1)  # warm
         started.append(proxy)
     return started

@@ -14,7 +14,6 @@ cpdef frame_request(RequestHead head)
 @cython.locals(length=bytes)
 cpdef _check_old(RequestHead head)
 cpdef _check_chunked(bytes coding, bytes length, str version)
-cpdef object content_length(bytes value)
 cpdef _apply_connection(RequestHead head, bytes connection)
 
 @cython.locals(seen=cython.longlong, coding=bytes, length=bytes, connection=bytes)

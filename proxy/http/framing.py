@@ -41,7 +41,9 @@ def frame_request(head: RequestHead) -> None:
         _check_chunked(head.field(TRANSFER_ENCODING) or b"", length, head.version)
         head.length = None
     elif length is not None:
-        head.length = content_length(length)
+        head.length = decimal(length)
+        if head.length is None:
+            raise BadRequest("Content-Length is not one decimal number")
     if seen & _CONNECTION:
         _apply_connection(head, head.field(CONNECTION))
     expect = head.field(EXPECT) if seen & _EXPECT else None
@@ -67,14 +69,6 @@ def _check_chunked(coding: bytes, length: bytes | None, version: str) -> None:
     if codings[-1:] == [b"chunked"] and len(codings) > 1 and codings.count(b"chunked") == 1:
         raise BadRequest("no transfer coding but chunked is understood", status=501)
     raise BadRequest("a Transfer-Encoding that does not end in one chunked")
-
-
-def content_length(value: bytes) -> int:
-    """1*DIGIT and nothing else (RFC 9110 §8.6); BadRequest otherwise."""
-    length = decimal(value)
-    if length is None:
-        raise BadRequest("Content-Length is not one decimal number")
-    return length
 
 
 def _apply_connection(head: RequestHead, connection: bytes | None) -> None:

@@ -54,7 +54,7 @@ class RequestHead(Head):
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
         self.lines = None  # for codecs alone: None = they are in `_pairs`
         self._pairs: list[Pair] = []
-        self.fields = {}  # outside this package: to be read, not changed
+        self.hold({})  # outside this package: to be read, not changed
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
@@ -136,7 +136,7 @@ class ResponseHead(Head):
         self.version = "1.1"
         self.lines = None  # as in RequestHead
         self._pairs: list[Pair] = []
-        self.fields = {}
+        self.hold({})
         self.seen = ANYTHING
         self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
@@ -215,7 +215,7 @@ def made_response(
     head._pairs = pairs
     head.length = length
     if declared:
-        head.fields = {b"content-length": declared}
+        head.hold({b"content-length": declared})
     return head
 
 
@@ -224,5 +224,6 @@ def _joined(lines: list[Pair] | Lines, name: bytes) -> bytes | None:
         found = lines.each(name)
     else:
         # llhttp leaves whitespace at the end (RFC 9112 §5.1)
-        found = [v.strip() for n, v in lines if n.lower() == name]
+        size = len(name)
+        found = [v.strip() for n, v in lines if len(n) == size and n.lower() == name]
     return b", ".join(found) if found else None

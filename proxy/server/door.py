@@ -37,7 +37,8 @@ class Door(Reception):
     def codec(self, alpn: str | None, door: Any = None) -> Any:
         """Who speaks the protocol that was agreed on, None = nothing was said of one. `door`:
         what it knows of this door, if that is not the door itself."""
-        return ClientConnection(self._house, door or self)
+        kind = H2Connection if alpn == "h2" else ClientConnection
+        return kind(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
@@ -52,7 +53,7 @@ class Door(Reception):
         codec.scheme = "https"
         return codec
 
-    def hand_over(self, guest: Guest, data: bytes) -> None:
+    def hand_over(self, guest: Any, data: bytes) -> None:
         """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
         heir = H2Connection(self._house, self)
         self._house.succeed(guest, heir)

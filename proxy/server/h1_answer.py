@@ -52,7 +52,9 @@ class AnswerWriter(ClientSide):
         self._tap.pause()
 
     def resume(self) -> None:
-        self._tap.resume()
+        tap = self._tap
+        if tap.paused:
+            tap.resume()
 
     def close_after(self) -> None:
         self._close = True

@@ -154,7 +154,7 @@ class ClientConnection(Leaver):
         try:
             head = receive(self._reader, data[:end], house.snapshot, house.authorities)
         except ClientError as error:
-            if not self._served and data.startswith(_PREFACE):
+            if not self._served and self.scheme == "http" and data.startswith(_PREFACE):
                 self._hand_over(data)
             else:
                 self._refuse(error)

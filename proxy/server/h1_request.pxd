@@ -1,3 +1,4 @@
+from proxy.kernel.ends cimport length_line
 from proxy.kernel.write cimport chunk
 from proxy.http.edits cimport Edits
 from proxy.http.encode cimport encode_request, encode_trailers

@@ -8,6 +8,7 @@ from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import CONTENT_LENGTH, frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -58,7 +59,9 @@ class RequestWriter(UpstreamSide):
         self._request_done = length == 0
         self._request_chunked = length is None
         framing = b""
-        if length is None or edits.wants or head.field(CONTENT_LENGTH) is not None:
+        if length and not edits.wants:  # as frame_upload says it, a call less
+            framing = length_line(length)
+        elif length is None or edits.wants or head.field(CONTENT_LENGTH) is not None:
             framing = frame_upload(head, edits)
         wire = encode_request(head, edits, more, framing)
         self._written = len(wire)

@@ -24,7 +24,6 @@ class Guest(Protocol):
     """A connection of a client, as the house sees it."""
 
     transport: Any
-    peer: Peer
     watched: bool  # the sweep looks at it each time, not only when it has been idle for long
     filed: bool  # it is in the sweep's calendar
 
@@ -56,7 +55,7 @@ class Door(Protocol):
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""
 
-    def hand_over(self, guest: Guest, data: bytes) -> None:
+    def hand_over(self, guest: Any, data: bytes) -> None:
         """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
 
     @property

@@ -28,7 +28,7 @@ cdef class Story(StoryEvents):
     cdef public tuple trailers
     cdef public bint replayable
     cdef public long long total
-    cdef public long long _held_bytes, _deadline, _idle_since
+    cdef public long long _deadline, _idle_since
     cdef public bint _moved
 
     cdef _step(self, value)

@@ -41,7 +41,6 @@ class Story(StoryEvents):
 
     __slots__ = (
         "_deadline",
-        "_held_bytes",
         "_idle_since",
         "_moved",
         "attempt",
@@ -76,7 +75,6 @@ class Story(StoryEvents):
         self.upstream: UpstreamSide | None = None
         self.edits: Edits = NO_EDITS  # of the request's head
         self.held: list[bytes] = []  # request body that has come before or may be needed again
-        self._held_bytes = 0
         self.trailers = NO_TRAILERS  # of the request
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
@@ -120,8 +118,7 @@ class Story(StoryEvents):
             return
         if self.replayable:
             self.held.append(data)
-            self._held_bytes += len(data)
-            if self._held_bytes > REPLAY:
+            if x.body_in > REPLAY:
                 self.replayable = False
                 if upstream is not None:
                     self.held = []

@@ -19,7 +19,7 @@ from proxy.http.client_cert import names_of
 from proxy.server import tls_tickets
 
 HTTP_1_1 = ["http/1.1"]
-OFFERED = ["http/1.1"]  # by ALPN, to clients and to upstreams, the best first (RFC 7301)
+OFFERED = ["h2", "http/1.1"]  # by ALPN to clients, the best first (RFC 7301)
 
 # Forward secrecy and AEAD alone, as RFC 9325 §4.2 wants; TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"

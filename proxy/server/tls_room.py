@@ -67,6 +67,9 @@ class Room:
         """It is in already."""
         return self._peer
 
+    def hand_over(self, guest: Any, data: bytes) -> None:
+        """Not here: what is spoken was agreed on (RFC 9113 §3.2)."""
+
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         return self._door.trust(peer)
 

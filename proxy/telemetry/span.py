@@ -29,6 +29,7 @@ from proxy.tracing.context import TraceContext
 # Span.flags: bits 0–7 are the W3C trace flags, the others say what we know of the parent.
 SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE = 0x1, 0x2, 0x100, 0x200
 OURS = SAMPLED | HAS_IS_REMOTE
+OURS_RANDOM = OURS | RANDOM
 
 
 class SpanEncoder:
@@ -54,7 +55,7 @@ class SpanEncoder:
     def server(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """The SERVER span; `query` without secrets."""
         pen, sources, context = self._pen, self._sources, exchange.context
-        flags = OURS | RANDOM if exchange.flags_random else OURS
+        flags = OURS_RANDOM if exchange.flags_random else OURS
         parent = b""
         if context is not None and context.span_id:
             parent = context.span_id
@@ -83,7 +84,7 @@ class SpanEncoder:
         """The CLIENT span of one attempt; `query` without secrets."""
         pen, context = self._pen, exchange.context
         # its parent, our SERVER span, is not remote
-        flags = OURS | RANDOM if exchange.flags_random else OURS
+        flags = OURS_RANDOM if exchange.flags_random else OURS
         offset = exchange.wall_ns - exchange.start
         start, end = attempt.start + offset, (attempt.end or exchange.end) + offset
         pen.span(exchange.trace_id, attempt.span_id, exchange.span_id, start, end, flags)
@@ -114,11 +115,11 @@ class SpanEncoder:
         answered = False
         for attempt in attempts:
             end = attempt.end or exchange.end
-            if attempt.connected:
+            if not attempt.connected:  # it ended while dialling
+                connect += end - attempt.start
+            elif not attempt.reused:
                 connect += attempt.cost_connect
                 queue += attempt.connected - attempt.start - attempt.cost_connect
-            else:  # it ended while dialling
-                connect += end - attempt.start
             if attempt.sent:
                 upstream += end - attempt.sent
             if attempt.first_byte:
