@@ -23,6 +23,8 @@ from proxy.errors import (
 from proxy.http.head import Pair, Trailers
 
 CONTENT_TYPE = b"application/grpc"
+# What an attempt says itself; a client's own are taken away.
+TIMEOUT, PREVIOUS = b"grpc-timeout", b"grpc-previous-rpc-attempts"
 
 OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND = range(6)
 PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = 7, 8, 12, 13, 14

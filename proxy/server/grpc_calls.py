@@ -11,6 +11,7 @@ from __future__ import annotations
 from proxy.errors import NoHttp2, ProxyError
 from proxy.http import grpc
 from proxy.http.edits import WANTS_TRAILERS
+from proxy.http.grpc import PREVIOUS, TIMEOUT
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.kernel.clock import monotonic_ns
 from proxy.server import grpc_web
@@ -20,8 +21,6 @@ from proxy.server.story import Story
 from proxy.telemetry.facts import Attempt, Call
 from proxy.upstream.retry import may_retry_call
 
-# What an attempt says itself; a client's own are taken away.
-TIMEOUT, PREVIOUS = b"grpc-timeout", b"grpc-previous-rpc-attempts"
 _OWN = frozenset({TIMEOUT, PREVIOUS})
 _SLACK_NS = 5_000_000  # by so much a client's clock may be ahead of ours, and 2 % of its deadline
 
