@@ -22,6 +22,7 @@ from proxy.telemetry.facts import Attempt, Call
 from proxy.upstream.retry import may_retry_call
 
 _OWN = frozenset({TIMEOUT, PREVIOUS})
+_LONGEST_NS = 2**61  # 73 years: a client may ask for 11,000, which no clock here can count
 _SLACK_NS = 5_000_000  # by so much a client's clock may be ahead of ours, and 2 % of its deadline
 
 
@@ -41,7 +42,8 @@ def translate(story: Story) -> None:
 
 
 def _call(head: RequestHead) -> Call:
-    return Call(head.path.removeprefix("/"), grpc.parse_timeout(head.get(TIMEOUT)))
+    timeout = min(grpc.parse_timeout(head.get(TIMEOUT)), _LONGEST_NS)
+    return Call(head.path.removeprefix("/"), timeout)
 
 
 def begin(story: Story, call: Call) -> None:
