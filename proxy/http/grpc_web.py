@@ -54,7 +54,7 @@ def request_head(head: RequestHead) -> RequestHead:
     made.length = 0 if head.length == 0 else None
     made.pairs.extend([pair for pair in head if pair[0].lower() not in _REPLACED])
     made.pairs.append((b"content-type", to_grpc(head.get(b"content-type") or b"")))
-    made.fields = {n: v for n, v in head.fields.items() if n not in _REPLACED}
+    made.fields.update({n: v for n, v in head.fields.items() if n not in _REPLACED})
     made.seen = head.seen
     return made
 
@@ -69,7 +69,7 @@ def answer_head(head: ResponseHead, kind: str) -> ResponseHead | None:
     made.length = 0 if head.length == 0 else None  # the body becomes a longer one
     made.pairs.extend(pair for pair in head if pair[0].lower() not in _REPLACED)
     made.pairs.append((b"content-type", to_web(content_type, kind)))
-    made.fields = {n: v for n, v in head.fields.items() if n not in _REPLACED}
+    made.fields.update({n: v for n, v in head.fields.items() if n not in _REPLACED})
     return made
 
 
