@@ -166,5 +166,7 @@ def _agreed(said: Said, head: RequestHead, peer: bytes, scheme: str) -> dict[byt
 
 def _element(peer: bytes, head: RequestHead, scheme: str) -> bytes:
     node = b'"[' + peer + b']"' if b":" in peer else peer
+    if peer == b"unix":
+        node = b"_unix"  # RFC 7239 §6.3: what is no address begins with an underscore
     host = b';host="' + head.authority.encode() + b'"' if head.authority else b""  # HTTP/1.0
     return b"for=" + node + host + b";proto=" + scheme.encode()

@@ -67,8 +67,7 @@ def _split(head: RequestHead, fields: Sequence[Pair]) -> dict[bytes, bytes]:
     pairs, special = head._pairs, head.fields
     cookies = 0  # where they are, +1
     underscored = 0
-    for pair in fields:
-        name, value = pair
+    for name, value in fields:
         kind = REQUEST_KINDS.get(name, b"")
         if kind == b"":
             if name[:1] == b":":
@@ -81,9 +80,9 @@ def _split(head: RequestHead, fields: Sequence[Pair]) -> dict[bytes, bytes]:
                     pairs[cookies - 1] = (name, pairs[cookies - 1][1] + b"; " + value)
                     continue
                 cookies = len(pairs) + 1
-            pairs.append(pair)
+            pairs.append((name, value))  # the library's own pairs may be more than pairs
         elif kind is UNDERSCORE:
-            pairs.append(pair)
+            pairs.append((name, value))
             underscored = UNDERSCORED
         else:
             special[kind] = special[kind] + b", " + value if kind in special else value
@@ -172,7 +171,7 @@ def trailer_fields(trailers: Trailers) -> Lines:
 def trailers_of(fields: Iterable[Pair]) -> Trailers:
     """The trailers that came, without those that must not come there; what becomes of the others
     is policy (`server/trailers.py`)."""
-    return tuple([pair for pair in fields if pair[0] not in _NEVER_TRAILERS])
+    return tuple([(name, value) for name, value in fields if name not in _NEVER_TRAILERS])
 
 
 def put(fields: Lines, pairs: Iterable[Pair], never: frozenset[bytes]) -> None:

@@ -35,6 +35,8 @@ from proxy.server.tls_keyring import ClientContext
 if TYPE_CHECKING:
     import aiohttp
 
+Way = tuple[str, str]  # path of a Unix socket ("" = by TCP), `send_proxy` of the upstream
+
 LONGEST = 60.0  # seconds of a probe that has no time limit of its own
 BODY_LIMIT = 64 * 1024  # bytes of an answer that are read; a longer one is cut off
 
@@ -59,10 +61,15 @@ class Asker:
     """Makes probes; every one connects anew, since that is what a client would have to do."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[Way, aiohttp.ClientSession] = {}
 
     async def ask(
-        self, url: str, settings: Health, tls: ClientContext | None = None, protocol: str = "h1"
+        self,
+        url: str,
+        settings: Health,
+        way: Way = ("", "off"),
+        tls: ClientContext | None = None,
+        protocol: str = "h1",
     ) -> Verdict:
         """`url` as it stands in the request line; `settings.host` goes into Host; `tls` is how its
         upstream's servers are connected to, and `protocol` what is spoken with them."""
@@ -72,26 +79,28 @@ class Asker:
         if must or (protocol == "auto" and tls is not None):
             verdict = await _ask_by_h2(url, settings, tls, must)
         if verdict is None:
-            verdict = await self._ask(url, settings, tls)
+            verdict = await self._ask(url, settings, way, tls)
         took = time.monotonic() - began
         return Verdict(verdict.ok, verdict.said, verdict.status, verdict.error, time.time(), took)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
-    async def _ask(self, url: str, settings: Health, tls: ClientContext | None) -> Verdict:
-        if self._session is None or self._session.closed:
+    async def _ask(
+        self, url: str, settings: Health, way: Way, tls: ClientContext | None
+    ) -> Verdict:
+        if not self._sessions:
             await asyncio.to_thread(_import)
         import aiohttp
         import yarl
 
-        if self._session is None or self._session.closed:
-            self._session = _session()
+        session = self._sessions.get(way)
+        if session is None or session.closed:
+            session = self._sessions[way] = _session(way)
         limit = settings.timeout or LONGEST
         try:
-            async with self._session.get(
+            async with session.get(
                 yarl.URL(url, encoded=True),
                 headers={"Host": settings.host} if settings.host else None,
                 timeout=aiohttp.ClientTimeout(total=limit),
@@ -197,11 +206,13 @@ def _words(error: BaseException) -> str:
     return " ".join(str(getattr(error, "message", "") or error).split()) or type(error).__name__
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(way: Way) -> aiohttp.ClientSession:
     import aiohttp
 
+    from proxy.hub.probe_connectors import connector
+
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=connector(*way),
         headers={"User-Agent": f"spangate-health/{__version__}", "b3": "0"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

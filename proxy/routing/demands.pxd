@@ -12,6 +12,7 @@ cdef class Conditions:
     cdef public frozenset methods
     cdef public tuple headers, query
     cdef public str scheme
+    cdef public str listener
     cdef public bint denies, web
     cdef public object grpc  # None, True, False
 

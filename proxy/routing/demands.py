@@ -16,6 +16,8 @@ class Fields(Protocol):
 
     @property
     def scheme(self) -> str: ...
+    @property
+    def listener(self) -> str: ...
 
     def get(self, name: bytes) -> bytes | None: ...
     def each(self, name: bytes) -> list[bytes]: ...
@@ -52,7 +54,7 @@ class Demand:
 class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
-    __slots__ = ("denies", "grpc", "headers", "methods", "query", "scheme", "web")
+    __slots__ = ("denies", "grpc", "headers", "listener", "methods", "query", "scheme", "web")
 
     def __init__(
         self,
@@ -66,17 +68,21 @@ class Conditions:
         self.query = query
         self.denies = denies  # one of several values is enough
         self.scheme: str | None = None  # of the client's connection, None = any
+        self.listener = ""  # its name, "" = any
         self.grpc: bool | None = None  # whether it must be a gRPC call, None = any
         self.web = False  # gRPC-Web is one too
 
     def __len__(self) -> int:
-        said = (self.methods is not None) + (self.scheme is not None) + (self.grpc is not None)
+        said = (self.methods is not None) + (self.scheme is not None) + (self.listener != "")
+        said += self.grpc is not None
         return said + len(self.headers) + len(self.query)
 
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
             return False
         if self.scheme is not None and self.scheme != head.scheme:
+            return False
+        if self.listener and self.listener != head.listener:
             return False
         if self.grpc is not None and self.grpc is not self.is_call(head):
             return False

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from proxy.errors import ClientError, ClientGone, ProxyError, UpstreamTimeout
 from proxy.http import grpc
-from proxy.http.edits import NO_EDITS
+from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
 from proxy.http.headers import TRACE, bits
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
-from proxy.server import added, grpc_calls
+from proxy.server import added, grpc_calls, tunnel
 from proxy.server.reply import Reply, as_call, synthesize, synthesize_call
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
@@ -76,11 +76,14 @@ def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
 def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     """Tell the client what can still be told."""
     x = story.x
+    if story.tunnel is not None:
+        tunnel.cut(story, error)
+        return
     _leave(story, error)
     if isinstance(error, ClientGone):
         x.client_gone = x.call is None or not _was_late(x, x.call)
         return
-    x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+    x.error = error.error_type if error.status >= 500 or x.head_sent or error.told else ""
     x.why = error.detail if x.error else ""
     if x.call is not None:
         x.call.status = grpc.of_error(error)
@@ -94,8 +97,8 @@ def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
         own = synthesize_call(error)
     else:
         own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
-    if error.close:
-        story.client.close_after()
+    if error.close or story.edits.wants & WANTS_TUNNEL:
+        story.client.close_after()  # what came early cannot be told from a request
     reply(story, own, entry)
 
 
@@ -159,6 +162,8 @@ def finish(story: Story) -> None:
     story.upstream = None
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
+    if story.tunnel is not None:
+        tunnel.finish(story)
     try:
         worker = story.worker
         if worker.upstreams.learning:

@@ -45,6 +45,8 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     x.scheme = client.scheme
     if head.version == "2":
         x.call = grpc_calls.call_of(head)
+    if peer.about:
+        x.captured += peer.about
     if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     head.scheme = x.scheme

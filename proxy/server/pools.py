@@ -26,6 +26,7 @@ def set_up(pool: Pool, settings: Upstream, tls: ClientContext | None) -> bool:
     pool.idle_ns = int(limits.idle_timeout * 1e9)
     pool.idle_limit = limits.idle if pool.idle_ns else 0
     pool.set_max_age(int(limits.max_age * 1e9), monotonic_ns())
+    pool.tell_of_clients(settings.send_proxy)
     pool.secure(tls)
     return True
 

@@ -31,8 +31,9 @@ class TlsLayer:
     """Both ends have this; who begins and what follows the handshake is for the heirs."""
 
     __slots__ = (
-        "__weakref__", "_delivering", "_ended", "_error", "_in", "_inner", "_is_open", "_out",
-        "_paused", "_plain", "_ragged", "_said_goodbye", "_sealed", "_tls", "came", "transport",
+        "__weakref__", "_delivering", "_ended", "_error", "_in", "_inner", "_is_open", "_is_over",
+        "_out", "_paused", "_plain", "_ragged", "_said_goodbye", "_sealed", "_tls", "came",
+        "transport",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,7 +45,8 @@ class TlsLayer:
         self._is_open = False  # the handshake is done
         self._paused = False  # the codec does not read
         self._delivering = False
-        self._ended = False  # nothing more will come
+        self._ended = False  # nothing more will come, and the codec knows
+        self._is_over = False  # close_notify came
         self._ragged = False
         self._said_goodbye = False
         self._error: Exception | None = None
@@ -131,19 +133,8 @@ class TlsLayer:
         if self._delivering or not self._is_open:
             return
         self._delivering = True
-        incoming, tls = self._in, self._tls
         try:
-            while not (self._paused or self._ended or self._error):
-                data = tls.read(RECORD)
-                if not data:
-                    self._end()
-                    break
-                if incoming.pending or tls.pending():
-                    data = self._gather(data)
-                self._plain = self._sealed = 0
-                self._inner.data_received(data)
-                if not (incoming.pending or tls.pending()):
-                    break
+            self._read()
         except SSLWantReadError:
             pass
         except SSLError as error:
@@ -155,6 +146,23 @@ class TlsLayer:
         elif self._out.pending:  # an answer to a change of keys
             self._flush()
 
+    def _read(self) -> None:
+        """All that is at hand, as long as the codec takes it."""
+        incoming, tls = self._in, self._tls
+        while not (self._paused or self._ended or self._error):
+            data = tls.read(RECORD)
+            if data:
+                if incoming.pending or tls.pending():
+                    data = self._gather(data)
+                self._plain = self._sealed = 0
+                self._inner.data_received(data)
+            else:
+                self._is_over = True
+            if self._is_over:
+                self._end()
+            elif not (incoming.pending or tls.pending()):
+                break
+
     def _gather(self, data: bytes) -> bytes:
         """More of what is at hand, so that a codec is called once for several records."""
         pieces, size = [data], len(data)
@@ -163,7 +171,8 @@ class TlsLayer:
             while size <= _AT_ONCE - RECORD and (incoming.pending or tls.pending()):
                 data = tls.read(RECORD)
                 if not data:
-                    break  # which the next read says again
+                    self._is_over = True
+                    break
                 pieces.append(data)
                 size += len(data)
         except SSLWantReadError:

@@ -21,6 +21,7 @@ from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
+CLIENTS_ERRORS = frozenset({"upgrade_refused"})  # what error.type says of answers of 4xx
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -142,6 +143,7 @@ class ServerBlock:
         # so the real one is told apart
         self.other = method == OTHER or (rpc is not None and rpc[0] == OTHER)
         error_type = server_error(status, error)
+        ours = error_type and error_type not in CLIENTS_ERRORS
         pairs = _pairs(
             ("http.request.method", method),
             ("url.scheme", scheme),
@@ -159,11 +161,11 @@ class ServerBlock:
             protobuf.delimited(5, protobuf.text(name))
             + bytes((0x30, KIND_SERVER))
             + protobuf.attributes(SPAN_ATTRIBUTES, said)
-            + (STATUS_ERROR if error_type else b"")
+            + (STATUS_ERROR if ours else b"")
         )
         self.shown = shown = status or (499 if error == GONE else 0)
         self.code = code = "" if rpc is None else rpc[1]
-        self.log = _log(f"{name} {code or shown}", _severity(shown, error_type, code), said)
+        self.log = _log(f"{name} {code or shown}", _severity(shown, bool(ours), code), said)
         self.error = error_type or (GONE if error == GONE else "")
         self.json = _json(route, shown, self.error, code)
         self.call_duration: Histogram | None = None
@@ -232,7 +234,12 @@ class ClientBlock:
             *route.labels.items(),
         )
         template = route.upstream_template
-        more = _pairs(("peer.service", upstream), ("url.template", template or ""))
+        unix = authority.startswith("unix:")
+        more = _pairs(
+            ("peer.service", upstream),
+            ("url.template", template or ""),
+            ("network.transport", "unix" if unix else ""),
+        )
         name = _name(method, template) if rpc is None else _call_name(rpc)
         self.span = (
             protobuf.delimited(5, protobuf.text(name))
@@ -241,7 +248,8 @@ class ClientBlock:
             + (STATUS_ERROR if error_type else b"")
         )
         # Whatever a configured URL holds before "@" is a credential (url.full: MUST NOT show it).
-        self.url = protobuf.text(f"{scheme}://{authority.rpartition('@')[2]}")
+        place = "localhost" if unix else authority.rpartition("@")[2]
+        self.url = protobuf.text(f"{scheme}://{place}")
         self.duration = registry.histogram(instruments.CLIENT_DURATION, pairs)
         self.call_duration: Histogram | None = None
         if rpc is not None:
@@ -316,9 +324,9 @@ def _call_pairs(rpc: Rpc | None) -> Attributes:
     )
 
 
-def _severity(status: int, error_type: str, code: str) -> tuple[int, str]:
+def _severity(status: int, is_error: bool, code: str) -> tuple[int, str]:
     is_refused = status >= 400 or code not in ("", "OK")
-    return SEVERITIES[2 if error_type else 1 if is_refused else 0]
+    return SEVERITIES[2 if is_error else 1 if is_refused else 0]
 
 
 def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:

@@ -162,8 +162,9 @@ class Exchange:
         self.peer_port = 0
         self.tls: bytes | None = None  # as an attempt's, of the client's connection
         self.request_id = b""
-        self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
         self.call: Call | None = None  # of gRPC
+        # (attribute key, value): allow-listed headers, and what few requests have
+        self.captured: list[tuple[str, str | int]] = []
         # where it went
         self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []

@@ -58,6 +58,10 @@ UPSTREAM_STREAMS = "spangate.upstream.streams.open"
 UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+TUNNELS = "spangate.tunnels"
+STREAMS = "spangate.streams"
+STREAMS_ACTIVE = "spangate.streams.active"
+STREAM_BYTES = "spangate.streams.io"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
@@ -66,6 +70,8 @@ DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
 UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
 UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
+COMPRESSION_IN = "spangate.compression.input"
+COMPRESSION_OUT = "spangate.compression.output"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -121,6 +127,14 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(
+            COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
+        ),
+        Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
+        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
+        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
+        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
+        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,

@@ -17,6 +17,7 @@ spangate.phase.overhead_ms    the gateway's own share: the whole time, less dial
 from __future__ import annotations
 
 from binascii import unhexlify
+from typing import Any
 
 from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
@@ -142,7 +143,7 @@ def _resend(attempt: Attempt) -> bytes:
 def _rare(exchange: Exchange) -> bytes:
     """Captured headers, custom attributes, and the link to a trace that was not believed."""
     # A field that came twice is one attribute with two values: keys must be unique.
-    fields: dict[str, list[str]] = {}
+    fields: dict[str, list[Any]] = {}
     for key, value in exchange.captured:
         fields.setdefault(key, []).append(value)
     # Header fields are lists by convention; attributes of a user's own are what they read.

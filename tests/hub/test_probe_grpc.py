@@ -41,7 +41,7 @@ async def ask(url: str, service: str) -> Verdict:
     asker = Asker()
     health = Health(grpc=service, timeout=Seconds(1))
     try:
-        return await asker.ask(url + health.path, health, None, "h2")
+        return await asker.ask(url + health.path, health, protocol="h2")
     finally:
         await asker.close()
 

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from tests.harness import Gateway, gateway
-from tests.server.tls_kit import authority, leaf, listening, write, write_ca
+from tests.server.tls_kit import leaf, listening, write, write_ca
 
 SERVICE = "grpc.testing.TestService"
 SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
@@ -180,11 +180,10 @@ def channel(gate: Gateway) -> Any:
 async def calling_tls(folder: Path) -> AsyncIterator[Caller]:
     """With certificates of both ends, on both sides."""
     service = Service()
-    ca = authority("one").cert_pem.bytes()
+    ca = Path(write_ca(folder)).read_bytes()
     mine = leaf("127.0.0.1")
-    chain = b"".join(blob.bytes() for blob in mine.cert_chain_pems)
-    key = mine.private_key_pem.bytes()
-    credentials = grpc.ssl_server_credentials([(key, chain)], ca, require_client_auth=True)
+    shown = [(mine.key.read_bytes(), mine.cert.read_bytes())]
+    credentials = grpc.ssl_server_credentials(shown, ca, require_client_auth=True)
     async with serving(service, credentials) as port:
         path = write_ca(folder)
         cert, file_of_key = write(folder, "gateway", "gateway.test")
@@ -192,12 +191,8 @@ async def calling_tls(folder: Path) -> AsyncIterator[Caller]:
         tls = f'tls = {{ ca = "{path}", cert = "{cert}", key = "{file_of_key}" }}'
         config = top + file(f"https://127.0.0.1:{port}", upstream=tls)
         async with gateway(config) as gate:
-            shown = leaf("client.test")
-            own = grpc.ssl_channel_credentials(
-                ca,
-                shown.private_key_pem.bytes(),
-                b"".join(blob.bytes() for blob in shown.cert_chain_pems),
-            )
+            its = leaf("client.test")
+            own = grpc.ssl_channel_credentials(ca, its.key.read_bytes(), its.cert.read_bytes())
             options = [("grpc.ssl_target_name_override", "gateway.test")]
             options += [("grpc.max_receive_message_length", -1)]  # type: ignore[list-item]
             async with grpc.aio.secure_channel(f"127.0.0.1:{gate.port}", own, options) as made:

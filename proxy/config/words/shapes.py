@@ -162,6 +162,8 @@ def choice_for(path: Path, raw: object, choices: list[str]) -> str:
         return f"write {word}, without quotes"
     if _last(path) == "on" and _CLASS.fullmatch(word):
         return _ALL_OF_IT
+    if "br" in choices:
+        return 'write "br"' if word == "brotli" else ""
     meant = _CHOICES.get(word, "")
     if meant in choices:
         return f'write "{meant}"'
