@@ -142,7 +142,7 @@ def as_switched(head: ResponseHead, protocol: str) -> None:
     head.status = 101
     head.reason = b"Switching Protocols"
     head.length = None
-    head.fields = {b"upgrade": protocol.encode("latin-1")}
+    head.hold({b"upgrade": protocol.encode("latin-1")})
 
 
 def as_accepted(head: ResponseHead) -> None:

@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[list[Pair], str]] = {
     "too many bytes": (lines(*[(b"x%d" % n, b"v" * 3000) for n in range(25)]), "431"),
     "too many bytes of cookies": (lines(*[(b"cookie", b"v" * 3000) for n in range(25)]), "431"),
     "far too many bytes": (lines(*[(b"x%d" % n, b"v" * 3000) for n in range(60)]), "closed"),
-    "CONNECT": ([(b":method", b"CONNECT"), (b":authority", b"a:1")], "501"),
+    "CONNECT without a port": ([(b":method", b"CONNECT"), (b":authority", b"a")], "400"),
     "CONNECT with a path": (lines(method=b"CONNECT"), "reset"),
     "CONNECT with an unknown protocol": (
         [*lines(method=b"CONNECT"), (b":protocol", b"connect-udp")],
@@ -229,6 +229,16 @@ def test_an_extended_connect_asks_for_a_tunnel() -> None:
     fields = lines((b"sec-websocket-version", b"13"), method=b"CONNECT")
     head = accepted([*fields[:4], (b":protocol", b"websocket"), *fields[4:]], end=False)
     assert (head.method, head.protocol, head.path, head.length) == ("GET", "websocket", "/", 0)
+
+
+def test_connect_is_for_the_route_to_judge() -> None:
+    head = accepted([(b":method", b"CONNECT"), (b":authority", b"a.test:1")], end=False)
+    assert (head.method, head.protocol, head.authority, head.length) == (
+        "CONNECT",
+        "",
+        "a.test:1",
+        0,
+    )
 
 
 FIELD = st.tuples(st.binary(max_size=12), st.binary(max_size=20))

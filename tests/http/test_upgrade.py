@@ -64,7 +64,7 @@ def test_upgrade_counts_where_connection_names_it(
 ) -> None:
     head = RequestHead()
     head.version = version
-    head.fields = {b"upgrade": b"websocket", b"connection": connection}
+    head.hold({b"upgrade": b"websocket", b"connection": connection})
     head.seen = bits(head.fields)
     frame_request(head)
     assert head.protocol == protocol
@@ -166,7 +166,7 @@ def test_the_answer_to_a_key() -> None:
 def granted(upgrade: bytes | None, accept: bytes | None = _ACCEPT) -> ResponseHead:
     head = ResponseHead()
     head.status = 101
-    head.fields = {} if upgrade is None else {b"upgrade": upgrade}
+    head.hold({} if upgrade is None else {b"upgrade": upgrade})
     if accept is not None:
         head.pairs.append((b"Sec-WebSocket-Accept", accept))
     return head

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from proxy.http import h2
 from proxy.http.h2 import Rules
+from proxy.http.upgrade import accept_of
 from tests.harness import OK, Backend, Peer, gateway, routes
-from tests.server.h2_kit import H2Client, by_hand, h2_client
+from tests.server.h2_kit import Got, H2Client, by_hand, h2_client
 from tests.server.kit import (
     Gate,
     check_shape,
@@ -22,7 +23,6 @@ from tests.server.kit import (
     trace,
     traces,
 )
-from tests.server.test_sides import relaying
 from tests.server.tls_kit import connect, listening, trusting
 
 
@@ -381,16 +381,19 @@ async def test_what_the_gateway_grants() -> None:
 
 
 async def test_a_tunnel_by_extended_connect() -> None:
-    """The story lets everything through, as in `test_sides.py`."""
-
     async def handler(peer: Peer) -> None:
-        await peer.head()
-        peer.write(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi")
+        head = await peer.head()
+        key = next(
+            line[19:] for line in head.split(b"\r\n") if line.startswith(b"sec-websocket-key")
+        )
+        lines = (b"Connection: upgrade", b"Upgrade: websocket", b"", b"hi")
+        accepted = b"Sec-WebSocket-Accept: " + accept_of(key)
+        peer.write(b"\r\n".join([b"HTTP/1.1 101 Switching", accepted, *lines]))
         peer.write(await peer.reader.readexactly(4))
         peer.write(b"|" + await peer.rest())
         peer.writer.write_eof()
 
-    async with Backend(handler) as backend, relaying(backend) as gate:
+    async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         client = await h2_client(gate)
         fields = [(b":protocol", b"websocket"), (b"sec-websocket-version", b"13")]
         await client.until(lambda: client.session.peer_connects)
@@ -400,4 +403,21 @@ async def test_a_tunnel_by_extended_connect() -> None:
         assert got.status == 200
         await client.until(lambda: got.body == b"hiearl")
         client.data(stream, b" more", True)
-        await client.until(lambda: got.body == b"hiearl|y more")
+        await client.until(lambda: got.closed)
+        assert (got.body, got.reset) == (b"hiearl|y more", None)
+        about = (await trace(gate)).about
+        assert about["http.response.status_code"] == 200
+        assert (about["spangate.tunnel.bytes_in"], about["spangate.tunnel.bytes_out"]) == (10, 13)
+
+
+async def test_a_connect_that_no_route_takes_is_refused() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        stream = client.session.send_request(
+            [(b":method", b"CONNECT"), (b":authority", b"gateway.test:80")], False
+        )
+        client.got[stream] = Got()
+        client.data(stream, b"early")
+        got = await client.answer(stream)
+        assert (got.status, got.reset) == (405, h2.NO_ERROR)
+        assert backend.heads == []
