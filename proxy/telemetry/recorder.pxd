@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.telemetry cimport calls
 from proxy.kernel.counts cimport Number
 from proxy.kernel.lane cimport Window
 from proxy.kernel.pen cimport Pen
