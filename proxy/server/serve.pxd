@@ -13,7 +13,9 @@ cpdef Story tell(House house, ClientSide client, RequestHead head)
 cdef bint _goes_on(Story story)
 @cython.locals(target=Target, head=RequestHead)
 cdef _forward(Story story, RouteEntry entry, dict captures)
-cdef _is_answered(Story story, RouteEntry entry, dict captures)
+cdef bint _is_answered(Story story, RouteEntry entry, dict captures) except -1
+cdef bint _asks_health(Story story) except -1
+cdef _end(Story story, tuple trailers)
 cdef _end_here(Story story, str host, int status)
 cdef object _relay(Story story, ResponseHead response)
 cdef RouteEntry _expected(Story story, error)

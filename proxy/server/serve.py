@@ -35,16 +35,14 @@ async def serve(story: Story) -> None:
     """One request, from its head to its record."""
     try:
         if _goes_on(story):
-            assert story.entry is not None
-            if story.entry.is_health:
-                await grpc_health.answer(story)
-                return
             response = await attempts.run(story)
             packing = _relay(story, response)
             trailers = await EVENT  # when the answer's body has ended
             if packing is not None:
                 await packing.settle()
             _end(story, trailers)
+        elif _asks_health(story):
+            await grpc_health.answer(story)
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -77,10 +75,8 @@ def _goes_on(story: Story) -> bool:
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
-    if entry.is_special:
-        decided = _is_answered(story, entry, captures)
-        if decided is not None:
-            return decided
+    if entry.is_special and _is_answered(story, entry, captures):
+        return False
     _forward(story, entry, captures)
     return True
 
@@ -100,17 +96,21 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
         tunnel.admit(story, entry)
 
 
-def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool | None:
-    """On a route that answers, or translates: whether it goes on to what answers; None if it is
-    forwarded as ever, False if it is answered."""
+def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
+    """On a route that answers, or translates: whether it is the gateway that answers."""
     if entry.grpc_web and story.x.call is None:
         grpc_calls.translate(story)
-    if entry.is_health and story.x.call is not None:
-        return True
     if entry.answer is None:
-        return None
-    answering.reply(story, entry.answer(story.head, captures), entry)
-    return False
+        return False
+    if not _asks_health(story):
+        answering.reply(story, entry.answer(story.head, captures), entry)
+    return True
+
+
+def _asks_health(story: Story) -> bool:
+    """Whether it is a call of the health protocol, which is answered when all of it has come."""
+    entry = story.entry
+    return entry is not None and entry.is_health and story.x.call is not None
 
 
 def _end_here(story: Story, host: str, status: int) -> None:
