@@ -205,6 +205,7 @@ class UpstreamReset(UpstreamError):
 class StreamReset(UpstreamError):
     """The upstream reset one exchange of a connection that goes on (RFC 9113 §5.4.2)."""
 
+    code: int | None = None  # of RFC 9113 §7
     reason = "connection_terminated"
     error_type = "stream_reset"
     retryable = True
@@ -254,6 +255,14 @@ class UpgradeFailed(BadResponse):
 class Truncated(UpstreamError):
     reason = "http_response_incomplete"
     error_type = "response_truncated"
+    code: int | None = None  # as of StreamReset, where it was one
+
+
+class NoHttp2(UpstreamError):
+    """A gRPC call cannot be made over HTTP/1.1, which is all that the upstream is spoken to by."""
+
+    reason = "http_protocol_error"
+    error_type = "http2_required"
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,9 @@ def _respond(respond: Respond, path: Path, report: Report) -> None:
         report.error((*path, "status"), "a 1xx status ends no request", "200 to 599")
     if respond.body and respond.status in BODILESS:
         report.error((*path, "body"), f"{respond.status} has no body", "leave it out")
+    if respond.grpc_health and (respond.body or respond.headers or respond.status != 200):
+        message = "health checks are answered as their protocol says"
+        report.error(path, message, "write respond = { grpc_health = true } alone")
     check_fields(respond.headers.items(), (*path, "headers"), report)
     _refuse(respond.headers, (*path, "headers"), FRAMING, report)
 

@@ -222,7 +222,7 @@ def _health(health: Health, path: Path, report: Report) -> None:
 def check_retry(retry: object, path: Path, report: Report) -> None:
     """Warn about retries that would repeat answers that are fine, and methods that are none."""
     for i, status in enumerate(getattr(retry, "on", ())):
-        if status is not None and status < 400:
+        if isinstance(status, int) and status < 400:
             report.warn((*path, "on", i), f"{status} is not an error and would be tried again")
     for i, method in enumerate(getattr(retry, "methods", ())):
         if method is not None and not is_token(method):

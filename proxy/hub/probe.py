@@ -77,10 +77,11 @@ class Asker:
         upstream's servers are connected to, and `protocol` what is spoken with them."""
         began = time.monotonic()
         verdict = None
+        must = protocol == "h2" or settings.grpc is not None
         if url.startswith("tcp://"):
             verdict = await _connect(url, settings)
-        elif protocol == "h2" or (protocol == "auto" and tls is not None):
-            verdict = await _ask_by_h2(url, settings, tls, protocol == "h2")
+        elif must or (protocol == "auto" and tls is not None):
+            verdict = await _ask_by_h2(url, settings, tls, must)
         if verdict is None:
             verdict = await self._ask(url, settings, way, tls)
         took = time.monotonic() - began
@@ -144,6 +145,11 @@ async def _ask_by_h2(
     server, path = url.removesuffix(settings.path), settings.path
     try:
         async with asyncio.timeout(limit):
+            if settings.grpc is not None:
+                health = await probe_h2.health_of(server, settings.grpc, settings.host, tls, limit)
+                if health is not None:
+                    return Verdict(*health, status=200, error="" if health[0] else "grpc_health")
+                return Verdict(False, probe_h2.OTHER, error=BadResponse.error_type)
             status = await probe_h2.status_of(server, path, settings.host, tls)
     except TimeoutError:
         return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)

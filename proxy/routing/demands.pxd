@@ -13,9 +13,11 @@ cdef class Conditions:
     cdef public tuple headers, query
     cdef public str scheme
     cdef public str listener
-    cdef public bint denies
+    cdef public bint denies, web
+    cdef public object grpc  # None, True, False
 
     cpdef bint hold(self, str method, str query, object head)
+    cpdef is_call(self, object head)
     cpdef bint in_head(self, bytes name, Demand demand, object head)
     cpdef bint in_query(self, Demand demand, str query)
 

@@ -167,6 +167,8 @@ def _answer(route: Route, captures: Sequence[str]) -> Answer | None:
 
 
 def _fixed(respond: Respond) -> Reply:
+    if respond.grpc_health:  # to what is no gRPC call
+        return Reply(415, [(b"content-type", b"text/plain")], b"gRPC health checks alone\n")
     headers = [(b"content-type", b"text/plain; charset=utf-8")] if respond.body else []
     return Reply(respond.status, headers, respond.body.encode())
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from proxy.errors import ProxyError, WrongMethod
 from proxy.http.edits import WANTS_TUNNEL
-from proxy.http.head import RequestHead, ResponseHead
+from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, outbound, tunnel
+from proxy.server import added, answering, attempts, grpc_calls, grpc_health, outbound, tunnel
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -40,7 +40,9 @@ async def serve(story: Story) -> None:
             trailers = await EVENT  # when the answer's body has ended
             if packing is not None:
                 await packing.settle()
-            story.client.end(trailers)
+            _end(story, trailers)
+        elif _asks_health(story):
+            await grpc_health.answer(story)
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -73,18 +75,42 @@ def _goes_on(story: Story) -> bool:
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
-    if entry.answer is not None:
-        answering.reply(story, entry.answer(head, captures), entry)
+    if entry.is_special and _is_answered(story, entry, captures):
         return False
+    _forward(story, entry, captures)
+    return True
+
+
+def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
+    """Where it goes, as what, and until when."""
+    x, head, snapshot = story.x, story.head, story.snapshot
     story.target = target = entry.only or entry.pick(story.worker.random())
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
     story.edits = outbound.request(story, entry, snapshot, captures)
-    if head.protocol or (snapshot.connects and head.method == "CONNECT"):
-        tunnel.admit(story, entry)
     if target.total_ns:
         story.total = x.start + target.total_ns
+    if x.call is not None:
+        grpc_calls.begin(story, x.call)
+    elif head.protocol or (snapshot.connects and head.method == "CONNECT"):
+        tunnel.admit(story, entry)
+
+
+def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
+    """On a route that answers, or translates: whether it is the gateway that answers."""
+    if entry.grpc_web and story.x.call is None:
+        grpc_calls.translate(story)
+    if entry.answer is None:
+        return False
+    if not _asks_health(story):
+        answering.reply(story, entry.answer(story.head, captures), entry)
     return True
+
+
+def _asks_health(story: Story) -> bool:
+    """Whether it is a call of the health protocol, which is answered when all of it has come."""
+    entry = story.entry
+    return entry is not None and entry.is_health and story.x.call is not None
 
 
 def _end_here(story: Story, host: str, status: int) -> None:
@@ -105,12 +131,14 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     story.wait(0, 0)
     x.status = response.status
     edits = entry.response_edits
+    if x.call is not None:
+        grpc_calls.relay(x.call, response)
     asked = story.edits.wants & WANTS_TUNNEL != 0
     if asked and not tunnel.is_granted(story.head, response):
         asked = False
         client.close_after()  # what it sent early cannot be told from a request
     packing = None
-    if entry.compression is not None and not asked:
+    if entry.compression is not None and not asked and x.call is None:
         edits = entry.compression.begin(story, edits, response)
         if story.client is not client:
             packing = client = story.client
@@ -122,6 +150,13 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
     return packing
+
+
+def _end(story: Story, trailers: Trailers) -> None:
+    call = story.x.call
+    if call is not None:
+        grpc_calls.end(story, call, trailers)
+    story.client.end(trailers)
 
 
 def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:

@@ -64,7 +64,8 @@ class Target:
         self.first_byte_ns = _ns(values.first_byte_timeout)
         self.idle_ns = _ns(values.idle_timeout)
         self.retry = values.retry
-        self.retry_statuses = (frozenset(values.retry.on) or None) if values.retry else None
+        statuses = [s for s in values.retry.on if isinstance(s, int)] if values.retry else []
+        self.retry_statuses = frozenset(statuses) or None
         self.budget = state.budget if values.retry else None
         self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
@@ -80,8 +81,11 @@ class RouteEntry:
         "answer",
         "blocks",
         "compression",
+        "grpc_web",
         "host_header",
+        "is_health",
         "is_particular",
+        "is_special",
         "needs_captures",
         "only",
         "request_edits",
@@ -109,8 +113,11 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        self.grpc_web = route.grpc_web
+        self.is_health = route.respond is not None and route.respond.grpc_health
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
+        self.is_special = answer is not None or route.grpc_web
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.

@@ -3,7 +3,8 @@
 Prometheus and OTLP exposition are both made from it, so that they cannot disagree. Values are
 integers everywhere, divided by `divisor` only when shown, which keeps sums exact.
 
-Names without "spangate." are those of the HTTP semantic conventions 1.44 (http-metrics.md).
+Names without "spangate." are those of the semantic conventions: for HTTP 1.44 (http-metrics.md),
+for gRPC 1.45 (rpc-metrics.md).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ SIZES = tuple(4**n for n in range(4, 15))  # 256 B … 256 MiB; the conventions 
 
 SERVER_DURATION = "http.server.request.duration"
 CLIENT_DURATION = "http.client.request.duration"
+SERVER_CALL_DURATION = "rpc.server.call.duration"
+CLIENT_CALL_DURATION = "rpc.client.call.duration"
 ACTIVE = "http.server.active_requests"
 REQUEST_SIZE = "http.server.request.body.size"
 RESPONSE_SIZE = "http.server.response.body.size"
@@ -77,6 +80,8 @@ INSTRUMENTS: dict[str, Instrument] = {
     for row in (
         Instrument(SERVER_DURATION, _H, "s", "Duration of HTTP server requests.", DURATIONS, 10**9),
         Instrument(CLIENT_DURATION, _H, "s", "Duration of HTTP client requests.", DURATIONS, 10**9),
+        Instrument(SERVER_CALL_DURATION, _H, "s", "Duration of incoming RPCs.", DURATIONS, 10**9),
+        Instrument(CLIENT_CALL_DURATION, _H, "s", "Duration of outgoing RPCs.", DURATIONS, 10**9),
         Instrument(ACTIVE, _G, "{request}", "Number of active HTTP server requests."),
         Instrument(REQUEST_SIZE, _H, "By", "Size of HTTP server request bodies.", SIZES),
         Instrument(RESPONSE_SIZE, _H, "By", "Size of HTTP server response bodies.", SIZES),

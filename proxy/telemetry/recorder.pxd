@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.telemetry cimport calls
 from proxy.kernel.counts cimport Number
 from proxy.kernel.lane cimport Window
 from proxy.kernel.pen cimport Pen
@@ -36,6 +37,8 @@ cdef class Recorder:
 
     @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
     cpdef finish(self, Exchange exchange)
+
+    cdef ServerBlock _call_block(self, RouteBlocks route, Exchange exchange, str error)
 
     @cython.locals(attempt=Attempt, client=ClientBlock, took="long long")
     cdef _count(self, Exchange exchange, ServerBlock block)

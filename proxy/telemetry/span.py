@@ -22,6 +22,7 @@ from typing import Any
 from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
+from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.protobuf import Value, attributes, delimited, text
 from proxy.tracing.context import TraceContext
@@ -77,7 +78,7 @@ class SpanEncoder:
         if exchange.link is not None or exchange.captured:
             pen.put(_rare(exchange))
         if block.other:
-            pen.put(_original(exchange))
+            pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         pen.end()
 
     def client(self, exchange: Exchange, attempt: Attempt, block: ClientBlock, query: str) -> None:
@@ -97,7 +98,7 @@ class SpanEncoder:
         if attempt.ordinal:
             pen.put(_resend(attempt))
         if block.other:
-            pen.put(_original(exchange))
+            pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         if context is not None and context.state:
             pen.put(delimited(3, text(context.state)))
         pen.end()
@@ -137,10 +138,6 @@ def _resend(attempt: Attempt) -> bytes:
     if attempt.retry_reason:
         pairs.append(("spangate.retry.reason", attempt.retry_reason))
     return attributes(SPAN_ATTRIBUTES, pairs)
-
-
-def _original(exchange: Exchange) -> bytes:
-    return attributes(SPAN_ATTRIBUTES, [("http.request.method_original", exchange.method)])
 
 
 def _rare(exchange: Exchange) -> bytes:

@@ -216,6 +216,13 @@ ERRORS = [
         "Latin-1",
     ),
     (route('to = "u"\nhost_header = "a b"'), "route[0].host_header", "is not a host"),
+    (
+        route("respond = { grpc_health = true, body = 'x' }"),
+        "route[0].respond",
+        "their protocol says",
+    ),
+    (route('to = "u"\nretry.on = ["unavailible"]'), "route[0].retry.on[0]", "is not one of"),
+    (route('to = "u"\nretry.on = [20]'), "route[0].retry.on[0]", "100"),
     (route('to = "u"\nretry.methods = ["a b"]'), "route[0].retry.methods[0]", "is not a method"),
 ]
 
