@@ -38,7 +38,7 @@ PURE = ("http", "routing", "tracing", "upstream", "telemetry")
 # No sockets, no clock, no randomness, no environment, no log.
 HARMLESS = """
     __future__ abc binascii bisect collections contextlib dataclasses datetime enum functools heapq
-    httptools ipaddress itertools json math msgspec operator re string struct types typing
+    httptools ipaddress itertools json math msgspec ngh2 operator re string struct types typing
     urllib.parse
 """
 
@@ -223,6 +223,11 @@ def test_nothing_is_mocked() -> None:
     named = [p for p in files if "unittest" in p.read_text(encoding="utf-8")]  # most need no parser
     using = [p for p in named if any(n.startswith("unittest") for n in imported(parsed(p)))]
     assert not using
+
+
+def test_one_module_knows_the_library_of_http2() -> None:
+    using = {short(path) for path in SOURCES if "ngh2" in set(imported(parsed(path)))}
+    assert using == {"http/h2.py"}
 
 
 def test_errors_become_answers_in_one_place() -> None:
