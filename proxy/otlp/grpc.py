@@ -14,16 +14,11 @@ import grpc.aio
 
 from proxy.otlp import status
 from proxy.otlp.endpoint import Endpoint
+from proxy.otlp.methods import METHODS as METHODS
 from proxy.otlp.status import Outcome
 from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers
 from proxy.tasks import spawn
 
-METHODS = {
-    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-    "profiles": "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
-}
 _CHANNEL: tuple[tuple[str, Any], ...] = (
     ("grpc.primary_user_agent", USER_AGENT),
     ("grpc.max_receive_message_length", status.MAX_RESPONSE),
