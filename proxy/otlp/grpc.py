@@ -66,7 +66,8 @@ class GrpcTransport:
     async def send(self, signal: str, payload: bytes, items: int) -> Outcome:
         assert self._channel is not None
         message = await self._coded(payload)
-        parts = (words.prefix(len(message), self._compress is not None), message)
+        is_compressed = self._compress is not None and payload != b""
+        parts = (words.prefix(len(message), is_compressed), message)
         reply = await self._channel.call(self._fields[signal], parts, self._options.timeout)
         if reply.code == words.OK:
             outcome = status.accepted(reply.body, items)
@@ -104,7 +105,7 @@ class GrpcTransport:
 
     async def _coded(self, payload: bytes) -> bytes:
         compress = self._compress
-        if compress is None:
+        if compress is None or not payload:
             return payload
         known = self._compressed.pop(id(payload), None)
         if known is not None:

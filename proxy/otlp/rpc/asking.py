@@ -22,6 +22,7 @@ from proxy.http.h2 import (
     ResponseReceived,
     Rules,
     Session,
+    SettingsReceived,
     StreamClosed,
     TrailersReceived,
 )
@@ -33,6 +34,8 @@ RESPONSE = 4 * 1024 * 1024  # bytes of an answer (OTLP 1.11: a client must limit
 METADATA = 64 * 1024  # bytes of one of its two blocks of metadata
 _WINDOW = 256 * 1024
 RULES = Rules(0, _WINDOW, 4 * _WINDOW, METADATA)
+
+_LOST = "the connection was lost"
 
 
 class Reply(NamedTuple):
@@ -87,14 +90,15 @@ class _Asked:
 class Asking(Line):
     """One connection."""
 
-    __slots__ = ("_asked", "_pinged", "_waiting", "_why", "is_leaving", "over")
+    __slots__ = ("_asked", "_pinged", "_said_goodbye", "_waiting", "is_leaving", "over", "why")
 
     def __init__(self) -> None:
         super().__init__(Session(False, RULES))
         self._asked: dict[int, _Asked] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()  # for their turn to ask
         self._pinged = 0  # when, without an answer yet
-        self._why = "the connection was lost"
+        self._said_goodbye = False  # the server, by GOAWAY
+        self.why = "the connection was lost before HTTP/2 began"
         self.is_leaving = False  # it takes no more calls
         self.over = asyncio.Event()
 
@@ -155,15 +159,27 @@ class Asking(Line):
                 if (asked := self._asked.get(event.stream_id)) is not None:
                     asked.fields.update(event.headers)
             elif kind is StreamClosed:
-                if (asked := self._asked.pop(event.stream_id, None)) is not None:
-                    asked.end(asked.judge(event.error_code))
+                self._closed(event.stream_id, event.error_code)
+            elif kind is SettingsReceived:
+                self.why = _LOST
             elif kind is PingAcknowledged:
                 self._pinged = 0
             elif kind is GoAwayReceived:
+                self._said_goodbye = True
+                self.why = "the server goes away"
                 self.leave()
-            elif kind is ConnectionClosed:
+            elif kind is ConnectionClosed and self.why is _LOST:
                 said = event.debug_data.decode("utf-8", "replace")
-                self._why = f"the connection was ended: {said or f'error {event.error_code}'}"
+                self.why = f"the connection was ended: {said or f'error {event.error_code}'}"
+
+    def _closed(self, stream: int, error: int) -> None:
+        if self.session.closed and not self._said_goodbye:
+            return  # nobody says what became of it: `lost` ends it
+        if (asked := self._asked.pop(stream, None)) is not None:
+            reply = asked.judge(error)
+            if reply is None and not self._said_goodbye:
+                self.why = "the server takes no more calls"
+            asked.end(reply)
 
     def _data(self, event: Any) -> None:
         data, stream = event.data, event.stream_id
@@ -180,7 +196,7 @@ class Asking(Line):
             asked.body.append(data)
 
     def lost(self, error: Exception | None) -> None:
-        why = f"{self._why}: {error}" if error is not None else self._why
+        why = f"{self.why}: {error}" if error is not None else self.why
         asked, self._asked = self._asked, {}
         for one in asked.values():
             one.end(Reply(words.UNAVAILABLE, why))

@@ -61,12 +61,12 @@ class Channel:
                     reply = await self._ask(line, fields, parts, seconds)
                     if reply is not None:
                         return reply
+                return Reply(words.UNAVAILABLE, line.why)
         except TimeoutError:
             self._suspect(begun)
             return Reply(words.DEADLINE_EXCEEDED, f"no answer in {seconds:g} s")
         except OSError as error:
             return Reply(words.UNAVAILABLE, str(error))
-        return Reply(words.UNAVAILABLE, "the server goes away, or takes no more calls")
 
     async def close(self) -> None:
         """Calls under way end without an answer."""

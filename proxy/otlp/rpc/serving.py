@@ -70,7 +70,7 @@ class Port(Protocol):
 
 
 def rules(streams: int) -> Rules:
-    return Rules(streams, WINDOW, 4 * WINDOW, METADATA)
+    return Rules(streams, WINDOW, 4 * WINDOW, METADATA, METADATA // 32)
 
 
 class Serving(Line):
