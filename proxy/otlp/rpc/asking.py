@@ -63,6 +63,10 @@ class _Asked:
         if not self.reply.done():
             self.reply.set_result(reply)
 
+    @property
+    def is_answered(self) -> bool:
+        return b"grpc-status" in self.fields
+
     def judge(self, error: int) -> Reply | None:
         """When its stream was closed; `error` is that of HTTP/2."""
         fields = self.fields
@@ -173,13 +177,18 @@ class Asking(Line):
                 self.why = f"the connection was ended: {said or f'error {event.error_code}'}"
 
     def _closed(self, stream: int, error: int) -> None:
-        if self.session.closed and not self._said_goodbye:
-            return  # nobody says what became of it: `lost` ends it
-        if (asked := self._asked.pop(stream, None)) is not None:
-            reply = asked.judge(error)
-            if reply is None and not self._said_goodbye:
-                self.why = "the server takes no more calls"
-            asked.end(reply)
+        asked = self._asked.get(stream)
+        if asked is None:
+            return
+        # The session may be at its end already, with events left that came before it. Of a call
+        # without an answer nobody says what became of it then: `lost` ends it.
+        if self.session.closed and not self._said_goodbye and not asked.is_answered:
+            return
+        del self._asked[stream]
+        reply = asked.judge(error)
+        if reply is None and not self._said_goodbye:
+            self.why = "the server takes no more calls"
+        asked.end(reply)
 
     def _data(self, event: Any) -> None:
         data, stream = event.data, event.stream_id
