@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,17 @@ class Bed:
     stack: contextlib.ExitStack
     running: dict[str, Running] = field(default_factory=dict)
 
-    def start(self, target: Target, backend: int = 0) -> Running:
+    def start(
+        self,
+        target: Target,
+        backend: int = 0,
+        sink: int = 0,
+        answers: Callable[[Running], bool] | None = None,
+    ) -> Running:
         """Start a proxy and wait for its first answer; RuntimeError with its log if none comes.
 
-        `backend` is a port to be used in the place of the common one.
+        `backend` and `sink` are ports to be used in the place of the common ones. `answers` says
+        whether there was an answer, where plain HTTP/1.1 would get none.
         """
         port, admin = peers.free_port(), peers.free_port()
         values = {
@@ -56,7 +63,7 @@ class Bed:
             "PORT": str(port),
             "ADMIN": str(admin),
             "BACKEND": str(backend or self.backend),
-            "SINK": str(self.sink),
+            "SINK": str(sink or self.sink),
         }
         command, env = peers.prepare(target, values)
         log = self.directory / f"{target.name}.out"
@@ -65,7 +72,8 @@ class Bed:
         self.stack.callback(proc.stop, process)
         proxy = Running(target, process, port, admin)
         try:
-            proc.wait_until(lambda: _answers(proxy), START_PATIENCE, target.name, every=0.005)
+            first = answers or _answers
+            proc.wait_until(lambda: first(proxy), START_PATIENCE, target.name, every=0.005)
         except (TimeoutError, RuntimeError) as error:
             raise RuntimeError(f"{target.name}: {error}\n{log.read_text()[-2000:]}") from None
         proxy.started = time.perf_counter() - begin

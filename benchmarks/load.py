@@ -32,25 +32,26 @@ class Load:
 
 
 def run(
-    port: int,
+    port: int | str,
     seconds: float,
     core: int | set[int],
     directory: Path,
     connections: int = CONNECTIONS,
     requests: Sequence[bytes] = (),
 ) -> Load:
-    """Load `port` for about `seconds` (wrk counts in whole ones, at least 1) with `requests`,
-    all of one size, or with those of the workload."""
+    """Load `port`, or what a URL says, for about `seconds` (wrk counts in whole ones, at least 1)
+    with `requests`, all of one size, or with those of the workload."""
     wrk = peers.find("wrk")
     if wrk is None:
         raise SystemExit("the load is made by wrk: install it (apt-get install wrk)")
     cores = {core} if isinstance(core, int) else core
+    url = port if isinstance(port, str) else f"http://127.0.0.1:{port}/"
     prepared = directory / "requests"
     size = workload.write(prepared, requests)
     done = subprocess.run(
         [
             *(wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"),
-            *("--latency", "-s", str(SCRIPT), f"http://127.0.0.1:{port}/", "--"),
+            *("--latency", "-s", str(SCRIPT), url, "--"),
             *(str(prepared), str(size)),
         ],
         capture_output=True,

@@ -16,6 +16,9 @@ CALLS = 20_000
 
 
 class NoFields:
+    scheme = "http"
+    listener = ""
+
     def get(self, name: bytes) -> bytes | None:
         return None
 

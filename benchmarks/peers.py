@@ -43,6 +43,7 @@ class Target:
     logs: float = 0.0
     env: Mapping[str, str] = field(default_factory=dict)
     telemetry: str = ""  # Spangate's: the tables that differ between its modes
+    edits: Mapping[str, str] = field(default_factory=dict)  # of the templates' text, before filling
 
     @property
     def traced(self) -> bool:
@@ -153,6 +154,10 @@ def prepare(target: Target, values: Mapping[str, str]) -> tuple[list[str], dict[
             text = _without("traced", text)
         if not target.name.endswith("-all"):
             text = _without("metrics", text)
+        for old, new in target.edits.items():
+            if old not in text:
+                raise KeyError(f"{template} has no {old!r}")
+            text = text.replace(old, new)
         Path(values["DIR"], name).write_text(fill(text, values))
     command = [fill(part, values) for part in target.command]
     command[0] = find(command[0]) or command[0]

@@ -131,7 +131,7 @@ def measure(
     before = proc.cpu(root)
     got = load.run(proxy.port, seconds, bed.back, bed.directory, requests=requests)
     busy = (proc.cpu(root) - before) / got.seconds
-    _settle(bed, target, got.requests)
+    settle(bed, target, got.requests)
     used = proc.cpu(root) - before
     memory = proc.memory(proc.tree(root))
     counts = bed.counts(target.name)
@@ -156,7 +156,7 @@ def measure(
     )
 
 
-def _settle(bed: Bed, target: Target, requests: int) -> None:
+def settle(bed: Bed, target: Target, requests: int) -> None:
     """Wait until the spans of `requests` arrived, or nothing more comes."""
     if not target.traced:
         time.sleep(0.2)  # what is in flight when the load ends

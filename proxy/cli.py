@@ -31,13 +31,18 @@ def main() -> None:
 @main.command()
 @click.argument("file", default=DEFAULT_FILE)
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; wins over the file.")
-def run(file: str, workers: int | None) -> None:
+@click.option(
+    "--tls-keylog",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write the keys of TLS connections there, to decrypt captured packets. Never in earnest.",
+)
+def run(file: str, workers: int | None, tls_keylog: str | None) -> None:
     """Run the gateway that FILE (routes.toml) describes."""
     from proxy.errors import ConfigError
     from proxy.hub.main import run as run_hub
 
     try:
-        code = run_hub(file, workers)
+        code = run_hub(file, workers, keylog=os.path.abspath(tls_keylog) if tls_keylog else "")
     except ConfigError as error:
         _print(error.problems, err=True)
         code = 1
@@ -85,10 +90,10 @@ def explain(words: tuple[str, ...], headers: tuple[str, ...]) -> None:
     loaded = _load(file, err=True)
     from proxy.errors import BadRequest
     from proxy.explain import explain as explained
-    from proxy.explain import read_request
+    from proxy.explain import read_request, scheme_of
 
     try:
-        taken, lines = explained(loaded, read_request(method, url, headers))
+        taken, lines = explained(loaded, read_request(method, url, headers), scheme_of(url))
     except BadRequest as error:
         taken, lines = False, [f"answer     {error.status}: {error.detail}"]
     except ValueError as error:
@@ -107,6 +112,30 @@ def demo(file: str) -> None:
     from proxy.demo.__main__ import main as show
 
     sys.exit(show(file))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dir", "folder", default="certs", show_default=True, help="Where the files go.")
+def cert(names: tuple[str, ...], folder: str) -> None:
+    """Make a certificate for development, by an authority of your own.
+
+    Each NAME is a host name, an address or a URI; without any, localhost. The authority is made at
+    the first time.
+    """
+    from proxy.config import local_ca
+
+    try:
+        made = local_ca.make(folder, names or local_ca.NAMES)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if made.is_new_ca:
+        click.echo(f"made {made.ca}: have clients trust it (curl --cacert {made.ca})")
+    click.echo(f"made {made.cert} and {made.key}, for {', '.join(names or local_ca.NAMES)}")
+    click.echo("write in routes.toml:\n")
+    click.echo("[[listen]]")
+    click.echo('address = ":8443"')
+    click.echo(f'tls = {{ cert = "{made.cert}", key = "{made.key}" }}')
 
 
 @main.command()

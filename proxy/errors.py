@@ -7,6 +7,7 @@ and whether another attempt may help. Only `server/reply.py` turns one into byte
 ProxyError
 ├── ClientError                 the request is wrong: 4xx, 501, 505
 │   ├── BadRequest              malformed: 400 and the connection closes
+│   ├── UpgradeRefused          426, a protocol that is not spoken here
 │   └── ClientGone              nobody is left to answer
 ├── NoRoute                     404
 │   └── WrongMethod             405, some route takes all of it but the method
@@ -16,9 +17,15 @@ ProxyError
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
     ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
+    ├── TlsFailed               502, before anything was asked
     ├── UpstreamReset           closed before a complete response head
+    ├── StreamReset             502, this exchange alone was reset before that (HTTP/2)
+    │   └── CalmAsked           503, ENHANCE_YOUR_CALM: the upstream has too much of us
+    ├── NotProcessed            503, the upstream says that it has done nothing of the request
+    │   └── OlderRequired       HTTP_1_1_REQUIRED: not by HTTP/2
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
     ├── BadResponse             502, the upstream does not speak HTTP
+    │   └── UpgradeFailed       it switched protocols, but not as it was asked to
     └── Truncated               the body ended early; the client must see that
 ConfigError                     a file that cannot be used; names file, key and remedy
 """
@@ -39,6 +46,8 @@ class ProxyError(Exception):
     source: str = "proxy"  # client | proxy | upstream
     retryable: bool = False  # another attempt may succeed, and nothing was given away yet
     close: bool = False  # the client connection must not be used again
+    lines: tuple[tuple[bytes, bytes], ...] = ()  # fields that the answer has besides others
+    told: bool = False  # `error_type` is recorded though the answer is a 4xx
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.reason)
@@ -54,7 +63,7 @@ class ClientError(ProxyError):
     def __init__(self, status: int, detail: str, *, close: bool = False) -> None:
         super().__init__(detail)
         self.status = status
-        self.error_type = str(status)
+        self.error_type = self.rejected = str(status)  # the latter where it is no request at all
         self.close = close
 
 
@@ -63,6 +72,18 @@ class BadRequest(ClientError):
 
     def __init__(self, detail: str, status: int = 400) -> None:
         super().__init__(status, detail, close=True)
+
+
+class UpgradeRefused(ClientError):
+    """A switch to a protocol that is not spoken here (RFC 9110 §15.5.22, RFC 6455 §4.2.2): `may`
+    is what Upgrade lists. What the client sent early cannot be told from a request: close."""
+
+    told = True
+
+    def __init__(self, detail: str, may: str, *more: tuple[bytes, bytes]) -> None:
+        super().__init__(426, detail, close=True)
+        self.error_type = "upgrade_refused"
+        self.lines = ((b"connection", b"upgrade"), (b"upgrade", may.encode("latin-1")), *more)
 
 
 class ClientGone(ProxyError):
@@ -162,11 +183,56 @@ class ConnectTimeout(UpstreamError):
     retryable = True
 
 
+class TlsFailed(UpstreamError):
+    """The handshake with a server failed, or one side did not take the other's certificate."""
+
+    reason = "tls_protocol_error"
+    error_type = "tls_error"
+    retryable = True
+
+    def __init__(self, detail: str = "", kind: str = "other") -> None:
+        super().__init__(detail)
+        self.kind = kind  # of a few: what metrics go by
+
+
 class UpstreamReset(UpstreamError):
     unread: bool = False  # it is certain that the upstream has seen nothing of the request
     reason = "connection_terminated"
     error_type = "connection_reset"
     retryable = True
+
+
+class StreamReset(UpstreamError):
+    """The upstream reset one exchange of a connection that goes on (RFC 9113 §5.4.2)."""
+
+    reason = "connection_terminated"
+    error_type = "stream_reset"
+    retryable = True
+
+
+class CalmAsked(StreamReset):
+    """By ENHANCE_YOUR_CALM: another try would be more of what it has too much of."""
+
+    status = 503
+    error_type = "calm_asked"
+    retryable = False
+
+
+class NotProcessed(UpstreamError):
+    """REFUSED_STREAM, or a GOAWAY that leaves the request out (RFC 9113 §8.7): whatever its method,
+    it may be sent again."""
+
+    status = 503
+    reason = "connection_terminated"
+    error_type = "not_processed"
+    retryable = True
+
+
+class OlderRequired(NotProcessed):
+    """HTTP_1_1_REQUIRED (RFC 9113 §7): the same by HTTP/1.1."""
+
+    status = 502
+    error_type = "http_1_1_required"
 
 
 class UpstreamTimeout(UpstreamError):
@@ -178,6 +244,11 @@ class UpstreamTimeout(UpstreamError):
 class BadResponse(UpstreamError):
     reason = "http_protocol_error"
     error_type = "bad_response"
+
+
+class UpgradeFailed(BadResponse):
+    reason = "http_upgrade_failed"
+    error_type = "upgrade_failed"
 
 
 class Truncated(UpstreamError):

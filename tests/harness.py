@@ -18,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from proxy.collector.ring import Lane, lanes_of
 from proxy.config.load import loads
+from proxy.config.material import NONE, Material
 from proxy.config.model import Config
 from proxy.config.wire import pack
 from proxy.server import frames
@@ -67,10 +68,16 @@ class Recorded(asyncio.Protocol):
     def send(self, kind: int, payload: bytes = b"", items: int = 0) -> None:
         self.transport.write(frames.encode(kind, payload, items))
 
-    def configure(self, config: Config, generation: int, news: Iterable[bytes] = ()) -> None:
+    def configure(
+        self,
+        config: Config,
+        generation: int,
+        news: Iterable[bytes] = (),
+        material: Material = NONE,
+    ) -> None:
         """Bring a configuration into force, as a hub does with the only worker it has. `news`:
         what is known of its endpoints."""
-        for message in pack(config):
+        for message in pack(config, material):
             self.send(frames.SNAPSHOT, message, generation)
         for payload in news:
             self.send(frames.ENDPOINTS, payload)
@@ -150,7 +157,8 @@ class Gateway:
 
     async def reload(self, config: str) -> None:
         before = self.worker.orders.generation
-        self.recorded.configure(loads(config, "test.toml", {}).config, before + 1)
+        loaded = loads(config, "test.toml", {})
+        self.recorded.configure(loaded.config, before + 1, material=loaded.material)
         await self.recorded.until(lambda: self.worker.orders.generation > before)
 
 
@@ -330,11 +338,12 @@ async def _say_ok(peer: Peer) -> None:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    config: str, news: Iterable[bytes] = (), **environ: str
+    config: str, news: Iterable[bytes] = (), sock: socket.socket | None = None, **environ: str
 ) -> AsyncIterator[Gateway]:
-    """Run a worker with this routes.toml on an ephemeral port (its `listen` is not used)."""
+    """Run a worker with this routes.toml on an ephemeral port, or on `sock`, which listens (its
+    `listen` is not used)."""
     loaded = loads(config, "test.toml", environ)
-    sock = socket.create_server(("127.0.0.1", 0), backlog=128)
+    sock = sock or socket.create_server(("127.0.0.1", 0), backlog=128)
     sock.setblocking(False)
     address = loaded.config.listen[0].address
     memory = memory_only(4 * 1024 * 1024)
@@ -345,10 +354,11 @@ async def gateway(
     await loop.create_unix_connection(lambda: recorded, sock=hub_end)
     await loop.create_unix_connection(lambda: worker.link, sock=worker_end)
     worker.run()
-    recorded.configure(loaded.config, 1, news)
+    recorded.configure(loaded.config, 1, news, loaded.material)
     await recorded.until(lambda: frames.READY in recorded.events)
     try:
-        yield Gateway(worker, recorded, sock.getsockname()[1])
+        port = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
+        yield Gateway(worker, recorded, port)
     finally:
         worker.halt()
         recorded.transport.abort()

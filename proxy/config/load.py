@@ -20,6 +20,7 @@ import msgspec
 from proxy.config.check_collector import check_collector
 from proxy.config.check_ports import check_ports
 from proxy.config.check_routes import check_routes
+from proxy.config.check_tls import check_tls
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
 from proxy.config.convert import Converter
@@ -122,11 +123,12 @@ def _structs(raw: dict[str, Any], report: Report) -> Loaded:
     if collector is not None:
         check_collector(collector, report)
     check(config, report)
+    material = check_tls(config, report)
     check_ports(config, report)
     check_routes(config, report)
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
-    return Loaded(config, report.file, report.settle(), report.lines, converter.expanded)
+    return Loaded(config, report.file, report.settle(), report.lines, converter.expanded, material)
 
 
 def _with_names(routes: list[Route]) -> list[Route]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from proxy.config.expand import Expanded
 from proxy.config.locate import Lines, Path
+from proxy.config.material import NONE, Material
 from proxy.config.model import Config
 from proxy.errors import Problem
 
@@ -20,6 +21,7 @@ class Loaded:
     warnings: list[Problem] = field(default_factory=list)
     lines: Lines = field(default_factory=Lines)
     expanded: Mapping[Path, Expanded] = field(default_factory=dict)  # what ${…} put in
+    material: Material = NONE  # what the files of TLS hold
 
     def where(self, path: Path) -> str:
         """ "routes.toml:12" for a key that the file says, "" for one that it leaves out."""

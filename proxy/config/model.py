@@ -48,12 +48,13 @@ class Listener(Section, frozen=True):
     """One address that takes requests."""
 
     address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080", "unix:/run/gw.sock"
-    trust: list[str] | None = None  # CIDRs; None = [tracing] trust
+    trust: list[str] | None = None  # CIDRs, "unix" = Unix sockets; None = [tracing] trust
     name: str = ""  # for people and for `when.listener`: what this listener is called
     tls: ListenerTls | None = None
     # "http": HTTP/1.1 and HTTP/2; "tcp": bytes; "tls": bytes, routed by SNI without decrypting
     protocol: Literal["http", "tcp", "tls"] = "http"
     proxy_protocol: bool = False  # a PROXY header, version 1 or 2, is required from trusted peers
+    mode: str = "0660"  # of a Unix socket: who may connect, as of a file (chmod)
     to: str = ""  # tcp and tls: the upstream of all that no route sends elsewhere
 
 
@@ -74,8 +75,10 @@ class Limits(Section, frozen=True):
     body: Size = Size(0)  # 0 = unlimited
     body_rate: Size = Size(256)  # bytes a second of a body over 10 s; 408; 0 = any. Apache: 500
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
+    handshake: Seconds = Seconds(10)  # of TLS, from the connection's first byte; 0 = any
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
     half_closed: Seconds = Seconds(5)  # a client that shut its end waits so long for an answer
+    streams: Positive = 100  # requests at once on one HTTP/2 connection. Envoy's edge: 100
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
 
 

@@ -12,7 +12,7 @@ from proxy.config.locate import Path
 from proxy.config.model import Config, Defaults, Health, Retry, Route, Upstream
 from proxy.config.own_fields import own_fields
 from proxy.config.report import Report
-from proxy.config.syntax import parse_address, parse_server
+from proxy.config.syntax import is_unix, parse_address, parse_server
 from proxy.config.units import seconds_text
 from proxy.config.words import values
 
@@ -165,6 +165,8 @@ def _places(address: str) -> Iterator[tuple[str, int]]:
     try:
         host, port = parse_address(address)
     except ValueError:
+        if is_unix(address):
+            yield address.removeprefix("unix:"), 0
         return
     if port:
         yield ("127.0.0.1" if host in ("", "0.0.0.0", "::", "localhost") else host), port

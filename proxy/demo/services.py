@@ -14,6 +14,8 @@ from collections.abc import Mapping
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
+from proxy.demo import live
+
 PORTS = {"shop": 8001, "orders": 8002, "payments": 8003}  # as in routes.toml
 HANDED_ON = (
     "traceparent", "tracestate", "baggage", "x-request-id",
@@ -44,6 +46,8 @@ class Services:
             path = "/payments/{id}" if name == "payments" else "/orders/{id}"
             app = web.Application()
             app.router.add_get(path, handler)
+            if name == "shop":
+                live.add(app)
             runner = web.AppRunner(app, access_log=None, handle_signals=False)
             await runner.setup()
             self._runners.append(runner)

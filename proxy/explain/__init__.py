@@ -5,7 +5,7 @@ routed by its own table and rewritten by its own rewrites, so that it cannot be 
 nothing is sent anywhere.
 """
 
-from proxy.explain.typed import read_request
+from proxy.explain.typed import read_request, scheme_of
 from proxy.explain.words import explain
 
-__all__ = ["explain", "read_request"]
+__all__ = ["explain", "read_request", "scheme_of"]

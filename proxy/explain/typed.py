@@ -25,6 +25,11 @@ def read_request(method: str, url: str, headers: Sequence[str]) -> bytes:
     return head.encode("utf-8", "surrogateescape")
 
 
+def scheme_of(url: str) -> str:
+    """How the client of such a URL connects."""
+    return "https" if url.lower().startswith("https://") else "http"
+
+
 def _split(method: str, url: str) -> tuple[str, str]:
     """(Host, request target)"""
     if url.startswith(("/", "*")):

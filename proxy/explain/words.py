@@ -19,11 +19,12 @@ from proxy.http import local
 _DURATIONS = ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout")
 
 
-def explain(loaded: Loaded, data: bytes) -> tuple[bool, list[str]]:
+def explain(loaded: Loaded, data: bytes, scheme: str = "http") -> tuple[bool, list[str]]:
     """Whether the request whose head is `data` is taken, and the lines that say why and what
-    follows."""
+    follows; `scheme`: of the connection that it comes on."""
     shown = shown_config(loaded)
     course = Course(loaded.config, shown.route)
+    course.scheme = scheme
     lines: list[str] = []
     try:
         lines.extend(_told(loaded, shown, course, data))

@@ -142,7 +142,7 @@ class Forwarding:
 _SAID = FORWARDING | {b"via"}
 _SAID_BITS = bits(_SAID)
 _WRITTEN = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-_X_FORWARDED = FORWARDING - {b"forwarded"}
+_X_FORWARDED = FORWARDING - {b"forwarded", b"x-forwarded-client-cert"}  # that is `outbound.py`'s
 _OTHERS = _X_FORWARDED - frozenset(_WRITTEN)
 
 
@@ -166,5 +166,7 @@ def _agreed(said: Said, head: RequestHead, peer: bytes, scheme: str) -> dict[byt
 
 def _element(peer: bytes, head: RequestHead, scheme: str) -> bytes:
     node = b'"[' + peer + b']"' if b":" in peer else peer
+    if peer == b"unix":
+        node = b"_unix"  # RFC 7239 §6.3: what is no address begins with an underscore
     host = b';host="' + head.authority.encode() + b'"' if head.authority else b""  # HTTP/1.0
     return b"for=" + node + host + b";proto=" + scheme.encode()

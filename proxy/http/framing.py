@@ -12,6 +12,7 @@ from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.headers import OLD, bits, nominated, own, tokens
+from proxy.http.upgrade import wanted
 from proxy.kernel.tokens import decimal
 
 TRANSFER_ENCODING, CONTENT_LENGTH = own(b"transfer-encoding"), own(b"content-length")
@@ -26,7 +27,8 @@ _FRAMING = _CODING | _LENGTH | _CONNECTION | _EXPECT | _OLD
 
 
 def frame_request(head: RequestHead) -> None:
-    """Set `length` and `keep_alive`, and take hop-by-hop fields nominated in Connection away.
+    """Set `length`, `keep_alive` and `protocol`, and take hop-by-hop fields nominated in
+    Connection away.
 
     Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
     transfer coding other than chunked.
@@ -41,7 +43,9 @@ def frame_request(head: RequestHead) -> None:
         _check_chunked(head.field(TRANSFER_ENCODING) or b"", length, head.version)
         head.length = None
     elif length is not None:
-        head.length = content_length(length)
+        head.length = decimal(length)
+        if head.length is None:
+            raise BadRequest("Content-Length is not one decimal number")
     if seen & _CONNECTION:
         _apply_connection(head, head.field(CONNECTION))
     expect = head.field(EXPECT) if seen & _EXPECT else None
@@ -69,14 +73,6 @@ def _check_chunked(coding: bytes, length: bytes | None, version: str) -> None:
     raise BadRequest("a Transfer-Encoding that does not end in one chunked")
 
 
-def content_length(value: bytes) -> int:
-    """1*DIGIT and nothing else (RFC 9110 §8.6); BadRequest otherwise."""
-    length = decimal(value)
-    if length is None:
-        raise BadRequest("Content-Length is not one decimal number")
-    return length
-
-
 def _apply_connection(head: RequestHead, connection: bytes | None) -> None:
     if connection is None:
         return
@@ -84,6 +80,8 @@ def _apply_connection(head: RequestHead, connection: bytes | None) -> None:
         head.keep_alive = True
         return
     options = tokens(connection)
+    if b"upgrade" in options and head.version != "1.0":  # RFC 9110 §7.8
+        head.protocol = wanted(head.field(UPGRADE) or b"")
     if b"close" in options:
         head.keep_alive = False
     elif b"keep-alive" in options:
@@ -165,19 +163,28 @@ def is_chunked(head: RequestHead | ResponseHead) -> bool:
 def frame_answer(head: ResponseHead, asked: RequestHead | None) -> tuple[bytes, bool | None]:
     """How an answer goes out over HTTP/1.1: the lines that frame it, and whether in chunks (None:
     its end is that of the connection). `asked` None: to what never became a request."""
-    status, length = head.status, head.length
-    if asked is not None and (asked.method == "HEAD" or status == 304):
-        declared = head.field(CONTENT_LENGTH)
-        if declared and status != 204:
-            return b"content-length: " + declared + b"\r\n", False
-        return b"", False
-    if length is not None:
-        return (b"content-length: %d\r\n" % length if status != 204 else b""), False
+    status = head.status
+    if head.length is not None or _is_bodiless(status, asked):
+        declared = declared_length(head, asked)
+        return (b"content-length: " + declared + b"\r\n" if declared else b""), False
     if status == 101 or (asked is not None and asked.method == "CONNECT" and status < 300):
         return _switched(head), False
     if asked is not None and asked.version == "1.1":
         return b"transfer-encoding: chunked\r\n", True
     return b"", None
+
+
+def declared_length(head: ResponseHead, asked: RequestHead | None) -> bytes:
+    """The Content-Length that an answer goes out with, whatever the protocol; b"" = none."""
+    if head.status == 204:
+        return b""
+    if _is_bodiless(head.status, asked):
+        return head.field(CONTENT_LENGTH) or b""
+    return b"" if head.length is None else b"%d" % head.length
+
+
+def _is_bodiless(status: int, asked: RequestHead | None) -> bool:
+    return asked is not None and (asked.method == "HEAD" or status == 304)
 
 
 def frame_upload(head: RequestHead, edits: Edits) -> bytes:
@@ -191,8 +198,8 @@ def frame_upload(head: RequestHead, edits: Edits) -> bytes:
     trailers = edits.wants & WANTS_TRAILERS
     if trailers:
         lines += b"te: trailers\r\n"
-    to = head.field(UPGRADE) if edits.wants & WANTS_TUNNEL else None
-    if to is not None:
+    if edits.wants & WANTS_TUNNEL and head.protocol:
+        to = head.protocol.encode("latin-1")
         return lines + _upgrade(to, b"te, upgrade" if trailers else b"upgrade")
     # TE is for one hop, so its sender names it in Connection (RFC 9110 §10.1.4).
     return lines + b"connection: te\r\n" if trailers else lines

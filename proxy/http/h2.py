@@ -218,6 +218,11 @@ class Session:
         except NGH2Error:  # the engine is of no use any more, and says nothing either
             self._last_words = _goaway(code, reason) if self._whole else b""
 
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun whose rest is missing, so that no event tells of it."""
+        return self._counter.in_head
+
     # what leaves
 
     def take(self, limit: int = TAKE) -> bytes:

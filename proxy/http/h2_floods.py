@@ -9,10 +9,10 @@ with content that is sent, since honest peers answer that with WINDOW_UPDATE and
 from __future__ import annotations
 
 _DATA, _HEADERS, _RST_STREAM, _PUSH, _CONTINUATION = 0, 1, 3, 5, 9
-_END_STREAM = 1
+_END_STREAM, _END_HEADERS = 1, 4
 _HEADER = 9  # bytes before each frame's payload
 
-SLICE = 256  # units of work that are fed to the engine at once
+SLICE = 128  # units of work that are fed to the engine at once
 _STREAM = 8  # units of a frame that may begin an exchange
 
 
@@ -45,23 +45,35 @@ class Bucket:
 class FrameCounter:
     """Where frames begin in what a peer sends, and whether it sends too many that only cost."""
 
-    __slots__ = ("control", "flooded", "resets", "skip")
+    __slots__ = ("_head_open", "_last_ends", "control", "flooded", "resets", "skip")
 
     def __init__(self, preface: int) -> None:
         self.skip = preface  # bytes until the next frame begins
         self.control = Bucket(1000, 100)
         self.resets = Bucket(500, 50)  # a burst of 500 pairs is 1,000 frames
         self.flooded = False
+        self._head_open = False  # more of it is to come
+        self._last_ends = False  # when the frame that came in part is whole
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a header block has begun and not ended."""
+        return self._head_open
 
     def slice(self, data: bytes, now: int) -> int:
         """How many bytes of `data` may be fed now: whole frames and the begin of one, at most a
         slice of them. What is left begins with a frame's header, and comes again."""
         at, size, work = self.skip, len(data), SLICE
+        if 0 < at <= size and self._last_ends:
+            self._head_open = self._last_ends = False
         while at + _HEADER <= size and work > 0:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             kind = data[at + 3]
             if kind in (_HEADERS, _CONTINUATION, _PUSH):
                 work -= _STREAM
+                whole = at + _HEADER + length <= size
+                self._last_ends = data[at + 4] & _END_HEADERS != 0
+                self._head_open = not (whole and self._last_ends)
             elif kind == _DATA and (length or data[at + 4] & _END_STREAM):
                 work -= 1
             elif kind == _RST_STREAM:

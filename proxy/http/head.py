@@ -33,9 +33,12 @@ class RequestHead(Head):
         "authority",
         "keep_alive",
         "length",
+        "listener",
         "method",
         "path",
+        "protocol",
         "query",
+        "scheme",
         "seen",
         "tail",
         "version",
@@ -48,13 +51,16 @@ class RequestHead(Head):
         self.query = ""  # without "?"
         self.tail = ""  # with it: "" = there is no query, "?" = there is an empty one
         self.authority = ""  # host[:port], lower case, from the target or Host
+        self.scheme = "http"  # of the client's connection, as far as it is known
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
         self.lines = None  # for codecs alone: None = they are in `_pairs`
         self._pairs: list[Pair] = []
-        self.fields = {}  # outside this package: to be read, not changed
+        self.hold({})  # outside this package: to be read, not changed
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
+        self.listener = ""  # the name of that by which it came in, where routes ask for it
+        self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
 
     @property
     def target(self) -> bytes:
@@ -132,7 +138,7 @@ class ResponseHead(Head):
         self.version = "1.1"
         self.lines = None  # as in RequestHead
         self._pairs: list[Pair] = []
-        self.fields = {}
+        self.hold({})
         self.seen = ANYTHING
         self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
@@ -183,6 +189,7 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.seen = lines.seen
     head.length = 0
     head.keep_alive = True
+    head.protocol = ""
     return head
 
 
@@ -210,7 +217,7 @@ def made_response(
     head._pairs = pairs
     head.length = length
     if declared:
-        head.fields = {b"content-length": declared}
+        head.hold({b"content-length": declared})
     return head
 
 
@@ -219,5 +226,6 @@ def _joined(lines: list[Pair] | Lines, name: bytes) -> bytes | None:
         found = lines.each(name)
     else:
         # llhttp leaves whitespace at the end (RFC 9112 §5.1)
-        found = [v.strip() for n, v in lines if n.lower() == name]
+        size = len(name)
+        found = [v.strip() for n, v in lines if len(n) == size and n.lower() == name]
     return b", ".join(found) if found else None

@@ -31,6 +31,7 @@ HOP_BY_HOP = frozenset(
 FORWARDING = frozenset(
     {
         b"forwarded",
+        b"x-forwarded-client-cert",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from proxy import __version__
 from proxy.collector.books import Standing
+from proxy.config.material import Material
 from proxy.hub.parts import Collector
 from proxy.hub.procfs import Usage, usage
 from proxy.hub.supervisor import Slot
@@ -51,6 +52,12 @@ GENERATION = Instrument(
 )
 REFUSED = Instrument(
     "spangate.config.refused", _C, "{configuration}", "Configurations that a worker refused."
+)
+EXPIRY = Instrument(
+    "spangate.tls.certificate.expiry",
+    _G,
+    "s",
+    "Unix time at which a certificate expires, by file and name.",
 )
 CREATED = Instrument(
     "spangate.export.created", _C, "{item}", "Items of telemetry offered to an exporter."
@@ -98,6 +105,15 @@ def reloads(succeeded: int, failed: int, last: bool) -> Iterator[Series]:
 def generation(number: int, refused: int) -> Iterator[Series]:
     yield Series(GENERATION, (), number)
     yield Series(REFUSED, (), refused)
+
+
+def certificates(material: Material) -> Iterator[Series]:
+    """When those that the gateway shows expire."""
+    for said, certified in material.certificates.items():
+        file = said.partition("\n")[0]
+        name = next(iter([*certified.names, *certified.uris]), "")
+        labels: Attributes = (("spangate.tls.file", file), ("spangate.tls.name", name))
+        yield Series(EXPIRY, labels, int(certified.expires))
 
 
 def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series]:

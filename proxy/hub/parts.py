@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -57,8 +58,15 @@ class Whole(Protocol):
     @property
     def collector(self) -> Collector: ...
 
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Held by whoever changes the configuration."""
+
     async def refresh(self) -> None:
         """Bring in everything that was counted until now."""
+
+    def renew_secrets(self) -> None:
+        """New keys for sessions of TLS."""
 
     def tell_health(self) -> None:
         """Tell all workers what is known about every probed server."""

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 from proxy import __version__
@@ -22,13 +23,19 @@ from proxy.errors import (
     ConnectRefused,
     ConnectReset,
     DnsFailed,
+    TlsFailed,
     Truncated,
+    UpstreamError,
     UpstreamReset,
     UpstreamTimeout,
 )
+from proxy.server.tls_failures import failure
+from proxy.server.tls_keyring import ClientContext
 
 if TYPE_CHECKING:
     import aiohttp
+
+Way = tuple[str, str]  # path of a Unix socket ("" = by TCP), `send_proxy` of the upstream
 
 LONGEST = 60.0  # seconds of a probe that has no time limit of its own
 BODY_LIMIT = 64 * 1024  # bytes of an answer that are read; a longer one is cut off
@@ -54,35 +61,51 @@ class Asker:
     """Makes probes; every one connects anew, since that is what a client would have to do."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[Way, aiohttp.ClientSession] = {}
 
-    async def ask(self, url: str, settings: Health) -> Verdict:
-        """`url` as it stands in the request line; `settings.host` goes into Host."""
+    async def ask(
+        self,
+        url: str,
+        settings: Health,
+        way: Way = ("", "off"),
+        tls: ClientContext | None = None,
+        protocol: str = "h1",
+    ) -> Verdict:
+        """`url` as it stands in the request line; `settings.host` goes into Host; `tls` is how its
+        upstream's servers are connected to, and `protocol` what is spoken with them."""
         began = time.monotonic()
-        verdict = await self._ask(url, settings)
+        verdict = None
+        if protocol == "h2" or (protocol == "auto" and tls is not None):
+            verdict = await _ask_by_h2(url, settings, tls, protocol == "h2")
+        if verdict is None:
+            verdict = await self._ask(url, settings, way, tls)
         took = time.monotonic() - began
         return Verdict(verdict.ok, verdict.said, verdict.status, verdict.error, time.time(), took)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
-    async def _ask(self, url: str, settings: Health) -> Verdict:
-        if self._session is None or self._session.closed:
+    async def _ask(
+        self, url: str, settings: Health, way: Way, tls: ClientContext | None
+    ) -> Verdict:
+        if not self._sessions:
             await asyncio.to_thread(_import)
         import aiohttp
         import yarl
 
-        if self._session is None or self._session.closed:
-            self._session = _session()
+        session = self._sessions.get(way)
+        if session is None or session.closed:
+            session = self._sessions[way] = _session(way)
         limit = settings.timeout or LONGEST
         try:
-            async with self._session.get(
+            async with session.get(
                 yarl.URL(url, encoded=True),
                 headers={"Host": settings.host} if settings.host else None,
                 timeout=aiohttp.ClientTimeout(total=limit),
                 allow_redirects=False,
+                ssl=True if tls is None else tls.old.context,
+                server_hostname=(tls.server_name or None) if tls is not None else None,
             ) as response:
                 await response.content.read(BODY_LIMIT)
                 return answered(response.status, settings)
@@ -90,6 +113,40 @@ class Asker:
             return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return failed(error)
+
+
+async def _ask_by_h2(
+    url: str, settings: Health, tls: ClientContext | None, must: bool
+) -> Verdict | None:
+    """By HTTP/2; None: the server agreed on HTTP/1.1, which unless it `must` not is as good."""
+    from proxy.hub import probe_h2  # half a megabyte that only those need who have such servers
+
+    limit = settings.timeout or LONGEST
+    server, path = url.removesuffix(settings.path), settings.path
+    try:
+        async with asyncio.timeout(limit):
+            status = await probe_h2.status_of(server, path, settings.host, tls)
+    except TimeoutError:
+        return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
+    except UpstreamError as error:
+        return Verdict(False, error.detail, error=error.error_type)
+    except OSError as error:
+        return unreachable(error)
+    if status is None:
+        return Verdict(False, probe_h2.OTHER, error=BadResponse.error_type) if must else None
+    return answered(status, settings)
+
+
+def unreachable(error: OSError) -> Verdict:
+    """What the system says of a server to which there is no connection."""
+    if isinstance(error, socket.gaierror):
+        ours = error.errno in _OURS_RESOLVING
+        return Verdict(None if ours else False, _words(error), error=DnsFailed.error_type)
+    if error.errno in _OURS:
+        return Verdict(None, _words(error), error=ConnectFailed.error_type)
+    kinds = {errno.ECONNREFUSED: ConnectRefused, errno.ECONNRESET: ConnectReset}
+    kind = kinds.get(error.errno or 0, ConnectFailed)
+    return Verdict(False, _words(error), error=kind.error_type)
 
 
 def answered(status: int, settings: Health) -> Verdict:
@@ -116,6 +173,8 @@ def failed(error: Exception) -> Verdict:
 def _type(error: Exception, number: int | None) -> str:
     import aiohttp
 
+    if isinstance(error, aiohttp.ClientSSLError):
+        return TlsFailed.error_type
     if isinstance(error, aiohttp.ClientConnectorError):
         if number == errno.ECONNREFUSED:
             return ConnectRefused.error_type
@@ -130,6 +189,9 @@ def _type(error: Exception, number: int | None) -> str:
 
 def _words(error: BaseException) -> str:
     """One line without what the reader knows: which server it was."""
+    secured = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(secured, SSLError):
+        return f"it {failure(secured)[1]}"
     number = error.errno if isinstance(error, OSError) else None
     if number and number > 0:
         return os.strerror(number).lower()
@@ -138,11 +200,13 @@ def _words(error: BaseException) -> str:
     return " ".join(str(getattr(error, "message", "") or error).split()) or type(error).__name__
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(way: Way) -> aiohttp.ClientSession:
     import aiohttp
 
+    from proxy.hub.probe_connectors import connector
+
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=connector(*way),
         headers={"User-Agent": f"spangate-health/{__version__}", "b3": "0"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

@@ -18,9 +18,10 @@ import msgspec
 
 from proxy.config.model import Health as Settings
 from proxy.config.model import Route, Upstream
-from proxy.config.syntax import parse_server
+from proxy.config.syntax import is_unix, parse_server
 from proxy.hub import gauges
-from proxy.hub.probe import Asker, Verdict
+from proxy.hub.probe import Asker, Verdict, Way
+from proxy.server.tls_keyring import ClientContext
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.health import Health
@@ -48,13 +49,18 @@ class Probed:
         "settings",
         "task",
         "url",
+        "way",
     )
 
-    def __init__(self, key: Key, settings: Settings, before: Probed | None = None) -> None:
+    def __init__(
+        self, key: Key, settings: Settings, before: Probed | None = None, send_proxy: str = "off"
+    ) -> None:
         """`before`: the same server by other settings. What is known of it stays."""
         self.key = key
         self.settings = settings
-        self.url = key[1].rstrip("/") + settings.path
+        unix = key[1].removeprefix("unix:") if is_unix(key[1]) else ""
+        self.url = ("http://localhost" if unix else key[1].rstrip("/")) + settings.path
+        self.way: Way = (unix, send_proxy)
         self.labels = _labels(key)
         self.health = Health(settings.rise, settings.fall, before is None or before.up)
         self.good: int = before.good if before is not None else 0
@@ -104,6 +110,8 @@ class Prober:
         self._began = 0.0  # when the last ones began
         self._timer: asyncio.TimerHandle | None = None
         self._asker = Asker()
+        self.secured: Mapping[str, ClientContext] = {}  # how upstreams with TLS are connected to
+        self._protocols: dict[str, str] = {}  # that upstreams speak
         self._prevented = False  # the last probe could not be made
 
     async def configure(
@@ -112,12 +120,14 @@ class Prober:
         """Probe these from now on; a server that was probed before keeps its state. `routes` tell
         which Host servers expect."""
         wanted: set[Key] = set()
+        self._protocols = {name: upstream.protocol for name, upstream in upstreams.items()}
         async for key, settings in gently(_wanted(upstreams, hosts(routes))):
             wanted.add(key)
             known = self._probed.get(key)
-            if known is None or known.settings != settings:
+            send_proxy = upstreams[key[0]].send_proxy
+            if known is None or (known.settings, known.way[1]) != (settings, send_proxy):
                 self._forget(key)
-                probed = self._probed[key] = Probed(key, settings, known)
+                probed = self._probed[key] = Probed(key, settings, known, send_proxy)
                 self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
         async for key in gently(list(self._probed)):
             if key not in wanted:
@@ -187,7 +197,14 @@ class Prober:
     def _begin(self, probed: Probed) -> None:
         self._under_way += 1
         probed.task = spawn(
-            self._asker.ask(probed.url, probed.settings), f"probe {probed.key[0]} {probed.key[1]}"
+            self._asker.ask(
+                probed.url,
+                probed.settings,
+                probed.way,
+                self.secured.get(probed.key[0]),
+                self._protocols.get(probed.key[0], "h1"),
+            ),
+            f"probe {probed.key[0]} {probed.key[1]}",
         )
         probed.task.add_done_callback(lambda task: self._ended(probed, task))
 
@@ -252,7 +269,8 @@ def _wanted(
 
 def _labels(key: Key) -> Attributes:
     _, host, port = parse_server(key[1])
-    return (("spangate.upstream", key[0]), ("server.address", host), ("server.port", port))
+    labels: Attributes = (("spangate.upstream", key[0]), ("server.address", host))
+    return (*labels, ("server.port", port)) if port else labels  # a Unix socket has none
 
 
 def _limit() -> int:

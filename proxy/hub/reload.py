@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Protocol
 
-from proxy.config.load import load
+from proxy.config.load import Loaded, load
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError
@@ -50,6 +50,7 @@ class Services(Protocol):
     def prober(self) -> Prober: ...
     async def prepare(self, config: Config) -> Change: ...
     async def adopt(self, config: Config, change: Change) -> None: ...
+    async def secure(self, loaded: Loaded) -> None: ...
 
 
 class Prober(Protocol):
@@ -108,13 +109,18 @@ def _read_now(file: str, number: int) -> Generation:
 
 
 def _failed(hub: Whole, *reasons: object) -> bool:
+    return failed(hub, "the configuration in force stays", *reasons)
+
+
+def failed(hub: Whole, what_stays: str, *reasons: object) -> bool:
+    """Say and count that a reload came to nothing; False."""
     for reason in reasons:
         mild = getattr(reason, "warning", False)
         log.log(logging.WARNING if mild else logging.ERROR, "%s", reason)
     hub.reloads.failed += 1
     hub.reloads.last = False
     hub.reloads.error = "\n".join(str(reason) for reason in reasons)
-    log.error("reload failed: the configuration in force stays")
+    log.error("reload failed: %s", what_stays)
     return False
 
 
@@ -124,7 +130,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
         log.warning("%s", warning)
     addresses = [listener.address for listener in config.listen]
     with placing(new.loaded):
-        opened = hub.sockets.open(addresses)
+        opened = hub.sockets.open(config.listen)
     change: Change | None = None
     try:
         if exports_differ(old.loaded.config, config):
@@ -133,10 +139,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
         if set(addresses) != set(hub.supervisor.listeners):
             await _roll(hub, new, addresses)
         else:
-            rollout = Rollout(hub.supervisor, new.number, new.messages)
-            await rollout.prepare()
-            _set(hub, new)  # in the same turn: whoever is started now is told the new one
-            await rollout.apply()
+            await bring_into_force(hub, new)
     except BaseException:
         _set(hub, old)
         hub.sockets.close(opened)
@@ -146,8 +149,17 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     _tell_restart(hub, old.loaded.config)
     if change is not None:
         await services.adopt(config, change)
+    await services.secure(new.loaded)
     await services.prober.configure(config.upstream, config.route)
     hub.tell_health()
+
+
+async def bring_into_force(hub: Whole, new: Generation) -> None:
+    """In all workers, or in none: then it raises Refused."""
+    rollout = Rollout(hub.supervisor, new.number, new.messages)
+    await rollout.prepare()
+    _set(hub, new)  # in the same turn: whoever is started now is told the new one
+    await rollout.apply()
 
 
 async def _roll(hub: Whole, new: Generation, addresses: list[str]) -> None:

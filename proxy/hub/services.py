@@ -11,13 +11,18 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from proxy.config.model import Config
+import msgspec
+
+from proxy.config.loaded import Loaded
+from proxy.config.model import Config, Upstream
+from proxy.hub.certificates import Certificates
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
 from proxy.hub.snapshot import wanted
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
 from proxy.server import endpoints, frames
+from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.tasks import cancel, spawn
 
 if TYPE_CHECKING:
@@ -34,10 +39,15 @@ class Services:
         self._admin: Admin | None = None
         self._opening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
+        self._keyring = Keyring()
+        self._certificates = Certificates(hub, self)
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
         self.restart_reporting()
+        self._watching = spawn(self._certificates.watch(), "watch certificates")
+        await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)
         if admin is not None:
             asyncio.get_running_loop().add_reader(admin, self._visited, admin)
@@ -53,6 +63,18 @@ class Services:
         if self._admin is not None:
             self._admin.hosts.configure(config.admin.hosts)
 
+    async def secure(self, loaded: Loaded) -> None:
+        """Probe as the workers connect."""
+        secured = Contexts()
+        # A thread: the system's authorities take 20 ms to read.
+        await asyncio.to_thread(self._make_contexts, loaded, secured)
+        self.prober.secured = secured.upstreams
+
+    def _make_contexts(self, loaded: Loaded, into: Contexts) -> None:
+        config = msgspec.structs.replace(loaded.config, listen=[], upstream=_probed(loaded.config))
+        for _ in self._keyring.make(config, loaded.material, into):
+            pass
+
     def restart_reporting(self) -> None:
         """Begin a new interval for the export of our own metrics."""
         if self._reporting is not None:
@@ -61,7 +83,7 @@ class Services:
 
     async def stop(self) -> None:
         """No more probes and pages; the last report of our own metrics."""
-        await cancel(self._reporting)
+        await cancel(self._reporting, self._watching)
         await self.prober.stop()
         await self._report()
 
@@ -98,6 +120,10 @@ class Services:
     def _health_changed(self, changes: Mapping[Key, bool]) -> None:
         for payload in endpoints.encode_health(changes.items()):
             self._hub.supervisor.broadcast(frames.ENDPOINTS, payload)
+
+
+def _probed(config: Config) -> dict[str, Upstream]:
+    return {name: one for name, one in config.upstream.items() if one.health is not None}
 
 
 def _import_admin() -> type[Admin]:

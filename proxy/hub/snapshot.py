@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from proxy.config.loaded import Loaded
+from proxy.config.material import NONE, Material
 from proxy.config.model import Config
 from proxy.config.observe import Export
 from proxy.config.wire import pack
@@ -31,14 +32,14 @@ class Generation:
 
 def generation(number: int, loaded: Loaded, at: float) -> Generation:
     """Ready to be sent."""
-    return Generation(number, loaded, at, list(snapshot_of(loaded.config)))
+    return Generation(number, loaded, at, list(snapshot_of(loaded.config, loaded.material)))
 
 
-def snapshot_of(config: Config) -> Iterable[bytes]:
+def snapshot_of(config: Config, material: Material = NONE) -> Iterable[bytes]:
     """What SNAPSHOT frames carry."""
     signals = wanted(config)
     export = Export(otlp=["collector"] if signals else [], signals=signals)  # type: ignore[arg-type]
-    return pack(msgspec.structs.replace(config, collector=None, export=export))
+    return pack(msgspec.structs.replace(config, collector=None, export=export), material)
 
 
 def wanted(config: Config) -> list[str]:

@@ -62,6 +62,7 @@ class Status:
         yield from gauges.collector(hub.collector)
         yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
         yield from gauges.generation(hub.generation.number, hub.reloads.refused)
+        yield from gauges.certificates(hub.loaded.material)
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:

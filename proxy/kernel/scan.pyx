@@ -239,9 +239,9 @@ cdef class Head:
             self.made = {} if self.lines is None else self.lines.specials()
         return self.made
 
-    @fields.setter
-    def fields(self, dict made):
-        self.made = made
+    cpdef hold(self, dict fields):
+        """These are the special fields."""
+        self.made = fields
 
     cpdef bytes field(self, bytes name):
         """One special field; a dict of all costs 600 instructions and more

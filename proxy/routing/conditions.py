@@ -1,4 +1,4 @@
-"""The conditions of a route besides host and path: method, header fields, query.
+"""The conditions of a route besides host and path: method, scheme, listener, fields, query.
 
 All must hold. Values are compared whole: "1" is equal to "1" only, "*" is any value, "~regex"
 must match from the first to the last character.
@@ -26,15 +26,15 @@ from proxy.routing.demands import Conditions, Demand, Fields, parameters, text
 class Failure:
     """The first condition that does not hold: where it looks, what it demands, what is there."""
 
-    kind: Literal["method", "header", "query"]
+    kind: Literal["method", "scheme", "listener", "header", "query"]
     name: str  # of the field or parameter
     wanted: str
     value: str | None
 
     def text(self, wanted: str) -> str:
         """In words, with `wanted` as it may be shown."""
-        if self.kind == "method":
-            return f"method is {self.value}, wanted {wanted}"
+        if self.kind in ("method", "scheme", "listener"):
+            return f"{self.kind} is {self.value or 'another'}, wanted {wanted}"
         if self.value is None:
             return f"{self.kind} {self.name} is missing, wanted {wanted}"
         return f"{self.kind} {self.name} is {self.value!r}, wanted {wanted}"
@@ -44,18 +44,25 @@ def compile_when(when: When, denies: bool = False) -> Conditions:
     """The conditions of `when`; ValueError for a regular expression that is none. `denies`: those
     of a route that denies."""
     headers = [_demand(name.lower(), wanted) for name, wanted in when.header.items()]
-    return Conditions(
+    conditions = Conditions(
         frozenset(when.method) or None,
         tuple((demand.name.encode("utf-8"), demand) for demand in headers),
         tuple(_demand(name, wanted) for name, wanted in when.query.items()),
         denies,
     )
+    conditions.scheme = when.scheme
+    conditions.listener = when.listener
+    return conditions
 
 
 def first_failure(conditions: Conditions, method: str, query: str, head: Fields) -> Failure | None:
     """The first condition that fails, None if all hold."""
     if conditions.methods is not None and method not in conditions.methods:
         return Failure("method", "", " or ".join(sorted(conditions.methods)), method)
+    if conditions.scheme is not None and conditions.scheme != head.scheme:
+        return Failure("scheme", "", conditions.scheme, head.scheme)
+    if conditions.listener and conditions.listener != head.listener:
+        return Failure("listener", "", conditions.listener, head.listener)
     for name, demand in conditions.headers:
         if not conditions.in_head(name, demand, head):
             raw = head.get(name)
@@ -72,6 +79,10 @@ def first_failure(conditions: Conditions, method: str, query: str, head: Fields)
 def follow(these: Conditions, other: Conditions) -> bool:
     """Whether every request that meets `other` certainly meets `these`."""
     if these.methods is not None and not (other.methods and other.methods <= these.methods):
+        return False
+    if these.scheme is not None and these.scheme != other.scheme:
+        return False
+    if these.listener and these.listener != other.listener:
         return False
     # one value among several says nothing about the whole, but that there is one
     loose = other.denies and not these.denies

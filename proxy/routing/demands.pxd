@@ -11,6 +11,8 @@ cdef class Demand:
 cdef class Conditions:
     cdef public frozenset methods
     cdef public tuple headers, query
+    cdef public str scheme
+    cdef public str listener
     cdef public bint denies
 
     cpdef bint hold(self, str method, str query, object head)

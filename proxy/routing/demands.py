@@ -11,6 +11,11 @@ from urllib.parse import unquote_plus
 class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def listener(self) -> str: ...
+
     def get(self, name: bytes) -> bytes | None: ...
     def each(self, name: bytes) -> list[bytes]: ...
 
@@ -46,7 +51,7 @@ class Demand:
 class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
-    __slots__ = ("denies", "headers", "methods", "query")
+    __slots__ = ("denies", "headers", "listener", "methods", "query", "scheme")
 
     def __init__(
         self,
@@ -59,12 +64,19 @@ class Conditions:
         self.headers = headers
         self.query = query
         self.denies = denies  # one of several values is enough
+        self.scheme: str | None = None  # of the client's connection, None = any
+        self.listener = ""  # its name, "" = any
 
     def __len__(self) -> int:
-        return (self.methods is not None) + len(self.headers) + len(self.query)
+        said = (self.methods is not None) + (self.scheme is not None) + (self.listener != "")
+        return said + len(self.headers) + len(self.query)
 
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
+            return False
+        if self.scheme is not None and self.scheme != head.scheme:
+            return False
+        if self.listener and self.listener != head.listener:
             return False
         for name, demand in self.headers:
             if not self.in_head(name, demand, head):

@@ -111,7 +111,7 @@ class Table:
 
     def _wanted(self, index: int, failure: Failure) -> str:
         """The condition as it may be shown."""
-        if failure.kind == "method":
+        if failure.kind in ("method", "scheme", "listener"):
             return failure.wanted
         shown: dict[str, str] = getattr(self._shown[index].when, failure.kind)
         return {name.lower(): wanted for name, wanted in shown.items()}[failure.name.lower()]

@@ -7,12 +7,12 @@ what is decided here is what can still be told.
 from __future__ import annotations
 
 from proxy.errors import ClientError, ClientGone, ProxyError
-from proxy.http.edits import NO_EDITS
+from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
 from proxy.http.headers import TRACE, bits
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
-from proxy.server import added
+from proxy.server import added, tunnel
 from proxy.server.reply import Reply, synthesize
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
@@ -71,11 +71,14 @@ def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
 def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     """Tell the client what can still be told."""
     x = story.x
+    if story.tunnel is not None:
+        tunnel.cut(story, error)
+        return
     _leave(story, error)
     if isinstance(error, ClientGone):
         x.client_gone = True
         return
-    x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+    x.error = error.error_type if error.status >= 500 or x.head_sent or error.told else ""
     x.why = error.detail if x.error else ""
     if x.head_sent and not _take_back(story):
         story.client.abort()  # the truncation must be seen
@@ -83,8 +86,8 @@ def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     if not x.trace_id:
         trace(story, entry)
     own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
-    if error.close:
-        story.client.close_after()
+    if error.close or story.edits.wants & WANTS_TUNNEL:
+        story.client.close_after()  # what came early cannot be told from a request
     reply(story, own, entry)
 
 
@@ -122,6 +125,8 @@ def finish(story: Story) -> None:
     story.upstream = None
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
+    if story.tunnel is not None:
+        tunnel.finish(story)
     try:
         worker = story.worker
         if worker.upstreams.learning:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from proxy.errors import NoEndpoint, ProxyError, UpstreamError, UpstreamReset
+from proxy.errors import (
+    NoEndpoint,
+    NotProcessed,
+    OlderRequired,
+    ProxyError,
+    UpstreamError,
+    UpstreamReset,
+)
 from proxy.http.head import ResponseHead
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
@@ -23,6 +30,10 @@ from proxy.upstream.state import Use
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
 STALE = "stale_connection"  # the reason of a try that follows one on a connection that had ended
+_OLDER = OlderRequired.error_type
+_DIALS = (STALE, _OLDER)
+_NOT_DONE = (NotProcessed.error_type, _OLDER)
+_MOST_NOT_DONE = 3  # tries that follow ones which an upstream has not processed, policy aside
 
 
 class Event:
@@ -95,8 +106,8 @@ def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -
 def _warm(story: Story, attempt: Attempt) -> UpstreamSide | None:
     endpoint = story.endpoint
     assert endpoint is not None
-    if attempt.retry_reason == STALE:
-        return None  # its siblings are as old
+    if attempt.retry_reason and attempt.retry_reason in _DIALS:
+        return None  # its siblings are as old, or speak what is not wanted
     once = story.head.length != 0 or story.head.method not in IDEMPOTENT
     upstream = story.worker.pool_of(endpoint).take(once)
     if upstream is not None:
@@ -111,7 +122,10 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
     if not story.client.upload_done:
         story.client.pause()
     story.wait(0, 0)  # dialling has a clock of its own
-    dialling = story.worker.dial(story, endpoint, target.connect)
+    old = attempt.retry_reason == _OLDER
+    if endpoint.scheme == "https":
+        attempt.scheme = "https"  # whatever comes of it
+    dialling = story.worker.dial(story, endpoint, target.connect, old)
     try:
         upstream: UpstreamSide = await EVENT
     except ProxyError:
@@ -119,6 +133,7 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
         raise
     attempt.connected = monotonic_ns()
     attempt.cost_connect = attempt.connected - attempt.start
+    attempt.reused = upstream.used
     return upstream
 
 
@@ -129,7 +144,9 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     traced = target.injector.inject(
         x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
     )
-    attempt.peer = upstream.peer.where
+    peer = upstream.peer
+    attempt.peer = peer.where
+    attempt.tls = peer.tls
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
     attempt.sent = attempt.connected
@@ -186,7 +203,9 @@ def _pause(
     if retry is None or target.budget is None:
         return None
     now = monotonic_ns()
-    tries = len([a for a in x.attempts if a.retry_reason != STALE]) - 1
+    reasons = [a.retry_reason for a in x.attempts]
+    free = reasons.count(STALE) + min(_not_done(story), _MOST_NOT_DONE)
+    tries = len(reasons) - free - 1
     outcome = attempt.status if failure is None else failure
     left = (story.total - now) * 1e-9 if story.total else float("inf")
     if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
@@ -197,10 +216,19 @@ def _pause(
 
 
 def _may_resend(story: Story, attempt: Attempt, failure: UpstreamError | None) -> bool:
-    """RFC 9110 §9.2.2: what is idempotent, or what was certainly not read."""
+    """RFC 9110 §9.2.2, RFC 9113 §8.7: what is idempotent, or was certainly not read."""
+    if isinstance(failure, NotProcessed):
+        if not story.replayable or attempt.retry_reason == _OLDER:
+            return False
+        return _not_done(story) < _MOST_NOT_DONE
     if not attempt.reused or not isinstance(failure, UpstreamReset) or not story.replayable:
         return False
     return failure.unread or story.x.method in IDEMPOTENT
+
+
+def _not_done(story: Story) -> int:
+    """Tries that followed ones which an upstream had not processed."""
+    return len([a for a in story.x.attempts if a.retry_reason in _NOT_DONE])
 
 
 def _give_up(story: Story, failure: UpstreamError | None, response: ResponseHead | None) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
-from proxy.config.model import Config, Redirect, Respond, Route
+from proxy.config.material import NONE, Material
+from proxy.config.model import Compress, Config, Redirect, Respond, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
 from proxy.http.head import RequestHead
@@ -20,6 +21,8 @@ from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
+from proxy.server.tcp_routes import compile_streams
+from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
@@ -27,11 +30,20 @@ from proxy.upstream.state import Plan, Upstreams
 
 
 class Compiler:
-    """One configuration on its way into force; `snapshot` and `plan` are there when all steps are
-    done. Raises ValueError for what a config check would have refused."""
+    """One configuration on its way into force; `snapshot`, `plan` and `tls` are there when all
+    steps are done. Raises ValueError for what a config check would have refused."""
 
-    def __init__(self, config: Config, upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        config: Config,
+        upstreams: Upstreams,
+        keyring: Keyring | None = None,
+        material: Material = NONE,
+    ) -> None:
         self.config = config
+        self.tls = Contexts()
+        self._keyring = keyring
+        self._material = material
         self.plan = Plan()
         self.snapshot: Snapshot | None = None
         self._upstreams = upstreams
@@ -51,8 +63,14 @@ class Compiler:
             yield
         table = TableBuilder(config.route)
         yield from table.steps()
+        if self._keyring is not None:
+            yield from self._keyring.make(config, self._material, self.tls)
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
-        self.snapshot = Snapshot(config, sampler, entries, table.table())
+        snapshot = Snapshot(config, sampler, entries, table.table())
+        for address, streams in compile_streams(config, self._entry):
+            snapshot.streams[address] = streams
+            yield
+        self.snapshot = snapshot
 
     def run(self) -> Snapshot:
         """All steps at once."""
@@ -76,7 +94,10 @@ class Compiler:
         )
         targets = {name: self._target(route, name) for name in route.to}
         answer = _answer(route, pattern.captures)
-        return RouteEntry(route, blocks, sampler, targets, answer, self._own_fields)
+        entry = RouteEntry(route, blocks, sampler, targets, answer, self._own_fields)
+        if route.compress is not None:
+            entry.compression = _compressing(route.compress)
+        return entry
 
     def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
         return {**labels, **from_labels(self.config.attributes, labels)}
@@ -116,6 +137,12 @@ class Compiler:
             injector = Injector(formats, random_flag=tracing.random_flag, state=state)
             self._injectors[(drop, state)] = injector
         return injector
+
+
+def _compressing(said: Compress) -> object:
+    from proxy.server.compressing import Compressing  # which few configurations need
+
+    return Compressing(said)
 
 
 def _rewritten(route: Route) -> str | None:

@@ -2,9 +2,10 @@
 
 Everything between accept and the first byte of a protocol happens here, once for each connection
 and never for a request: counting and limits, the peer, whose word counts, and the choice of the
-codec. Today that choice is made before a byte is read. A PROXY header or a TLS hello is read by a
-protocol of its own, which then puts the codec in its place (`transport.set_protocol`) with the
-peer and scheme that it has learnt; the codecs know nothing of that.
+codec. A PROXY header is read by a protocol of its own (`proxy_stage.py`), which then puts the next
+one in its place (`transport.set_protocol`) with the peer that it has learnt. Where there is TLS,
+the choice of the codec is made after the handshake (`tls_guest.py`), by what both ends agreed on;
+the codecs know nothing of that, but for the scheme and the peer's identity.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.server.h1_client import ClientConnection
+from proxy.server.h2_client import H2Connection
 from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
+from proxy.server.proxy_stage import Entrance, ProxyStage
+from proxy.server.tcp_client import StreamConnection
+from proxy.server.tls_guest import TlsGuest
+from proxy.server.tls_room import Room, introduce
 
 
-class Door:
+class Door(Entrance):
     """One for each listener."""
 
     __slots__ = ("_house", "_listener", "tell")
@@ -29,11 +35,48 @@ class Door:
 
     def open(self) -> Any:
         """Who serves the next connection: all that a protocol does, but no heir of asyncio's."""
-        return ClientConnection(self._house, self)
+        if self._listener.proxied:
+            return ProxyStage(self._house, self, self._listener)
+        return self.behind(self)
+
+    def behind(self, door: Entrance) -> Any:
+        """The same once a PROXY header, if there must be one, has been read: `door` knows the peer
+        that it told."""
+        shown = self._listener.tls
+        return self.codec(None, door) if shown is None else TlsGuest(self._house, door, shown)
+
+    def codec(self, alpn: str | None, door: Any = None) -> Any:
+        """Who speaks the protocol that was agreed on, None = nothing was said of one. `door`:
+        what it knows of this door, if that is not the door itself."""
+        if self._listener.address in self._house.snapshot.streams:
+            return StreamConnection(self._house, door or self, self._listener)
+        kind = H2Connection if alpn == "h2" else ClientConnection
+        return kind(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
-        return peer_of(transport) if self._house.admit(guest) else None
+        if not self._house.admit(guest):
+            return None
+        peer = peer_of(transport)
+        peer.listener = self._listener.name
+        return peer
+
+    def hand_over(self, guest: Any, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+        heir = H2Connection(self._house, self)
+        self._house.succeed(guest, heir)
+        guest.transport.set_protocol(heir)
+        heir.take_over(guest.transport, guest.peer)
+        heir.data_received(data)
+
+    def enter(self, guest: TlsGuest, peer: Peer) -> Any:
+        """The codec for a connection whose handshake is done."""
+        certified = guest.certified
+        introduce(peer, guest.tls, certified.uri if certified is not None else "")
+        room = Room(self, peer, guest.shown, certified if guest.is_named else None)
+        codec = self.codec(guest.tls.selected_alpn_protocol(), room)
+        codec.scheme = "https"
+        return codec
 
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from proxy.errors import BadResponse, ProxyError, Truncated, UpstreamReset
+from proxy.errors import BadResponse, ProxyError, StreamReset, Truncated, UpstreamReset
 
 _EVERY = 10_000_000_000  # ns
 
@@ -36,7 +36,7 @@ class Faults:
 
     def tell(self, upstream: str, endpoint: str, error: ProxyError, now: int) -> None:
         """An answer was refused or broke off; other errors are none of this."""
-        if not isinstance(error, BadResponse | Truncated | UpstreamReset):
+        if not isinstance(error, BadResponse | StreamReset | Truncated | UpstreamReset):
             return
         said = self._said.get(upstream)
         if said is None:

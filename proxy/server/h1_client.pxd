@@ -12,13 +12,14 @@ from proxy.server.sides cimport StoryEvents
 
 cdef bytes BLANK
 cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
+cdef bytes _PREFACE
 cdef int _HOLD, _AT_ONCE, _SLICE
 
 cdef class ClientConnection(Leaver):
     cdef public ChunkedDecoder _decoder
     cdef public object _door, _pace, _tell
     cdef public RequestReader _reader
-    cdef public bint _early, _pumping
+    cdef public bint _early, _pumping, _served
     cdef public long long _left, _since
     cdef public HeadSearch _search
     cdef public bint filed, watched
@@ -32,6 +33,7 @@ cdef class ClientConnection(Leaver):
     @cython.locals(data=bytes, end=Py_ssize_t, house=House, story=StoryEvents)
     cdef bint _take_head(self)
     cdef bint _partial_head(self, bytes data)
+    cdef _hand_over(self, bytes data)
     @cython.locals(left=cython.longlong, data=bytes)
     cdef bint _take_body(self)
     @cython.locals(index=Py_ssize_t, last=Py_ssize_t, piece=bytes, pieces=list, done=bint)

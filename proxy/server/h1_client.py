@@ -7,10 +7,13 @@ answered wait in the buffer, and no further one is begun while the client takes 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from proxy.errors import BadRequest, ClientError
+from proxy.http.client_hello import is_tls
 from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
+from proxy.http.h2 import PREFACE
 from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
@@ -28,6 +31,7 @@ from proxy.server.tap import Tap
 
 _HOLD = 64 * 1024  # bytes of further requests kept while one is answered
 _AT_ONCE = 2  # requests begun in the turn in which they came
+_PREFACE = PREFACE[:18]  # as much of it as looks like a head
 _SLICE = 4  # requests begun in a slice of a later one
 
 
@@ -35,8 +39,8 @@ class ClientConnection(Leaver):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search", "_since",
-        "_tell", "filed", "watched",
+        "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search",
+        "_served", "_since", "_tell", "filed", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, door: Door) -> None:
@@ -53,6 +57,7 @@ class ClientConnection(Leaver):
         self._early = False  # the answer to the request in hand came before its end
         self._pace: UploadPace | None = None
         self._pumping = False
+        self._served = False  # there was a request
         self._since = 0  # when it became idle, or lingering began
         self._search = HeadSearch()
 
@@ -150,8 +155,12 @@ class ClientConnection(Leaver):
         try:
             head = receive(self._reader, data[:end], house.snapshot, house.authorities)
         except ClientError as error:
-            self._refuse(error)
+            if not self._served and self.scheme == "http" and data.startswith(_PREFACE):
+                self._hand_over(data)
+            else:
+                self._refuse(error)
             return False
+        self._served = True
         self._asked = head
         if head.length == 0:
             self._state = WAIT
@@ -167,11 +176,24 @@ class ClientConnection(Leaver):
         return True
 
     def _partial_head(self, data: bytes) -> bool:
+        if data[0] == 0x16 and is_tls(data):
+            error = BadRequest("this port speaks plain HTTP: write http:// instead of https://")
+            error.rejected = "tls"
+            self._refuse(error)
+            return False
         try:
             self._buffer = self._search.partial(data, self._house.snapshot.limits)
         except ClientError as error:
-            self._refuse(error)
+            if self._served or not _PREFACE.startswith(data):
+                self._refuse(error)
         return len(self._buffer) < len(data) and self._state == HEAD
+
+    def _hand_over(self, data: bytes) -> None:
+        """The client speaks HTTP/2 and knows that we do (RFC 9113 §3.3)."""
+        self._state = CLOSED
+        self._buffer = b""
+        me: Any = self
+        self._door.hand_over(me, data)
 
     def _take_body(self) -> bool:
         story, data = self._story, self._buffer
@@ -248,8 +270,13 @@ class ClientConnection(Leaver):
         self._state = TUNNEL
         self._close = True
         early, self._buffer = self._buffer, b""
-        if early and self._story is not None:
-            self._story.on_body(early, False)
+        story = self._story
+        if early and story is not None:
+            story.on_body(early, False)
+        if not self._tap.ended:
+            self._tap.let_go()
+        elif story is not None:
+            story.on_body_end(NO_TRAILERS)  # the client shut its end before it had the answer
 
     def next(self, now: int) -> None:
         self._story = None

@@ -9,6 +9,7 @@ from proxy.errors import ClientError
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
 from proxy.server.outbox import Outbox
 from proxy.server.peer import Peer
 from proxy.server.sides import ClientSide, Lender, StoryEvents
@@ -54,6 +55,9 @@ class Door(Protocol):
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""
 
+    def hand_over(self, guest: Any, data: bytes) -> None:
+        """Its connection has turned out to speak HTTP/2; `data` is what came of it."""
+
     @property
     def tell(self) -> Tell:
         """Makes the story of a request, not begun yet."""
@@ -76,6 +80,7 @@ class House:
     outbox: Outbox
     turns: Turns
     faults: Faults
+    h2: H2Books
     draining: bool
     random: Callable[[], float]
     getrandbits: Callable[[int], int]
@@ -91,6 +96,15 @@ class House:
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
 
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        """`heir` serves the connection of `guest` from now on; it is counted already."""
+        raise NotImplementedError
+
+    def refuse(self, reason: str, text: str) -> None:
+        """A connection is closed that asked for nothing; `reason` is one of a few words, `text`
+        says in one line which connection and why."""
+        raise NotImplementedError
+
     def count_refused(self, error: ClientError) -> None:
         """Input that never became an exchange."""
 
@@ -103,8 +117,11 @@ class House:
         """One more of them, remembered."""
         raise NotImplementedError
 
-    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+    ) -> Dialling:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
+        HTTP/1.1, though the endpoint speaks HTTP/2."""
         raise NotImplementedError
 
     def later(self, seconds: float, story: StoryEvents) -> None:

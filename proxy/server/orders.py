@@ -27,6 +27,7 @@ from proxy.server import endpoints, frames
 from proxy.server.compile import Compiler
 from proxy.server.link import Link
 from proxy.server.snapshot import Snapshot
+from proxy.server.tls_keyring import Keyring
 from proxy.tasks import spawn
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
@@ -46,6 +47,8 @@ class Worker(Protocol):
     def upstreams(self) -> Upstreams: ...
     @property
     def link(self) -> Link: ...
+    @property
+    def tls(self) -> Keyring: ...
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
         """Bring into force; what was in force before, None the first time."""
@@ -113,6 +116,8 @@ class Orders:
                 await self._apply(items)
             elif kind == frames.FORGET:
                 self._forget()
+            elif kind == frames.SECRETS:
+                self._worker.tls.share(payload)
             elif kind == frames.ENDPOINTS:
                 gone = endpoints.apply(self._upstreams(), payload)
                 await in_slices(self._worker.close_pools_of(gone))
@@ -141,9 +146,10 @@ class Orders:
         if config is None:
             await asyncio.sleep(0)
             return
+        material = self._unpacker.material
         self._unpacker = Unpacker()
         self._incoming = 0
-        compiler = Compiler(config, self._worker.upstreams)
+        compiler = Compiler(config, self._worker.upstreams, self._worker.tls, material)
         await in_slices(compiler.steps())
         self._prepared = (generation, compiler)
         self._worker.link.send(frames.PREPARED, items=generation)

@@ -7,6 +7,7 @@ can take them away.
 
 from __future__ import annotations
 
+from proxy.http.client_cert import XFCC, forwarded
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
 from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
@@ -39,9 +40,13 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     peer = client.peer
     x.peer, x.peer_port = peer.where
     x.client = peer.address
+    x.tls = peer.tls
     x.scheme = client.scheme
+    if peer.about:
+        x.captured += peer.about
     if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
+    head.scheme = x.scheme
     if snapshot.request_headers:
         for name, key in snapshot.request_headers:
             value = head.get(name)
@@ -81,6 +86,8 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[
         (head.authority or _first_authority(story)) if authority is None else authority.decode(),
     )
     added = edits.added
+    if client.peer.certificate is not None or head.seen & _CERTIFICATE:
+        _certificate(edits, head, client)
     agent = x.user_agent
     if agent:
         added.append((b"user-agent", agent))
@@ -101,6 +108,17 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[
 def _first_authority(story: Story) -> str:
     assert story.target is not None
     return story.target.state.authority()
+
+
+_CERTIFICATE = bits([XFCC])
+
+
+def _certificate(edits: Edits, head: RequestHead, client: ClientSide) -> None:
+    """Who the client has proved to be; what others say of it counts from trusted peers alone."""
+    before = head.fields.get(XFCC) if client.forwards else None
+    value = forwarded(before, client.peer.certificate)
+    if value is not None:
+        edits.add(XFCC, value)
 
 
 _RARE = bits([b"te", b"baggage", b"expect", b"max-forwards"])

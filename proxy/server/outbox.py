@@ -62,12 +62,14 @@ class Outbox:
         """As `put`, and in one write with what was put last, if that is for the same transport:
         a system call less, and a small request is one segment."""
         waiting = self._waiting
-        if waiting and waiting[-1][0] is transport:
-            before = waiting[-1][1]
-            if len(before) + len(data) <= _SMALL:
-                waiting[-1] = (transport, before + data)
-                return
-        self.put(transport, data)
+        if not waiting or len(data) > _LARGE:
+            self.put(transport, data)
+            return
+        whose, before = waiting[-1]
+        if whose is transport and len(before) + len(data) <= _SMALL:
+            waiting[-1] = (transport, before + data)
+        else:
+            waiting.append((transport, data))
 
     def waiting(self, transport: Any) -> int:
         """Bytes that are put and not written."""

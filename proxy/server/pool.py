@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 import random
+from typing import Any
 
 from proxy.server.h1_upstream import Home, UpstreamConnection
 from proxy.server.outbox import Outbox
 from proxy.server.sides import UpstreamSide
+from proxy.server.tls_keyring import ClientContext
 from proxy.server.turns import Turns
+from proxy.telemetry.metrics import Registry
 from proxy.upstream.endpoint import Endpoint
 
 _REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
@@ -37,18 +40,27 @@ class Pool(Home):
         "idle_limit",
         "idle_ns",
         "opened",
+        "place",
         "port",
+        "registry",
         "reused",
         "scheme",
+        "send_proxy",
+        "session",
+        "tls",
         "upstream",
     )
 
-    def __init__(self, endpoint: Endpoint, outbox: Outbox, turns: Turns) -> None:
+    def __init__(
+        self, endpoint: Endpoint, outbox: Outbox, turns: Turns, registry: Registry | None = None
+    ) -> None:
         self.outbox = outbox  # of the worker, as turns
         self.turns = turns
         self.scheme = endpoint.scheme
         self.host = endpoint.host
         self.port = endpoint.port
+        self.place = f"{self.host}:{self.port}" if self.port else f"unix:{self.host}"
+        self.send_proxy = ""  # "v1", "v2": each connection tells of one client, and serves only it
         self.idle_limit = 10_000
         self.idle_ns = 4_000_000_000
         self._max_age = 0  # ns; 0 = none
@@ -60,9 +72,12 @@ class Pool(Home):
         self.counted = 0  # of these, in the metrics already
         self.upstream = endpoint.upstream  # whose settings it has
         self.reused = 0  # times that a warm one was used
+        self.registry = registry  # where handshakes are counted
+        self.tls: ClientContext | None = None  # by which connections are made
+        self.session: Any = None  # of TLS, which the next connection resumes
 
     def __repr__(self) -> str:
-        return f"<Pool {self.host}:{self.port} {self.open} open, {self.idle} idle>"
+        return f"<Pool {self.place} {self.open} open, {self.idle} idle>"
 
     @property
     def open(self) -> int:
@@ -87,6 +102,21 @@ class Pool(Home):
             return connection
         return None
 
+    def at_hand(self) -> UpstreamSide | None:
+        """One that was given back while another could not be made."""
+        return self.take(True)
+
+    def codec(self, alpn: str | None) -> Any:
+        """Who speaks on a new connection; `alpn`: what TLS agreed on, None without TLS.
+
+        Raises UpstreamError where it is nothing that is wanted.
+        """
+        return UpstreamConnection(self)
+
+    def unmade(self, codec: Any) -> None:
+        """The connection for this codec could not be made."""
+        self.forget(codec)
+
     def give(self, connection: UpstreamConnection, now: int) -> bool:
         """Take back a connection on which a whole exchange ended well; False if it is one too
         many, or old enough, and must be closed."""
@@ -110,16 +140,39 @@ class Pool(Home):
         self.opened += 1
         connection.old = self._old(now)
 
+    def tell_of_clients(self, version: str) -> None:
+        """By a PROXY header of "v1" or "v2" in front of each connection, or "off"."""
+        version = "" if version == "off" else version
+        if version and not self.send_proxy:
+            self.close()  # those that wait have none
+        self.send_proxy = version
+
     def set_max_age(self, limit: int, now: int) -> None:
         """In ns, 0 = none; connections that there are count from now on, if it is another."""
         if limit != self._max_age:
             self._max_age = limit
             for connection in self._open:
-                connection.old = self._old(now)
+                if connection.old:  # else it is for one exchange alone
+                    connection.old = self._old(now)
 
     def _old(self, now: int) -> int:
         age = self._max_age
         return now + int(age * (1 - _JITTER * random.random())) if age else _NEVER
+
+    def secure(self, tls: ClientContext | None) -> None:
+        """Make connections by `tls`; those that were made otherwise are not used again."""
+        if tls is self.tls or self.scheme != "https":
+            return
+        self.tls = tls
+        self.session = None
+        for connection in self._open:
+            connection.old = 0
+        self.expire(0)
+
+    def keep_session(self, tls: ClientContext, session: Any) -> None:
+        """What the server offers to resume; the newest one counts, as older ones expire first."""
+        if tls is self.tls:  # no other context can use it
+            self.session = session
 
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""
@@ -131,9 +184,9 @@ class Pool(Home):
         """Bytes came that nobody had asked for."""
         if connection in self._resting and not self._talks:
             self._talks = True
-            text = "upstream %s: %s:%d sends bodies after its answers to HEAD; connections on which"
+            text = "upstream %s: %s sends bodies after its answers to HEAD; connections on which"
             text += " it answered one are not used again"
-            log.warning(text, self.upstream, self.host, self.port)
+            log.warning(text, self.upstream, self.place)
 
     def expire(self, now: int) -> None:
         """Close what has been idle for too long or is too old, and end rests."""

@@ -39,6 +39,7 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
         (b"content-type", kind),
         (b"proxy-status", b"spangate; error=" + error.reason.encode("ascii")),
     ]
+    headers += error.lines
     if isinstance(error, WrongMethod):
         headers.append((b"allow", ", ".join(error.methods).encode("ascii")))
     return Reply(error.status, headers, body, error.close)

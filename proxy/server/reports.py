@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.server import frames
+from proxy.server.h2_pool import SharedPool
 from proxy.telemetry import instruments, report
 from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.metrics import Report
@@ -45,6 +46,7 @@ class Reports:
         self._measure = measure
         self._pools = pools
         self._open: dict[Place, tuple[int, int]] = {}  # (idle, active) as counted last
+        self._streams: dict[Place, int] = {}  # on shared connections, as counted last
         self._steps: Iterator[Report] | None = None  # of the pass that runs
         self._asked: list[Callable[[], None]] = []  # to be told at the end of the next pass
         self._told: list[Callable[[], None]] = []  # at the end of this one
@@ -97,11 +99,15 @@ class Reports:
                 last = before.pop(place, None)
                 self._created(upstream, pool, last is None)
                 self._gauge(place, last, pool.idle, pool.open - pool.idle)
+                if isinstance(pool, SharedPool):
+                    self._shared(place, pool)
             if not looked % LOOK:
                 yield Report()
         for looked, (place, last) in enumerate(before.items(), 1):
             self._gauge(place, last, 0, 0)  # the configuration does not have it any more
             del self._open[place]
+            self._count_streams(place, 0)
+            self._streams.pop(place, None)
             if not looked % LOOK:
                 yield Report()
 
@@ -111,6 +117,21 @@ class Reports:
             where = endpoint_attributes(upstream, pool.host, pool.port)
             self._recorder.registry.number(instruments.UPSTREAM_CREATED, where).value += fresh
             pool.counted = pool.opened
+
+    def _shared(self, place: Place, pool: SharedPool) -> None:
+        self._count_streams(place, pool.streams)
+        where = endpoint_attributes(*place)
+        for (by, why), fresh in pool.take_resets().items():
+            key = (*where, ("spangate.by", by), ("spangate.reason", why))
+            self._recorder.registry.number(instruments.UPSTREAM_RESETS, key).value += fresh
+
+    def _count_streams(self, place: Place, now: int) -> None:
+        before = self._streams.get(place, 0)
+        if before != now:
+            where = endpoint_attributes(*place)
+            number = self._recorder.registry.number(instruments.UPSTREAM_STREAMS, where)
+            number.value += now - before
+            self._streams[place] = now
 
     def _gauge(self, place: Place, last: tuple[int, int] | None, idle: int, active: int) -> None:
         """Changed by the difference: beyond the cap, many places share one number."""

@@ -7,11 +7,13 @@ which steps this coroutine (`story.py`).
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from proxy.errors import ProxyError, WrongMethod
-from proxy.http.head import RequestHead, ResponseHead, Trailers
+from proxy.http.edits import WANTS_TUNNEL
+from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, outbound
+from proxy.server import added, answering, attempts, outbound, tunnel
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -34,8 +36,11 @@ async def serve(story: Story) -> None:
     try:
         if _goes_on(story):
             response = await attempts.run(story)
-            _relay(story, response)
-            _end(story, await EVENT)  # when the answer's body has ended, with its trailers
+            packing = _relay(story, response)
+            trailers = await EVENT  # when the answer's body has ended
+            if packing is not None:
+                await packing.settle()
+            story.client.end(trailers)
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -51,15 +56,19 @@ def _goes_on(story: Story) -> bool:
     """Find out what is asked, whose trace it is part of, and where it goes; False: the gateway
     has answered it."""
     x, head, snapshot = story.x, story.head, story.snapshot
+    if head.protocol and head.method == "CONNECT":
+        head.method = "GET"  # RFC 8441: what HTTP/1.1 asks for by GET, for routes and upstreams too
     host = outbound.describe(x, head, story.client, snapshot)
     if snapshot.request_id:
         x.request_id = outbound.request_id(story)
     story.worker.recorder.begin(x)
     if head.method in MAY_END:
-        status = last_hop(head)
+        status = last_hop(head, snapshot.connects)
         if status:
             _end_here(story, host, status)
             return False
+    if snapshot.by_listener:
+        head.listener = story.client.peer.listener
     entry, captures = snapshot.match(head, host)
     story.entry = entry
     x.route = entry.blocks
@@ -71,6 +80,8 @@ def _goes_on(story: Story) -> bool:
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
     story.edits = outbound.request(story, entry, snapshot, captures)
+    if head.protocol or (snapshot.connects and head.method == "CONNECT"):
+        tunnel.admit(story, entry)
     if target.total_ns:
         story.total = x.start + target.total_ns
     return True
@@ -78,13 +89,15 @@ def _goes_on(story: Story) -> bool:
 
 def _end_here(story: Story, host: str, status: int) -> None:
     """Answer a request that must not be forwarded."""
+    if story.head.method == "CONNECT":
+        story.client.close_after()  # what it sends next may be no HTTP
     story.entry = entry = story.snapshot.expected(story.head, host, story.head.method)
     answering.trace(story, entry)
     answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
 
 
-def _relay(story: Story, response: ResponseHead) -> None:
-    """Begin the answer; from here on nothing can be tried again."""
+def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or None
+    """Begin the answer; from here on nothing can be tried again. What compresses it, if it is."""
     x, client, entry = story.x, story.client, story.entry
     assert entry is not None
     story.held = []
@@ -92,15 +105,23 @@ def _relay(story: Story, response: ResponseHead) -> None:
     story.wait(0, 0)
     x.status = response.status
     edits = entry.response_edits
+    asked = story.edits.wants & WANTS_TUNNEL != 0
+    if asked and not tunnel.is_granted(story.head, response):
+        asked = False
+        client.close_after()  # what it sent early cannot be told from a request
+    packing = None
+    if entry.compression is not None and not asked:
+        edits = entry.compression.begin(story, edits, response)
+        if story.client is not client:
+            packing = client = story.client
     client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
+    if asked:
+        tunnel.begin(story)
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
-
-
-def _end(story: Story, trailers: Trailers) -> None:
-    story.client.end(trailers)
+    return packing
 
 
 def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:

@@ -24,7 +24,7 @@ cdef class ClientSide:
 cdef class UpstreamSide:
     cdef public Peer peer
     cdef public str scheme, version
-    cdef public bint blocked
+    cdef public bint blocked, used
 
     cpdef start(self, StoryEvents story, RequestHead head, Edits edits, list more)
     cpdef send_data(self, bytes data, bint last)

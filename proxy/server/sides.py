@@ -104,11 +104,12 @@ class UpstreamSide:
     """One exchange with an upstream, lent by a pool. Order: `start` once, `send_data`, `end` once;
     or `abort`. It goes back by itself when both directions are complete."""
 
-    __slots__ = ("blocked", "peer", "scheme", "version")
+    __slots__ = ("blocked", "peer", "scheme", "used", "version")
 
     peer: Peer
     scheme: str  # of the connection
     version: str  # network.protocol.version of this hop
+    used: bool  # the connection has carried an exchange before
     blocked: bool  # it takes no more of the request for now
 
     def start(self, story: StoryEvents, head: RequestHead, edits: Edits, more: list[Pair]) -> None:

@@ -1,6 +1,6 @@
 cdef class Tap:
     cdef public int _fd
-    cdef public object _input, _transport
+    cdef public object _input, _tls, _transport
     cdef public bint ended, held, paused
     cdef public long long ended_at
 

@@ -15,11 +15,12 @@ _GONE = select.POLLHUP | select.POLLERR  # both directions are shut, or a reset 
 class Tap:
     """The reading of one transport."""
 
-    __slots__ = ("_fd", "_input", "_transport", "ended", "ended_at", "held", "paused")
+    __slots__ = ("_fd", "_input", "_tls", "_transport", "ended", "ended_at", "held", "paused")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._fd = transport.get_extra_info("socket").fileno()
+        self._tls = transport.get_extra_info("tls")  # tls.py, between us and the socket; or None
         self._input: select.poll | None = None  # made when it is first asked for
         self.paused = False  # by a story
         self.held = False  # by its connection
@@ -72,11 +73,13 @@ class Tap:
         return False
 
     def _unread(self) -> int:
-        return int(unpack("i", ioctl(self._fd, FIONREAD, bytes(4)))[0])
+        unread = int(unpack("i", ioctl(self._fd, FIONREAD, bytes(4)))[0])
+        return unread if self._tls is None else unread + int(self._tls.held_back())
 
     def unacknowledged(self) -> int:
         """Bytes that were written and not acknowledged by the other end's kernel."""
-        return int(unpack("i", ioctl(self._fd, TIOCOUTQ, bytes(4)))[0])
+        unacknowledged = int(unpack("i", ioctl(self._fd, TIOCOUTQ, bytes(4)))[0])
+        return unacknowledged if self._tls is None else int(self._tls.untold(unacknowledged))
 
     def has_input(self) -> bool:
         """Whether something waits to be read, the end included. 0.4 µs."""

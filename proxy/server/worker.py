@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from time import monotonic_ns
 from typing import Any
 
-from proxy.config.model import Config
+from proxy.config.model import Config, Upstream
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.kernel.chance import source
@@ -25,21 +25,28 @@ from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
-from proxy.server.dial import Dialling
+from proxy.server.dial import Dialling, Manner, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
+from proxy.server.h2_books import H2Books
+from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
 from proxy.server.listener import Listener
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
+from proxy.server.pools import open_pool, set_up
+from proxy.server.preface import preface
+from proxy.server.refusals import Refusals
 from proxy.server.reports import Reports
 from proxy.server.ring import Ring
 from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
+from proxy.server.tcp_upstream import StreamPool
+from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
 from proxy.telemetry.recorder import Recorder
@@ -71,6 +78,8 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
+        self._refusals = Refusals()
+        self.h2 = H2Books(self.recorder)
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
@@ -86,6 +95,8 @@ class Worker(House):
         self._listeners: list[Listener] = []
         self._connections: set[Guest] = set()
         self._pools = {}
+        self.tls = Keyring()
+        self._contexts = Contexts()
         self._descriptors = Descriptors(
             self._pause, self._resume, self._free, self.recorder.registry
         )
@@ -112,17 +123,21 @@ class Worker(House):
         config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
         self.snapshot = compiler.snapshot
+        self._contexts = compiler.tls
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.close_pools_of(gone))
-        for pool in self._pools.values():
-            self._set_up(pool)
+        for key, pool in list(self._pools.items()):
+            if not self._set_up(pool):
+                self._pools.pop(key).close()  # it is of another kind now
         if not self._listeners:
             for address, sock in self._sockets:
                 await self.listen(address, sock)
             return None
+        for listener in self._listeners:
+            listener.tls = self._contexts.listeners.get(listener.address)
         self._apply_trust(before.config, config)
         return before
 
@@ -140,14 +155,11 @@ class Worker(House):
                 pool.close()
             yield
 
-    def _set_up(self, pool: Pool) -> None:
-        """By the upstream that it was made for."""
+    def _set_up(self, pool: Pool) -> bool:
+        """By the upstream that it was made for; False if that wants another kind now."""
         state = self.upstreams.get(pool.upstream)
-        if state is not None:
-            settings = state.settings.pool
-            pool.idle_ns = int(settings.idle_timeout * 1e9)
-            pool.idle_limit = settings.idle if pool.idle_ns else 0
-            pool.set_max_age(int(settings.max_age * 1e9), monotonic_ns())
+        contexts = self._contexts.upstreams
+        return state is None or set_up(pool, state.settings, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if _trust(before) == _trust(config):
@@ -161,6 +173,7 @@ class Worker(House):
         """Accept at one more socket."""
         listener = Listener(address, sock)
         listener.trust(self.snapshot.config)
+        listener.tls = self._contexts.listeners.get(address)
         self._listeners.append(listener)
         await listener.start(Door(self, listener, tell).open)
         return listener
@@ -190,19 +203,43 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
+
+    def refuse(self, reason: str, text: str) -> None:
+        self.recorder.reject(reason)
+        self._refusals.tell(reason, text, monotonic_ns())
+
     def count_refused(self, error: ClientError) -> None:
-        self.recorder.reject(str(error.status))
+        self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        pool = Pool(endpoint, self.outbox, self.turns)
+        state = self.upstreams.get(endpoint.upstream)
+        settings = state.settings if state is not None else Upstream()
+        pool: Pool
+        if self.snapshot.passes_bytes(endpoint):
+            pool = StreamPool(endpoint, self.outbox, self.turns, self.recorder.registry)
+        else:
+            pool = open_pool(endpoint, settings, self, self._dial_shared)
         self._pools[endpoint.key] = pool
         self._set_up(pool)
         return pool
 
-    def dial(self, story: StoryEvents, endpoint: Endpoint, timeout: float) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none."""
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+    ) -> Dialling | Waiting:
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
+        HTTP/1.1, though the endpoint speaks HTTP/2."""
         pool: Any = self.pool_of(endpoint)
-        return Dialling(story, pool, timeout, self._descriptors)
+        if isinstance(pool, SharedPool) and not old:
+            return pool.want(story, timeout)
+        header = preface(pool.send_proxy, story) if pool.send_proxy else b""
+        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
+
+    def _dial_shared(self, pool: SharedPool, timeout: float) -> None:
+        dial_shared(pool, timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
@@ -233,6 +270,7 @@ class Worker(House):
         for pool in self._pools.values():
             pool.expire(now)
         self.faults.sum_up(now)
+        self._refusals.sum_up(now)
         self._descriptors.look()
         if not self.draining:
             return True
@@ -262,6 +300,7 @@ class Worker(House):
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
+        number(instruments.H2_STREAMS).value = self.h2.open
         number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
     def _known_pools(self) -> Iterator[tuple[str, Pool]]:
@@ -319,5 +358,5 @@ class Worker(House):
 
 def _trust(config: Config) -> tuple[object, ...]:
     """All that says who is believed."""
-    listeners = {listener.address: listener.trust for listener in config.listen}
+    listeners = {x.address: (x.trust, x.proxy_protocol, x.name) for x in config.listen}
     return listeners, config.tracing.trust, config.forwarding.trust

@@ -21,6 +21,7 @@ from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
+CLIENTS_ERRORS = frozenset({"upgrade_refused"})  # what error.type says of answers of 4xx
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -129,6 +130,7 @@ class ServerBlock:
         self.version = version
         self.other = method == OTHER  # so the real one is told apart
         error_type = server_error(status, error)
+        ours = error_type and error_type not in CLIENTS_ERRORS
         pairs = _pairs(
             ("http.request.method", method),
             ("url.scheme", scheme),
@@ -145,10 +147,10 @@ class ServerBlock:
             protobuf.delimited(5, protobuf.text(name))
             + bytes((0x30, KIND_SERVER))
             + protobuf.attributes(SPAN_ATTRIBUTES, pairs)
-            + (STATUS_ERROR if error_type else b"")
+            + (STATUS_ERROR if ours else b"")
         )
         self.shown = shown = status or (499 if error == GONE else 0)
-        self.log = _log(f"{name} {shown}", _severity(shown, error_type), pairs)
+        self.log = _log(f"{name} {shown}", _severity(shown, bool(ours)), pairs)
         self.error = error_type or (GONE if error == GONE else "")
         self.json = _json(route, shown, self.error)
         self.duration = registry.histogram(instruments.SERVER_DURATION, pairs)
@@ -206,7 +208,12 @@ class ClientBlock:
             *route.labels.items(),
         )
         template = route.upstream_template
-        more = _pairs(("peer.service", upstream), ("url.template", template or ""))
+        unix = authority.startswith("unix:")
+        more = _pairs(
+            ("peer.service", upstream),
+            ("url.template", template or ""),
+            ("network.transport", "unix" if unix else ""),
+        )
         self.span = (
             protobuf.delimited(5, protobuf.text(_name(method, template)))
             + bytes((0x30, KIND_CLIENT))
@@ -214,7 +221,8 @@ class ClientBlock:
             + (STATUS_ERROR if error_type else b"")
         )
         # Whatever a configured URL holds before "@" is a credential (url.full: MUST NOT show it).
-        self.url = protobuf.text(f"{scheme}://{authority.rpartition('@')[2]}")
+        place = "localhost" if unix else authority.rpartition("@")[2]
+        self.url = protobuf.text(f"{scheme}://{place}")
         self.duration = registry.histogram(instruments.CLIENT_DURATION, pairs)
         self.reused: Number = registry.number(
             instruments.UPSTREAM_REUSED, endpoint_attributes(upstream, *address)
@@ -267,8 +275,8 @@ def _name(method: str, template: str | None) -> str:
     return f"{word} {template}" if template else word
 
 
-def _severity(status: int, error_type: str) -> tuple[int, str]:
-    return SEVERITIES[2 if error_type else 1 if status >= 400 else 0]
+def _severity(status: int, is_error: bool) -> tuple[int, str]:
+    return SEVERITIES[2 if is_error else 1 if status >= 400 else 0]
 
 
 def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:

@@ -11,6 +11,7 @@ cdef class Attempt:
     cdef public tuple peer
     cdef public bint reused
     cdef public object use
+    cdef public bytes tls
 
     cpdef tell(self, long long now)
 
@@ -22,6 +23,7 @@ cdef class Exchange:
     cdef public str method, scheme, path, query, sent_path, host, version, client, peer, error, why
     cdef public str counted
     cdef public bytes user_agent, request_id, trace_id, span_id
+    cdef public bytes tls
     cdef public list captured, attempts
     cdef public RouteBlocks route
     cdef public TraceContext context, link

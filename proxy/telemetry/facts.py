@@ -34,6 +34,7 @@ class Attempt:
         "span_id",
         "start",
         "status",
+        "tls",
         "upstream",
         "use",
         "version",
@@ -52,6 +53,7 @@ class Attempt:
         self.port = 0  # server.port
         self.version = "1.1"  # network.protocol.version of this hop
         self.peer: tuple[str, int] | None = None  # network.peer.address, .port, once connected
+        self.tls: bytes | None = None  # what spans say of TLS on this hop (telemetry/tls.py)
         self.reused = False  # a warm connection
         self.connected = 0  # when a connection was at hand
         self.sent = 0  # when the head was written
@@ -103,6 +105,7 @@ class Exchange:
         "span_id",
         "start",
         "status",
+        "tls",
         "trace_id",
         "user_agent",
         "version",
@@ -128,8 +131,10 @@ class Exchange:
         self.client = ""  # client.address: the original client, from trusted forwarding fields
         self.peer = ""  # network.peer.address
         self.peer_port = 0
+        self.tls: bytes | None = None  # as an attempt's, of the client's connection
         self.request_id = b""
-        self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
+        # (attribute key, value): allow-listed headers, and what few requests have
+        self.captured: list[tuple[str, str | int]] = []
         # where it went
         self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []

@@ -45,15 +45,30 @@ REQUEST_SIZE = "http.server.request.body.size"
 RESPONSE_SIZE = "http.server.response.body.size"
 DOWNSTREAM_OPEN = "spangate.downstream.connections.open"
 DOWNSTREAM_TOTAL = "spangate.downstream.connections"
+H2_STREAMS = "spangate.downstream.streams.open"
+H2_RESETS = "spangate.downstream.streams.reset"
+H2_GOAWAYS = "spangate.downstream.goaways"
 UPSTREAM_OPEN = "http.client.open_connections"
 UPSTREAM_CREATED = "spangate.upstream.connections.created"
 UPSTREAM_REUSED = "spangate.upstream.connections.reused"
+UPSTREAM_STREAMS = "spangate.upstream.streams.open"
+UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+TUNNELS = "spangate.tunnels"
+STREAMS = "spangate.streams"
+STREAMS_ACTIVE = "spangate.streams.active"
+STREAM_BYTES = "spangate.streams.io"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
+DOWNSTREAM_HANDSHAKES = "spangate.downstream.tls.handshakes"
+DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
+UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
+UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
+COMPRESSION_IN = "spangate.compression.input"
+COMPRESSION_OUT = "spangate.compression.output"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -67,6 +82,9 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(RESPONSE_SIZE, _H, "By", "Size of HTTP server response bodies.", SIZES),
         Instrument(DOWNSTREAM_OPEN, _G, "{connection}", "Connections of clients that are open."),
         Instrument(DOWNSTREAM_TOTAL, _C, "{connection}", "Connections accepted from clients."),
+        Instrument(H2_STREAMS, _G, "{stream}", "Streams of clients' HTTP/2 that are open."),
+        Instrument(H2_RESETS, _C, "{stream}", "Streams that ended early, by whom and why."),
+        Instrument(H2_GOAWAYS, _C, "{connection}", "GOAWAY sent to clients, by reason."),
         Instrument(
             UPSTREAM_OPEN,
             _G,
@@ -75,8 +93,43 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(UPSTREAM_CREATED, _C, "{connection}", "Connections made to upstreams."),
         Instrument(UPSTREAM_REUSED, _C, "{request}", "Attempts that took a warm connection."),
+        Instrument(
+            UPSTREAM_STREAMS, _G, "{stream}", "Exchanges on shared connections to upstreams."
+        ),
+        Instrument(
+            UPSTREAM_RESETS,
+            _C,
+            "{stream}",
+            "Streams to upstreams that ended early, by who ended them (spangate.by) and why.",
+        ),
+        Instrument(
+            DOWNSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with clients, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            DOWNSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with clients that failed."
+        ),
+        Instrument(
+            UPSTREAM_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes with upstreams, by version and whether a session was resumed.",
+        ),
+        Instrument(
+            UPSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with upstreams that failed."
+        ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(
+            COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
+        ),
+        Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
+        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
+        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
+        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
+        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,

@@ -13,7 +13,7 @@ from proxy.telemetry.span cimport SpanEncoder
 cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
-    cdef public bint spans, logs, lines
+    cdef public bint spans, logs, lines, json
     cdef Pen _pen
     cdef SpanEncoder _span
     cdef RecordEncoder _record
@@ -24,7 +24,7 @@ cdef class Recorder:
     cdef str _active_scheme
     cdef Number _active_number
     cdef frozenset _methods
-    cdef bint _body_sizes, _exemplars, _json
+    cdef bint _body_sizes, _exemplars
     cdef RouteBlocks _no_route
     cdef set _routes
 

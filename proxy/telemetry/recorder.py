@@ -55,10 +55,10 @@ class Recorder:
     """
 
     __slots__ = (
-        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_json",
+        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars",
         "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
         "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "finished",
-        "lines", "logs", "registry", "sink", "spans",
+        "json", "lines", "logs", "registry", "sink", "spans",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -87,7 +87,7 @@ class Recorder:
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.lines = access.stdout
-        self._json = json
+        self.json = json
         self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
@@ -194,7 +194,7 @@ class Recorder:
             self._record.record(exchange, block, query)
             self._pen.pour(self._log_window, self._log_lane, 1)
         if self.lines:
-            if self._json:
+            if self.json:
                 self._record.line(exchange, block, query)
             else:
                 self._record.people(exchange, block, query)

@@ -7,7 +7,7 @@ from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.tracing.context cimport TraceContext
 
 
-cdef int SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE, OURS
+cdef int SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE, OURS, OURS_RANDOM
 
 
 cdef class SpanEncoder:

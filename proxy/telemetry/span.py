@@ -17,6 +17,7 @@ spangate.phase.overhead_ms    the gateway's own share: the whole time, less dial
 from __future__ import annotations
 
 from binascii import unhexlify
+from typing import Any
 
 from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
@@ -28,6 +29,7 @@ from proxy.tracing.context import TraceContext
 # Span.flags: bits 0–7 are the W3C trace flags, the others say what we know of the parent.
 SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE = 0x1, 0x2, 0x100, 0x200
 OURS = SAMPLED | HAS_IS_REMOTE
+OURS_RANDOM = OURS | RANDOM
 
 
 class SpanEncoder:
@@ -53,7 +55,7 @@ class SpanEncoder:
     def server(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """The SERVER span; `query` without secrets."""
         pen, sources, context = self._pen, self._sources, exchange.context
-        flags = OURS | RANDOM if exchange.flags_random else OURS
+        flags = OURS_RANDOM if exchange.flags_random else OURS
         parent = b""
         if context is not None and context.span_id:
             parent = context.span_id
@@ -66,6 +68,8 @@ class SpanEncoder:
         sources.asked(exchange.host, exchange.host_port, exchange.user_agent)
         sources.sent_by(exchange.client, exchange.peer, exchange.peer_port)
         self._phases(exchange)
+        if exchange.tls is not None:
+            pen.put(exchange.tls)
         if query:
             pen.text(self._query, query)
         if context is not None and context.state:
@@ -80,7 +84,7 @@ class SpanEncoder:
         """The CLIENT span of one attempt; `query` without secrets."""
         pen, context = self._pen, exchange.context
         # its parent, our SERVER span, is not remote
-        flags = OURS | RANDOM if exchange.flags_random else OURS
+        flags = OURS_RANDOM if exchange.flags_random else OURS
         offset = exchange.wall_ns - exchange.start
         start, end = attempt.start + offset, (attempt.end or exchange.end) + offset
         pen.span(exchange.trace_id, attempt.span_id, exchange.span_id, start, end, flags)
@@ -88,6 +92,8 @@ class SpanEncoder:
         pen.url(self._url, block.url, exchange.sent_path or exchange.path, query)
         if attempt.peer is not None:
             self._sources.peer(attempt.peer)
+        if attempt.tls is not None:
+            pen.put(attempt.tls)
         if attempt.ordinal:
             pen.put(_resend(attempt))
         if block.other:
@@ -109,11 +115,11 @@ class SpanEncoder:
         answered = False
         for attempt in attempts:
             end = attempt.end or exchange.end
-            if attempt.connected:
+            if not attempt.connected:  # it ended while dialling
+                connect += end - attempt.start
+            elif not attempt.reused:
                 connect += attempt.cost_connect
                 queue += attempt.connected - attempt.start - attempt.cost_connect
-            else:  # it ended while dialling
-                connect += end - attempt.start
             if attempt.sent:
                 upstream += end - attempt.sent
             if attempt.first_byte:
@@ -140,7 +146,7 @@ def _original(exchange: Exchange) -> bytes:
 def _rare(exchange: Exchange) -> bytes:
     """Captured headers, custom attributes, and the link to a trace that was not believed."""
     # A field that came twice is one attribute with two values: keys must be unique.
-    fields: dict[str, list[str]] = {}
+    fields: dict[str, list[Any]] = {}
     for key, value in exchange.captured:
         fields.setdefault(key, []).append(value)
     # Header fields are lists by convention; attributes of a user's own are what they read.

@@ -4,7 +4,8 @@ Owns three decisions, all without side effects outside `Budget`: may this failur
 there room in the budget, how long to wait. Time and chance are arguments.
 
 Never retried: what a client has already seen part of, and a request whose body cannot be sent
-again. A connect failure sent nothing, so it may be retried for every method; all else only for
+again. A connect failure sent nothing, and what an upstream says that it has not processed is as
+good as not sent (RFC 9113 §8.7), so these may be retried for every method; all else only for
 the methods of the policy, idempotent ones by default (RFC 9110 §9.2.2).
 """
 
@@ -16,6 +17,7 @@ from proxy.errors import (
     ConnectRefused,
     ConnectTimeout,
     NoEndpoint,
+    NotProcessed,
     ProxyError,
     UpstreamError,
 )
@@ -25,7 +27,7 @@ FLOOR = 1.0  # retries a second that are always allowed
 CAP = 10  # longest pause in multiples of the first: 250 ms for the default 25 ms, as Envoy
 
 _SLOTS = WINDOW  # the same where it is compiled, as a number that needs no object
-_NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout)
+_NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout, NotProcessed)
 
 
 def may_retry(

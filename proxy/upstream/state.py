@@ -39,7 +39,10 @@ class UpstreamState(Live):
 
     def authority(self) -> str:
         """What a request without Host is sent with: the first server's name."""
-        return next((e.authority for e in self.endpoints.values()), self.name)
+        first = next(iter(self.endpoints.values()), None)
+        if first is None:
+            return self.name
+        return "localhost" if first.scheme == "unix" else first.authority
 
     def update(self, url: str, up: bool | None = None, weight: int | None = None) -> bool:
         """What was found out about an endpoint; True if that was news. An unknown one is not."""

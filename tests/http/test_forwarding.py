@@ -32,7 +32,7 @@ def told(
     """The fields that are added for the next hop; each comes once."""
     head = RequestHead()
     head.authority, head.version = "shop.example:8080", version
-    head.fields = {n.encode(): v.encode() for n, v in fields.items()}
+    head.hold({n.encode(): v.encode() for n, v in fields.items()})
     edits = Edits()
     rule.add(edits, head, peer.encode(), scheme, trusted)
     added = {n.decode(): v.decode() for n, v in edits.added}

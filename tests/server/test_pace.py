@@ -160,7 +160,7 @@ async def test_a_first_piece_that_cannot_be_sent_stops_the_client_too(
             super().connection_made(transport)
             small(transport.get_extra_info("socket"), 4096)
 
-    monkeypatch.setattr("proxy.server.dial.UpstreamConnection", Small)
+    monkeypatch.setattr("proxy.server.pool.UpstreamConnection", Small)
     over = asyncio.Event()
 
     async def deaf(peer: Peer) -> None:

@@ -160,6 +160,8 @@ def choice_for(path: Path, raw: object, choices: list[str]) -> str:
     word = str(raw).lower().replace("-", "_").strip()
     if isinstance(raw, str) and _DIGITS.fullmatch(word):
         return f"write {word}, without quotes"
+    if "br" in choices:
+        return 'write "br"' if word == "brotli" else ""
     meant = _CHOICES.get(word, "")
     if meant in choices:
         return f'write "{meant}"'

@@ -1,0 +1,152 @@
+"""What TLS needs: keys that go together, and files that hold what they should, which are read here.
+
+The files are read once, judged, and handed on as bytes (`material.py`): what was checked is what
+is used. Paths are relative to the folder of the configuration, as those of ${file:…} are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from proxy.config.locate import Path
+from proxy.config.material import Certified, Material, pair
+from proxy.config.model import Certificate, Config, ListenerTls, Upstream, UpstreamTls
+from proxy.config.report import Report
+
+T = TypeVar("T")
+
+
+def check_tls(config: Config, report: Report) -> Material:
+    """Report what cannot work, and return what the files hold."""
+    reader = _Reader(report)
+    for i, listener in enumerate(config.listen):
+        if not report.is_broken("listen", i) and listener.tls is not None:
+            _listener(listener.tls, ("listen", i, "tls"), reader)
+    for name, upstream in config.upstream.items():
+        path: Path = ("upstream", name, "tls")
+        if not report.is_broken(*path) and not report.has_failed("upstream", name):
+            _upstream(upstream, path, reader)
+    return Material(reader.certificates, reader.authorities)
+
+
+def _listener(tls: ListenerTls, path: Path, reader: _Reader) -> None:
+    report = reader.report
+    for one, where in _shown(tls, path):
+        if bool(one.cert) != bool(one.key):
+            report.error(where, "`cert` and `key` come together", "give both")
+        elif one.cert:
+            reader.certificate(one.cert, one.key, where)
+    if not tls.cert and not tls.certificates and not tls.key:
+        report.error(path, "a listener with TLS needs a certificate", "give `cert` and `key`")
+    asks = tls.client in ("request", "require")
+    if tls.client_ca:
+        reader.authority(tls.client_ca, (*path, "client_ca"))
+        if tls.client == "none":
+            report.warn((*path, "client_ca"), "nobody is asked for a certificate", "leave it out")
+    elif asks:
+        remedy = 'write client_ca = "clients-ca.pem"'
+        report.error((*path, "client"), "who may sign client certificates is not said", remedy)
+
+
+def _shown(tls: ListenerTls, path: Path) -> Iterator[tuple[Certificate | ListenerTls, Path]]:
+    yield tls, path
+    for i, one in enumerate(tls.certificates):
+        yield one, (*path, "certificates", i)
+
+
+def _upstream(upstream: Upstream, path: Path, reader: _Reader) -> None:
+    tls, report = upstream.tls, reader.report
+    if bool(tls.cert) != bool(tls.key):
+        report.error(path, "`cert` and `key` come together", "give both or neither")
+    elif tls.cert:
+        reader.certificate(tls.cert, tls.key, path)
+    if tls.ca:
+        reader.authority(tls.ca, (*path, "ca"))
+    if tls.identities and not tls.verify:
+        message = "identities say nothing where certificates are not verified"
+        report.error((*path, "identities"), message, "leave out `verify = false`")
+    for i, identity in enumerate(tls.identities):
+        if "://" not in identity:
+            remedy = 'write "spiffe://mesh/orders"'
+            report.error((*path, "identities", i), f"{identity!r} is not a URI", remedy)
+    secure = any(url.lower().startswith("https:") for url in upstream.servers)
+    if not secure and tls != UpstreamTls() and upstream.servers:
+        report.warn(path, "none of these servers has TLS", "write https:// servers")
+    elif not tls.verify:
+        message = "certificates of servers are not verified: anybody may pose as them"
+        report.warn((*path, "verify"), message, "give their `ca` instead")
+
+
+class _Reader:
+    """Reads each file once, whoever names it."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.certificates: dict[str, Certified] = {}
+        self.authorities: dict[str, bytes] = {}
+        self._folder = os.path.dirname(report.file)
+
+    def certificate(self, cert: str, key: str, path: Path) -> None:
+        from proxy.config.tls_pem import certified, is_open
+
+        said = pair(cert, key)
+        if said in self.certificates:
+            return
+        data = self._try((*path, "cert"), lambda: self._read(cert))
+        private = self._try((*path, "key"), lambda: self._read(key))
+        if data is None or private is None:
+            return
+        if is_open(self._place(key)):
+            self.report.warn(
+                (*path, "key"), f"every user can read {key}", f"`chmod 600 {self._place(key)}`"
+            )
+        made = self._try((*path, "cert"), lambda: certified(data, private, (cert, key)))
+        if made is not None and self._ages(made.cert, cert, (*path, "cert"), first=True):
+            self.certificates[said] = made
+
+    def authority(self, name: str, path: Path) -> None:
+        if name in self.authorities:
+            return
+        data = self._try(path, lambda: self._read(name))
+        if data is not None and self._ages(data, name, path, first=False):
+            self.authorities[name] = data
+
+    def _ages(self, data: bytes, name: str, path: Path, *, first: bool) -> bool:
+        """Whether they count today: the first one, or at least one of them."""
+        from proxy.config.tls_pem import Unusable, age, certificates, now
+
+        found = self._try(path, lambda: certificates(data, name))
+        if found is None:
+            return False
+        today, over = now(), []
+        for certificate in found[:1] if first else found:
+            try:
+                if warning := age(certificate, name, today):
+                    self.report.warn(path, warning)
+            except Unusable as error:
+                over.append(error)
+        if over and (first or len(over) == len(found)):
+            self.report.error(path, str(over[0]), over[0].remedy)
+            return False
+        for old in over:
+            self.report.warn(path, str(old), "leave it out")
+        return True
+
+    def _place(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _read(self, name: str) -> bytes:
+        from proxy.config.tls_pem import read
+
+        return read(self._place(name))
+
+    def _try(self, path: Path, make: Callable[[], T]) -> T | None:
+        from proxy.config.tls_pem import Unusable
+
+        try:
+            return make()
+        except Unusable as error:
+            self.report.error(path, str(error), error.remedy)
+            return None

@@ -1,0 +1,78 @@
+"""Material: certificates and authorities as they were read from their files, ready to be sent.
+
+The hub reads and judges them (`check_tls.py`), so that all workers have the same ones, also a
+worker that is started when the files are half replaced. Workers get the bytes, and what they must
+know of them without a parser of certificates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct, field
+
+from proxy.config.model import Config
+
+
+class Certified(Struct, frozen=True):
+    """A certificate with its chain, and its key."""
+
+    cert: bytes  # PEM
+    key: bytes  # PEM
+    names: list[str] = field(default_factory=list)  # DNS names, lower case: "*.shop.example"
+    uris: list[str] = field(default_factory=list)  # URI names: who this gateway is in a mesh
+    expires: float = 0.0  # Unix time after which it does not count
+
+    @property
+    def mark(self) -> bytes:
+        """What is the same for the same certificate and key alone."""
+        return hashlib.sha256(self.cert + b"\0" + self.key).digest()
+
+
+class Material(Struct, frozen=True):
+    """All of one configuration, by what stands there."""
+
+    certificates: dict[str, Certified] = field(default_factory=dict)  # by `pair`
+    authorities: dict[str, bytes] = field(default_factory=dict)  # PEM, by path
+
+    def __bool__(self) -> bool:
+        return bool(self.certificates or self.authorities)
+
+    def certified(self, cert: str, key: str) -> Certified:
+        """ValueError if that was not read."""
+        found = self.certificates.get(pair(cert, key))
+        if found is None:
+            raise ValueError(f"the certificate {cert} was not read")
+        return found
+
+    def authority(self, path: str) -> bytes:
+        """ValueError if that was not read."""
+        found = self.authorities.get(path)
+        if found is None:
+            raise ValueError(f"the authorities {path} were not read")
+        return found
+
+
+NONE = Material()
+
+
+def pair(cert: str, key: str) -> str:
+    """The key under which a certificate and its private key lie."""
+    return f"{cert}\n{key}"
+
+
+def files(config: Config) -> Mapping[str, None]:
+    """The paths of all that TLS reads, each of them once."""
+    return dict.fromkeys(_files(config))
+
+
+def _files(config: Config) -> Iterator[str]:
+    for listener in config.listen:
+        tls = listener.tls
+        if tls is not None:
+            yield from filter(None, (tls.cert, tls.key, tls.client_ca))
+            for one in tls.certificates:
+                yield from filter(None, (one.cert, one.key))
+    for upstream in config.upstream.values():
+        yield from filter(None, (upstream.tls.ca, upstream.tls.cert, upstream.tls.key))

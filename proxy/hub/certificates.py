@@ -1,0 +1,107 @@
+"""Certificates in force: looked after, and replaced when their files change.
+
+Their files are looked at once a second, and read when they have kept still for as long, since a
+certificate and its key are two files that are seldom written at once. What is read is judged as at
+the start, and goes to the workers as a configuration does: to all of them, or to none. Connections
+that there are go on with what they began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import time
+
+from proxy.config.check_tls import check_tls
+from proxy.config.loaded import Loaded
+from proxy.config.material import NONE, files
+from proxy.config.report import Report
+from proxy.errors import ConfigError
+from proxy.hub.parts import Whole
+from proxy.hub.reload import Services, bring_into_force, failed
+from proxy.hub.rollout import Refused
+from proxy.hub.settled import Mark, mark
+from proxy.hub.snapshot import Generation, generation
+
+log = logging.getLogger("spangate")
+
+EVERY = 1.0  # seconds between two looks
+ROTATION = 86400.0  # seconds that keys for sessions are used
+
+Marks = dict[str, Mark | None]
+
+
+class Certificates:
+    """Those of one hub."""
+
+    def __init__(self, hub: Whole, services: Services) -> None:
+        self._hub = hub
+        self._services = services
+        self._known: Marks = {}  # as they were when they were read
+        self._last: Marks = {}  # as they were a moment ago
+        self._loaded: Loaded | None = None  # what that was about
+        self._rotated = time.monotonic()
+
+    async def watch(self) -> None:
+        """For as long as the gateway runs."""
+        while True:
+            await asyncio.sleep(EVERY)
+            await self.look()
+            if time.monotonic() - self._rotated > ROTATION:
+                self._rotated = time.monotonic()
+                self._hub.renew_secrets()
+
+    async def look(self) -> None:
+        """Read the files if they have changed, and keep still."""
+        loaded = self._hub.loaded
+        if not loaded.material:
+            return
+        marks = await asyncio.to_thread(_marks, loaded)
+        still, self._last = marks == self._last, marks
+        if still and (loaded is not self._loaded or marks != self._known):
+            self._known, self._loaded = marks, loaded
+            async with self._hub.changing:
+                if self._hub.loaded is loaded:
+                    await self._renew(loaded)
+            self._loaded = self._hub.loaded
+
+    async def _renew(self, loaded: Loaded) -> None:
+        hub = self._hub
+        try:
+            read = await asyncio.to_thread(_read, loaded)
+            if read.material == loaded.material:
+                return
+            hub.reloads.tried += 1
+            new = await asyncio.to_thread(_generation, hub.reloads.tried, read)
+            await bring_into_force(hub, new)
+        except ConfigError as error:
+            failed(hub, "the certificates in force stay", *error.problems)
+        except Refused as error:
+            hub.reloads.refused += 1
+            failed(hub, "the certificates in force stay", error)
+        else:
+            hub.reloads.succeeded += 1
+            hub.reloads.last = True
+            hub.reloads.error = ""
+            await self._services.secure(hub.loaded)
+            log.info("certificates reloaded: their files had changed")
+
+
+def _marks(loaded: Loaded) -> Marks:
+    folder = os.path.dirname(loaded.file)
+    return {name: mark(os.path.join(folder, name)) for name in files(loaded.config)}
+
+
+def _read(loaded: Loaded) -> Loaded:
+    """The same configuration with what its files hold now; ConfigError if that is no use."""
+    report = Report(loaded.file, loaded.lines)
+    material = check_tls(loaded.config, report)
+    for warning in report.settle():
+        log.warning("%s", warning)
+    return dataclasses.replace(loaded, material=material or NONE)
+
+
+def _generation(number: int, loaded: Loaded) -> Generation:
+    return generation(number, loaded, time.time())
