@@ -63,6 +63,7 @@ class GrpcServer:
         self.port = binding.port
         self._lines: dict[Serving, None] = {}
         self._waiting: dict[Serving, None] = {}  # without a call; the longest first
+        self._evicted: dict[Serving, None] = {}  # that made room, and are about to end
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()  # set while there is no connection
@@ -104,7 +105,7 @@ class GrpcServer:
             async with asyncio.timeout(deadline):
                 await self._empty.wait()
         except TimeoutError:
-            for line in [*self._lines]:
+            for line in [*self._lines, *self._evicted]:
                 line.abort()
             await self._empty.wait()
         if self._timer is not None:
@@ -163,7 +164,8 @@ class GrpcServer:
     def release(self, line: Serving) -> None:
         self._lines.pop(line, None)
         self._waiting.pop(line, None)
-        if not self._lines:
+        self._evicted.pop(line, None)
+        if not self._lines and not self._evicted:
             self._empty.set()
 
     def evict(self) -> bool:
@@ -171,8 +173,9 @@ class GrpcServer:
         victim = next(iter(self._waiting), None)
         if victim is None:
             return False
+        del self._waiting[victim], self._lines[victim]
+        self._evicted[victim] = None
         victim.leave()
-        self.release(victim)
         return True
 
     def works(self, line: Serving) -> None:
@@ -190,9 +193,9 @@ class GrpcServer:
     def _look(self) -> None:
         self._timer = None
         now = monotonic_ns()
-        for line in [*self._lines]:
+        for line in [*self._lines, *self._evicted]:
             line.look(now)
-        if self._lines:
+        if not self._empty.is_set():
             self._look_again()
 
 
