@@ -34,6 +34,7 @@ from ngh2 import Event as Event
 from ngh2 import GoAwayReceived as GoAwayReceived
 from ngh2 import InformationalResponseReceived as InformationalResponseReceived
 from ngh2 import PingAcknowledged as PingAcknowledged
+from ngh2 import PingReceived as PingReceived
 from ngh2 import RequestReceived as RequestReceived
 from ngh2 import ResponseReceived as ResponseReceived
 from ngh2 import SettingsReceived as SettingsReceived
@@ -311,9 +312,9 @@ class Session:
         """The first of two steps: begin nothing more, but what is under way counts."""
         self._do(self._connection.send_shutdown_notice)
 
-    def goaway(self, code: int = NO_ERROR) -> None:
+    def goaway(self, code: int = NO_ERROR, why: bytes = b"") -> None:
         """The second: what has not been received until now will not be answered."""
-        self._do(self._connection.send_goaway, code)
+        self._do(lambda: self._connection.send_goaway(code, debug_data=why))
 
     def terminate(self, code: int) -> None:
         """End it all: `take` gives out the last bytes."""

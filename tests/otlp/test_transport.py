@@ -290,10 +290,11 @@ async def test_a_peer_that_hangs_up_or_speaks_something_else(protocol: str) -> N
         ("http://h", Options(headers={"a b": "c"})),
         ("http://h", Options(headers={"a": "c\r\nd: e"})),
         ("grpc://h", Options(headers={"a": "ü"})),
+        ("grpc://h", Options(headers={"Grpc-Timeout": "1S"})),
+        ("grpc://h", Options(headers={"TE": "gzip"})),
         ("https://h", Options(ca="/does/not/exist.pem")),
         ("grpcs://h", Options(ca="/does/not/exist.pem")),
         ("https://h", Options(cert="/does/not/exist.pem")),
-        ("grpcs://h", Options(verify=False)),
     ],
 )
 async def test_settings_that_cannot_work_are_refused_at_the_start(
@@ -345,6 +346,7 @@ async def test_mtls(protocol: str, pki: Pki) -> None:
         assert len(collector.received) == 1
 
 
-async def test_verification_can_be_switched_off_for_http(pki: Pki) -> None:
-    async with FakeCollector("http", tls=pki.tls) as collector:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_verification_can_be_switched_off(protocol: str, pki: Pki) -> None:
+    async with FakeCollector(protocol, tls=pki.tls) as collector:
         assert (await send(collector, Options(verify=False))).verdict is Verdict.ACCEPTED
