@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from proxy.errors import BadResponse, ClientError
 from proxy.http.answer_limits import MOST_HEAD
-from proxy.http.edits import WANTS_TRAILERS, Edits
+from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
 from proxy.http.h2_request import put
 from proxy.http.head import Pair, RequestHead, ResponseHead
@@ -25,7 +25,9 @@ from proxy.http.kinds import RESPONSE_KINDS, response_kind
 CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
+_KEY = b"sec-websocket-key"  # RFC 8441 §5: what keys are for, streams do
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
+_NEVER_IN_TUNNELS = _NEVER_SENT | {_KEY}
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"  # RFC 9110 §5.5
 _DATED = bits([DATE])
 _TE: Pair = (b"te", b"trailers")
@@ -39,24 +41,42 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
 
     Raises ClientError (400) for what may not stand in a field value.
     """
-    fields = [
-        (b":method", head.method.encode("ascii")),
-        (b":scheme", scheme),
-        (b":authority", edits.authority.encode("ascii")),
-        (b":path", edits.target.encode("ascii")),
-    ]
+    if edits.wants & WANTS_TUNNEL:
+        fields = _tunnel(head, edits, scheme)
+        never = _NEVER_IN_TUNNELS
+    else:
+        fields = [
+            (b":method", head.method.encode("ascii")),
+            (b":scheme", scheme),
+            (b":authority", edits.authority.encode("ascii")),
+            (b":path", edits.target.encode("ascii")),
+        ]
+        never = _NEVER_SENT
     removed = edits.removed
-    put(fields, head if removed is None else _kept(head, removed), _NEVER_SENT)
+    put(fields, head if removed is None else _kept(head, removed), never)
     put(fields, edits.added, _NEVER_SENT)
     fields += more
     if edits.wants & WANTS_TRAILERS:
         fields.append(_TE)
     length = head.length
-    if length is not None and (length or head.field(CONTENT_LENGTH) is not None):
+    if length or (length == 0 and never is _NEVER_SENT and head.field(CONTENT_LENGTH) is not None):
         fields.append((CONTENT_LENGTH, b"%d" % length))
     if _has_controls(fields):
         raise ClientError(400, "a field value has a control character")
     return fields
+
+
+def _tunnel(head: RequestHead, edits: Edits, scheme: bytes) -> Lines:
+    """CONNECT (RFC 9113 §8.5), or what asks for another protocol by it (RFC 8441 §4)."""
+    if not head.protocol:
+        return [(b":method", b"CONNECT"), (b":authority", edits.target.encode("ascii"))]
+    return [
+        (b":method", b"CONNECT"),
+        (b":protocol", head.protocol.encode("ascii")),
+        (b":scheme", scheme),
+        (b":authority", edits.authority.encode("ascii")),
+        (b":path", edits.target.encode("ascii")),
+    ]
 
 
 def _kept(head: RequestHead, removed: frozenset[bytes]) -> Lines:
@@ -81,6 +101,17 @@ def response_head(fields: Sequence[Pair], method: str, ended: bool) -> ResponseH
         head.length = 0
     head.keep_alive = True  # of a stream's answer nothing of the kind can be said
     return head
+
+
+def as_tunnel(head: ResponseHead, protocol: str) -> None:
+    """An answer that grants what `_tunnel` asks for: of the other protocol it is told as 101."""
+    if not 200 <= head.status < 300:
+        return
+    head.length = None
+    if protocol:
+        head.status = 101
+        head.hold({b"upgrade": protocol.encode("ascii")})
+        head.seen = bits([b"upgrade"])
 
 
 def informational_head(fields: Sequence[Pair]) -> ResponseHead:

@@ -14,7 +14,7 @@ from typing import Any
 
 from proxy.errors import BadResponse, ProxyError
 from proxy.http.answer_limits import MOST_INFORMATIONAL
-from proxy.http.edits import Edits
+from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.h2 import (
     CANCEL,
     DataReceived,
@@ -26,6 +26,7 @@ from proxy.http.h2 import (
     TrailersReceived,
 )
 from proxy.http.h2_answer import (
+    as_tunnel,
     informational_head,
     request_fields,
     response_head,
@@ -50,6 +51,9 @@ class Carrier:
 
     def begin(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
         """Send a request's head."""
+
+    def begin_tunnel(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
+        """The same for one that asks for another protocol, if the upstream takes that."""
 
     def upload(self, stream: H2UpstreamStream, data: bytes, last: bool) -> None:
         """Send a piece of a request's body."""
@@ -77,8 +81,9 @@ class H2UpstreamStream(UpstreamSide):
     """Lent for one exchange and never again."""
 
     __slots__ = (
-        "_connection", "_end", "_ended", "_held", "_interim", "_method", "_paused", "_reset",
-        "_shut", "_tunnel", "headed", "number", "request_done", "sent_at", "story",
+        "_connection", "_end", "_ended", "_held", "_interim", "_method", "_paused", "_protocol",
+        "_reset", "_shut", "_tunnel", "_wants_tunnel", "headed", "number", "request_done",
+        "sent_at", "story",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, used: bool) -> None:
@@ -100,7 +105,9 @@ class H2UpstreamStream(UpstreamSide):
         self._ended = False  # nothing more of the answer will come
         self._end: Trailers | None = None  # its end, which waits behind what is held
         self._reset = -1  # the code of the upstream's RST_STREAM; -1 = there was none
-        self._tunnel = False
+        self._wants_tunnel = False
+        self._protocol = ""  # that is asked for; "" = it is a CONNECT
+        self._tunnel = False  # it has become one
         self._shut = False  # the upstream has shut its end of a tunnel
 
     # what the story does
@@ -110,7 +117,14 @@ class H2UpstreamStream(UpstreamSide):
         fields = request_fields(head, edits, more, connection.scheme_sent)
         self.story = story
         self._method = head.method
-        self.request_done = head.length == 0
+        if edits.wants & WANTS_TUNNEL:
+            self._wants_tunnel = True
+            self._protocol = head.protocol
+            if self._protocol:
+                connection.begin_tunnel(self, fields)
+                return
+        else:
+            self.request_done = head.length == 0
         connection.begin(self, fields)
 
     def send_data(self, data: bytes, last: bool) -> None:
@@ -180,6 +194,8 @@ class H2UpstreamStream(UpstreamSide):
     def on_head(self, fields: tuple[Pair, ...], ended: bool) -> None:
         try:
             head = response_head(fields, self._method, ended)
+            if self._wants_tunnel:
+                as_tunnel(head, self._protocol)
         except BadResponse as error:
             self._refuse(error)
             return
@@ -218,8 +234,10 @@ class H2UpstreamStream(UpstreamSide):
 
     def on_closed(self, code: int) -> None:
         """The stream is no more."""
-        if self.story is None or (self._ended and (self._end is not None or self._tunnel)):
+        if self.story is None or self._end is not None:
             return
+        if self._reset < 0 and self._shut and not code:
+            return  # both ends are shut
         if self._reset >= 0:
             self.fail(reset_by_upstream(self._reset, self.headed))
         else:
