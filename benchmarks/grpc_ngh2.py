@@ -1,6 +1,6 @@
 """gRPC over `ngh2` (libnghttp2 without sockets) against grpcio: CPU a unary Export of 100 spans.
 
-    pip install ngh2
+    pip install grpcio
     python -m benchmarks.grpc_ngh2 [--rounds 5] [--seconds 2]
 
 Servers get the same closed loop of grpcio clients on 8 connections and say b"" to every message;

@@ -17,6 +17,7 @@ CALLS = 20_000
 
 class NoFields:
     scheme = "http"
+    listener = ""
 
     def get(self, name: bytes) -> bytes | None:
         return None

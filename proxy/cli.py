@@ -115,6 +115,30 @@ def demo(file: str) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dir", "folder", default="certs", show_default=True, help="Where the files go.")
+def cert(names: tuple[str, ...], folder: str) -> None:
+    """Make a certificate for development, by an authority of your own.
+
+    Each NAME is a host name, an address or a URI; without any, localhost. The authority is made at
+    the first time.
+    """
+    from proxy.config import local_ca
+
+    try:
+        made = local_ca.make(folder, names or local_ca.NAMES)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if made.is_new_ca:
+        click.echo(f"made {made.ca}: have clients trust it (curl --cacert {made.ca})")
+    click.echo(f"made {made.cert} and {made.key}, for {', '.join(names or local_ca.NAMES)}")
+    click.echo("write in routes.toml:\n")
+    click.echo("[[listen]]")
+    click.echo('address = ":8443"')
+    click.echo(f'tls = {{ cert = "{made.cert}", key = "{made.key}" }}')
+
+
+@main.command()
 def example() -> None:
     """Print a routes.toml with comments, to begin with."""
     from proxy.demo import EXAMPLE

@@ -7,6 +7,7 @@ and whether another attempt may help. Only `server/reply.py` turns one into byte
 ProxyError
 ├── ClientError                 the request is wrong: 4xx, 501, 505
 │   ├── BadRequest              malformed: 400 and the connection closes
+│   ├── UpgradeRefused          426, a protocol that is not spoken here
 │   └── ClientGone              nobody is left to answer
 ├── NoRoute                     404
 │   └── WrongMethod             405, some route takes all of it but the method
@@ -24,6 +25,7 @@ ProxyError
     │   └── OlderRequired       HTTP_1_1_REQUIRED: not by HTTP/2
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
     ├── BadResponse             502, the upstream does not speak HTTP
+    │   └── UpgradeFailed       it switched protocols, but not as it was asked to
     └── Truncated               the body ended early; the client must see that
 ConfigError                     a file that cannot be used; names file, key and remedy
 """
@@ -44,6 +46,8 @@ class ProxyError(Exception):
     source: str = "proxy"  # client | proxy | upstream
     retryable: bool = False  # another attempt may succeed, and nothing was given away yet
     close: bool = False  # the client connection must not be used again
+    lines: tuple[tuple[bytes, bytes], ...] = ()  # fields that the answer has besides others
+    told: bool = False  # `error_type` is recorded though the answer is a 4xx
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.reason)
@@ -59,7 +63,7 @@ class ClientError(ProxyError):
     def __init__(self, status: int, detail: str, *, close: bool = False) -> None:
         super().__init__(detail)
         self.status = status
-        self.error_type = str(status)
+        self.error_type = self.rejected = str(status)  # the latter where it is no request at all
         self.close = close
 
 
@@ -68,6 +72,18 @@ class BadRequest(ClientError):
 
     def __init__(self, detail: str, status: int = 400) -> None:
         super().__init__(status, detail, close=True)
+
+
+class UpgradeRefused(ClientError):
+    """A switch to a protocol that is not spoken here (RFC 9110 §15.5.22, RFC 6455 §4.2.2): `may`
+    is what Upgrade lists. What the client sent early cannot be told from a request: close."""
+
+    told = True
+
+    def __init__(self, detail: str, may: str, *more: tuple[bytes, bytes]) -> None:
+        super().__init__(426, detail, close=True)
+        self.error_type = "upgrade_refused"
+        self.lines = ((b"connection", b"upgrade"), (b"upgrade", may.encode("latin-1")), *more)
 
 
 class ClientGone(ProxyError):
@@ -189,6 +205,7 @@ class UpstreamReset(UpstreamError):
 class StreamReset(UpstreamError):
     """The upstream reset one exchange of a connection that goes on (RFC 9113 §5.4.2)."""
 
+    code: int | None = None  # of RFC 9113 §7
     reason = "connection_terminated"
     error_type = "stream_reset"
     retryable = True
@@ -230,9 +247,22 @@ class BadResponse(UpstreamError):
     error_type = "bad_response"
 
 
+class UpgradeFailed(BadResponse):
+    reason = "http_upgrade_failed"
+    error_type = "upgrade_failed"
+
+
 class Truncated(UpstreamError):
     reason = "http_response_incomplete"
     error_type = "response_truncated"
+    code: int | None = None  # as of StreamReset, where it was one
+
+
+class NoHttp2(UpstreamError):
+    """A gRPC call cannot be made over HTTP/1.1, which is all that the upstream is spoken to by."""
+
+    reason = "http_protocol_error"
+    error_type = "http2_required"
 
 
 @dataclass(frozen=True, slots=True)

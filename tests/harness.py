@@ -338,11 +338,12 @@ async def _say_ok(peer: Peer) -> None:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    config: str, news: Iterable[bytes] = (), **environ: str
+    config: str, news: Iterable[bytes] = (), sock: socket.socket | None = None, **environ: str
 ) -> AsyncIterator[Gateway]:
-    """Run a worker with this routes.toml on an ephemeral port (its `listen` is not used)."""
+    """Run a worker with this routes.toml on an ephemeral port, or on `sock`, which listens (its
+    `listen` is not used)."""
     loaded = loads(config, "test.toml", environ)
-    sock = socket.create_server(("127.0.0.1", 0), backlog=128)
+    sock = sock or socket.create_server(("127.0.0.1", 0), backlog=128)
     sock.setblocking(False)
     address = loaded.config.listen[0].address
     memory = memory_only(4 * 1024 * 1024)
@@ -356,7 +357,8 @@ async def gateway(
     recorded.configure(loaded.config, 1, news, loaded.material)
     await recorded.until(lambda: frames.READY in recorded.events)
     try:
-        yield Gateway(worker, recorded, sock.getsockname()[1])
+        port = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
+        yield Gateway(worker, recorded, port)
     finally:
         worker.halt()
         recorded.transport.abort()

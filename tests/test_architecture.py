@@ -37,9 +37,9 @@ BACKWARD = {("config/check_routes.py", "routing"), ("config/collector.py", "coll
 PURE = ("http", "routing", "tracing", "upstream", "telemetry")
 # No sockets, no clock, no randomness, no environment, no log.
 HARMLESS = """
-    __future__ abc binascii bisect collections contextlib dataclasses datetime enum functools heapq
-    httptools ipaddress itertools json math msgspec ngh2 operator re string struct types typing
-    urllib.parse
+    __future__ abc binascii bisect collections contextlib dataclasses datetime enum functools
+    hashlib heapq httptools ipaddress itertools json math msgspec ngh2 operator re string struct
+    types typing urllib.parse
 """
 
 HEAVY = (
@@ -49,6 +49,7 @@ HEAVY = (
     "aiohttp",
     "click",
     "prometheus_client",
+    "cryptography",
 )
 NOT_IN_WORKERS = (
     *HEAVY,

@@ -24,6 +24,7 @@ RESERVED = (
     "http.",
     "network.",
     "peer.",
+    "rpc.",
     "server.",
     "spangate.",
     "url.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from proxy.config.locate import Path, dotted
 from proxy.config.model import Config
 from proxy.config.report import Report
-from proxy.config.syntax import is_everywhere, is_same_place, overlap, parse_address
+from proxy.config.syntax import is_everywhere, is_same_place, is_unix, overlap, parse_address
 
 # Keys of components that are addresses to listen on; Jaeger's compact and binary are UDP.
 _KEYS = ("grpc", "http", "thrift_http", "endpoint")
@@ -30,6 +30,8 @@ class _Place:
 
     def meets(self, other: _Place) -> bool:
         """Whether only one of the two can be bound."""
+        if is_unix(self.address):
+            return self.address == other.address
         if not self.port or (self.port, self.datagrams) != (other.port, other.datagrams):
             return False
         if self.path[0] == other.path[0] == "listen":
@@ -53,6 +55,8 @@ def check_ports(config: Config, report: Report) -> None:
 
 
 def _remedy(place: _Place, other: _Place) -> str:
+    if is_unix(place.address):
+        return "use another path"
     if other.path[0] == "listen" and place.host != other.host and is_everywhere(other.host):
         return "it takes IPv4 and IPv6: leave this one out, or use another port"
     return "use another port"
@@ -102,5 +106,7 @@ def _place(path: Path, address: str, *, datagrams: bool = False) -> Iterator[_Pl
     try:
         host, port = parse_address(address)
     except ValueError:
-        return  # told where it is parsed
+        if is_unix(address):
+            yield _Place(path, address, address, 0)
+        return  # others are told where it is parsed
     yield _Place(path, address, host.lower(), port, datagrams)

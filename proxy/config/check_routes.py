@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from proxy.config.check_compress import check_compress
+from proxy.config.check_streams import check_streams
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
@@ -36,6 +38,7 @@ BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
     empty = not config.route and config.collector is None
+    empty = empty and not any(listener.to for listener in config.listen if listener)
     if empty and not report.is_broken("route") and not report.has_foreign_tables():
         # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
         remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
@@ -46,8 +49,10 @@ def check_routes(config: Config, report: Report) -> None:
         if isinstance(route, Route):
             _name(route, i, named, report)
             _route(route, ("route", i), config, report)
+    check_streams(config, report)
     if not report.is_broken("route") and not report.has_foreign_tables():
         used = {name for route in config.route for name in route.to}
+        used |= {listener.to for listener in config.listen if listener}
         for name in config.upstream:
             if name not in used:
                 remedy = f'write to = "{name}" in a [[route]], or leave it out'
@@ -84,6 +89,8 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         remedy = values.host_name(route.host_header) or example
         report.error((*path, "host_header"), f"{route.host_header!r} is not a host", remedy)
     check_retry(route.retry, (*path, "retry"), report)
+    if route.compress is not None:
+        check_compress(route, route.compress, (*path, "compress"), report)
 
 
 def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | None:
@@ -209,6 +216,9 @@ def _respond(respond: Respond, path: Path, report: Report) -> None:
         report.error((*path, "status"), "a 1xx status ends no request", "200 to 599")
     if respond.body and respond.status in BODILESS:
         report.error((*path, "body"), f"{respond.status} has no body", "leave it out")
+    if respond.grpc_health and (respond.body or respond.headers or respond.status != 200):
+        message = "health checks are answered as their protocol says"
+        report.error(path, message, "write respond = { grpc_health = true } alone")
     check_fields(respond.headers.items(), (*path, "headers"), report)
     _refuse(respond.headers, (*path, "headers"), FRAMING, report)
 

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable
 from proxy.config.attributes import check_attributes
 from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
-from proxy.config.model import Config, Health, Upstream
+from proxy.config.model import Config, Health, Listener, Upstream
 from proxy.config.report import Report
 from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import (
     is_authority,
     is_field_value,
     is_token,
+    is_unix,
     parse_address,
+    parse_listen,
+    parse_mode,
     parse_network,
     parse_otlp,
     parse_server,
@@ -47,7 +50,7 @@ def attempt(parse: Callable[[str], object], text: str, path: Path, report: Repor
     try:
         parse(text)
     except ValueError as error:
-        remedy = values.address(text) if parse is parse_address else ""
+        remedy = values.address(text) if parse in (parse_address, parse_listen) else ""
         report.error(path, str(error).partition(": write")[0] if remedy else str(error), remedy)
         return False
     return True
@@ -74,10 +77,21 @@ def _listeners(config: Config, report: Report) -> None:
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
         if not report.is_broken("listen", i):
-            attempt(parse_address, listener.address, ("listen", i, "address"), report)
-            _networks(listener.trust, ("listen", i, "trust"), report)
+            _listener(listener, ("listen", i), config, report)
     if config.admin.listen and not report.is_broken("admin", "listen"):
-        attempt(parse_address, config.admin.listen, ("admin", "listen"), report)
+        attempt(parse_listen, config.admin.listen, ("admin", "listen"), report)
+
+
+def _listener(listener: Listener, path: Path, config: Config, report: Report) -> None:
+    attempt(parse_listen, listener.address, (*path, "address"), report)
+    _networks(listener.trust, (*path, "trust"), report)
+    said = attempt(parse_mode, listener.mode, (*path, "mode"), report)
+    if said and not is_unix(listener.address) and listener.mode != Listener(address="").mode:
+        report.warn((*path, "mode"), "only the file of a Unix socket has a mode", "leave it out")
+    trust = config.tracing.trust if listener.trust is None else listener.trust
+    if listener.proxy_protocol and not trust:
+        remedy = 'name the load balancer: trust = ["10.0.0.0/8"]'
+        report.error((*path, "proxy_protocol"), "nobody is trusted, so nobody may connect", remedy)
 
 
 def _processes(config: Config, report: Report) -> None:
@@ -185,6 +199,10 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
                 if other != url:
                     message = f"{url!r} is the same server as {other!r}"
                     report.error((*path, "servers", url), message, "leave one of them out")
+    if upstream.send_proxy != "off" and upstream.protocol == "h2":
+        remedy = 'write protocol = "h1", or send_proxy = "off"'
+        message = "a PROXY header tells of one client, and HTTP/2 connections are shared"
+        report.error((*path, "send_proxy"), message, remedy)
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
     check_retry(upstream.retry, (*path, "retry"), report)
@@ -204,7 +222,7 @@ def _health(health: Health, path: Path, report: Report) -> None:
 def check_retry(retry: object, path: Path, report: Report) -> None:
     """Warn about retries that would repeat answers that are fine, and methods that are none."""
     for i, status in enumerate(getattr(retry, "on", ())):
-        if status is not None and status < 400:
+        if isinstance(status, int) and status < 400:
             report.warn((*path, "on", i), f"{status} is not an error and would be tried again")
     for i, method in enumerate(getattr(retry, "methods", ())):
         if method is not None and not is_token(method):

@@ -48,12 +48,13 @@ class Listener(Section, frozen=True):
     """One address that takes requests."""
 
     address: str  # ":8080" (IPv4 and IPv6), "127.0.0.1:8080", "[::1]:8080", "unix:/run/gw.sock"
-    trust: list[str] | None = None  # CIDRs; None = [tracing] trust
+    trust: list[str] | None = None  # CIDRs, "unix" = Unix sockets; None = [tracing] trust
     name: str = ""  # for people and for `when.listener`: what this listener is called
     tls: ListenerTls | None = None
     # "http": HTTP/1.1 and HTTP/2; "tcp": bytes; "tls": bytes, routed by SNI without decrypting
     protocol: Literal["http", "tcp", "tls"] = "http"
     proxy_protocol: bool = False  # a PROXY header, version 1 or 2, is required from trusted peers
+    mode: str = "0660"  # of a Unix socket: who may connect, as of a file (chmod)
     to: str = ""  # tcp and tls: the upstream of all that no route sends elsewhere
 
 
@@ -92,11 +93,18 @@ class Forwarding(Section, frozen=True):
     underscores: Literal["drop", "reject", "pass"] = "drop"  # X_Forwarded_For and its kind
 
 
+# Statuses of gRPC that a call may be tried again for (grpc/doc statuscodes.md)
+GrpcCode = Literal[
+    "cancelled", "deadline-exceeded", "resource-exhausted", "aborted", "internal", "unavailable"
+]
+
+
 class Retry(Section, frozen=True):
     """Extra tries of one request."""
 
     times: Count = 1  # tries besides the first
-    on: list[Status] = field(default_factory=list)  # besides refused, reset and connect timeout
+    # besides refused, reset and connect timeout: 503, and for gRPC calls "unavailable"
+    on: list[Status | GrpcCode] = field(default_factory=list)
     methods: list[str] = field(
         default_factory=lambda: ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
     )  # idempotent, RFC 9110 §9.2.2
@@ -113,7 +121,7 @@ class When(Section, frozen=True):
     query: dict[str, str] = field(default_factory=dict)  # the first parameter of that name, decoded
     scheme: Literal["http", "https"] | None = None  # of the client's connection
     listener: str = ""  # name of the listener that it came in by
-    grpc: bool | None = None  # whether its Content-Type is that of gRPC
+    grpc: bool | None = None  # whether it is a gRPC call, by its Content-Type
 
 
 class Rewrite(Section, frozen=True):
@@ -137,6 +145,7 @@ class Respond(Section, frozen=True):
     status: Status = 200  # 200 to 599
     body: str = ""  # text
     headers: dict[str, str] = field(default_factory=dict)  # such as { retry-after = "5" }
+    grpc_health: bool = False  # answer gRPC's health checking protocol instead
 
 
 class HeaderEdit(Section, frozen=True):
@@ -222,6 +231,7 @@ class Health(Section, frozen=True):
     """Active probes, made by the hub; without it every endpoint counts as healthy."""
 
     path: str = "/healthz"  # what is asked for
+    grpc: str | None = None  # ask gRPC's health protocol instead, for this service; "" = the server
     host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
     every: Seconds = Seconds(5)  # the pause between two probes
     timeout: Seconds = Seconds(2)  # for one probe

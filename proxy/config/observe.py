@@ -24,7 +24,7 @@ class Tracing(Section, frozen=True):
     # which formats are read; the first that is valid wins
     extract: list[Format] = field(default_factory=lambda: ["w3c", "b3"])
     inject: list[Format] = field(default_factory=lambda: ["w3c"])  # which formats are written
-    # networks whose trace context is continued
+    # networks whose trace context is continued; "unix" = whoever comes by a Unix socket
     trust: list[str] = field(
         default_factory=lambda: [
             "127.0.0.0/8",
@@ -33,6 +33,7 @@ class Tracing(Section, frozen=True):
             "172.16.0.0/12",
             "192.168.0.0/16",
             "fc00::/7",
+            "unix",
         ]
     )
     untrusted: Literal["link", "drop"] = "link"  # context from elsewhere: a link to it, or nothing

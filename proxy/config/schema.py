@@ -66,6 +66,9 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Route, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Upstream, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Defaults, "retry"): [{"type": "integer", "minimum": 0}],
+    (model.Route, "compress"): [{"type": "boolean"}],
+    (model.Compress, "types"): [_STRING],
+    (model.Compress, "codings"): [_STRING],
 }
 
 

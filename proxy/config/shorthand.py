@@ -12,6 +12,7 @@
     redirect = "/new"                redirect = { to = "/new" }
     respond = "text", respond = 204  respond = { body = "text" }, respond = { status = 204 }
     health = "/healthz"              health = { path = "/healthz" }
+    compress = true, false           compress = {}, nothing
 
 What has the wrong type altogether is left alone: the conversion reports it.
 """
@@ -91,6 +92,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _retry(route)
     _inside(route, ("route", index, "redirect"), {str: "to"}, report)
     _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
+    _compress(route)
     if isinstance(when := route.get("when"), dict):
         _one_as_list(when, "method")
     place: Path = ("route", index, "to")
@@ -100,6 +102,17 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
         to = {to: 1}
     if isinstance(to, dict):
         route["to"] = {_upstream(raw, k, place, report): v for k, v in to.items()}
+
+
+def _compress(route: Raw) -> None:
+    compress = route.get("compress")
+    if compress is True:
+        route["compress"] = {}
+    elif compress is False:
+        del route["compress"]
+    elif isinstance(compress, dict):
+        _one_as_list(compress, "types")
+        _one_as_list(compress, "with")
 
 
 def _upstreams(upstreams: object, report: Report) -> None:
@@ -116,9 +129,12 @@ def _upstreams(upstreams: object, report: Report) -> None:
 def _upstream(raw: Raw, target: str, place: Path, report: Report) -> str:
     """The upstream's name; if `target` is a URL, an upstream of that one server is made."""
     upstreams = raw.setdefault("upstream", {})
-    if "://" not in target or not isinstance(upstreams, dict):
+    is_url = "://" in target or target.startswith("unix:")
+    if not is_url or not isinstance(upstreams, dict):
         return target
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", target.split("://", 1)[1].rpartition("@")[2])
+    plain = re.sub(
+        r"[^A-Za-z0-9_.]+", "-", re.split("://|:", target, maxsplit=1)[1].rpartition("@")[2]
+    )
     base = plain.strip("-.")[:58] or "server"
     name, n = base, 1
     while name in upstreams and upstreams[name] != {"servers": {target: 1}}:

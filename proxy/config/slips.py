@@ -12,7 +12,7 @@ from proxy.config.locate import Path
 from proxy.config.model import Config, Defaults, Health, Retry, Route, Upstream
 from proxy.config.own_fields import own_fields
 from proxy.config.report import Report
-from proxy.config.syntax import parse_address, parse_server
+from proxy.config.syntax import is_unix, parse_address, parse_server
 from proxy.config.units import seconds_text
 from proxy.config.words import values
 
@@ -34,6 +34,7 @@ def tell_slips(config: Config, report: Report) -> None:
         _tell(_of_waits(upstream, upstream.timeout or 0.0), ("upstream", name), report)
         _tell(_of_health(upstream.health), ("upstream", name, "health"), report)
         _tell(of_retry(upstream.retry), ("upstream", name, "retry"), report)
+        _tell(_of_protocol(name, upstream), ("upstream", name, "health"), report)
         _tell(_of_servers(upstream, config), ("upstream", name), report)
     _tell(_of_waits(config.defaults, config.defaults.timeout), ("defaults",), report)
     _tell(of_retry(config.defaults.retry), ("defaults", "retry"), report)
@@ -64,10 +65,35 @@ def _of_route(route: Route, config: Config) -> Iterator[Slip]:
     yield from _of_conditions(route, config)
     yield from _of_targets(route)
     yield from _of_edits(route, config)
+    yield from _of_calls(route, config)
     if not route.to:
         yield from _of_an_answer(route)
     for below, message, remedy in of_retry(route.retry):
         yield ("retry", *below), message, remedy
+
+
+def _of_calls(route: Route, config: Config) -> Iterator[Slip]:
+    """gRPC to servers that are not asked by HTTP/2."""
+    if not route.grpc_web and not route.when.grpc:
+        return
+    for name in route.to:
+        upstream = config.upstream.get(name)
+        if upstream is not None and _is_old(upstream):
+            remedy = f'write protocol = "h2" in [upstream.{name}]'
+            yield ("to",), f"gRPC needs HTTP/2, and {name!r} is asked by HTTP/1.1", remedy
+
+
+def _of_protocol(name: str, upstream: Upstream) -> Iterator[Slip]:
+    """The same of probes."""
+    if upstream.health is not None and upstream.health.grpc is not None and _is_old(upstream):
+        message = "gRPC needs HTTP/2, and these servers are asked by HTTP/1.1"
+        yield ("grpc",), message, f'write protocol = "h2" in [upstream.{name}]'
+
+
+def _is_old(upstream: Upstream) -> bool:
+    if upstream.protocol != "auto":
+        return upstream.protocol == "h1"
+    return any(not url.lower().startswith("https:") for url in upstream.servers)
 
 
 def _of_path(path: str) -> Iterator[Slip]:
@@ -165,6 +191,8 @@ def _places(address: str) -> Iterator[tuple[str, int]]:
     try:
         host, port = parse_address(address)
     except ValueError:
+        if is_unix(address):
+            yield address.removeprefix("unix:"), 0
         return
     if port:
         yield ("127.0.0.1" if host in ("", "0.0.0.0", "::", "localhost") else host), port

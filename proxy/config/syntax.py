@@ -64,6 +64,26 @@ def parse_address(text: str) -> tuple[str, int]:
     return _checked_host(found[1] or "", text), _port(found[2], text)
 
 
+def parse_listen(text: str) -> None:
+    """Check where to listen: what `parse_address` takes, or a Unix socket."""
+    if is_unix(text):
+        parse_unix(text)
+    else:
+        parse_address(text)
+
+
+def is_unix(text: str) -> bool:
+    """Whether an address or a server's URL means a Unix socket."""
+    return text.startswith("unix:")
+
+
+def parse_mode(text: str) -> int:
+    """Permissions of a file in octal: "0660" -> 0o660."""
+    if re.fullmatch(r"0?[0-7]{3}", text) is None:
+        raise ValueError(f'{text!r} is no mode: write three octal digits, such as "0660"')
+    return int(text, 8)
+
+
 def is_everywhere(host: str) -> bool:
     """Whether a listener at `host` takes what comes by IPv4 and by IPv6: ":80" and "[::]:80"."""
     return not host or (":" in host and _is_ipv6(host) and int(ipaddress.IPv6Address(host)) == 0)
@@ -109,7 +129,7 @@ def parse_server(url: str) -> Server:
         if port == 0:
             raise ValueError(f"{url!r}: nothing can be reached at port 0")
         return Server(scheme, host, port)
-    if url.startswith("unix:"):
+    if is_unix(url):
         return Server("unix", parse_unix(url), 0)
     raise ValueError(_no_server(url))
 
@@ -178,7 +198,9 @@ def parse_otlp(url: str) -> tuple[str, str, int, str]:
 
 
 def parse_network(text: str) -> str:
-    """A CIDR network or a single address, in canonical form."""
+    """A CIDR network or a single address, in canonical form; "unix" stands for Unix sockets."""
+    if text == "unix":
+        return text
     try:
         return str(ipaddress.ip_network(text))
     except ValueError:

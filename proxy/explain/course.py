@@ -14,6 +14,7 @@ from proxy.http.head import RequestHead
 from proxy.http.local import check_length, last_hop
 from proxy.http.receive import check_underscores, receive
 from proxy.http.target import Authorities, split_authority, without_port
+from proxy.http.upgrade import check_tunnel
 from proxy.routing.rewrite import compile_redirect, compile_rewrite
 from proxy.routing.settle import settle
 from proxy.routing.table import Asked, Table
@@ -60,7 +61,8 @@ class Course:
 
     def last_hop(self) -> int:
         """The status of the gateway's own answer; 0 = routes are asked."""
-        status = last_hop(self.head)
+        connects = any(route.connect for route in self.config.route)
+        status = last_hop(self.head, connects)
         self.is_taken = 0 < status < 400
         return status
 
@@ -95,6 +97,9 @@ class Course:
         """The request target that the upstream sees."""
         for name in route.to:
             check_length(self.head.length, effective(self.config, route, name).body_limit)
+        if self.head.protocol or self.head.method == "CONNECT":
+            allowed = [protocol.lower() for protocol in route.upgrade]
+            check_tunnel(self.head, allowed, connect=route.connect)
         rewrite = compile_rewrite(route)
         path = self.head.path if rewrite is None else rewrite(self.head.path, self.captures)
         said = self.config.forwarding

@@ -64,7 +64,8 @@ def _told(loaded: Loaded, shown: Config, course: Course, data: bytes) -> Iterato
 def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterator[str]:
     route, as_shown = loaded.config.route[index], shown.route[index]
     if route.respond is not None:
-        yield f"answer     {route.respond.status}, fixed"
+        fixed = f"{route.respond.status}, fixed"
+        yield f"answer     {'to health checks of gRPC' if route.respond.grpc_health else fixed}"
     elif route.redirect is not None:
         location = course.location(route)
         location = made_from(loaded, location, "route", index, "redirect")

@@ -51,8 +51,8 @@ def client_hello(data: bytes) -> ClientHello:
     message.vector(1)  # legacy_compression_methods
     name: str | None = None
     alpn: tuple[str, ...] = ()
-    extensions = _Reader(message.vector(2) if message.more else b"")
-    while extensions.more:
+    extensions = _Reader(message.vector(2) if message.more() else b"")
+    while extensions.more():
         kind, said = extensions.number(2), extensions.vector(2)
         if kind == _SERVER_NAME:
             name = _server_name(_Reader(said))
@@ -118,7 +118,7 @@ def _server_name(names: _Reader) -> str | None:
     listed = _Reader(names.vector(2))
     names.done()
     found: str | None = None
-    while listed.more:
+    while listed.more():
         kind, name = listed.number(1), listed.vector(2).lower().removesuffix(b".")
         if kind != _HOST_NAME:
             continue
@@ -132,7 +132,7 @@ def _protocols(said: _Reader) -> tuple[str, ...]:
     listed = _Reader(said.vector(2))
     said.done()
     names = []
-    while listed.more:
+    while listed.more():
         names.append(listed.vector(1).decode("latin-1"))
     if not all(names):
         raise NotTls("an empty ALPN protocol")
@@ -148,7 +148,6 @@ class _Reader:
         self._data = data
         self._at = 0
 
-    @property
     def more(self) -> bool:
         return self._at < len(self._data)
 
@@ -165,5 +164,5 @@ class _Reader:
         return self.skip(self.number(prefix))
 
     def done(self) -> None:
-        if self.more:
+        if self.more():
             raise NotTls("the ClientHello has bytes that mean nothing")

@@ -30,9 +30,11 @@ class Forwarding:
     __slots__ = (
         "_forwarded",
         "_hosts",
+        "_hosts_2",
         "_known",
         "_pseudonym",
         "_secure_hosts",
+        "_secure_hosts_2",
         "_usual",
         "_via",
         "_x",
@@ -49,6 +51,8 @@ class Forwarding:
         self._via = b"1.1 " + via.encode("ascii") if via else b""
         self._hosts: _Hosts = {}
         self._secure_hosts: _Hosts = {}
+        self._hosts_2: _Hosts = {}  # for HTTP/2
+        self._secure_hosts_2: _Hosts = {}
         self._known: dict[tuple[bytes | None, ...], Said] = {}
         self._usual = not forwarded
 
@@ -73,13 +77,16 @@ class Forwarding:
         """
         if (
             self._usual
-            and head.version == "1.1"  # and it can say nothing of what was before it:
+            and head.version != "1.0"  # and it can say nothing of what was before it:
             and (not head.seen & _SAID_BITS or head.fields.keys().isdisjoint(_SAID))
         ):
-            hosts = self._hosts if scheme == "http" else self._secure_hosts
+            if head.version == "1.1":
+                hosts = self._hosts if scheme == "http" else self._secure_hosts
+            else:
+                hosts = self._hosts_2 if scheme == "http" else self._secure_hosts_2
             lines = hosts.get(head.authority)
             if lines is None:
-                lines = self._remember(hosts, head.authority, scheme)
+                lines = self._remember(hosts, head, scheme)
             pairs = edits.added
             if self._x:
                 pairs.append((b"x-forwarded-for", peer))
@@ -87,13 +94,14 @@ class Forwarding:
             return
         self._add_whatever(edits.added, head, peer, scheme, trusted)
 
-    def _remember(self, hosts: _Hosts, authority: str, scheme: str) -> tuple[Pair, ...]:
+    def _remember(self, hosts: _Hosts, head: RequestHead, scheme: str) -> tuple[Pair, ...]:
+        authority = head.authority
         lines: tuple[Pair, ...] = ()
         if self._x:
             proto = (b"x-forwarded-proto", scheme.encode("ascii"))
             lines = (proto, (b"x-forwarded-host", authority.encode("ascii")))
         if self._via:
-            lines += ((b"via", self._via),)
+            lines += ((b"via", self._received(head.version)),)
         if len(authority) <= _LONGEST_HOST:
             if len(hosts) >= _MOST_HOSTS:
                 hosts.clear()
@@ -166,5 +174,7 @@ def _agreed(said: Said, head: RequestHead, peer: bytes, scheme: str) -> dict[byt
 
 def _element(peer: bytes, head: RequestHead, scheme: str) -> bytes:
     node = b'"[' + peer + b']"' if b":" in peer else peer
+    if peer == b"unix":
+        node = b"_unix"  # RFC 7239 §6.3: what is no address begins with an underscore
     host = b';host="' + head.authority.encode() + b'"' if head.authority else b""  # HTTP/1.0
     return b"for=" + node + host + b";proto=" + scheme.encode()

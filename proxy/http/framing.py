@@ -12,6 +12,7 @@ from proxy.errors import BadRequest, BadResponse
 from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
 from proxy.http.head import RequestHead, ResponseHead
 from proxy.http.headers import OLD, bits, nominated, own, tokens
+from proxy.http.upgrade import wanted
 from proxy.kernel.tokens import decimal
 
 TRANSFER_ENCODING, CONTENT_LENGTH = own(b"transfer-encoding"), own(b"content-length")
@@ -26,7 +27,8 @@ _FRAMING = _CODING | _LENGTH | _CONNECTION | _EXPECT | _OLD
 
 
 def frame_request(head: RequestHead) -> None:
-    """Set `length` and `keep_alive`, and take hop-by-hop fields nominated in Connection away.
+    """Set `length`, `keep_alive` and `protocol`, and take hop-by-hop fields nominated in
+    Connection away.
 
     Raises BadRequest: 400 for unclear framing, 417 for an unknown expectation, 501 for a
     transfer coding other than chunked.
@@ -78,6 +80,8 @@ def _apply_connection(head: RequestHead, connection: bytes | None) -> None:
         head.keep_alive = True
         return
     options = tokens(connection)
+    if b"upgrade" in options and head.version != "1.0":  # RFC 9110 §7.8
+        head.protocol = wanted(head.field(UPGRADE) or b"")
     if b"close" in options:
         head.keep_alive = False
     elif b"keep-alive" in options:
@@ -194,8 +198,8 @@ def frame_upload(head: RequestHead, edits: Edits) -> bytes:
     trailers = edits.wants & WANTS_TRAILERS
     if trailers:
         lines += b"te: trailers\r\n"
-    to = head.field(UPGRADE) if edits.wants & WANTS_TUNNEL else None
-    if to is not None:
+    if edits.wants & WANTS_TUNNEL and head.protocol:
+        to = head.protocol.encode("latin-1")
         return lines + _upgrade(to, b"te, upgrade" if trailers else b"upgrade")
     # TE is for one hop, so its sender names it in Connection (RFC 9110 §10.1.4).
     return lines + b"connection: te\r\n" if trailers else lines

@@ -224,6 +224,10 @@ def check_partial(data: bytes, seen: int, limits: Limits) -> int:
     return max(len(data) - 3, 0)
 
 
+# llhttp wants it in a 101, and some servers have Upgrade alone (caddyserver/caddy#6134).
+_SWITCHES = b"connection: upgrade\r\n\r\n"
+
+
 class ResponseReader:
     """Reads one response head after the other from one connection."""
 
@@ -254,6 +258,9 @@ class ResponseReader:
             if _LATER_ANSWER.match(data) is not None:
                 self._parser = None
                 return self.read(b"HTTP/1.1 " + data[9:])
+            if "CONNECT/Upgrade" in str(error) and not data.endswith(_SWITCHES):
+                self._parser = None
+                return self.read(data[:-2] + _SWITCHES)
             head = self._read_both_framings(data, error)
         head.status = status = self._parser.get_status_code()
         old = 0

@@ -34,6 +34,7 @@ from ngh2 import Event as Event
 from ngh2 import GoAwayReceived as GoAwayReceived
 from ngh2 import InformationalResponseReceived as InformationalResponseReceived
 from ngh2 import PingAcknowledged as PingAcknowledged
+from ngh2 import PingReceived as PingReceived
 from ngh2 import RequestReceived as RequestReceived
 from ngh2 import ResponseReceived as ResponseReceived
 from ngh2 import SettingsReceived as SettingsReceived
@@ -61,6 +62,7 @@ TAKE = 64 * 1024  # bytes that are asked for at once
 _FRAME = 16 * 1024  # bytes of a DATA frame at most: more would delay its first bytes
 _EARNED = 10  # control frames that a DATA frame may be answered with; Envoy: 10
 _GOAWAY, _GOAWAY_SIZE = 7, 8
+_REFUSED = (NGH2Error, ValueError)  # the stream is gone, or the connection is at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Session:
     def _close_stream(self, event: Any) -> None:
         owed = self._owed.pop(event.stream_id, 0)
         if owed:  # or the connection's window would stay smaller for ever
-            self._do(lambda: self._connection.acknowledge_received_data(owed, event.stream_id))
+            self._do(self._connection.acknowledge_received_data, owed, event.stream_id)
         if not event.error_code:
             self._counter.resets.earn(1)
         elif event.stream_id not in self._explained:  # "MadeYouReset", CVE-2025-8671
@@ -252,31 +254,39 @@ class Session:
     def send_response(self, stream: int, fields: Iterable[Pair], end: bool) -> bool:
         """The head of an answer; False: the stream takes none any more, here and below."""
         self._counter.control.earn(_EARNED)
-        return self._do(lambda: self._connection.send_response(stream, fields, end_stream=end))
+        try:
+            self._connection.send_response(stream, fields, end_stream=end)
+        except _REFUSED:
+            return False
+        return not self.closed
 
     def send_informational(self, stream: int, fields: Iterable[Pair]) -> bool:
         """An answer of 1xx."""
-        return self._do(lambda: self._connection.send_informational_response(stream, fields))
+        return self._do(self._connection.send_informational_response, stream, fields)
 
     def send_data(self, stream: int, data: bytes, end: bool) -> bool:
         """A piece of a body, kept until the peer's windows let it go (`queued`)."""
         self._counter.control.earn(_EARNED * (1 + len(data) // _FRAME))
-        return self._do(lambda: self._connection.send_data(stream, data, end_stream=end))
+        try:
+            self._connection.send_data(stream, data, end_stream=end)
+        except _REFUSED:
+            return False
+        return not self.closed
 
     def send_trailers(self, stream: int, fields: Iterable[Pair]) -> bool:
         """The last thing of a message whose body is open."""
-        return self._do(lambda: self._connection.send_trailers(stream, fields))
+        return self._do(self._connection.send_trailers, stream, fields)
 
     def end(self, stream: int) -> bool:
         """The message is complete."""
-        return self._do(lambda: self._connection.end_stream(stream))
+        return self._do(self._connection.end_stream, stream)
 
     def reset(self, stream: int, code: int) -> bool:
         """End the exchange now; what is queued of it and was not taken is thrown away."""
         if stream not in self.open:
             return False
         self._explained.add(stream)
-        return self._do(lambda: self._connection.reset_stream(stream, code))
+        return self._do(self._connection.reset_stream, stream, code)
 
     def queued(self, stream: int | None = None) -> int:
         """Bytes of the stream's body, or of all, that wait for windows or to be taken."""
@@ -290,7 +300,7 @@ class Session:
         size = min(size, owed)
         if size:
             self._owed[stream] = owed - size
-            self._do(lambda: self._connection.acknowledge_received_data(size, stream))
+            self._do(self._connection.acknowledge_received_data, size, stream)
 
     def owed(self, stream: int) -> int:
         """Bytes that came on `stream` and were not acknowledged yet."""
@@ -302,18 +312,18 @@ class Session:
         """The first of two steps: begin nothing more, but what is under way counts."""
         self._do(self._connection.send_shutdown_notice)
 
-    def goaway(self, code: int = NO_ERROR) -> None:
+    def goaway(self, code: int = NO_ERROR, why: bytes = b"") -> None:
         """The second: what has not been received until now will not be answered."""
-        self._do(lambda: self._connection.send_goaway(code))
+        self._do(lambda: self._connection.send_goaway(code, debug_data=why))
 
     def terminate(self, code: int) -> None:
         """End it all: `take` gives out the last bytes."""
-        self._do(lambda: self._connection.terminate_connection(code))
+        self._do(self._connection.terminate_connection, code)
         self._collect()
 
     def ping(self, payload: bytes) -> None:
         """Ask whether the peer is there (8 bytes); `PingAcknowledged` is the answer."""
-        self._do(lambda: self._connection.ping(payload))
+        self._do(self._connection.ping, payload)
 
     @property
     def finished(self) -> bool:
@@ -331,11 +341,11 @@ class Session:
         """Whether the peer takes RFC 8441's CONNECT."""
         return bool(self._connection.remote_settings.get(Setting.ENABLE_CONNECT_PROTOCOL, 0))
 
-    def _do(self, call: Callable[[], object]) -> bool:
+    def _do(self, call: Callable[..., object], *arguments: object) -> bool:
         if self.closed:
             return False
         try:
-            call()
-        except (NGH2Error, ValueError):  # the stream is gone, or the connection is at its end
+            call(*arguments)
+        except _REFUSED:
             return False
         return True

@@ -9,25 +9,23 @@ sends, so all that leaves is checked here, whoever wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from proxy.errors import BadResponse, ClientError
 from proxy.http.answer_limits import MOST_HEAD
-from proxy.http.edits import WANTS_TRAILERS, WANTS_TUNNEL, Edits
+from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
-from proxy.http.h2_request import put
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, bits
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
+from proxy.http.upgrade import KEY
 
 # RFC 9113 §8.2.2: a message with one of these is malformed. A Trailer field is none of them, but
 # belongs to one hop in any version (RFC 9110 §6.6.2).
 CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
-_KEY = b"sec-websocket-key"  # RFC 8441 §5: what keys are for, streams do
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
-_NEVER_IN_TUNNELS = _NEVER_SENT | {_KEY}
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"  # RFC 9110 §5.5
 _DATED = bits([DATE])
 _TE: Pair = (b"te", b"trailers")
@@ -41,42 +39,38 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
 
     Raises ClientError (400) for what may not stand in a field value.
     """
-    if edits.wants & WANTS_TUNNEL:
-        fields = _tunnel(head, edits, scheme)
-        never = _NEVER_IN_TUNNELS
-    else:
-        fields = [
-            (b":method", head.method.encode("ascii")),
-            (b":scheme", scheme),
-            (b":authority", edits.authority.encode("ascii")),
-            (b":path", edits.target.encode("ascii")),
-        ]
-        never = _NEVER_SENT
+    fields = [
+        (b":method", head.method.encode("ascii")),
+        (b":scheme", scheme),
+        (b":authority", edits.authority.encode("ascii")),
+        (b":path", edits.target.encode("ascii")),
+    ]
     removed = edits.removed
-    put(fields, head if removed is None else _kept(head, removed), never)
-    put(fields, edits.added, _NEVER_SENT)
+    _put(fields, head if removed is None else _kept(head, removed))
+    _put(fields, edits.added)
     fields += more
     if edits.wants & WANTS_TRAILERS:
         fields.append(_TE)
     length = head.length
-    if length or (length == 0 and never is _NEVER_SENT and head.field(CONTENT_LENGTH) is not None):
+    if length is not None and (length or head.field(CONTENT_LENGTH) is not None):
         fields.append((CONTENT_LENGTH, b"%d" % length))
     if _has_controls(fields):
         raise ClientError(400, "a field value has a control character")
     return fields
 
 
-def _tunnel(head: RequestHead, edits: Edits, scheme: bytes) -> Lines:
-    """CONNECT (RFC 9113 §8.5), or what asks for another protocol by it (RFC 8441 §4)."""
-    if not head.protocol:
-        return [(b":method", b"CONNECT"), (b":authority", edits.target.encode("ascii"))]
-    return [
-        (b":method", b"CONNECT"),
-        (b":protocol", head.protocol.encode("ascii")),
-        (b":scheme", scheme),
-        (b":authority", edits.authority.encode("ascii")),
-        (b":path", edits.target.encode("ascii")),
-    ]
+def _put(fields: list[Pair], pairs: Iterable[Pair]) -> None:
+    """Names in lower case and values without blanks around: others are malformed (§8.2)."""
+    for name, value in pairs:
+        name = name.lower()
+        if name not in _NEVER_SENT:
+            fields.append((name, value.strip(b" \t")))
+
+
+def as_extended_connect(fields: Lines, protocol: str) -> Lines:
+    """The head of a request to switch protocols as HTTP/2 asks for it (RFC 8441 §4, §5)."""
+    kept = [pair for pair in fields[1:] if pair[0].lower() not in (KEY, CONTENT_LENGTH)]
+    return [(b":method", b"CONNECT"), (b":protocol", protocol.encode("latin-1")), *kept]
 
 
 def _kept(head: RequestHead, removed: frozenset[bytes]) -> Lines:
@@ -101,17 +95,6 @@ def response_head(fields: Sequence[Pair], method: str, ended: bool) -> ResponseH
         head.length = 0
     head.keep_alive = True  # of a stream's answer nothing of the kind can be said
     return head
-
-
-def as_tunnel(head: ResponseHead, protocol: str) -> None:
-    """An answer that grants what `_tunnel` asks for: of the other protocol it is told as 101."""
-    if not 200 <= head.status < 300:
-        return
-    head.length = None
-    if protocol:
-        head.status = 101
-        head.hold({b"upgrade": protocol.encode("ascii")})
-        head.seen = bits([b"upgrade"])
 
 
 def informational_head(fields: Sequence[Pair]) -> ResponseHead:

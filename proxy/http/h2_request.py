@@ -31,6 +31,13 @@ _NEVER_SENT = HOP_BY_HOP | {b"content-length"}  # what of it is said is said by 
 # RFC 9110 §6.5.1: those that decide where a message goes or ends, or how it is read.
 _NEVER_TRAILERS = _NEVER_SENT | {b"host", b"content-type", b"content-encoding", b"content-range"}
 _BAD = re.compile(rb"[\0\r\n]")
+_BLANK = 0x20
+_COOKIE = b"cookie"
+_UNKNOWN: bytes = b"?"  # of a name that was not seen before
+_KINDS, _UNDERSCORE = REQUEST_KINDS, UNDERSCORE
+_SENT: dict[bytes, bytes] = {}  # names of fields as they are spelled -> as they are sent
+_MOST_SENT = 2048  # names that are remembered
+_LONGEST_SENT = 64  # bytes of such a name
 _ACCEPT = b"sec-websocket-accept"
 _STATUS = b":status"
 _STATUSES = {status: (_STATUS, b"%d" % status) for status in range(100, 600)}
@@ -53,7 +60,7 @@ def request_head(
     frame_request(head)
     if ended:
         _end(head)
-    elif head.protocol:
+    elif head.protocol or head.method == "CONNECT":
         head.length = 0  # what comes is the tunnel's
     elif head.field(CONTENT_LENGTH) is None:
         head.length = None
@@ -69,21 +76,22 @@ def _split(head: RequestHead, fields: Sequence[Pair]) -> dict[bytes, bytes]:
     underscored = 0
     for pair in fields:
         name, value = pair
-        kind = REQUEST_KINDS.get(name, b"")
-        if kind == b"":
-            if name[:1] == b":":
+        kind = _KINDS.get(name, _UNKNOWN)
+        if kind is _UNKNOWN:
+            if name.startswith(b":"):
                 pseudo[name] = value
                 continue
             kind = request_kind(name)
         if kind is None:
-            if name == b"cookie":
+            if name == _COOKIE:
                 if cookies:  # RFC 9113 §8.2.3: crumbs of one field
                     pairs[cookies - 1] = (name, pairs[cookies - 1][1] + b"; " + value)
                     continue
                 cookies = len(pairs) + 1
-            pairs.append(pair)
-        elif kind is UNDERSCORE:
-            pairs.append(pair)
+            # what nobody may index comes as another kind of pair, which the kernel does not take
+            pairs.append(pair if type(pair) is tuple else (name, value))
+        elif kind is _UNDERSCORE:
+            pairs.append((name, value))
             underscored = UNDERSCORED
         else:
             special[kind] = special[kind] + b", " + value if kind in special else value
@@ -98,7 +106,10 @@ def _check_size(
     path = pseudo.get(b":path", b"")
     if len(pseudo.get(b":method", b"")) + len(path) + 10 > limits.request_line:
         raise BadRequest("the request line is too long", status=414)
-    if sum([len(name) + len(value) + 4 for name, value in fields]) > limits.head_bytes:
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value) + 4
+    if size > limits.head_bytes:
         raise BadRequest("the header fields are too large", status=431)
     if len(head._pairs) + len(head.fields) + 1 > limits.head_fields:
         raise BadRequest("too many header fields", status=431)
@@ -172,19 +183,37 @@ def trailer_fields(trailers: Trailers) -> Lines:
 def trailers_of(fields: Iterable[Pair]) -> Trailers:
     """The trailers that came, without those that must not come there; what becomes of the others
     is policy (`server/trailers.py`)."""
-    return tuple([pair for pair in fields if pair[0] not in _NEVER_TRAILERS])
+    return tuple([(name, value) for name, value in fields if name not in _NEVER_TRAILERS])
 
 
 def put(fields: Lines, pairs: Iterable[Pair], never: frozenset[bytes]) -> None:
     """Names in lower case and values without blanks around: others are malformed (§8.2)."""
     for name, value in pairs:
-        name = name.lower()
-        if name not in never:
-            fields.append((name, value.strip(b" \t")))
+        sent = _SENT.get(name, _UNKNOWN)
+        if sent is _UNKNOWN:
+            sent = _sent_name(name)
+        if sent not in never:
+            if value and (value[0] <= _BLANK or value[-1] <= _BLANK):
+                value = value.strip(b" \t")
+            fields.append((sent, value))
+
+
+def _sent_name(name: bytes) -> bytes:
+    """The name in lower case, remembered."""
+    low = name.lower()
+    if len(name) <= _LONGEST_SENT:
+        if len(_SENT) >= _MOST_SENT:
+            _SENT.clear()
+        _SENT[name] = low
+    return low
 
 
 def _checked(fields: Lines) -> Lines:
     """Lines without CR, LF and NUL in them: they would end up in an HTTP/1.1 head somewhere."""
-    if _BAD.search(b"".join([name + value for name, value in fields])) is None:
+    parts: list[bytes] = []
+    for pair in fields:
+        parts += pair
+    text = b"".join(parts)
+    if b"\n" not in text and b"\r" not in text and b"\0" not in text:
         return fields
     return [pair for pair in fields if _BAD.search(pair[0] + pair[1]) is None]

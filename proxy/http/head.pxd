@@ -3,7 +3,7 @@ cimport cython
 from proxy.kernel.scan cimport Head, Lines
 
 cdef class RequestHead(Head):
-    cdef public str method, path, query, tail, authority, scheme, version, protocol
+    cdef public str method, path, query, tail, authority, scheme, version, protocol, listener
     cdef public bytes _target  # "": path and tail
     cdef public list _pairs
     cdef public long long seen  # headers.bits() of the names in `fields`; -1 = nobody has looked

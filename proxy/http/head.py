@@ -33,6 +33,7 @@ class RequestHead(Head):
         "authority",
         "keep_alive",
         "length",
+        "listener",
         "method",
         "path",
         "protocol",
@@ -58,6 +59,7 @@ class RequestHead(Head):
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
         self.length: int | None = 0  # bytes of body; None = chunked or otherwise unknown
         self.keep_alive = True
+        self.listener = ""  # the name of that by which it came in, where routes ask for it
         self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
 
     @property

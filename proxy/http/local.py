@@ -8,11 +8,12 @@ from proxy.http.head import RequestHead
 ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
-MAY_END = ("OPTIONS", "TRACE")  # the methods that `last_hop` can say something of
+MAY_END = ("OPTIONS", "TRACE", "CONNECT")  # the methods that `last_hop` can say something of
 
 
-def last_hop(head: RequestHead) -> int:
+def last_hop(head: RequestHead, connects: bool) -> int:
     """The status of the gateway's own answer to what must not be forwarded; 0 = it may be.
+    `connects`: some route takes CONNECT.
 
     OPTIONS is answered when it has no hops left or asks about the server as a whole
     (RFC 9110 §7.6.2, §9.3.7); TRACE would show a client what other parties added: 405.
@@ -21,7 +22,7 @@ def last_hop(head: RequestHead) -> int:
         hops = head.field(b"max-forwards")
         if head.path == "*" or (hops is not None and hops.strip(b"0") == b""):
             return 200
-    elif head.method == "TRACE":
+    elif head.method == "TRACE" or (head.method == "CONNECT" and not connects):
         return 405
     return 0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv6Address
 
-from proxy.errors import BadRequest, ClientError
+from proxy.errors import BadRequest
 from proxy.http.head import RequestHead
 from proxy.http.headers import own
 from proxy.http.path import decode_unreserved, encode_utf8, normalise
@@ -110,7 +110,7 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
     The query stays as it is, the empty one too.
 
     Raises BadRequest (400) where the target's form does not fit the method, where it names a
-    scheme other than http, or where its authority contradicts Host; 501 for CONNECT.
+    scheme other than http, or where its authority contradicts Host.
     """
     host = head.field(_HOST)
     if host is not None:
@@ -144,7 +144,7 @@ def _encoded(target: bytes) -> str:
 def _unusual(head: RequestHead, authorities: Authorities) -> bytes:
     """Every form but origin-form; returns the origin-form of the target."""
     if head.method == "CONNECT":
-        raise ClientError(501, "CONNECT is for forward proxies; this is a gateway", close=True)
+        return _connected(head, authorities)
     if head._target == b"*" and head.method == "OPTIONS":
         return head._target
     match = _ABSOLUTE.fullmatch(head._target.decode("latin-1"))
@@ -161,6 +161,18 @@ def _unusual(head: RequestHead, authorities: Authorities) -> bytes:
         return b"*"  # RFC 9112 §3.2.4
     origin: str = rest if rest.startswith("/") else "/" + rest
     return origin.encode("latin-1")
+
+
+def _connected(head: RequestHead, authorities: Authorities) -> bytes:
+    """The authority-form of CONNECT (RFC 9112 §3.2.3), which has a port and no path: for routes
+    it is "/"."""
+    named = authorities.check(head._target)
+    if not split_authority(named)[1]:
+        raise BadRequest("the target of CONNECT is a host and a port")
+    if head.authority and head.authority not in (named, without_port(named)):
+        raise BadRequest("the request target and the Host header name different hosts")
+    head.authority = named
+    return b"/"
 
 
 def _without_default(authority: str) -> str:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from proxy import __version__
 from proxy.config.load import Loaded
 from proxy.config.placed import placing
-from proxy.config.syntax import is_everywhere
+from proxy.config.syntax import is_everywhere, is_unix
 from proxy.errors import ConfigError
+from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
 from proxy.hub.rings import Rings
@@ -82,6 +83,7 @@ class Hub:
         self.services: Services | None = None
         self._admin = admin
         self._count = workers
+        self._notifier = Notifier(os.environ, os.getpid())
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._serving = asyncio.Event()  # the services run, so that there is something to reload
         self._reload_due = False
@@ -155,6 +157,8 @@ class Hub:
             sys.stderr.write(f"spangate: {error}\n")
             return False
         self.ready = True
+        self._notifier.ready(self._status_line())
+        self._notifier.watch()
         _settle()
         log.info(self._ready_line())
         return True
@@ -173,12 +177,15 @@ class Hub:
         await self._serving.wait()
         while self._reload_due and self.services is not None:
             self._reload_due = False
+            self._notifier.reloading()
             async with self.changing:
                 await reload(self, self.services)
+            self._notifier.ready(self._status_line())
             _settle()
 
     async def _stop(self, failed: bool) -> int:
         self.stopping = True
+        self._notifier.stopping()
         stop = spawn(self._drain(failed), "stop")
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
@@ -189,6 +196,7 @@ class Hub:
             await self._stop_services(0.0)
         await cancel(again)
         self.sockets.close(self.sockets.addresses)
+        self._notifier.stop()
         return 1 if failed or cut else 0
 
     async def _drain(self, failed: bool) -> None:
@@ -230,12 +238,20 @@ class Hub:
         if self.services is not None:
             yield from endpoints.encode_health(self.services.prober.states().items())
 
+    def _status_line(self) -> str:
+        """For `systemctl status`."""
+        workers, routes = self._count, len(self.loaded.config.route)
+        status = f"{_plural(workers, 'worker')}, {_plural(routes, 'route')}"
+        status += f", configuration {self.generation.number}"
+        return status if self.reloads.last else f"{status}; the last reload failed"
+
     def _ready_line(self) -> str:
         config = self.loaded.config
         places = ", ".join(self.sockets.name(a) for a in self.sockets.addresses)
         parts = [f"http on {places}"]
         if self._admin is not None:
-            parts.append(f"admin on http://{_admin_name(config.admin.listen, self._admin)}")
+            place = _admin_name(config.admin.listen, self._admin)
+            parts.append(f"admin on {place if is_unix(place) else f'http://{place}'}")
         parts.append(_plural(self._count, "worker"))
         parts.append(_plural(len(config.route), "route"))
         if WHY_PLAIN:
@@ -277,6 +293,8 @@ def _addresses(loaded: Loaded) -> list[str]:
 
 def _admin_name(listen: str, sock: socket.socket) -> str:
     """`listen` with the port that was really bound and a host that a browser understands."""
+    if is_unix(listen):
+        return listen
     host = listen.rpartition(":")[0]
     if is_everywhere(host.strip("[]")):
         host = "localhost"

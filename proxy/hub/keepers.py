@@ -58,9 +58,14 @@ class Keepers:
         return sum(keeper is worker for keeper in self._keepers.values())
 
     def _lend(self, number: int, keeper: Worker, listeners: Sequence[str]) -> None:
-        """All of the slot's sockets whose listeners the keeper has itself and knows."""
+        """All of the slot's sockets whose listeners the keeper has itself and knows, less those
+        whose queue it shares anyway."""
         self._keepers[number] = keeper
-        known = [address for address in listeners if address in keeper.listeners]
+        known = [
+            address
+            for address in listeners
+            if address in keeper.listeners and not self._sockets.is_shared(address)
+        ]
         lent = self._sockets.of_slot(number, known)
         for i in range(0, len(lent), AT_ONCE):
             some = lent[i : i + AT_ONCE]

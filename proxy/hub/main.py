@@ -17,6 +17,7 @@ from proxy.config.load import YAML, Loaded, load
 from proxy.config.model import Config
 from proxy.config.placed import placed
 from proxy.errors import ConfigError
+from proxy.hub.activation import receive
 from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
@@ -48,7 +49,7 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     if path.endswith(YAML):
         return _refuse(f"{path}: a collector's file has no routes (write spangate collect {path})")
     count = workers or worker_count(loaded.config)
-    sockets = Sockets(count)
+    sockets = Sockets(count, receive(os.environ, os.getpid()))
     return _run(loaded, start, sockets)
 
 
@@ -69,7 +70,9 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
     raise_descriptor_limit()
     try:
         if sockets is not None:
-            sockets.open(listener.address for listener in loaded.config.listen)
+            sockets.open(loaded.config.listen)
+            for what in sockets.unclaimed():
+                log.warning("%s was given to listen on, and no listener is for it", what)
         admin = _admin_socket(loaded)
     except ListenError as error:
         return _refuse(*placed(error.problems, loaded))

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.model import Health
+from proxy.config.syntax import parse_server
 from proxy.errors import (
     BadResponse,
     ConnectFailed,
     ConnectRefused,
     ConnectReset,
+    ConnectTimeout,
     DnsFailed,
     TlsFailed,
     Truncated,
@@ -34,6 +36,8 @@ from proxy.server.tls_keyring import ClientContext
 
 if TYPE_CHECKING:
     import aiohttp
+
+Way = tuple[str, str]  # path of a Unix socket ("" = by TCP), `send_proxy` of the upstream
 
 LONGEST = 60.0  # seconds of a probe that has no time limit of its own
 BODY_LIMIT = 64 * 1024  # bytes of an answer that are read; a longer one is cut off
@@ -59,38 +63,48 @@ class Asker:
     """Makes probes; every one connects anew, since that is what a client would have to do."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[Way, aiohttp.ClientSession] = {}
 
     async def ask(
-        self, url: str, settings: Health, tls: ClientContext | None = None, protocol: str = "h1"
+        self,
+        url: str,
+        settings: Health,
+        way: Way = ("", "off"),
+        tls: ClientContext | None = None,
+        protocol: str = "h1",
     ) -> Verdict:
         """`url` as it stands in the request line; `settings.host` goes into Host; `tls` is how its
         upstream's servers are connected to, and `protocol` what is spoken with them."""
         began = time.monotonic()
         verdict = None
-        if protocol == "h2" or (protocol == "auto" and tls is not None):
-            verdict = await _ask_by_h2(url, settings, tls, protocol == "h2")
+        must = protocol == "h2" or settings.grpc is not None
+        if url.startswith("tcp://"):
+            verdict = await _connect(url, settings)
+        elif must or (protocol == "auto" and tls is not None):
+            verdict = await _ask_by_h2(url, settings, tls, must)
         if verdict is None:
-            verdict = await self._ask(url, settings, tls)
+            verdict = await self._ask(url, settings, way, tls)
         took = time.monotonic() - began
         return Verdict(verdict.ok, verdict.said, verdict.status, verdict.error, time.time(), took)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
 
-    async def _ask(self, url: str, settings: Health, tls: ClientContext | None) -> Verdict:
-        if self._session is None or self._session.closed:
+    async def _ask(
+        self, url: str, settings: Health, way: Way, tls: ClientContext | None
+    ) -> Verdict:
+        if not self._sessions:
             await asyncio.to_thread(_import)
         import aiohttp
         import yarl
 
-        if self._session is None or self._session.closed:
-            self._session = _session()
+        session = self._sessions.get(way)
+        if session is None or session.closed:
+            session = self._sessions[way] = _session(way)
         limit = settings.timeout or LONGEST
         try:
-            async with self._session.get(
+            async with session.get(
                 yarl.URL(url, encoded=True),
                 headers={"Host": settings.host} if settings.host else None,
                 timeout=aiohttp.ClientTimeout(total=limit),
@@ -106,6 +120,21 @@ class Asker:
             return failed(error)
 
 
+async def _connect(url: str, settings: Health) -> Verdict:
+    """Of a server that takes bytes: whether it takes a connection, which is closed at once."""
+    limit = settings.timeout or LONGEST
+    server = parse_server(url.removesuffix(settings.path))
+    try:
+        async with asyncio.timeout(limit):
+            _, writer = await asyncio.open_connection(server.host, server.port)
+    except TimeoutError:
+        return Verdict(False, f"no connection within {limit:g} s", error=ConnectTimeout.error_type)
+    except OSError as error:
+        return unreachable(error)
+    writer.close()
+    return Verdict(True, "took a connection")
+
+
 async def _ask_by_h2(
     url: str, settings: Health, tls: ClientContext | None, must: bool
 ) -> Verdict | None:
@@ -116,6 +145,11 @@ async def _ask_by_h2(
     server, path = url.removesuffix(settings.path), settings.path
     try:
         async with asyncio.timeout(limit):
+            if settings.grpc is not None:
+                health = await probe_h2.health_of(server, settings.grpc, settings.host, tls, limit)
+                if health is not None:
+                    return Verdict(*health, status=200, error="" if health[0] else "grpc_health")
+                return Verdict(False, probe_h2.OTHER, error=BadResponse.error_type)
             status = await probe_h2.status_of(server, path, settings.host, tls)
     except TimeoutError:
         return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
@@ -191,11 +225,13 @@ def _words(error: BaseException) -> str:
     return " ".join(str(getattr(error, "message", "") or error).split()) or type(error).__name__
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(way: Way) -> aiohttp.ClientSession:
     import aiohttp
 
+    from proxy.hub.probe_connectors import connector
+
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=connector(*way),
         headers={"User-Agent": f"spangate-health/{__version__}", "b3": "0"},
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

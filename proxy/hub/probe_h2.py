@@ -18,6 +18,7 @@ from proxy.errors import BadResponse, TlsFailed, Truncated, UpstreamReset
 from proxy.http import h2
 from proxy.http.h2 import Rules, Session
 from proxy.http.head import Pair
+from proxy.hub import probe_grpc
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream
 from proxy.server.tls_failures import failure
 from proxy.server.tls_keyring import ClientContext
@@ -45,19 +46,34 @@ async def status_of(url: str, path: str, host: str | None, tls: ClientContext | 
     """The status of a GET of `path` from the server at `url`; None: it agreed on HTTP/1.1, as it
     may where that was offered too."""
     server = parse_server(url)
+    answer = await exchange(server, tls, _head(server, b"GET", path.encode(), host))
+    return answer.status if answer is not None else None
+
+
+async def health_of(
+    url: str, service: str, host: str | None, tls: ClientContext | None, timeout: float
+) -> tuple[bool, str] | None:
+    """What gRPC's health protocol says of a service; None as above."""
+    server = parse_server(url)
+    head = _head(server, b"POST", probe_grpc.PATH, host) + probe_grpc.fields(timeout)
+    answer = await exchange(server, tls, head, probe_grpc.message(service))
+    if answer is None:
+        return None
+    return probe_grpc.judged(answer.fields, answer.body, answer.trailers, service)
+
+
+def _head(server: Server, method: bytes, path: bytes, host: str | None) -> list[Pair]:
     authority = host or (f"[{server.host}]" if ":" in server.host else server.host)
     if host is None and server.port not in (80, 443):
         authority += f":{server.port}"
-    fields = [
-        (b":method", b"GET"),
+    return [
+        (b":method", method),
         (b":scheme", server.scheme.encode()),
         (b":authority", authority.encode()),
-        (b":path", path.encode()),
+        (b":path", path),
         (b"user-agent", b"spangate-health/" + __version__.encode()),
         (b"b3", b"0"),
     ]
-    answer = await exchange(server, tls, fields)
-    return answer.status if answer is not None else None
 
 
 async def exchange(

@@ -18,9 +18,9 @@ import msgspec
 
 from proxy.config.model import Health as Settings
 from proxy.config.model import Route, Upstream
-from proxy.config.syntax import parse_server
+from proxy.config.syntax import is_unix, parse_server
 from proxy.hub import gauges
-from proxy.hub.probe import Asker, Verdict
+from proxy.hub.probe import Asker, Verdict, Way
 from proxy.server.tls_keyring import ClientContext
 from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.metrics import Attributes, Series
@@ -49,13 +49,18 @@ class Probed:
         "settings",
         "task",
         "url",
+        "way",
     )
 
-    def __init__(self, key: Key, settings: Settings, before: Probed | None = None) -> None:
+    def __init__(
+        self, key: Key, settings: Settings, before: Probed | None = None, send_proxy: str = "off"
+    ) -> None:
         """`before`: the same server by other settings. What is known of it stays."""
         self.key = key
         self.settings = settings
-        self.url = key[1].rstrip("/") + settings.path
+        unix = key[1].removeprefix("unix:") if is_unix(key[1]) else ""
+        self.url = ("http://localhost" if unix else key[1].rstrip("/")) + settings.path
+        self.way: Way = (unix, send_proxy)
         self.labels = _labels(key)
         self.health = Health(settings.rise, settings.fall, before is None or before.up)
         self.good: int = before.good if before is not None else 0
@@ -119,9 +124,10 @@ class Prober:
         async for key, settings in gently(_wanted(upstreams, hosts(routes))):
             wanted.add(key)
             known = self._probed.get(key)
-            if known is None or known.settings != settings:
+            send_proxy = upstreams[key[0]].send_proxy
+            if known is None or (known.settings, known.way[1]) != (settings, send_proxy):
                 self._forget(key)
-                probed = self._probed[key] = Probed(key, settings, known)
+                probed = self._probed[key] = Probed(key, settings, known, send_proxy)
                 self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
         async for key in gently(list(self._probed)):
             if key not in wanted:
@@ -194,6 +200,7 @@ class Prober:
             self._asker.ask(
                 probed.url,
                 probed.settings,
+                probed.way,
                 self.secured.get(probed.key[0]),
                 self._protocols.get(probed.key[0], "h1"),
             ),
@@ -262,7 +269,8 @@ def _wanted(
 
 def _labels(key: Key) -> Attributes:
     _, host, port = parse_server(key[1])
-    return (("spangate.upstream", key[0]), ("server.address", host), ("server.port", port))
+    labels: Attributes = (("spangate.upstream", key[0]), ("server.address", host))
+    return (*labels, ("server.port", port)) if port else labels  # a Unix socket has none
 
 
 def _limit() -> int:

@@ -130,7 +130,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
         log.warning("%s", warning)
     addresses = [listener.address for listener in config.listen]
     with placing(new.loaded):
-        opened = hub.sockets.open(addresses)
+        opened = hub.sockets.open(config.listen)
     change: Change | None = None
     try:
         if exports_differ(old.loaded.config, config):

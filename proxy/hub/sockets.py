@@ -4,6 +4,9 @@ The kernel throws away what is queued on an SO_REUSEPORT socket when its last de
 (`net.ipv4.tcp_migrate_req` is 0 by default), so the hub holds each socket for as long as its
 listener exists and hands the same one to whichever process fills the slot. Nothing here accepts.
 
+A Unix socket can be bound once, and one that systemd has opened is there once: all slots share it
+and its queue, and whoever is left accepts.
+
 An address without a host is two sockets, one for each family: on a single one for both, peers of
 IPv4 would look like ::ffff:10.0.0.1, in every record and to every list of networks.
 """
@@ -15,15 +18,13 @@ import resource
 import socket
 from collections.abc import Iterable, Sequence
 
-from proxy.config.syntax import is_everywhere
-from proxy.errors import ConfigError, Problem, cannot_listen
+from proxy.config.model import Listener
+from proxy.config.syntax import is_everywhere, is_unix
+from proxy.hub.activation import Given
+from proxy.hub.unix_sockets import ListenError as ListenError
+from proxy.hub.unix_sockets import UnixSocket, listen_error
 
 BACKLOG = 4096  # the kernel caps it at net.core.somaxconn, 4096 since Linux 5.4
-
-
-class ListenError(ConfigError):
-    """An address that cannot be listened on; the text is one line with key and remedy."""
-
 
 Place = tuple[socket.AddressFamily, str]  # family, host
 
@@ -36,24 +37,30 @@ TRIES = 20  # of a port that is free in one family and may be taken in the other
 class Sockets:
     """All listening sockets by address, as written in the configuration, and slot."""
 
-    __slots__ = ("_by_address", "_slots")
+    __slots__ = ("_by_address", "_files", "_given", "_shared", "_slots")
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, given: Given | None = None) -> None:
         self._slots = slots
+        self._given = given or Given()
         self._by_address: dict[str, list[list[socket.socket]]] = {}  # by slot, then by family
+        self._files: dict[str, UnixSocket] = {}
+        self._shared: set[str] = set()  # addresses whose slots have one queue
 
     @property
     def addresses(self) -> list[str]:
         return list(self._by_address)
 
-    def open(self, addresses: Iterable[str]) -> list[str]:
+    def open(self, listeners: Iterable[Listener]) -> list[str]:
         """Bind what is not bound yet and return it; all or nothing, raises ListenError."""
         opened: list[str] = []
         try:
-            for address in addresses:
+            for listener in listeners:
+                address = listener.address
                 if address not in self._by_address:
-                    self._by_address[address] = self._bind(address)
+                    self._by_address[address] = self._make(listener)
                     opened.append(address)
+                elif address in self._files:
+                    self._change(listener)
         except BaseException:
             self.close(opened)
             raise
@@ -61,21 +68,55 @@ class Sockets:
 
     def close(self, addresses: Iterable[str]) -> None:
         for address in addresses:
+            if (file := self._files.pop(address, None)) is not None:
+                file.close()
+            self._shared.discard(address)
             _close(self._by_address.pop(address, []))
 
     def of_slot(self, slot: int, addresses: Iterable[str]) -> list[tuple[str, socket.socket]]:
         """(address, socket) for each of `addresses`, an address twice where it is both families."""
         return [(a, sock) for a in addresses for sock in self._by_address[a][slot]]
 
+    def unclaimed(self) -> list[str]:
+        """What was given to this process, and no listener has."""
+        return [*self._given.warnings, *self._given.left()]
+
+    def is_shared(self, address: str) -> bool:
+        """Whether the workers that live take what a dead one would have taken."""
+        return address in self._shared
+
     def name(self, address: str) -> str:
         """`address` with the port that was really bound, where the file says 0."""
-        port = split_address(address)[1]
-        return address if port else f"{address[: address.rindex(':')]}:{self.port(address)}"
+        if is_unix(address) or split_address(address)[1]:
+            return address
+        return f"{address[: address.rindex(':')]}:{self.port(address)}"
 
     def port(self, address: str) -> int:
         """The port that was really bound; 0 = the address is no longer listened on."""
         group = self._by_address.get(address)
-        return int(group[0][0].getsockname()[1]) if group else 0
+        return int(group[0][0].getsockname()[1]) if group and not is_unix(address) else 0
+
+    def _change(self, listener: Listener) -> None:
+        try:
+            self._files[listener.address].change(int(listener.mode, 8))
+        except OSError as error:
+            raise listen_error(listener.address, error, "listen") from error
+
+    def _make(self, listener: Listener) -> list[list[socket.socket]]:
+        address = listener.address
+        if given := self._given.of(listener):
+            return self._share(address, given)
+        if not is_unix(address):
+            return self._bind(address)
+        try:
+            file = self._files[address] = UnixSocket(address, int(listener.mode, 8))
+        except OSError as error:
+            raise listen_error(address, error, "listen") from error
+        return self._share(address, [file.socket])
+
+    def _share(self, address: str, sockets: Sequence[socket.socket]) -> list[list[socket.socket]]:
+        self._shared.add(address)
+        return [[sock.dup() for sock in sockets] for _ in range(self._slots)]
 
     def _bind(self, address: str) -> list[list[socket.socket]]:
         host, port = split_address(address)
@@ -112,8 +153,14 @@ class Sockets:
 def listen_once(address: str, key: str) -> socket.socket:
     """One socket of its own (the admin port); raises ListenError that names `key`.
 
-    Without a host it takes both families, if the machine has both.
+    Without a host it takes both families, if the machine has both. The file of a Unix socket is
+    left behind, and taken over by whoever comes next.
     """
+    if is_unix(address):
+        try:
+            return UnixSocket(address).socket
+        except OSError as error:
+            raise listen_error(address, error, key) from error
     host, port = split_address(address)
     try:
         where = places(host)
@@ -124,12 +171,11 @@ def listen_once(address: str, key: str) -> socket.socket:
     return sock
 
 
-def listen_error(address: str, error: OSError, key: str) -> ListenError:
-    return ListenError([Problem(key, *cannot_listen(address, error, key))])
-
-
 def split_address(address: str) -> tuple[str, int]:
-    """(host, port) of ":8080", "127.0.0.1:8080" or "[::1]:8080"; an empty host is every one."""
+    """(host, port) of ":8080", "127.0.0.1:8080" or "[::1]:8080"; an empty host is every one. A
+    Unix socket is like this machine's own address."""
+    if is_unix(address):
+        return "localhost", 0
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
 

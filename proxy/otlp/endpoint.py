@@ -38,6 +38,7 @@ class Endpoint:
     tls: bool
     base: str  # gRPC: "host:port"; HTTP: "http://user@host:port/prefix" without a final slash
     host: str
+    port: int = 0  # 0: that of the scheme
     exact: Mapping[str, str] = field(default_factory=dict)  # HTTP: signal -> URL as it stands
 
     def url(self, signal: str) -> str:
@@ -67,8 +68,9 @@ def parse(text: str) -> Endpoint:
     if protocol == "grpc":
         if path:
             raise ValueError(f"{text!r}: gRPC has no path, write {parts.scheme}://{address}")
-        return Endpoint(name, protocol, tls, address, parts.hostname)
+        return Endpoint(name, protocol, tls, address, parts.hostname, port or 4317)
     user = parts.netloc.rpartition("@")[0]
     before = f"{user}@" if user else ""
     scheme = "https" if tls else "http"
-    return Endpoint(name, protocol, tls, f"{scheme}://{before}{address}{path}", parts.hostname)
+    base = f"{scheme}://{before}{address}{path}"
+    return Endpoint(name, protocol, tls, base, parts.hostname, port or 0)

@@ -1,58 +1,39 @@
 """OTLP/gRPC: the unary Export call, with bytes in and bytes out.
 
-Owns the channel. Serialisers are the identity, so no protobuf object is made on the way.
+Owns what is said with a call, and compression; connections are the channel's, in `rpc`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
-
-import grpc
-import grpc.aio
 
 from proxy.otlp import status
+from proxy.otlp.deflate import Compress, compressor
 from proxy.otlp.endpoint import Endpoint
-from proxy.otlp.status import Outcome
-from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers
-from proxy.tasks import spawn
+from proxy.otlp.methods import METHODS as METHODS
+from proxy.otlp.rpc import words
+from proxy.otlp.rpc.channel import Channel
+from proxy.otlp.status import Outcome, Verdict
+from proxy.otlp.transport import UNTRACED, USER_AGENT, Options, check_headers, ssl_context
 
-METHODS = {
-    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-    "profiles": "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
-}
-_CHANNEL: tuple[tuple[str, Any], ...] = (
-    ("grpc.primary_user_agent", USER_AGENT),
-    ("grpc.max_receive_message_length", status.MAX_RESPONSE),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_metadata_size", 64 * 1024),
-    # Calls fail at once while a channel waits to reconnect, by default up to two minutes: longer
-    # than our own backoff, which is the one that the operator configured.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    # A new channel is a new connection, see `_replace`.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),  # retrying is ours, and counted
-)
+_OFFLOAD = 128 * 1024  # bytes from which compression is done in a thread: 0.6 ms of gzip
+# What the names of codings are in gRPC. There snappy is that of frames, as grpc-go's collectors
+# have it; zlib is called deflate.
+_CODECS = {"snappy": "x-snappy-framed"}
+# Ours to say, or HTTP/2's to refuse.
+_RESERVED = frozenset(
+    ("connection", "content-type", "host", "keep-alive", "proxy-connection", "te",
+     "transfer-encoding", "upgrade")
+)  # fmt: skip
 
 
 class GrpcTransport:
     """Calls Export, or another unary method for each signal, on one channel."""
 
     __slots__ = (
-        "_calls",
-        "_channel",
-        "_credentials",
-        "_endpoint",
-        "_metadata",
-        "_methods",
-        "_options",
-    )
+        "_channel", "_compress", "_compressed", "_endpoint", "_fields", "_methods", "_options"
+    )  # fmt: skip
 
     def __init__(
         self, endpoint: Endpoint, options: Options, methods: Mapping[str, str] = METHODS
@@ -60,99 +41,80 @@ class GrpcTransport:
         self._endpoint = endpoint
         self._options = options
         self._methods = methods
-        headers = {UNTRACED[0]: UNTRACED[1], **options.headers}
-        self._metadata = tuple((name.lower(), value) for name, value in headers.items())
-        self._credentials: grpc.ChannelCredentials | None = None
-        self._channel: grpc.aio.Channel | None = None
-        self._calls: dict[str, Any] = {}
+        self._channel: Channel | None = None
+        self._compress: Compress | None = None
+        self._fields: dict[str, tuple[words.Field, ...]] = {}
+        # By the identity of what they were made of, which is kept with them: what has to be sent
+        # again is not compressed again.
+        self._compressed: dict[int, tuple[bytes, bytes]] = {}
 
     async def start(self) -> None:
-        check_headers(self._options.headers)
-        if self._endpoint.tls:
-            self._credentials = _credentials(self._options)
-        self._open()
+        options, endpoint = self._options, self._endpoint
+        check_headers(options.headers)
+        for name in options.headers:
+            if name.lower() in _RESERVED or name.lower().startswith("grpc-"):
+                raise ValueError(f"header {name!r} is gRPC's own")
+        if options.compression != "none":
+            self._compress = compressor(_CODECS.get(options.compression, options.compression))
+        context = None
+        if endpoint.tls:
+            context = ssl_context(options)
+            context.set_alpn_protocols(["h2"])
+        self._fields = {signal: self._heading(path) for signal, path in self._methods.items()}
+        self._channel = Channel(endpoint.host, endpoint.port, context)
 
     async def send(self, signal: str, payload: bytes, items: int) -> Outcome:
-        channel = self._channel
-        try:
-            body = await self._calls[signal](
-                payload, timeout=self._options.timeout or None, metadata=self._metadata
-            )
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and channel is self._channel:
-                await self._replace()
-            return _judge(error)
-        except asyncio.CancelledError:
-            # grpc.aio says it this way too when a channel closes under a call.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return status.unreachable("grpc_cancelled", "the channel was closed")
-        return status.accepted(body, items)
+        assert self._channel is not None
+        message = await self._coded(payload)
+        is_compressed = self._compress is not None and payload != b""
+        parts = (words.prefix(len(message), is_compressed), message)
+        reply = await self._channel.call(self._fields[signal], parts, self._options.timeout)
+        if reply.code == words.OK:
+            outcome = status.accepted(reply.body, items)
+        else:
+            outcome = status.from_grpc(reply.code, reply.details, reply.message)
+        if self._compressed and outcome.verdict is not Verdict.RETRY:
+            self._compressed.pop(id(payload), None)
+        return outcome
 
     async def close(self) -> None:
+        self._compressed.clear()
         if self._channel is not None:
-            await self._channel.close(grace=None)
+            await self._channel.close()
 
-    def _open(self) -> None:
-        none = grpc.Compression.NoCompression
-        gzip = grpc.Compression.Gzip if self._options.compression == "gzip" else none
-        if self._credentials is not None:
-            channel = grpc.aio.secure_channel(
-                self._endpoint.base, self._credentials, options=_CHANNEL, compression=gzip
-            )
-        else:
-            channel = grpc.aio.insecure_channel(
-                self._endpoint.base, options=_CHANNEL, compression=gzip
-            )
-        self._channel = channel
-        self._calls = {
-            signal: channel.unary_unary(
-                method, request_serializer=_identity, response_deserializer=_identity
-            )
-            for signal, method in self._methods.items()
+    def _heading(self, path: str) -> tuple[words.Field, ...]:
+        options = self._options
+        fields = {
+            ":method": b"POST",
+            ":scheme": b"https" if self._endpoint.tls else b"http",
+            ":path": path.encode(),
+            ":authority": self._endpoint.base.encode(),
+            "te": b"trailers",
+            "content-type": words.CONTENT_TYPE,
+            "user-agent": USER_AGENT.encode(),
+            UNTRACED[0]: UNTRACED[1].encode(),
         }
+        if options.timeout:
+            fields["grpc-timeout"] = words.timeout_text(options.timeout)
+        if options.compression != "none":
+            fields["grpc-encoding"] = options.compression.encode()
+        for name, text in options.headers.items():
+            value = text.strip().encode()
+            fields[name.lower()] = words.binary_text(value) if name.endswith("-bin") else value
+        return tuple((name.encode(), value) for name, value in fields.items())
 
-    async def _replace(self) -> None:
-        """Start a new connection after a call without an answer.
-
-        A host that vanished without a word leaves an established connection on which the kernel
-        retransmits for a quarter of an hour; calls under way on it may still end in their time.
-        """
-        old = self._channel
-        self._open()
-        if old is not None:
-            spawn(old.close(grace=self._options.timeout), "otlp channel close")
-
-
-def _identity(data: bytes) -> bytes:
-    return data
-
-
-def _credentials(options: Options) -> grpc.ChannelCredentials:
-    if not options.verify:
-        raise ValueError(
-            "insecure_skip_verify is not possible with gRPC: name the CA, or use https"
-        )
-    return grpc.ssl_channel_credentials(
-        root_certificates=_read(options.ca),
-        private_key=_read(options.key or options.cert) if options.cert else None,
-        certificate_chain=_read(options.cert),
-    )
-
-
-def _read(path: str) -> bytes | None:
-    if not path:
-        return None
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _judge(error: grpc.aio.AioRpcError) -> Outcome:
-    code: int = error.code().value[0]
-    details = b""
-    trailers: Any = error.trailing_metadata() or ()
-    for key, value in trailers:
-        if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            details = value
-    return status.from_grpc(code, details, error.details() or "")
+    async def _coded(self, payload: bytes) -> bytes:
+        compress = self._compress
+        if compress is None or not payload:
+            return payload
+        known = self._compressed.pop(id(payload), None)
+        if known is not None:
+            made = known[1]
+        elif len(payload) > _OFFLOAD:
+            made = await asyncio.to_thread(compress, payload)
+        else:
+            made = compress(payload)
+        self._compressed[id(payload)] = (payload, made)
+        while len(self._compressed) > 2 * self._options.concurrency:
+            del self._compressed[next(iter(self._compressed))]
+        return made

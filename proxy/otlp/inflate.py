@@ -214,5 +214,16 @@ _CODECS: dict[str, Callable[[], _Codec]] = {
 ENCODINGS = ("gzip", "zstd", "deflate", "zlib", "snappy", "x-snappy-framed", "lz4")
 
 
+def at_once(encoding: str, body: bytes) -> bytes | None:
+    """What is in a small body; None = that may take long, or is not in it."""
+    if not encoding:
+        return body
+    inflater = Inflater(encoding, PIECE)
+    try:
+        return None if any(True for _ in inflater.feed(body)) else inflater.finish()
+    except (TooLarge, WireError):
+        return None
+
+
 def is_known(encoding: str) -> bool:
     return encoding in _CODECS

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from proxy.otlp.inflate import Inflater, TooLarge
 from proxy.otlp.refusal import MALFORMED, OVERLOADED, TOO_LARGE, TOO_SLOW, Refusal
@@ -47,6 +48,13 @@ class Clocks:
         return min(self.silence, self.total - age, enough - age)
 
 
+class Coming(Protocol):
+    """A body that is being read."""
+
+    def give_way(self) -> None:
+        """Give back its room, since others need it."""
+
+
 class Inflow:
     """Reads bodies within the limits, and no more of them in one turn than others can bear."""
 
@@ -59,7 +67,7 @@ class Inflow:
         self.turns = turns or Turns()
         self.clocks = clocks or Clocks()
         self.in_flight = 0  # bytes
-        self._coming: dict[Body, float] = {}  # since when, in loop time; the longest first
+        self._coming: dict[Coming, float] = {}  # since when, in loop time; the longest first
 
     @property
     def cap(self) -> int:
@@ -68,21 +76,21 @@ class Inflow:
     def body(self, encoding: str) -> Body:
         return Body(self, encoding)
 
-    def take(self, size: int, body: Body | None = None) -> None:
+    def take(self, size: int, body: Coming | None = None) -> None:
         """Account for bytes of a request; raises Refusal when all together are too many."""
         if self._limits.in_flight and self.in_flight + size > self._limits.in_flight:
             self._make_room(size, body)
         self.in_flight += size
 
-    def comes(self, body: Body) -> float:
+    def comes(self, body: Coming) -> float:
         """It is being read from now on; what is the time."""
         self._coming[body] = now = asyncio.get_running_loop().time()
         return now
 
-    def came(self, body: Body) -> None:
+    def came(self, body: Coming) -> None:
         self._coming.pop(body, None)
 
-    def _make_room(self, size: int, asking: Body | None) -> None:
+    def _make_room(self, size: int, asking: Coming | None) -> None:
         ripe = asyncio.get_running_loop().time() - self.clocks.yields
         for body, begun in list(self._coming.items()):
             if begun > ripe:

@@ -20,7 +20,7 @@ from proxy.otlp.answers import JSON, PROTOBUF
 from proxy.otlp.cors import Cors
 from proxy.otlp.endpoint import PATHS
 from proxy.otlp.express import Ask, Express, Terms
-from proxy.otlp.inflate import PIECE, Inflater, TooLarge, is_known
+from proxy.otlp.inflate import at_once, is_known
 from proxy.otlp.inflow import Inflow, Limits
 from proxy.otlp.partial import Rejected
 from proxy.otlp.refusal import (
@@ -108,7 +108,7 @@ class HttpServer:
     def reply(self, ask: Ask, body: bytes) -> bytes | Awaitable[bytes]:
         held = 0
         try:
-            text = None if self.inflow.turns.is_spent() else _inflated(ask, body)
+            text = None if self.inflow.turns.is_spent() else at_once(ask.encoding, body)
             if text is None:
                 return self._reply_later(ask, body)
             self.inflow.take(len(text))
@@ -217,17 +217,6 @@ class HttpServer:
         if not request.content.at_eof():
             response.force_close()  # what is left of the body is not worth reading
         return response
-
-
-def _inflated(ask: Ask, body: bytes) -> bytes | None:
-    """What is in an ordinary body; None = that may take long, or is not in it."""
-    if not ask.encoding:
-        return body
-    inflater = Inflater(ask.encoding, PIECE)
-    try:
-        return None if any(True for _ in inflater.feed(body)) else inflater.finish()
-    except (TooLarge, WireError):
-        return None
 
 
 def _success(ask: Ask, rejected: Rejected | None) -> bytes:

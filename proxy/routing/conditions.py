@@ -1,4 +1,4 @@
-"""The conditions of a route besides host and path: method, scheme, header fields, query.
+"""The conditions of a route besides host and path: method, scheme, listener, fields, query.
 
 All must hold. Values are compared whole: "1" is equal to "1" only, "*" is any value, "~regex"
 must match from the first to the last character.
@@ -26,23 +26,25 @@ from proxy.routing.demands import Conditions, Demand, Fields, parameters, text
 class Failure:
     """The first condition that does not hold: where it looks, what it demands, what is there."""
 
-    kind: Literal["method", "scheme", "header", "query"]
+    kind: Literal["method", "scheme", "listener", "grpc", "header", "query"]
     name: str  # of the field or parameter
     wanted: str
     value: str | None
 
     def text(self, wanted: str) -> str:
         """In words, with `wanted` as it may be shown."""
-        if self.kind in ("method", "scheme"):
-            return f"{self.kind} is {self.value}, wanted {wanted}"
+        if self.kind in ("method", "scheme", "listener"):
+            return f"{self.kind} is {self.value or 'another'}, wanted {wanted}"
+        if self.kind == "grpc":
+            return f"it is {self.value} gRPC call"
         if self.value is None:
             return f"{self.kind} {self.name} is missing, wanted {wanted}"
         return f"{self.kind} {self.name} is {self.value!r}, wanted {wanted}"
 
 
-def compile_when(when: When, denies: bool = False) -> Conditions:
+def compile_when(when: When, denies: bool = False, grpc_web: bool = False) -> Conditions:
     """The conditions of `when`; ValueError for a regular expression that is none. `denies`: those
-    of a route that denies."""
+    of a route that denies; `grpc_web`: of one for which gRPC-Web is gRPC."""
     headers = [_demand(name.lower(), wanted) for name, wanted in when.header.items()]
     conditions = Conditions(
         frozenset(when.method) or None,
@@ -50,7 +52,8 @@ def compile_when(when: When, denies: bool = False) -> Conditions:
         tuple(_demand(name, wanted) for name, wanted in when.query.items()),
         denies,
     )
-    conditions.scheme = when.scheme
+    conditions.scheme, conditions.listener = when.scheme, when.listener
+    conditions.grpc, conditions.web = when.grpc, grpc_web
     return conditions
 
 
@@ -60,6 +63,10 @@ def first_failure(conditions: Conditions, method: str, query: str, head: Fields)
         return Failure("method", "", " or ".join(sorted(conditions.methods)), method)
     if conditions.scheme is not None and conditions.scheme != head.scheme:
         return Failure("scheme", "", conditions.scheme, head.scheme)
+    if conditions.listener and conditions.listener != head.listener:
+        return Failure("listener", "", conditions.listener, head.listener)
+    if conditions.grpc is not None and conditions.grpc is not conditions.is_call(head):
+        return Failure("grpc", "", "", "no" if conditions.grpc else "a")
     for name, demand in conditions.headers:
         if not conditions.in_head(name, demand, head):
             raw = head.get(name)
@@ -78,6 +85,10 @@ def follow(these: Conditions, other: Conditions) -> bool:
     if these.methods is not None and not (other.methods and other.methods <= these.methods):
         return False
     if these.scheme is not None and these.scheme != other.scheme:
+        return False
+    if these.listener and these.listener != other.listener:
+        return False
+    if these.grpc is not None and (these.grpc, these.web) != (other.grpc, other.web):
         return False
     # one value among several says nothing about the whole, but that there is one
     loose = other.denies and not these.denies

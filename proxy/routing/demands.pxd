@@ -12,9 +12,12 @@ cdef class Conditions:
     cdef public frozenset methods
     cdef public tuple headers, query
     cdef public str scheme
-    cdef public bint denies
+    cdef public str listener
+    cdef public bint denies, web
+    cdef public object grpc  # None, True, False
 
     cpdef bint hold(self, str method, str query, object head)
+    cpdef is_call(self, object head)
     cpdef bint in_head(self, bytes name, Demand demand, object head)
     cpdef bint in_query(self, Demand demand, str query)
 

@@ -7,12 +7,17 @@ import re
 from typing import Protocol
 from urllib.parse import unquote_plus
 
+from proxy.http.grpc import is_grpc
+from proxy.http.grpc_web import kind_of
+
 
 class Fields(Protocol):
     """The part of a head that conditions read; `name` in lower case."""
 
     @property
     def scheme(self) -> str: ...
+    @property
+    def listener(self) -> str: ...
 
     def get(self, name: bytes) -> bytes | None: ...
     def each(self, name: bytes) -> list[bytes]: ...
@@ -49,7 +54,7 @@ class Demand:
 class Conditions:
     """A compiled `when`. `methods` is None where any will do."""
 
-    __slots__ = ("denies", "headers", "methods", "query", "scheme")
+    __slots__ = ("denies", "grpc", "headers", "listener", "methods", "query", "scheme", "web")
 
     def __init__(
         self,
@@ -63,15 +68,23 @@ class Conditions:
         self.query = query
         self.denies = denies  # one of several values is enough
         self.scheme: str | None = None  # of the client's connection, None = any
+        self.listener = ""  # its name, "" = any
+        self.grpc: bool | None = None  # whether it must be a gRPC call, None = any
+        self.web = False  # gRPC-Web is one too
 
     def __len__(self) -> int:
-        said = (self.methods is not None) + (self.scheme is not None)
+        said = (self.methods is not None) + (self.scheme is not None) + (self.listener != "")
+        said += self.grpc is not None
         return said + len(self.headers) + len(self.query)
 
     def hold(self, method: str, query: str, head: Fields) -> bool:
         if self.methods is not None and method not in self.methods:
             return False
         if self.scheme is not None and self.scheme != head.scheme:
+            return False
+        if self.listener and self.listener != head.listener:
+            return False
+        if self.grpc is not None and self.grpc is not self.is_call(head):
             return False
         for name, demand in self.headers:
             if not self.in_head(name, demand, head):
@@ -80,6 +93,13 @@ class Conditions:
             if not self.in_query(demand, query):
                 return False
         return True
+
+    def is_call(self, head: Fields) -> bool:
+        """Whether it is a gRPC call, as far as its head says."""
+        content_type = head.get(b"content-type")
+        if self.web and kind_of(content_type):
+            return True
+        return is_grpc(content_type)
 
     def in_head(self, name: bytes, demand: Demand, head: Fields) -> bool:
         if demand.holds_raw(head.get(name)):

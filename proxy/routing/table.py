@@ -111,7 +111,7 @@ class Table:
 
     def _wanted(self, index: int, failure: Failure) -> str:
         """The condition as it may be shown."""
-        if failure.kind in ("method", "scheme"):
+        if failure.kind in ("method", "scheme", "listener", "grpc"):
             return failure.wanted
         shown: dict[str, str] = getattr(self._shown[index].when, failure.kind)
         return {name.lower(): wanted for name, wanted in shown.items()}[failure.name.lower()]
@@ -146,7 +146,7 @@ class TableBuilder:
     def steps(self) -> Iterator[None]:
         """Yields after each route; ValueError as of `Table.compile`."""
         for index, route in enumerate(self._routes):
-            conditions = compile_when(route.when, is_denial(route))
+            conditions = compile_when(route.when, is_denial(route), route.grpc_web)
             self._leaves.append(Leaf(index, parse(route.path), conditions))
             yield
         hosts = self._zones

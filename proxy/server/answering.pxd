@@ -3,6 +3,7 @@ from proxy.kernel.hexes cimport span_id
 from proxy.server cimport added
 from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
+from proxy.telemetry.facts cimport Attempt, Call, Exchange
 from proxy.tracing cimport decision
 
 cdef long long _CONTEXT
@@ -10,6 +11,8 @@ cdef long long _CONTEXT
 cpdef trace(Story story, RouteEntry entry)
 cpdef reply(Story story, own, RouteEntry entry)
 cpdef fail(Story story, error, RouteEntry entry)
+cdef _as_call(Exchange x, Call call, own)
+cdef bint _was_late(Exchange x, Call call) except -1
 cdef _leave(Story story, error)
 cdef bint _take_back(Story story)
 cpdef finish(Story story)

@@ -6,20 +6,23 @@ what is decided here is what can still be told.
 
 from __future__ import annotations
 
-from proxy.errors import ClientError, ClientGone, ProxyError
-from proxy.http.edits import NO_EDITS
+from proxy.errors import ClientError, ClientGone, ProxyError, UpstreamTimeout
+from proxy.http import grpc
+from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
 from proxy.http.headers import TRACE, bits
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
-from proxy.server import added
-from proxy.server.reply import Reply, synthesize
+from proxy.server import added, grpc_calls, tunnel
+from proxy.server.reply import Reply, as_call, synthesize, synthesize_call
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
 from proxy.server.story import Story
+from proxy.telemetry.facts import Call, Exchange
 from proxy.tracing import decision
 
 _CONTEXT = bits(TRACE)
+LATE = "the client's deadline is over"
 
 
 def trace(story: Story, entry: RouteEntry | None) -> None:
@@ -46,6 +49,8 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
 def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
     """An answer of the gateway's own."""
     x, client = story.x, story.client
+    if x.call is not None:
+        own = _as_call(x, x.call, own)
     x.status = own.status
     x.head_sent = True
     if own.status >= 500 and not x.error:
@@ -71,21 +76,55 @@ def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
 def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     """Tell the client what can still be told."""
     x = story.x
+    if story.tunnel is not None:
+        tunnel.cut(story, error)
+        return
     _leave(story, error)
     if isinstance(error, ClientGone):
-        x.client_gone = True
+        x.client_gone = x.call is None or not _was_late(x, x.call)
         return
-    x.error = error.error_type if error.status >= 500 or x.head_sent else ""
+    x.error = error.error_type if error.status >= 500 or x.head_sent or error.told else ""
     x.why = error.detail if x.error else ""
+    if x.call is not None:
+        x.call.status = grpc.of_error(error)
     if x.head_sent and not _take_back(story):
-        story.client.abort()  # the truncation must be seen
+        if x.call is None or not grpc_calls.tell(story, x.call, error):
+            story.client.abort()  # the truncation must be seen
         return
     if not x.trace_id:
         trace(story, entry)
-    own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
-    if error.close:
-        story.client.close_after()
+    if x.call is not None:
+        own = synthesize_call(error)
+    else:
+        own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    if error.close or story.edits.wants & WANTS_TUNNEL:
+        story.client.close_after()  # what came early cannot be told from a request
     reply(story, own, entry)
+
+
+def _as_call(x: Exchange, call: Call, own: Reply) -> Reply:
+    """The gateway's own answer to a gRPC call."""
+    if own.code is None:
+        own = as_call(own)
+    call.status = grpc.UNKNOWN if own.code is None else own.code
+    if call.status in grpc.SERVER_ERRORS and not x.error:
+        x.error = grpc.NAMES[call.status]
+    return own
+
+
+def _was_late(x: Exchange, call: Call) -> bool:
+    """A client that leaves when its own deadline is over has not just changed its mind."""
+    if not grpc_calls.is_late(call, monotonic_ns()):
+        return False
+    late = UpstreamTimeout(LATE)
+    call.status = grpc.of_error(late)
+    x.error, x.why = late.error_type, late.detail
+    if x.attempts:
+        attempt = x.attempts[-1]
+        if not attempt.error:
+            attempt.error, attempt.why = late.error_type, late.detail
+            attempt.code = call.status
+    return True
 
 
 def _leave(story: Story, error: ProxyError) -> None:
@@ -99,6 +138,7 @@ def _leave(story: Story, error: ProxyError) -> None:
         if not isinstance(error, ClientGone | ClientError):
             attempt.error = error.error_type
             attempt.why = error.detail
+            attempt.code = grpc.of_error(error)
             story.worker.faults.tell(attempt.upstream, attempt.address, error, attempt.end)
 
 
@@ -122,6 +162,8 @@ def finish(story: Story) -> None:
     story.upstream = None
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
+    if story.tunnel is not None:
+        tunnel.finish(story)
     try:
         worker = story.worker
         if worker.upstreams.learning:

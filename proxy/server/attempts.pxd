@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.server cimport grpc_calls
 from proxy.kernel.clock cimport monotonic_ns
 from proxy.http.head cimport ResponseHead
 from proxy.kernel.hexes cimport span_id

@@ -17,9 +17,11 @@ from proxy.errors import (
     UpstreamError,
     UpstreamReset,
 )
+from proxy.http import grpc
 from proxy.http.head import ResponseHead
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
+from proxy.server import grpc_calls
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story
@@ -150,6 +152,8 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
     attempt.sent = attempt.connected
+    if x.call is not None:
+        upstream = grpc_calls.prepare(story, x.call, upstream, attempt, traced)
     story.upstream = upstream
     upstream.start(story, story.head, story.edits, traced)
     if story.held:
@@ -183,11 +187,16 @@ def _judge(
         attempt.first_byte = now
         if response.status >= 400:
             attempt.error = str(response.status)
-        if not target.retry_statuses or response.status not in target.retry_statuses:
+        call = story.x.call
+        if call is not None:
+            if not grpc_calls.is_over(call, attempt, response):
+                return None  # messages follow
+        elif not target.retry_statuses or response.status not in target.retry_statuses:
             return None
     else:
         attempt.error = failure.error_type
         attempt.why = failure.detail
+        attempt.code = grpc.of_error(failure)
         if not attempt.reused or not isinstance(failure, UpstreamReset):
             story.worker.faults.tell(target.name, attempt.address, failure, now)
     return _pause(story, target, attempt, failure)
@@ -208,11 +217,16 @@ def _pause(
     tries = len(reasons) - free - 1
     outcome = attempt.status if failure is None else failure
     left = (story.total - now) * 1e-9 if story.total else float("inf")
-    if not may_retry(retry, x.method, tries, outcome, story.replayable, left):
+    wanted = None if x.call is None else grpc_calls.pushback(x.call)
+    if not may_retry(retry, x.method, tries, outcome, story.replayable, left) and (
+        x.call is None or not grpc_calls.may_retry(story, attempt, tries, left)
+    ):
+        return None
+    if wanted is not None and not 0 <= wanted < left:
         return None
     if not target.budget.take(now * 1e-9, retry.budget):
         return None
-    return backoff(retry, tries, story.worker.random())
+    return backoff(retry, tries, story.worker.random()) if wanted is None else wanted
 
 
 def _may_resend(story: Story, attempt: Attempt, failure: UpstreamError | None) -> bool:

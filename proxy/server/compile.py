@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
 from proxy.config.material import NONE, Material
-from proxy.config.model import Config, Redirect, Respond, Route
+from proxy.config.model import Compress, Config, Redirect, Respond, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
 from proxy.http.head import RequestHead
@@ -21,6 +21,7 @@ from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
+from proxy.server.tcp_routes import compile_streams
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.propagate import Injector
@@ -65,7 +66,11 @@ class Compiler:
         if self._keyring is not None:
             yield from self._keyring.make(config, self._material, self.tls)
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
-        self.snapshot = Snapshot(config, sampler, entries, table.table())
+        snapshot = Snapshot(config, sampler, entries, table.table())
+        for address, streams in compile_streams(config, self._entry):
+            snapshot.streams[address] = streams
+            yield
+        self.snapshot = snapshot
 
     def run(self) -> Snapshot:
         """All steps at once."""
@@ -89,7 +94,10 @@ class Compiler:
         )
         targets = {name: self._target(route, name) for name in route.to}
         answer = _answer(route, pattern.captures)
-        return RouteEntry(route, blocks, sampler, targets, answer, self._own_fields)
+        entry = RouteEntry(route, blocks, sampler, targets, answer, self._own_fields)
+        if route.compress is not None:
+            entry.compression = _compressing(route.compress)
+        return entry
 
     def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
         return {**labels, **from_labels(self.config.attributes, labels)}
@@ -131,6 +139,12 @@ class Compiler:
         return injector
 
 
+def _compressing(said: Compress) -> object:
+    from proxy.server.compressing import Compressing  # which few configurations need
+
+    return Compressing(said)
+
+
 def _rewritten(route: Route) -> str | None:
     """url.template of the CLIENT span, None = the same as http.route."""
     rewrite = route.rewrite
@@ -153,6 +167,8 @@ def _answer(route: Route, captures: Sequence[str]) -> Answer | None:
 
 
 def _fixed(respond: Respond) -> Reply:
+    if respond.grpc_health:  # to what is no gRPC call
+        return Reply(415, [(b"content-type", b"text/plain")], b"gRPC health checks alone\n")
     headers = [(b"content-type", b"text/plain; charset=utf-8")] if respond.body else []
     return Reply(respond.status, headers, respond.body.encode())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.errors import (
     ConnectFailed,
@@ -31,6 +31,7 @@ from proxy.telemetry.tls import count_failure, count_handshake
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
     (ConnectionRefusedError, ConnectRefused),
+    (FileNotFoundError, ConnectRefused),  # nobody has made that Unix socket yet
     (ConnectionError, ConnectReset),
     (socket.gaierror, DnsFailed),
     (UnicodeError, DnsFailed),  # a name that DNS cannot hold
@@ -41,10 +42,19 @@ _LONGEST = 120.0  # seconds, where the configuration says "no limit": about the 
 _PAUSE = 0.02  # seconds until a descriptor is looked for again
 
 
-async def dial(pool: Pool, timeout: float, descriptors: Descriptors, old: bool = False) -> Any:
+class Manner(NamedTuple):
+    """How a connection is made, beside what its pool says."""
+
+    header: bytes = b""  # in front of everything (PROXY protocol); it tells of one client
+    old: bool = False  # by HTTP/1.1, whatever else is spoken there
+
+
+USUAL = Manner()
+
+
+async def dial(pool: Pool, timeout: float, descriptors: Descriptors, manner: Manner = USUAL) -> Any:
     """A new connection to the pool's address; `timeout` in seconds, 0 = the longest there is.
-    Where there is no descriptor for it, one that was given back may come in its place. `old`: by
-    HTTP/1.1, whatever else is spoken there.
+    Where there is no descriptor for it, one that was given back may come in its place.
 
     Raises ConnectRefused, ConnectReset, ConnectTimeout, DnsFailed, ConnectFailed or TlsFailed, or
     BadResponse where what is spoken there is not what must be.
@@ -53,7 +63,7 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors, old: bool =
         async with asyncio.timeout(timeout or _LONGEST):
             while True:
                 try:
-                    return await _connect(pool, old)
+                    return await _connect(pool, manner)
                 except UpstreamError:
                     if not descriptors.are_out():
                         raise
@@ -66,13 +76,13 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors, old: bool =
         raise _translate(TimeoutError(why), pool) from error
 
 
-async def _connect(pool: Pool, old: bool) -> Any:
-    """Open the socket, shake hands where there is TLS, hand over to the codec."""
+async def _connect(pool: Pool, manner: Manner) -> Any:
+    """Open the socket, write the header, shake hands where there is TLS, hand over to the codec."""
     if pool.tls is not None:
-        return await _connect_securely(pool, pool.tls, old)
-    codec: Any = UpstreamConnection(pool) if old else pool.codec(None)
+        return await _connect_securely(pool, pool.tls, manner)
+    codec: Any = UpstreamConnection(pool) if manner.old else pool.codec(None)
     try:
-        await _open(pool, codec)
+        await _open(pool, codec, manner.header)
     except BaseException as error:
         # If it is cancelled it may have been made just now, and uvloop then closes it without
         # connection_lost().
@@ -80,23 +90,39 @@ async def _connect(pool: Pool, old: bool) -> Any:
         if not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
+    if manner.header:
+        codec.old = 0  # never to be used again
     return codec
 
 
-async def _open(pool: Pool, protocol: Any) -> None:
-    """A socket to the pool's address; `protocol` does all that one does, but is no heir of
-    asyncio's class."""
+async def _open(pool: Pool, protocol: Any, header: bytes) -> None:
+    """A socket to the pool's address, on which `header` is written; `protocol` does all that one
+    does, but is no heir of asyncio's class."""
+    if not header:
+        await _reach(pool, protocol)
+        return
+    transport = await _reach(pool, asyncio.Protocol())
+    transport.write(header)
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)  # in the same turn: nothing was read yet
+
+
+async def _reach(pool: Pool, protocol: Any) -> Any:
     loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: protocol, pool.host, pool.port)
+    if pool.scheme == "unix":
+        transport, _ = await loop.create_unix_connection(lambda: protocol, pool.host)
+    else:
+        transport, _ = await loop.create_connection(lambda: protocol, pool.host, pool.port)
+    return transport
 
 
-async def _connect_securely(pool: Pool, tls: ClientContext, old: bool) -> Any:
+async def _connect_securely(pool: Pool, tls: ClientContext, manner: Manner) -> Any:
     """The same with TLS; the codec is the one for what both ends agreed on."""
-    layer = TlsDial(tls.old if old else tls, pool.keep_session)
+    layer = TlsDial(tls.old if manner.old else tls, pool.keep_session)
     where = endpoint_attributes(pool.upstream, pool.host, pool.port)
     try:
-        await _open(pool, layer)
-        agreed = await layer.shake(pool.host, None if old else pool.session)
+        await _open(pool, layer, manner.header)
+        agreed = await layer.shake(pool.host, None if manner.old else pool.session)
         connection = pool.codec(agreed.selected_alpn_protocol() or "http/1.1")
     except BaseException as error:
         if layer.transport is not None:
@@ -104,7 +130,7 @@ async def _connect_securely(pool: Pool, tls: ClientContext, old: bool) -> Any:
         if isinstance(error, TlsFailed):
             pool.session = None
             count_failure(pool.registry, UPSTREAM_TLS_FAILED, error.kind, where)
-            raise TlsFailed(f"{pool.host}:{pool.port}: {error.detail}", error.kind) from None
+            raise TlsFailed(f"{pool.place}: {error.detail}", error.kind) from None
         if isinstance(error, UpstreamError) or not isinstance(error, Exception):
             raise
         raise _translate(error, pool) from error
@@ -114,13 +140,15 @@ async def _connect_securely(pool: Pool, tls: ClientContext, old: bool) -> Any:
     layer.give(connection)
     connection.scheme = "https"
     connection.peer.tls = spoken(agreed)
+    if manner.header:
+        connection.old = 0
     return connection
 
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:
     ours = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
     why = getattr(error, "strerror", None) or error  # without its number
-    return ours(f"{pool.host}:{pool.port}: {why}")
+    return ours(f"{pool.place}: {why}")
 
 
 class Dialling:
@@ -135,18 +163,20 @@ class Dialling:
         pool: Pool,
         timeout: float,
         descriptors: Descriptors,
-        old: bool = False,
+        manner: Manner = USUAL,
     ) -> None:
         self._story: StoryEvents | None = story
-        self._task = spawn(self._run(pool, timeout, descriptors, old), "dial")
+        self._task = spawn(self._run(pool, timeout, descriptors, manner), "dial")
 
     def forget(self) -> None:
         self._story = None
         self._task.cancel()
 
-    async def _run(self, pool: Pool, timeout: float, descriptors: Descriptors, old: bool) -> None:
+    async def _run(
+        self, pool: Pool, timeout: float, descriptors: Descriptors, manner: Manner
+    ) -> None:
         try:
-            connection = await dial(pool, timeout, descriptors, old)
+            connection = await dial(pool, timeout, descriptors, manner)
         except UpstreamError as error:
             self._fail(error)
         except asyncio.CancelledError:

@@ -2,8 +2,10 @@
 
 Everything between accept and the first byte of a protocol happens here, once for each connection
 and never for a request: counting and limits, the peer, whose word counts, and the choice of the
-codec. Where there is TLS, that choice is made after the handshake (`tls_guest.py`), by what both
-ends agreed on; the codecs know nothing of that, but for the scheme and the peer's identity.
+codec. A PROXY header is read by a protocol of its own (`proxy_stage.py`), which then puts the next
+one in its place (`transport.set_protocol`) with the peer that it has learnt. Where there is TLS,
+the choice of the codec is made after the handshake (`tls_guest.py`), by what both ends agreed on;
+the codecs know nothing of that, but for the scheme and the peer's identity.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from proxy.server.h2_client import H2Connection
 from proxy.server.house import Guest, House, Tell
 from proxy.server.listener import Listener
 from proxy.server.peer import Peer, peer_of
-from proxy.server.tls_guest import Reception, TlsGuest
+from proxy.server.proxy_stage import Entrance, ProxyStage
+from proxy.server.tcp_client import StreamConnection
+from proxy.server.tls_guest import TlsGuest
 from proxy.server.tls_room import Room, introduce
 
 
-class Door(Reception):
+class Door(Entrance):
     """One for each listener."""
 
     __slots__ = ("_house", "_listener", "tell")
@@ -31,18 +35,31 @@ class Door(Reception):
 
     def open(self) -> Any:
         """Who serves the next connection: all that a protocol does, but no heir of asyncio's."""
+        if self._listener.proxied:
+            return ProxyStage(self._house, self, self._listener)
+        return self.behind(self)
+
+    def behind(self, door: Entrance) -> Any:
+        """The same once a PROXY header, if there must be one, has been read: `door` knows the peer
+        that it told."""
         shown = self._listener.tls
-        return self.codec(None) if shown is None else TlsGuest(self._house, self, shown)
+        return self.codec(None, door) if shown is None else TlsGuest(self._house, door, shown)
 
     def codec(self, alpn: str | None, door: Any = None) -> Any:
         """Who speaks the protocol that was agreed on, None = nothing was said of one. `door`:
         what it knows of this door, if that is not the door itself."""
+        if self._listener.address in self._house.snapshot.streams:
+            return StreamConnection(self._house, door or self, self._listener)
         kind = H2Connection if alpn == "h2" else ClientConnection
         return kind(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         """Count a new connection; its peer, or None if it is one too many."""
-        return peer_of(transport) if self._house.admit(guest) else None
+        if not self._house.admit(guest):
+            return None
+        peer = peer_of(transport)
+        peer.listener = self._listener.name
+        return peer
 
     def hand_over(self, guest: Any, data: bytes) -> None:
         """Its connection has turned out to speak HTTP/2; `data` is what came of it."""

@@ -8,6 +8,7 @@ from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.encode import encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.http.upgrade import confirm
 from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.outbox import Outbox
@@ -75,9 +76,10 @@ class AnswerWriter(ClientSide):
                 self._close = self._until_close = True
             elif chunked:
                 self._chunked = True
-        if self._close:
-            if status != 101:
-                framing += b"connection: close\r\n"
+        if status == 101 and asked is not None:
+            more = [*more, *confirm(head, asked)]
+        elif self._close:
+            framing += b"connection: close\r\n"
         elif asked is not None and asked.version == "1.0":
             framing += b"connection: keep-alive\r\n"
         self._pending = encode_response(head, edits, more, framing)

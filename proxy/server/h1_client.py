@@ -10,6 +10,7 @@ import asyncio
 from typing import Any
 
 from proxy.errors import BadRequest, ClientError
+from proxy.http.client_hello import is_tls
 from proxy.http.edits import Edits
 from proxy.http.h1 import RequestReader
 from proxy.http.h2 import PREFACE
@@ -175,6 +176,11 @@ class ClientConnection(Leaver):
         return True
 
     def _partial_head(self, data: bytes) -> bool:
+        if data[0] == 0x16 and is_tls(data):
+            error = BadRequest("this port speaks plain HTTP: write http:// instead of https://")
+            error.rejected = "tls"
+            self._refuse(error)
+            return False
         try:
             self._buffer = self._search.partial(data, self._house.snapshot.limits)
         except ClientError as error:
@@ -264,8 +270,13 @@ class ClientConnection(Leaver):
         self._state = TUNNEL
         self._close = True
         early, self._buffer = self._buffer, b""
-        if early and self._story is not None:
-            self._story.on_body(early, False)
+        story = self._story
+        if early and story is not None:
+            story.on_body(early, False)
+        if not self._tap.ended:
+            self._tap.let_go()
+        elif story is not None:
+            story.on_body_end(NO_TRAILERS)  # the client shut its end before it had the answer
 
     def next(self, now: int) -> None:
         self._story = None

@@ -14,9 +14,11 @@ cdef class RequestWriter(UpstreamSide):
     cdef public StoryEvents story
     cdef public int _state
     cdef public Outbox _outbox
-    cdef public str _method
+    cdef public str _method, _protocol
+    cdef public bytes _key
     cdef public bint _keep_alive, _request_chunked, _request_done, _shut
     cdef public int _tunnel
     cdef public long long _written
 
+    cdef _ask(self, RequestHead head, list more)
     cdef _shut_tunnel(self)

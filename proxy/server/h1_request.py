@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from os import urandom
 from typing import Any
 
 from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import CONTENT_LENGTH, frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.http.upgrade import with_key
 from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
@@ -23,8 +25,10 @@ class RequestWriter(UpstreamSide):
 
     __slots__ = (
         "_keep_alive",
+        "_key",
         "_method",
         "_outbox",
+        "_protocol",
         "_request_chunked",
         "_request_done",
         "_shut",
@@ -46,6 +50,8 @@ class RequestWriter(UpstreamSide):
         self._request_chunked = False
         self._request_done = True
         self._tunnel = 0  # not 0: the request in hand may become one
+        self._protocol = ""  # that it then switches to; "" = it is a CONNECT
+        self._key = b""  # of its handshake, if it is a WebSocket's
         self._written = 0  # bytes of the request in hand, where it is not in chunks
         self._shut = False  # the upstream has shut its end of a tunnel
 
@@ -63,9 +69,17 @@ class RequestWriter(UpstreamSide):
             framing = length_line(length)
         elif length is None or edits.wants or head.field(CONTENT_LENGTH) is not None:
             framing = frame_upload(head, edits)
+            if self._tunnel:
+                more = self._ask(head, more)
         wire = encode_request(head, edits, more, framing)
         self._written = len(wire)
         self._outbox.put(self.transport, wire)
+
+    def _ask(self, head: RequestHead, more: list[Pair]) -> list[Pair]:
+        """To switch protocols: `more` with what must be said for it."""
+        self._protocol = head.protocol
+        more, self._key = with_key(head, more, urandom(16))
+        return more
 
     def send_data(self, data: bytes, last: bool) -> None:
         outbox = self._outbox

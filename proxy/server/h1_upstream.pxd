@@ -56,6 +56,7 @@ cdef class UpstreamConnection(RequestWriter):
     cdef _begin_body(self, bytes data)
     @cython.locals(chunked=bint, hint=bytes)
     cdef _take_head(self, ResponseHead head)
+    cdef _take_switch(self, ResponseHead head)
     @cython.locals(left=object)
     cdef _read_body(self, bytes data)
     @cython.locals(index=Py_ssize_t, last=Py_ssize_t, piece=bytes, pieces=list, done=bint)

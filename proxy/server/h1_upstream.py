@@ -14,6 +14,7 @@ from proxy.http.framing import announces_body, frame_response, is_chunked
 from proxy.http.h1 import ResponseReader, check_partial_answer
 from proxy.http.head import ResponseHead, Trailers
 from proxy.http.headers import bits, keep_alive_ns, own
+from proxy.http.upgrade import check_granted
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.ends import BLANK, find_blank
@@ -159,9 +160,7 @@ class UpstreamConnection(RequestWriter):
             reset = UpstreamReset(self._cut_off(HEAD, error))
             reset.unread = self._untouched
             story.on_upstream_failed(reset)
-        elif state == TUNNEL and self._shut:
-            return  # it was told; what we still sent is lost with the client's next word
-        elif self._left is None and self._decoder is None and error is None:
+        elif state != TUNNEL and self._left is None and self._decoder is None and error is None:
             story.on_response_end(
                 monotonic_ns(), NO_TRAILERS
             )  # close-delimited (RFC 9112 §6.3 rule 8)
@@ -251,9 +250,9 @@ class UpstreamConnection(RequestWriter):
             return
         self._interim = 0
         frame_response(head, self._method)
-        if self._tunnel and (head.status == 101 or self._method == "CONNECT"):
-            head.length = None
         self._keep_alive = head.keep_alive
+        if self._tunnel:
+            self._take_switch(head)
         if self._method == "HEAD":
             self._rests = announces_body(head)
         self._left = head.length
@@ -264,6 +263,16 @@ class UpstreamConnection(RequestWriter):
         if hint is not None:
             self._hint = keep_alive_ns(hint)
         story.on_response(head)
+
+    def _take_switch(self, head: ResponseHead) -> None:
+        """The answer to a request for a tunnel. Whatever it is, who knows what the upstream takes
+        for the next request: the connection is not used again."""
+        self._keep_alive = False
+        if head.status == 101:
+            check_granted(head, self._protocol, self._key)
+        if head.status == 101 or (self._method == "CONNECT" and head.status < 300):
+            head.length = None
+            head.fields.pop(b"transfer-encoding", None)
 
     def _read_body(self, data: bytes) -> None:
         if self._decoder is not None:
@@ -279,6 +288,8 @@ class UpstreamConnection(RequestWriter):
             self.story.on_data(data, left == 0)
         if left == 0 and self._state == BODY:
             self._complete()
+        elif self.story is not None:
+            self.story.flush()
 
     def _read_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
         story = self.story

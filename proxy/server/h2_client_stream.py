@@ -95,7 +95,7 @@ class ClientStream(ClientSide):
         self._asked = head
         self.story = story
         self._upload_done = head.length == 0
-        self._paused = head.protocol != ""  # what comes before the tunnel waits for it
+        self._paused = self._is_before_tunnel()  # what comes before the tunnel waits for it
         story.begin()
 
     # what comes
@@ -176,7 +176,10 @@ class ClientStream(ClientSide):
             self._deliver(b"", trailers)
 
     def _is_before_tunnel(self) -> bool:
-        return self._asked is not None and self._asked.protocol != "" and not self._tunnel
+        asked = self._asked
+        if asked is None or self._tunnel:
+            return False
+        return asked.protocol != "" or asked.method == "CONNECT"
 
     def skip_body(self) -> None:
         self._unwanted = True

@@ -39,9 +39,14 @@ def name_of(code: int) -> str:
 def reset_by_upstream(code: int, headed: bool) -> UpstreamError:
     """RST_STREAM with this code came; `headed`: after the answer's head."""
     why = f"the upstream reset the exchange ({name_of(code)})"
+    error: UpstreamError
     if headed:
-        return Truncated(f"{why} before the end of its answer")
-    return _BY_CODE.get(code, StreamReset)(f"{why} before any answer")
+        error = Truncated(f"{why} before the end of its answer")
+    else:
+        error = _BY_CODE.get(code, StreamReset)(f"{why} before any answer")
+    if isinstance(error, StreamReset | Truncated):
+        error.code = code
+    return error
 
 
 def ended_by_us(code: int, headed: bool) -> UpstreamError:

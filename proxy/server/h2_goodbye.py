@@ -74,6 +74,8 @@ class Departing(Carrier):
         if (self._leaves or not self._writable) and self._unsent.has_waited(buffered, now):
             self.transport.abort()
             return
+        if self._leaves:
+            return
         for stream in list(self._streams.values()):
             if not stream.tick(now) and self.session.reset(stream.number, h2.CANCEL):
                 self.has_reset(h2.CANCEL)
@@ -84,7 +86,7 @@ class Departing(Carrier):
             self._check_head(now)
         else:
             self._head_since = 0
-            if not self._streams and not self._leaves:
+            if not self._streams:
                 self._check_idle(now - self._since)
 
     def _check_head(self, now: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from proxy.errors import NotProcessed
+from proxy.errors import NotProcessed, OlderRequired
 from proxy.http.h2 import CANCEL, Event, Rules, Session
 from proxy.http.head import Pair
 from proxy.server.h1_upstream import WRITE_HIGH
@@ -46,8 +46,9 @@ class RequestSender(Carrier):
     """Requests of many exchanges on one connection."""
 
     __slots__ = (
-        "__weakref__", "_fresh", "_lent", "_scheduled", "_session", "_streams", "_uploads",
-        "_writable", "_written", "closed", "draining", "home", "transport",
+        "__weakref__", "_fresh", "_lent", "_scheduled", "_session", "_settled", "_streams",
+        "_switching", "_uploads", "_writable", "_written", "closed", "draining", "home",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, home: LineHome, rules: Rules) -> None:
@@ -58,6 +59,8 @@ class RequestSender(Carrier):
         self._session = Session(server=False, rules=rules)
         self._streams: dict[int, H2UpstreamStream] = {}
         self._lent = 0  # streams that are lent and not begun
+        self._switching: list[tuple[H2UpstreamStream, list[Pair]]] = []  # wait for SETTINGS
+        self._settled = False  # SETTINGS have come
         self._writable = True
         self._written = 0  # bytes, since the beginning
         self._scheduled = False  # a flush is due at the end of this turn
@@ -68,6 +71,10 @@ class RequestSender(Carrier):
     def active(self) -> int:
         """Streams that are open or about to be."""
         return len(self._streams) + self._lent
+
+    def unlend(self) -> None:
+        """A stream was not needed."""
+        raise NotImplementedError
 
     def retire(self) -> None:
         """Lend no more, and close when all streams have ended."""
@@ -95,6 +102,30 @@ class RequestSender(Carrier):
         self._streams[stream.number] = stream
         self._fresh.append(stream)
         self._schedule()
+
+    def begin_tunnel(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
+        """An extended CONNECT may be sent to who has said that it takes one (RFC 8441 §3)."""
+        self._switching.append((stream, fields))
+        if self._settled:
+            asyncio.get_running_loop().call_soon(self._switch)
+
+    def _take_all(self) -> list[H2UpstreamStream]:
+        """All that were begun or wait; there are none any more."""
+        streams, self._streams = self._streams, {}
+        waiting, self._switching = self._switching, []
+        return [*streams.values(), *(stream for stream, _ in waiting)]
+
+    def _switch(self) -> None:
+        """Begin those that waited; what cannot be asked for here is asked for by HTTP/1.1."""
+        waiting, self._switching = self._switching, []
+        for stream, fields in waiting:
+            if stream.story is None:
+                self.unlend()  # it was given up
+            elif not self._session.peer_connects or fields[1][1] != b"websocket":
+                self.unlend()
+                stream.fail(OlderRequired("the upstream takes no extended CONNECT (RFC 8441)"))
+            else:
+                self.begin(stream, fields)
 
     def upload(self, stream: H2UpstreamStream, data: bytes, last: bool) -> None:
         """Send a piece of a request's body."""

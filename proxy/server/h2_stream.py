@@ -26,13 +26,14 @@ from proxy.http.h2 import (
     TrailersReceived,
 )
 from proxy.http.h2_answer import (
-    as_tunnel,
+    as_extended_connect,
     informational_head,
     request_fields,
     response_head,
 )
 from proxy.http.h2_request import trailer_fields, trailers_of
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.http.upgrade import as_switched
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h2_ends import ended_by_us, reset_by_upstream
 from proxy.server.peer import Peer
@@ -53,7 +54,7 @@ class Carrier:
         """Send a request's head."""
 
     def begin_tunnel(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
-        """The same for one that asks for another protocol, if the upstream takes that."""
+        """The same for an extended CONNECT, once it is known whether the upstream takes one."""
 
     def upload(self, stream: H2UpstreamStream, data: bytes, last: bool) -> None:
         """Send a piece of a request's body."""
@@ -82,8 +83,7 @@ class H2UpstreamStream(UpstreamSide):
 
     __slots__ = (
         "_connection", "_end", "_ended", "_held", "_interim", "_method", "_paused", "_protocol",
-        "_reset", "_shut", "_tunnel", "_wants_tunnel", "headed", "number", "request_done",
-        "sent_at", "story",
+        "_reset", "_shut", "_tunnel", "headed", "number", "request_done", "sent_at", "story",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, used: bool) -> None:
@@ -99,15 +99,14 @@ class H2UpstreamStream(UpstreamSide):
         self.request_done = False
         self.sent_at = -1  # bytes that the connection had written before its head; -1 = it waits
         self._method = ""
+        self._protocol = ""  # that an extended CONNECT asks for
         self._interim = 0  # 1xx heads before the answer
         self._paused = False
         self._held: deque[bytes] = deque()  # came while the client took no more
         self._ended = False  # nothing more of the answer will come
         self._end: Trailers | None = None  # its end, which waits behind what is held
         self._reset = -1  # the code of the upstream's RST_STREAM; -1 = there was none
-        self._wants_tunnel = False
-        self._protocol = ""  # that is asked for; "" = it is a CONNECT
-        self._tunnel = False  # it has become one
+        self._tunnel = False
         self._shut = False  # the upstream has shut its end of a tunnel
 
     # what the story does
@@ -118,13 +117,10 @@ class H2UpstreamStream(UpstreamSide):
         self.story = story
         self._method = head.method
         if edits.wants & WANTS_TUNNEL:
-            self._wants_tunnel = True
             self._protocol = head.protocol
-            if self._protocol:
-                connection.begin_tunnel(self, fields)
-                return
-        else:
-            self.request_done = head.length == 0
+            connection.begin_tunnel(self, as_extended_connect(fields, head.protocol))
+            return
+        self.request_done = head.length == 0
         connection.begin(self, fields)
 
     def send_data(self, data: bytes, last: bool) -> None:
@@ -194,13 +190,13 @@ class H2UpstreamStream(UpstreamSide):
     def on_head(self, fields: tuple[Pair, ...], ended: bool) -> None:
         try:
             head = response_head(fields, self._method, ended)
-            if self._wants_tunnel:
-                as_tunnel(head, self._protocol)
         except BadResponse as error:
             self._refuse(error)
             return
         self.headed = True
         self._ended = ended
+        if self._protocol and 200 <= head.status < 300:
+            as_switched(head, self._protocol)
         if self.story is not None:
             self.story.on_response(head)
             if ended:
@@ -236,8 +232,8 @@ class H2UpstreamStream(UpstreamSide):
         """The stream is no more."""
         if self.story is None or self._end is not None:
             return
-        if self._reset < 0 and self._shut and not code:
-            return  # both ends are shut
+        if self._shut and self._reset < 0 and not code:
+            return  # both ends of a tunnel are shut
         if self._reset >= 0:
             self.fail(reset_by_upstream(self._reset, self.headed))
         else:

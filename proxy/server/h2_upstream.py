@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.errors import BadResponse, NotProcessed, OlderRequired, ProxyError
+from proxy.errors import BadResponse, ProxyError
 from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.h2 import (
     ENHANCE_YOUR_CALM,
@@ -22,10 +22,9 @@ from proxy.http.h2 import (
     SettingsReceived,
     StreamClosed,
 )
-from proxy.http.head import Pair
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import WRITE_HIGH
-from proxy.server.h2_ends import GOING, connection_lost, name_of
+from proxy.server.h2_ends import connection_lost, name_of
 from proxy.server.h2_pulse import Pulse
 from proxy.server.h2_sender import LineHome, RequestSender
 from proxy.server.h2_stream import STREAM_EVENTS, H2UpstreamStream
@@ -46,8 +45,7 @@ class H2Upstream(RequestSender):
     """All that an asyncio.Protocol does, and the streams that it lends."""
 
     __slots__ = (
-        "_early", "_goaway", "_limit", "_pulse", "_settled", "_shut_at", "_spoke", "_tap",
-        "_touched", "_why",
+        "_goaway", "_limit", "_pulse", "_shut_at", "_spoke", "_tap", "_touched", "_why",
         "idle_since", "old", "refusing", "used",
     )  # fmt: skip
 
@@ -66,8 +64,6 @@ class H2Upstream(RequestSender):
         self._shut_at = -1  # bytes of those written that the upstream's kernel had at its end
         self._touched: list[H2UpstreamStream] = []  # told of something in this turn
         self._spoke = False  # the upstream has sent something
-        self._settled = False  # its SETTINGS have come
-        self._early: list[tuple[H2UpstreamStream, list[Pair]]] = []  # that wait for these
         self._goaway: int | None = None  # the code of the last one
         self._pulse = Pulse()
         self._why = ""  # it ended, where that was not the upstream's doing
@@ -105,18 +101,6 @@ class H2Upstream(RequestSender):
         """It was not needed."""
         self._lent -= 1
         self._settle()
-
-    def begin_tunnel(self, stream: H2UpstreamStream, fields: list[Pair]) -> None:
-        """Send a request for another protocol (RFC 8441 §3), once it is known that the upstream
-        takes such."""
-        if not self._settled and not self.closed:
-            self._early.append((stream, fields))
-        elif self._session.peer_connects:
-            self.begin(stream, fields)
-        else:
-            self.unlend()
-            error = OlderRequired("the upstream does not switch protocols by HTTP/2 (RFC 8441)")
-            asyncio.get_running_loop().call_soon(stream.fail, error)
 
     def unpause(self) -> None:
         """One client less that takes no more."""
@@ -159,10 +143,10 @@ class H2Upstream(RequestSender):
 
     def _fail(self, error: ProxyError) -> None:
         """The upstream does not speak HTTP/2, or not well."""
-        streams, self._streams = self._streams, {}
+        streams = self._take_all()
         self._write()  # what is to be said to it
         self.abort()
-        for stream in streams.values():
+        for stream in streams:
             stream.fail(error)
 
     # the transport
@@ -204,11 +188,9 @@ class H2Upstream(RequestSender):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         self.home.forget_line(self)
-        streams, self._streams = self._streams, {}
-        for stream, _ in self._early:
-            stream.fail(NotProcessed(GOING))
+        streams = self._take_all()
         why = self._why or f"the upstream {'reset' if error else 'closed'} the connection"
-        for stream in streams.values():
+        for stream in streams:
             if isinstance(error, ProxyError):  # it was never a connection
                 stream.fail(error)
                 continue
@@ -251,14 +233,9 @@ class H2Upstream(RequestSender):
     def _tell_all(self, event: Event) -> None:
         if isinstance(event, SettingsReceived):
             self._limit = min(self._session.peer_streams, MOST_STREAMS)
-            self._settled = True
-            early, self._early = self._early, []
-            for stream, fields in early:
-                if stream.story is not None:
-                    self.begin_tunnel(stream, fields)
-                else:
-                    self.unlend()
             self._hold_back(self._limit)
+            self._settled = True
+            self._switch()
             self.home.said(self)
         elif isinstance(event, GoAwayReceived):
             self._goaway = event.error_code

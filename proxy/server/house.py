@@ -93,12 +93,17 @@ class House:
     def release(self, guest: Guest) -> None:
         """It has ended."""
 
-    def succeed(self, before: Guest, guest: Guest) -> None:
-        """`guest` is who is at the other end of that connection from now on."""
-        raise NotImplementedError
-
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
+
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        """`heir` serves the connection of `guest` from now on; it is counted already."""
+        raise NotImplementedError
+
+    def refuse(self, reason: str, text: str) -> None:
+        """A connection is closed that asked for nothing; `reason` is one of a few words, `text`
+        says in one line which connection and why."""
+        raise NotImplementedError
 
     def count_refused(self, error: ClientError) -> None:
         """Input that never became an exchange."""

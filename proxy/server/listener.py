@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
+from typing import Any
 
 from proxy.config import model
 from proxy.server.tls_keyring import Shown
@@ -14,15 +16,20 @@ from proxy.tracing.trust import Networks
 Accept = Callable[[], asyncio.Protocol]
 
 _AGAIN = 0.1  # seconds
+_BACKLOG = 4096
 
 
 class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
-    __slots__ = ("_accept", "_server", "address", "is_paused", "socket", "tls", "trusted")
+    __slots__ = (
+        "_accept", "_server", "address", "is_paused", "name", "proxied", "socket", "tls", "trusted",
+    )  # fmt: skip
 
     def __init__(self, address: str, sock: socket.socket) -> None:
         self.address = address
+        self.name = ""
+        self.proxied = False  # a PROXY header comes first
         self.socket = sock
         self.trusted: Callable[[str], bool] = lambda peer: False
         self.tls: Shown | None = None  # what connections that come now are shown
@@ -36,15 +43,17 @@ class Listener:
         listener = found[0] if found else model.Listener(address=self.address)
         cidrs = config.tracing.trust if listener.trust is None else listener.trust
         self.trusted = Networks(cidrs).holds
+        self.name, self.proxied = listener.name, listener.proxy_protocol
 
     async def start(self, accept: Accept) -> None:
         """Serve each connection with the protocol that `accept` makes."""
         self._accept = accept
-        self._server = await asyncio.get_running_loop().create_server(
-            accept,
-            sock=self.socket.dup(),  # which it closes
-            backlog=4096,
-        )
+        loop = asyncio.get_running_loop()
+        sock = self.socket.dup()  # which it closes
+        if sock.family == socket.AF_UNIX:
+            self._server = await _unix_server(loop, accept, sock)
+        else:
+            self._server = await loop.create_server(accept, sock=sock, backlog=_BACKLOG)
 
     def pause(self) -> None:
         """Leave who comes in the kernel's queue."""
@@ -84,3 +93,25 @@ class Listener:
         assert accept is not None
         loop = asyncio.get_running_loop()
         await loop.connect_accepted_socket(accept, connection)
+
+
+def trusted_by(config: model.Config) -> tuple[object, ...]:
+    """All that says who is believed, to be compared."""
+    listeners = {x.address: (x.trust, x.proxy_protocol, x.name) for x in config.listen}
+    return listeners, config.tracing.trust, config.forwarding.trust
+
+
+async def _unix_server(
+    loop: asyncio.AbstractEventLoop, accept: Accept, sock: socket.socket
+) -> asyncio.Server:
+    """One that leaves the file alone, which is the hub's, and other workers listen on it."""
+    make: Any = loop.create_unix_server
+    if sys.version_info >= (3, 13):
+        try:
+            made = await make(accept, sock=sock, backlog=_BACKLOG, cleanup_socket=False)
+        except TypeError:  # a loop that never removes it
+            made = await make(accept, sock=sock, backlog=_BACKLOG)
+    else:
+        made = await make(accept, sock=sock, backlog=_BACKLOG)
+    server: asyncio.Server = made
+    return server

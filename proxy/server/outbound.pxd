@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.server cimport grpc_calls
 from proxy.http.edits cimport Edits
 from proxy.http.headers cimport tokens
 from proxy.kernel cimport hexes

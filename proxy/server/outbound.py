@@ -13,6 +13,7 @@ from proxy.http.forwarded import Said
 from proxy.http.head import RequestHead
 from proxy.http.headers import FORWARDING, bits, own, tokens
 from proxy.kernel import hexes
+from proxy.server import grpc_calls
 from proxy.server.sides import ClientSide
 from proxy.server.snapshot import RouteEntry, Snapshot
 from proxy.server.story import Story
@@ -42,6 +43,10 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
     x.client = peer.address
     x.tls = peer.tls
     x.scheme = client.scheme
+    if head.version == "2":
+        x.call = grpc_calls.call_of(head)
+    if peer.about:
+        x.captured += peer.about
     if client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     head.scheme = x.scheme

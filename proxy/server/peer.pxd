@@ -5,4 +5,7 @@ cdef class Peer:
     cdef public bytes encoded
     cdef public tuple where
     cdef public object identity
+    cdef public tuple about
+    cdef public tuple local
     cdef public bytes certificate, tls
+    cdef public str listener

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+_UNIX = (("network.transport", "unix"),)  # else it is TCP, which goes without saying
+
 
 class Peer:
     """The other end of one connection."""
 
     __slots__ = (
-        "address", "certificate", "encoded", "identity", "is_unix", "port", "tls", "where",
+        "about", "address", "certificate", "encoded", "identity", "is_unix", "listener", "local",
+        "port", "tls", "where",
     )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
@@ -23,6 +26,9 @@ class Peer:
         self.encoded = address.encode("ascii") or b"unix"  # as X-Forwarded-For says it
         self.where = (address, port)  # network.peer.address, network.peer.port
         self.identity: str | None = None  # subject or URI of a verified certificate
+        self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
+        self.listener = ""  # the name of that by which it came in
+        self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
         self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
         self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
 
@@ -34,8 +40,14 @@ def peer_of(transport: Any) -> Peer:
     """Whom `transport` is connected to."""
     name = transport.get_extra_info("peername")
     if isinstance(name, tuple):
-        return Peer(name[0], name[1])
-    return Peer("", 0, is_unix=True)
+        address = name[0]
+        if address.startswith("::ffff:") and "." in address:
+            address = address[7:]  # on a socket of both families, which somebody else has opened
+        return Peer(address, name[1])
+    peer = Peer("", 0, is_unix=True)
+    if isinstance(name, str):
+        peer.where = (name, 0)  # its path, if it has one: servers do
+    return peer
 
 
 NOBODY = Peer("", 0)

@@ -5,7 +5,7 @@ cdef class Pool(Home):
     cdef public dict _idle, _resting
     cdef public long long _max_age
     cdef public set _open
-    cdef public str host, scheme, upstream
+    cdef public str host, place, scheme, send_proxy, upstream
     cdef public int port
     cdef public long long counted, opened, reused, idle_limit, idle_ns
     cdef public bint _talks

@@ -40,10 +40,12 @@ class Pool(Home):
         "idle_limit",
         "idle_ns",
         "opened",
+        "place",
         "port",
         "registry",
         "reused",
         "scheme",
+        "send_proxy",
         "session",
         "tls",
         "upstream",
@@ -57,6 +59,8 @@ class Pool(Home):
         self.scheme = endpoint.scheme
         self.host = endpoint.host
         self.port = endpoint.port
+        self.place = f"{self.host}:{self.port}" if self.port else f"unix:{self.host}"
+        self.send_proxy = ""  # "v1", "v2": each connection tells of one client, and serves only it
         self.idle_limit = 10_000
         self.idle_ns = 4_000_000_000
         self._max_age = 0  # ns; 0 = none
@@ -73,7 +77,7 @@ class Pool(Home):
         self.session: Any = None  # of TLS, which the next connection resumes
 
     def __repr__(self) -> str:
-        return f"<Pool {self.host}:{self.port} {self.open} open, {self.idle} idle>"
+        return f"<Pool {self.place} {self.open} open, {self.idle} idle>"
 
     @property
     def open(self) -> int:
@@ -136,12 +140,20 @@ class Pool(Home):
         self.opened += 1
         connection.old = self._old(now)
 
+    def tell_of_clients(self, version: str) -> None:
+        """By a PROXY header of "v1" or "v2" in front of each connection, or "off"."""
+        version = "" if version == "off" else version
+        if version and not self.send_proxy:
+            self.close()  # those that wait have none
+        self.send_proxy = version
+
     def set_max_age(self, limit: int, now: int) -> None:
         """In ns, 0 = none; connections that there are count from now on, if it is another."""
         if limit != self._max_age:
             self._max_age = limit
             for connection in self._open:
-                connection.old = self._old(now)
+                if connection.old:  # else it is for one exchange alone
+                    connection.old = self._old(now)
 
     def _old(self, now: int) -> int:
         age = self._max_age
@@ -172,9 +184,9 @@ class Pool(Home):
         """Bytes came that nobody had asked for."""
         if connection in self._resting and not self._talks:
             self._talks = True
-            text = "upstream %s: %s:%d sends bodies after its answers to HEAD; connections on which"
+            text = "upstream %s: %s sends bodies after its answers to HEAD; connections on which"
             text += " it answered one are not used again"
-            log.warning(text, self.upstream, self.host, self.port)
+            log.warning(text, self.upstream, self.place)
 
     def expire(self, now: int) -> None:
         """Close what has been idle for too long or is too old, and end rests."""

@@ -7,12 +7,15 @@ from proxy.kernel.clock import monotonic_ns
 from proxy.server.h2_pool import Dial, SharedPool
 from proxy.server.house import House
 from proxy.server.pool import Pool
+from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
 
 
 def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) -> Pool:
     """A pool for what is spoken there; `dial` as SharedPool wants it."""
+    if house.snapshot.passes_bytes(endpoint):
+        return StreamPool(endpoint, house.outbox, house.turns, house.recorder.registry)
     if may_share(endpoint.scheme, settings):
         return SharedPool(endpoint, house, dial, settings.protocol == "h2")
     return Pool(endpoint, house.outbox, house.turns, house.recorder.registry)
@@ -26,6 +29,7 @@ def set_up(pool: Pool, settings: Upstream, tls: ClientContext | None) -> bool:
     pool.idle_ns = int(limits.idle_timeout * 1e9)
     pool.idle_limit = limits.idle if pool.idle_ns else 0
     pool.set_max_age(int(limits.max_age * 1e9), monotonic_ns())
+    pool.tell_of_clients(settings.send_proxy)
     pool.secure(tls)
     return True
 

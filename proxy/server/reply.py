@@ -7,12 +7,15 @@ machine-readable reason. Nothing internal is told: no stack trace, no address of
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from proxy.errors import ProxyError, WrongMethod
+from proxy.errors import NoHttp2, ProxyError, WrongMethod
+from proxy.http import grpc
 from proxy.http.head import Pair
 from proxy.http.reasons import reason_of
+
+_MESSAGE = 1024  # bytes of a fixed answer that are told as grpc-message
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Reply:
     headers: list[Pair]
     body: bytes
     close: bool = False
+    code: int | None = None  # of gRPC, which is in `headers`; None = it does not say one
 
 
 def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -> Reply:
@@ -39,9 +43,42 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
         (b"content-type", kind),
         (b"proxy-status", b"spangate; error=" + error.reason.encode("ascii")),
     ]
+    headers += error.lines
     if isinstance(error, WrongMethod):
         headers.append((b"allow", ", ".join(error.methods).encode("ascii")))
     return Reply(error.status, headers, body, error.close)
+
+
+def synthesize_call(error: ProxyError) -> Reply:
+    """The answer to a gRPC call that ended in `error`: a status alone, "trailers-only"."""
+    code = grpc.of_error(error)
+    return _only_status(code, public(error), error.reason, error.close)
+
+
+def as_call(own: Reply) -> Reply:
+    """A fixed answer, to a gRPC call: what is an error is told as one. Anything else stays, and
+    the client sees that it is no gRPC."""
+    if own.status < 400:
+        return replace(own, code=grpc.UNKNOWN)
+    message = own.body[:_MESSAGE].decode("utf-8", "replace").strip()
+    message = message or reason_of(own.status).decode("ascii")
+    return _only_status(grpc.of_http(own.status), message, "http_request_denied", own.close)
+
+
+def _only_status(code: int, message: str, reason: str, close: bool) -> Reply:
+    headers = [
+        (b"content-type", grpc.CONTENT_TYPE),
+        (b"proxy-status", b"spangate; error=" + reason.encode("ascii")),
+        *grpc.told(code, message),
+    ]
+    return Reply(200, headers, b"", close, code)
+
+
+def public(error: ProxyError) -> str:
+    """What a client of gRPC may know of it."""
+    if error.source == "client" or isinstance(error, NoHttp2):
+        return error.detail
+    return error.reason.replace("_", " ")
 
 
 @lru_cache(256)  # 7,000 instructions of a 404 (make bench-check)

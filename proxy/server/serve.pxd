@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.local cimport check_length, last_hop
-from proxy.server cimport added, answering, outbound
+from proxy.server cimport added, answering, outbound, grpc_calls
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide
 from proxy.server.snapshot cimport RouteEntry, Target
@@ -11,6 +11,11 @@ from proxy.server.story cimport Story
 cpdef Story tell(House house, ClientSide client, RequestHead head)
 @cython.locals(entry=RouteEntry, target=Target)
 cdef bint _goes_on(Story story)
+@cython.locals(target=Target, head=RequestHead)
+cdef _forward(Story story, RouteEntry entry, dict captures)
+cdef bint _is_answered(Story story, RouteEntry entry, dict captures) except -1
+cdef bint _asks_health(Story story) except -1
+cdef _end(Story story, tuple trailers)
 cdef _end_here(Story story, str host, int status)
-cdef _relay(Story story, ResponseHead response)
+cdef object _relay(Story story, ResponseHead response)
 cdef RouteEntry _expected(Story story, error)

@@ -7,11 +7,13 @@ which steps this coroutine (`story.py`).
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from proxy.errors import ProxyError, WrongMethod
-from proxy.http.head import RequestHead, ResponseHead
+from proxy.http.edits import WANTS_TUNNEL
+from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, outbound
+from proxy.server import added, answering, attempts, grpc_calls, grpc_health, outbound, tunnel
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -34,8 +36,13 @@ async def serve(story: Story) -> None:
     try:
         if _goes_on(story):
             response = await attempts.run(story)
-            _relay(story, response)
-            story.client.end(await EVENT)  # when the answer's body has ended, with its trailers
+            packing = _relay(story, response)
+            trailers = await EVENT  # when the answer's body has ended
+            if packing is not None:
+                await packing.settle()
+            _end(story, trailers)
+        elif _asks_health(story):
+            await grpc_health.answer(story)
     except WrongMethod as error:
         answering.fail(story, error, _expected(story, error))
     except ProxyError as error:
@@ -51,40 +58,72 @@ def _goes_on(story: Story) -> bool:
     """Find out what is asked, whose trace it is part of, and where it goes; False: the gateway
     has answered it."""
     x, head, snapshot = story.x, story.head, story.snapshot
+    if head.protocol and head.method == "CONNECT":
+        head.method = "GET"  # RFC 8441: what HTTP/1.1 asks for by GET, for routes and upstreams too
     host = outbound.describe(x, head, story.client, snapshot)
     if snapshot.request_id:
         x.request_id = outbound.request_id(story)
     story.worker.recorder.begin(x)
     if head.method in MAY_END:
-        status = last_hop(head)
+        status = last_hop(head, snapshot.connects)
         if status:
             _end_here(story, host, status)
             return False
+    if snapshot.by_listener:
+        head.listener = story.client.peer.listener
     entry, captures = snapshot.match(head, host)
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
-    if entry.answer is not None:
-        answering.reply(story, entry.answer(head, captures), entry)
+    if entry.is_special and _is_answered(story, entry, captures):
         return False
+    _forward(story, entry, captures)
+    return True
+
+
+def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
+    """Where it goes, as what, and until when."""
+    x, head, snapshot = story.x, story.head, story.snapshot
     story.target = target = entry.only or entry.pick(story.worker.random())
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
     story.edits = outbound.request(story, entry, snapshot, captures)
     if target.total_ns:
         story.total = x.start + target.total_ns
+    if x.call is not None:
+        grpc_calls.begin(story, x.call)
+    elif head.protocol or (snapshot.connects and head.method == "CONNECT"):
+        tunnel.admit(story, entry)
+
+
+def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
+    """On a route that answers, or translates: whether it is the gateway that answers."""
+    if entry.grpc_web and story.x.call is None:
+        grpc_calls.translate(story)
+    if entry.answer is None:
+        return False
+    if not _asks_health(story):
+        answering.reply(story, entry.answer(story.head, captures), entry)
     return True
+
+
+def _asks_health(story: Story) -> bool:
+    """Whether it is a call of the health protocol, which is answered when all of it has come."""
+    entry = story.entry
+    return entry is not None and entry.is_health and story.x.call is not None
 
 
 def _end_here(story: Story, host: str, status: int) -> None:
     """Answer a request that must not be forwarded."""
+    if story.head.method == "CONNECT":
+        story.client.close_after()  # what it sends next may be no HTTP
     story.entry = entry = story.snapshot.expected(story.head, host, story.head.method)
     answering.trace(story, entry)
     answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
 
 
-def _relay(story: Story, response: ResponseHead) -> None:
-    """Begin the answer; from here on nothing can be tried again."""
+def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or None
+    """Begin the answer; from here on nothing can be tried again. What compresses it, if it is."""
     x, client, entry = story.x, story.client, story.entry
     assert entry is not None
     story.held = []
@@ -92,11 +131,32 @@ def _relay(story: Story, response: ResponseHead) -> None:
     story.wait(0, 0)
     x.status = response.status
     edits = entry.response_edits
+    if x.call is not None:
+        grpc_calls.relay(x.call, response)
+    asked = story.edits.wants & WANTS_TUNNEL != 0
+    if asked and not tunnel.is_granted(story.head, response):
+        asked = False
+        client.close_after()  # what it sent early cannot be told from a request
+    packing = None
+    if entry.compression is not None and not asked and x.call is None:
+        edits = entry.compression.begin(story, edits, response)
+        if story.client is not client:
+            packing = client = story.client
     client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
     x.head_sent = True
     x.first_byte = x.attempts[-1].first_byte
+    if asked:
+        tunnel.begin(story)
     if client.blocked and story.upstream is not None:
         story.upstream.pause()  # by an answer before this one
+    return packing
+
+
+def _end(story: Story, trailers: Trailers) -> None:
+    call = story.x.call
+    if call is not None:
+        grpc_calls.end(story, call, trailers)
+    story.client.end(trailers)
 
 
 def _expected(story: Story, error: WrongMethod) -> RouteEntry | None:

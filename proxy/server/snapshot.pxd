@@ -29,10 +29,12 @@ cdef class RouteEntry:
     cdef public object route, blocks
     cdef public Sampler sampler
     cdef public PathMaker rewrite
+    cdef public tuple upgrades  # protocols that may be switched to, in lower case
     cdef public object answer  # None, or to be called
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
-    cdef public bint is_particular, needs_captures
+    cdef public object compression  # None, or what says which answers are compressed
+    cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special
     cdef public Target only
     cdef Split _split
     cdef dict _targets
@@ -47,10 +49,11 @@ cdef class Snapshot:
     cdef public Sampler sampler, never
     cdef public Forwarding forwarding
     cdef public frozenset untraced
-    cdef public bint request_id
+    cdef public bint request_id, connects, by_listener
     cdef public object untrusted
     cdef public list request_headers, response_headers
     cdef public bytes trace_header
+    cdef public dict streams
     cdef list _entries
     cdef object _table
     cdef Hosts _routes

@@ -7,6 +7,7 @@ while requests run (who is up, whose turn it is, what was retried) is in `upstre
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from typing import Any
 
 from proxy.config.effective import Effective
 from proxy.config.model import Config, Route
@@ -28,6 +29,7 @@ from proxy.telemetry.custom import CustomAttributes
 from proxy.tracing.propagate import Extractor, Injector
 from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
+from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import UpstreamState
 
 Captures = dict[str, str]
@@ -62,7 +64,8 @@ class Target:
         self.first_byte_ns = _ns(values.first_byte_timeout)
         self.idle_ns = _ns(values.idle_timeout)
         self.retry = values.retry
-        self.retry_statuses = (frozenset(values.retry.on) or None) if values.retry else None
+        statuses = [s for s in values.retry.on if isinstance(s, int)] if values.retry else []
+        self.retry_statuses = frozenset(statuses) or None
         self.budget = state.budget if values.retry else None
         self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
@@ -77,8 +80,12 @@ class RouteEntry:
         "_targets",
         "answer",
         "blocks",
+        "compression",
+        "grpc_web",
         "host_header",
+        "is_health",
         "is_particular",
+        "is_special",
         "needs_captures",
         "only",
         "request_edits",
@@ -86,6 +93,7 @@ class RouteEntry:
         "rewrite",
         "route",
         "sampler",
+        "upgrades",
     )
 
     def __init__(
@@ -105,6 +113,11 @@ class RouteEntry:
         self.host_header = route.host_header.encode("ascii") if route.host_header else None
         self.request_edits = edits_of_requests(route.headers.request, own_fields)
         self.response_edits = edits_of_answers(route)
+        self.grpc_web = route.grpc_web
+        self.is_health = route.respond is not None and route.respond.grpc_health
+        self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
+        self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
+        self.is_special = answer is not None or route.grpc_web
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = self.rewrite is not None or route.redirect is not None
         # Where all its requests go, unless it is None.
@@ -131,7 +144,9 @@ class Snapshot:
         "_routes",
         "_table",
         "attributes",
+        "by_listener",
         "config",
+        "connects",
         "extractor",
         "forwarding",
         "limits",
@@ -140,6 +155,7 @@ class Snapshot:
         "request_id",
         "response_headers",
         "sampler",
+        "streams",
         "trace_header",
         "untraced",
         "untrusted",
@@ -158,11 +174,14 @@ class Snapshot:
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
         self.request_id = config.forwarding.request_id
+        self.by_listener = any(entry.route.when.listener for entry in entries)
+        self.connects = any(entry.route.connect for entry in entries)
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")
         self.attributes = CustomAttributes(config.attributes) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
+        self.streams: dict[str, Any] = {}  # StreamRoutes, by the address of a listener without HTTP
         self._entries = list(entries)
         self._table = table
         self._routes = table.hosts
@@ -191,6 +210,12 @@ class Snapshot:
         look like that the gateway gives in its place."""
         leaf = self._routes.find(host, method, head.path, head.query, head)
         return None if leaf is None else self._entries[leaf.index]
+
+    def passes_bytes(self, endpoint: Endpoint) -> bool:
+        """Whether it is asked for connections, and not for answers."""
+        if endpoint.scheme != "unix":
+            return endpoint.scheme == "tcp"
+        return any(streams.leads_to(endpoint.upstream) for streams in self.streams.values())
 
     def host(self, authority: str) -> tuple[str, int]:
         """(host, port or 0) of a checked authority, remembered."""

@@ -26,12 +26,14 @@ cdef class Story(StoryEvents):
     cdef public Edits edits
     cdef public list held
     cdef public tuple trailers
+    cdef public object tunnel
     cdef public bint replayable
     cdef public long long total
     cdef public long long _deadline, _idle_since
     cdef public bint _moved
 
     cdef _step(self, value)
+    cdef _client_shut(self)
     cdef _throw(self, error)
     cpdef wait(self, long long since, long long limit)
     cdef _idle_error(self)

@@ -56,6 +56,7 @@ class Story(StoryEvents):
         "target",
         "total",
         "trailers",
+        "tunnel",
         "upstream",
         "worker",
         "x",
@@ -76,6 +77,7 @@ class Story(StoryEvents):
         self.edits: Edits = NO_EDITS  # of the request's head
         self.held: list[bytes] = []  # request body that has come before or may be needed again
         self.trailers = NO_TRAILERS  # of the request
+        self.tunnel: Any = None  # a Tunnel, since its bytes are those of another protocol
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
         self._deadline = 0  # of the present phase
@@ -112,6 +114,14 @@ class Story(StoryEvents):
         x, upstream = self.x, self.upstream
         x.body_in += len(data)
         self._moved = True
+        if self.tunnel is not None:
+            self.tunnel.sent(data)
+            if upstream is not None:
+                upstream.send_data(data, False)
+            else:
+                self.held.append(data)
+                self.client.pause()
+            return
         limit = self.target.body_limit if self.target is not None else 0
         if limit and x.body_in > limit:
             self._throw(ClientError(413, "the request body is too large", close=True))
@@ -130,12 +140,22 @@ class Story(StoryEvents):
             self.client.pause()
 
     def on_body_end(self, trailers: Trailers) -> None:
+        if self.tunnel is not None:
+            self._client_shut()
+            return
         if trailers:
             self.trailers = passed_on(trailers, self.head)
         if self.upstream is not None:
             self.upstream.end(self.trailers)
             if not self.x.head_sent and self.target is not None:
                 self.wait(monotonic_ns(), self.target.first_byte_ns)
+
+    def _client_shut(self) -> None:
+        over, upstream = self.tunnel.shut_by_client(), self.upstream
+        if upstream is not None:
+            upstream.end(NO_TRAILERS)
+        if over:
+            self._step(NO_TRAILERS)
 
     def on_bad_body(self, error: BadRequest) -> None:
         self._throw(error)
@@ -187,12 +207,17 @@ class Story(StoryEvents):
     def on_data(self, data: bytes, last: bool) -> None:
         self._moved = True
         self.x.body_out += len(data)
+        if self.tunnel is not None:
+            self.tunnel.came(data)
         self.client.send_data(data, last)
 
     def flush(self) -> None:
         self.client.flush()
 
     def on_response_end(self, now: int, trailers: Trailers) -> None:
+        if self.tunnel is not None and not self.tunnel.shut_by_upstream():
+            self.client.end(NO_TRAILERS)
+            return
         self.upstream = None
         self.x.end = now
         if self.coroutine is not None:

@@ -31,20 +31,23 @@ class TlsLayer:
     """Both ends have this; who begins and what follows the handshake is for the heirs."""
 
     __slots__ = (
-        "__weakref__", "_delivering", "_ended", "_error", "_in", "_inner", "_is_open", "_out",
-        "_paused", "_plain", "_ragged", "_said_goodbye", "_sealed", "_tls", "came", "transport",
+        "_delivering", "_ended", "_error", "_in", "_inner", "_is_open", "_is_over", "_out",
+        "_paused", "_plain", "_ragged", "_raw", "_said_goodbye", "_sealed", "_tls", "came",
+        "transport",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.transport: Any = None  # below
         self._inner: Any = None  # the codec
         self._tls: Any = None  # SSLObject, once the handshake has begun
+        self._raw: Any = None  # what does its work: `ssl` puts a frame of Python around each call
         self._in = MemoryBIO()
         self._out = MemoryBIO()
         self._is_open = False  # the handshake is done
         self._paused = False  # the codec does not read
         self._delivering = False
-        self._ended = False  # nothing more will come
+        self._ended = False  # nothing more will come, and the codec knows
+        self._is_over = False  # close_notify came
         self._ragged = False
         self._said_goodbye = False
         self._error: Exception | None = None
@@ -97,8 +100,8 @@ class TlsLayer:
     def _begin(self, context: SSLContext, name: str | None, session: SSLSession | None) -> None:
         """As a server if `name` is None; else as a client of that server."""
         server = name is None
-        tls = context.wrap_bio(self._in, self._out, server, name, session)
-        self._tls = tls
+        self._tls = tls = context.wrap_bio(self._in, self._out, server, name, session)
+        self._raw = getattr(tls, "_sslobj", tls)
 
     def _shake(self, size: int) -> None:
         """More bytes of the handshake came."""
@@ -122,7 +125,7 @@ class TlsLayer:
         self._is_open = True
         self._inner = codec
         codec.connection_made(self)
-        if self._in.pending or self._tls.pending():
+        if self._in.pending or self._raw.pending():
             self._deliver()
 
     # what comes
@@ -131,19 +134,8 @@ class TlsLayer:
         if self._delivering or not self._is_open:
             return
         self._delivering = True
-        incoming, tls = self._in, self._tls
         try:
-            while not (self._paused or self._ended or self._error):
-                data = tls.read(RECORD)
-                if not data:
-                    self._end()
-                    break
-                if incoming.pending or tls.pending():
-                    data = self._gather(data)
-                self._plain = self._sealed = 0
-                self._inner.data_received(data)
-                if not (incoming.pending or tls.pending()):
-                    break
+            self._read()
         except SSLWantReadError:
             pass
         except SSLError as error:
@@ -155,15 +147,33 @@ class TlsLayer:
         elif self._out.pending:  # an answer to a change of keys
             self._flush()
 
+    def _read(self) -> None:
+        """All that is at hand, as long as the codec takes it."""
+        incoming, tls = self._in, self._raw
+        while not (self._paused or self._ended or self._error):
+            data = tls.read(RECORD)
+            if data:
+                if incoming.pending or tls.pending():
+                    data = self._gather(data)
+                self._plain = self._sealed = 0
+                self._inner.data_received(data)
+            else:
+                self._is_over = True
+            if self._is_over:
+                self._end()
+            elif not (incoming.pending or tls.pending()):
+                break
+
     def _gather(self, data: bytes) -> bytes:
         """More of what is at hand, so that a codec is called once for several records."""
         pieces, size = [data], len(data)
-        incoming, tls = self._in, self._tls
+        incoming, tls = self._in, self._raw
         try:
             while size <= _AT_ONCE - RECORD and (incoming.pending or tls.pending()):
                 data = tls.read(RECORD)
                 if not data:
-                    break  # which the next read says again
+                    self._is_over = True
+                    break
                 pieces.append(data)
                 size += len(data)
         except SSLWantReadError:
@@ -195,11 +205,11 @@ class TlsLayer:
             return
         out = self._out
         try:
-            done = self._tls.write(data)
+            done = self._raw.write(data)
             if done < len(data):
                 rest = memoryview(data)
                 while done < len(data):
-                    done += self._tls.write(rest[done:])
+                    done += self._raw.write(rest[done:])
         except SSLError as error:
             self._fail(error)
             self.abort()
@@ -244,7 +254,7 @@ class TlsLayer:
         if self.transport.is_closing():
             return
         self.transport.resume_reading()
-        if self._in.pending or (self._tls is not None and self._tls.pending()):
+        if self._in.pending or (self._raw is not None and self._raw.pending()):
             asyncio.get_running_loop().call_soon(self._deliver)
 
     def set_protocol(self, codec: Any) -> None:
@@ -269,7 +279,7 @@ class TlsLayer:
 
     def held_back(self) -> int:
         """Bytes that came and the codec has not been given, not less than they will be."""
-        return int(self._in.pending + (self._tls.pending() if self._tls is not None else 0))
+        return int(self._in.pending + (self._raw.pending() if self._raw is not None else 0))
 
     def untold(self, unacknowledged: int) -> int:
         """Of what was written since the last bytes came, as plain bytes: how many the other end

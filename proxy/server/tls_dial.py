@@ -67,7 +67,7 @@ class TlsDial(TlsLayer):
         cut = self._error
         if self._fresh and isinstance(cut, SSLError) and "_ALERT_" in (cut.reason or ""):
             self._error = _failed(failure(cut))  # with TLS 1.3 a server says so after the handshake
-        super().connection_lost(error)
+        TlsLayer.connection_lost(self, error)
 
     def _shake(self, size: int) -> None:
         self.came += size

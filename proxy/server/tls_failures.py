@@ -26,7 +26,7 @@ _CERTIFICATES: dict[int, Failure] = {
     9: ("certificate_not_yet_valid", "has a certificate that is not valid yet"),
     10: ("certificate_expired", "has a certificate that has expired"),
     18: ("unknown_ca", "has a self-signed certificate"),
-    19: ("unknown_ca", "has a certificate of an unknown authority (a self-signed one)"),
+    19: ("unknown_ca", "has a certificate of an unknown authority"),
     20: ("unknown_ca", "has a certificate of an unknown authority"),
     21: ("unknown_ca", "has a certificate of an unknown authority"),
     23: ("certificate_revoked", "has a certificate that was revoked"),

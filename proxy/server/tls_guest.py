@@ -90,7 +90,7 @@ class TlsGuest(TlsLayer):
     def eof_received(self) -> bool:
         if not self._is_open and not self._refused:
             self._refuse(tls_failures.CLOSED)
-        return super().eof_received()
+        return TlsLayer.eof_received(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._left:
@@ -99,7 +99,7 @@ class TlsGuest(TlsLayer):
             if not self._refused:
                 self._refused = True
                 self._count(tls_failures.CLOSED)
-        super().connection_lost(error)
+        TlsLayer.connection_lost(self, error)
 
     def _hear(self, data: bytes) -> None:
         """The ClientHello, or a part of it."""

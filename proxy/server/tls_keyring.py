@@ -172,6 +172,7 @@ class Keyring:
         _load(context, certified)
         tls_tickets.forget_sessions(context)
         self._log_keys(context)
+        context.num_tickets = 1  # as Go does: who resumes gets the next one
         if asks == ssl.CERT_NONE:
             tls_tickets.share(context, self._tickets)
         else:

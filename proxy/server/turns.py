@@ -22,7 +22,9 @@ _MOST = 200  # slices of a turn: what a close costs comes after it, in the loop'
 class Busy(Protocol):
     """Whoever has more to do."""
 
-    transport: Any
+    @property
+    def transport(self) -> Any:
+        """It is aborted if a slice fails."""
 
     def go_on(self) -> None:
         """Do a slice of it, and come again if that was not all."""

@@ -25,18 +25,20 @@ from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
-from proxy.server.dial import Dialling, dial_shared
+from proxy.server.dial import Dialling, Manner, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
 from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
 from proxy.server.link import Link
-from proxy.server.listener import Listener
+from proxy.server.listener import Listener, trusted_by
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.pools import open_pool, set_up
+from proxy.server.preface import preface
+from proxy.server.refusals import Refusals
 from proxy.server.reports import Reports
 from proxy.server.ring import Ring
 from proxy.server.serve import tell
@@ -75,6 +77,7 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
+        self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
@@ -158,7 +161,7 @@ class Worker(House):
         return state is None or set_up(pool, state.settings, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
-        if _trust(before) == _trust(config):
+        if trusted_by(before) == trusted_by(config):
             return  # ten thousand connections need not be asked who they are
         for listener in self._listeners:
             listener.trust(config)
@@ -191,12 +194,6 @@ class Worker(House):
         limit = self.snapshot.limits.connections
         return not limit or len(self._connections) <= limit
 
-    def succeed(self, before: Guest, guest: Guest) -> None:
-        """`guest` is who is at the other end of that connection from now on."""
-        self._connections.discard(before)
-        self._connections.add(guest)
-        self.watch(guest)
-
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
@@ -205,14 +202,22 @@ class Worker(House):
         self._connections.discard(guest)
         self._counts[CONNECTIONS] = len(self._connections)
 
+    def succeed(self, guest: Guest, heir: Guest) -> None:
+        self._connections.discard(guest)
+        self._connections.add(heir)
+        self.watch(heir)
+
+    def refuse(self, reason: str, text: str) -> None:
+        self.recorder.reject(reason)
+        self._refusals.tell(reason, text, monotonic_ns())
+
     def count_refused(self, error: ClientError) -> None:
-        self.recorder.reject(str(error.status))
+        self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
         state = self.upstreams.get(endpoint.upstream)
         settings = state.settings if state is not None else Upstream()
-        pool = open_pool(endpoint, settings, self, self._dial_shared)
-        self._pools[endpoint.key] = pool
+        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, self._dial_shared)
         self._set_up(pool)
         return pool
 
@@ -224,7 +229,8 @@ class Worker(House):
         pool: Any = self.pool_of(endpoint)
         if isinstance(pool, SharedPool) and not old:
             return pool.want(story, timeout)
-        return Dialling(story, pool, timeout, self._descriptors, old)
+        header = preface(pool.send_proxy, story) if pool.send_proxy else b""
+        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
 
     def _dial_shared(self, pool: SharedPool, timeout: float) -> None:
         dial_shared(pool, timeout, self._descriptors)
@@ -258,6 +264,7 @@ class Worker(House):
         for pool in self._pools.values():
             pool.expire(now)
         self.faults.sum_up(now)
+        self._refusals.sum_up(now)
         self._descriptors.look()
         if not self.draining:
             return True
@@ -341,9 +348,3 @@ class Worker(House):
         for pool in self._pools.values():
             pool.close()
         self.link.close()
-
-
-def _trust(config: Config) -> tuple[object, ...]:
-    """All that says who is believed."""
-    listeners = {listener.address: listener.trust for listener in config.listen}
-    return listeners, config.tracing.trust, config.forwarding.trust

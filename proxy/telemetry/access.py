@@ -13,6 +13,7 @@ from proxy.kernel.lines import Lines, quote
 from proxy.kernel.pen import Doubles, IntAttribute, Pen, TextAttribute
 from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import LOG_ATTRIBUTES, NO_MESSAGE, ServerBlock
+from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import Exchange
 from proxy.telemetry.protobuf import attributes
 
@@ -60,8 +61,7 @@ class RecordEncoder:
             last = attempts[len(attempts) - 1]
             sources.destination(last.upstream, last.address, len(attempts))
         if block.other:
-            original = ("http.request.method_original", exchange.method)
-            pen.put(attributes(LOG_ATTRIBUTES, [original]))
+            pen.put(attributes(LOG_ATTRIBUTES, originals(exchange, block.method)))
         if exchange.why:
             pen.put(attributes(LOG_ATTRIBUTES, [("spangate.error.message", exchange.why)]))
         pen.end()
@@ -92,6 +92,7 @@ class RecordEncoder:
         parts = (
             begun.isoformat(timespec="milliseconds")[11:],
             f"{block.shown or '-':>3}",
+            block.code if block.code != "OK" else "",
             _plain(exchange.method),
             _plain(exchange.host) + _plain(exchange.path) + (query and "?" + _plain(query)),
             f"{(exchange.end - exchange.start) / 1e6:.1f} ms",

@@ -3,7 +3,8 @@ from proxy.kernel.counts cimport Histogram, Number
 
 cdef class RouteBlocks:
     cdef public str name, template, upstream_template
-    cdef public dict labels, servers, clients, latest
+    cdef public dict labels, servers, clients, latest, calls
+    cdef public set methods
     cdef public ServerBlock last
 
     cpdef ServerBlock server(self, tuple kind, object registry)
@@ -11,15 +12,15 @@ cdef class RouteBlocks:
 
 
 cdef class ServerBlock:
-    cdef public Histogram duration, request_size, response_size
-    cdef public str method, kind_error, scheme, version, error, json
+    cdef public Histogram duration, request_size, response_size, call_duration
+    cdef public str method, kind_error, scheme, version, error, json, code
     cdef public bytes span, log
     cdef public int status, shown
     cdef public bint other
 
 
 cdef class ClientBlock:
-    cdef public Histogram duration
+    cdef public Histogram duration, call_duration
     cdef public Number reused
     cdef public str method, upstream, kind_error, scheme, version
     cdef public bytes span, url

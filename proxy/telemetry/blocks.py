@@ -21,6 +21,7 @@ from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
+CLIENTS_ERRORS = frozenset({"upgrade_refused"})  # what error.type says of answers of 4xx
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -36,6 +37,7 @@ RESERVED = (
     "http.",
     "network.",
     "peer.",
+    "rpc.",
     "server.",
     "spangate.",
     "url.",
@@ -48,6 +50,9 @@ CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB eac
 ServerKind = tuple[str, int, str, str, str]  # method, status, error, scheme, version
 # method, address, upstream, scheme, version, status, error
 ClientKind = tuple[str, str, str, str, str, int, str]
+# of a gRPC call, behind those: rpc.method, rpc.response.status_code
+Rpc = tuple[str, str]
+Call = tuple[object, ...]
 
 
 class RouteBlocks:
@@ -59,7 +64,8 @@ class RouteBlocks:
     """
 
     __slots__ = (
-        "clients", "labels", "last", "latest", "name", "servers", "template", "upstream_template",
+        "calls", "clients", "labels", "last", "latest", "methods", "name", "servers", "template",
+        "upstream_template",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +81,8 @@ class RouteBlocks:
         self.labels = {k: v for k, v in labels.items() if not k.startswith(RESERVED)}
         self.servers: dict[ServerKind, ServerBlock] = {}
         self.clients: dict[ClientKind, ClientBlock] = {}
+        self.calls: dict[Call, ServerBlock | ClientBlock] = {}  # of gRPC
+        self.methods: set[str] = set()  # of gRPC that some upstream knows, or the route names
         # Those that were found last are compared with first; they are among those above.
         self.last: ServerBlock | None = None
         self.latest: dict[str, ClientBlock] = {}  # by address
@@ -99,6 +107,7 @@ class RouteBlocks:
         """Forget all blocks; they are made anew when they are needed."""
         self.servers.clear()
         self.clients.clear()
+        self.calls.clear()
         self.last = None
         self.latest.clear()
 
@@ -110,25 +119,31 @@ class RouteBlocks:
             del self.servers[server]
         for client in [kind for kind, block in self.clients.items() if not block.is_kept()]:
             del self.clients[client]
+        for call in [kind for kind, found in self.calls.items() if not found.is_kept()]:
+            del self.calls[call]
 
 
 class ServerBlock:
     """One kind of answer of one route."""
 
     __slots__ = (
-        "duration", "error", "json", "kind_error", "log", "method", "other", "request_size",
-        "response_size", "scheme", "shown", "span", "status", "version",
+        "call_duration", "code", "duration", "error", "json", "kind_error", "log", "method",
+        "other", "request_size", "response_size", "scheme", "shown", "span", "status", "version",
     )  # fmt: skip
 
-    def __init__(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
+    def __init__(
+        self, route: RouteBlocks, kind: ServerKind, registry: Registry, rpc: Rpc | None = None
+    ) -> None:
         method, status, error, scheme, version = kind
         self.method = method
         self.status = status
         self.kind_error = error
         self.scheme = scheme
         self.version = version
-        self.other = method == OTHER  # so the real one is told apart
+        # so the real one is told apart
+        self.other = method == OTHER or (rpc is not None and rpc[0] == OTHER)
         error_type = server_error(status, error)
+        ours = error_type and error_type not in CLIENTS_ERRORS
         pairs = _pairs(
             ("http.request.method", method),
             ("url.scheme", scheme),
@@ -140,24 +155,32 @@ class ServerBlock:
             ("spangate.client_gone", error == GONE),
             *route.labels.items(),
         )
-        name = _name(method, route.template)
+        said = pairs + _call_pairs(rpc)
+        name = _name(method, route.template) if rpc is None else _call_name(rpc)
         self.span = (
             protobuf.delimited(5, protobuf.text(name))
             + bytes((0x30, KIND_SERVER))
-            + protobuf.attributes(SPAN_ATTRIBUTES, pairs)
-            + (STATUS_ERROR if error_type else b"")
+            + protobuf.attributes(SPAN_ATTRIBUTES, said)
+            + (STATUS_ERROR if ours else b"")
         )
         self.shown = shown = status or (499 if error == GONE else 0)
-        self.log = _log(f"{name} {shown}", _severity(shown, error_type), pairs)
+        self.code = code = "" if rpc is None else rpc[1]
+        self.log = _log(f"{name} {code or shown}", _severity(shown, bool(ours), code), said)
         self.error = error_type or (GONE if error == GONE else "")
-        self.json = _json(route, shown, self.error)
+        self.json = _json(route, shown, self.error, code)
+        self.call_duration: Histogram | None = None
+        if rpc is not None:
+            more = _pairs(("error.type", error_type), ("spangate.route", route.name))
+            self.call_duration = registry.histogram(
+                instruments.SERVER_CALL_DURATION, (*_call_pairs(rpc), *more, *route.labels.items())
+            )
         self.duration = registry.histogram(instruments.SERVER_DURATION, pairs)
         self.request_size: Histogram | None = None  # opt-in; the recorder puts them here
         self.response_size: Histogram | None = None
 
     def is_kept(self) -> bool:
-        sizes = (self.request_size, self.response_size)
-        return self.duration.kept and all(size is None or size.kept for size in sizes)
+        others = (self.request_size, self.response_size, self.call_duration)
+        return self.duration.kept and all(other is None or other.kept for other in others)
 
     def measure_bodies(self, route: RouteBlocks, kind: ServerKind, registry: Registry) -> None:
         """Count body sizes too."""
@@ -178,12 +201,17 @@ class ClientBlock:
     """One kind of outcome at one endpoint."""
 
     __slots__ = (
-        "duration", "kind_error", "method", "other", "reused", "scheme", "span", "status",
-        "upstream", "url", "version",
+        "call_duration", "duration", "kind_error", "method", "other", "reused", "scheme", "span",
+        "status", "upstream", "url", "version",
     )  # fmt: skip
 
     def __init__(
-        self, route: RouteBlocks, kind: ClientKind, address: tuple[str, int], registry: Registry
+        self,
+        route: RouteBlocks,
+        kind: ClientKind,
+        address: tuple[str, int],
+        registry: Registry,
+        rpc: Rpc | None = None,
     ) -> None:
         method, authority, upstream, scheme, version, status, error = kind
         self.method = method
@@ -192,7 +220,7 @@ class ClientBlock:
         self.version = version
         self.status = status
         self.kind_error = error
-        self.other = method == OTHER
+        self.other = method == OTHER or (rpc is not None and rpc[0] == OTHER)
         error_type = client_error(status, error)
         pairs = _pairs(
             ("http.request.method", method),
@@ -206,22 +234,36 @@ class ClientBlock:
             *route.labels.items(),
         )
         template = route.upstream_template
-        more = _pairs(("peer.service", upstream), ("url.template", template or ""))
+        unix = authority.startswith("unix:")
+        more = _pairs(
+            ("peer.service", upstream),
+            ("url.template", template or ""),
+            ("network.transport", "unix" if unix else ""),
+        )
+        name = _name(method, template) if rpc is None else _call_name(rpc)
         self.span = (
-            protobuf.delimited(5, protobuf.text(_name(method, template)))
+            protobuf.delimited(5, protobuf.text(name))
             + bytes((0x30, KIND_CLIENT))
-            + protobuf.attributes(SPAN_ATTRIBUTES, pairs + more)
+            + protobuf.attributes(SPAN_ATTRIBUTES, pairs + more + _call_pairs(rpc))
             + (STATUS_ERROR if error_type else b"")
         )
         # Whatever a configured URL holds before "@" is a credential (url.full: MUST NOT show it).
-        self.url = protobuf.text(f"{scheme}://{authority.rpartition('@')[2]}")
+        place = "localhost" if unix else authority.rpartition("@")[2]
+        self.url = protobuf.text(f"{scheme}://{place}")
         self.duration = registry.histogram(instruments.CLIENT_DURATION, pairs)
+        self.call_duration: Histogram | None = None
+        if rpc is not None:
+            told = _pairs(("error.type", error_type), *endpoint_attributes(upstream, *address))
+            self.call_duration = registry.histogram(
+                instruments.CLIENT_CALL_DURATION, (*_call_pairs(rpc), *told, *route.labels.items())
+            )
         self.reused: Number = registry.number(
             instruments.UPSTREAM_REUSED, endpoint_attributes(upstream, *address)
         )
 
     def is_kept(self) -> bool:
-        return self.duration.kept and self.reused.kept
+        call = self.call_duration
+        return self.duration.kept and self.reused.kept and (call is None or call.kept)
 
 
 def endpoint_attributes(upstream: str, host: str, port: int) -> Attributes:
@@ -267,8 +309,24 @@ def _name(method: str, template: str | None) -> str:
     return f"{word} {template}" if template else word
 
 
-def _severity(status: int, error_type: str) -> tuple[int, str]:
-    return SEVERITIES[2 if error_type else 1 if status >= 400 else 0]
+def _call_name(rpc: Rpc) -> str:
+    """rpc-spans.md "Name": the method, or the system where it is not known."""
+    return rpc[0] if rpc[0] != OTHER else "grpc"
+
+
+def _call_pairs(rpc: Rpc | None) -> Attributes:
+    if rpc is None:
+        return ()
+    return (
+        ("rpc.system.name", "grpc"),
+        ("rpc.method", rpc[0]),
+        ("rpc.response.status_code", rpc[1]),
+    )
+
+
+def _severity(status: int, is_error: bool, code: str) -> tuple[int, str]:
+    is_refused = status >= 400 or code not in ("", "OK")
+    return SEVERITIES[2 if is_error else 1 if is_refused else 0]
 
 
 def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:
@@ -283,8 +341,10 @@ def _log(body: str, severity: tuple[int, str], pairs: Attributes) -> bytes:
     )
 
 
-def _json(route: RouteBlocks, status: int, error: str) -> str:
+def _json(route: RouteBlocks, status: int, error: str, code: str) -> str:
     """The constant members of an access line, with a comma behind each."""
     members = {"status": status, "route": route.name, "error": error, "labels": route.labels}
+    if code:
+        members["grpc_status"] = code
     said = json.dumps(members, separators=(",", ":"))
     return said.removeprefix("{").removesuffix("}") + "," + NO_MESSAGE

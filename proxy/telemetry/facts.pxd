@@ -2,9 +2,17 @@ from proxy.telemetry.blocks cimport RouteBlocks
 from proxy.tracing.context cimport TraceContext
 
 
+cdef class Call:
+    cdef public str name, web
+    cdef public long long timeout, deadline
+    cdef public int status
+    cdef public bint is_recognised, can_tell
+    cdef public object pushback
+
+
 cdef class Attempt:
     cdef public long long start, connected, sent, first_byte, cost_connect, end
-    cdef public int ordinal, status
+    cdef public int ordinal, status, code
     cdef public long long port
     cdef public bytes span_id
     cdef public str retry_reason, upstream, address, scheme, host, version, error, why
@@ -25,6 +33,7 @@ cdef class Exchange:
     cdef public bytes user_agent, request_id, trace_id, span_id
     cdef public bytes tls
     cdef public list captured, attempts
+    cdef public Call call
     cdef public RouteBlocks route
     cdef public TraceContext context, link
     cdef public bint sampled, flags_random, head_sent, client_gone

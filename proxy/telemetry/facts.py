@@ -8,9 +8,35 @@ duration negative.
 
 from __future__ import annotations
 
+from proxy.http.grpc import CANCELLED
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.context import TraceContext
 from proxy.upstream.state import Use
+
+
+class Call:
+    """What is known of an exchange that is a gRPC call, besides that it is one."""
+
+    __slots__ = (
+        "can_tell",
+        "deadline",
+        "is_recognised",
+        "name",
+        "pushback",
+        "status",
+        "timeout",
+        "web",
+    )
+
+    def __init__(self, name: str, timeout: int) -> None:
+        self.name = name  # what the path says, "package.Service/Method" or anything
+        self.timeout = timeout  # the client's `grpc-timeout` in ns, -1 = none
+        self.deadline = 0  # when it is over
+        self.status = CANCELLED  # what the client was told; that, unless it was told anything
+        self.is_recognised = False  # an upstream knows a method of that name
+        self.can_tell = False  # the answer has begun, and a status may follow what was sent
+        self.pushback: int | None = None  # `grpc-retry-pushback-ms`, -1 = never again
+        self.web = ""  # "binary" or "text": the client speaks gRPC-Web
 
 
 class Attempt:
@@ -18,6 +44,7 @@ class Attempt:
 
     __slots__ = (
         "address",
+        "code",
         "connected",
         "cost_connect",
         "end",
@@ -61,6 +88,7 @@ class Attempt:
         self.cost_connect = 0  # ns spent dialling
         self.end = 0
         self.status = 0
+        self.code = CANCELLED  # of a gRPC call: its status, unless another one came of it
         self.error = ""  # error.type; "" = none. 4xx/5xx answers set it to the status
         self.why = ""  # what its error means, in words fit to be shown; never a peer's bytes
         self.use: Use | None = None  # told of its end, where a balancer learns from attempts
@@ -79,6 +107,7 @@ class Exchange:
         "attempts",
         "body_in",
         "body_out",
+        "call",
         "captured",
         "client",
         "client_gone",
@@ -133,7 +162,9 @@ class Exchange:
         self.peer_port = 0
         self.tls: bytes | None = None  # as an attempt's, of the client's connection
         self.request_id = b""
-        self.captured: list[tuple[str, str]] = []  # (attribute key, value), allow-listed headers
+        self.call: Call | None = None  # of gRPC
+        # (attribute key, value): allow-listed headers, and what few requests have
+        self.captured: list[tuple[str, str | int]] = []
         # where it went
         self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []

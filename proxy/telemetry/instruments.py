@@ -3,7 +3,8 @@
 Prometheus and OTLP exposition are both made from it, so that they cannot disagree. Values are
 integers everywhere, divided by `divisor` only when shown, which keeps sums exact.
 
-Names without "spangate." are those of the HTTP semantic conventions 1.44 (http-metrics.md).
+Names without "spangate." are those of the semantic conventions: for HTTP 1.44 (http-metrics.md),
+for gRPC 1.45 (rpc-metrics.md).
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ SIZES = tuple(4**n for n in range(4, 15))  # 256 B … 256 MiB; the conventions 
 
 SERVER_DURATION = "http.server.request.duration"
 CLIENT_DURATION = "http.client.request.duration"
+SERVER_CALL_DURATION = "rpc.server.call.duration"
+CLIENT_CALL_DURATION = "rpc.client.call.duration"
 ACTIVE = "http.server.active_requests"
 REQUEST_SIZE = "http.server.request.body.size"
 RESPONSE_SIZE = "http.server.response.body.size"
@@ -55,6 +58,10 @@ UPSTREAM_STREAMS = "spangate.upstream.streams.open"
 UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+TUNNELS = "spangate.tunnels"
+STREAMS = "spangate.streams"
+STREAMS_ACTIVE = "spangate.streams.active"
+STREAM_BYTES = "spangate.streams.io"
 LINES_DROPPED = "spangate.access_log.dropped"
 OVERFLOWED = "spangate.metrics.overflowed"
 LOOP_LAG = "spangate.loop.lag"
@@ -63,6 +70,8 @@ DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
 UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
 UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
+COMPRESSION_IN = "spangate.compression.input"
+COMPRESSION_OUT = "spangate.compression.output"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -71,6 +80,8 @@ INSTRUMENTS: dict[str, Instrument] = {
     for row in (
         Instrument(SERVER_DURATION, _H, "s", "Duration of HTTP server requests.", DURATIONS, 10**9),
         Instrument(CLIENT_DURATION, _H, "s", "Duration of HTTP client requests.", DURATIONS, 10**9),
+        Instrument(SERVER_CALL_DURATION, _H, "s", "Duration of incoming RPCs.", DURATIONS, 10**9),
+        Instrument(CLIENT_CALL_DURATION, _H, "s", "Duration of outgoing RPCs.", DURATIONS, 10**9),
         Instrument(ACTIVE, _G, "{request}", "Number of active HTTP server requests."),
         Instrument(REQUEST_SIZE, _H, "By", "Size of HTTP server request bodies.", SIZES),
         Instrument(RESPONSE_SIZE, _H, "By", "Size of HTTP server response bodies.", SIZES),
@@ -116,6 +127,14 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(
+            COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
+        ),
+        Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
+        Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
+        Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
+        Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),
+        Instrument(STREAM_BYTES, _C, "By", "Bytes of connections passed on, by direction."),
         Instrument(LINES_DROPPED, _C, "{line}", "Access lines that stdout did not take in time."),
         Instrument(
             DESCRIPTORS_OUT,

@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.telemetry cimport calls
 from proxy.kernel.counts cimport Number
 from proxy.kernel.lane cimport Window
 from proxy.kernel.pen cimport Pen
@@ -13,7 +14,7 @@ from proxy.telemetry.span cimport SpanEncoder
 cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
-    cdef public bint spans, logs, lines
+    cdef public bint spans, logs, lines, json
     cdef Pen _pen
     cdef SpanEncoder _span
     cdef RecordEncoder _record
@@ -24,7 +25,7 @@ cdef class Recorder:
     cdef str _active_scheme
     cdef Number _active_number
     cdef frozenset _methods
-    cdef bint _body_sizes, _exemplars, _json
+    cdef bint _body_sizes, _exemplars
     cdef RouteBlocks _no_route
     cdef set _routes
 
@@ -36,6 +37,8 @@ cdef class Recorder:
 
     @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
     cpdef finish(self, Exchange exchange)
+
+    cdef ServerBlock _call_block(self, RouteBlocks route, Exchange exchange, str error)
 
     @cython.locals(attempt=Attempt, client=ClientBlock, took="long long")
     cdef _count(self, Exchange exchange, ServerBlock block)

@@ -14,7 +14,7 @@ from proxy.config.model import Config
 from proxy.kernel.counts import Number
 from proxy.kernel.lane import Window
 from proxy.kernel.pen import Pen
-from proxy.telemetry import instruments
+from proxy.telemetry import calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
 from proxy.telemetry.facts import Attempt, Exchange
@@ -55,10 +55,10 @@ class Recorder:
     """
 
     __slots__ = (
-        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_json",
+        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars",
         "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
         "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "finished",
-        "lines", "logs", "registry", "sink", "spans",
+        "json", "lines", "logs", "registry", "sink", "spans",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -87,7 +87,7 @@ class Recorder:
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.lines = access.stdout
-        self._json = json
+        self.json = json
         self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
@@ -156,11 +156,16 @@ class Recorder:
 
     def _count(self, exchange: Exchange, block: ServerBlock) -> None:
         """Its numbers alone."""
-        block.duration.record(exchange.end - exchange.start)
+        took = exchange.end - exchange.start
+        block.duration.record(took)
+        if block.call_duration is not None:
+            block.call_duration.record(took)
         for attempt in exchange.attempts:
             client = self._client_block(exchange, attempt)
-            took = (attempt.end or exchange.end) - attempt.start
-            client.duration.record(took if took > 0 else 0)
+            took = max((attempt.end or exchange.end) - attempt.start, 0)
+            client.duration.record(took)
+            if client.call_duration is not None:
+                client.call_duration.record(took)
 
     def _trace(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """Its numbers, with exemplars that lead to its spans, and these."""
@@ -172,6 +177,8 @@ class Recorder:
             block.duration.record_traced(took, trace_id, exchange.span_id, time)
         else:
             block.duration.record(took)
+        if block.call_duration is not None:
+            block.call_duration.record(took)
         span.server(exchange, block, query)
         items = 1
         for attempt in exchange.attempts:
@@ -185,6 +192,8 @@ class Recorder:
                 client.duration.record_traced(took, trace_id, attempt.span_id, end + offset)
             else:
                 client.duration.record(took)
+            if client.call_duration is not None:
+                client.call_duration.record(took)
             span.client(exchange, attempt, client, query)
         self._pen.pour(self._span_window, self._span_lane, items)
 
@@ -194,7 +203,7 @@ class Recorder:
             self._record.record(exchange, block, query)
             self._pen.pour(self._log_window, self._log_lane, 1)
         if self.lines:
-            if self._json:
+            if self.json:
                 self._record.line(exchange, block, query)
             else:
                 self._record.people(exchange, block, query)
@@ -221,6 +230,8 @@ class Recorder:
         if route is None:
             route = self._no_route
         error = GONE if exchange.client_gone else exchange.error
+        if exchange.call is not None:
+            return self._call_block(route, exchange, error)
         block = route.last
         if (
             block is not None
@@ -242,6 +253,18 @@ class Recorder:
         route.last = block
         return block
 
+    def _call_block(self, route: RouteBlocks, exchange: Exchange, error: str) -> ServerBlock:
+        """The block of a gRPC call."""
+        assert exchange.call is not None
+        method = exchange.method if exchange.method in self._methods else OTHER
+        kind = (method, exchange.status, error, exchange.scheme, exchange.version)
+        block, is_new = calls.server_block(route, kind, exchange.call, self.registry)
+        if is_new:
+            self._routes.add(route)
+            if self._body_sizes:
+                block.measure_bodies(route, kind, self.registry)
+        return block
+
     def _client_block(self, exchange: Exchange, attempt: Attempt) -> ClientBlock:
         """The block of its kind, which has counted what there is to count but its duration."""
         route = exchange.route
@@ -254,7 +277,8 @@ class Recorder:
             error = GONE
         block = route.latest.get(attempt.address)
         if (
-            block is None
+            exchange.call is not None
+            or block is None
             or block.status != attempt.status
             or block.method != exchange.method
             or block.upstream != attempt.upstream
@@ -279,10 +303,16 @@ class Recorder:
             attempt.status,
             error,
         )
+        address = (attempt.host, attempt.port)
+        if exchange.call is not None:
+            self._routes.add(route)
+            return calls.client_block(
+                route, kind, address, exchange.call, attempt.code, self.registry
+            )
         block = route.clients.get(kind)
         if block is None:
             self._routes.add(route)
-            block = route.client(kind, (attempt.host, attempt.port), self.registry)
+            block = route.client(kind, address, self.registry)
         route.latest[attempt.address] = block
         return block
 

@@ -17,10 +17,12 @@ spangate.phase.overhead_ms    the gateway's own share: the whole time, less dial
 from __future__ import annotations
 
 from binascii import unhexlify
+from typing import Any
 
 from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
+from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.protobuf import Value, attributes, delimited, text
 from proxy.tracing.context import TraceContext
@@ -76,7 +78,7 @@ class SpanEncoder:
         if exchange.link is not None or exchange.captured:
             pen.put(_rare(exchange))
         if block.other:
-            pen.put(_original(exchange))
+            pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         pen.end()
 
     def client(self, exchange: Exchange, attempt: Attempt, block: ClientBlock, query: str) -> None:
@@ -96,7 +98,7 @@ class SpanEncoder:
         if attempt.ordinal:
             pen.put(_resend(attempt))
         if block.other:
-            pen.put(_original(exchange))
+            pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         if context is not None and context.state:
             pen.put(delimited(3, text(context.state)))
         pen.end()
@@ -138,14 +140,10 @@ def _resend(attempt: Attempt) -> bytes:
     return attributes(SPAN_ATTRIBUTES, pairs)
 
 
-def _original(exchange: Exchange) -> bytes:
-    return attributes(SPAN_ATTRIBUTES, [("http.request.method_original", exchange.method)])
-
-
 def _rare(exchange: Exchange) -> bytes:
     """Captured headers, custom attributes, and the link to a trace that was not believed."""
     # A field that came twice is one attribute with two values: keys must be unique.
-    fields: dict[str, list[str]] = {}
+    fields: dict[str, list[Any]] = {}
     for key, value in exchange.captured:
         fields.setdefault(key, []).append(value)
     # Header fields are lists by convention; attributes of a user's own are what they read.

@@ -7,6 +7,7 @@ the names of IANA's registry there, and others in OpenSSL.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from proxy.telemetry import protobuf
 from proxy.telemetry.blocks import SPAN_ATTRIBUTES
@@ -18,6 +19,7 @@ _CBC = re.compile(r"AES(\d+)-(SHA\d*)")
 _CHACHA = "CHACHA20-POLY1305"
 
 
+@lru_cache(256)
 def describe(
     version: str,
     cipher: str,

@@ -2,6 +2,7 @@ from proxy.tracing.context cimport TraceContext
 
 cdef class Networks:
     cdef tuple _networks
+    cdef bint _unix
     cdef readonly dict _memo
 
     cpdef bint holds(self, str address) except -1

@@ -14,25 +14,28 @@ from proxy.tracing.context import TraceContext
 
 Untrusted = Literal["link", "drop"]
 
+UNIX = "unix"  # in the place of a network
 MEMO = 4096  # addresses remembered, about 0.5 MB; then all are forgotten and learnt anew
 
 
 class Networks:
-    """A set of IPv4 and IPv6 networks. Raises ValueError for what is not a network or address."""
+    """A set of IPv4 and IPv6 networks, and "unix" for the peers of Unix sockets. Raises ValueError
+    for what is not a network or address."""
 
-    __slots__ = ("_memo", "_networks")
+    __slots__ = ("_memo", "_networks", "_unix")
 
     def __init__(self, cidrs: Sequence[str]) -> None:
         self._networks: tuple[IPv4Network | IPv6Network, ...] = tuple(
-            ip_network(cidr, strict=False) for cidr in cidrs
+            ip_network(cidr, strict=False) for cidr in cidrs if cidr != UNIX
         )
+        self._unix = UNIX in cidrs
         self._memo: dict[str, bool] = {}
 
     def holds(self, address: str) -> bool:
         """Whether the address is in one of the networks.
 
-        "" is the peer of a Unix socket, whom file permissions let in: it always is. IPv6 may
-        have a zone, and IPv4-mapped IPv6 counts as IPv4. What is no address never is.
+        "" is the peer of a Unix socket, whom file permissions let in. IPv6 may have a zone, and
+        IPv4-mapped IPv6 counts as IPv4. What is no address never is.
         """
         known = self._memo.get(address)
         if known is None:
@@ -44,7 +47,7 @@ class Networks:
 
     def _look(self, address: str) -> bool:
         if not address:
-            return True
+            return self._unix
         try:
             peer = ip_address(address)
         except ValueError:

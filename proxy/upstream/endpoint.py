@@ -22,9 +22,10 @@ class Endpoint:
         self.key = f"{upstream} {url}"  # of its pool: settings of connections are an upstream's
         name = f"[{self.host}]" if ":" in self.host else self.host
         usual = 443 if server.scheme == "https" else 80
-        self.authority = name if self.port == usual else f"{name}:{self.port}"  # as in Host
+        # host, and port if it is not the usual one; of a Unix socket its URL
+        self.authority = name if self.port == usual else f"{name}:{self.port}"
         if server.scheme == "unix":
-            self.authority = "localhost"
+            self.authority = url
         self.weight = weight
         self.upstream = upstream
         self.up = True  # what health probes say; without probes always

@@ -5,6 +5,9 @@ cdef int _SLOTS
 cpdef bint may_retry(
     retry, str method, long long attempt, outcome, bint repeatable, double left
 ) except -1
+cpdef bint may_retry_call(
+    retry, int code, long long attempt, bint repeatable, double left
+) except -1
 cpdef double backoff(retry, long long attempt, double random) except? -1
 
 

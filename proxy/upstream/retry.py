@@ -3,6 +3,8 @@
 Owns three decisions, all without side effects outside `Budget`: may this failure be retried, is
 there room in the budget, how long to wait. Time and chance are arguments.
 
+gRPC calls are judged by their own codes: all of them are POST requests that answer 200.
+
 Never retried: what a client has already seen part of, and a request whose body cannot be sent
 again. A connect failure sent nothing, and what an upstream says that it has not processed is as
 good as not sent (RFC 9113 §8.7), so these may be retried for every method; all else only for
@@ -25,6 +27,15 @@ from proxy.errors import (
 WINDOW = 10  # seconds a budget looks back; linkerd2 and Finagle use the same
 FLOOR = 1.0  # retries a second that are always allowed
 CAP = 10  # longest pause in multiples of the first: 250 ms for the default 25 ms, as Envoy
+
+GRPC_CODES = {
+    1: "cancelled",
+    4: "deadline-exceeded",
+    8: "resource-exhausted",
+    10: "aborted",
+    13: "internal",
+    14: "unavailable",
+}
 
 _SLOTS = WINDOW  # the same where it is compiled, as a number that needs no object
 _NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout, NotProcessed)
@@ -56,6 +67,14 @@ def may_retry(
         return False
     # A timeout or a broken answer counts as the status that the client would see.
     return outcome.retryable or outcome.status in retry.on
+
+
+def may_retry_call(retry: Retry, code: int, attempt: int, repeatable: bool, left: float) -> bool:
+    """The same of a gRPC call that has ended with this code, whose method is no reason against it:
+    all are POST, and who lists a code knows that what he calls may be called again."""
+    if attempt >= retry.times or not repeatable or left <= 0:
+        return False
+    return GRPC_CODES.get(code, "") in retry.on
 
 
 def backoff(retry: Retry, attempt: int, random: float) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from proxy.config.model import Upstream
+from proxy.http.grpc import NAMES, RESOURCE_EXHAUSTED, SERVER_ERRORS
 from proxy.upstream.balance import Balancer, Feedback, Outcome, RoundRobin
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.live import Live
@@ -39,7 +40,10 @@ class UpstreamState(Live):
 
     def authority(self) -> str:
         """What a request without Host is sent with: the first server's name."""
-        return next((e.authority for e in self.endpoints.values()), self.name)
+        first = next(iter(self.endpoints.values()), None)
+        if first is None:
+            return self.name
+        return "localhost" if first.scheme == "unix" else first.authority
 
     def update(self, url: str, up: bool | None = None, weight: int | None = None) -> bool:
         """What was found out about an endpoint; True if that was news. An unknown one is not."""
@@ -192,8 +196,19 @@ class Use:
         self._feedback.end(self._endpoint, outcome(status, error), now - self._start)
 
 
+# gRPC calls that an upstream has answered: those are its own errors that a SERVER span says are.
+_CALLS = {
+    name: Outcome.SERVER_ERROR
+    if code in {*SERVER_ERRORS, RESOURCE_EXHAUSTED}
+    else Outcome.CLIENT_ERROR
+    for code, name in enumerate(NAMES)
+}
+
+
 def outcome(status: int, error: str) -> Outcome:
     """How an attempt is judged whose answer had `status` and which ended in `error` ("" = none)."""
+    if error in _CALLS:
+        return _CALLS[error]
     if error and error != str(status):
         return Outcome.ERROR
     if not status:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -27,14 +26,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from proxy.web import crowd
 from proxy.web.connection import Connection, Front, Guards, Line
 from proxy.web.requests import expectation
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-SHARE = 0.5  # of the process's descriptors, for the connections of all guarded servers
-BACKLOG = 1024  # what the kernel accepts for us, at most and
-BACKLOG_SHARE = 0.125  # of the descriptors, since all of it may become some in one turn
 
 
 class _OurFault(logging.Filter):
@@ -83,11 +79,10 @@ class GuardedServer:
         Raises OSError when the address cannot be had.
         """
         loop = asyncio.get_running_loop()
-        backlog = min(BACKLOG, _descriptors(BACKLOG_SHARE))
         # Before its handshake a connection of TLS is not seen here, so that has the head's clock.
         handshake = self.guards.head or None if tls is not None else None
         listen = partial(
-            loop.create_server, ssl=tls, backlog=backlog, ssl_handshake_timeout=handshake
+            loop.create_server, ssl=tls, backlog=crowd.backlog(), ssl_handshake_timeout=handshake
         )
         if sock is not None:
             self._listener = await listen(self._connect, sock=sock)
@@ -95,12 +90,12 @@ class GuardedServer:
             host, port = address or ("", 0)
             # "" and "::" are both families, as for the gateway's own listeners
             self._listener = await listen(self._connect, (host.strip(":") and host) or None, port)
-        _servers.add(self)
+        crowd.join(self)
         return int(self._listener.sockets[0].getsockname()[1])
 
     def close(self) -> None:
         """Accept nothing more."""
-        _servers.discard(self)
+        crowd.leave(self)
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -138,7 +133,7 @@ class GuardedServer:
         """Take one more, if need be in the place of another; False if none gives way."""
         if len(self) >= self.guards.connections and not self.evict():
             return False
-        if sum(map(len, _servers)) >= _descriptors(SHARE) and not _evict_anywhere(self):
+        if not crowd.has_room(self):
             return False
         self._connections[connection] = None
         self._waiting[connection] = None
@@ -218,18 +213,3 @@ class GuardedServer:
                 connection.abort()
         if self._connections:
             self._look_again()
-
-
-_servers: set[GuardedServer] = set()  # that listen, in this process
-
-
-def _descriptors(share: float) -> int:
-    """So much of what the process may open."""
-    return max(1, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * share))
-
-
-def _evict_anywhere(first: GuardedServer) -> bool:
-    """Make room in this server or the fullest other one."""
-    others = sorted(_servers - {first}, key=len, reverse=True)
-    fullest = [*others, first] if others and len(others[0]) > len(first) else [first, *others]
-    return any(server.evict() for server in fullest)

@@ -211,7 +211,7 @@ PLAIN = '[[route]]\npath = "/x"\nwhen = { method = ["GET", "PUT"] }\nto = "http:
         (("OPTIONS", "*"), 0, "answer     200, Allow: GET, HEAD"),
         (("TRACE", "/x"), 1, "answer     405, Allow: GET, HEAD"),
         (("POST", "/x"), 1, "answer     405, Allow: GET, PUT"),
-        (("CONNECT", "h:443"), 1, "answer     501"),
+        (("CONNECT", "h:443"), 1, "answer     405"),
         (("GET", "/y"), 1, "answer     404"),
         (("GET", "http://[::1]:8080/x?"), 0, "forwarded  GET /x?\n"),
         (("GET", "/x", "-H", "Host: a b"), 1, "answer     400: the Host header"),

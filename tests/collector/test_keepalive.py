@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.errors import ConfigError
+from proxy.otlp.rpc.clocks import SECOND, Keepalive
 from tests.collector.kit import Place, settings
 
 SETTINGS, PING, GOAWAY = 4, 6, 7
@@ -95,7 +96,9 @@ async def test_clients_may_ask_as_often_as_they_are_allowed_to(
 def test_nothing_set_is_what_grpc_does_but_for_idle_connections() -> None:
     for type in TYPES:
         made = settings("receiver", type, 'grpc = "127.0.0.1:0"')
-        assert made.keepalive.options() == (("grpc.max_connection_idle_ms", 300_000),)
+        assert made.keepalive.clocks() == Keepalive(
+            idle=300 * SECOND, time=0, timeout=20 * SECOND, min_time=300 * SECOND
+        )
 
 
 def test_a_key_that_the_collector_does_not_have_is_told() -> None:

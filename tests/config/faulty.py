@@ -136,7 +136,7 @@ to = "orders"
 1 client_max_body_size: write [limits] body = "20MiB", or body_limit on a route
 2 keepalive_timeout: write [limits] keepalive = "65s"
 3 ssl_certificate: write tls = { cert = "edge.pem", key =
-4 gzip: write compress = true in a [[route]]
+4 gzip: in a [[route]]: write compress = true, or { types = ["text/*"], min = "1KiB"
 6 route[0].limit_req: Spangate has no rate limits yet: [limits] bounds what one client may
 7 route[0].auth_basic: Spangate does not authenticate clients yet: the services behind it do,
 """,
@@ -286,14 +286,16 @@ to = "orders"
 stripPrefix = "/api"
 rateLimit = { average = 100 }
 basicAuth = { users = ["a:b"] }
-gzip = true
+compress = { encodings = ["br"], minResponseBodyBytes = 1200, includedContentTypes = ["text/html"] }
 """
         + ORDERS,
         """
 4 route[0].stripPrefix: write rewrite = { strip = "/api" }
 5 route[0].rateLimit: Spangate has no rate limits yet: [limits] bounds what one client may
 6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
-7 route[0].gzip: write compress = true in a [[route]]
+7 route[0].compress.encodings: write with = ["zstd", "br", "gzip"], the best first
+7 route[0].compress.minResponseBodyBytes: write min = "1KiB"
+7 route[0].compress.includedContentTypes: write types = ["text/*", "application/json"]
 """,
     ),
     Faulty(
@@ -439,7 +441,7 @@ basic_auth = { bob = "hash" }
 respond = "hidden"
 """,
         """
-2 route[0].encode: write compress = true in a [[route]]
+2 route[0].encode: write compress = true, or { types = ["text/*"], min = "1KiB"
 3 route[0].file_server: Spangate serves no files: route to a server that does, or answer a
 4 route[0].root: Spangate serves no files: route to a server that does, or answer a text with
 7 route[1].basic_auth: Spangate does not authenticate clients yet: the services behind it do,

@@ -75,7 +75,47 @@ ERRORS = [
     ("[upstream.v]\nservers = {}", "upstream.v", "has no servers"),
     ('[upstream.v]\nservers = ["10.0.0.1:80"]', "upstream.v.servers[0]", "is not a server"),
     ('[upstream.v]\nservers = ["ftp://a"]', "upstream.v.servers[0]", "use http://"),
-    ('[upstream.v]\nservers = ["unix:///a"]', "upstream.v.servers[0]", "unix:/a"),
+    ('[upstream.v]\nservers = ["unix:///a"]', "upstream.v.servers[0]", 'write "unix:/a"'),
+    ('listen = ["unix:/run/gw", "unix:/run/gw"]', "listen[1]", "already taken by listen[0]"),
+    (
+        "[upstream.u]\nservers = 'http://a'\nprotocol = 'h2'\nsend_proxy = 'v2'\n"
+        "[[route]]\nto = 'u'",
+        "upstream.u.send_proxy",
+        "HTTP/2 connections are shared",
+    ),
+    ('listen = "unix:run/gw"', "listen", "is not a Unix socket"),
+    ('[[listen]]\naddress = "unix:/a"\nmode = "777x"', "listen[0].mode", "three octal digits"),
+    (
+        "[[listen]]\naddress = ':80'\nproxy_protocol = true\ntrust = []",
+        "listen[0].proxy_protocol",
+        "nobody is trusted",
+    ),
+    (
+        '[[route]]\nto = "http://a"\ncompress = { types = "*/*" }',
+        "route[0].compress.types[0]",
+        "compressed again",
+    ),
+    (
+        '[[route]]\nto = "http://a"\ncompress = { types = ["text/html; charset=utf-8"] }',
+        "route[0].compress.types[0]",
+        "has parameters",
+    ),
+    (
+        '[[route]]\nto = "http://a"\ncompress = { types = ["html"] }',
+        "route[0].compress.types[0]",
+        "not a media type",
+    ),
+    ('[[route]]\nto = "http://a"\ncompress = { with = [] }', "route[0].compress.with", "no coding"),
+    (
+        '[[route]]\nto = "http://a"\ncompress = { with = ["br", "br"] }',
+        "route[0].compress.with[1]",
+        "listed twice",
+    ),
+    (
+        '[[route]]\nto = "http://a"\ncompress = { with = ["brotli"] }',
+        "route[0].compress.with[0]",
+        "not one of",
+    ),
     ('[upstream.v]\nservers = ["http://a/x"]', "upstream.v.servers[0]", "no path or query"),
     ('[upstream.v]\nservers = ["http://u@a"]', "upstream.v.servers[0]", "no user or password"),
     ('[upstream.v]\nservers = ["http://a:0"]', "upstream.v.servers[0]", "port 0"),
@@ -176,6 +216,13 @@ ERRORS = [
         "Latin-1",
     ),
     (route('to = "u"\nhost_header = "a b"'), "route[0].host_header", "is not a host"),
+    (
+        route("respond = { grpc_health = true, body = 'x' }"),
+        "route[0].respond",
+        "their protocol says",
+    ),
+    (route('to = "u"\nretry.on = ["unavailible"]'), "route[0].retry.on[0]", "is not one of"),
+    (route('to = "u"\nretry.on = [20]'), "route[0].retry.on[0]", "100"),
     (route('to = "u"\nretry.methods = ["a b"]'), "route[0].retry.methods[0]", "is not a method"),
 ]
 

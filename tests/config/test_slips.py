@@ -90,6 +90,10 @@ SLIPS = [
     (route(f"{TO}\nheaders.request.set.x-k = '{{env.KEY}}'"), "set.x-k", "write ${KEY}"),
     (route(f"{TO}\nheaders.request.set.x-host = '$host'"), "set.x-host", "Host is passed on"),
     (route(f"{TO}\nheaders.response.set.x-a = '$upstream_addr'"), "set.x-a", "literally"),
+    # gRPC to servers that are asked by HTTP/1.1
+    (route(f"{TO}\ngrpc_web = true"), "to", 'write protocol = "h2" in [upstream.u]'),
+    (route(f"{TO}\nwhen.grpc = true"), "to", "gRPC needs HTTP/2"),
+    (route(TO) + "health = { grpc = '' }", "upstream.u.health.grpc", 'write protocol = "h2"'),
     # hosts, servers, weights
     (route(f"{TO}\nhost = 'https://shop.example:8080/a'"), "host[0]", 'write "shop.example"'),
     (route(f"{TO}\nhost = 'shop.example:8080'"), "host[0]", 'write "shop.example"'),

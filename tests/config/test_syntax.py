@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.syntax import is_authority, parse_address, parse_otlp, parse_server
+from proxy.config.syntax import (
+    is_authority,
+    parse_address,
+    parse_listen,
+    parse_mode,
+    parse_otlp,
+    parse_server,
+)
 
 # A server's URL -> what is wrong with it, and what to write.
 REFUSED = {
@@ -75,6 +83,37 @@ def test_a_server_that_cannot_be_reached_is_refused_with_the_remedy(url: str) ->
 )
 def test_a_server_that_can(url: str, host: str, port: int) -> None:
     assert parse_server(url) == (url[:4].lower(), host, port)
+
+
+def test_a_server_at_a_unix_socket() -> None:
+    assert parse_server("unix:/run/orders.sock") == ("unix", "/run/orders.sock", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("unix:///run/a", 'write "unix:/run/a"'),
+        ("unix:run/a", 'write "unix:/run/orders.sock"'),
+        ("unix:/run/", 'write "unix:/run/orders.sock"'),
+        ("unix:/" + "x" * 107, "at most 107 bytes"),
+        ("unix:@abstract", 'write "unix:/run/orders.sock"'),
+    ],
+)
+def test_a_unix_socket_that_is_none(text: str, says: str) -> None:
+    for parse in (parse_server, parse_listen):
+        with pytest.raises(ValueError, match=re.escape(says)):
+            parse(text)
+
+
+@pytest.mark.parametrize(("text", "mode"), [("0660", 0o660), ("666", 0o666), ("0600", 0o600)])
+def test_a_mode(text: str, mode: int) -> None:
+    assert parse_mode(text) == mode
+
+
+@pytest.mark.parametrize("text", ["", "0680", "rw-rw----", "1777", "66", "o660"])
+def test_no_mode(text: str) -> None:
+    with pytest.raises(ValueError, match="three octal digits"):
+        parse_mode(text)
 
 
 @pytest.mark.parametrize("authority", ["[1.2.3.4]:80", "1.2.3:80", "[::1]:080", "a:65536"])

@@ -23,9 +23,10 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     )
 
 
-def literal(fields: list[tuple[bytes, bytes]]) -> bytes:
-    """A header block without compression and without indexing (RFC 7541 §6.2.2)."""
-    return b"".join([b"\0" + _string(name) + _string(value) for name, value in fields])
+def literal(fields: list[tuple[bytes, bytes]], kind: bytes = b"\0") -> bytes:
+    """A header block without compression and without indexing (RFC 7541 §6.2.2); `kind` b"\\x10":
+    which nobody may index."""
+    return b"".join([kind + _string(name) + _string(value) for name, value in fields])
 
 
 def _string(text: bytes) -> bytes:

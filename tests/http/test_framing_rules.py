@@ -199,4 +199,6 @@ def test_a_response_in_doubt(fields: dict[str, str], version: str) -> None:
 def test_fields_of_one_hop_are_named_in_connection(wants: int, lines: bytes) -> None:
     edits = Edits()
     edits.wants = wants
-    assert frame_upload(request({"upgrade": "websocket"}), edits) == lines
+    head = request({"upgrade": "h2c, websocket"})
+    head.protocol = "websocket"
+    assert frame_upload(head, edits) == lines

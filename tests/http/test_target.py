@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import BadRequest, ClientError
+from proxy.errors import BadRequest
 from proxy.http.head import RequestHead
 from proxy.http.target import Authorities, resolve, split_authority, without_port
 
@@ -127,11 +127,36 @@ def test_what_is_refused(target: bytes, host: bytes | None) -> None:
     assert caught.value.close
 
 
-@pytest.mark.parametrize("target", [b"a:443", b"/x", b"*", b"http://a/"])
-def test_connect_is_for_forward_proxies(target: bytes) -> None:
-    with pytest.raises(ClientError) as caught:
-        resolved(target, method="CONNECT")
-    assert (caught.value.status, caught.value.close) == (501, True)
+@pytest.mark.parametrize(
+    ("target", "host", "authority"),
+    [
+        (b"a:443", b"a:443", "a:443"),
+        (b"A.:0443", b"a", "a:443"),
+        (b"[::1]:80", b"[0::1]", "[::1]:80"),
+    ],
+)
+def test_connect_names_a_host_and_a_port(target: bytes, host: bytes, authority: str) -> None:
+    assert resolved(target, host, method="CONNECT") == (authority, "/", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        (b"a", b"a"),
+        (b"a:", b"a"),
+        (b"a:0", b"a"),
+        (b"/x", b"a"),
+        (b"*", b"a"),
+        (b"http://a/", b"a"),
+        (b"a:443", b"b:443"),
+        (b"a:443", b"a:80"),
+        (b"u@a:443", b"a:443"),
+        (b"a:443/x", b"a:443"),
+    ],
+)
+def test_connect_to_something_else(target: bytes, host: bytes) -> None:
+    with pytest.raises(BadRequest):
+        resolved(target, host, method="CONNECT")
 
 
 @pytest.mark.parametrize("target", [b"*", b"http://a"])

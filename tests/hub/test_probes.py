@@ -16,7 +16,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from proxy.config.model import Health, Route, Upstream
 from proxy.config.units import Seconds
 from proxy.hub import gauges
-from proxy.hub.probe import failed
+from proxy.hub.probe import Asker, failed
 from proxy.hub.probes import Key, Probed, Prober
 from proxy.tasks import cancel, spawn
 
@@ -309,3 +309,28 @@ async def test_ten_thousand_servers_are_configured_by_turns() -> None:
     assert prober.states() == {}
     await cancel(counting)
     await prober.stop()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_server_that_takes_bytes_is_connected_to_and_asked_nothing(is_there: bool) -> None:
+    sent: list[bytes] = []
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent.append(await reader.read())
+        writer.close()
+        over.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}/healthz"
+    if not is_there:
+        server.close()
+        await server.wait_closed()
+    verdict = await Asker().ask(url, Health())
+    assert verdict.ok is is_there
+    assert verdict.error == ("" if is_there else "connection_refused")
+    if is_there:
+        async with asyncio.timeout(10):
+            await over.wait()
+        server.close()
+        assert sent == [b""]

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxy.collector.resource import detect
-from tests.hub.gateway import Gateway, gateway, until
+from tests.hub.gateway import Gateway, fetch, gateway, until
 from tests.server.kit import refusing
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +55,7 @@ retry = {{ times = 1, backoff = "1ms" }}
 name = "up"
 path = "/up"
 to = "up"
+compress = {{ min = "1B" }}
 [upstream.down]
 servers = ["{down}"]
 health = {{ path = "/", every = "50ms", timeout = "1s", status = [200, 404], fall = 1, rise = 1 }}
@@ -83,6 +84,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
 def happen(hub: Gateway) -> None:
     for path in ("/down", "/gone", *("/up" for _ in range(3)), *(f"/{n}" for n in range(40))):
         hub.get(path)
+    fetch(hub.port, "/up", {"Accept-Encoding": "gzip"})
     with socket.create_connection(("127.0.0.1", hub.port)) as client:
         client.sendall(b"no request\r\n\r\n")
         assert b" 400 " in client.recv(4096)

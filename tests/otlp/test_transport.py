@@ -19,11 +19,13 @@ import trustme
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from proxy.otlp import http
 from proxy.otlp.connect import connect
 from proxy.otlp.endpoint import parse
 from proxy.otlp.envelope import Envelope
 from proxy.otlp.status import Outcome, Verdict
 from proxy.otlp.transport import Options, Transport
+from proxy.telemetry.protobuf import delimited
 from tests.otlp import samples
 from tests.otlp.fake_collector import HANG, Answer, FakeCollector, TlsFiles
 
@@ -90,6 +92,25 @@ async def test_large_compressed_requests_arrive_whole(protocol: str) -> None:
         assert ExportTraceServiceRequest.FromString(
             collector.received[0].payload
         ) == ExportTraceServiceRequest.FromString(payload)
+
+
+@pytest.mark.parametrize("pieces", [1.0, 2.5, 4.0])
+async def test_what_is_written_in_pieces_arrives_whole_and_not_in_chunks(pieces: float) -> None:
+    payload = Envelope({}).request([samples.spans(1)])
+    payload = padded(payload, int(pieces * http._PIECE))
+    async with FakeCollector() as collector, connected(collector.endpoint) as transport:
+        assert (await transport.send("traces", payload, 1)).verdict is Verdict.ACCEPTED
+        assert (await transport.send("traces", payload, 1)).verdict is Verdict.ACCEPTED
+    for request in collector.received:
+        assert request.payload == payload
+        assert request.headers["content-length"] == str(len(payload))
+        assert "transfer-encoding" not in request.headers
+
+
+def padded(payload: bytes, size: int) -> bytes:
+    """The same request with a field that nobody knows, `size` bytes in all."""
+    head = len(delimited(1000, bytes(size - len(payload)))) - (size - len(payload))
+    return payload + delimited(1000, bytes(size - len(payload) - head))
 
 
 @pytest.mark.parametrize(
@@ -269,10 +290,11 @@ async def test_a_peer_that_hangs_up_or_speaks_something_else(protocol: str) -> N
         ("http://h", Options(headers={"a b": "c"})),
         ("http://h", Options(headers={"a": "c\r\nd: e"})),
         ("grpc://h", Options(headers={"a": "ü"})),
+        ("grpc://h", Options(headers={"Grpc-Timeout": "1S"})),
+        ("grpc://h", Options(headers={"TE": "gzip"})),
         ("https://h", Options(ca="/does/not/exist.pem")),
         ("grpcs://h", Options(ca="/does/not/exist.pem")),
         ("https://h", Options(cert="/does/not/exist.pem")),
-        ("grpcs://h", Options(verify=False)),
     ],
 )
 async def test_settings_that_cannot_work_are_refused_at_the_start(
@@ -324,6 +346,7 @@ async def test_mtls(protocol: str, pki: Pki) -> None:
         assert len(collector.received) == 1
 
 
-async def test_verification_can_be_switched_off_for_http(pki: Pki) -> None:
-    async with FakeCollector("http", tls=pki.tls) as collector:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_verification_can_be_switched_off(protocol: str, pki: Pki) -> None:
+    async with FakeCollector(protocol, tls=pki.tls) as collector:
         assert (await send(collector, Options(verify=False))).verdict is Verdict.ACCEPTED

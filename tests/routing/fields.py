@@ -7,6 +7,7 @@ class Fields:
     def __init__(self, **values: str) -> None:
         self.values = {n.replace("_", "-").encode(): v.encode() for n, v in values.items()}
         self.asked = 0
+        self.listener = ""
 
     def get(self, name: bytes) -> bytes | None:
         self.asked += 1

@@ -118,6 +118,36 @@ def test_what_one_line_meets_does_not_follow_for_the_whole() -> None:
     assert follow(denies, denies)
 
 
+CALL, WEB, PAGE = (
+    Fields(content_type=value)
+    for value in ("application/grpc+proto", "application/grpc-web-text", "text/html")
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "head", "grpc_web", "holds"),
+    [
+        (True, CALL, False, True),
+        (True, WEB, False, False),
+        (True, WEB, True, True),
+        (True, PAGE, True, False),
+        (True, Fields(), False, False),
+        (False, CALL, False, False),
+        (False, WEB, False, True),
+        (False, WEB, True, False),
+        (False, Fields(), False, True),
+    ],
+)
+def test_grpc_calls(wanted: bool, head: Fields, grpc_web: bool, holds: bool) -> None:
+    conditions = compile_when(When(grpc=wanted), grpc_web=grpc_web)
+    assert conditions.hold("POST", "", head) is holds
+    failure = first_failure(conditions, "POST", "", head)
+    assert (failure is None) is holds
+    if failure is not None:
+        assert failure.text("") == ("it is no gRPC call" if wanted else "it is a gRPC call")
+    assert len(conditions) == 1
+
+
 @pytest.mark.parametrize(
     ("query", "value"),
     [("", None), ("v", ""), ("v=", ""), ("w=1&v=2&v=3", "2"), ("v=%2", "%2"), ("&&v=1", "1")],
@@ -136,6 +166,10 @@ def test_a_parameter_is_its_first_value(query: str, value: str | None) -> None:
         (When(header={"A": "*"}), When(header={"a": "1"}), True),
         (When(header={"a": "1"}), When(header={"a": "*"}), False),
         (When(header={"a": "1"}), When(query={"a": "1"}), False),
+        (When(grpc=True), When(grpc=True, method=["POST"]), True),
+        (When(grpc=True), When(grpc=False), False),
+        (When(grpc=True), When(), False),
+        (When(), When(grpc=True), True),
         (When(query={"a": "~x"}), When(query={"a": "~x", "b": "1"}), True),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class H2Client(asyncio.Protocol):
     def __init__(self, rules: Rules | None = None) -> None:
         self.session = Session(False, rules or Rules())
         self.got: dict[int, Got] = {}
+        self.settings: dict[int, int] = {}
         self.goaways: list[h2.GoAwayReceived] = []
         self.reads = True
         self.lost = False
@@ -64,9 +66,13 @@ class H2Client(asyncio.Protocol):
     def _take(self, event: Any) -> None:
         if isinstance(event, h2.GoAwayReceived):
             self.goaways.append(event)
+        elif isinstance(event, h2.SettingsReceived):
+            self.settings |= event.settings
         got = self.got.get(getattr(event, "stream_id", 0))
-        if got is None:
-            return
+        if got is not None:
+            self._take_of(got, event)
+
+    def _take_of(self, got: Got, event: Any) -> None:
         if isinstance(event, h2.ResponseReceived):
             got.fields = list(event.headers)
         elif isinstance(event, h2.InformationalResponseReceived):
@@ -140,9 +146,14 @@ class H2Client(asyncio.Protocol):
         return await self.answer(self.ask(method, path, *more))
 
 
-async def h2_client(gate: Gateway, rules: Rules | None = None) -> H2Client:
+async def h2_client(
+    gate: Gateway, rules: Rules | None = None, tls: ssl.SSLContext | None = None
+) -> H2Client:
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(lambda: H2Client(rules), "127.0.0.1", gate.port)
+    name = "gateway.test" if tls is not None else None
+    _, client = await loop.create_connection(
+        lambda: H2Client(rules), "127.0.0.1", gate.port, ssl=tls, server_hostname=name
+    )
     return client
 
 

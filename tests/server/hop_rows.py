@@ -10,6 +10,7 @@ _WEBSOCKET = (
     b"Upgrade: websocket",
     b"Sec-WebSocket-Version: 13",
 )
+_KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 _SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 HOPS = [
@@ -144,20 +145,29 @@ HOPS = [
     ),
     keeps("F1 Upgrade without Connection", get(b"Upgrade: h2c"), lacks=(b"upgrade", b"h2c")),
     keeps(
+        "F1 TLS, which Apache's HttpClient asks for each time",
+        get(b"Connection: upgrade", b"Upgrade: TLS/1.2"),
+        lacks=(b"upgrade", b"tls"),
+    ),
+    Row(
+        "F1 websocket in HTTP/1.0",
+        get(b"Connection: upgrade", b"Upgrade: websocket", _KEY, version=b"HTTP/1.0"),
+        200,
+        body=b"",
+        lacks=(b"upgrade",),
+    ),
+    Row(
         "F2 websocket with a body that holds a request",
         post(*_WEBSOCKET, b"Content-Length: %d" % len(_SMUGGLED), body=_SMUGGLED),
-        _SMUGGLED,
-        lacks=(b"upgrade",),
+        400,
     ),
-    keeps(
+    Row(
         "F2 websocket with chunks",
         post(*_WEBSOCKET, b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n"),
-        b"abc",
-        lacks=(b"upgrade",),
+        400,
     ),
-    keeps(
-        "F3 an unknown protocol",
-        get(b"Connection: upgrade", b"Upgrade: foo"),
-        lacks=(b"upgrade", b"foo"),
-    ),
+    Row("F2 websocket without a key", get(*_WEBSOCKET), 400),
+    Row("F2 websocket by POST", post(*_WEBSOCKET, _KEY), 400),
+    Row("F5 another version of it", get(*_WEBSOCKET[:2], b"Sec-WebSocket-Version: 8", _KEY), 426),
+    Row("F3 an unknown protocol", get(b"Connection: upgrade", b"Upgrade: foo"), 426),
 ]

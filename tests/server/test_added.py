@@ -116,7 +116,7 @@ CASES = {
     "a long line": Case(get("/" + "x" * 2000), 414, routed=False, refused=True),
     "an unknown expectation": Case(get("/x", "Expect: more"), 417, routed=False, refused=True),
     "a large head": Case(get("/x", "a: " + "x" * 5000), 431, routed=False, refused=True),
-    "CONNECT": Case(get("h.test:80", method="CONNECT"), 501, routed=False, refused=True),
+    "CONNECT": Case(get("h.test:80", method="CONNECT"), 405, routed=False, refused=True),
     "another version": Case(
         get("/x").replace(b"HTTP/1.1", b"HTTP/3.0"), 505, routed=False, refused=True
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from proxy.http import h2
 from proxy.http.h2 import Rules
+from proxy.http.upgrade import accept_of
 from tests.harness import OK, Backend, Peer, gateway, routes
-from tests.server.h2_kit import H2Client, by_hand, h2_client
+from tests.server.h2_kit import Got, H2Client, by_hand, h2_client
 from tests.server.kit import (
     Gate,
     check_shape,
@@ -21,6 +23,7 @@ from tests.server.kit import (
     trace,
     traces,
 )
+from tests.server.tls_kit import connect, listening, trusting
 
 
 async def test_a_request_and_its_span() -> None:
@@ -348,3 +351,73 @@ async def test_a_preface_in_pieces() -> None:
             for _ in range(3):  # turns of the loop: sent, arrived, read
                 await asyncio.sleep(0)
         await byte_by_byte.until(lambda: (stream, b"ok") in byte_by_byte.bodies)
+
+
+async def test_what_is_agreed_on_by_alpn(tmp_path: Path) -> None:
+    async with Backend() as backend, gateway(routes(backend, listening(tmp_path))) as gate:
+        context = trusting()
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        client = await h2_client(gate, tls=context)
+        assert client.transport.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        assert (await client.get()).status == 200
+        assert backend.field("x-forwarded-proto") == "https"
+        seen = await trace(gate)
+        assert seen.about["network.protocol.version"] == "2"
+        assert seen.about["tls.next_protocol"] == "h2"
+
+
+async def test_tls_without_alpn_speaks_http_1(tmp_path: Path) -> None:
+    async with Backend() as backend, gateway(routes(backend, listening(tmp_path))) as gate:
+        client = await connect(gate, trusting())
+        client.write(h2.PREFACE)
+        assert (await client.answer()).status == 505
+
+
+async def test_what_the_gateway_grants() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        await client.until(lambda: client.settings)
+        assert client.settings == {3: 100, 4: 65536, 6: 65536, 8: 1, 9: 1}
+
+
+async def test_a_tunnel_by_extended_connect() -> None:
+    async def handler(peer: Peer) -> None:
+        head = await peer.head()
+        key = next(
+            line[19:] for line in head.split(b"\r\n") if line.startswith(b"sec-websocket-key")
+        )
+        lines = (b"Connection: upgrade", b"Upgrade: websocket", b"", b"hi")
+        accepted = b"Sec-WebSocket-Accept: " + accept_of(key)
+        peer.write(b"\r\n".join([b"HTTP/1.1 101 Switching", accepted, *lines]))
+        peer.write(await peer.reader.readexactly(4))
+        peer.write(b"|" + await peer.rest())
+        peer.writer.write_eof()
+
+    async with Backend(handler) as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        fields = [(b":protocol", b"websocket"), (b"sec-websocket-version", b"13")]
+        await client.until(lambda: client.session.peer_connects)
+        stream = client.ask("CONNECT", "/chat", *fields, end=False)
+        client.data(stream, b"early")
+        got = await client.head(stream)
+        assert got.status == 200
+        await client.until(lambda: got.body == b"hiearl")
+        client.data(stream, b" more", True)
+        await client.until(lambda: got.closed)
+        assert (got.body, got.reset) == (b"hiearl|y more", None)
+        about = (await trace(gate)).about
+        assert about["http.response.status_code"] == 200
+        assert (about["spangate.tunnel.bytes_in"], about["spangate.tunnel.bytes_out"]) == (10, 13)
+
+
+async def test_a_connect_that_no_route_takes_is_refused() -> None:
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        stream = client.session.send_request(
+            [(b":method", b"CONNECT"), (b":authority", b"gateway.test:80")], False
+        )
+        client.got[stream] = Got()
+        client.data(stream, b"early")
+        got = await client.answer(stream)
+        assert (got.status, got.reset) == (405, h2.NO_ERROR)
+        assert backend.heads == []

@@ -1,4 +1,4 @@
-"""Streams to upstreams as sides: tunnels, by CONNECT and by RFC 8441."""
+"""Streams to upstreams as sides: tunnels by RFC 8441."""
 
 from __future__ import annotations
 
@@ -75,19 +75,6 @@ async def relaying(backend: H2Backend, story: type[Relay] = Relay) -> AsyncItera
             yield gate
 
 
-async def echo(stream: Stream) -> None:
-    stream.head(200)
-    sent = 0
-    while not (stream.ended and sent == len(stream.got)):
-        await stream.some(sent + 1) if not stream.ended else None
-        if len(stream.got) > sent:
-            stream.data(stream.got[sent:])
-            sent = len(stream.got)
-        else:
-            await stream._change()
-    stream.end()
-
-
 TAKES = Rules(connect_protocol=True)
 
 
@@ -131,20 +118,34 @@ async def test_what_the_upstream_does_not_take_must_go_by_http_1_1() -> None:
         assert not backend.streams
 
 
-async def test_connect() -> None:
-    async with H2Backend(echo) as backend, relaying(backend, Connect) as gate:
+async def test_a_plain_connect_goes_by_http_1_1() -> None:
+    async with H2Backend(rules=TAKES) as backend, relaying(backend, Connect) as gate:
+        client = await gate.connect()
+        send(client, "GET", "/x")
+        await client.at_end()
+        (error,) = Relay.failed
+        assert error.error_type == "http_1_1_required"
+        assert not backend.streams
+
+
+async def test_a_tunnel_that_is_reset_after_the_upstreams_end_has_failed() -> None:
+    async def handler(stream: Stream) -> None:
+        stream.head(200)
+        stream.end()
+        await go.wait()
+        stream.rst(2)
+
+    go = asyncio.Event()
+    async with H2Backend(handler, TAKES) as backend, relaying(backend) as gate:
         client = await gate.connect()
         send(client, "GET", "/x")
         async with asyncio.timeout(DEADLINE):
             await client.reader.readuntil(b"\r\n\r\n")
-            client.write(b"bytes")
-            assert await client.reader.readexactly(5) == b"bytes"
-        (stream,) = backend.streams
-        assert (stream[":method"], stream[":authority"], stream[":path"]) == (
-            "CONNECT", "b.test:443", "",
-        )  # fmt: skip
-        client.vanish()
-        await eventually(lambda: stream.reset == 8)
+            assert await client.reader.read() == b""
+        assert not Relay.failed
+        go.set()
+        await eventually(lambda: Relay.failed)
+        assert [error.error_type for error in Relay.failed] == ["response_truncated"]
 
 
 async def test_a_tunnel_holds_back_who_is_too_fast() -> None:

@@ -17,7 +17,8 @@ from tests.server.tls_kit import leaf, write_ca
 
 def speaking(*protocols: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf("127.0.0.1").configure_cert(context)
+    made = leaf("127.0.0.1")
+    context.load_cert_chain(made.cert, made.key)
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from proxy.server.h1_upstream import UpstreamConnection
+from proxy.server.pool import Pool
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
 from tests.server.bodies import FRAMINGS, HUGE, MIB, PIECE, body_of, digest
 from tests.server.kit import (
@@ -160,7 +161,11 @@ async def test_a_first_piece_that_cannot_be_sent_stops_the_client_too(
             super().connection_made(transport)
             small(transport.get_extra_info("socket"), 4096)
 
-    monkeypatch.setattr("proxy.server.dial.UpstreamConnection", Small)
+    class Smalls(Pool):
+        def codec(self, alpn: str | None) -> Small:
+            return Small(self)
+
+    monkeypatch.setattr("proxy.server.pools.Pool", Smalls)
     over = asyncio.Event()
 
     async def deaf(peer: Peer) -> None:

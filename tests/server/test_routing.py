@@ -357,3 +357,23 @@ async def test_http_1_0_without_host_is_forwarded_with_one() -> None:
     async with Backend() as backend, gateway(routes(backend)) as gate:
         await gate.exchange(b"GET / HTTP/1.0\r\n\r\n")
         assert backend.field("host") == f"127.0.0.1:{backend.port}"
+
+
+async def test_a_route_of_one_listener_alone() -> None:
+    text = """
+listen = [{ address = ":1", name = "public" }, { address = ":2", name = "inner" }]
+[[route]]
+name = "inside"
+respond = "inner"
+when = { listener = "inner" }
+[[route]]
+name = "outside"
+respond = "public"
+when = { listener = "public" }
+"""
+    async with gateway(text) as gate:  # which listens on the first one alone
+        assert (await gate.get("/x")).body == b"public"
+        await gate.reload(
+            text.replace('name = "public"', 'name = "else"').replace('r = "public"', 'r = "else"')
+        )
+        assert (await gate.get("/x")).body == b"public"

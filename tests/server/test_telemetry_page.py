@@ -6,10 +6,14 @@ does an attribute that the page does not name.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from proxy.server import endpoints, frames
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
+from tests.http.test_proxy_header import tlv, v2
 from tests.server.kit import (
     ERROR,
     SERVER,
@@ -33,6 +38,7 @@ from tests.server.kit import (
     script,
     traces,
 )
+from tests.server.tls_kit import connect, leaf, listening, secured, trusting, write_ca
 
 PAGE = (Path(__file__).parents[2] / "docs" / "telemetry.md").read_text()
 
@@ -131,6 +137,23 @@ def at(url: str) -> Situation:
     return Situation(server=lambda: contextlib.nullcontext(url))
 
 
+@contextlib.contextmanager
+def without_tls() -> Iterator[str]:
+    """Where somebody closes each connection, whatever is said."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
 def posts(*lines: str, body: bytes = b"") -> Ask:
     return asks(get("/x", *lines, method="POST", body=body))
 
@@ -151,6 +174,7 @@ SITUATIONS: dict[str, list[Situation]] = {
     "no connection within `connect_timeout`": [
         Situation(server=blackhole, route='connect_timeout = "100ms"')
     ],
+    "the TLS handshake failed, or a certificate was not taken": [Situation(server=without_tls)],
     "closed or reset before a complete head": [Situation(backend=quits)],
     "the answer is not HTTP": [Situation(backend=script(b"HELLO\r\n\r\n"))],
     "`first_byte_timeout`, `idle_timeout`, `timeout`": [
@@ -303,9 +327,51 @@ async def told() -> Told:
         await seen.add(gate, 1)
     async with running(Situation(backend=quits)) as (gate, _):
         await seen.add(gate, 1)
+    await seen_by_tls(seen)
+    await seen_by_unix_sockets(seen)
     for names in (seen.server, seen.client, seen.log):
         names.remove("zone")  # a label
     return seen
+
+
+async def seen_by_tls(seen: Told) -> None:
+    """A client that shows a certificate, and a server with TLS."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ca, here = write_ca(folder), leaf("127.0.0.1")
+        listener = listening(folder, f', client_ca = "{ca}"')
+        async with Backend() as backend, secured(backend, here) as url:
+            text = routes(backend, listener).replace(backend.url, url)
+            async with gateway(f'{text}tls = {{ ca = "{ca}" }}\n') as gate:
+                context = trusting(shows=here)
+                context.set_alpn_protocols(["http/1.1"])
+                client = await connect(gate, context)
+                client.write(get())
+                await client.answer()
+                await seen.add(gate, 1)
+
+
+async def seen_by_unix_sockets(seen: Told) -> None:
+    """A client of a load balancer, and a server whose answer is compressed, by Unix sockets."""
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX) as sock:
+        server = await asyncio.start_unix_server(answers_at_length, f"{name}/b")
+        sock.bind(f"{name}/gw")
+        sock.listen()
+        listener = f'[[listen]]\naddress = "unix:{name}/gw"\nproxy_protocol = true\n'
+        text = routes(Backend(), listener, "compress = true")
+        text = text.replace(Backend().url, f"unix:{name}/b")
+        async with gateway(text, sock=sock.dup()) as gate:
+            client = Client(*await asyncio.open_unix_connection(f"{name}/gw"))
+            client.write(v2(0x31, bytes(216), tlv(5, b"id")) + get("/x", "Accept-Encoding: br"))
+            assert await client.read_all()
+            await seen.add(gate, 1)
+        server.close()
+
+
+async def answers_at_length(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(reply(200, b"x" * 2000, "Content-Type: text/plain"))
+    writer.close()
 
 
 def documented(side: int) -> set[str]:
@@ -324,7 +390,9 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     assert seen.server == documented(1)
     assert seen.client == documented(2)
     more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
-    kept = {n for n in documented(1) if ".header." not in n and "spangate.phase." not in n}
+    left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
+    left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
+    kept = {n for n in documented(1) if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
     (keys,) = seen.line
     example = re.search(r"```json\n(.*?)\n```", PAGE)

@@ -4,50 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import shutil
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
 
-import trustme
-
+from proxy.config import local_ca
 from tests.harness import Backend, Client, Gateway
 
+_FOLDERS: dict[str, tempfile.TemporaryDirectory[str]] = {}  # of authorities, for all tests
+
+
+def authority(name: str = "one") -> Path:
+    """The folder of an authority, made when it is first asked for."""
+    if name not in _FOLDERS:
+        _FOLDERS[name] = tempfile.TemporaryDirectory()
+        leaf("authority.test", ca=name)
+    return Path(_FOLDERS[name].name)
+
 
 @cache
-def authority(name: str = "one") -> trustme.CA:
-    """Keys take time to make: one for all tests."""
-    return trustme.CA(organization_name=f"authority {name}")
-
-
-@cache
-def leaf(*names: str, ca: str = "one") -> trustme.LeafCert:
-    """URIs are names too."""
-    return authority(ca).issue_cert(*names, common_name=names[0] if "://" not in names[0] else None)
+def leaf(*names: str, ca: str = "one") -> local_ca.Made:
+    """A certificate and its key; URIs are names too."""
+    made = local_ca.make(str(authority(ca)), names)
+    own = f"{'+'.join(names).replace('/', '_')}"  # two may have the same first name
+    cert, key = (path.rename(path.with_stem(own)) for path in (made.cert, made.key))
+    return dataclasses.replace(made, cert=cert, key=key)
 
 
 def write(folder: Path, file: str, *names: str, ca: str = "one") -> tuple[str, str]:
     """Paths of a certificate with its chain, and of its key."""
     made = leaf(*names, ca=ca)
     cert, key = folder / f"{file}.pem", folder / f"{file}.key"
-    cert.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-    key.write_bytes(made.private_key_pem.bytes())
-    key.chmod(0o600)
+    shutil.copy(made.cert, cert)
+    shutil.copy(made.key, key)
     return str(cert), str(key)
 
 
 def write_ca(folder: Path, ca: str = "one") -> str:
-    path = folder / f"ca-{ca}.pem"
-    authority(ca).cert_pem.write_to_path(str(path))
-    return str(path)
+    return str(shutil.copy(authority(ca) / local_ca.CA, folder / f"ca-{ca}.pem"))
 
 
-def trusting(ca: str = "one", shows: trustme.LeafCert | None = None) -> ssl.SSLContext:
+def trusting(ca: str = "one", shows: local_ca.Made | None = None) -> ssl.SSLContext:
     """A client's context that knows one authority; `shows`: its own certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority(ca).configure_trust(context)
+    context.load_verify_locations(authority(ca) / local_ca.CA)
     if shows is not None:
-        shows.configure_cert(context)
+        context.load_cert_chain(shows.cert, shows.key)
     return context
 
 
@@ -68,15 +74,14 @@ async def connect(
 
 
 @contextlib.asynccontextmanager
-async def secured(
-    backend: Backend, shows: trustme.LeafCert, asks_for: str = ""
-) -> AsyncIterator[str]:
+async def secured(backend: Backend, shows: local_ca.Made, asks_for: str = "") -> AsyncIterator[str]:
     """`backend` behind TLS, whose certificate is `shows`; its URL. `asks_for`: whose clients it
     demands certificates of."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    shows.configure_cert(context)
+    context.load_cert_chain(shows.cert, shows.key)
+    context.set_alpn_protocols(["http/1.1"])
     if asks_for:
-        authority(asks_for).configure_trust(context)
+        context.load_verify_locations(authority(asks_for) / local_ca.CA)
         context.verify_mode = ssl.CERT_REQUIRED
     async with serving(backend, context) as url:
         yield url

@@ -32,7 +32,7 @@ NETWORKS = Networks(["10.0.0.0/8", "192.168.7.9", "fc00::/7", "::1/128", "172.16
         ("::ffff:0a01:0203", True),
         ("::ffff:8.8.8.8", False),
         ("::10.1.2.3", False),
-        ("", True),  # a Unix socket
+        ("", False),  # a Unix socket
         ("localhost", False),
         ("10.1.2.3:80", False),
         ("10.1.2", False),
@@ -44,9 +44,11 @@ def test_holds(address: str, inside: bool) -> None:
     assert NETWORKS.holds(address) is inside  # remembered
 
 
-def test_no_network_holds_only_unix_sockets() -> None:
-    assert Networks([]).holds("") is True
-    assert Networks([]).holds("127.0.0.1") is False
+def test_unix_sockets_are_held_by_their_name() -> None:
+    assert Networks(["unix"]).holds("") is True
+    assert Networks(["unix", "10.0.0.0/8"]).holds("10.1.2.3") is True
+    assert Networks(["unix"]).holds("unix") is False
+    assert Networks(["0.0.0.0/0", "::/0"]).holds("") is False
 
 
 def test_mapped_networks_are_meant_literally_too() -> None:

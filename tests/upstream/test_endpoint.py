@@ -30,7 +30,7 @@ def test_servers(url: str, host: str, port: int, authority: str) -> None:
     [
         ("https://shop.internal", ("https", "shop.internal", 443), "shop.internal"),
         ("https://shop.internal:80", ("https", "shop.internal", 80), "shop.internal:80"),
-        ("unix:/run/shop.sock", ("unix", "/run/shop.sock", 0), "localhost"),
+        ("unix:/run/shop.sock", ("unix", "/run/shop.sock", 0), "unix:/run/shop.sock"),
         ("tcp://10.0.0.1:5432", ("tcp", "10.0.0.1", 5432), "10.0.0.1:5432"),
     ],
 )

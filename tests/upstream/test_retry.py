@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import inf
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.model import Retry
+from proxy.config.model import GrpcCode, Retry
 from proxy.config.units import Seconds
 from proxy.errors import (
     BadResponse,
@@ -24,7 +25,16 @@ from proxy.errors import (
     UpstreamReset,
     UpstreamTimeout,
 )
-from proxy.upstream.retry import FLOOR, WINDOW, Budget, backoff, may_retry
+from proxy.http.grpc import NAMES
+from proxy.upstream.retry import (
+    FLOOR,
+    GRPC_CODES,
+    WINDOW,
+    Budget,
+    backoff,
+    may_retry,
+    may_retry_call,
+)
 
 ON_503 = Retry(times=2, on=[503])
 ON_TIMEOUT = Retry(times=2, on=[504])
@@ -149,3 +159,20 @@ def test_the_share_holds_in_every_window(share: float, steps: list[tuple[float, 
             retries.append(now)
             recent = [t for t in requests if t > now - WINDOW]
             assert sum(t > now - WINDOW + 1 for t in retries) <= share * len(recent)
+
+
+def test_calls_are_judged_by_their_codes() -> None:
+    retry = Retry(times=2, on=[503, "unavailable", "resource-exhausted"])
+    allowed = [code for code in range(17) if may_retry_call(retry, code, 0, True, inf)]
+    assert allowed == [8, 14]
+    assert not may_retry_call(retry, 14, 2, True, inf), "no tries are left"
+    assert not may_retry_call(retry, 14, 0, False, inf), "a body that is gone"
+    assert not may_retry_call(retry, 14, 0, True, 0.0), "no time is left"
+    assert not may_retry_call(Retry(), 14, 0, True, inf)
+
+
+def test_every_code_of_the_file_is_known() -> None:
+    assert set(GRPC_CODES.values()) == set(get_args(GrpcCode))
+    assert {NAMES[code].lower().replace("_", "-") for code in GRPC_CODES} == set(
+        GRPC_CODES.values()
+    )

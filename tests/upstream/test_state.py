@@ -204,6 +204,11 @@ def test_after_any_changes_picks_go_to_what_is_there_and_up(steps: list[object])
         (0, "connection_refused", Outcome.ERROR),
         (200, "truncated", Outcome.ERROR),
         (0, "", Outcome.ABANDONED),
+        (200, "NOT_FOUND", Outcome.CLIENT_ERROR),  # gRPC calls: the server is well
+        (200, "INVALID_ARGUMENT", Outcome.CLIENT_ERROR),
+        (200, "UNAVAILABLE", Outcome.SERVER_ERROR),
+        (200, "RESOURCE_EXHAUSTED", Outcome.SERVER_ERROR),
+        (503, "UNAVAILABLE", Outcome.SERVER_ERROR),
     ],
 )
 def test_outcomes(status: int, error: str, expected: Outcome) -> None:

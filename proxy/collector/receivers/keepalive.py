@@ -1,5 +1,4 @@
-"""Keepalive of gRPC servers: the settings of the OpenTelemetry Collector's configgrpc, and what
-they are called in gRPC.
+"""Keepalive of gRPC servers: the settings of the OpenTelemetry Collector's configgrpc.
 
 What is not set has gRPC's own default, but for the idle time, which guards descriptors.
 """
@@ -10,6 +9,8 @@ from msgspec import field
 
 from proxy.config.section import Section
 from proxy.config.units import Seconds
+from proxy.otlp.rpc import clocks
+from proxy.otlp.rpc.clocks import SECOND
 
 
 class ServerParameters(Section, frozen=True):
@@ -35,20 +36,18 @@ class Keepalive(Section, frozen=True):
     server_parameters: ServerParameters = field(default_factory=ServerParameters)
     enforcement_policy: EnforcementPolicy = field(default_factory=EnforcementPolicy)
 
-    def options(self) -> tuple[tuple[str, int], ...]:
-        """Channel arguments."""
+    def clocks(self) -> clocks.Keepalive:
+        """The same for a server."""
         server, policy = self.server_parameters, self.enforcement_policy
-        made = [
-            ("grpc.max_connection_idle_ms", server.max_connection_idle),
-            ("grpc.max_connection_age_ms", server.max_connection_age),
-            ("grpc.max_connection_age_grace_ms", server.max_connection_age_grace),
-            ("grpc.keepalive_time_ms", server.time),
-            ("grpc.keepalive_timeout_ms", server.timeout),
-            ("grpc.http2.ping_timeout_ms", server.timeout),  # the longer of both counts
-            ("grpc.http2.min_ping_interval_without_data_ms", policy.min_time),
-        ]
-        given = tuple((name, max(1, int(value * 1000))) for name, value in made if value)
-        # gRPC has one word for both: we ask, and they may, while no request is under way.
-        if policy.permit_without_stream or server.time:
-            given += (("grpc.keepalive_permit_without_calls", 1),)
-        return given
+        given = {
+            "idle": server.max_connection_idle,
+            "age": server.max_connection_age,
+            "grace": server.max_connection_age_grace,
+            "time": server.time,
+            "timeout": server.timeout or None,
+            "min_time": policy.min_time or None,
+        }
+        times = {name: int(value * SECOND) for name, value in given.items() if value is not None}
+        # As in gRPC's core: we ask, and they may, while no request is under way.
+        permit = policy.permit_without_stream or server.time > 0
+        return clocks.Keepalive(**times, permit_without_stream=permit)

@@ -29,7 +29,7 @@ def _grpc_endpoint(walk: Walk, value: Any, source: Path) -> None:
 OTLP_GRPC: dict[str, Any] = {
     **EXPORTER,
     "endpoint": _grpc_endpoint,
-    "compression": compression("none", "gzip"),
+    "compression": compression("none", "gzip", "deflate", "zstd", "snappy"),
 }
 OTLP_HTTP: dict[str, Any] = {
     **EXPORTER,
@@ -140,7 +140,7 @@ REMOTE_WRITE: dict[str, Any] = {
 ZIPKIN: dict[str, Any] = {
     **EXPORTER,
     "endpoint": same,
-    "compression": compression("none", "gzip"),
+    "compression": compression("none", "gzip", "deflate", "zstd", "snappy"),
     "format": ignored("JSON is sent"),
     "default_service_name": ignored("services without a name are called unknown_service"),
 }
@@ -177,7 +177,7 @@ ELASTICSEARCH: dict[str, Any] = {
         ),
         same,
     ),
-    "compression": compression("none", "gzip"),
+    "compression": compression("none", "gzip", "deflate", "zstd", "snappy"),
     "tls": CLIENT_TLS,
     "mapping": {"mode": same, "allowed_modes": silent},
     "flush": {"interval": same, "bytes": to("flush", "bytes", convert=in_unit("B"))},

@@ -22,8 +22,6 @@ rate limit_connections concurrency_limit
     Spangate has no rate limits yet: [limits] bounds what one client may ask for
 cache proxy_cache proxy_cache_path caching expires cache_control etag
     Spangate does not cache
-gzip compression encode brotli zstd gzip_types deflate
-    write compress = true in a [[route]]
 root alias file_server try_files static static_files index autoindex templates php_fastcgi
 fastcgi_pass uwsgi_pass directory serve
     Spangate serves no files: route to a server that does, or answer a text with `respond`
@@ -41,8 +39,6 @@ mirror mirroring shadow request_mirror_policies mirrors
 circuit_breaker circuit_breakers circuit_breaking outlier_detection max_requests
 max_pending_requests
     Spangate has no circuit breaker yet: `retry` has a budget, and `health` takes servers out
-accept_proxy
-    write proxy_protocol = true in [[listen]], or send_proxy = "v1" in [upstream.NAME]
 allow deny ip_allow_list ip_white_list ip_allowlist ip_restriction source_range whitelist
 blacklist blocklist block geoip bot_detection waf
     Spangate has no lists of client addresses yet: let a firewall or a proxy before it do that

@@ -37,6 +37,10 @@ query query_params query_parameters args params
     write when = { query = { v = "2" } }
 if acl acls condition conditions matchers matcher expression
     conditions are host, path and when = { method = …, header = …, query = … }
+gzip compression encode brotli zstd deflate
+    write compress = true, or { types = ["text/*"], min = "1KiB", with = ["zstd", "br", "gzip"] }
+gzip_types gzip_min_length gzip_comp_level
+    write compress = { types = ["text/*"], min = "1KiB" }
 strip strip_prefix strip_path handle_path path_strip
     write rewrite = { strip = <"/api"> }
 prefix_rewrite add_prefix replace_prefix

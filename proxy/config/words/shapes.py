@@ -124,8 +124,8 @@ def value_for(path: Path, raw: object, wanted: str) -> str:
     unit = re.fullmatch(r"([0-9]+)\s*(?:mib|mb|m|%)", digits, re.IGNORECASE)
     if unit is not None and name.endswith(("_mib", "_percentage")):
         return f"write {name} = {unit[1]}"
-    if name in ("on", "status") and isinstance(raw, str) and re.fullmatch(r"[45]xx", raw.lower()):
-        return "write on = [500, 502, 503, 504]"
+    if name == "status" and isinstance(raw, str) and _CLASS.fullmatch(raw.lower()):
+        return _ALL_OF_IT
     if wanted.startswith("true or false"):
         return f"write {name} = {'false' if str(raw).lower() in _NO else 'true'}"
     if wanted.startswith("a string") and isinstance(raw, int | float):
@@ -160,6 +160,10 @@ def choice_for(path: Path, raw: object, choices: list[str]) -> str:
     word = str(raw).lower().replace("-", "_").strip()
     if isinstance(raw, str) and _DIGITS.fullmatch(word):
         return f"write {word}, without quotes"
+    if _last(path) == "on" and _CLASS.fullmatch(word):
+        return _ALL_OF_IT
+    if "br" in choices:
+        return 'write "br"' if word == "brotli" else ""
     meant = _CHOICES.get(word, "")
     if meant in choices:
         return f'write "{meant}"'
@@ -168,6 +172,8 @@ def choice_for(path: Path, raw: object, choices: list[str]) -> str:
     return meant if " " in meant else ""
 
 
+_CLASS = re.compile(r"[45]xx")
+_ALL_OF_IT = "write on = [500, 502, 503, 504]"
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _LISTENING = ("grpc", "http", "endpoint", "thrift_http", "thrift_compact", "thrift_binary")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")

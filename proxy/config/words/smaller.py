@@ -13,8 +13,27 @@ reuseport reuse_port backlog
     it is done by itself: leave it out
 http protocols
     write protocol = "http", which is HTTP/1.1 and HTTP/2 and the default
+accept_proxy proxy proxy_protocol_v2 use_proxy_proto
+    write proxy_protocol = true; whose header counts is said by trust = ["10.0.0.0/8"]
+permissions socket_mode
+    write mode = <"0660">
 server_name hosts routes default_server
     routes are for all listeners: [[route]] host = <"shop.example">
+""")
+
+COMPRESS = read("""
+codings encodings encoding algorithm algorithms formats format
+    write with = <["zstd", "br", "gzip"]>, the best first
+min_length minimum_length min_response_body_bytes min_content_length gzip_min_length min_size
+    write min = "1KiB", a size
+content_type content_types included_content_types mime_types gzip_types media_types
+    write types = <["text/*", "application/json"]>
+excluded_content_types
+    name the types that are compressed: types = ["text/*", "application/json"]
+level quality comp_level compression_level gzip_comp_level
+    the level is chosen so that no other request waits for it: leave it out
+default_encoding
+    a client that says nothing gets answers as they are: leave it out
 """)
 
 WHEN = read("""

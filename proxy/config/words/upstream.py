@@ -23,6 +23,8 @@ outlier_detection passive max_fails fail_timeout fail_duration unhealthy_status
 passive_health_checks
     servers are judged by active probes alone for now: health = { path = "/healthz" }; what is
     refused or closed is tried elsewhere with retry = 1
+proxy_protocol send_proxy_v2 send_proxy_v1 proxy_protocol_version
+    write send_proxy = "v2", or "v1"
 weight weights
     weights stand beside the servers: servers = { "http://10.0.0.1:8000" = 90,
     "http://10.0.0.2:8000" = 10 }

@@ -26,7 +26,7 @@ class Settings(Section, frozen=True):
     endpoint: str = "localhost:4317"  # host:port without TLS; grpcs://host:port with it
     tls: TlsClient = field(default_factory=TlsClient)
     headers: dict[str, str] = field(default_factory=dict)
-    compression: Literal["none", "gzip"] = "none"
+    compression: Literal["none", "gzip", "deflate", "zstd", "snappy"] = "none"
     timeout: Seconds = Seconds(5)
     retry_on_failure: Retry = field(default_factory=Retry)
     sending_queue: Queue = field(default_factory=Queue)

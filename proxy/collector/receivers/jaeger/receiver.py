@@ -84,7 +84,7 @@ class JaegerReceiver:
             port,
             self._limits,
             methods={POST_SPANS: "traces"},
-            keepalive=self._settings.keepalive.options(),
+            keepalive=self._settings.keepalive.clocks(),
             turns=self._context.turns,
         )
         return serve_grpc.GrpcServer(binding, take)

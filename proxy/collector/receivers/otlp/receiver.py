@@ -74,9 +74,9 @@ class OtlpReceiver:
             await self.http.start()
         if settings.grpc:
             host, port = parse_address(settings.grpc)
-            tls = _files(settings.tls) if settings.tls else None
+            tls = _context(settings.tls) if settings.tls else None
             address = serve_grpc.Binding(
-                host, port, tls=tls, keepalive=settings.keepalive.options(), **common
+                host, port, tls=tls, keepalive=settings.keepalive.clocks(), **common
             )
             self.grpc = serve_grpc.GrpcServer(address, self._take)
             await self.grpc.start()
@@ -123,18 +123,6 @@ def _context(tls: TlsServer) -> ssl.SSLContext:
         context.load_verify_locations(tls.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
-
-
-def _files(tls: TlsServer) -> serve_grpc.TlsFiles:
-    _context(tls)  # raises what gRPC would say on stderr alone
-    return serve_grpc.TlsFiles(
-        _read(tls.cert), _read(tls.key), _read(tls.client_ca) if tls.client_ca else None
-    )
-
-
-def _read(name: str) -> bytes:
-    with open(name, "rb") as file:
-        return file.read()
 
 
 def make(settings: Settings, context: Context) -> OtlpReceiver:

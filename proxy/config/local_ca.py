@@ -1,0 +1,194 @@
+"""A certificate authority for development, and certificates by it: `spangate cert`.
+
+The authority is made once and then used again, so that it need be trusted once. Its key can sign
+for any name: it stays on the machine that it was made on, readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+CA, CA_KEY = "ca.pem", "ca.key"
+NAMES = ("localhost", "127.0.0.1", "::1")  # where none are said
+
+_CA_DAYS = 3650
+_DAYS = 397  # what browsers take, of whatever authority: CA/Browser Forum, since 2020
+_SKEW = timedelta(hours=1)  # clocks that differ
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Paths of what there is now."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    is_new_ca: bool
+
+
+def make(folder: str, names: Sequence[str] = NAMES) -> Made:
+    """A certificate for `names`: host names, addresses, URIs (`spiffe://…`). Its files are called
+    by the first name; what they held before is replaced.
+
+    ValueError for a name that is none, or an authority that cannot be used; OSError.
+    """
+    place = Path(folder)
+    said = [_name(name) for name in names]
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    is_new = not (place / CA).exists()
+    authority, signer = _new_authority(place) if is_new else _known_authority(place)
+    stem = _stem(names[0])
+    made = Made(place / CA, place / f"{stem}.pem", place / f"{stem}.key", is_new)
+    key = _new_key()
+    builder = _builder(names[0], authority.subject, key, _DAYS)
+    cert = _leaf(builder, said, authority).sign(signer, SHA256())
+    _write(made.key, _pem_of_key(key), secret=True)
+    _write(made.cert, _pem(cert) + _pem(authority))
+    return made
+
+
+def _name(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        pass
+    try:
+        host = name.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        host = ""
+    if not host or not all(c.isalnum() or c in "-_.*" for c in host):
+        raise ValueError(f"{name!r} is neither a host name nor an address nor a URI")
+    return x509.DNSName(host)
+
+
+def _stem(name: str) -> str:
+    """A file's name of it."""
+    made = "".join(c if c.isalnum() or c in "-_." else "_" for c in name.strip("[]"))
+    return made.replace("*", "_").lstrip(".") or "gateway"
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _new_authority(place: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = _new_key()
+    name = _subject(f"spangate development authority of {os.uname().nodename}")
+    usage = _usage(key_cert_sign=True, crl_sign=True)
+    cert = (
+        _builder_for(name, name, key, _CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA256())
+    )
+    _write(place / CA_KEY, _pem_of_key(key), secret=True)
+    _write(place / CA, _pem(cert))
+    return cert, key
+
+
+def _known_authority(place: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        cert = x509.load_pem_x509_certificate((place / CA).read_bytes())
+        key = load_pem_private_key((place / CA_KEY).read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"the authority in {place} cannot be used: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or cert.public_key() != key.public_key():
+        raise ValueError(f"the authority in {place} cannot be used: its key is another one's")
+    if cert.not_valid_after_utc < datetime.now(UTC) + timedelta(days=_DAYS):
+        raise ValueError(f"the authority in {place} expires soon: remove {CA} and {CA_KEY}")
+    return cert, key
+
+
+def _leaf(
+    builder: x509.CertificateBuilder, names: list[x509.GeneralName], authority: x509.Certificate
+) -> x509.CertificateBuilder:
+    """For servers and clients alike."""
+    public: Any = authority.public_key()  # a kind that signs
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
+    kinds = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return (
+        builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(kinds), critical=False)
+        .add_extension(issuer, critical=False)
+    )
+
+
+def _builder(
+    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    return _builder_for(_subject(name), issuer, key, days)
+
+
+def _builder_for(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name[:64])])
+
+
+def _usage(
+    digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(cert: x509.Certificate) -> bytes:
+    return cert.public_bytes(Encoding.PEM)
+
+
+def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _write(path: Path, data: bytes, *, secret: bool = False) -> None:
+    """In one go, so that a gateway that watches it never reads half of it."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o644)
+    with open(fd, "wb") as file:
+        file.write(data)
+    new.replace(path)

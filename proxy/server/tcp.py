@@ -1,0 +1,198 @@
+"""The story of one connection whose bytes are passed on: an upstream is dialled, then bytes go both
+ways until both sides have shut theirs, one breaks, or nothing moves for too long.
+
+It is a Story (`story.py`) that is a tunnel from the beginning; what differs is told here: there is
+no request, so nothing is read, matched or answered, and a connection that cannot be passed on is
+reset. Its records are of their own kind (`telemetry/streams.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from proxy.errors import ClientGone, NoEndpoint, ProxyError, UpstreamError
+from proxy.http.head import RequestHead
+from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.hexes import span_id
+from proxy.server import tunnel
+from proxy.server.attempts import EVENT
+from proxy.server.h1_goodbye import reset
+from proxy.server.house import House
+from proxy.server.sides import NO_TRAILERS, ClientSide
+from proxy.server.snapshot import RouteEntry, Target
+from proxy.server.story import Story
+from proxy.server.tcp_routes import StreamRoutes
+from proxy.server.tunnel import Tunnel
+from proxy.telemetry import streams
+from proxy.telemetry.facts import Attempt
+from proxy.tracing import decision
+from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.retry import backoff, may_retry
+from proxy.upstream.state import Use
+
+log = logging.getLogger("spangate")
+
+_REPEATABLE = "GET"  # nothing was sent while a connection is made
+
+
+def tell(
+    house: House, client: ClientSide, routes: StreamRoutes, entry: RouteEntry, server_name: str
+) -> Story:
+    """The story of a connection that goes by that route, not begun yet."""
+    story = Story(house, client, RequestHead())
+    story.entry = entry
+    story.target = entry.pick(house.random())
+    story.tunnel = Tunnel("")
+    about = streams.Stream(routes.name, routes.protocol, server_name, story.x, entry.blocks)
+    story.coroutine = carry(story, about)
+    return story
+
+
+async def carry(story: Story, about: streams.Stream) -> None:
+    """One connection, from its beginning to its record."""
+    try:
+        _begin(story, about)
+        upstream = await _connect(story)
+        _join(story, upstream)
+        await EVENT  # when both sides have shut theirs
+        story.client.end(NO_TRAILERS)
+    except ProxyError as error:
+        _fail(story, error)
+    except Exception as error:
+        log.exception("a connection failed inside the gateway")
+        _fail(story, ProxyError(type(error).__name__))
+    finally:
+        _finish(story, about)
+
+
+def _begin(story: Story, about: streams.Stream) -> None:
+    """Whose it is, and whether it is recorded."""
+    x, snapshot, house, entry = story.x, story.snapshot, story.worker, story.entry
+    assert entry is not None
+    peer = story.client.peer
+    x.peer, x.peer_port = peer.where
+    x.client = peer.address
+    x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
+        {}, False, snapshot.extractor, entry.sampler, snapshot.untrusted, house.getrandbits
+    )
+    x.span_id = span_id(house.getrandbits)
+    about.is_unix = peer.is_unix
+    streams.begin(house.recorder, about)
+
+
+async def _connect(story: Story) -> Any:
+    """A connection to one endpoint after the other, as the route's policy for retries says."""
+    target, failed, reason = story.target, None, ""
+    assert target is not None
+    while True:
+        attempt = _attempt(story, target, failed, reason)
+        dialling = story.worker.dial(story, _endpoint(story), target.connect)
+        try:
+            upstream = await EVENT
+        except ProxyError as error:
+            dialling.forget()
+            attempt.end = monotonic_ns()
+            if not isinstance(error, UpstreamError):
+                raise
+            attempt.error, attempt.why = error.error_type, error.detail
+            pause = _pause(story, target, error)
+            if pause is None:
+                raise
+        else:
+            attempt.connected = monotonic_ns()
+            attempt.cost_connect = attempt.connected - attempt.start
+            return upstream
+        failed, reason = story.endpoint, attempt.error
+        attempt.tell(attempt.end)
+        if pause > 0:
+            story.worker.later(pause, story)
+            await EVENT
+
+
+def _attempt(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
+    """Choose an endpoint for the next try, and not the one that `failed` if there is another."""
+    now = monotonic_ns()
+    if failed is None and target.budget is not None:
+        target.budget.request(now * 1e-9)
+    state, attempts = target.state, story.x.attempts
+    story.endpoint = endpoint = state.balancer.pick(now, None, failed)
+    if endpoint is None:
+        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+    attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
+    if state.feedback is not None:
+        attempt.use = Use(state.feedback, endpoint, now)
+    attempt.upstream, attempt.address = target.name, endpoint.authority
+    attempt.host, attempt.port = endpoint.host, endpoint.port
+    attempt.retry_reason = reason
+    story.attempt = attempt
+    attempts.append(attempt)
+    return attempt
+
+
+def _endpoint(story: Story) -> Endpoint:
+    assert story.endpoint is not None
+    return story.endpoint
+
+
+def _pause(story: Story, target: Target, error: UpstreamError) -> float | None:
+    """Seconds to wait before another try, or None: this was the last one."""
+    retry, budget = target.retry, target.budget
+    tries = len(story.x.attempts) - 1
+    if retry is None or budget is None:
+        return None
+    if not may_retry(retry, _REPEATABLE, tries, error, True, float("inf")):
+        return None
+    if not budget.take(monotonic_ns() * 1e-9, retry.budget):
+        return None
+    return backoff(retry, tries, story.worker.random())
+
+
+def _join(story: Story, upstream: Any) -> None:
+    """From now on bytes go both ways, those first that have come meanwhile."""
+    attempt, client, held = story.attempt, story.client, story.held
+    assert attempt is not None
+    attempt.peer = upstream.peer.where
+    story.upstream, story.held = upstream, []
+    upstream.carry(story)
+    if held:
+        upstream.send_data(b"".join(held), False)
+    if story.tunnel.client_shut:
+        upstream.end(NO_TRAILERS)
+    if client.blocked:
+        upstream.pause()
+    if not upstream.blocked:
+        client.resume()
+    story.wait(0, 0)
+
+
+def _fail(story: Story, error: ProxyError) -> None:
+    x, attempt = story.x, story.attempt
+    if story.upstream is not None or (attempt is not None and attempt.connected):
+        tunnel.cut(story, error)
+        return
+    story.tunnel.end = story.tunnel.end or streams.NOT_CONNECTED
+    if isinstance(error, ClientGone):
+        x.client_gone = True
+        return
+    x.error, x.why = error.error_type, error.detail
+    client: Any = story.client
+    reset(client.transport)  # as whoever connects to a closed port is
+
+
+def _finish(story: Story, about: streams.Stream) -> None:
+    """Always, once, and without waiting: the record of what happened."""
+    x = story.x
+    x.end = monotonic_ns()
+    attempt = story.attempt
+    if attempt is not None:
+        attempt.end = attempt.end or x.end
+    story.coroutine = None
+    story.upstream = None
+    about.end = story.tunnel.end
+    try:
+        for tried in x.attempts:
+            tried.tell(x.end)
+        streams.finish(story.worker.recorder, about)
+    finally:
+        story.client.next(x.end)
