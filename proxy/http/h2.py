@@ -62,6 +62,7 @@ TAKE = 64 * 1024  # bytes that are asked for at once
 _FRAME = 16 * 1024  # bytes of a DATA frame at most: more would delay its first bytes
 _EARNED = 10  # control frames that a DATA frame may be answered with; Envoy: 10
 _GOAWAY, _GOAWAY_SIZE = 7, 8
+_NO_PUSH = {Setting.ENABLE_PUSH: 0}
 _REFUSED = (NGH2Error, ValueError)  # the stream is gone, or the connection is at its end
 
 
@@ -117,15 +118,13 @@ class Session:
         self.open: set[int] = set()  # streams that were begun and have not closed
         self.waiting = False  # `receive` has more to do than it did at once
         self.closed = False  # nothing more is received, and nothing new can be sent
+        takes = {Setting.MAX_CONCURRENT_STREAMS: rules.streams} if server else _NO_PUSH
         settings: dict[Any, int] = {
-            Setting.MAX_CONCURRENT_STREAMS: rules.streams,
+            **takes,
             Setting.INITIAL_WINDOW_SIZE: rules.stream_window,
             Setting.MAX_HEADER_LIST_SIZE: rules.head_bytes,
             Setting.NO_RFC7540_PRIORITIES: 1,
         }
-        if not server:
-            settings[Setting.ENABLE_PUSH] = 0
-            del settings[Setting.MAX_CONCURRENT_STREAMS]
         if rules.connect_protocol:
             settings[Setting.ENABLE_CONNECT_PROTOCOL] = 1
         self._connection.initiate_connection(settings)

@@ -230,8 +230,10 @@ class H2UpstreamStream(UpstreamSide):
 
     def on_closed(self, code: int) -> None:
         """The stream is no more."""
-        if self.story is None or (self._ended and (self._end is not None or self._tunnel)):
+        if self.story is None or self._end is not None:
             return
+        if self._shut and self._reset < 0 and not code:
+            return  # both ends of a tunnel are shut
         if self._reset >= 0:
             self.fail(reset_by_upstream(self._reset, self.headed))
         else:

@@ -26,7 +26,7 @@ HEALTH = Health(path="/hz?deep=1", timeout=Seconds(0.3), host="orders")
 async def ask(url: str, tls: ClientContext | None = None, protocol: str = "h2") -> Verdict:
     asker = Asker()
     try:
-        return await asker.ask(url + HEALTH.path, HEALTH, tls, protocol)
+        return await asker.ask(url + HEALTH.path, HEALTH, tls=tls, protocol=protocol)
     finally:
         await asker.close()
 
@@ -105,7 +105,8 @@ def trusted(protocol: str, ca: str = "one") -> ClientContext:
 )
 async def test_a_server_with_tls(protocol: str, speaks: list[str], ok: bool) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf("127.0.0.1").configure_cert(context)
+    made = leaf("127.0.0.1")
+    context.load_cert_chain(made.cert, made.key)
     context.set_alpn_protocols(speaks)
     async with H2Backend(tls=context) as backend:
         verdict = await ask(backend.url, trusted(protocol), protocol)
