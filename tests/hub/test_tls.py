@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -185,7 +186,7 @@ def test_curl(tmp_path: Path, version: str) -> None:
 
         done = curl("--cert", str(me.cert), "--key", str(me.key))
         assert done.stdout == "pong"
-        assert curl().returncode in (35, 56)  # the second with TLS 1.3, where it comes later
+        assert curl().returncode in (35, 55, 56)  # the second with TLS 1.3, where it comes later
         assert curl("--tls-max", "1.1").returncode == 35
         failures = {
             dict(labels)["spangate_reason"]
@@ -198,7 +199,7 @@ def test_curl(tmp_path: Path, version: str) -> None:
 def test_keys_are_logged_only_when_asked_for(tmp_path: Path) -> None:
     certify(tmp_path)
     (tmp_path / "routes.toml").write_text(SECURE.format(more=""))
-    command = [shutil.which("spangate") or "spangate", "run", str(tmp_path / "routes.toml")]
+    command = [sys.executable, "-m", "proxy", "run", str(tmp_path / "routes.toml")]
     log = tmp_path / "keys.log"
     process = subprocess.Popen(
         [*command, "--workers", "1", "--tls-keylog", str(log)], stderr=subprocess.PIPE, text=True

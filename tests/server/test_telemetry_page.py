@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from proxy.http import h2
 from proxy.server import endpoints, frames
 from tests.harness import OK, Backend, Client, Gateway, Peer, gateway, routes
 from tests.http.test_proxy_header import tlv, v2
@@ -131,6 +132,7 @@ class Situation:
     route: str = ""
     more: str = ""
     server: Callable[[], contextlib.AbstractContextManager[str]] | None = None
+    upstream: str = ""  # more keys of it
 
 
 def at(url: str) -> Situation:
@@ -152,6 +154,52 @@ def without_tls() -> Iterator[str]:
         yield f"https://127.0.0.1:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+def resetting(code: int) -> Situation:
+    """A server of HTTP/2 that ends each exchange so."""
+
+    @contextlib.contextmanager
+    def server() -> Iterator[str]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def serve() -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        _reset_all(listening.accept()[0], code)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+    return Situation(server=server, upstream='protocol = "h2"')
+
+
+def _reset_all(link: socket.socket, code: int) -> None:
+    session = h2.Session(True, h2.Rules())
+    with link:
+        link.settimeout(5)
+        while not session.closed:
+            while out := session.take():
+                link.sendall(out)
+            if not (data := link.recv(65536)):
+                return
+            for event in session.receive(data, 0):
+                if isinstance(event, h2.RequestReceived):
+                    session.reset(event.stream_id, code)
+
+
+def switches(version: str = "13", to: str = "websocket") -> Ask:
+    lines = ["GET /x HTTP/1.1", "Host: h.test:81", "Connection: upgrade", f"Upgrade: {to}"]
+    lines += [f"Sec-WebSocket-Version: {version}", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    return asks("\r\n".join([*lines, "", ""]).encode())
+
+
+CONNECT = b"CONNECT h.test:80 HTTP/1.1\r\nHost: h.test:80\r\n\r\n"
+WRONG_ACCEPT = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+WRONG_ACCEPT += b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOx=\r\n\r\n"
 
 
 def posts(*lines: str, body: bytes = b"") -> Ask:
@@ -176,6 +224,11 @@ SITUATIONS: dict[str, list[Situation]] = {
     ],
     "the TLS handshake failed, or a certificate was not taken": [Situation(server=without_tls)],
     "closed or reset before a complete head": [Situation(backend=quits)],
+    "the exchange was reset before that, by HTTP/2": [resetting(h2.INTERNAL_ERROR)],
+    "the same with `ENHANCE_YOUR_CALM`": [resetting(h2.ENHANCE_YOUR_CALM)],
+    "refused by HTTP/2 (`REFUSED_STREAM`, GOAWAY), and so were three more tries": [
+        resetting(h2.REFUSED_STREAM)
+    ],
     "the answer is not HTTP": [Situation(backend=script(b"HELLO\r\n\r\n"))],
     "`first_byte_timeout`, `idle_timeout`, `timeout`": [
         SLOW,
@@ -189,6 +242,14 @@ SITUATIONS: dict[str, list[Situation]] = {
     "redirect, fixed answer": [
         Situation(asks(get("/broken")), more=BROKEN),
         Situation(asks(get("/moved")), more=MOVED),
+    ],
+    "an `Upgrade` to a protocol that the route does not allow, another version of WebSocket": [
+        Situation(switches(to="other")),
+        Situation(switches("12")),
+    ],
+    "`CONNECT` where no route allows it": [Situation(asks(CONNECT))],
+    "a 101 to another protocol than was asked for, or with the wrong `Sec-WebSocket-Accept`": [
+        Situation(switches(), script(WRONG_ACCEPT))
     ],
     "`OPTIONS` and `TRACE` that are not forwarded": [
         Situation(asks(get("*", method="OPTIONS"))),
@@ -209,7 +270,6 @@ SITUATIONS: dict[str, list[Situation]] = {
         Situation(asks(get("/" + "x" * 9000))),
         Situation(asks(get("/x", "Expect: more"))),
         Situation(asks(get("/x", "a: " + "x" * 70000))),
-        Situation(asks(get("h.test:80", method="CONNECT"))),
         Situation(asks(get().replace(b"HTTP/1.1", b"HTTP/3.0"))),
     ],
 }
@@ -222,7 +282,7 @@ async def running(situation: Situation) -> AsyncIterator[tuple[Gateway, bytes]]:
     async with contextlib.AsyncExitStack() as stack:
         backend = await stack.enter_async_context(Backend(situation.backend))
         top, tables = ("", situation.more) if situation.more[:1] == "[" else (situation.more, "")
-        text = f"{top}\n{routes(backend, tables, situation.route)}"
+        text = f"{top}\n{routes(backend, tables, situation.route)}{situation.upstream}\n"
         if situation.server is not None:
             text = text.replace(backend.url, stack.enter_context(situation.server()))
         gate = await stack.enter_async_context(gateway(text))
@@ -269,7 +329,9 @@ def as_told(cell: str, span: Span, status: int) -> None:
         cell = "Error, `error.type` = the status" if status >= 500 else "unset"
     gone = "`spangate.client_gone`" in cell
     assert about.get("spangate.client_gone", False) is gone
-    if cell.startswith("unset"):
+    if cell.startswith("unset, `error.type`"):
+        assert (span.status.code, about["error.type"]) == (UNSET, named(cell)[1])
+    elif cell.startswith("unset"):
         assert (span.status.code, "error.type" in about) == (UNSET, False)
     else:
         error = str(status) if "= the status" in cell else named(cell)[0]
@@ -387,12 +449,13 @@ def _concrete(names: dict[str, str]) -> Callable[[re.Match[str]], str]:
 
 async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> None:
     seen = await told()
-    assert seen.server == documented(1)
+    of_tunnels = {n for n in documented(1) if n.startswith(("spangate.tunnel.", "websocket."))}
+    assert seen.server == documented(1) - of_tunnels  # which test_websocket.py sees to
     assert seen.client == documented(2)
     more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
     left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
-    kept = {n for n in documented(1) if not any(part in n for part in left_out)}
+    kept = {n for n in seen.server if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
     (keys,) = seen.line
     example = re.search(r"```json\n(.*?)\n```", PAGE)
