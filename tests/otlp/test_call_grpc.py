@@ -22,6 +22,7 @@ from proxy.otlp.rpc.clocks import SECOND, Keepalive
 from proxy.otlp.serve_grpc import Binding, GrpcServer
 from proxy.otlp.status import Outcome, Verdict
 from proxy.otlp.transport import Options
+from tests.http.h2_frames import GOAWAY, frame
 from tests.otlp import samples
 from tests.otlp.fake_collector import Answer, FakeCollector
 from tests.otlp.h2_peer import Connection, Server, framed, replying
@@ -283,7 +284,7 @@ async def test_goaway_before_a_call_was_begun() -> None:
 
     def reply(connection: Connection, stream: int) -> None:
         if connection is server.connections[0]:
-            connection.session._connection.send_goaway(0, last_stream_id=0)
+            connection.transport.write(frame(GOAWAY, 0, 0, bytes(8)))  # last stream: 0
         else:
             replying()(connection, stream)
 
