@@ -9,12 +9,13 @@ sends, so all that leaves is checked here, whoever wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from proxy.errors import BadResponse, ClientError
 from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
+from proxy.http.h2_request import put
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, bits
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
@@ -46,8 +47,8 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
         (b":path", edits.target.encode("ascii")),
     ]
     removed = edits.removed
-    _put(fields, head if removed is None else _kept(head, removed))
-    _put(fields, edits.added)
+    put(fields, head if removed is None else _kept(head, removed), _NEVER_SENT)
+    put(fields, edits.added, _NEVER_SENT)
     fields += more
     if edits.wants & WANTS_TRAILERS:
         fields.append(_TE)
@@ -57,14 +58,6 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
     if _has_controls(fields):
         raise ClientError(400, "a field value has a control character")
     return fields
-
-
-def _put(fields: list[Pair], pairs: Iterable[Pair]) -> None:
-    """Names in lower case and values without blanks around: others are malformed (§8.2)."""
-    for name, value in pairs:
-        name = name.lower()
-        if name not in _NEVER_SENT:
-            fields.append((name, value.strip(b" \t")))
 
 
 def as_extended_connect(fields: Lines, protocol: str) -> Lines:
@@ -111,17 +104,16 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
     head.status = _status(fields)
     pairs, special = head._pairs, head.fields
     seen = size = 0
-    for pair in fields[1:]:
-        name, value = pair
+    for name, value in fields[1:]:
         size += len(name) + len(value) + 4  # as in HTTP/1.1
         try:
             kind = RESPONSE_KINDS[name]
         except KeyError:
             kind = response_kind(name)
         if kind is None:
-            pairs.append(pair)
+            pairs.append((name, value))  # plain: never-indexed lines come as another type
         elif kind is DATE:
-            pairs.append(pair)
+            pairs.append((name, value))
             seen = _DATED
         elif kind in CONNECTION_FIELDS:
             raise BadResponse(f"the upstream's head has {name!r}, which HTTP/2 does not know")

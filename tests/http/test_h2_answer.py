@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadResponse, ClientError
+from proxy.http import h2
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.encode import encode_response
 from proxy.http.h2_answer import (
@@ -16,6 +17,16 @@ from proxy.http.h2_answer import (
 )
 from proxy.http.h2_request import trailer_fields, trailers_of
 from proxy.http.head import RequestHead
+from tests.http.h2_frames import (
+    END_HEADERS,
+    END_STREAM,
+    GET,
+    HEADERS,
+    SETTINGS,
+    feed,
+    frame,
+    literal,
+)
 from tests.http.h2_frames import Pair as Sessions
 from tests.http.test_framing_rules import request
 
@@ -199,3 +210,17 @@ def test_the_other_end_takes_what_was_checked(
     pair.ask(fields, end=True)
     (got,) = [e for e in pair.at_server if hasattr(e, "headers")]
     assert list(got.headers) == fields
+
+
+def test_lines_that_nobody_may_index_reach_a_client_of_http_1_1() -> None:
+    """RFC 7541 §7.1.3: the engine gives them out as another type than the rest."""
+    session = h2.Session(False, h2.Rules())
+    feed(session, frame(SETTINGS, 0, 0))
+    session.send_request([(b":method", b"GET"), *GET[1:]], True)
+    while session.take():
+        pass
+    block = literal([(b":status", b"200"), (b"set-cookie", b"a=b")], b"\x10")
+    events = feed(session, frame(HEADERS, END_HEADERS | END_STREAM, 1, block))
+    (answer,) = [event for event in events if isinstance(event, h2.ResponseReceived)]
+    head = response_head(answer.headers, "GET", True)
+    assert b"set-cookie: a=b\r\n" in encode_response(head)
