@@ -25,9 +25,10 @@ from proxy.config.model import Config
 from proxy.errors import ConfigError
 from proxy.hub.carried import Carried
 from proxy.hub.collector_run import Died, Run
+from proxy.hub.ended import backoff, describe_exit
 from proxy.hub.parts import Change
 from proxy.hub.rings import Ring, Rings
-from proxy.hub.supervisor import QUICK, backoff, describe_exit
+from proxy.hub.supervisor import QUICK
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.metrics import Series
 

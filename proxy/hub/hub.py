@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from proxy import __version__
@@ -23,17 +23,19 @@ from proxy.config.load import Loaded
 from proxy.config.placed import placing
 from proxy.config.syntax import is_everywhere, is_unix
 from proxy.errors import ConfigError
+from proxy.hub.boards import Boards
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
 from proxy.hub.rings import Rings
+from proxy.hub.roster import Roster
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
-from proxy.hub.supervisor import COMMAND, RollFailed, Supervisor
+from proxy.hub.supervisor import COMMAND, RollFailed, Shared, Supervisor
 from proxy.hub.worker import Worker
 from proxy.lag import Lag
 from proxy.plain import WHY_PLAIN, told
-from proxy.server import endpoints, frames, tls_tickets
+from proxy.server import frames, tls_tickets
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.instruments import LOOP_LAG
 from proxy.telemetry.metrics import Attributes, Report
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spangate")
 
+PLACES = 4  # on the board for each slot: workers that drain have theirs until they are gone
 SOON = 1.0  # seconds that workers get to start before anything else is done
 _LABELS: Attributes = (("spangate.process", "hub"),)
 _COLLECTOR: Attributes = (("spangate.process", "collector"),)
@@ -74,8 +77,12 @@ class Hub:
         self.lag = Lag()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
+        self.boards = Boards(PLACES * workers)
+        self.roster = Roster(self.boards, self._tell_of_endpoints)
+        self.roster.configure(loaded.config.upstream)
+        shared = Shared(self.rings, self.boards)
         self.supervisor = Supervisor(
-            sockets, self.rings, self.totals, greet=self._greet, command=command
+            sockets, shared, self.totals, greet=self._greet, command=command
         )
         self._keylog = keylog
         self.renew_secrets()
@@ -123,10 +130,13 @@ class Hub:
                 lags[LOOP_LAG, _COLLECTOR] = self._collector.lag
         self.totals.apply("hub", Report(lags), time.monotonic())
 
-    def tell_health(self) -> None:
-        """Tell all workers what is known about every probed server."""
-        for payload in self._health():
-            self.supervisor.broadcast(frames.ENDPOINTS, payload)
+    def tell_endpoints(self) -> None:
+        """Tell all workers what is known about every endpoint."""
+        for payload in self.roster.messages():
+            self._tell_of_endpoints(payload)
+
+    def _tell_of_endpoints(self, payload: bytes) -> None:
+        self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
     def renew_secrets(self) -> None:
         """New keys for sessions of TLS, which all workers have; clients then shake hands in full
@@ -230,13 +240,9 @@ class Hub:
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)
-        for payload in self._health():
+        for payload in self.roster.messages():
             worker.link.send(frames.ENDPOINTS, payload)
         worker.link.send(frames.APPLY, items=number)
-
-    def _health(self) -> Iterator[bytes]:
-        if self.services is not None:
-            yield from endpoints.encode_health(self.services.prober.states().items())
 
     def _status_line(self) -> str:
         """For `systemctl status`."""

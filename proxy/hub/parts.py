@@ -10,6 +10,7 @@ from proxy.collector.books import Standing
 from proxy.config.load import Loaded
 from proxy.config.model import Config
 from proxy.hub.rings import Rings
+from proxy.hub.roster import Roster
 from proxy.hub.snapshot import Generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import Supervisor
@@ -56,6 +57,8 @@ class Whole(Protocol):
     @property
     def supervisor(self) -> Supervisor: ...
     @property
+    def roster(self) -> Roster: ...
+    @property
     def collector(self) -> Collector: ...
 
     @property
@@ -68,8 +71,8 @@ class Whole(Protocol):
     def renew_secrets(self) -> None:
         """New keys for sessions of TLS."""
 
-    def tell_health(self) -> None:
-        """Tell all workers what is known about every probed server."""
+    def tell_endpoints(self) -> None:
+        """Tell all workers what is known about every endpoint."""
 
 
 class Change(Protocol):

@@ -151,7 +151,8 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
         await services.adopt(config, change)
     await services.secure(new.loaded)
     await services.prober.configure(config.upstream, config.route)
-    hub.tell_health()
+    hub.roster.configure(config.upstream)
+    hub.tell_endpoints()
 
 
 async def bring_into_force(hub: Whole, new: Generation) -> None:

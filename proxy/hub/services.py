@@ -21,7 +21,6 @@ from proxy.hub.probes import Key, Prober
 from proxy.hub.snapshot import wanted
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
-from proxy.server import endpoints, frames
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.tasks import cancel, spawn
 
@@ -118,8 +117,7 @@ class Services:
             await self._hub.collector.report(self._status.series())
 
     def _health_changed(self, changes: Mapping[Key, bool]) -> None:
-        for payload in endpoints.encode_health(changes.items()):
-            self._hub.supervisor.broadcast(frames.ENDPOINTS, payload)
+        self._hub.roster.probed(changes)
 
 
 def _probed(config: Config) -> dict[str, Upstream]:

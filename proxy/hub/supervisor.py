@@ -13,7 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from proxy.hub.boards import Boards
+from proxy.hub.ended import BACKOFF, backoff, describe_exit, reap
 from proxy.hub.keepers import Keepers
 from proxy.hub.link import loans, pair
 from proxy.hub.rings import Rings
@@ -27,10 +30,6 @@ log = logging.getLogger("spangate")
 
 COMMAND = (sys.executable, "-m", "proxy.server")
 QUICK = 1.0  # seconds: a worker that dies sooner than this is held to be broken
-BACKOFF = 0.1  # seconds before the second quick replacement, doubled each time
-# Of pauses: whoever waits in the queue of a gateway with one worker waits for the worker. A start
-# takes 0.2 s of CPU; nginx makes no pause at all.
-BACKOFF_MAX = 0.5
 START_TIMEOUT = 15.0  # seconds that a new worker may take to become ready in a roll-over
 DRAIN_UNASKED = 3600.0  # seconds; such a worker keeps its own deadline
 KILL_TIMEOUT = 3.0  # seconds until a killed worker must have been buried
@@ -51,6 +50,14 @@ class Slot:
         self.quick = 0  # deaths in a row that came soon after the start
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Memory that workers are started with."""
+
+    rings: Rings
+    boards: Boards
+
+
 class RollFailed(Exception):
     """A new worker did not become ready; the old ones go on."""
 
@@ -59,13 +66,13 @@ class Supervisor:
     """All workers of one hub.
 
     `greet` sends a new worker the configuration in force, then health. Its numbers go to `totals`,
-    its records into one of `rings`.
+    its records into a ring.
     """
 
     def __init__(
         self,
         sockets: Sockets,
-        rings: Rings,
+        shared: Shared,
         totals: Totals,
         *,
         greet: Callable[[Worker], None],
@@ -77,7 +84,7 @@ class Supervisor:
         self.listeners: tuple[str, ...] = ()  # addresses that new workers get
         self._sockets = sockets
         self._keepers = Keepers(sockets)
-        self._rings = rings
+        self._shared = shared
         self._totals = totals
         self._greet = greet
         self._command = command
@@ -193,9 +200,10 @@ class Supervisor:
 
     async def _launch(self, slot: Slot, *, coming: bool = False) -> Worker:
         self._ids += 1
-        ring = self._rings.open(self._ids)
+        ring = self._shared.rings.open(self._ids)
         worker = Worker(slot.number, ring, self._report, time.monotonic())
         worker.listeners = self.listeners
+        worker.place = self._shared.boards.enter()
         ours, theirs = pair()
         worker.loans, lent = loans()
         with theirs, lent:
@@ -225,29 +233,32 @@ class Supervisor:
 
     def _execute(self, worker: Worker, link: int, lent: int) -> None:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
-        ring = worker.ring
+        ring, board = worker.ring, self._shared.boards.memory
+        listening = [sock.fileno() for _, sock in sockets]
         arguments = ["--link", str(link), "--id", str(worker.id), "--slot", str(worker.slot)]
         arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
         arguments += ["--loans", str(lent)]
+        arguments += ["--board", str(board), "--place", str(worker.place)]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(
             [*self._command, *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=[link, lent, ring.memory, ring.writer, *(s.fileno() for _, s in sockets)],
+            pass_fds=[link, lent, board, ring.memory, ring.writer, *listening],
             process_group=0,  # Ctrl-C in a terminal reaches the hub alone, and the hub drains
         )
 
     def _exited(self, slot: Slot, worker: Worker, pidfd: int) -> None:
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
-        status, spent = _reap(worker)
+        status, spent = reap(worker)
         slot.cpu_spent += spent
         expected = self._stopping or worker.asked_to_drain
         if worker.state is WorkerState.STARTING and worker.answers.refusals:
             self._refusal = f"worker {worker.id} {_why(worker)}"
         worker.advance(WorkerState.GONE)
         worker.ring.left()
+        self._shared.boards.leave(worker.place)
         self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
         if not expected or status > 0:
@@ -319,21 +330,3 @@ def _why(worker: Worker) -> str:
     if refusals:
         return f"refused the configuration: {refusals[-1]}"
     return "did not become ready with the configuration"
-
-
-def _reap(worker: Worker) -> tuple[int, float]:
-    """(exit status as Popen tells it, CPU seconds that the process has used)."""
-    assert worker.process is not None
-    _, status, usage = os.wait4(worker.pid, 0)
-    worker.process.returncode = os.waitstatus_to_exitcode(status)
-    return worker.process.returncode, usage.ru_utime + usage.ru_stime
-
-
-def backoff(quick_deaths: int, longest: float = BACKOFF_MAX) -> float:
-    """Seconds to wait after this many deaths in a row soon after the start."""
-    return min(longest, BACKOFF * 2 ** (quick_deaths - 2)) if quick_deaths > 1 else 0.0
-
-
-def describe_exit(status: int) -> str:
-    """What Popen.returncode means, in words."""
-    return f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"

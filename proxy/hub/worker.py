@@ -53,6 +53,7 @@ class Worker:
         "link",
         "listeners",
         "loans",
+        "place",
         "process",
         "ring",
         "slot",
@@ -67,6 +68,7 @@ class Worker:
         self.id = ring.number
         self.slot = slot
         self.started = started  # monotonic seconds
+        self.place = -1  # on the board; -1 = none
         self.state = WorkerState.STARTING
         self.asked_to_drain = False
         self.answers = Answers()

@@ -15,6 +15,7 @@ from proxy.runner import run
 from proxy.server.keeping import Keeping
 from proxy.server.ring import Ring
 from proxy.server.worker import Worker
+from proxy.upstream.board import Board
 
 
 def main() -> int:
@@ -29,25 +30,26 @@ def main() -> int:
         sockets.append((address, socket.socket(fileno=int(fd))))
     ring = Ring(mmap.mmap(numbers["--ring"], 0), numbers["--wake"])
     os.close(numbers["--ring"])
+    board = _board(numbers["--board"], numbers["--place"])
     link = socket.socket(fileno=numbers["--link"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     place = numbers.get("--id", 0), numbers.get("--slot", 0)
     begin(f"worker {place[1]}")
     loans = socket.socket(fileno=numbers["--loans"])
-    return run(_serve(place, ring, sockets, link, loans))
+    return run(_serve(Worker(place[0], ring, sockets, place[1], board), link, loans))
 
 
-async def _serve(
-    place: tuple[int, int],
-    ring: Ring,
-    sockets: list[tuple[str, socket.socket]],
-    link: socket.socket,
-    loans: socket.socket,
-) -> int:
-    """Serve until drained; the exit code. `place`: number of the worker, and of its slot."""
+def _board(memory: int, place: int) -> Board | None:
+    """What this worker shares with others; None if there was no place left."""
+    board = Board(mmap.mmap(memory, 0), place) if place >= 0 else None
+    os.close(memory)
+    return board
+
+
+async def _serve(worker: Worker, link: socket.socket, loans: socket.socket) -> int:
+    """Serve until drained; the exit code."""
     loop = asyncio.get_running_loop()
-    worker = Worker(place[0], ring, sockets, place[1])
     Keeping(worker, loans).start()
     worker.orders.freezes = True
     loop.add_signal_handler(signal.SIGTERM, worker.drain)

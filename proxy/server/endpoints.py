@@ -24,8 +24,11 @@ AT_ONCE = 200  # changes in a frame: under 1 ms to apply
 class Change(msgspec.Struct, omit_defaults=True):
     """One endpoint; None = as it was."""
 
-    up: bool | None = None
+    up: bool | None = None  # what active probes say
     weight: int | None = None
+    number: int | None = None  # its place on the board
+    ejected: bool | None = None
+    drained: bool | None = None
     added: bool = False
     removed: bool = False
 
@@ -41,11 +44,16 @@ def encode(changes: Mapping[str, Mapping[str, Change]]) -> bytes:
 
 def encode_health(states: Iterable[tuple[tuple[str, str], bool]]) -> Iterator[bytes]:
     """Payloads that tell who is up, by (upstream, URL)."""
-    rest = iter(states)
+    return payloads((key, Change(up=up)) for key, up in states)
+
+
+def payloads(news: Iterable[tuple[tuple[str, str], Change]]) -> Iterator[bytes]:
+    """What frames carry that tell these, by (upstream, URL)."""
+    rest = iter(news)
     while some := list(islice(rest, AT_ONCE)):
         changes: Changes = {}
-        for (upstream, url), up in some:
-            changes.setdefault(upstream, {})[url] = Change(up=up)
+        for (upstream, url), change in some:
+            changes.setdefault(upstream, {})[url] = change
         yield encode(changes)
 
 
@@ -73,5 +81,12 @@ def apply(upstreams: Known, payload: bytes) -> list[Endpoint]:
                     state.add(url, change.weight or 1)
                 except ValueError as error:
                     log.error("upstream %s: %s", name, error)
-            state.update(url, change.up, change.weight)
+            _note(state, url, change)
     return gone
+
+
+def _note(state: UpstreamState, url: str, change: Change) -> None:
+    endpoint = state.endpoints.get(url)
+    if endpoint is not None and change.number is not None:
+        endpoint.number = change.number
+    state.update(url, change.up, change.weight, ejected=change.ejected, drained=change.drained)

@@ -49,6 +49,7 @@ from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
 from proxy.telemetry.recorder import Recorder
+from proxy.upstream.board import Board
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
 
@@ -65,12 +66,10 @@ class Worker(House):
 
     def __init__(
         self,
-        number: int,
-        ring: Ring,
-        sockets: Collection[tuple[str, socket.socket]],
-        slot: int = 0,
-    ) -> None:
-        self.upstreams = Upstreams(number)
+        number: int, ring: Ring, sockets: Collection[tuple[str, socket.socket]],
+        slot: int = 0, board: Board | None = None,
+    ) -> None:  # fmt: skip
+        self.upstreams = Upstreams(number, board)
         self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), ring)
         self.authorities = Authorities()
@@ -96,9 +95,8 @@ class Worker(House):
         self._pools = {}
         self.tls = Keyring()
         self._contexts = Contexts()
-        self._descriptors = Descriptors(
-            self._pause, self._resume, self._free, self.recorder.registry
-        )
+        registry = self.recorder.registry
+        self._descriptors = Descriptors(self._pause, self._resume, self._free, registry)
         self._sweep = Sweep(self._check)
         self._timers_run = True
         self._ticks = 0

@@ -1,5 +1,8 @@
 cdef class Endpoint:
     cdef public str authority, host, key, scheme, upstream, url
-    cdef public int port
+    cdef public int out, port
+    cdef public long long number
     cdef public long long weight
     cdef public bint up
+
+    cpdef bint mark(self, int reason, bint holds)

@@ -8,11 +8,29 @@ from __future__ import annotations
 
 from proxy.config.syntax import parse_server
 
+# Why an endpoint gets no requests; several may hold at once. `Endpoint.out` is their sum.
+PROBED = 1  # active probes find it down
+EJECTED = 2  # its answers were too bad, for a time
+DRAINED = 4  # an operator said so
+BROKEN = 8  # this worker's breaker is open
+
 
 class Endpoint:
-    """A server. `up` and `weight` change; its address stays."""
+    """A server. `up`, `out`, `weight` and `number` change; its address stays."""
 
-    __slots__ = ("authority", "host", "key", "port", "scheme", "up", "upstream", "url", "weight")
+    __slots__ = (
+        "authority",
+        "host",
+        "key",
+        "number",
+        "out",
+        "port",
+        "scheme",
+        "up",
+        "upstream",
+        "url",
+        "weight",
+    )
 
     def __init__(self, url: str, weight: int = 1, upstream: str = "") -> None:
         server = parse_server(url)
@@ -28,7 +46,15 @@ class Endpoint:
             self.authority = url
         self.weight = weight
         self.upstream = upstream
-        self.up = True  # what health probes say; without probes always
+        self.up = True  # whether it gets requests: nothing speaks against it
+        self.out = 0  # what does
+        self.number = -1  # its place in the memory that workers share; -1 = none
+
+    def mark(self, reason: int, holds: bool) -> bool:
+        """Note that `reason` speaks against it, or does no more; True if that changes `up`."""
+        self.out = self.out | reason if holds else self.out & ~reason
+        up, self.up = self.up, not self.out
+        return up != self.up
 
     def __repr__(self) -> str:
         state = "up" if self.up else "down"

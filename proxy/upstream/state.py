@@ -15,21 +15,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from proxy.config.model import Upstream
 from proxy.http.grpc import NAMES, RESOURCE_EXHAUSTED, SERVER_ERRORS
 from proxy.upstream.balance import Balancer, Feedback, Outcome, RoundRobin
-from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.board import Board
+from proxy.upstream.endpoint import DRAINED, EJECTED, PROBED, Endpoint
+from proxy.upstream.learners import together
 from proxy.upstream.live import Live
 
 Policy = Callable[[Sequence[Endpoint], int], Balancer]
 POLICIES: dict[str, Policy] = {"round_robin": RoundRobin}
 
 
+def shares(settings: Upstream) -> bool:
+    """Whether what happens at its endpoints is to be known by all workers and the hub together,
+    so that its endpoints need numbers."""
+    return False
+
+
 class UpstreamState(Live):
     """One upstream, for as long as some configuration has its name."""
 
-    __slots__ = ("_discovered", "_offset", "endpoints", "settings")
+    __slots__ = ("_board", "_discovered", "_offset", "endpoints", "settings")
 
-    def __init__(self, name: str, offset: int = 0) -> None:
+    def __init__(self, name: str, offset: int = 0, board: Board | None = None) -> None:
         """`offset` is where this worker begins in turns, so that not all begin with the first."""
         super().__init__(name, RoundRobin((), offset))
+        self._board = board
         self.settings = Upstream()  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
         self._offset = offset
@@ -45,14 +54,27 @@ class UpstreamState(Live):
             return self.name
         return "localhost" if first.scheme == "unix" else first.authority
 
-    def update(self, url: str, up: bool | None = None, weight: int | None = None) -> bool:
-        """What was found out about an endpoint; True if that was news. An unknown one is not."""
+    def update(
+        self,
+        url: str,
+        up: bool | None = None,
+        weight: int | None = None,
+        *,
+        ejected: bool | None = None,
+        drained: bool | None = None,
+    ) -> bool:
+        """What was found out about an endpoint; True if that was news. An unknown one is not.
+
+        `up` is what active probes say.
+        """
         endpoint = self.endpoints.get(url)
         if endpoint is None:
             return False
         known = (endpoint.up, endpoint.weight)
-        if up is not None:
-            endpoint.up = up
+        down = None if up is None else not up
+        for reason, holds in ((PROBED, down), (EJECTED, ejected), (DRAINED, drained)):
+            if holds is not None:
+                endpoint.mark(reason, holds)
         if weight is not None:
             endpoint.weight = weight
         if known == (endpoint.up, endpoint.weight):
@@ -97,9 +119,9 @@ class UpstreamState(Live):
         for url, endpoint in wanted.items():
             weight = settings.servers.get(url, endpoint.weight)
             # Without probes nobody would ever say that it is up again.
-            up = endpoint.up or settings.health is None
-            if url in before and (endpoint.up, endpoint.weight) != (up, weight):
-                endpoint.up, endpoint.weight = up, weight
+            turned = settings.health is None and endpoint.mark(PROBED, False)
+            if url in before and (turned or endpoint.weight != weight):
+                endpoint.weight = weight
                 self.balancer.refresh(endpoint)
             elif url not in before and not changed:
                 self.balancer.add(endpoint)
@@ -108,9 +130,16 @@ class UpstreamState(Live):
             self.balancer.remove(endpoint)
         if changed:
             self.balancer = POLICIES[settings.balance](list(wanted.values()), self._offset)
-            self.feedback = self.balancer if isinstance(self.balancer, Feedback) else None
         self.balancer.panic_below(settings.panic)
+        self.feedback = together(self._learners())
         return gone
+
+    def _learners(self) -> Iterator[Feedback]:
+        """Who is told of attempts, by the settings in force."""
+        if isinstance(self.balancer, Feedback):
+            yield self.balancer
+        if self._board is not None and shares(self.settings):
+            yield self._board
 
 
 class Plan:
@@ -128,7 +157,7 @@ class Plan:
     def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
         """Look at one upstream after the other; ValueError for what is no server's URL."""
         for name, settings in upstreams.items():
-            state = known.get(name) or UpstreamState(name, known.offset)
+            state = known.get(name) or UpstreamState(name, known.offset, known.board)
             self.states[name] = state
             yield
             if state.settings == settings:
@@ -149,10 +178,11 @@ class Plan:
 class Upstreams:
     """All upstreams of one worker, by name."""
 
-    __slots__ = ("_states", "learning", "offset")
+    __slots__ = ("_states", "board", "learning", "offset")
 
-    def __init__(self, offset: int = 0) -> None:
+    def __init__(self, offset: int = 0, board: Board | None = None) -> None:
         self.offset = offset
+        self.board = board  # what workers know together
         self.learning = False  # whether the balancer of any wants feedback
         self._states: dict[str, UpstreamState] = {}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.hub.supervisor import backoff, describe_exit
+from proxy.hub.ended import backoff, describe_exit
 from tests.hub.gateway import DEADLINE, FAKE, MINIMAL, Gateway, fetch, gateway, is_alive, until
 
 

@@ -1,0 +1,81 @@
+"""The board as the hub has it: it makes the memory, gives places to workers, numbers to endpoints.
+
+What lies where is said in `upstream/board.py`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable
+
+from proxy.upstream.board import ACTIVE, CELLS, ENDPOINTS, size
+
+Key = tuple[str, str]  # upstream's name, server URL as in the configuration
+
+
+class Boards:
+    """One for all workers of a hub, of which `places` may be alive at the same time."""
+
+    def __init__(self, places: int) -> None:
+        self.memory = os.memfd_create("spangate-board")
+        os.ftruncate(self.memory, size(places))
+        self._cells = memoryview(mmap.mmap(self.memory, 0)).cast("Q")
+        self._stride = places * CELLS
+        self._places = list(range(places - 1, -1, -1))
+        self._numbers: dict[Key, int] = {}
+        self._free: list[int] = []
+        self._next = 0
+
+    def enter(self) -> int:
+        """A place for a worker that will be started; -1 = all are taken, so it judges alone."""
+        return self._places.pop() if self._places else -1
+
+    def leave(self, place: int) -> None:
+        """The worker that had it is gone."""
+        if place < 0:
+            return
+        for number in self._numbers.values():
+            self._clear(number * self._stride + place * CELLS)
+        self._places.append(place)
+
+    def number(self, keys: Iterable[Key]) -> dict[Key, int]:
+        """Numbers for these endpoints and no others: those that stay keep theirs; -1 = all are
+        taken."""
+        wanted = dict.fromkeys(keys, -1)
+        for key in [key for key in self._numbers if key not in wanted]:
+            self._free.append(self._numbers.pop(key))
+        for key in wanted:
+            if key not in self._numbers:
+                number = self._take()
+                if number < 0:
+                    continue
+                self._numbers[key] = number
+            wanted[key] = self._numbers[key]
+        return wanted
+
+    def rows(self, key: Key) -> list[memoryview]:
+        """An endpoint's cells, place by place; [] if it has no number."""
+        number = self._numbers.get(key, -1)
+        if number < 0:
+            return []
+        first = number * self._stride
+        return [self._cells[at : at + CELLS] for at in range(first, first + self._stride, CELLS)]
+
+    def total(self, key: Key, cell: int = ACTIVE) -> int:
+        """Of all workers."""
+        return sum(row[cell] for row in self.rows(key))
+
+    def _take(self) -> int:
+        if self._free:
+            number = self._free.pop()
+            for at in range(number * self._stride, (number + 1) * self._stride, CELLS):
+                self._clear(at)
+            return number
+        if self._next == ENDPOINTS:
+            return -1
+        self._next += 1
+        return self._next - 1
+
+    def _clear(self, at: int) -> None:
+        self._cells[at : at + CELLS] = memoryview(bytes(CELLS * 8)).cast("Q")

@@ -1,0 +1,71 @@
+"""What workers know of endpoints together: memory that all of them map.
+
+A row of cells, native u64, for each pair of an endpoint's number and a place that one worker
+process has for itself. So each cell has one writer, nothing is locked, and whoever reads adds up
+the places. A worker that dies leaves its cells behind; the hub clears them before it gives the
+place to another one. Numbers and places come from the hub (`hub/boards.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.upstream.balance import Outcome
+from proxy.upstream.endpoint import Endpoint
+
+ACTIVE = 0  # attempts that run
+BEGUN = 1  # since the place was given to this worker, as the following ones
+OK = 2  # ended without anything to hold against the endpoint
+FAILED = 3  # ended with 5xx or without an answer (Outcome.SERVER_ERROR, ERROR)
+STREAK = 4  # FAILED in a row, until now
+CELLS = 8  # of a row: a cache line of 64 bytes
+
+ENDPOINTS = 16384  # that have a number; the memory takes pages only where it is written to
+
+
+def size(places: int) -> int:
+    """Bytes of the whole memory."""
+    return ENDPOINTS * places * CELLS * 8
+
+
+class Board:
+    """The memory as one worker writes it: a Feedback for whichever upstream wants one."""
+
+    __slots__ = ("_cells", "_mine", "_stride")
+
+    def __init__(self, memory: Any, place: int) -> None:
+        self._cells = memoryview(memory).cast("Q")
+        self._stride = len(self._cells) // ENDPOINTS
+        self._mine = place * CELLS
+
+    def begin(self, endpoint: Endpoint, now: int) -> None:
+        """See `Feedback`."""
+        number = endpoint.number
+        if number >= 0:
+            at = number * self._stride + self._mine
+            self._cells[at + ACTIVE] += 1
+            self._cells[at + BEGUN] += 1
+
+    def end(self, endpoint: Endpoint, outcome: Outcome, ns: int) -> None:
+        """See `Feedback`."""
+        number = endpoint.number
+        if number < 0:
+            return
+        cells, at = self._cells, number * self._stride + self._mine
+        if cells[at + ACTIVE]:  # it was given another number meanwhile
+            cells[at + ACTIVE] -= 1
+        if outcome is Outcome.SERVER_ERROR or outcome is Outcome.ERROR:
+            cells[at + FAILED] += 1
+            cells[at + STREAK] += 1
+        elif outcome is not Outcome.ABANDONED:
+            cells[at + OK] += 1
+            cells[at + STREAK] = 0
+
+    def total(self, endpoint: Endpoint, cell: int) -> int:
+        """Of all workers; 0 for an endpoint without a number."""
+        first = endpoint.number * self._stride
+        return sum(self._cells[first + cell : first + self._stride : CELLS]) if first >= 0 else 0
+
+    def active(self, endpoint: Endpoint) -> int:
+        """Attempts that run, of all workers."""
+        return self.total(endpoint, ACTIVE)
