@@ -142,7 +142,8 @@ def main() -> None:
     parser.add_argument("--slot", type=int)
     parser.add_argument("--ring", type=int)
     parser.add_argument("--wake", type=int)
-    parser.add_argument("--loans", type=int)
+    for name in ("--loans", "--board", "--place"):
+        parser.add_argument(name, type=int)
     parser.add_argument("--socket", action="append", default=[])
     arguments = parser.parse_args()
 
