@@ -20,7 +20,8 @@ PYTHON ?= $(or $(shell for p in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN  := $(VENV)/bin
 
-PIP  := $(BIN)/pip --disable-pip-version-check install --quiet
+# Twice quiet: errors are told, warnings about folders of this machine are not.
+PIP  := $(BIN)/pip --disable-pip-version-check install -qq
 HERE := SPANGATE_PURE=1 $(PIP) --no-build-isolation -e
 HEADERS := $(shell find proxy -name '*.pxd')
 INPUTS := setup.py $(HEADERS) $(shell find proxy -name '*.h') $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
