@@ -43,7 +43,7 @@ PURE := $(wildcard tests/kernel) tests/http tests/routing tests/tracing tests/up
 
 # Compiling takes one core while the other waits for packages.
 $(VENV)/.run: pyproject.toml
-	@echo "Setting up $(VENV), once; this takes a moment."
+	@echo "Setting up $(VENV), once; this takes a minute."
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
 	@$(BIN)/python -c 'import tomllib; \
 	    print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
