@@ -28,7 +28,6 @@ from proxy.hub.snapshot import Generation, generation
 log = logging.getLogger("spangate")
 
 EVERY = 1.0  # seconds between two looks
-ROTATION = 86400.0  # seconds that keys for sessions are used
 
 Marks = dict[str, Mark | None]
 
@@ -42,16 +41,13 @@ class Certificates:
         self._known: Marks = {}  # as they were when they were read
         self._last: Marks = {}  # as they were a moment ago
         self._loaded: Loaded | None = None  # what that was about
-        self._rotated = time.monotonic()
 
     async def watch(self) -> None:
         """For as long as the gateway runs."""
         while True:
             await asyncio.sleep(EVERY)
             await self.look()
-            if time.monotonic() - self._rotated > ROTATION:
-                self._rotated = time.monotonic()
-                self._hub.renew_secrets()
+            self._hub.renew_secrets()
 
     async def look(self) -> None:
         """Read the files if they have changed, and keep still."""
