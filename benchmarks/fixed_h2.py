@@ -67,7 +67,8 @@ class Caller:
 
     def _hear(self, event: object) -> bool:
         if isinstance(event, ResponseReceived):
-            self._check(event.headers[0][1] == self._status, event.headers)
+            failed = [v for n, v in event.headers if n == b"grpc-status" and v != b"0"]
+            self._check(event.headers[0][1] == self._status and not failed, event.headers)
             return event.end_stream
         if isinstance(event, DataReceived):
             self._session.acknowledge(len(event.data), event.stream_id)
