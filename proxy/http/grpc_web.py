@@ -118,6 +118,8 @@ def _split(data: bytes) -> list[bytes]:
     begin = 0
     while begin < len(data):
         pad = data.find(b"=", begin)
+        if pad >= 0 and not pad & 3:  # Python 3.11 takes it behind a group that is whole
+            raise Error("a group of nothing but padding")
         end = len(data) if pad < 0 else (pad & ~3) + 4
         parts.append(data[begin:end])
         begin = end
