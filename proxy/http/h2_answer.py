@@ -29,6 +29,7 @@ CONNECTION_FIELDS = frozenset(
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"  # RFC 9110 §5.5
 _DATED = bits([DATE])
+_STATUSES = {b"%d" % status: status for status in range(100, 600)}
 _TE: Pair = (b"te", b"trailers")
 
 Lines = list[Pair]
@@ -129,7 +130,7 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
 def _status(fields: Sequence[Pair]) -> int:
     if not fields or fields[0][0] != b":status":
         raise BadResponse("the upstream's head does not begin with :status")
-    text = fields[0][1]
-    if len(text) != 3 or not text.isdigit() or not 100 <= int(text) <= 599:
+    status = _STATUSES.get(fields[0][1])
+    if status is None:
         raise BadResponse("the upstream's status is none of 100 to 599")
-    return int(text)
+    return status
