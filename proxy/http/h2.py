@@ -33,6 +33,7 @@ from ngh2 import ErrorCode as ErrorCode
 from ngh2 import Event as Event
 from ngh2 import GoAwayReceived as GoAwayReceived
 from ngh2 import InformationalResponseReceived as InformationalResponseReceived
+from ngh2 import NeverIndexedHeader as NeverIndexedHeader
 from ngh2 import PingAcknowledged as PingAcknowledged
 from ngh2 import PingReceived as PingReceived
 from ngh2 import RequestReceived as RequestReceived
@@ -56,7 +57,6 @@ REFUSED_STREAM = int(ErrorCode.REFUSED_STREAM)
 CANCEL = int(ErrorCode.CANCEL)
 ENHANCE_YOUR_CALM = int(ErrorCode.ENHANCE_YOUR_CALM)
 HTTP_1_1_REQUIRED = int(ErrorCode.HTTP_1_1_REQUIRED)
-INADEQUATE_SECURITY = int(ErrorCode.INADEQUATE_SECURITY)
 
 TAKE = 64 * 1024  # bytes that are asked for at once
 _FRAME = 16 * 1024  # bytes of a DATA frame at most: more would delay its first bytes
