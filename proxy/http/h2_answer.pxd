@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.edits cimport Edits
 from proxy.http.framing cimport frame_response
-from proxy.http.h2_request cimport put
+from proxy.http.h2_request cimport never_indexed, put
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.headers cimport bits
 
@@ -12,7 +12,7 @@ cdef bytes CONTENT_LENGTH, DATE, _CONTROLS
 cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
-@cython.locals(fields=list, removed=frozenset, length=object)
+@cython.locals(fields=list, removed=frozenset, length=object, names=frozenset)
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
 cdef list _kept(RequestHead head, frozenset removed)
 @cython.locals(text=bytes)
@@ -23,7 +23,7 @@ cpdef ResponseHead response_head(fields, str method, bint ended)
 cpdef ResponseHead informational_head(fields)
 @cython.locals(
     head=ResponseHead, pairs=list, special=dict, seen=cython.longlong, size=Py_ssize_t,
-    name=bytes, value=bytes, kind=bytes
+    name=bytes, value=bytes, kind=bytes, pair=object
 )
 cdef ResponseHead _head(fields)
 cdef int _status(fields) except -1
