@@ -35,6 +35,7 @@ from proxy.hub.worker import Worker
 from proxy.lag import Lag
 from proxy.plain import WHY_PLAIN, told
 from proxy.server import endpoints, frames, tls_tickets
+from proxy.server.tls_tickets import TicketKeys
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.instruments import LOOP_LAG
 from proxy.telemetry.metrics import Attributes, Report
@@ -79,7 +80,8 @@ class Hub:
             sockets, self.rings, self.totals, greet=self._greet, command=command
         )
         self._keylog = keylog
-        self.renew_secrets()
+        self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
+        self.secrets = tls_tickets.secrets(self._tickets, keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
         self._admin = admin
@@ -130,11 +132,12 @@ class Hub:
             self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
     def renew_secrets(self) -> None:
-        """New keys for sessions of TLS, which all workers have; clients then shake hands in full
-        once."""
-        keys = os.urandom(tls_tickets.SIZE)
-        self.secrets = tls_tickets.secrets(keys, self._keylog)
-        self.supervisor.broadcast(frames.SECRETS, self.secrets)
+        """New keys for sessions of TLS, if it is time for them; all workers have them."""
+        now = time.monotonic()
+        if self._tickets.is_due(now):
+            self._tickets.renew(os.urandom(tls_tickets.SIZE), now)
+            self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
+            self.supervisor.broadcast(frames.SECRETS, self.secrets)
 
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""

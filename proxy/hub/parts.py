@@ -66,7 +66,7 @@ class Whole(Protocol):
         """Bring in everything that was counted until now."""
 
     def renew_secrets(self) -> None:
-        """New keys for sessions of TLS."""
+        """New keys for sessions of TLS, if it is time for them."""
 
     def tell_health(self) -> None:
         """Tell all workers what is known about every probed server."""

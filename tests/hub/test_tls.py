@@ -17,7 +17,7 @@ import pytest
 from cryptography import x509
 
 from proxy.config import local_ca
-from proxy.server import tls_tickets
+from proxy.server import tls_openssl
 from tests import processes
 from tests.hub.gateway import DEADLINE, Gateway, gateway, until
 
@@ -128,7 +128,7 @@ def test_hup_reads_them_too(tmp_path: Path) -> None:
         until(lambda: shown(hub, tmp_path) == ["two.test"])
 
 
-@pytest.mark.skipif(tls_tickets._library() is None, reason="OpenSSL cannot be reached here")
+@pytest.mark.skipif(tls_openssl._library() is None, reason="OpenSSL cannot be reached here")
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_session_is_resumed_on_every_worker(tmp_path: Path, newest: ssl.TLSVersion) -> None:
     certify(tmp_path)
