@@ -29,7 +29,6 @@ log = logging.getLogger("spangate")
 
 EVERY = 1.0  # seconds between two looks
 MOST_TOLD = 8  # names in a line
-DAY = 86400.0  # seconds between two reads of what has not changed: it may be about to expire
 
 Marks = dict[str, Mark | None]
 
@@ -44,17 +43,14 @@ class Certificates:
         self._last: Marks = {}  # as they were a moment ago
         self._loaded: Loaded | None = None  # what that was about
         self._told = b""  # what was said of a certificate that was made here
-        self._read_at = time.monotonic()
 
     async def watch(self) -> None:
         """For as long as the gateway runs."""
         while True:
             await asyncio.sleep(EVERY)
             await self.look()
-            self._hub.renew_secrets()
-            if time.monotonic() - self._read_at > DAY:
-                self._read_at = time.monotonic()
-                self._loaded = None  # the next look reads
+            if self._hub.renew_secrets():
+                self._loaded = None  # the next look reads all: what was made here has an end
 
     async def look(self) -> None:
         """Read the files if they have changed, and keep still."""

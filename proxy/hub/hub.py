@@ -131,13 +131,15 @@ class Hub:
         for payload in self._health():
             self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
-    def renew_secrets(self) -> None:
+    def renew_secrets(self) -> bool:
         """New keys for sessions of TLS, if it is time for them; all workers have them."""
         now = time.monotonic()
-        if self._tickets.is_due(now):
+        due = self._tickets.is_due(now)
+        if due:
             self._tickets.renew(os.urandom(tls_tickets.SIZE), now)
             self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
             self.supervisor.broadcast(frames.SECRETS, self.secrets)
+        return due
 
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""

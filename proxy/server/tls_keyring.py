@@ -203,7 +203,7 @@ class Keyring:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _common(context, oldest)
         context.set_ciphers(CIPHERS)
-        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
         _load(context, certified)
         tls_openssl.economise(context)
         tls_openssl.forget_sessions(context)
