@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.edits cimport Edits
 from proxy.http.framing cimport frame_response
-from proxy.http.h2_request cimport put
+from proxy.http.h2_request cimport as_they_came, put
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.headers cimport bits
 
@@ -12,9 +12,8 @@ cdef bytes CONTENT_LENGTH, DATE, _CONTROLS
 cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
-@cython.locals(fields=list, removed=frozenset, length=object)
+@cython.locals(first=list, lines=list, removed=frozenset, length=object)
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
-cdef list _kept(RequestHead head, frozenset removed)
 @cython.locals(text=bytes)
 cdef bint _has_controls(list fields) except -1
 @cython.locals(head=ResponseHead)

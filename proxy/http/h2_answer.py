@@ -15,9 +15,9 @@ from proxy.errors import BadResponse, ClientError
 from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
-from proxy.http.h2_request import put
+from proxy.http.h2_request import as_they_came, put
 from proxy.http.head import Pair, RequestHead, ResponseHead
-from proxy.http.headers import DATE, HOP_BY_HOP, bits
+from proxy.http.headers import DATE, HOP_BY_HOP, RESPONSE_SPECIAL, bits, without
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
 from proxy.http.upgrade import KEY
 
@@ -26,6 +26,7 @@ from proxy.http.upgrade import KEY
 CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
+_OF_REQUESTS = HOP_BY_HOP - RESPONSE_SPECIAL  # for one hop too, and out of place in an answer
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"  # RFC 9110 §5.5
 _DATED = bits([DATE])
@@ -41,34 +42,34 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
 
     Raises ClientError (400) for what may not stand in a field value.
     """
-    fields = [
+    first = [
         (b":method", head.method.encode("ascii")),
         (b":scheme", scheme),
         (b":authority", edits.authority.encode("ascii")),
         (b":path", edits.target.encode("ascii")),
     ]
     removed = edits.removed
-    put(fields, head if removed is None else _kept(head, removed), _NEVER_SENT)
-    put(fields, edits.added, _NEVER_SENT)
-    fields += more
+    lines: Lines = []
+    if not head.is_h2:
+        put(lines, head if removed is None else without(head, removed), _NEVER_SENT)
+    put(lines, edits.added, _NEVER_SENT)
+    lines += more
     if edits.wants & WANTS_TRAILERS:
-        fields.append(_TE)
+        lines.append(_TE)
     length = head.length
     if length is not None and (length or head.field(CONTENT_LENGTH) is not None):
-        fields.append((CONTENT_LENGTH, b"%d" % length))
-    if _has_controls(fields):
+        lines.append((CONTENT_LENGTH, b"%d" % length))
+    if _has_controls(first) or _has_controls(lines):
         raise ClientError(400, "a field value has a control character")
-    return fields
+    if head.is_h2:  # the engine checked those when they came: 9 % of a call (make bench-check)
+        return [*first, *as_they_came(head._pairs, removed), *lines]
+    return [*first, *lines]
 
 
 def as_extended_connect(fields: Lines, protocol: str) -> Lines:
     """The head of a request to switch protocols as HTTP/2 asks for it (RFC 8441 §4, §5)."""
     kept = [pair for pair in fields[1:] if pair[0].lower() not in (KEY, CONTENT_LENGTH)]
     return [(b":method", b"CONNECT"), (b":protocol", protocol.encode("latin-1")), *kept]
-
-
-def _kept(head: RequestHead, removed: frozenset[bytes]) -> Lines:
-    return [pair for pair in head if pair[0].lower() not in removed]
 
 
 def _has_controls(fields: Lines) -> bool:
@@ -102,6 +103,7 @@ def informational_head(fields: Sequence[Pair]) -> ResponseHead:
 def _head(fields: Sequence[Pair]) -> ResponseHead:
     head = ResponseHead()
     head.version = "2"
+    head.is_h2 = True
     head.status = _status(fields)
     pairs, special = head._pairs, head.fields
     seen = size = 0
@@ -112,7 +114,8 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
         except KeyError:
             kind = response_kind(name)
         if kind is None:
-            pairs.append((name, value))  # plain: never-indexed lines come as another type
+            if name not in _OF_REQUESTS:
+                pairs.append((name, value))  # plain: never-indexed lines come as another type
         elif kind is DATE:
             pairs.append((name, value))
             seen = _DATED

@@ -11,21 +11,25 @@ cdef bytes _COOKIE, _UNKNOWN, _UNDERSCORE
 cdef dict _KINDS, _SENT
 cdef int _BLANK, _MOST_SENT, _LONGEST_SENT
 
-@cython.locals(head=RequestHead, pseudo=dict)
+@cython.locals(head=RequestHead, pseudo=dict, size=Py_ssize_t)
 cpdef RequestHead request_head(fields, bint ended, rules, Authorities authorities)
 @cython.locals(
-    pseudo=dict, pairs=list, special=dict, cookies=Py_ssize_t, underscored=cython.longlong,
+    size=Py_ssize_t, pairs=list, special=dict, cookies=Py_ssize_t, underscored=cython.longlong,
     name=bytes, value=bytes, kind=bytes
 )
-cdef dict _split(RequestHead head, fields)
-@cython.locals(path=bytes, size=Py_ssize_t, name=bytes, value=bytes)
-cdef _check_size(RequestHead head, fields, dict pseudo, limits)
+cdef Py_ssize_t _split(RequestHead head, fields, dict pseudo) except -1
+@cython.locals(path=bytes)
+cdef _check_size(RequestHead head, Py_ssize_t size, dict pseudo, limits)
 @cython.locals(authority=bytes, host=bytes, protocol=bytes)
 cdef _apply_pseudo(RequestHead head, dict pseudo)
 cdef _end(RequestHead head)
-@cython.locals(switched=bint, fields=list, length=bytes)
+@cython.locals(switched=bint, lines=list, length=bytes, removed=frozenset, first=tuple)
 cpdef list answer_fields(ResponseHead head, Edits edits, list more, RequestHead asked)
+cpdef list as_they_came(list pairs, frozenset removed)
 cpdef list informational_fields(ResponseHead head)
+@cython.locals(fields=list)
+cpdef list trailer_fields(tuple trailers)
+cpdef tuple trailers_of(fields)
 @cython.locals(name=bytes, value=bytes, sent=bytes)
 cpdef put(list fields, pairs, never)
 @cython.locals(low=bytes)
