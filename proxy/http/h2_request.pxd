@@ -4,8 +4,10 @@ from proxy.http.edits cimport Edits
 from proxy.http.framing cimport declared_length, frame_request
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.headers cimport bits
+from proxy.kernel.scan cimport Lines as Scanned
 from proxy.http.target cimport Authorities, resolve
 
+cdef frozenset _OF_REQUESTS
 cdef bytes _HOST, _ACCEPT, _STATUS
 cdef bytes _COOKIE, _UNKNOWN, _UNDERSCORE
 cdef dict _KINDS, _SENT
@@ -23,8 +25,10 @@ cdef _check_size(RequestHead head, Py_ssize_t size, dict pseudo, limits)
 @cython.locals(authority=bytes, host=bytes, protocol=bytes)
 cdef _apply_pseudo(RequestHead head, dict pseudo)
 cdef _end(RequestHead head)
-@cython.locals(switched=bint, lines=list, length=bytes, removed=frozenset, first=tuple)
+@cython.locals(switched=bint, lines=list, came=list, length=bytes, first=tuple)
 cpdef list answer_fields(ResponseHead head, Edits edits, list more, RequestHead asked)
+@cython.locals(scanned=Scanned, lines=list)
+cdef list _came(ResponseHead head, frozenset removed)
 cpdef list as_they_came(list pairs, frozenset removed)
 cpdef list informational_fields(ResponseHead head)
 @cython.locals(fields=list)
