@@ -129,14 +129,16 @@ _RARE = bits([b"te", b"baggage", b"expect", b"max-forwards"])
 
 def _add_rare(edits: Edits, story: Story) -> None:
     fields = story.head.fields
-    if b"trailers" in tokens(fields.get(b"te", b"")):
+    te = fields.get(b"te")
+    if te is not None and (te == b"trailers" or b"trailers" in tokens(te)):
         edits.wants |= WANTS_TRAILERS
     expect = fields.get(b"expect")
     if expect is not None:
         edits.add(b"expect", expect)
     assert story.target is not None
-    if story.target.baggage and story.client.trusted:
-        baggage = passed_on(fields.get(b"baggage", b""))
+    given = fields.get(b"baggage")
+    if given is not None and story.target.baggage and story.client.trusted:
+        baggage = passed_on(given)
         if baggage:
             edits.add(b"baggage", baggage)
     hops = fields.get(b"max-forwards")

@@ -5,6 +5,7 @@ from proxy.http.head cimport RequestHead
 from proxy.server.house cimport House
 from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.server.sides cimport ClientSide, StoryEvents, UpstreamSide
+from proxy.server.trailers cimport passed_on
 from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.upstream.endpoint cimport Endpoint
