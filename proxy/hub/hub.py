@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
+from proxy.config.model import Listener
 from proxy.config.placed import placing
 from proxy.config.syntax import is_everywhere, is_unix
 from proxy.errors import ConfigError
@@ -130,13 +131,15 @@ class Hub:
         for payload in self._health():
             self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
-    def renew_secrets(self) -> None:
+    def renew_secrets(self) -> bool:
         """New keys for sessions of TLS, if it is time for them; all workers have them."""
         now = time.monotonic()
-        if self._tickets.is_due(now):
+        due = self._tickets.is_due(now)
+        if due:
             self._tickets.renew(os.urandom(tls_tickets.SIZE), now)
             self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
             self.supervisor.broadcast(frames.SECRETS, self.secrets)
+        return due
 
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""
@@ -250,8 +253,7 @@ class Hub:
 
     def _ready_line(self) -> str:
         config = self.loaded.config
-        places = ", ".join(self.sockets.name(a) for a in self.sockets.addresses)
-        parts = [f"http on {places}"]
+        parts = list(_places(config.listen, self.sockets))
         if self._admin is not None:
             place = _admin_name(config.admin.listen, self._admin)
             parts.append(f"admin on {place if is_unix(place) else f'http://{place}'}")
@@ -292,6 +294,21 @@ def _import_services() -> type[Services]:
 
 def _addresses(loaded: Loaded) -> list[str]:
     return [listener.address for listener in loaded.config.listen]
+
+
+def _places(listeners: Sequence[Listener], sockets: Sockets) -> Iterator[str]:
+    """ "http on :8080", "https on :8443": who speaks what, and where."""
+    by_scheme: dict[str, list[str]] = {}
+    for listener in listeners:
+        by_scheme.setdefault(_scheme(listener), []).append(sockets.name(listener.address))
+    for scheme, names in by_scheme.items():
+        yield f"{scheme} on {', '.join(names)}"
+
+
+def _scheme(listener: Listener) -> str:
+    if listener.protocol != "http":
+        return listener.protocol
+    return "http" if listener.tls is None else "https"
 
 
 def _admin_name(listen: str, sock: socket.socket) -> str:

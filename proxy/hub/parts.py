@@ -65,7 +65,7 @@ class Whole(Protocol):
     async def refresh(self) -> None:
         """Bring in everything that was counted until now."""
 
-    def renew_secrets(self) -> None:
+    def renew_secrets(self) -> bool:
         """New keys for sessions of TLS, if it is time for them."""
 
     def tell_health(self) -> None:

@@ -8,6 +8,7 @@ between two turns only the ClientHello is read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ssl import SSLError
 from typing import Any
 
@@ -19,7 +20,7 @@ from proxy.server.house import House
 from proxy.server.peer import Peer
 from proxy.server.tls import MOST_HANDSHAKE, TlsLayer
 from proxy.server.tls_failures import Failure, failure
-from proxy.server.tls_keyring import OFFERED, ServerContext, Shown
+from proxy.server.tls_keyring import ServerContext, Shown
 from proxy.server.tls_tickets import NAME
 from proxy.telemetry.instruments import DOWNSTREAM_HANDSHAKES, DOWNSTREAM_TLS_FAILED
 from proxy.telemetry.tls import count_failure, count_handshake
@@ -115,7 +116,7 @@ class TlsGuest(TlsLayer):
             self._refuse_plain(data)
             return
         self._first = b""
-        if not _agree(hello):
+        if not _agree(hello, self.shown.offered):
             self._refuse(tls_failures.NO_PROTOCOL, _NO_PROTOCOL)
             return
         self.certified = self.shown.choose(hello.server_name)
@@ -222,6 +223,6 @@ class TlsGuest(TlsLayer):
         self.transport.close()
 
 
-def _agree(hello: ClientHello) -> bool:
-    """Whether client and gateway have a protocol in common, or the client does not ask."""
-    return not hello.alpn or not set(hello.alpn).isdisjoint(OFFERED)
+def _agree(hello: ClientHello, offered: Sequence[str]) -> bool:
+    """Whether client and gateway have a protocol in common, or one of them does not say."""
+    return not hello.alpn or not offered or not set(hello.alpn).isdisjoint(offered)

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from proxy.config.material import Certified, Material
+from proxy.config.material import SELF_SIGNED, Certified, Material
 from proxy.config.model import Config, ListenerTls, Upstream, UpstreamTls
 from proxy.http.client_cert import names_of
 from proxy.server import tls_openssl, tls_tickets
@@ -65,13 +65,16 @@ class Shown:
     """All certificates of one listener. Names are those of the certificates; a name that has none
     gets the first one."""
 
-    __slots__ = ("_default", "_exact", "_wild", "asks", "is_many")
+    __slots__ = ("_default", "_exact", "_wild", "asks", "is_many", "offered")
 
-    def __init__(self, default: ServerContext, asks: bool) -> None:
+    def __init__(
+        self, default: ServerContext, asks: bool, offered: Sequence[str] = OFFERED
+    ) -> None:
         self._default = default
         self._exact: dict[str, ServerContext] = {}
         self._wild: dict[str, ServerContext] = {}  # by what comes after "*"
         self.asks = asks  # clients for certificates
+        self.offered = offered  # by ALPN
         self.is_many = False  # several certificates, so that it matters which one was chosen
 
     def add(self, names: list[str], context: ServerContext) -> None:
@@ -145,7 +148,11 @@ class Keyring:
         made: dict[Any, Any] = {}
         for listener in config.listen:
             if listener.tls is not None:
-                into.listeners[listener.address] = self._shown(listener.tls, material, made)
+                # What comes behind TLS is the client's own affair where bytes are passed on.
+                offered = OFFERED if listener.protocol == "http" else []
+                into.listeners[listener.address] = self._shown(
+                    listener.tls, offered, material, made
+                )
                 yield
         for name, upstream in config.upstream.items():
             if any(url.startswith("https:") for url in upstream.servers):
@@ -160,8 +167,15 @@ class Keyring:
             if isinstance(made, ServerContext):
                 made.seal(self._tickets, self._earlier)
 
-    def _shown(self, settings: ListenerTls, material: Material, made: dict[Any, Any]) -> Shown:
+    def _shown(
+        self,
+        settings: ListenerTls,
+        offered: list[str],
+        material: Material,
+        made: dict[Any, Any],
+    ) -> Shown:
         pairs = [(settings.cert, settings.key)] if settings.cert else []
+        pairs += [SELF_SIGNED] if settings.self_signed else []
         pairs += [(one.cert, one.key) for one in settings.certificates]
         all_certified = [material.certified(*pair) for pair in pairs]
         if not all_certified:
@@ -170,13 +184,15 @@ class Keyring:
         authority = material.authority(settings.client_ca) if settings.client_ca else b""
         shown: Shown | None = None
         for certified in all_certified:
-            key = ("server", certified.mark, asks, authority, settings.min)
+            key = ("server", certified.mark, asks, authority, settings.min, tuple(offered))
             context = made.get(key) or self._made.get(key)
             if context is None:
                 context = self._server(certified, settings.min, _ASKING[asks], authority)
+                if offered:
+                    context.context.set_alpn_protocols(offered)
             made[key] = context
             if shown is None:
-                shown = Shown(context, asks != "none")
+                shown = Shown(context, asks != "none", offered)
             shown.add(certified.names, context)
         assert shown is not None
         return shown
@@ -187,8 +203,7 @@ class Keyring:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _common(context, oldest)
         context.set_ciphers(CIPHERS)
-        context.set_alpn_protocols(OFFERED)
-        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
         _load(context, certified)
         tls_openssl.economise(context)
         tls_openssl.forget_sessions(context)
