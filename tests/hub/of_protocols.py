@@ -108,11 +108,13 @@ class Traffic:
         self._call(hub)
         hub.get("/untrusted")
         for port in (hub.port, self._bytes, self._nowhere):
-            with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
-                with contextlib.suppress(ConnectionResetError):  # nobody is behind it
-                    client.sendall(_SWITCH)
-                    while client.recv(4096):
-                        pass
+            with (
+                contextlib.suppress(ConnectionResetError),  # nobody is behind it
+                socket.create_connection(("127.0.0.1", port), DEADLINE) as client,
+            ):
+                client.sendall(_SWITCH)
+                while client.recv(4096):
+                    pass
         self._cancel(hub)
         self._flood(hub)
         self._fail_and_shake_hands()
