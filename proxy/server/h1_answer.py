@@ -29,6 +29,7 @@ class AnswerWriter(ClientSide):
         "_close",
         "_outbox",
         "_pending",
+        "_retired",
         "_tap",
         "_until_close",
         "transport",
@@ -43,6 +44,7 @@ class AnswerWriter(ClientSide):
         self._pending = b""  # a head not written yet
         self._chunked = False
         self._close = False  # the connection, after this answer
+        self._retired = False  # after the next one
         self._until_close = False  # which is the answer's end
 
     @property
@@ -59,6 +61,10 @@ class AnswerWriter(ClientSide):
 
     def close_after(self) -> None:
         self._close = True
+
+    def retire(self) -> None:
+        """Close after the next request, whose answer then says so."""
+        self._retired = True
 
     def begin_answer(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         asked = self._asked

@@ -169,7 +169,7 @@ class ClientConnection(Leaver):
             self._early = False
             self._left = head.length or 0
             self._decoder = ChunkedDecoder() if head.length is None else None
-        self._close = not head.keep_alive or house.draining
+        self._close = not head.keep_alive or house.draining or self._retired
         tell = self._tell
         self._story = story = tell(house, self, head)
         story.begin()
