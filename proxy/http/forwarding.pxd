@@ -3,7 +3,7 @@ from proxy.http.head cimport RequestHead
 
 cimport cython
 
-cdef long long _SAID_BITS
+cdef long long _UNUSUAL
 
 cdef class Forwarding:
     cdef public object trusted
