@@ -35,7 +35,6 @@ class Forwarding:
         "_pseudonym",
         "_secure_hosts",
         "_secure_hosts_2",
-        "_usual",
         "_via",
         "_x",
         "trusted",
@@ -54,7 +53,6 @@ class Forwarding:
         self._hosts_2: _Hosts = {}  # for HTTP/2
         self._secure_hosts_2: _Hosts = {}
         self._known: dict[tuple[bytes | None, ...], Said] = {}
-        self._usual = not forwarded
 
     def said(self, fields: dict[bytes, bytes]) -> Said:
         """What the fields of a request from a trusted peer say about what was before it."""
@@ -75,7 +73,7 @@ class Forwarding:
 
         Raises LoopDetected (508) when Via shows that the request goes round in circles.
         """
-        if self._usual and (not head.seen & _UNUSUAL or _says_nothing(head)):
+        if not head.seen & _UNUSUAL or _says_nothing(head):
             if head.version != "2":
                 hosts = self._hosts if scheme == "http" else self._secure_hosts
             else:
@@ -86,6 +84,8 @@ class Forwarding:
             pairs = edits.added
             if self._x:
                 pairs.append((b"x-forwarded-for", peer))
+            if self._forwarded:
+                pairs.append((b"forwarded", _element(peer, head, scheme)))
             pairs += lines
             return
         self._add_whatever(edits.added, head, peer, scheme, trusted)
