@@ -112,9 +112,6 @@ def never_index(head: RequestHead | ResponseHead, name: bytes, value: bytes) -> 
     return name, value
 
 
-def _check_size(
-    head: RequestHead, fields: Sequence[Pair], pseudo: dict[bytes, bytes], limits: Limits
-) -> None:
 def _check_size(head: RequestHead, size: int, pseudo: dict[bytes, bytes], limits: Limits) -> None:
     """The limits of HTTP/1.1 hold for the lines that it would have had."""
     path = pseudo.get(b":path", b"")
