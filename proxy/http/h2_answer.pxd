@@ -14,9 +14,11 @@ cdef bytes CONTENT_LENGTH, DATE
 cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
-@cython.locals(first=list, lines=list, removed=frozenset, length=object, is_checked=bint, scanned=Scanned, came=list)
+@cython.locals(first=list, ours=list, came=list, removed=frozenset, scanned=Scanned)
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
-cdef bint _are_values(list fields) except -1
+@cython.locals(lines=list)
+cdef list _ours(RequestHead head, Edits edits, list more)
+cdef _check(list fields)
 @cython.locals(head=ResponseHead)
 cpdef ResponseHead response_head(fields, str method, bint ended)
 @cython.locals(head=ResponseHead)
