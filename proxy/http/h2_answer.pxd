@@ -15,11 +15,13 @@ cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
 @cython.locals(
-    fields=list, first=list, lines=list, removed=frozenset, names=frozenset, length=object,
-    is_checked=bint, scanned=Scanned, came=list
+    fields=list, first=list, ours=list, came=list, removed=frozenset, scanned=Scanned,
+    names=frozenset
 )
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
-cdef bint _are_values(list fields) except -1
+@cython.locals(lines=list)
+cdef list _ours(RequestHead head, Edits edits, list more)
+cdef _check(list fields)
 @cython.locals(head=ResponseHead)
 cpdef ResponseHead response_head(fields, str method, bint ended)
 @cython.locals(head=ResponseHead)
