@@ -10,7 +10,7 @@ from proxy.server.sides cimport StoryEvents, UpstreamSide
 cdef int _JOIN
 
 cdef class RequestWriter(UpstreamSide):
-    cdef public object transport
+    cdef public object transport, _left
     cdef public StoryEvents story
     cdef public int _state
     cdef public Outbox _outbox
