@@ -36,7 +36,7 @@ from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.server.peer import Peer
 
 NO_TRAILERS: Trailers = ()
-PLENTY = 256 * 1024  # bytes still to come of a body, from which on `on_plenty` is told
+PLENTY = 1024 * 1024  # bytes still to come of a body, from which on `on_plenty` is told
 
 
 class ClientSide:

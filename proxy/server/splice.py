@@ -2,8 +2,7 @@
 
 Where nothing looks at the bytes of a body but at their number, `splice(2)` hands the pages that
 the kernel received to the other socket, through a pipe: no copy into a buffer of ours and none out
-of it. When that is done, `suits`,
-`is_plain` and the sides' `bare` say; everything else goes by the transports.
+of it. `suits`, `is_plain` and `bare` of the sides say when; all other bodies go by the transports.
 
 A `Flow` is the moving part. For its time the source's transport does not read, and nobody writes
 to the sink's; it works on duplicates of their descriptors, since the event loop watches each
@@ -24,11 +23,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from proxy.server.sides import PLENTY
 from proxy.server.tap import Tap
 
-LEAST = 1024 * 1024  # bytes still to come, from which on the pipe is worth making
-TAIL = 64 * 1024  # the last bytes, which go by the transports, and complete the message there
-PIPE = 1024 * 1024  # bytes of a pipe, and of one flow in one turn; Linux gives no more by default
+TAIL = 64 * 1024  # the last bytes of a body, which go by the transports, and complete it there
+PIPE = 1024 * 1024  # bytes of a pipe; Linux gives no more by default
+TURN = 4 * PIPE  # bytes of all flows in one turn of the loop, about 1.5 ms
 MOST = 16  # flows at a time in this process, which bounds memory and descriptors: four each
 _PLAIN = (socket.AF_INET, socket.AF_INET6)
 _CAN = hasattr(os, "splice")  # Linux
@@ -38,7 +38,12 @@ log = logging.getLogger("spangate")
 
 def suits(left: int, flows: int) -> bool:
     """Whether to splice a body of which `left` bytes are to come, while `flows` others are."""
-    return left >= LEAST and flows < MOST and _CAN
+    return left >= PLENTY and flows < MOST and _CAN
+
+
+def share(flows: int) -> int:
+    """Bytes that each of so many may move in one turn, so that no other client waits for long."""
+    return min(PIPE, TURN // flows)
 
 
 def is_plain(transport: Any) -> bool:
@@ -85,7 +90,7 @@ _FLOWS: set[Flow] = set()  # of this process
 
 
 def begin(story: Owner, source: Source, sink: Sink, left: int, upload: bool) -> None:
-    """Splice what is to come of a body, if that suits: `left` bytes, but for its tail."""
+    """Splice the `left` bytes that are to come of a body, but for its tail, if that suits."""
     if not suits(left, len(_FLOWS)):
         return
     transports = source.transport, sink.bare()
@@ -195,7 +200,7 @@ class Flow:
 
     def _fill(self, files: _Files) -> None:
         try:
-            count = _splice(files.source, files.into, min(self._quota, PIPE))
+            count = _splice(files.source, files.into, min(self._quota, share(len(_FLOWS))))
         except OSError as error:
             self._lose(self._source, error)
             return
