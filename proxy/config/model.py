@@ -39,6 +39,7 @@ class ListenerTls(Section, frozen=True):
     cert: str = ""  # path of the certificate and its chain, PEM: for names that no other one has
     key: str = ""  # path of its private key, PEM
     certificates: list[Certificate] = field(default_factory=list)  # further ones, chosen by SNI
+    self_signed: bool = False  # one made at start instead, kept in memory: for development
     client_ca: str = ""  # path of the authorities whose client certificates count, PEM
     client: Literal["none", "request", "require"] | None = None  # None: require with client_ca
     min: Literal["1.2", "1.3"] = "1.2"  # the oldest version of TLS that is spoken

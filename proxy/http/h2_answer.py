@@ -15,7 +15,7 @@ from proxy.errors import BadResponse, ClientError
 from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
-from proxy.http.h2_request import put
+from proxy.http.h2_request import never_index, never_indexed, put
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, bits
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
@@ -29,6 +29,7 @@ CONNECTION_FIELDS = frozenset(
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
 _CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"  # RFC 9110 §5.5
 _DATED = bits([DATE])
+_STATUSES = {b"%d" % status: status for status in range(100, 600)}
 _TE: Pair = (b"te", b"trailers")
 
 Lines = list[Pair]
@@ -57,7 +58,8 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
         fields.append((CONTENT_LENGTH, b"%d" % length))
     if _has_controls(fields):
         raise ClientError(400, "a field value has a control character")
-    return fields
+    names = head.never_indexed
+    return fields if names is None else never_indexed(fields, names)
 
 
 def as_extended_connect(fields: Lines, protocol: str) -> Lines:
@@ -104,14 +106,15 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
     head.status = _status(fields)
     pairs, special = head._pairs, head.fields
     seen = size = 0
-    for name, value in fields[1:]:
+    for pair in fields[1:]:
+        name, value = pair
         size += len(name) + len(value) + 4  # as in HTTP/1.1
         try:
             kind = RESPONSE_KINDS[name]
         except KeyError:
             kind = response_kind(name)
         if kind is None:
-            pairs.append((name, value))  # plain: never-indexed lines come as another type
+            pairs.append(pair if type(pair) is tuple else never_index(head, name, value))
         elif kind is DATE:
             pairs.append((name, value))
             seen = _DATED
@@ -129,7 +132,7 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
 def _status(fields: Sequence[Pair]) -> int:
     if not fields or fields[0][0] != b":status":
         raise BadResponse("the upstream's head does not begin with :status")
-    text = fields[0][1]
-    if len(text) != 3 or not text.isdigit() or not 100 <= int(text) <= 599:
+    status = _STATUSES.get(fields[0][1])
+    if status is None:
         raise BadResponse("the upstream's status is none of 100 to 599")
-    return int(text)
+    return status

@@ -15,7 +15,7 @@ cdef int _BLANK, _MOST_SENT, _LONGEST_SENT
 cpdef RequestHead request_head(fields, bint ended, rules, Authorities authorities)
 @cython.locals(
     pseudo=dict, pairs=list, special=dict, cookies=Py_ssize_t, underscored=cython.longlong,
-    name=bytes, value=bytes, kind=bytes
+    name=bytes, value=bytes, kind=bytes, pair=object
 )
 cdef dict _split(RequestHead head, fields)
 @cython.locals(path=bytes, size=Py_ssize_t, name=bytes, value=bytes)
@@ -23,8 +23,9 @@ cdef _check_size(RequestHead head, fields, dict pseudo, limits)
 @cython.locals(authority=bytes, host=bytes, protocol=bytes)
 cdef _apply_pseudo(RequestHead head, dict pseudo)
 cdef _end(RequestHead head)
-@cython.locals(switched=bint, fields=list, length=bytes)
+@cython.locals(switched=bint, fields=list, length=bytes, names=frozenset)
 cpdef list answer_fields(ResponseHead head, Edits edits, list more, RequestHead asked)
+cpdef list never_indexed(list fields, frozenset names)
 cpdef list informational_fields(ResponseHead head)
 @cython.locals(name=bytes, value=bytes, sent=bytes)
 cpdef put(list fields, pairs, never)

@@ -72,6 +72,7 @@ class H2Connection(Departing):
 
     def data_received(self, data: bytes) -> None:
         if self._leaves or self.session.closed:
+            self.transport.pause_reading()  # until the sweep: who floods is not read for nothing
             return
         if not self.watched:
             self.house.watch(self)

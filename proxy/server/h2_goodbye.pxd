@@ -15,6 +15,7 @@ cdef class Departing(Carrier):
     cpdef long long idle_since(self)
     cpdef tick(self, long long now)
     cdef _check_head(self, long long now)
+    cdef _look_up(self)
     cdef _check_idle(self, long long waited)
     cpdef close_after(self)
     cpdef goaway_for_good(self)

@@ -21,6 +21,10 @@ PING = b"spangate"
 _GOAWAY_NS = 1_000_000_000  # from the first step to the second, if the PING is not answered
 
 
+_GONE = Session(True, Rules())  # in the place of an engine that has nothing more to say
+_GONE.terminate(h2.NO_ERROR)
+
+
 class Departing(Carrier):
     """The part of a client's connection that watches deadlines and ends it (`h2_client.py`)."""
 
@@ -75,6 +79,7 @@ class Departing(Carrier):
             self.transport.abort()
             return
         if self._leaves:
+            self._look_up()
             return
         for stream in list(self._streams.values()):
             if not stream.tick(now) and self.session.reset(stream.number, h2.CANCEL):
@@ -88,6 +93,11 @@ class Departing(Carrier):
             self._head_since = 0
             if not self._streams:
                 self._check_idle(now - self._since)
+
+    def _look_up(self) -> None:
+        """See whether the client has closed: what it still sent has stopped the reading."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _check_head(self, now: int) -> None:
         limit = self.house.snapshot.limits.header_timeout * 1e9
@@ -154,6 +164,7 @@ class Departing(Carrier):
         last = self.session.take()
         if last:
             transport.write(last)
+        self.session = _GONE
         self._unsent.start(monotonic_ns())
         self._watch()
         if not lingers or self._queued or not transport.can_write_eof():

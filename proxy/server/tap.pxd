@@ -10,6 +10,7 @@ cdef class Tap:
     cpdef let_go(self)
     cpdef lend(self)
     cpdef take_back(self)
+    cpdef write_last(self)
     cpdef open(self)
     cpdef end(self, long long now)
     cpdef bint hides_the_end(self, long long missing)
