@@ -219,6 +219,9 @@ class TlsGuest(TlsLayer):
     def close_after(self) -> None:
         pass  # its codec sees that the house is being left
 
+    def retire(self) -> None:
+        pass  # a handshake has a limit of its own
+
     def cut(self) -> None:
         self.transport.close()
 
