@@ -78,6 +78,7 @@ class Limits(Section, frozen=True):
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
     handshake: Seconds = Seconds(10)  # of TLS, from the connection's first byte; 0 = any
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
+    connection_age: Seconds = Seconds(0)  # then clients connect anew; 0 = never. nginx: 1 h
     half_closed: Seconds = Seconds(5)  # a client that shut its end waits so long for an answer
     streams: Positive = 100  # requests at once on one HTTP/2 connection. Envoy's edge: 100
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit

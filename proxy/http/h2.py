@@ -14,7 +14,6 @@ Field names and values that are sent are not checked by the library: `h2_request
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from struct import pack
 from typing import Any
 
@@ -45,6 +44,7 @@ from ngh2 import TrailersReceived as TrailersReceived
 from ngh2 import WindowUpdated as WindowUpdated
 
 from proxy.http.h2_floods import FrameCounter
+from proxy.http.h2_rules import Rules as Rules
 from proxy.http.head import Pair
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 §3.4: what a client sends first
@@ -64,18 +64,6 @@ _EARNED = 10  # control frames that a DATA frame may be answered with; Envoy: 10
 _GOAWAY, _GOAWAY_SIZE = 7, 8
 _NO_PUSH = {Setting.ENABLE_PUSH: 0}
 _REFUSED = (NGH2Error, ValueError)  # the stream is gone, or the connection is at its end
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What one side of a connection grants the other; sizes in bytes. Envoy's for the edge."""
-
-    streams: int = 100  # exchanges at once that the peer may begin
-    stream_window: int = 64 * 1024  # of a body that may be under way in one stream
-    connection_window: int = 1024 * 1024  # and in all of them
-    head_bytes: int = 64 * 1024  # of one head: the engine takes twice that, so that ours answers
-    head_fields: int = 100
-    connect_protocol: bool = False  # whether clients may ask for RFC 8441's CONNECT
 
 
 def _configuration(rules: Rules) -> Any:
@@ -274,7 +262,11 @@ class Session:
 
     def send_trailers(self, stream: int, fields: Iterable[Pair]) -> bool:
         """The last thing of a message whose body is open."""
-        return self._do(self._connection.send_trailers, stream, fields)
+        try:
+            self._connection.send_trailers(stream, fields)
+        except _REFUSED:
+            return False
+        return not self.closed
 
     def end(self, stream: int) -> bool:
         """The message is complete."""
@@ -297,9 +289,12 @@ class Session:
         many again. Those of a stream that has closed are acknowledged already."""
         owed = self._owed.get(stream, 0)
         size = min(size, owed)
-        if size:
+        if size and not self.closed:
             self._owed[stream] = owed - size
-            self._do(self._connection.acknowledge_received_data, size, stream)
+            try:
+                self._connection.acknowledge_received_data(size, stream)
+            except _REFUSED:
+                return
 
     def owed(self, stream: int) -> int:
         """Bytes that came on `stream` and were not acknowledged yet."""

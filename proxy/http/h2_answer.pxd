@@ -2,21 +2,24 @@ cimport cython
 
 from proxy.http.edits cimport Edits
 from proxy.http.framing cimport frame_response
-from proxy.http.h2_request cimport never_indexed, put
+from proxy.http.h2_request cimport as_they_came, never_indexed, put
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.headers cimport bits
+from proxy.kernel.scan cimport Lines as Scanned
+from proxy.kernel.tokens cimport is_value
 
 cdef int MOST_HEAD, WANTS_TRAILERS
 cdef long long _DATED
-cdef bytes CONTENT_LENGTH, DATE, _CONTROLS
+cdef bytes CONTENT_LENGTH, DATE
 cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
-@cython.locals(fields=list, removed=frozenset, length=object, names=frozenset)
+@cython.locals(
+    fields=list, first=list, lines=list, removed=frozenset, names=frozenset, length=object,
+    is_checked=bint, scanned=Scanned, came=list
+)
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
-cdef list _kept(RequestHead head, frozenset removed)
-@cython.locals(text=bytes)
-cdef bint _has_controls(list fields) except -1
+cdef bint _are_values(list fields) except -1
 @cython.locals(head=ResponseHead)
 cpdef ResponseHead response_head(fields, str method, bint ended)
 @cython.locals(head=ResponseHead)

@@ -31,6 +31,7 @@ class RequestHead(Head):
         "_pairs",
         "_target",
         "authority",
+        "is_h2",
         "keep_alive",
         "length",
         "listener",
@@ -54,7 +55,8 @@ class RequestHead(Head):
         self.authority = ""  # host[:port], lower case, from the target or Host
         self.scheme = "http"  # of the client's connection, as far as it is known
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
-        self.lines = None  # for codecs alone: None = they are in `_pairs`
+        self.is_h2 = False  # for codecs alone: HTTP/2's engine has checked the lines in `_pairs`
+        self.lines = None  # the same: None = they are in `_pairs`
         self._pairs: list[Pair] = []
         self.hold({})  # outside this package: to be read, not changed
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
@@ -126,6 +128,7 @@ class ResponseHead(Head):
     __slots__ = (
         "_pairs",
         "dated",
+        "is_h2",
         "keep_alive",
         "length",
         "never_indexed",
@@ -139,7 +142,8 @@ class ResponseHead(Head):
         self.status = 0
         self.reason = b""
         self.version = "1.1"
-        self.lines = None  # as in RequestHead
+        self.is_h2 = False  # as in RequestHead
+        self.lines = None
         self._pairs: list[Pair] = []
         self.hold({})
         self.seen = ANYTHING
@@ -188,6 +192,7 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.query = lines.query
     head.tail = lines.tail
     head.authority = ""
+    head.is_h2 = False
     head.version = lines.version
     head.lines = lines
     head.seen = lines.seen
@@ -202,6 +207,7 @@ def scanned_response(lines: Lines) -> ResponseHead:
     head = ResponseHead.__new__(ResponseHead)
     head.status = lines.status
     head.reason = lines.reason
+    head.is_h2 = False
     head.version = lines.version
     head.lines = lines
     head.seen = lines.seen
@@ -229,7 +235,9 @@ def _joined(lines: list[Pair] | Lines, name: bytes) -> bytes | None:
     if isinstance(lines, Lines):
         found = lines.each(name)
     else:
-        # llhttp leaves whitespace at the end (RFC 9112 §5.1)
         size = len(name)
-        found = [v.strip() for n, v in lines if len(n) == size and n.lower() == name]
+        found = []
+        for n, value in lines:
+            if len(n) == size and (n == name or n.lower() == name):
+                found.append(value.strip())  # llhttp leaves whitespace at the end (RFC 9112 §5.1)
     return b", ".join(found) if found else None

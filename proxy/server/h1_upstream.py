@@ -17,7 +17,7 @@ from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.http.upgrade import check_granted
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import BLANK, find_blank
+from proxy.kernel.ends import BLANK, behind, find_blank, upto
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -166,9 +166,6 @@ class UpstreamConnection(RequestWriter):
         else:
             story.on_upstream_failed(Truncated(self._cut_off(BODY, error)))
 
-    def fail_by(self, error: OSError) -> None:
-        self.connection_lost(error)  # the transport, which does not know why, says it again
-
     def _is_unread(self) -> bool:
         """Whether the upstream closed before it got a byte of the request in hand. Its FIN
         acknowledges all that had come by then, and what comes to a closed socket is not read."""
@@ -215,7 +212,9 @@ class UpstreamConnection(RequestWriter):
                     self._buffer = data
                     return
                 self._buffer = b""
-                head, data = self._reader.read(data[:end]), data[end:]
+                came = upto(data, end)
+                data = behind(data, came)
+                head = self._reader.read(came)
                 self._take_head(head)
         except ProxyError as error:
             self.abort()

@@ -29,7 +29,7 @@ class Departing(Carrier):
     """The part of a client's connection that watches deadlines and ends it (`h2_client.py`)."""
 
     __slots__ = (
-        "_goaway", "_head_since", "_leaves", "_queued", "_since", "_streams", "_unsent",
+        "_early", "_goaway", "_head_since", "_leaves", "_queued", "_since", "_streams", "_unsent",
         "_writable", "house", "session", "transport",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class Departing(Carrier):
             ),
         )
         self._streams: dict[int, ClientStream] = {}  # until they are closed
+        self._early: list[ClientStream] = []  # answered before their requests were complete
         self._writable = True
         self._queued = False  # for a later turn
         self._goaway = 0  # when the first step was made; -1 = so was the second
@@ -61,6 +62,7 @@ class Departing(Carrier):
     def abandon(self) -> None:
         """Nobody is left to answer."""
         streams, self._streams = self._streams, {}
+        self._early = []  # streams hold the engine
         self.house.h2.open -= len(streams)
         for stream in streams.values():
             stream.closed(h2.CANCEL)
@@ -117,11 +119,17 @@ class Departing(Carrier):
     # the end
 
     def close_after(self) -> None:
+        self._announce("draining")
+
+    def retire(self) -> None:
+        self._announce("connection_age")
+
+    def _announce(self, reason: str) -> None:
         """The first step of a GOAWAY: what is on its way is still served."""
         if self._goaway or self._leaves or self.session.closed:
             return
         self._goaway = monotonic_ns()
-        self.house.h2.goaway("draining")
+        self.house.h2.goaway(reason)
         self.session.announce_goaway()
         self.session.ping(PING)
         self._watch()

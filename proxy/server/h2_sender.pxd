@@ -10,7 +10,7 @@ cdef class RequestSender(Carrier):
     cdef public list _fresh, _switching
     cdef public long long _written
     cdef public Py_ssize_t _lent
-    cdef public object home, transport
+    cdef public object _loop, home, transport
     cdef public Session _session
     cdef public dict _streams, _uploads
     cdef object __weakref__

@@ -46,13 +46,14 @@ class RequestSender(Carrier):
     """Requests of many exchanges on one connection."""
 
     __slots__ = (
-        "__weakref__", "_fresh", "_lent", "_scheduled", "_session", "_settled", "_streams",
+        "__weakref__", "_fresh", "_lent", "_loop", "_scheduled", "_session", "_settled", "_streams",
         "_switching", "_uploads", "_writable", "_written", "closed", "draining", "home",
         "transport",
     )  # fmt: skip
 
     def __init__(self, home: LineHome, rules: Rules) -> None:
         self.home = home
+        self._loop = asyncio.get_running_loop()
         self.transport: Any = None
         self.draining = False  # it lends no more streams
         self.closed = False
@@ -176,7 +177,7 @@ class RequestSender(Carrier):
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False

@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.http.edits cimport Edits
+from proxy.http.h2_request cimport trailer_fields, trailers_of
 from proxy.http.h2_answer cimport informational_head, request_fields, response_head
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.kernel.clock cimport monotonic_ns

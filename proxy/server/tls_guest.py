@@ -2,7 +2,8 @@
 
 The ClientHello is read before OpenSSL sees it: it says which certificate to show, and whoever
 sends something else is told so in words he understands. A handshake takes a millisecond, so that
-those of many clients wait in the worker's turns like other long work, and nobody waits for them.
+those of many clients wait in the worker's turns like other long work, and nobody waits for them:
+between two turns only the ClientHello is read.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class TlsGuest(TlsLayer):
             self._deliver()
         elif self._refused:
             return
-        elif self._tls is None:
+        elif self.certified is None:
             self._hear(self._first + data if self._first else data)
         else:
             self._in.write(data)
@@ -121,7 +122,6 @@ class TlsGuest(TlsLayer):
         self.certified = self.shown.choose(hello.server_name)
         self.is_named = hello.server_name is not None
         self._is_aged = bool(hello.ticket) and self.certified.knows(hello.ticket[:NAME])
-        self._begin(self.certified.context, None, None)
         self._in.write(data)
         self._shake(len(data))
 
@@ -138,6 +138,9 @@ class TlsGuest(TlsLayer):
         self._queued = False
         if self._refused or self._is_open or self.transport.is_closing():
             return
+        if self._tls is None:
+            assert self.certified is not None
+            self._begin(self.certified.context, None, None)
         try:
             done = self._step_back() if self._is_aged else self._step()
         except (SSLError, OSError) as error:
@@ -215,6 +218,9 @@ class TlsGuest(TlsLayer):
 
     def close_after(self) -> None:
         pass  # its codec sees that the house is being left
+
+    def retire(self) -> None:
+        pass  # a handshake has a limit of its own
 
     def cut(self) -> None:
         self.transport.close()

@@ -109,7 +109,7 @@ class Line(asyncio.Protocol):
         self.gone = asyncio.Event()
         self.pings = 0
         self.most = 0  # streams at once
-        self.came = b""
+        self.came = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
