@@ -12,11 +12,12 @@ cdef class Session:
     cdef bytes _last_words, _rest
     cdef long long _now
     cdef dict _owed
+    cdef Py_ssize_t _fed
     cdef bint _whole
     cdef public bint closed, waiting
     cdef public set open
 
-    @cython.locals(counter=FrameCounter, end=Py_ssize_t)
+    @cython.locals(counter=FrameCounter, begin=Py_ssize_t, end=Py_ssize_t)
     cpdef list receive(self, bytes data, long long now)
     cdef _feed(self, bytes data)
     @cython.locals(found=list)

@@ -32,6 +32,7 @@ from ngh2 import ErrorCode as ErrorCode
 from ngh2 import Event as Event
 from ngh2 import GoAwayReceived as GoAwayReceived
 from ngh2 import InformationalResponseReceived as InformationalResponseReceived
+from ngh2 import NeverIndexedHeader as NeverIndexedHeader
 from ngh2 import PingAcknowledged as PingAcknowledged
 from ngh2 import PingReceived as PingReceived
 from ngh2 import RequestReceived as RequestReceived
@@ -56,7 +57,6 @@ REFUSED_STREAM = int(ErrorCode.REFUSED_STREAM)
 CANCEL = int(ErrorCode.CANCEL)
 ENHANCE_YOUR_CALM = int(ErrorCode.ENHANCE_YOUR_CALM)
 HTTP_1_1_REQUIRED = int(ErrorCode.HTTP_1_1_REQUIRED)
-INADEQUATE_SECURITY = int(ErrorCode.INADEQUATE_SECURITY)
 
 TAKE = 64 * 1024  # bytes that are asked for at once
 _FRAME = 16 * 1024  # bytes of a DATA frame at most: more would delay its first bytes
@@ -88,8 +88,8 @@ class Session:
     """One connection's state. `server`: whether this end answers requests or sends them."""
 
     __slots__ = (
-        "_connection", "_counter", "_events", "_explained", "_last_words", "_now", "_owed", "_rest",
-        "_whole", "closed", "open", "waiting",
+        "_connection", "_counter", "_events", "_explained", "_fed", "_last_words", "_now", "_owed",
+        "_rest", "_whole", "closed", "open", "waiting",
     )  # fmt: skip
 
     def __init__(self, server: bool, rules: Rules) -> None:
@@ -100,7 +100,7 @@ class Session:
         self._owed: dict[int, int] = {}  # bytes that came and are not acknowledged, by stream
         self._explained: set[int] = set()  # streams that somebody reset, and not the engine
         self._now = 0
-        self._rest = b""  # that came and were not fed
+        self._rest, self._fed = b"", 0  # that came, and how much of it was fed
         self._last_words: bytes | None = None
         self._whole = True  # nothing is cut in the middle of a frame
         self.open: set[int] = set()  # streams that were begun and have not closed
@@ -125,17 +125,17 @@ class Session:
         `waiting` is true afterwards, call it again with b"" when others have had their turn."""
         if self.closed:
             return self.events()
-        if self._rest:
-            data = self._rest + data
+        begin = 0 if data else self._fed
+        data = self._rest[self._fed :] + data if data else self._rest
         self._now = now
         counter = self._counter
-        end = counter.slice(data, now)
-        self._rest = data[end:]
-        self.waiting = len(self._rest) >= 9
+        end = counter.slice(data, begin, now)
+        self.waiting = len(data) - end >= 9
+        self._rest, self._fed = (data, end) if self.waiting else (data[end:], 0)
         if counter.flooded:
             self._fail(ENHANCE_YOUR_CALM, "too many frames that carry nothing")
             return self.events()
-        self._feed(data[:end])
+        self._feed(data[begin:end])
         self._collect()
         if self._counter.flooded:
             self._fail(ENHANCE_YOUR_CALM, "too many exchanges that had to be reset")

@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.edits cimport Edits
 from proxy.http.framing cimport frame_response
-from proxy.http.h2_request cimport as_they_came, put
+from proxy.http.h2_request cimport as_they_came, never_indexed, put
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.headers cimport bits
 from proxy.kernel.scan cimport Lines as Scanned
@@ -14,7 +14,10 @@ cdef bytes CONTENT_LENGTH, DATE
 cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
-@cython.locals(first=list, ours=list, came=list, removed=frozenset, scanned=Scanned)
+@cython.locals(
+    fields=list, first=list, ours=list, came=list, removed=frozenset, names=frozenset,
+    scanned=Scanned
+)
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
 @cython.locals(lines=list)
 cdef list _ours(RequestHead head, Edits edits, list more)
@@ -25,7 +28,7 @@ cpdef ResponseHead response_head(fields, str method, bint ended)
 cpdef ResponseHead informational_head(fields)
 @cython.locals(
     head=ResponseHead, pairs=list, special=dict, seen=cython.longlong, size=Py_ssize_t,
-    name=bytes, value=bytes, kind=bytes
+    name=bytes, value=bytes, kind=bytes, pair=object
 )
 cdef ResponseHead _head(fields)
 cdef int _status(fields) except -1

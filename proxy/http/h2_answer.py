@@ -15,7 +15,7 @@ from proxy.errors import BadResponse, ClientError
 from proxy.http.answer_limits import MOST_HEAD
 from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
-from proxy.http.h2_request import as_they_came, put
+from proxy.http.h2_request import as_they_came, never_index, never_indexed, put
 from proxy.http.head import Pair, RequestHead, ResponseHead
 from proxy.http.headers import DATE, HOP_BY_HOP, RESPONSE_SPECIAL, bits, without
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
@@ -60,7 +60,9 @@ def request_fields(head: RequestHead, edits: Edits, more: Lines, scheme: bytes) 
     ours = _ours(head, edits, more)
     _check(first)
     _check(ours)
-    return [*first, *came, *ours]
+    fields = [*first, *came, *ours]
+    names = head.never_indexed
+    return fields if names is None else never_indexed(fields, names)
 
 
 def _ours(head: RequestHead, edits: Edits, more: Lines) -> Lines:
@@ -117,7 +119,8 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
     head.status = _status(fields)
     pairs, special = head._pairs, head.fields
     seen = size = 0
-    for name, value in fields[1:]:
+    for pair in fields[1:]:
+        name, value = pair
         size += len(name) + len(value) + 4  # as in HTTP/1.1
         try:
             kind = RESPONSE_KINDS[name]
@@ -125,7 +128,7 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
             kind = response_kind(name)
         if kind is None:
             if name not in _OF_REQUESTS:
-                pairs.append((name, value))  # plain: never-indexed lines come as another type
+                pairs.append(pair if type(pair) is tuple else never_index(head, name, value))
         elif kind is DATE:
             pairs.append((name, value))
             seen = _DATED

@@ -17,7 +17,7 @@ cdef int _BLANK, _MOST_SENT, _LONGEST_SENT
 cpdef RequestHead request_head(fields, bint ended, rules, Authorities authorities)
 @cython.locals(
     size=Py_ssize_t, pairs=list, special=dict, cookies=Py_ssize_t, underscored=cython.longlong,
-    name=bytes, value=bytes, kind=bytes
+    name=bytes, value=bytes, kind=bytes, pair=object
 )
 cdef Py_ssize_t _split(RequestHead head, fields, dict pseudo) except -1
 @cython.locals(path=bytes)
@@ -25,10 +25,13 @@ cdef _check_size(RequestHead head, Py_ssize_t size, dict pseudo, limits)
 @cython.locals(authority=bytes, host=bytes, protocol=bytes)
 cdef _apply_pseudo(RequestHead head, dict pseudo)
 cdef _end(RequestHead head)
-@cython.locals(switched=bint, lines=list, came=list, length=bytes, first=tuple)
+@cython.locals(
+    switched=bint, fields=list, lines=list, came=list, length=bytes, first=tuple, names=frozenset
+)
 cpdef list answer_fields(ResponseHead head, Edits edits, list more, RequestHead asked)
 @cython.locals(scanned=Scanned, lines=list)
 cdef list _came(ResponseHead head, frozenset removed)
+cpdef list never_indexed(list fields, frozenset names)
 cpdef list as_they_came(list pairs, frozenset removed)
 cpdef list informational_fields(ResponseHead head)
 @cython.locals(fields=list)

@@ -16,6 +16,7 @@ from proxy.errors import BadRequest, ClientError
 from proxy.http.edits import Edits
 from proxy.http.framing import CONTENT_LENGTH, declared_length, frame_request
 from proxy.http.h1 import Limits, method_name
+from proxy.http.h2 import NeverIndexedHeader
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.http.headers import HOP_BY_HOP, RESPONSE_SPECIAL, UNDERSCORED, bits, own, without
 from proxy.http.kinds import REQUEST_KINDS, UNDERSCORE, request_kind
@@ -87,13 +88,14 @@ def _split(head: RequestHead, fields: Sequence[Pair], pseudo: dict[bytes, bytes]
                 continue
             kind = request_kind(name)
         if kind is None:
+            if type(pair) is not tuple:
+                pair = never_index(head, name, value)
             if name == _COOKIE:
                 if cookies:  # RFC 9113 §8.2.3: crumbs of one field
                     pairs[cookies - 1] = (name, pairs[cookies - 1][1] + b"; " + value)
                     continue
                 cookies = len(pairs) + 1
-            # what nobody may index comes as another kind of pair, which the kernel does not take
-            pairs.append(pair if type(pair) is tuple else (name, value))
+            pairs.append(pair)
         elif kind is _UNDERSCORE:
             pairs.append((name, value))
             underscored = UNDERSCORED
@@ -101,6 +103,13 @@ def _split(head: RequestHead, fields: Sequence[Pair], pseudo: dict[bytes, bytes]
             special[kind] = special[kind] + b", " + value if kind in special else value
     head.seen = underscored
     return size
+
+
+def never_index(head: RequestHead | ResponseHead, name: bytes, value: bytes) -> Pair:
+    """The line as the kernel takes it: what nobody may index comes as another kind of pair. Which
+    names these are is remembered, for they may not be indexed on any hop (RFC 7541 §7.1.3)."""
+    head.never_indexed = (head.never_indexed or frozenset()) | {name}
+    return name, value
 
 
 def _check_size(head: RequestHead, size: int, pseudo: dict[bytes, bytes], limits: Limits) -> None:
@@ -159,7 +168,14 @@ def answer_fields(
     came = _came(head, edits.removed)
     if switched:
         came = [pair for pair in came if pair[0] != _ACCEPT]
-    return [first, *came, *_checked(lines)]
+    fields = [first, *came, *_checked(lines)]
+    names = head.never_indexed
+    return fields if names is None else never_indexed(fields, names)
+
+
+def never_indexed(fields: Lines, names: frozenset[bytes]) -> Lines:
+    """The same, those with such a name marked so that no hop may index them."""
+    return [NeverIndexedHeader(*pair) if pair[0] in names else pair for pair in fields]
 
 
 def _came(head: ResponseHead, removed: frozenset[bytes] | None) -> Lines:

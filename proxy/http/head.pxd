@@ -8,6 +8,7 @@ cdef class RequestHead(Head):
     cdef public list _pairs
     cdef public long long seen  # headers.bits() of the names in `fields`; -1 = nobody has looked
     cdef public object length
+    cdef public frozenset never_indexed
     cdef public bint is_h2, keep_alive
 
     cpdef bytes get(self, bytes name)
@@ -21,6 +22,7 @@ cdef class ResponseHead(Head):
     cdef public long long seen
     cdef public bint dated, is_h2, keep_alive
     cdef public object length
+    cdef public frozenset never_indexed
 
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)

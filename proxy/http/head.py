@@ -36,6 +36,7 @@ class RequestHead(Head):
         "length",
         "listener",
         "method",
+        "never_indexed",
         "path",
         "protocol",
         "query",
@@ -63,6 +64,7 @@ class RequestHead(Head):
         self.keep_alive = True
         self.listener = ""  # the name of that by which it came in, where routes ask for it
         self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
+        self.never_indexed: frozenset[bytes] | None = None  # names of lines, RFC 7541 §7.1.3
 
     @property
     def target(self) -> bytes:
@@ -129,6 +131,7 @@ class ResponseHead(Head):
         "is_h2",
         "keep_alive",
         "length",
+        "never_indexed",
         "reason",
         "seen",
         "status",
@@ -147,6 +150,7 @@ class ResponseHead(Head):
         self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
         self.keep_alive = True
+        self.never_indexed: frozenset[bytes] | None = None  # as in RequestHead
 
     @property
     def pairs(self) -> list[Pair]:

@@ -4,7 +4,7 @@ from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
 from proxy.http.receive cimport receive
-from proxy.kernel.ends cimport find_blank
+from proxy.kernel.ends cimport behind, find_blank, upto
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
 from proxy.server.house cimport House
@@ -30,7 +30,7 @@ cdef class ClientConnection(Leaver):
     cdef _pump(self, int heads)
     cdef _queue(self)
     cpdef go_on(self)
-    @cython.locals(data=bytes, end=Py_ssize_t, house=House, story=StoryEvents)
+    @cython.locals(data=bytes, came=bytes, end=Py_ssize_t, house=House, story=StoryEvents)
     cdef bint _take_head(self)
     cdef bint _partial_head(self, bytes data)
     cdef _hand_over(self, bytes data)

@@ -18,7 +18,7 @@ from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import BLANK, find_blank
+from proxy.kernel.ends import BLANK, behind, find_blank, upto
 from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
@@ -150,10 +150,11 @@ class ClientConnection(Leaver):
         end = find_blank(data, BLANK, self._search.seen) + 4
         if end < 4 or data[0] < 0x21:  # whatever llhttp would skip
             return self._partial_head(data)
-        self._buffer = data[end:]
+        came = data if end == len(data) else upto(data, end)
+        self._buffer = b"" if came is data else behind(data, came)
         house = self._house
         try:
-            head = receive(self._reader, data[:end], house.snapshot, house.authorities)
+            head = receive(self._reader, came, house.snapshot, house.authorities)
         except ClientError as error:
             if not self._served and self.scheme == "http" and data.startswith(_PREFACE):
                 self._hand_over(data)
@@ -169,7 +170,7 @@ class ClientConnection(Leaver):
             self._early = False
             self._left = head.length or 0
             self._decoder = ChunkedDecoder() if head.length is None else None
-        self._close = not head.keep_alive or house.draining
+        self._close = not head.keep_alive or house.draining or self._retired
         tell = self._tell
         self._story = story = tell(house, self, head)
         story.begin()

@@ -8,6 +8,7 @@ from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport StoryEvents, UpstreamSide
 
 cdef int _JOIN
+cdef long long _LENGTH
 
 cdef class RequestWriter(UpstreamSide):
     cdef public object transport

@@ -9,6 +9,7 @@ from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import CONTENT_LENGTH, frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.http.headers import bits
 from proxy.http.upgrade import with_key
 from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
@@ -16,6 +17,7 @@ from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents, UpstreamSide
 
+_LENGTH = bits([CONTENT_LENGTH])
 _JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
 
 
@@ -67,7 +69,7 @@ class RequestWriter(UpstreamSide):
         framing = b""
         if length and not edits.wants:  # as frame_upload says it, a call less
             framing = length_line(length)
-        elif length is None or edits.wants or head.field(CONTENT_LENGTH) is not None:
+        elif length is None or edits.wants or head.seen & _LENGTH:
             framing = frame_upload(head, edits)
             if self._tunnel:
                 more = self._ask(head, more)

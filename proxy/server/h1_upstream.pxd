@@ -7,7 +7,7 @@ from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.head cimport ResponseHead
 from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.headers cimport keep_alive_ns
-from proxy.kernel.ends cimport find_blank
+from proxy.kernel.ends cimport behind, find_blank, upto
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport Lender
@@ -33,7 +33,7 @@ cdef long long _HINT
 cdef class UpstreamConnection(RequestWriter):
     cdef public Home pool
     cdef public Tap _tap
-    cdef public object old
+    cdef public long long old
     cdef public long long idle_since
     cdef public bytes _buffer
     cdef public ChunkedDecoder _decoder

@@ -17,7 +17,7 @@ from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.http.upgrade import check_granted
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import BLANK, find_blank
+from proxy.kernel.ends import BLANK, behind, find_blank, upto
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
@@ -213,7 +213,9 @@ class UpstreamConnection(RequestWriter):
                     self._buffer = data
                     return
                 self._buffer = b""
-                head, data = self._reader.read(data[:end]), data[end:]
+                came = upto(data, end)
+                data = behind(data, came)
+                head = self._reader.read(came)
                 self._take_head(head)
         except ProxyError as error:
             self.abort()

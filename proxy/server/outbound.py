@@ -22,6 +22,7 @@ from proxy.tracing.baggage import passed_on
 
 USER_AGENT, REQUEST_ID = own(b"user-agent"), own(b"x-request-id")
 _FORWARDED = bits(FORWARDING)
+_OWN_ID = bits([REQUEST_ID])
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
@@ -69,7 +70,8 @@ def _believe(x: Exchange, said: Said, snapshot: Snapshot) -> None:
 
 def request_id(story: Story) -> bytes:
     """A trusted peer's, or a new one."""
-    given = story.head.field(REQUEST_ID)
+    head = story.head
+    given = head.field(REQUEST_ID) if head.seen & _OWN_ID else None
     if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
         return given
     return hexes.request_id(story.worker.getrandbits)
@@ -83,7 +85,8 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[
     if entry.rewrite is not None:
         path = x.sent_path = entry.rewrite(path, captures)
     authority = entry.host_header
-    edits = Edits(
+    edits = Edits.__new__(Edits)
+    edits.begin(
         path + head.tail,
         # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
         (head.authority or _first_authority(story)) if authority is None else authority.decode(),

@@ -1,3 +1,5 @@
+cimport cython
+
 from proxy.kernel.clock cimport monotonic_ns, time_ns
 from proxy.kernel.step cimport send
 from proxy.http.edits cimport Edits
@@ -33,6 +35,8 @@ cdef class Story(StoryEvents):
     cdef public long long _deadline, _idle_since
     cdef public bint _moved
 
+    @cython.locals(x=Exchange)
+    cpdef set_out(self, House worker, ClientSide client, RequestHead head)
     cdef _step(self, value)
     cdef _client_shut(self)
     cdef _throw(self, error)

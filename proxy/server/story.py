@@ -63,10 +63,15 @@ class Story(StoryEvents):
     )
 
     def __init__(self, worker: House, client: ClientSide, head: RequestHead) -> None:
+        self.set_out(worker, client, head)
+
+    def set_out(self, worker: House, client: ClientSide, head: RequestHead) -> None:
+        """All that __init__ does; alone it costs 400 instructions less (make bench-check)."""
         self.worker = worker
         self.client = client
         self.head = head
-        self.x = Exchange(monotonic_ns(), time_ns())
+        self.x = x = Exchange.__new__(Exchange)
+        x.begin(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self.coroutine: Any = None  # a Coroutine, None when it has ended
         self.entry: RouteEntry | None = None  # of the route that it goes by

@@ -8,6 +8,7 @@ cdef class Tap:
     cpdef resume(self)
     cpdef hold(self)
     cpdef let_go(self)
+    cpdef write_last(self)
     cpdef open(self)
     cpdef end(self, long long now)
     cpdef bint hides_the_end(self, long long missing)

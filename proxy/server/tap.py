@@ -51,6 +51,11 @@ class Tap:
             if not self.paused:
                 self._transport.resume_reading()
 
+    def write_last(self) -> None:
+        """What is written next is the last, and the connection's end follows in this turn."""
+        if self._tls is not None:
+            self._tls.hold()
+
     def open(self) -> None:
         """Read, whatever comes."""
         self.resume()
