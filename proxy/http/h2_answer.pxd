@@ -15,8 +15,8 @@ cdef tuple _TE
 cdef dict RESPONSE_KINDS, _STATUSES
 
 @cython.locals(
-    fields=list, first=list, ours=list, came=list, removed=frozenset, names=frozenset,
-    scanned=Scanned
+    fields=list, first=list, ours=list, came=list, removed=frozenset, scanned=Scanned,
+    names=frozenset
 )
 cpdef list request_fields(RequestHead head, Edits edits, list more, bytes scheme)
 @cython.locals(lines=list)

@@ -73,6 +73,8 @@ def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
 def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     """Tell the client what can still be told."""
     x = story.x
+    if story.flow is not None:
+        story.flow.stop()
     if story.tunnel is not None:
         tunnel.cut(story, error)
         return
@@ -157,6 +159,8 @@ def finish(story: Story) -> None:
         attempt.end = x.end
     story.coroutine = None
     story.upstream = None
+    if story.flow is not None:
+        story.flow.stop()
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     if story.tunnel is not None:

@@ -20,6 +20,7 @@ cdef class AnswerWriter(ClientSide):
     cdef public RequestHead _asked
     cdef public bytes _pending
     cdef public bint _chunked, _close, _retired, _until_close
+    cdef public long long _left
 
     @cython.locals(asked=RequestHead, status=int, framing=bytes)
     cpdef begin_answer(self, ResponseHead head, Edits edits, list more)

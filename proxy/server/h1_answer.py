@@ -29,6 +29,7 @@ class AnswerWriter(ClientSide):
         "_asked",
         "_chunked",
         "_close",
+        "_left",
         "_outbox",
         "_pending",
         "_retired",
@@ -43,6 +44,7 @@ class AnswerWriter(ClientSide):
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._asked: RequestHead | None = None  # what is answered; None = no request at all
+        self._left = 0  # bytes to come of the request's body; of one in chunks those that came
         self._pending = b""  # a head not written yet
         self._chunked = False
         self._close = False  # the connection, after this answer
@@ -151,6 +153,15 @@ class AnswerWriter(ClientSide):
         self._close = True
         self.begin_answer(head, NO_EDITS, more)
         self.send_data(body, True)
+
+    def bare(self) -> Any:
+        if self._chunked or self._pending or self.transport.get_extra_info("tls") is not None:
+            return None
+        self._outbox.flush()
+        return self.transport
+
+    def took(self, count: int) -> None:
+        self._left -= count
 
     def push(self) -> None:
         """Write everything now; before the transport is closed."""

@@ -13,14 +13,14 @@ from proxy.server.sides cimport StoryEvents
 cdef bytes BLANK
 cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 cdef bytes _PREFACE
-cdef int _HOLD, _AT_ONCE, _SLICE
+cdef int _HOLD, _AT_ONCE, _SLICE, PLENTY
 
 cdef class ClientConnection(Leaver):
     cdef public ChunkedDecoder _decoder
     cdef public object _door, _pace, _tell
     cdef public RequestReader _reader
     cdef public bint _early, _pumping, _served
-    cdef public long long _left, _since
+    cdef public long long _since
     cdef public HeadSearch _search
     cdef public bint filed, watched
     cdef object __weakref__

@@ -26,7 +26,7 @@ from proxy.server.h1_heads import HeadSearch
 from proxy.server.h1_pace import UploadPace
 from proxy.server.house import Door, House
 from proxy.server.peer import NOBODY
-from proxy.server.sides import NO_TRAILERS, StoryEvents
+from proxy.server.sides import NO_TRAILERS, PLENTY, StoryEvents
 from proxy.server.tap import Tap
 
 _HOLD = 64 * 1024  # bytes of further requests kept while one is answered
@@ -39,7 +39,7 @@ class ClientConnection(Leaver):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search",
+        "_decoder", "_door", "_early", "_pace", "_pumping", "_reader", "_search",
         "_served", "_since", "_tell", "filed", "watched",
     )  # fmt: skip
 
@@ -53,7 +53,6 @@ class ClientConnection(Leaver):
         self.watched = self.filed = False  # the sweep's
         self._reader = RequestReader()
         self._decoder: ChunkedDecoder | None = None  # of a request body in chunks
-        self._left = 0  # bytes to come of any other
         self._early = False  # the answer to the request in hand came before its end
         self._pace: UploadPace | None = None
         self._pumping = False
@@ -214,6 +213,8 @@ class ClientConnection(Leaver):
         if not left and self._state == BODY:
             self._state = WAIT
             story.on_body_end(NO_TRAILERS)
+        elif left >= PLENTY and self._state == BODY:
+            story.on_plenty(self, left)
         return True
 
     def _take_chunks(self, story: StoryEvents, decoder: ChunkedDecoder, data: bytes) -> bool:

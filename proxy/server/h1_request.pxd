@@ -11,7 +11,7 @@ cdef int _JOIN
 cdef long long _LENGTH
 
 cdef class RequestWriter(UpstreamSide):
-    cdef public object transport
+    cdef public object transport, _left
     cdef public StoryEvents story
     cdef public int _state
     cdef public Outbox _outbox

@@ -28,6 +28,7 @@ class RequestWriter(UpstreamSide):
     __slots__ = (
         "_keep_alive",
         "_key",
+        "_left",
         "_method",
         "_outbox",
         "_protocol",
@@ -47,6 +48,7 @@ class RequestWriter(UpstreamSide):
         self._outbox = outbox
         self.story: StoryEvents | None = None
         self._state = IDLE
+        self._left: int | None = 0  # bytes of the response body to come; None = until close
         self._method = ""
         self._keep_alive = True
         self._request_chunked = False
@@ -105,6 +107,19 @@ class RequestWriter(UpstreamSide):
         if self._request_chunked and not self._request_done:
             self._outbox.put(self.transport, encode_trailers(trailers))
         self._request_done = True
+
+    def bare(self) -> Any:
+        if self._request_chunked or self.transport.get_extra_info("tls") is not None:
+            return None
+        self._outbox.flush()
+        return self.transport
+
+    def gave(self, count: int) -> None:
+        self._written += count
+
+    def took(self, count: int) -> None:
+        if self._left is not None:
+            self._left -= count
 
     def open_tunnel(self) -> None:
         self._state = TUNNEL

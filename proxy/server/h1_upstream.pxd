@@ -14,7 +14,7 @@ from proxy.server.sides cimport Lender
 from proxy.server.tap cimport Tap
 
 cdef bytes BLANK
-cdef int MOST_HEAD, MOST_INFORMATIONAL
+cdef int MOST_HEAD, MOST_INFORMATIONAL, PLENTY
 cdef int BODY, CLOSED, HEAD, IDLE, TUNNEL
 
 cdef class Home(Lender):
@@ -37,7 +37,6 @@ cdef class UpstreamConnection(RequestWriter):
     cdef public long long idle_since
     cdef public bytes _buffer
     cdef public ChunkedDecoder _decoder
-    cdef public object _left
     cdef public ResponseReader _reader
     cdef public long long _hint
     cdef public int _interim

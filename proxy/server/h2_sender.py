@@ -42,6 +42,11 @@ class LineHome(Protocol):
         """It has ended."""
 
 
+def _fail(stream: H2UpstreamStream, error: NotProcessed) -> None:
+    """For the loop: a compiled method is no callable with the arguments that it has here."""
+    stream.fail(error)
+
+
 class RequestSender(Carrier):
     """Requests of many exchanges on one connection."""
 
@@ -98,7 +103,7 @@ class RequestSender(Carrier):
         if not stream.number:  # the connection has just ended, or its numbers are used up
             self.retire()
             loop = asyncio.get_running_loop()
-            loop.call_soon(stream.fail, NotProcessed(GOING))
+            loop.call_soon(_fail, stream, NotProcessed(GOING))
             return
         self._streams[stream.number] = stream
         self._fresh.append(stream)

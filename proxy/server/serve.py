@@ -93,7 +93,10 @@ def _goes_on(story: Story) -> bool:
 def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
     """Where it goes, as what, and until when."""
     x, head, snapshot = story.x, story.head, story.snapshot
-    story.target = target = entry.only or entry.pick(story.worker.random())
+    target = entry.only
+    if target is None:
+        target = entry.pick(story.worker.random())
+    story.target = target
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
     story.edits = outbound.request(story, entry, snapshot, captures)
