@@ -20,7 +20,8 @@ PYTHON ?= $(or $(shell for p in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN  := $(VENV)/bin
 
-PIP  := $(BIN)/pip --disable-pip-version-check install --quiet
+# Twice quiet: errors are told, warnings about folders of this machine are not.
+PIP  := $(BIN)/pip --disable-pip-version-check install -qq
 HERE := SPANGATE_PURE=1 $(PIP) --no-build-isolation -e
 HEADERS := $(shell find proxy -name '*.pxd')
 INPUTS := setup.py $(HEADERS) $(shell find proxy -name '*.h') $(wildcard $(HEADERS:.pxd=.py) $(HEADERS:.pxd=.pyx))
@@ -42,7 +43,7 @@ PURE := $(wildcard tests/kernel) tests/http tests/routing tests/tracing tests/up
 
 # Compiling takes one core while the other waits for packages.
 $(VENV)/.run: pyproject.toml
-	@echo "Setting up $(VENV), once; this takes a moment."
+	@echo "Setting up $(VENV), once; this takes a minute."
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
 	@$(BIN)/python -c 'import tomllib; \
 	    print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \

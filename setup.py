@@ -4,6 +4,10 @@ The source is the `.pyx` where there is one (in proxy/kernel/, whose `.py` is it
 and else the same `.py` that runs where nothing is compiled. Everything else about the package is
 in pyproject.toml.
 
+The modules of one package are linked into one shared object, `proxy/http/compiled.*.so`: one for
+each would cost a worker pages of data of its own, and the build a linker's run (decision 134).
+`proxy/plain.py` finds modules in it.
+
 Compiled modules read each other's structs, so that it is all of them or none: the file STAMP is
 written last. It lists what was compiled, or says why nothing was: without a compiler, or where
 anything goes wrong, one line tells so and the same sources run as they are (`proxy/plain.py`).
@@ -23,17 +27,20 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError, CompileError
+from setuptools.modified import newer_group
 
 os.chdir(Path(__file__).resolve().parent)
 SUFFIX = EXTENSION_SUFFIXES[0]  # ".cpython-311-x86_64-linux-gnu.so"
 TAG = SUFFIX.removesuffix(".so")
 STAMP = Path("proxy", "kernel", f"built{TAG}.txt")
+TOGETHER = "compiled"  # in each package, as proxy/plain.py has it
 FAILURES = (BaseError, CCompilerError)
 MORE = os.getenv("SPANGATE_CFLAGS", "").split()
 KERNEL = ["-O2"]
@@ -67,16 +74,30 @@ class NotCompiledError(Exception):
     """Why there is nothing compiled, in a few words."""
 
 
-def extensions() -> Iterator[Extension]:
+class Package(Extension):
+    """The compiled modules of one package, in one shared object."""
+
+    def __init__(self, name: str, members: list[Extension]) -> None:
+        sources = [source for member in members for source in member.sources]
+        super().__init__(f"{name}.{TOGETHER}", sources, extra_link_args=MORE)
+        self.members = members
+
+
+def packages() -> Iterator[Package]:
     """What is compiled."""
+    found: dict[str, list[Extension]] = {}
     for header in sorted(Path("proxy").rglob("*.pxd")):
-        written = header.with_suffix(".pyx")
-        source = written if written.exists() else header.with_suffix(".py")
-        name = ".".join(header.with_suffix("").parts)
-        level = KERNEL if written.exists() else OTHERS
-        yield Extension(
-            name, [str(source)], extra_compile_args=[*level, *FLAGS], extra_link_args=MORE
-        )
+        found.setdefault(".".join(header.parent.parts), []).append(module(header))
+    for name, members in found.items():
+        yield Package(name, members)
+
+
+def module(header: Path) -> Extension:
+    written = header.with_suffix(".pyx")
+    source = written if written.exists() else header.with_suffix(".py")
+    level = KERNEL if written.exists() else OTHERS
+    name = ".".join(header.with_suffix("").parts)
+    return Extension(name, [str(source)], extra_compile_args=[*level, *FLAGS])
 
 
 def cores() -> int:
@@ -100,7 +121,8 @@ class Build(build_ext):
             stamp.unlink(missing_ok=True)  # from here on nobody loads what changes meanwhile
         try:
             self._compile()
-            said = [" ".join(["compiled", *MORE]), *(ext.name for ext in self.extensions), *HEADERS]
+            names = [module.name for module in self._modules()]
+            said = [" ".join(["compiled", *MORE]), *names, *HEADERS]
         except NotCompiledError as reason:
             if os.getenv("SPANGATE_PURE") == "0":
                 raise CompileError(f"spangate: not compiled: {reason}") from None
@@ -124,7 +146,24 @@ class Build(build_ext):
                 name = self.compiler.compiler_so[0]
                 raise NotCompiledError(f"no C compiler ({name} does not work)") from None
         self._translate()
+        self._compile_each()
         super().build_extensions()
+
+    def build_extension(self, ext: Package) -> None:
+        """Link what is in one shared object, anew each time: it may be a module less."""
+        path = self.get_ext_fullpath(ext.name)
+        Path(path).unlink(missing_ok=True)
+        self.compiler.link_shared_object(
+            [self._object(module) for module in ext.members],
+            path,
+            libraries=self.get_libraries(ext),
+            extra_postargs=ext.extra_link_args,
+            debug=self.debug,
+            build_temp=self.build_temp,
+        )
+
+    def _modules(self) -> list[Extension]:
+        return [module for ext in self.extensions for module in ext.members]
 
     def _compile(self) -> None:
         if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
@@ -146,7 +185,7 @@ class Build(build_ext):
             raise NotCompiledError("no Cython") from None
         try:
             translated = cythonize(
-                list(self.extensions),
+                self._modules(),
                 compiler_directives=DIRECTIVES,
                 build_dir=f"build/cython-{version}",
                 force=self.force,
@@ -157,9 +196,34 @@ class Build(build_ext):
         except TranslationError as error:
             raise NotCompiledError(f"Cython refused {error or 'a source'}") from None
         made = {ext.name: ext for ext in translated}
-        for ext in self.extensions:
-            ext.sources = made[ext.name].sources
-            ext.depends = [path for path in made[ext.name].depends if Path(path).exists()]
+        for module in self._modules():
+            module.sources = made[module.name].sources
+            module.depends = [path for path in made[module.name].depends if Path(path).exists()]
+
+    def _compile_each(self) -> None:
+        """Compile what has changed, the longest first: else one core may end alone with it."""
+        longest_first = sorted(self._modules(), key=lambda m: -Path(m.sources[0]).stat().st_size)
+        with ThreadPoolExecutor(cores()) as pool:
+            tasks = [pool.submit(self._compile_one, module) for module in longest_first]
+            try:
+                for task in tasks:
+                    task.result()
+            except FAILURES:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _compile_one(self, module: Extension) -> None:
+        if self.force or newer_group([*module.sources, *module.depends], self._object(module)):
+            self.compiler.compile(
+                module.sources,
+                output_dir=self.build_temp,
+                debug=self.debug,
+                extra_postargs=module.extra_compile_args,
+                depends=module.depends,
+            )
+
+    def _object(self, module: Extension) -> str:
+        return self.compiler.object_filenames(module.sources, output_dir=self.build_temp)[0]
 
     def _files(self) -> set[str]:
         return {self.get_ext_filename(ext.name) for ext in self.extensions}
@@ -183,7 +247,6 @@ def made_otherwise(stamp: Path) -> bool:
 
 if __name__ == "__main__":  # Cython's helpers may import this file
     setup(
-        ext_modules=[] if os.getenv("SPANGATE_PURE") == "1" else list(extensions()),
+        ext_modules=[] if os.getenv("SPANGATE_PURE") == "1" else list(packages()),
         cmdclass={"build_ext": Build},
-        options={"build_ext": {"parallel": cores()}},
     )

@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import callgrind, fixed, peers, proc, workload
 
@@ -28,7 +29,7 @@ NO_TIMERS = 40_000  # for what is asked of a request alone, however many the tim
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """One worker that is counted. `ports`: backend and sink."""
+    """One worker that is counted. `ports`: backends and sink."""
 
     hub: subprocess.Popen[bytes]
     pid: int
@@ -52,21 +53,27 @@ class Counted:
         callgrind.control("--instr=on", self.pid)
 
     def profile(
-        self, requests: Sequence[bytes], status: int = 200, *, warm: int = WARM
+        self,
+        requests: Sequence[Any],
+        status: int = 200,
+        *,
+        warm: int = WARM,
+        run: Callable[..., None] = fixed.run,
     ) -> dict[tuple[str, str], float]:
-        """Instructions a request by object and function: those of MANY less those of FEW."""
-        fixed.run(self.port, requests, warm, status)
-        found = self._count(requests, status, MANY)
-        found.subtract(self._count(requests, status, FEW))
+        """Instructions a request by object and function: those of MANY less those of FEW. `run`
+        makes them: that of `fixed` or of `fixed_h2`."""
+        run(self.port, requests, warm, status)
+        found = self._count(lambda: run(self.port, requests, MANY, status))
+        found.subtract(self._count(lambda: run(self.port, requests, FEW, status)))
         return {key: cost / (MANY - FEW) for key, cost in found.items() if cost}
 
     def instructions(self, requests: Sequence[bytes], status: int = 200) -> int:
         """Instructions a request, all together."""
         return round(sum(self.profile(requests, status).values()))
 
-    def _count(self, requests: Sequence[bytes], status: int, number: int) -> callgrind.Profile:
+    def _count(self, run: Callable[[], None]) -> callgrind.Profile:
         callgrind.control("--zero", self.pid)
-        fixed.run(self.port, requests, number, status)
+        run()
         before = set(self.directory.glob("callgrind.*"))
         callgrind.control("--dump", self.pid)
         found: callgrind.Profile = Counter()
@@ -125,11 +132,11 @@ def start(
 
 
 def backing(stack: ExitStack, directory: Path, host: str = "127.0.0.1") -> dict[str, int]:
-    """The ports of a backend and a sink that were started."""
-    ports = {"backend": peers.free_port(), "sink": peers.free_port()}
+    """The ports of two backends and a sink that were started."""
+    ports = {name: peers.free_port() for name in ("backend", "backend_h2", "sink")}
     for name, port in ports.items():
         command = [sys.executable, "-m", f"benchmarks.{name}", str(port)]
-        command += [host] if name == "backend" else []
+        command += [host] if name != "sink" else []
         process = proc.start(command, proc.cores()[1], directory / f"{name}.out")
         stack.callback(proc.stop, process)
     for name, port in ports.items():

@@ -29,12 +29,12 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import callgrind, fixed, proc, report, workload
+from benchmarks import callgrind, fixed, fixed_h2, proc, report, workload
 from benchmarks.counted import FEW, MANY, WARM, counted
 from proxy import WHY_PLAIN
 from proxy.plain import STAMP
@@ -61,8 +61,15 @@ to   = "backend"
 name = "chunked"
 path = "/chunked/*"
 to   = "backend"
+[[route]]
+name = "calls"
+path = "/shop.v1.Orders/*"
+to   = "calls"
 [upstream.backend]
 servers = {{ "http://127.0.0.1:{backend}" = 1 }}
+[upstream.calls]
+servers = ["http://127.0.0.1:{backend_h2}"]
+protocol = "h2"
 """
 
 EXPORT = '[export]\notlp = "http://127.0.0.1:{sink}"\nsignals = ["traces"]\n'
@@ -84,15 +91,30 @@ class Case:
     extra: str = ""
     method: str = "GET"
     body: bytes = b""
+    h2: bool = False
 
-    def requests(self) -> list[bytes]:
+    def requests(self) -> list[Any]:
         """One for each trace id of the workload."""
-        return [self._request(trace_id) for trace_id in workload.trace_ids()]
+        make = self._request_h2 if self.h2 else self._request
+        return [make(trace_id) for trace_id in workload.trace_ids()]
+
+    @property
+    def run(self) -> Callable[..., None]:
+        """What makes them."""
+        return fixed_h2.run if self.h2 else fixed.run
 
     def _request(self, trace_id: str) -> bytes:
         head = workload.request(trace_id, path=self.path)
         head = head.replace(b"GET ", self.method.encode() + b" ", 1)
         return head[:-2] + self.extra.encode() + b"\r\n" + self.body
+
+    def _request_h2(self, trace_id: str) -> fixed_h2.Request:
+        lines = self._request(trace_id).partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        fields = [tuple(line.split(b": ", 1)) for line in lines]
+        first = {b":method": self.method, b":scheme": "http", b":path": self.path}
+        made = [(name, value.encode()) for name, value in first.items()]
+        made.insert(2, (b":authority", fields.pop(0)[1]))
+        return [*made, *((name.lower(), value) for name, value in fields)], self.body
 
 
 CASES = (
@@ -109,6 +131,16 @@ CASES = (
     Case("chunked", "traced", path="/chunked/184467?expand=items,customer"),
     Case("304", "traced", status=304, extra='If-None-Match: "5f2c-1b9d8e7a6c5f4"\r\n'),
     Case("404", "traced", status=404, path="/nowhere/184467?expand=items,customer"),
+    Case("h2", "traced", h2=True),  # to an upstream of HTTP/1.1
+    Case(
+        "grpc",
+        "traced",
+        method="POST",
+        path="/shop.v1.Orders/Get",
+        extra="Content-Type: application/grpc\r\nTE: trailers\r\n",
+        body=b"\0\0\0\0\x0a" + b"x" * 10,
+        h2=True,
+    ),
 )
 FAST = ("traced", "untraced", "post", "404")
 
@@ -125,7 +157,7 @@ def run(names: Sequence[str]) -> dict[str, dict[tuple[str, str], float]]:
             if case.mode != mode:
                 mode = case.mode
                 worker.use(configuration(mode))
-            found[case.name] = worker.profile(case.requests(), case.status)
+            found[case.name] = worker.profile(case.requests(), case.status, run=case.run)
             whole = round(sum(found[case.name].values()))
             print(f"{case.name:10} {whole:>10,}", file=sys.stderr, flush=True)
     return found
@@ -139,7 +171,7 @@ def configuration(mode: str) -> str:
 def environment() -> dict[str, str]:
     """What must be the same for two counts to be comparable."""
     found = {"python": f"{platform.python_version()} ({report.interpreter()})"}
-    for package in ("uvloop", "httptools", "msgspec"):
+    for package in ("uvloop", "httptools", "msgspec", "ngh2"):
         found[package] = importlib.metadata.version(package)
     found |= {"machine": platform.machine(), "libc": " ".join(platform.libc_ver())}
     return found if WHY_PLAIN else {**found, "compiler": compiler()}

@@ -19,6 +19,7 @@ from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+ROLES = {"proxy.server": "worker", "proxy.collector": "collector"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,22 @@ def ran(pid: int) -> float:
             text = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text()
             seconds += int(text.split()[0]) / 1e9
     return seconds
+
+
+def shares(root: int) -> dict[str, float]:
+    """Seconds that each kind of our processes under `root` has run: "worker", "hub", "collector".
+
+    A process is known by the module that its command line names; empty for another's tree.
+    """
+    found: dict[str, float] = {}
+    for pid in tree(root):
+        words = command(pid)
+        role = "hub" if pid == root and "run" in words else ""
+        for module in ROLES.keys() & set(words):
+            role = ROLES[module]
+        if role:
+            found[role] = found.get(role, 0.0) + ran(pid)
+    return found if len(found) > 1 else {}
 
 
 def memory(pids: Sequence[int]) -> Memory:

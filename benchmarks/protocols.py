@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import bed as beds
-from benchmarks import load, peers, proc, report, workload
+from benchmarks import load, peers, proc, report, stalls_bed, workload
 from benchmarks.bed import Bed, Running
 from benchmarks.run import REST, settle
 
@@ -49,7 +49,7 @@ _TO_H2 = {
     "envoy-traced": {"  - name: backend\n": _ENVOY_TO_H2},
     "spangate-100": {"[upstream.backend]\n": '[upstream.backend]\nprotocol = "h2"\n'},
 }
-_TLS = {
+TLS = {
     "nginx": {
         "backlog=4096;": "ssl backlog=4096; ssl_certificate @DIR@/edge.pem;"
         " ssl_certificate_key @DIR@/edge.key; ssl_protocols TLSv1.3;"
@@ -127,9 +127,7 @@ def table(used: dict[str, dict[str, list[float]]]) -> str:
 
 def certificate(directory: Path) -> None:
     """A certificate for 127.0.0.1 of its own making: `edge.pem` and `edge.key`, P-256."""
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    names = "-subj /CN=bench -addext subjectAltName=IP:127.0.0.1 -keyout edge.key -out edge.pem"
-    subprocess.run([*command.split(), *names.split()], cwd=directory, check=True, stderr=-3)
+    stalls_bed.certificate(directory, stalls_bed.P256)
 
 
 def _start(bed: Bed, case: Case, behind: int) -> list[Running]:
@@ -226,7 +224,7 @@ def _speaks_h2(proxy: Running) -> bool:
         return False
 
 
-def _speaks_tls(proxy: Running) -> bool:
+def speaks_tls(proxy: Running) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -239,9 +237,9 @@ def _speaks_tls(proxy: Running) -> bool:
 CASES = (
     Case("h2", _H2, _run_h2, _speaks_h2),
     Case("grpc", _TO_H2, _run_grpc, _speaks_h2, backend=True),
-    Case("tls", _TLS, _run_tls, _speaks_tls),
+    Case("tls", TLS, _run_tls, speaks_tls),
     Case("tls-plain", _PLAIN, _run_plain),
-    Case("handshake", _TLS, _run_handshake, _speaks_tls),
+    Case("handshake", TLS, _run_handshake, speaks_tls),
 )
 
 if __name__ == "__main__":

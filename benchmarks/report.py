@@ -29,7 +29,10 @@ PAGE = ROOT / "docs" / "performance.md"
 BEGIN = "<!-- benchmarks.{} writes below -->"
 END = "<!-- benchmarks.{} writes above -->"
 
-MEDIANS = ("rate", "cpu", "busy", "p50", "p99", "rss", "pss", "server", "client", "logs")
+MEDIANS = (
+    *("rate", "cpu", "busy", "p50", "p99", "rss", "pss", "server", "client", "logs"),
+    *("worker", "hub", "collector"),
+)
 OURS = ("spangate", "spangate-10", "spangate-100", "spangate-all")
 
 # (figure, numerator, denominator, bound)
@@ -120,6 +123,16 @@ def rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return table
 
 
+def share_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Which of our processes the CPU of a request was used by; the header alone without them."""
+    table = [["µs CPU / request", "worker", "hub", "collector"]]
+    for name, m in found.items():
+        if m.get("worker"):
+            shares = (m[role] * 1e6 for role in ("worker", "hub", "collector"))
+            table.append([name, *(f"{share:.2f}" for share in shares)])
+    return table
+
+
 def budget_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Our ratios against what they must not exceed."""
     table = [["CPU per request", "measured", "budget", ""]]
@@ -134,8 +147,7 @@ def budget_rows(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 def terminal(made: Mapping[str, Any]) -> str:
     """Both tables as aligned text."""
     parts = [_aligned(rows(made["medians"]))]
-    if len(budget := budget_rows(made["medians"])) > 1:
-        parts.append(_aligned(budget))
+    parts += [_aligned(table) for table in _small_tables(made["medians"])]
     parts += made["notes"]
     return "\n\n".join(parts)
 
@@ -152,10 +164,14 @@ def markdown(made: Mapping[str, Any]) -> str:
         f"Versions: {versions_line}.",
         _markdown_table(rows(made["medians"])),
     ]
-    if len(budget := budget_rows(made["medians"])) > 1:
-        parts.append(_markdown_table(budget))
+    parts += [_markdown_table(table) for table in _small_tables(made["medians"])]
     parts += [f"Note: {note.splitlines()[0][:200]}." for note in made["notes"]]
     return "\n\n".join(parts)
+
+
+def _small_tables(found: Mapping[str, Mapping[str, Any]]) -> list[list[list[str]]]:
+    """Those that have more than a header."""
+    return [table for table in (share_rows(found), budget_rows(found)) if len(table) > 1]
 
 
 def between(page: str, text: str, name: str = "run") -> str:

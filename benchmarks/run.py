@@ -42,6 +42,9 @@ class Round:
     client: float
     logs: float
     lossy: bool
+    worker: float = 0.0  # of `cpu`, where the processes are ours
+    hub: float = 0.0
+    collector: float = 0.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,11 +131,12 @@ def measure(
     """One round of one proxy, with `requests` or the workload."""
     target, root = proxy.target, proxy.process.pid
     bed.reset()
-    before = proc.cpu(root)
+    before, shares = proc.cpu(root), proc.shares(root)
     got = load.run(proxy.port, seconds, bed.back, bed.directory, requests=requests)
     busy = (proc.cpu(root) - before) / got.seconds
     settle(bed, target, got.requests)
     used = proc.cpu(root) - before
+    own = {r: (s - shares.get(r, 0.0)) / got.requests for r, s in proc.shares(root).items()}
     memory = proc.memory(proc.tree(root))
     counts = bed.counts(target.name)
     each = {kind: counts.get(kind, 0) / got.requests for kind in ("server", "client", "logs")}
@@ -153,6 +157,7 @@ def measure(
         client=each["client"],
         logs=each["logs"],
         lossy=any(each[kind] < COMPLETE * expected[kind] for kind in each),
+        **own,
     )
 
 
@@ -174,6 +179,7 @@ def _line(one: Round) -> str:
     return (
         f"round {one.number}  {one.target:15} {one.rate:8,.0f}/s  {one.cpu * 1e6:6.1f} µs"
         f"  spans/request {one.server + one.client:.2f}"
+        + (f"  hub {one.hub * 1e6:.2f} collector {one.collector * 1e6:.2f}" if one.hub else "")
         + ("  LOSSY" if one.lossy else "")
         + (f"  {one.errors} ERRORS" if one.errors else "")
     )

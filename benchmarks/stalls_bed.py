@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from benchmarks.probe import Probe
 from benchmarks.turns import Longest, Turns, kinds
 
 CONFIG = """
-listen  = "127.0.0.1:{port}"
+listen  = ["127.0.0.1:{port}"{secure}]
 workers = 1
 [resource]
 "service.name" = "stalls"
@@ -64,7 +65,11 @@ to = "u{n}"
 [upstream.u{n}]
 servers = {{ "http://127.0.0.1:{backend}" = 1 }}
 """
+SECURE = """, {{ address = "127.0.0.1:{tls}",\
+ tls = {{ cert = "{directory}/edge.pem", key = "{directory}/edge.key" }} }}"""
 LARGE = "x" * 4000  # what /large answers
+P256, RSA = "ec -pkeyopt ec_paramgen_curve:P-256", "rsa:2048"
+NAMES = ("port", "admin", "otlp", "tls")  # of its ports
 START_PATIENCE = 60.0
 SETTLE_PATIENCE = 60.0  # seconds for a turn that goes on when its case is over
 EVERY = 0.1  # seconds between two looks at memory and files
@@ -89,6 +94,7 @@ class Options:
     routes: int = 0
     slow: bool = False  # with a queue on a disk that is
     delay: float = 0.0  # seconds until the exporter's peer answers
+    key: str = ""  # of the certificate of a listener with TLS, as `openssl req -newkey` has it
     watched: bool = True  # with what measures its turns
     before: tuple[str, ...] = ()  # words before its command
 
@@ -98,17 +104,20 @@ class Gateway:
 
     def __init__(self, directory: Path, ports: dict[str, int], turns: Turns | None) -> None:
         self.directory = directory
-        self.ports = {**ports, **{n: peers.free_port() for n in ("port", "admin", "otlp")}}
-        self.port, self.admin, self.otlp = (self.ports[n] for n in ("port", "admin", "otlp"))
+        self.ports = {**ports, **{n: peers.free_port() for n in NAMES}}
+        self.port, self.admin, self.otlp, self.tls = (self.ports[n] for n in NAMES)
         self.turns = turns
         self.process: Popen[bytes]
         self._file = directory / "routes.toml"
-        self._queue = ""
+        self._queue = self._secure = ""
 
     def start(self, stack: ExitStack, options: Options) -> None:
         """Start it and wait for its answer."""
         disk = self.directory / "queue" if options.slow else None
         self._queue = f'sending_queue = {{ storage = "{disk}" }}' if disk else ""
+        if options.key:
+            certificate(self.directory, options.key)
+            self._secure = SECURE.format(directory=self.directory, **self.ports)
         self.write(options.routes, "first")
         env = self.turns.environment(disk) if self.turns else {}
         log = self.directory / "gateway.out"
@@ -123,7 +132,8 @@ class Gateway:
 
     def write(self, routes: int, version: str) -> None:
         """Its configuration, with so many routes beside those it always has."""
-        values = {**self.ports, "version": version, "queue": self._queue, "large": LARGE}
+        values = {**self.ports, "version": version, "queue": self._queue}
+        values |= {"large": LARGE, "secure": self._secure}
         parts = [CONFIG.format(**values), *(ROUTE.format(n=n, **values) for n in range(routes))]
         self._file.write_text("".join(parts))
 
@@ -147,6 +157,14 @@ class Gateway:
         page = self.get(self.admin, "/metrics").decode()
         found = re.findall(r"^spangate_loop_lag\w*\{(.*)\} (\S+)$", page, re.MULTILINE)
         return {re.sub(r'spangate_|"', "", labels): float(value) for labels, value in found}
+
+
+def certificate(directory: Path, key: str) -> None:
+    """A certificate for 127.0.0.1 of its own making: `edge.pem` and `edge.key`."""
+    command = f"openssl req -x509 -newkey {key} -nodes -days 2 -subj /CN=bench"
+    names = "-addext subjectAltName=IP:127.0.0.1 -keyout edge.key -out edge.pem"
+    words = [*command.split(), *names.split()]
+    subprocess.run(words, cwd=directory, check=True, stderr=subprocess.DEVNULL)
 
 
 class Watch:

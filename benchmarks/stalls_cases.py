@@ -12,6 +12,7 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +20,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks import bombs, collector_ends, fixed, proc
-from benchmarks.stalls_bed import Gateway, Options
+from benchmarks.stalls_bed import P256, RSA, Gateway, Options
 
 SECONDS = 5.0  # of harm, where it has no end of its own
 PATIENCE = 60.0  # seconds for what has one
 SERIES = 2000  # routes of the cases at the cap of series
 IDLE = 10_000
+SHAKING = 500
 CHUNKS = 1_000_000
 BOMB_CHUNKS = 256 * 1024
 TARGETS = b"GET %b HTTP/1.1\r\nHost: stalls.test\r\n\r\n"
@@ -182,6 +184,34 @@ def upload(gateway: Gateway) -> str:
     return f"{answer} after {time.monotonic() - begun:.1f} s"
 
 
+def handshakes(gateway: Gateway) -> str:
+    """Five hundred clients at a time that send a ClientHello at once, read what comes, and go."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    hello = out.read()
+    longest = bursts = 0.0
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        with ExitStack() as stack:
+            links = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", gateway.tls)))
+                for _ in range(SHAKING)
+            ]
+            begun = time.monotonic()
+            for link in links:
+                link.sendall(hello)
+            for link in links:
+                link.settimeout(PATIENCE)
+                if link.recv(3)[:2] != b"\x16\x03":
+                    raise ValueError("no ServerHello")
+            longest = max(longest, time.monotonic() - begun)
+            bursts += 1
+    return f"{bursts:.0f} bursts, the longest {longest:.2f} s"
+
+
 def work(gateway: Gateway) -> str:
     """Spans from an application, and requests through the gateway: what an exporter is for."""
     body = collector_ends.request(100)
@@ -234,6 +264,8 @@ CASES = (
     Case("1xx without end", lambda g: download(g, b"/informed/1", SECONDS)),
     Case("1-byte chunks, upstream", lambda g: download(g, b"/dribble/1", PATIENCE)),
     Case("1-byte chunks, client", upload),
+    Case("500 handshakes at once, P-256", handshakes, Options(key=P256)),
+    Case("500 handshakes at once, RSA-2048", handshakes, Options(key=RSA)),
     Case("slow disk", work, Options(slow=True)),
     Case("slow exporter", work, Options(delay=2.0)),
 )

@@ -76,6 +76,8 @@ def check(file: str, strict: bool) -> None:
     if loaded.config.collector is not None:
         counts.append(_count(len(loaded.config.collector.pipelines), "pipeline"))
     click.echo(f"ok: {', '.join(counts)}")
+    for line in _made(loaded):
+        click.echo(line)
 
 
 @main.command()
@@ -189,6 +191,12 @@ def _load(file: str, *, err: bool) -> Loaded:
     except ConfigError as error:
         _print(error.problems, err=err)
         sys.exit(1)
+
+
+def _made(loaded: Loaded) -> list[str]:
+    from proxy.explain.listeners import self_signed
+
+    return self_signed(loaded)
 
 
 def _shadowed(loaded: Loaded) -> list[Problem]:

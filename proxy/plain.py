@@ -4,18 +4,24 @@ Decided once, when `proxy` is first imported, for all of them together: they rea
 structs. The sources run if SPANGATE_PURE=1 says so, if nothing was compiled for this interpreter,
 if a module is missing or cannot be loaded, or if, in a checkout, a source is newer than what was
 made of it. `spangate version` says which, and why.
+
+The compiled modules of one package are together in one shared object, where Python's own finder
+does not look for them: `Together` does.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
+    ExtensionFileLoader,
     FileFinder,
+    ModuleSpec,
     SourceFileLoader,
     SourcelessFileLoader,
 )
@@ -26,6 +32,33 @@ SUFFIX = EXTENSION_SUFFIXES[0]  # ".cpython-311-x86_64-linux-gnu.so"
 # Written by setup.py: "compiled", the names of the modules and the headers in C that they include;
 # or why there are none.
 STAMP = os.path.join(PACKAGE, "kernel", f"built{SUFFIX.removesuffix('.so')}.txt")
+
+
+class Together:
+    """Finds each compiled module in the shared object of its package (a finder of sys.meta_path).
+
+    `PyInit_head` in proxy/http/compiled.cpython-311-x86_64-linux-gnu.so makes proxy.http.head.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Where a module is; None if it is not a compiled one."""
+        if name not in self._names:
+            return None
+        file = shared_object(name)
+        spec = ModuleSpec(name, ExtensionFileLoader(name, file), origin=file)
+        spec.has_location = True
+        return spec
+
+
+def shared_object(name: str) -> str:
+    """The file that has a compiled module, by the module's full name."""
+    package = name.rpartition(".")[0]
+    return f"{BESIDE}{package.replace('.', os.sep)}{os.sep}compiled{SUFFIX}"
 
 
 def why_plain() -> str:
@@ -50,9 +83,9 @@ def told() -> str:
 
 
 def _missing(names: list[str]) -> str:
-    for name in names:
-        if not os.path.exists(f"{BESIDE}{name.replace('.', os.sep)}{SUFFIX}"):
-            return f"the compiled {name} is missing"
+    for file in {shared_object(name) for name in names}:
+        if not os.path.exists(file):
+            return f"the compiled {os.path.relpath(file, BESIDE)} is missing"
     return ""
 
 
@@ -76,12 +109,18 @@ def _stale(lines: list[str], made: int) -> str:
 
 
 def _unusable(names: list[str]) -> str:
-    """Whether this machine can load what another may have made, told by one that needs no other."""
+    """Whether this machine can load what another may have made, told by one that needs no other.
+
+    If so, `Together` finds them from here on.
+    """
+    together = Together(names)
+    sys.meta_path.insert(0, together)
     for name in names:
         if name.startswith("proxy.kernel."):
             try:
                 import_module(name)
             except ImportError as error:
+                sys.meta_path.remove(together)
                 return f"the compiled modules cannot be loaded: {error}"
             break
     return ""

@@ -216,12 +216,12 @@ class Client:
         return answer
 
     async def _chunks(self) -> bytes:
-        body = b""
+        pieces = []
         while size := int(await self.reader.readline(), 16):
-            body += await self.reader.readexactly(size)
+            pieces.append(await self.reader.readexactly(size))
             await self.reader.readexactly(2)
         await self.reader.readexactly(2)
-        return body
+        return b"".join(pieces)
 
     async def at_end(self) -> bool:
         """Wait for the gateway to close; False if it sent something instead."""

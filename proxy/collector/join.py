@@ -14,7 +14,7 @@ from proxy.otlp.wire import split, split_entries
 
 
 def join(signal: Signal, batches: Sequence[Batch]) -> Batch:
-    """One batch with everything that is in `batches`, in an order of its own."""
+    """One batch with everything that is in `batches`, in an order of its own; copies nothing."""
     if len(batches) == 1:
         return batches[0]
     pieces: list[bytes] = []
@@ -24,12 +24,12 @@ def join(signal: Signal, batches: Sequence[Batch]) -> Batch:
         items += batch.items
         inside = batch.opened()
         if inside is None:
-            pieces.append(batch.payload)
+            pieces += batch.pieces
         else:
             opened.setdefault(inside[1], []).append(inside[0])
-    pieces += [envelope.request(entries) for envelope, entries in opened.items()]
-    payload = b"".join(pieces) if len(pieces) > 1 else pieces[0]
-    return Batch(signal, payload, items, receipts(batches))
+    for envelope, entries in opened.items():
+        pieces += envelope.pieces(entries)
+    return Batch.of_pieces(signal, pieces, items, receipts(batches))
 
 
 def weight(batch: Batch, known: set[Envelope]) -> int:

@@ -148,6 +148,7 @@ class Ring:
         told = os.read(self._pipe, HEADS.size)
         if told:
             self._read(HEADS.unpack(told))
+            os.sched_yield()  # before another turn: a worker may be waiting for this core
             return
         self.close()
         self._read_last()

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from proxy.config.locate import Path
-from proxy.config.material import Certified, Material, pair
+from proxy.config.material import NONE, SELF_SIGNED, Certified, Material, pair
 from proxy.config.model import Certificate, Config, ListenerTls, Upstream, UpstreamTls
 from proxy.config.report import Report
 
 T = TypeVar("T")
 
 
-def check_tls(config: Config, report: Report) -> Material:
-    """Report what cannot work, and return what the files hold."""
+def check_tls(config: Config, report: Report, known: Material = NONE) -> Material:
+    """Report what cannot work, and return what the files hold. `known`: what is in force, of which
+    a certificate that no file has is kept."""
     reader = _Reader(report)
     for i, listener in enumerate(config.listen):
         if not report.is_broken("listen", i) and listener.tls is not None:
@@ -28,6 +29,8 @@ def check_tls(config: Config, report: Report) -> Material:
         path: Path = ("upstream", name, "tls")
         if not report.is_broken(*path) and not report.has_failed("upstream", name):
             _upstream(upstream, path, reader)
+    if any(listener and listener.tls and listener.tls.self_signed for listener in config.listen):
+        reader.certificates[pair(*SELF_SIGNED)] = _self_signed(config, known)
     return Material(reader.certificates, reader.authorities)
 
 
@@ -38,8 +41,13 @@ def _listener(tls: ListenerTls, path: Path, reader: _Reader) -> None:
             report.error(where, "`cert` and `key` come together", "give both")
         elif one.cert:
             reader.certificate(one.cert, one.key, where)
-    if not tls.cert and not tls.certificates and not tls.key:
-        report.error(path, "a listener with TLS needs a certificate", "give `cert` and `key`")
+    given = [key for key in ("cert", "key", "certificates") if getattr(tls, key)]
+    if tls.self_signed and given:
+        message = f"there is a certificate already, by `{given[0]}`"
+        report.error((*path, "self_signed"), message, "leave out one of the two")
+    elif not tls.self_signed and not given:
+        remedy = "give `cert` and `key`, or `self_signed = true` for development"
+        report.error(path, "a listener with TLS needs a certificate", remedy)
     asks = tls.client in ("request", "require")
     if tls.client_ca:
         reader.authority(tls.client_ca, (*path, "client_ca"))
@@ -48,6 +56,13 @@ def _listener(tls: ListenerTls, path: Path, reader: _Reader) -> None:
     elif asks:
         remedy = 'write client_ca = "clients-ca.pem"'
         report.error((*path, "client"), "who may sign client certificates is not said", remedy)
+
+
+def _self_signed(config: Config, known: Material) -> Certified:
+    from proxy.config.self_signed import self_signed
+    from proxy.config.tls_pem import now
+
+    return self_signed(config, known.self_signed, now())
 
 
 def _shown(tls: ListenerTls, path: Path) -> Iterator[tuple[Certificate | ListenerTls, Path]]:

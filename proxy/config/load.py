@@ -27,7 +27,8 @@ from proxy.config.convert import Converter
 from proxy.config.expand import Expander
 from proxy.config.loaded import Loaded as Loaded
 from proxy.config.locate import Lines, locate
-from proxy.config.model import Config, Route
+from proxy.config.material import NONE, Material
+from proxy.config.model import Config, Listener, Route
 from proxy.config.otel_env import Environment, fill, table
 from proxy.config.otel_export import fill_export
 from proxy.config.redact import redacted as redacted
@@ -41,8 +42,9 @@ STDIN = "<stdin>"  # the name of what has none, in messages
 YAML = (".yaml", ".yml")  # a file of the OpenTelemetry Collector
 
 
-def load(path: str, environ: Mapping[str, str]) -> Loaded:
-    """The configuration in the file `path`, "-" for what comes on stdin.
+def load(path: str, environ: Mapping[str, str], known: Material = NONE) -> Loaded:
+    """The configuration in the file `path`, "-" for what comes on stdin. `known`: what TLS has in
+    force, of which a certificate that no file has is kept.
 
     ConfigError with all problems if it cannot be used.
     """
@@ -51,7 +53,7 @@ def load(path: str, environ: Mapping[str, str]) -> Loaded:
         text = _read(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or not UTF-8
         raise ConfigError([_unreadable(error, name)]) from None
-    return loads(text, name, environ)
+    return loads(text, name, environ, known)
 
 
 def _read(path: str) -> bytes:
@@ -70,7 +72,7 @@ def _unreadable(error: OSError | ValueError, name: str) -> Problem:
     return Problem("file", f"cannot read it: {reason}", remedy, 0, name)
 
 
-def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
+def loads(text: str, file: str, environ: Mapping[str, str], known: Material = NONE) -> Loaded:
     """The same for a text; `file` is for messages, and for ${file:…} with a relative path."""
     file = file or "<text>"
     collecting = gc.isenabled()
@@ -78,7 +80,7 @@ def loads(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     try:
         if file.endswith(YAML):
             return _of_collector(text, file, environ)
-        return _build(_parse(text, file), Report(file, locate(text)), environ)
+        return _build(_parse(text, file), Report(file, locate(text)), environ, known)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
         raise ConfigError([problem]) from None
@@ -94,13 +96,15 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         raise ConfigError([_syntax(error, file, text)]) from None
 
 
-def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str]) -> Loaded:
+def _build(
+    raw: dict[str, Any], report: Report, environ: Mapping[str, str], known: Material
+) -> Loaded:
     raw = Expander(report, environ).tree(raw)
     lengthen(raw, report)
     env = Environment(environ, report)
     fill(raw, env)
     fill_export(table(raw, "export"), env)
-    return _structs(raw, report)
+    return _structs(raw, report, known)
 
 
 def _of_collector(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
@@ -115,7 +119,7 @@ def _of_collector(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     return _structs(raw, report)
 
 
-def _structs(raw: dict[str, Any], report: Report) -> Loaded:
+def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loaded:
     converter = Converter(report)
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())
@@ -123,12 +127,30 @@ def _structs(raw: dict[str, Any], report: Report) -> Loaded:
     if collector is not None:
         check_collector(collector, report)
     check(config, report)
-    material = check_tls(config, report)
+    material = check_tls(config, report, known)
     check_ports(config, report)
     check_routes(config, report)
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
-    return Loaded(config, report.file, report.settle(), report.lines, converter.expanded, material)
+    warnings = report.settle()
+    config = msgspec.structs.replace(config, listen=_apart(config.listen))
+    return Loaded(config, report.file, warnings, report.lines, converter.expanded, material)
+
+
+def _apart(listeners: list[Listener]) -> list[Listener]:
+    """Listeners go by their addresses: a second one that asks for any free port says so by one
+    more zero."""
+    taken: set[str] = set()
+    made = []
+    for listener in listeners:
+        if listener.address.endswith(":0"):
+            address = listener.address
+            while address in taken:
+                address += "0"
+            taken.add(address)
+            listener = msgspec.structs.replace(listener, address=address)
+        made.append(listener)
+    return made
 
 
 def _with_names(routes: list[Route]) -> list[Route]:

@@ -1,7 +1,8 @@
-"""A certificate authority for development, and certificates by it: `spangate cert`.
+"""Certificates for development: by an authority of one's own (`spangate cert`), or by themselves.
 
 The authority is made once and then used again, so that it need be trusted once. Its key can sign
-for any name: it stays on the machine that it was made on, readable by its owner alone.
+for any name: it stays on the machine that it was made on, readable by its owner alone. A
+certificate that signs itself is bytes alone: who wants it on a disk must write it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 CA, CA_KEY = "ca.pem", "ca.key"
 NAMES = ("localhost", "127.0.0.1", "::1")  # where none are said
+DAYS = 397  # what browsers take, of whatever authority: CA/Browser Forum, since 2020
 
 _CA_DAYS = 3650
-_DAYS = 397  # what browsers take, of whatever authority: CA/Browser Forum, since 2020
 _SKEW = timedelta(hours=1)  # clocks that differ
 
 
@@ -50,21 +51,42 @@ def make(folder: str, names: Sequence[str] = NAMES) -> Made:
     ValueError for a name that is none, or an authority that cannot be used; OSError.
     """
     place = Path(folder)
-    said = [_name(name) for name in names]
+    said = [general_name(name) for name in names]
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_new = not (place / CA).exists()
     authority, signer = _new_authority(place) if is_new else _known_authority(place)
     stem = _stem(names[0])
     made = Made(place / CA, place / f"{stem}.pem", place / f"{stem}.key", is_new)
     key = _new_key()
-    builder = _builder(names[0], authority.subject, key, _DAYS)
+    builder = _builder(names[0], authority.subject, key, DAYS)
     cert = _leaf(builder, said, authority).sign(signer, SHA256())
     _write(made.key, _pem_of_key(key), secret=True)
     _write(made.cert, _pem(cert) + _pem(authority))
     return made
 
 
-def _name(name: str) -> x509.GeneralName:
+def self_signed(names: Sequence[str]) -> tuple[bytes, bytes]:
+    """A certificate for `names`, and its key, both in PEM; it vouches for nothing but itself.
+
+    ValueError for a name that is none.
+    """
+    said = [general_name(name) for name in names]
+    key = _new_key()
+    subject = _subject(f"spangate of {os.uname().nodename}, self-signed")
+    cert = (
+        _builder_for(subject, subject, key, DAYS)
+        .add_extension(x509.SubjectAlternativeName(said), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, SHA256())
+    )
+    return _pem(cert), _pem_of_key(key)
+
+
+def general_name(name: str) -> x509.GeneralName:
+    """A host name, an address or a URI; ValueError for what is none of them."""
     if "://" in name:
         return x509.UniformResourceIdentifier(name)
     try:
@@ -114,7 +136,7 @@ def _known_authority(place: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
         raise ValueError(f"the authority in {place} cannot be used: {error}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or cert.public_key() != key.public_key():
         raise ValueError(f"the authority in {place} cannot be used: its key is another one's")
-    if cert.not_valid_after_utc < datetime.now(UTC) + timedelta(days=_DAYS):
+    if cert.not_valid_after_utc < datetime.now(UTC) + timedelta(days=DAYS):
         raise ValueError(f"the authority in {place} expires soon: remove {CA} and {CA_KEY}")
     return cert, key
 

@@ -8,11 +8,17 @@ know of them without a parser of certificates.
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, field
 
 from proxy.config.model import Config
+
+_END = "-----END CERTIFICATE-----"
+
+# Where the certificate lies that was made at start; no file has this pair of names.
+SELF_SIGNED = ("self-signed", "")
 
 
 class Certified(Struct, frozen=True):
@@ -23,6 +29,13 @@ class Certified(Struct, frozen=True):
     names: list[str] = field(default_factory=list)  # DNS names, lower case: "*.shop.example"
     uris: list[str] = field(default_factory=list)  # URI names: who this gateway is in a mesh
     expires: float = 0.0  # Unix time after which it does not count
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` write it."""
+        first = self.cert.decode("ascii").partition(_END)[0] + _END
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).hexdigest().upper()
+        return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
     @property
     def mark(self) -> bytes:
@@ -45,6 +58,11 @@ class Material(Struct, frozen=True):
         if found is None:
             raise ValueError(f"the certificate {cert} was not read")
         return found
+
+    @property
+    def self_signed(self) -> Certified | None:
+        """What was made at start, if a listener asks for that."""
+        return self.certificates.get(pair(*SELF_SIGNED))
 
     def authority(self, path: str) -> bytes:
         """ValueError if that was not read."""

@@ -39,6 +39,7 @@ class ListenerTls(Section, frozen=True):
     cert: str = ""  # path of the certificate and its chain, PEM: for names that no other one has
     key: str = ""  # path of its private key, PEM
     certificates: list[Certificate] = field(default_factory=list)  # further ones, chosen by SNI
+    self_signed: bool = False  # one made at start instead, kept in memory: for development
     client_ca: str = ""  # path of the authorities whose client certificates count, PEM
     client: Literal["none", "request", "require"] | None = None  # None: require with client_ca
     min: Literal["1.2", "1.3"] = "1.2"  # the oldest version of TLS that is spoken
@@ -77,6 +78,7 @@ class Limits(Section, frozen=True):
     header_timeout: Seconds = Seconds(10)  # the whole head; 408
     handshake: Seconds = Seconds(10)  # of TLS, from the connection's first byte; 0 = any
     keepalive: Seconds = Seconds(75)  # nginx keepalive_timeout
+    connection_age: Seconds = Seconds(0)  # then clients connect anew; 0 = never. nginx: 1 h
     half_closed: Seconds = Seconds(5)  # a client that shut its end waits so long for an answer
     streams: Positive = 100  # requests at once on one HTTP/2 connection. Envoy's edge: 100
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit

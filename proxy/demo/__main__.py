@@ -1,7 +1,8 @@
 """`make run`, `spangate demo`: start everything, tell what to type, show traces as they come.
 
-The services run in this process, the gateway in others. Everything goes to stdout. PORT and
-ADMIN_PORT choose other ports than 8080 and 9901.
+The services run in this process, the gateway in others. Everything goes to stdout. PORT,
+HTTPS_PORT and ADMIN_PORT choose other ports than 8080, 8443 and 9901; where PORT is said and
+HTTPS_PORT is not, HTTPS takes any that is free.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from proxy.demo.services import ENDLESS, UNLUCKY, Services
 ABOUT = """\
 Spangate demo: shop calls orders, orders calls payments, each call through the gateway.
 
-  gateway   {http}
+  gateway   {gateway}
   admin     {admin}
   services  {services}
   routes    {file}
@@ -34,14 +35,23 @@ Type in another terminal:
       payments fails at first, and the gateway tries again: one span more
   curl {http}/shop/orders/{endless}
       payments hangs: cut off after a second, and the trace shows where
-  curl {admin}/metrics
+{by_https}  curl {admin}/metrics
       what was counted
+
+In a browser, with an event stream and a WebSocket:
+
+  {page}/shop/
 
 Traces appear here, a second after their request. Ctrl-C ends everything."""
 
+BY_HTTPS = """\
+  curl -k {https}/shop/orders/42
+      the same by HTTP/2; -k, because the certificate was made just now
+"""
+
 NOT_STARTED = """
 The gateway has not started; the reason is above. Where a port is taken, put other ones before
-the command: PORT=8090 ADMIN_PORT=9911
+the command: PORT=8090 HTTPS_PORT=8453 ADMIN_PORT=9911
 """
 
 
@@ -58,7 +68,7 @@ async def run(file: Path) -> int:
         await _first(gateway.ready, gateway.ended, asked)
         if gateway.ready.done() and not asked.done():
             places = gateway.ready.result()
-            services.reach(places.http.replace("//localhost", "//127.0.0.1"))
+            services.reach(places.first.replace("//localhost", "//127.0.0.1"))
             _show(_about(places, services, file, gateway.pid))
             await _first(gateway.ended, asked)
         if asked.done():
@@ -88,12 +98,18 @@ async def _first(*futures: asyncio.Future[Any]) -> None:
 
 def _addresses(services: Services) -> dict[str, str]:
     """What routes.toml reads from the environment."""
-    return {n.upper(): f"http://127.0.0.1:{port}" for n, port in services.ports.items()}
+    found = {n.upper(): f"http://127.0.0.1:{port}" for n, port in services.ports.items()}
+    if "PORT" in os.environ and "HTTPS_PORT" not in os.environ:
+        found["HTTPS_PORT"] = "0"  # who moves one gateway out of another's way moves all of it
+    return found
 
 
 def _about(places: Places, services: Services, file: Path, pid: int) -> str:
     return ABOUT.format(
-        http=places.http,
+        http=places.first,
+        gateway=places.first + (f", {places.https}" if places.https else ""),
+        by_https=BY_HTTPS.format(https=places.https) if places.https else "",
+        page=places.https or places.first,
         admin=places.admin,
         services=", ".join(f"{name} :{port}" for name, port in services.ports.items()),
         file=os.path.relpath(file),

@@ -13,16 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _READY = re.compile(
-    r"spangate \S+ ready: http on (?P<http>[^\s,]+)(?:.*? on (?P<admin>http://\S+),)?"
+    r"spangate \S+ ready: (?P<scheme>https?) on (?P<first>[^\s,]+)"
+    r"(?:.*? https on (?P<https>[^\s,]+))?(?:.*? on (?P<admin>http://\S+),)?"
 )
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """URLs under which this machine finds the gateway; `admin` may be ""."""
+    """URLs under which this machine finds the gateway; all but the first may be ""."""
 
-    http: str
+    first: str
+    https: str
     admin: str
 
 
@@ -101,7 +103,9 @@ class Gateway:
         if found is None or self.ready.done():
             self._show(line)
         else:
-            self.ready.set_result(Places(_reachable(found["http"]), found["admin"] or ""))
+            first = _reachable(found["scheme"], found["first"])
+            https = _reachable("https", found["https"])
+            self.ready.set_result(Places(first, https, found["admin"] or ""))
 
     def _end(self) -> None:
         """Its workers end before it does, so that nothing but its own exit is left to wait for."""
@@ -110,7 +114,9 @@ class Gateway:
             self.ended.set_result(self._process.wait())
 
 
-def _reachable(listen: str) -> str:
+def _reachable(scheme: str, listen: str | None) -> str:
     """A URL for what `listen` says: no host means every one."""
+    if listen is None:
+        return ""
     host, _, port = listen.rpartition(":")
-    return f"http://{'localhost' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
+    return f"{scheme}://{'localhost' if host in ('', '0.0.0.0', '[::]') else host}:{port}"

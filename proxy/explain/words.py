@@ -14,6 +14,7 @@ from proxy.config.redact import made_from, shown_config
 from proxy.config.units import seconds_text, size_text
 from proxy.errors import ProxyError, WrongMethod
 from proxy.explain.course import Course
+from proxy.explain.listeners import secure
 from proxy.http import local
 
 _DURATIONS = ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout")
@@ -43,6 +44,8 @@ def _told(loaded: Loaded, shown: Config, course: Course, data: bytes) -> Iterato
     course.admit(data)
     head = course.head
     yield f"request    {head.method} {head.path}, host {course.host or 'none'}"
+    if course.scheme == "https":
+        yield from _titled("listener", secure(loaded))
     status = course.last_hop()
     if status:
         yield "why        the gateway answers this itself, whatever the routes say"

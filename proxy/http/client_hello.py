@@ -11,8 +11,9 @@ from __future__ import annotations
 MOST = 32 * 1024  # bytes of records before a ClientHello is whole; with ML-KEM shares it has 2 KiB
 MOST_RECORDS = 64  # that it comes in, so that reading it anew with each byte stays cheap
 
-_HANDSHAKE, _CLIENT_HELLO = 22, 1  # RFC 8446 §5.1, §4
+_HANDSHAKE, _MAJOR_VERSION, _CLIENT_HELLO = 22, 3, 1  # RFC 8446 §5.1, §4
 _SERVER_NAME, _ALPN = 0, 16  # RFC 6066 §3, RFC 7301 §3.1
+_SESSION_TICKET, _PRE_SHARED_KEY = 35, 41  # RFC 5077 §3.2, RFC 8446 §4.2.11
 _HOST_NAME = 0
 _LONGEST_RECORD = 1 << 14
 _LONGEST_NAME = 253  # RFC 1035 §2.3.4, as text
@@ -30,13 +31,14 @@ class Incomplete(Exception):
 
 class ClientHello:
     """`server_name` in lower case without a dot at its end, None = not said; `alpn` in the
-    client's order."""
+    client's order; `ticket`: of the session that it wants to resume, b"" = none."""
 
-    __slots__ = ("alpn", "server_name")
+    __slots__ = ("alpn", "server_name", "ticket")
 
-    def __init__(self, server_name: str | None, alpn: tuple[str, ...]) -> None:
+    def __init__(self, server_name: str | None, alpn: tuple[str, ...], ticket: bytes = b"") -> None:
         self.server_name = server_name
         self.alpn = alpn
+        self.ticket = ticket
 
     def __repr__(self) -> str:
         return f"<ClientHello {self.server_name} {', '.join(self.alpn)}>"
@@ -46,19 +48,26 @@ def client_hello(data: bytes) -> ClientHello:
     """Of a connection's first bytes; raises Incomplete or NotTls."""
     message = _Reader(_handshake(data))
     message.skip(2 + 32)  # legacy_version, random
-    message.vector(1)  # legacy_session_id
-    message.vector(2)  # cipher_suites
-    message.vector(1)  # legacy_compression_methods
+    message.pass_over(1)  # legacy_session_id
+    message.pass_over(2)  # cipher_suites
+    message.pass_over(1)  # legacy_compression_methods
     name: str | None = None
     alpn: tuple[str, ...] = ()
+    ticket = b""
     extensions = _Reader(message.vector(2) if message.more() else b"")
     while extensions.more():
-        kind, said = extensions.number(2), extensions.vector(2)
+        kind = extensions.number(2)
         if kind == _SERVER_NAME:
-            name = _server_name(_Reader(said))
+            name = _server_name(_Reader(extensions.vector(2)))
         elif kind == _ALPN:
-            alpn = _protocols(_Reader(said))
-    return ClientHello(name, alpn)
+            alpn = _protocols(_Reader(extensions.vector(2)))
+        elif kind == _SESSION_TICKET:
+            ticket = extensions.vector(2)
+        elif kind == _PRE_SHARED_KEY:
+            ticket = _first_identity(_Reader(extensions.vector(2)))
+        else:
+            extensions.pass_over(2)
+    return ClientHello(name, alpn, ticket)
 
 
 def server_name_of(data: bytes) -> str | None:
@@ -83,16 +92,16 @@ def _handshake(data: bytes) -> bytes:
     message = b""
     at = 0
     for _ in range(MOST_RECORDS):
-        _check_record(data[at : at + 5])
-        size = int.from_bytes(data[at + 3 : at + 5], "big")
+        size = _record(data, at)
         message += data[at + 5 : at + 5 + size]
-        if message[:1] not in (b"", b"\x01"):
+        if message and message[0] != _CLIENT_HELLO:
             raise NotTls("the handshake does not begin with a ClientHello")
-        whole = 4 + int.from_bytes(message[1:4], "big")
-        if len(message) >= 4 and whole > MOST:
-            raise NotTls("the ClientHello is too large")
-        if len(message) >= max(whole, 5):
-            return message[4:whole]
+        if len(message) >= 4:
+            whole = 4 + (message[1] << 16 | message[2] << 8 | message[3])
+            if whole > MOST:
+                raise NotTls("the ClientHello is too large")
+            if len(message) >= max(whole, 5):
+                return message[4:whole]
         at += 5 + size
         if at >= len(data):
             if at > MOST:
@@ -101,17 +110,20 @@ def _handshake(data: bytes) -> bytes:
     raise NotTls("the ClientHello comes in too many records")
 
 
-def _check_record(head: bytes) -> None:
-    """Of a handshake; a head that has come in part is judged by that."""
-    if head[:1] not in (b"", b"\x16"):
+def _record(data: bytes, at: int) -> int:
+    """The size of the handshake record that begins there; a head that has come in part is judged
+    by that."""
+    came = len(data) - at
+    if came > 0 and data[at] != _HANDSHAKE:
         raise NotTls("not a TLS handshake")
-    if head[1:2] not in (b"", b"\x03"):
+    if came > 1 and data[at + 1] != _MAJOR_VERSION:
         raise NotTls("an unknown version of TLS records")
-    if len(head) < 5:
+    if came < 5:
         raise Incomplete
-    size = int.from_bytes(head[3:], "big")
+    size = data[at + 3] << 8 | data[at + 4]
     if not 0 < size <= _LONGEST_RECORD:
         raise NotTls("a TLS record of a size that there is not")
+    return size
 
 
 def _server_name(names: _Reader) -> str | None:
@@ -139,6 +151,11 @@ def _protocols(said: _Reader) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _first_identity(offered: _Reader) -> bytes:
+    """Clients offer the ticket of one session, and if several, the best first."""
+    return _Reader(offered.vector(2)).vector(2)
+
+
 class _Reader:
     """Vectors and numbers, RFC 8446 §3."""
 
@@ -158,7 +175,20 @@ class _Reader:
         return self._data[start : self._at]
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.skip(size), "big")
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._data):
+            raise NotTls("the ClientHello is cut short")
+        found = 0
+        for at in range(start, self._at):
+            found = found << 8 | self._data[at]
+        return found
+
+    def pass_over(self, prefix: int) -> None:
+        """A vector that nobody wants to see."""
+        size = self.number(prefix)
+        self._at += size
+        if self._at > len(self._data):
+            raise NotTls("the ClientHello is cut short")
 
     def vector(self, prefix: int) -> bytes:
         return self.skip(self.number(prefix))

@@ -21,6 +21,10 @@ class Edits:
     __slots__ = ("added", "authority", "removed", "target", "wants")
 
     def __init__(self, target: str = "", authority: str = "") -> None:
+        self.begin(target, authority)
+
+    def begin(self, target: str, authority: str) -> None:
+        """Set all of new ones; alone it is cheaper than by __init__ (make bench-check)."""
         self.target = target  # of a request: path and query as the upstream is asked for them
         self.authority = authority  # of a request: what Host or :authority says
         self.wants = 0  # of a request: WANTS_TRAILERS, WANTS_TUNNEL

@@ -12,7 +12,7 @@ from proxy.errors import LoopDetected
 from proxy.http.edits import Edits
 from proxy.http.forwarded import NOTHING, READ, Said, read
 from proxy.http.head import Pair, RequestHead
-from proxy.http.headers import FORWARDING, bits, tokens
+from proxy.http.headers import FORWARDING, OLD, bits, tokens
 from proxy.http.target import split_authority
 
 _MOST_VIAS = 10  # passes through this gateway before a request counts as a loop
@@ -35,7 +35,6 @@ class Forwarding:
         "_pseudonym",
         "_secure_hosts",
         "_secure_hosts_2",
-        "_usual",
         "_via",
         "_x",
         "trusted",
@@ -54,7 +53,6 @@ class Forwarding:
         self._hosts_2: _Hosts = {}  # for HTTP/2
         self._secure_hosts_2: _Hosts = {}
         self._known: dict[tuple[bytes | None, ...], Said] = {}
-        self._usual = not forwarded
 
     def said(self, fields: dict[bytes, bytes]) -> Said:
         """What the fields of a request from a trusted peer say about what was before it."""
@@ -75,12 +73,8 @@ class Forwarding:
 
         Raises LoopDetected (508) when Via shows that the request goes round in circles.
         """
-        if (
-            self._usual
-            and head.version != "1.0"  # and it can say nothing of what was before it:
-            and (not head.seen & _SAID_BITS or head.fields.keys().isdisjoint(_SAID))
-        ):
-            if head.version == "1.1":
+        if not head.seen & _UNUSUAL or _says_nothing(head):
+            if head.version != "2":
                 hosts = self._hosts if scheme == "http" else self._secure_hosts
             else:
                 hosts = self._hosts_2 if scheme == "http" else self._secure_hosts_2
@@ -90,6 +84,8 @@ class Forwarding:
             pairs = edits.added
             if self._x:
                 pairs.append((b"x-forwarded-for", peer))
+            if self._forwarded:
+                pairs.append((b"forwarded", _element(peer, head, scheme)))
             pairs += lines
             return
         self._add_whatever(edits.added, head, peer, scheme, trusted)
@@ -148,7 +144,14 @@ class Forwarding:
 
 
 _SAID = FORWARDING | {b"via"}
-_SAID_BITS = bits(_SAID)
+_UNUSUAL = bits(_SAID) | OLD
+
+
+def _says_nothing(head: RequestHead) -> bool:
+    """Whether it says nothing of what was before it, nor of a Host where it needs none."""
+    return head.version != "1.0" and head.fields.keys().isdisjoint(_SAID)
+
+
 _WRITTEN = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 _X_FORWARDED = FORWARDING - {b"forwarded", b"x-forwarded-client-cert"}  # that is `outbound.py`'s
 _OTHERS = _X_FORWARDED - frozenset(_WRITTEN)

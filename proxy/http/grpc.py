@@ -83,6 +83,8 @@ _LONGEST = 200  # characters of a method's name that is told; gRPC sets no limit
 
 def is_grpc(content_type: bytes | None) -> bool:
     """Whether it is application/grpc, application/grpc+proto and so on; gRPC-Web is not."""
+    if content_type == CONTENT_TYPE:
+        return True
     if content_type is None or content_type[:16].lower() != CONTENT_TYPE:
         return False
     return content_type[16:17] in (b"", b"+", b";", b" ")
@@ -114,6 +116,8 @@ def format_timeout(ns: int) -> bytes:
 
 def parse_status(value: bytes | None) -> int:
     """`grpc-status`: UNKNOWN where it is missing, malformed or no code that there is."""
+    if value == b"0":
+        return OK
     if value is None or _STATUS.fullmatch(value) is None:
         return UNKNOWN
     code = int(value)

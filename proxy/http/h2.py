@@ -14,7 +14,6 @@ Field names and values that are sent are not checked by the library: `h2_request
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from struct import pack
 from typing import Any
 
@@ -33,6 +32,7 @@ from ngh2 import ErrorCode as ErrorCode
 from ngh2 import Event as Event
 from ngh2 import GoAwayReceived as GoAwayReceived
 from ngh2 import InformationalResponseReceived as InformationalResponseReceived
+from ngh2 import NeverIndexedHeader as NeverIndexedHeader
 from ngh2 import PingAcknowledged as PingAcknowledged
 from ngh2 import PingReceived as PingReceived
 from ngh2 import RequestReceived as RequestReceived
@@ -44,6 +44,7 @@ from ngh2 import TrailersReceived as TrailersReceived
 from ngh2 import WindowUpdated as WindowUpdated
 
 from proxy.http.h2_floods import FrameCounter
+from proxy.http.h2_rules import Rules as Rules
 from proxy.http.head import Pair
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 §3.4: what a client sends first
@@ -56,7 +57,6 @@ REFUSED_STREAM = int(ErrorCode.REFUSED_STREAM)
 CANCEL = int(ErrorCode.CANCEL)
 ENHANCE_YOUR_CALM = int(ErrorCode.ENHANCE_YOUR_CALM)
 HTTP_1_1_REQUIRED = int(ErrorCode.HTTP_1_1_REQUIRED)
-INADEQUATE_SECURITY = int(ErrorCode.INADEQUATE_SECURITY)
 
 TAKE = 64 * 1024  # bytes that are asked for at once
 _FRAME = 16 * 1024  # bytes of a DATA frame at most: more would delay its first bytes
@@ -64,18 +64,6 @@ _EARNED = 10  # control frames that a DATA frame may be answered with; Envoy: 10
 _GOAWAY, _GOAWAY_SIZE = 7, 8
 _NO_PUSH = {Setting.ENABLE_PUSH: 0}
 _REFUSED = (NGH2Error, ValueError)  # the stream is gone, or the connection is at its end
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What one side of a connection grants the other; sizes in bytes. Envoy's for the edge."""
-
-    streams: int = 100  # exchanges at once that the peer may begin
-    stream_window: int = 64 * 1024  # of a body that may be under way in one stream
-    connection_window: int = 1024 * 1024  # and in all of them
-    head_bytes: int = 64 * 1024  # of one head: the engine takes twice that, so that ours answers
-    head_fields: int = 100
-    connect_protocol: bool = False  # whether clients may ask for RFC 8441's CONNECT
 
 
 def _configuration(rules: Rules) -> Any:
@@ -100,8 +88,8 @@ class Session:
     """One connection's state. `server`: whether this end answers requests or sends them."""
 
     __slots__ = (
-        "_connection", "_counter", "_events", "_explained", "_last_words", "_now", "_owed", "_rest",
-        "_whole", "closed", "open", "waiting",
+        "_connection", "_counter", "_events", "_explained", "_fed", "_last_words", "_now", "_owed",
+        "_rest", "_whole", "closed", "open", "waiting",
     )  # fmt: skip
 
     def __init__(self, server: bool, rules: Rules) -> None:
@@ -112,7 +100,7 @@ class Session:
         self._owed: dict[int, int] = {}  # bytes that came and are not acknowledged, by stream
         self._explained: set[int] = set()  # streams that somebody reset, and not the engine
         self._now = 0
-        self._rest = b""  # that came and were not fed
+        self._rest, self._fed = b"", 0  # that came, and how much of it was fed
         self._last_words: bytes | None = None
         self._whole = True  # nothing is cut in the middle of a frame
         self.open: set[int] = set()  # streams that were begun and have not closed
@@ -137,17 +125,17 @@ class Session:
         `waiting` is true afterwards, call it again with b"" when others have had their turn."""
         if self.closed:
             return self.events()
-        if self._rest:
-            data = self._rest + data
+        begin = 0 if data else self._fed
+        data = self._rest[self._fed :] + data if data else self._rest
         self._now = now
         counter = self._counter
-        end = counter.slice(data, now)
-        self._rest = data[end:]
-        self.waiting = len(self._rest) >= 9
+        end = counter.slice(data, begin, now)
+        self.waiting = len(data) - end >= 9
+        self._rest, self._fed = (data, end) if self.waiting else (data[end:], 0)
         if counter.flooded:
             self._fail(ENHANCE_YOUR_CALM, "too many frames that carry nothing")
             return self.events()
-        self._feed(data[:end])
+        self._feed(data[begin:end])
         self._collect()
         if self._counter.flooded:
             self._fail(ENHANCE_YOUR_CALM, "too many exchanges that had to be reset")
@@ -274,7 +262,11 @@ class Session:
 
     def send_trailers(self, stream: int, fields: Iterable[Pair]) -> bool:
         """The last thing of a message whose body is open."""
-        return self._do(self._connection.send_trailers, stream, fields)
+        try:
+            self._connection.send_trailers(stream, fields)
+        except _REFUSED:
+            return False
+        return not self.closed
 
     def end(self, stream: int) -> bool:
         """The message is complete."""
@@ -297,9 +289,12 @@ class Session:
         many again. Those of a stream that has closed are acknowledged already."""
         owed = self._owed.get(stream, 0)
         size = min(size, owed)
-        if size:
+        if size and not self.closed:
             self._owed[stream] = owed - size
-            self._do(self._connection.acknowledge_received_data, size, stream)
+            try:
+                self._connection.acknowledge_received_data(size, stream)
+            except _REFUSED:
+                return
 
     def owed(self, stream: int) -> int:
         """Bytes that came on `stream` and were not acknowledged yet."""

@@ -18,4 +18,4 @@ cdef class FrameCounter:
     @cython.locals(
         at=Py_ssize_t, size=Py_ssize_t, work=int, length=Py_ssize_t, kind=int, whole=bint
     )
-    cpdef Py_ssize_t slice(self, bytes data, long long now)
+    cpdef Py_ssize_t slice(self, bytes data, Py_ssize_t begin, long long now)

@@ -60,11 +60,11 @@ class FrameCounter:
         """Whether a header block has begun and not ended."""
         return self._head_open
 
-    def slice(self, data: bytes, now: int) -> int:
-        """How many bytes of `data` may be fed now: whole frames and the begin of one, at most a
-        slice of them. What is left begins with a frame's header, and comes again."""
-        at, size, work = self.skip, len(data), SLICE
-        if 0 < at <= size and self._last_ends:
+    def slice(self, data: bytes, begin: int, now: int) -> int:
+        """Up to where `data` from `begin` on may be fed now: whole frames and the begin of one, at
+        most a slice of them. What is left begins with a frame's header, and comes again."""
+        at, size, work = begin + self.skip, len(data), SLICE
+        if begin < at <= size and self._last_ends:
             self._head_open = self._last_ends = False
         while at + _HEADER <= size and work > 0:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]

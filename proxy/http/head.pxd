@@ -8,7 +8,8 @@ cdef class RequestHead(Head):
     cdef public list _pairs
     cdef public long long seen  # headers.bits() of the names in `fields`; -1 = nobody has looked
     cdef public object length
-    cdef public bint keep_alive
+    cdef public frozenset never_indexed
+    cdef public bint is_h2, keep_alive
 
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)
@@ -19,8 +20,9 @@ cdef class ResponseHead(Head):
     cdef public str version
     cdef public list _pairs
     cdef public long long seen
-    cdef public bint dated, keep_alive
+    cdef public bint dated, is_h2, keep_alive
     cdef public object length
+    cdef public frozenset never_indexed
 
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)
@@ -31,3 +33,6 @@ cpdef RequestHead scanned_request(Lines lines)
 
 @cython.locals(head=ResponseHead)
 cpdef ResponseHead scanned_response(Lines lines)
+
+@cython.locals(size=Py_ssize_t, n=bytes, value=bytes, found=list)
+cdef bytes _joined(lines, bytes name)

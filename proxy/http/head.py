@@ -31,10 +31,12 @@ class RequestHead(Head):
         "_pairs",
         "_target",
         "authority",
+        "is_h2",
         "keep_alive",
         "length",
         "listener",
         "method",
+        "never_indexed",
         "path",
         "protocol",
         "query",
@@ -53,7 +55,8 @@ class RequestHead(Head):
         self.authority = ""  # host[:port], lower case, from the target or Host
         self.scheme = "http"  # of the client's connection, as far as it is known
         self.version = "1.1"  # network.protocol.version: 1.0 1.1 2
-        self.lines = None  # for codecs alone: None = they are in `_pairs`
+        self.is_h2 = False  # for codecs alone: HTTP/2's engine has checked the lines in `_pairs`
+        self.lines = None  # the same: None = they are in `_pairs`
         self._pairs: list[Pair] = []
         self.hold({})  # outside this package: to be read, not changed
         self.seen = ANYTHING  # the `headers.bits` of the names in `fields`
@@ -61,6 +64,7 @@ class RequestHead(Head):
         self.keep_alive = True
         self.listener = ""  # the name of that by which it came in, where routes ask for it
         self.protocol = ""  # what it asks to switch to: "websocket", or several in a list
+        self.never_indexed: frozenset[bytes] | None = None  # names of lines, RFC 7541 §7.1.3
 
     @property
     def target(self) -> bytes:
@@ -124,8 +128,10 @@ class ResponseHead(Head):
     __slots__ = (
         "_pairs",
         "dated",
+        "is_h2",
         "keep_alive",
         "length",
+        "never_indexed",
         "reason",
         "seen",
         "status",
@@ -136,13 +142,15 @@ class ResponseHead(Head):
         self.status = 0
         self.reason = b""
         self.version = "1.1"
-        self.lines = None  # as in RequestHead
+        self.is_h2 = False  # as in RequestHead
+        self.lines = None
         self._pairs: list[Pair] = []
         self.hold({})
         self.seen = ANYTHING
         self.dated = False  # it has a Date
         self.length: int | None = 0  # None = chunked or until the connection closes
         self.keep_alive = True
+        self.never_indexed: frozenset[bytes] | None = None  # as in RequestHead
 
     @property
     def pairs(self) -> list[Pair]:
@@ -184,6 +192,7 @@ def scanned_request(lines: Lines) -> RequestHead:
     head.query = lines.query
     head.tail = lines.tail
     head.authority = ""
+    head.is_h2 = False
     head.version = lines.version
     head.lines = lines
     head.seen = lines.seen
@@ -198,6 +207,7 @@ def scanned_response(lines: Lines) -> ResponseHead:
     head = ResponseHead.__new__(ResponseHead)
     head.status = lines.status
     head.reason = lines.reason
+    head.is_h2 = False
     head.version = lines.version
     head.lines = lines
     head.seen = lines.seen
@@ -225,7 +235,9 @@ def _joined(lines: list[Pair] | Lines, name: bytes) -> bytes | None:
     if isinstance(lines, Lines):
         found = lines.each(name)
     else:
-        # llhttp leaves whitespace at the end (RFC 9112 §5.1)
         size = len(name)
-        found = [v.strip() for n, v in lines if len(n) == size and n.lower() == name]
+        found = []
+        for n, value in lines:
+            if len(n) == size and (n == name or n.lower() == name):
+                found.append(value.strip())  # llhttp leaves whitespace at the end (RFC 9112 §5.1)
     return b", ".join(found) if found else None

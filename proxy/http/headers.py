@@ -143,7 +143,7 @@ def nominated(connection: bytes) -> list[bytes]:
     return [n for n in names if n not in _NOT_NOMINATED]
 
 
-def without(headers: list[Pair], names: list[bytes] | frozenset[bytes]) -> list[Pair]:
+def without(headers: Iterable[Pair], names: list[bytes] | frozenset[bytes]) -> list[Pair]:
     """`headers` less the fields with these lower-case names."""
     return [pair for pair in headers if pair[0].lower() not in names]
 

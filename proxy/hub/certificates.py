@@ -28,7 +28,7 @@ from proxy.hub.snapshot import Generation, generation
 log = logging.getLogger("spangate")
 
 EVERY = 1.0  # seconds between two looks
-ROTATION = 86400.0  # seconds that keys for sessions are used
+MOST_TOLD = 8  # names in a line
 
 Marks = dict[str, Mark | None]
 
@@ -42,16 +42,15 @@ class Certificates:
         self._known: Marks = {}  # as they were when they were read
         self._last: Marks = {}  # as they were a moment ago
         self._loaded: Loaded | None = None  # what that was about
-        self._rotated = time.monotonic()
+        self._told = b""  # what was said of a certificate that was made here
 
     async def watch(self) -> None:
         """For as long as the gateway runs."""
         while True:
             await asyncio.sleep(EVERY)
             await self.look()
-            if time.monotonic() - self._rotated > ROTATION:
-                self._rotated = time.monotonic()
-                self._hub.renew_secrets()
+            if self._hub.renew_secrets():
+                self._loaded = None  # the next look reads all: what was made here has an end
 
     async def look(self) -> None:
         """Read the files if they have changed, and keep still."""
@@ -66,6 +65,14 @@ class Certificates:
                 if self._hub.loaded is loaded:
                     await self._renew(loaded)
             self._loaded = self._hub.loaded
+
+    def tell(self, loaded: Loaded) -> None:
+        """Say what was made here, once; nobody can look it up in a file."""
+        made = loaded.material.self_signed
+        if made is not None and made.mark != self._told:
+            self._told = made.mark
+            names = ", ".join(made.names[:MOST_TOLD]) + (", …" if made.names[MOST_TOLD:] else "")
+            log.info("self-signed certificate for %s; SHA-256 %s", names, made.fingerprint)
 
     async def _renew(self, loaded: Loaded) -> None:
         hub = self._hub
@@ -86,7 +93,7 @@ class Certificates:
             hub.reloads.last = True
             hub.reloads.error = ""
             await self._services.secure(hub.loaded)
-            log.info("certificates reloaded: their files had changed")
+            log.info("certificates reloaded: %s", _why(loaded, read))
 
 
 def _marks(loaded: Loaded) -> Marks:
@@ -97,10 +104,15 @@ def _marks(loaded: Loaded) -> Marks:
 def _read(loaded: Loaded) -> Loaded:
     """The same configuration with what its files hold now; ConfigError if that is no use."""
     report = Report(loaded.file, loaded.lines)
-    material = check_tls(loaded.config, report)
+    material = check_tls(loaded.config, report, loaded.material)
     for warning in report.settle():
         log.warning("%s", warning)
     return dataclasses.replace(loaded, material=material or NONE)
+
+
+def _why(old: Loaded, new: Loaded) -> str:
+    made = old.material.self_signed, new.material.self_signed
+    return "their files had changed" if made[0] == made[1] else "one of them was about to expire"
 
 
 def _generation(number: int, loaded: Loaded) -> Generation:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from proxy import __version__
 from proxy.config.load import Loaded
+from proxy.config.model import Listener
 from proxy.config.placed import placing
 from proxy.config.syntax import is_everywhere, is_unix
 from proxy.errors import ConfigError
@@ -36,6 +37,7 @@ from proxy.hub.worker import Worker
 from proxy.lag import Lag
 from proxy.plain import WHY_PLAIN, told
 from proxy.server import frames, tls_tickets
+from proxy.server.tls_tickets import TicketKeys
 from proxy.tasks import cancel, spawn
 from proxy.telemetry.instruments import LOOP_LAG
 from proxy.telemetry.metrics import Attributes, Report
@@ -85,7 +87,8 @@ class Hub:
             sockets, shared, self.totals, greet=self._greet, command=command
         )
         self._keylog = keylog
-        self.renew_secrets()
+        self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
+        self.secrets = tls_tickets.secrets(self._tickets, keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
         self._admin = admin
@@ -138,12 +141,15 @@ class Hub:
     def _tell_of_endpoints(self, payload: bytes) -> None:
         self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
-    def renew_secrets(self) -> None:
-        """New keys for sessions of TLS, which all workers have; clients then shake hands in full
-        once."""
-        keys = os.urandom(tls_tickets.SIZE)
-        self.secrets = tls_tickets.secrets(keys, self._keylog)
-        self.supervisor.broadcast(frames.SECRETS, self.secrets)
+    def renew_secrets(self) -> bool:
+        """New keys for sessions of TLS, if it is time for them; all workers have them."""
+        now = time.monotonic()
+        due = self._tickets.is_due(now)
+        if due:
+            self._tickets.renew(os.urandom(tls_tickets.SIZE), now)
+            self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
+            self.supervisor.broadcast(frames.SECRETS, self.secrets)
+        return due
 
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""
@@ -253,8 +259,7 @@ class Hub:
 
     def _ready_line(self) -> str:
         config = self.loaded.config
-        places = ", ".join(self.sockets.name(a) for a in self.sockets.addresses)
-        parts = [f"http on {places}"]
+        parts = list(_places(config.listen, self.sockets))
         if self._admin is not None:
             place = _admin_name(config.admin.listen, self._admin)
             parts.append(f"admin on {place if is_unix(place) else f'http://{place}'}")
@@ -295,6 +300,21 @@ def _import_services() -> type[Services]:
 
 def _addresses(loaded: Loaded) -> list[str]:
     return [listener.address for listener in loaded.config.listen]
+
+
+def _places(listeners: Sequence[Listener], sockets: Sockets) -> Iterator[str]:
+    """ "http on :8080", "https on :8443": who speaks what, and where."""
+    by_scheme: dict[str, list[str]] = {}
+    for listener in listeners:
+        by_scheme.setdefault(_scheme(listener), []).append(sockets.name(listener.address))
+    for scheme, names in by_scheme.items():
+        yield f"{scheme} on {', '.join(names)}"
+
+
+def _scheme(listener: Listener) -> str:
+    if listener.protocol != "http":
+        return listener.protocol
+    return "http" if listener.tls is None else "https"
 
 
 def _admin_name(listen: str, sock: socket.socket) -> str:

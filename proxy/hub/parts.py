@@ -68,8 +68,8 @@ class Whole(Protocol):
     async def refresh(self) -> None:
         """Bring in everything that was counted until now."""
 
-    def renew_secrets(self) -> None:
-        """New keys for sessions of TLS."""
+    def renew_secrets(self) -> bool:
+        """New keys for sessions of TLS, if it is time for them."""
 
     def tell_endpoints(self) -> None:
         """Tell all workers what is known about every endpoint."""

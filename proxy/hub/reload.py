@@ -64,7 +64,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     hub.reloads.tried += 1
     before = await asyncio.to_thread(hub.loaded.parts)
     try:
-        new = await _read(hub.loaded.file, hub.reloads.tried)
+        new = await _read(hub.loaded, hub.reloads.tried)
         await _apply(hub, services, new)
     except ConfigError as error:
         return _failed(hub, *error.problems)
@@ -89,7 +89,7 @@ def _free(parts: list[list[object]]) -> None:
             part.pop()
 
 
-async def _read(file: str, number: int) -> Generation:
+async def _read(old: Loaded, number: int) -> Generation:
     """Once nobody writes to it, and beside the loop: ten thousand routes take a second to read.
 
     A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
@@ -97,15 +97,15 @@ async def _read(file: str, number: int) -> Generation:
     """
     gc.disable()
     try:
-        return await whole(file, lambda: _read_now(file, number))
+        return await whole(old.file, lambda: _read_now(old, number))
     finally:
         gc.freeze()
         gc.enable()
 
 
-def _read_now(file: str, number: int) -> Generation:
+def _read_now(old: Loaded, number: int) -> Generation:
     at = time.time()
-    return generation(number, load(file, os.environ), at)
+    return generation(number, load(old.file, os.environ, old.material), at)
 
 
 def _failed(hub: Whole, *reasons: object) -> bool:

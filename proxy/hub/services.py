@@ -64,6 +64,7 @@ class Services:
 
     async def secure(self, loaded: Loaded) -> None:
         """Probe as the workers connect."""
+        self._certificates.tell(loaded)
         secured = Contexts()
         # A thread: the system's authorities take 20 ms to read.
         await asyncio.to_thread(self._make_contexts, loaded, secured)

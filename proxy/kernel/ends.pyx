@@ -48,3 +48,36 @@ cpdef bytes length_line(long long length):
     at -= 16
     memcpy(at, NAME, 16)
     return PyBytes_FromStringAndSize(at, end - at)
+
+
+cpdef bytes joined(bytes first, bytes second):
+    """Both in one object. It writes the two sizes that it asked room for."""
+    if first is None or second is None:
+        raise TypeError("bytes are required")
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(first), more = PyBytes_GET_SIZE(second)
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, size + more)
+    cdef char* o = PyBytes_AS_STRING(made)
+    memcpy(o, PyBytes_AS_STRING(first), size)
+    memcpy(o + size, PyBytes_AS_STRING(second), more)
+    return made
+
+
+cpdef bytes behind(bytes data, bytes before):
+    """What follows in `data` on `before`, with which it begins."""
+    if data is None or before is None:
+        raise TypeError("bytes are required")
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(before), whole = PyBytes_GET_SIZE(data)
+    if size > whole:
+        raise ValueError("it does not begin with that")
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + size, whole - size)
+
+
+cpdef bytes upto(bytes data, Py_ssize_t end):
+    """The first `end` bytes, which there must be; the object itself if these are all."""
+    if data is None:
+        raise TypeError("bytes are required")
+    if end == PyBytes_GET_SIZE(data):
+        return data
+    if end < 0 or end > PyBytes_GET_SIZE(data):
+        raise ValueError("there are fewer bytes")
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), end)

@@ -27,6 +27,7 @@ cdef class Lines:  # the field lines of one head: the bytes that came and offset
     cdef bytes value_of(self, Line* line)
 
     cpdef list pairs(self)  # (name, value) of those that are passed on, in order
+    cpdef list lowered(self)  # the same, names in lower case and values without blanks around
     cpdef list each(self, bytes name)  # their stripped values by lower-case name
     cpdef remove(self, names)  # mark those with one of the lower-case names as taken away
     cpdef drop_underscores(self)  # the same for names with an underscore

@@ -31,6 +31,10 @@ class Lines:
         """Those that are passed on, in order."""
         raise NotImplementedError
 
+    def lowered(self) -> list[Pair]:
+        """The same, names in lower case and values without whitespace around."""
+        raise NotImplementedError
+
     def each(self, name: bytes) -> list[bytes]:
         """The values of those that are passed on, without whitespace around; by lower-case name."""
         raise NotImplementedError

@@ -83,6 +83,26 @@ cdef class Lines:
             line += 1
         return found
 
+    cpdef list lowered(self):
+        cdef const char* data = PyBytes_AS_STRING(self.data)
+        cdef Line* line = self.at
+        cdef list found = []
+        cdef bytes name
+        cdef char* low
+        cdef Py_ssize_t size, at
+        for _ in range(self.count):
+            if line.kind == PASSED:
+                size = line.name_end - line.start
+                name = PyBytes_FromStringAndSize(NULL, size)
+                low = PyBytes_AS_STRING(name)  # nobody else has seen it
+                for at in range(size):
+                    low[at] = data[line.start + at]
+                    if 65 <= low[at] <= 90:
+                        low[at] += 32
+                found.append((name, data[line.value : line.value_end]))
+            line += 1
+        return found
+
     cpdef list each(self, bytes name):
         cdef const uint8_t* data = self.data
         cdef const uint8_t* low = name

@@ -1,1 +1,4 @@
 cpdef bint send(coroutine, value) except -1
+
+cdef class Event:
+    pass

@@ -5,4 +5,5 @@ cdef const uint8_t* skip_path(
     const uint8_t* p, const uint8_t* end, bint* is_usual
 ) noexcept nogil
 cpdef bint is_ordinary(str path)
+cpdef bint is_value(bytes text)
 cpdef object decimal(bytes value)

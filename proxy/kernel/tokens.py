@@ -18,6 +18,14 @@ def decimal(value: bytes) -> int | None:
     return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
 
 
+_FORBIDDEN = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
+
+
+def is_value(text: bytes) -> bool:
+    """Whether all of it may stand in a field's value (RFC 9110 §5.5)."""
+    return len(text.translate(None, _FORBIDDEN)) == len(text)
+
+
 _PLAIN = r"A-Za-z0-9_~!$&'()*+,;=:@\-"  # pchar without "." and "%", RFC 3986 §3.3
 # Whether a path is in normal form and usual: "/", or segments that begin with neither a dot nor a
 # slash and hold nothing to do, and perhaps a slash behind them: 0.2 µs for 14 characters.

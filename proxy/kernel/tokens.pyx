@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 cdef extern from "vectors.h":
     uint64_t word(const uint8_t* p) noexcept nogil
+    const uint8_t* skip_value(const uint8_t* p, const uint8_t* end) noexcept nogil
     uint64_t lowest(uint64_t w, int bytes) noexcept nogil
 
 cdef extern from *:
@@ -101,6 +102,13 @@ cpdef bint is_ordinary(str path):
     p = <const uint8_t*>PyUnicode_DATA(path)
     end = p + PyUnicode_GET_LENGTH(path)
     return p < end and p[0] == 47 and skip_path(p, end, &is_usual) == end and is_usual
+
+
+cpdef bint is_value(bytes text):
+    """Whether all of it may stand in a field's value."""
+    cdef const uint8_t* p = text
+    cdef const uint8_t* end = p + PyBytes_GET_SIZE(text)
+    return skip_value(p, end) == end
 
 
 cpdef object decimal(bytes value):

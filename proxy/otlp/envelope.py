@@ -40,18 +40,13 @@ class Envelope:
 
     def request(self, entries: list[bytes]) -> bytes:
         """The serialised request that holds these runs of entries."""
+        return b"".join(self.pieces(entries))
+
+    def pieces(self, entries: list[bytes]) -> list[bytes]:
+        """The same, to be put together by whoever writes it: the runs are not copied."""
         size = len(self._before_scope) + sum(map(len, entries)) + len(self._after)
         scoped = b"\x12" + varint(size)
         whole = len(self._before_resource) + len(scoped) + size + len(self._after)
-        return b"".join(
-            (
-                b"\x0a",
-                varint(whole),
-                self._before_resource,
-                scoped,
-                self._before_scope,
-                *entries,
-                self._after,  # ScopeX.schema_url = 3
-                self._after,  # ResourceX.schema_url = 3
-            )
-        )
+        before = (b"\x0a", varint(whole), self._before_resource, scoped, self._before_scope)
+        # ScopeX.schema_url = 3, ResourceX.schema_url = 3
+        return [b"".join(before), *entries, self._after + self._after]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json as stdjson
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import aiohttp
 
@@ -70,18 +71,31 @@ class HttpTransport:
         )
 
     async def send(self, signal: str, payload: bytes, items: int) -> Outcome:
-        assert self._session is not None
         try:
             body = await self._encode(signal, payload)
+        except WireError as error:
+            return _malformed(error)
+        return await self._post(signal, (body,), items)
+
+    async def send_pieces(self, signal: str, pieces: Sequence[bytes], items: int) -> Outcome:
+        """The same for a payload in pieces, which are not put together to be sent as they are."""
+        if self._compress or self._endpoint.protocol == "json":
+            return await self.send(signal, b"".join(pieces), items)
+        return await self._post(signal, pieces, items)
+
+    async def _post(self, signal: str, body: Sequence[bytes], items: int) -> Outcome:
+        assert self._session is not None
+        size = sum(map(len, body))
+        try:
             async with self._session.post(
                 self._endpoint.url(signal),
-                data=body if len(body) <= _PIECE else _pieces(body),
-                headers={**self._headers, "Content-Length": str(len(body))},
+                data=b"".join(body) if size <= _PIECE else _portions(body),
+                headers={**self._headers, "Content-Length": str(size)},
                 allow_redirects=False,
             ) as answer:
                 return await self._judge(answer, items)
         except WireError as error:
-            return Outcome(status.Verdict.PERMANENT, "malformed", str(error))
+            return _malformed(error)
         except TimeoutError:
             return status.unreachable("timeout", f"no answer in {self._options.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
@@ -118,12 +132,40 @@ class HttpTransport:
         )
 
 
-async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
-    """One in each turn of the loop, at most, and none while the destination takes no more."""
-    view = memoryview(body)
-    for start in range(0, len(body), _PIECE):
-        yield view[start : start + _PIECE]
+def _malformed(error: WireError) -> Outcome:
+    return Outcome(status.Verdict.PERMANENT, "malformed", str(error))
+
+
+async def _portions(body: Sequence[bytes]) -> AsyncIterator[bytes | memoryview]:
+    """One in each turn of the loop, at most, and none while the destination takes no more.
+
+    Whoever waits for this core gets it in between.
+    """
+    for portion in portions(body, _PIECE):
+        yield portion
+        os.sched_yield()
         await asyncio.sleep(0)
+
+
+def portions(body: Sequence[bytes], most: int) -> Iterator[bytes | memoryview]:
+    """What is in `body` in its order, at most so many bytes at once; only small pieces are copied,
+    several of them into one."""
+    small: list[bytes] = []
+    size = 0
+    for piece in body:
+        is_small = len(piece) <= most // 4
+        if size and (not is_small or size + len(piece) > most):
+            yield b"".join(small)
+            small, size = [], 0
+        if is_small:
+            small.append(piece)
+            size += len(piece)
+            continue
+        view = memoryview(piece)
+        for start in range(0, len(piece), most):
+            yield view[start : start + most]
+    if size:
+        yield b"".join(small)
 
 
 async def _limited(content: aiohttp.StreamReader) -> bytes | None:

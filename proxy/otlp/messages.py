@@ -7,18 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from proxy.kernel.wire_error import WireError
+
 REQUESTS: dict[str, type[Message]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
     "logs": ExportLogsServiceRequest,
 }
+
+
+def parsed(kind: type[Message], data: bytes) -> Any:
+    """A message of that kind; raises WireError for bytes that are none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise WireError(str(error)) from None
 
 
 def amount_in(signal: str, request: Any) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,8 +42,14 @@ class Options:
     verify: bool = True
 
 
+SendPieces = Callable[[str, Sequence[bytes], int], Awaitable[Outcome]]
+
+
 class Transport(Protocol):
-    """`start` once inside a running loop, then `send` as often as wanted, then `close`."""
+    """`start` once inside a running loop, then `send` as often as wanted, then `close`.
+
+    One that can write a payload that nobody has put together has `send_pieces`, a SendPieces, too.
+    """
 
     async def start(self) -> None:
         """Load certificates and the like; raises ValueError or OSError for unusable ones."""

@@ -6,5 +6,6 @@ from proxy.server.snapshot cimport Snapshot
 from proxy.telemetry.facts cimport Exchange
 
 cdef bytes REQUEST_ID
+cdef long long _OWN_ID
 
 cpdef list lines(Exchange x, Snapshot snapshot, Edits edits, ResponseHead head)

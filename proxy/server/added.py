@@ -8,7 +8,7 @@ from proxy.errors import ClientError
 from proxy.http.date import imf_fixdate
 from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import Pair, ResponseHead, made_response
-from proxy.http.headers import own, without
+from proxy.http.headers import bits, own, without
 from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.server.house import House
 from proxy.server.reply import synthesize
@@ -17,13 +17,14 @@ from proxy.telemetry.facts import Exchange
 from proxy.tracing import ids
 
 REQUEST_ID = own(b"x-request-id")
+_OWN_ID = bits([REQUEST_ID])
 CAPTURED = "http.response.header."  # how attributes begin that hold fields of answers
 
 
 def lines(x: Exchange, snapshot: Snapshot, edits: Edits, head: ResponseHead) -> list[Pair]:
     """What no route could know beforehand. What the route's `edits` say about a field wins."""
     more: list[Pair] = []
-    own_id = head.field(REQUEST_ID) or x.request_id
+    own_id = (head.field(REQUEST_ID) if head.seen & _OWN_ID else None) or x.request_id
     if own_id:
         more.append((b"x-request-id", own_id))
     if snapshot.trace_header:

@@ -6,8 +6,6 @@ from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Attempt, Call, Exchange
 from proxy.tracing cimport decision
 
-cdef long long _CONTEXT
-
 cpdef trace(Story story, RouteEntry entry)
 cpdef reply(Story story, own, RouteEntry entry)
 cpdef fail(Story story, error, RouteEntry entry)

@@ -10,7 +10,6 @@ from proxy.errors import ClientError, ClientGone, ProxyError, UpstreamTimeout
 from proxy.http import grpc
 from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
-from proxy.http.headers import TRACE, bits
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
 from proxy.server import added, grpc_calls, tunnel
@@ -21,7 +20,6 @@ from proxy.server.story import Story
 from proxy.telemetry.facts import Call, Exchange
 from proxy.tracing import decision
 
-_CONTEXT = bits(TRACE)
 LATE = "the client's deadline is over"
 
 
@@ -31,10 +29,9 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     sampler = snapshot.sampler if entry is None else entry.sampler
     if snapshot.untraced and head.path in snapshot.untraced:
         sampler = snapshot.never
-    x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
-        head.fields if head.lines is None else head.some(_CONTEXT),
+    x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.begin(
+        snapshot.extractor.read(head, head.seen),
         story.client.trusted,
-        snapshot.extractor,
         sampler,
         snapshot.untrusted,
         story.worker.getrandbits,
@@ -76,6 +73,8 @@ def reply(story: Story, own: Reply, entry: RouteEntry | None) -> None:
 def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     """Tell the client what can still be told."""
     x = story.x
+    if story.flow is not None:
+        story.flow.stop()
     if story.tunnel is not None:
         tunnel.cut(story, error)
         return
@@ -160,6 +159,8 @@ def finish(story: Story) -> None:
         attempt.end = x.end
     story.coroutine = None
     story.upstream = None
+    if story.flow is not None:
+        story.flow.stop()
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     if story.tunnel is not None:

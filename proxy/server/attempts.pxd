@@ -11,15 +11,17 @@ from proxy.telemetry.facts cimport Attempt
 from proxy.upstream.endpoint cimport Endpoint
 from proxy.upstream.live cimport Live
 
-cdef class Event:
-    pass
-
-@cython.locals(now="long long", endpoint=Endpoint, state=Live)
+@cython.locals(now="long long", endpoint=Endpoint, state=Live, attempt=Attempt)
 cdef Attempt _begin(Story story, Target target, Endpoint failed, str reason)
 @cython.locals(endpoint=Endpoint)
 cdef UpstreamSide _warm(Story story, Attempt attempt)
 cdef _send(Story story, UpstreamSide upstream)
-cdef _judge(Story story, Target target, Attempt attempt, ResponseHead response, failure)
+cpdef bint is_sent(Story story) except -1
+@cython.locals(attempt=Attempt, target=Target)
+cpdef tuple after(Story story, ResponseHead response, failure)
+@cython.locals(status=int)
+cdef bint _accepts(Story story, Target target, Attempt attempt, ResponseHead response) except -1
+cdef _note(Story story, Target target, Attempt attempt, failure)
 cdef _pause(Story story, Target target, Attempt attempt, failure)
 cdef bint _may_resend(Story story, Attempt attempt, failure)
 cdef str _give_up(Story story, failure, ResponseHead response)

@@ -6,9 +6,6 @@ for here too; what a client was told cannot be tried again, so this ends where t
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from proxy.errors import (
     NoEndpoint,
     NotProcessed,
@@ -21,6 +18,7 @@ from proxy.http import grpc
 from proxy.http.head import ResponseHead
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
+from proxy.kernel.step import Event
 from proxy.server import grpc_calls
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
@@ -35,50 +33,54 @@ STALE = "stale_connection"  # the reason of a try that follows one on a connecti
 _OLDER = OlderRequired.error_type
 _DIALS = (STALE, _OLDER)
 _NOT_DONE = (NotProcessed.error_type, _OLDER)
+Another = tuple[float, str]  # seconds to wait, and the reason that the next try states
 _MOST_NOT_DONE = 3  # tries that follow ones which an upstream has not processed, policy aside
 
 
-class Event:
-    """What a story waits for: whatever a connection or the sweep sends or throws into it."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[None, Any, Any]:
-        return (yield)
+EVENT = Event()  # what a story waits for: whatever a connection or the sweep sends or throws
 
 
-EVENT = Event()
-
-
-async def run(story: Story) -> ResponseHead:
-    """Try endpoints until one answers acceptably; the last one's answer or error counts."""
+def is_sent(story: Story) -> bool:
+    """Begin the first try; whether a warm connection has it, and only its answer is to come."""
     target = story.target
     assert target is not None
-    failed: Endpoint | None = None
-    reason = ""
+    upstream = _warm(story, _begin(story, target, None, ""))
+    if upstream is None:
+        return False
+    _send(story, upstream)
+    return True
+
+
+async def dialled(story: Story) -> ResponseHead:
+    """The answer to the try that has begun, by a new connection."""
+    target = story.target
+    assert target is not None
+    _send(story, await _dial(story, target))
+    response: ResponseHead = await EVENT
+    return response
+
+
+async def again(story: Story, another: Another) -> ResponseHead:
+    """Other tries, until an endpoint answers acceptably; the last one's answer or error counts."""
+    target = story.target
+    assert target is not None
     while True:
-        attempt = _begin(story, target, failed, reason)
-        response: ResponseHead | None = None
-        failure: UpstreamError | None = None
+        pause, reason = another
+        await _back_off(story, pause)
+        attempt = _begin(story, target, story.endpoint, reason)
         try:
             upstream = _warm(story, attempt) or await _dial(story, target)
             _send(story, upstream)
-            response = await EVENT
+            response: ResponseHead = await EVENT
         except UpstreamError as error:
-            failure = error
-        pause = _judge(story, target, attempt, response, failure)
-        if pause is None:
-            if failure is not None:
-                try:
-                    raise failure
-                finally:
-                    failure = None  # its traceback holds this frame: no cycle may stay
-            assert response is not None
-            return response
-        reason = _give_up(story, failure, response)
-        failure = None
-        await _back_off(story, pause)
-        failed = story.endpoint
+            found = after(story, None, error)
+            if found is None:
+                raise
+        else:
+            found = after(story, response, None)
+            if found is None:
+                return response
+        another = found
 
 
 def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
@@ -91,7 +93,8 @@ def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -
     if endpoint is None:
         raise NoEndpoint(f"upstream {target.name} has no endpoint")
     attempts = story.x.attempts
-    attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
+    attempt = Attempt.__new__(Attempt)
+    attempt.begin(now, span_id(story.worker.getrandbits), len(attempts))
     feedback = state.feedback
     if feedback is not None:
         attempt.use = Use(feedback, endpoint, now)
@@ -110,7 +113,8 @@ def _warm(story: Story, attempt: Attempt) -> UpstreamSide | None:
     assert endpoint is not None
     if attempt.retry_reason and attempt.retry_reason in _DIALS:
         return None  # its siblings are as old, or speak what is not wanted
-    once = story.head.length != 0 or story.head.method not in IDEMPOTENT
+    head = story.head
+    once = head.length != 0 or (head.method != "GET" and head.method not in IDEMPOTENT)
     upstream = story.worker.pool_of(endpoint).take(once)
     if upstream is not None:
         attempt.reused = True
@@ -171,41 +175,48 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
         story.held = []
 
 
-def _judge(
-    story: Story,
-    target: Target,
-    attempt: Attempt,
-    response: ResponseHead | None,
-    failure: UpstreamError | None,
-) -> float | None:
-    """Seconds to wait before another attempt, or None: this was the last one."""
-    attempt.end = now = monotonic_ns()
-    if failure is None:
-        assert response is not None
-        attempt.status = response.status
-        attempt.version = response.version  # what was spoken, whatever was offered
-        attempt.first_byte = now
-        if response.status >= 400:
-            attempt.error = str(response.status)
-        call = story.x.call
-        if call is not None:
-            if not grpc_calls.is_over(call, attempt, response):
-                return None  # messages follow
-        elif not target.retry_statuses or response.status not in target.retry_statuses:
+def after(
+    story: Story, response: ResponseHead | None, failure: UpstreamError | None
+) -> Another | None:
+    """What follows on a try that ended so; None: its answer or error counts."""
+    attempt, target = story.attempt, story.target
+    if attempt is None or target is None:
+        return None  # there was no endpoint to try
+    if response is not None:
+        if _accepts(story, target, attempt, response):
             return None
-    else:
-        attempt.error = failure.error_type
-        attempt.why = failure.detail
-        attempt.code = grpc.of_error(failure)
-        if not attempt.reused or not isinstance(failure, UpstreamReset):
-            story.worker.faults.tell(target.name, attempt.address, failure, now)
-    return _pause(story, target, attempt, failure)
+    elif failure is not None:
+        _note(story, target, attempt, failure)
+    pause = _pause(story, target, attempt, failure)
+    return None if pause is None else (pause, _give_up(story, failure, response))
+
+
+def _accepts(story: Story, target: Target, attempt: Attempt, response: ResponseHead) -> bool:
+    """Whether this answer is passed on, whatever else could be tried."""
+    attempt.end = attempt.first_byte = monotonic_ns()
+    status = attempt.status = response.status
+    attempt.version = response.version  # what was spoken, whatever was offered
+    if status >= 400:
+        attempt.error = str(status)
+    call = story.x.call
+    if call is not None:
+        return not grpc_calls.is_over(call, attempt, response)  # else messages follow
+    return not target.retry_statuses or status not in target.retry_statuses
+
+
+def _note(story: Story, target: Target, attempt: Attempt, failure: UpstreamError) -> None:
+    attempt.end = now = monotonic_ns()
+    attempt.error = failure.error_type
+    attempt.why = failure.detail
+    attempt.code = grpc.of_error(failure)
+    if not attempt.reused or not isinstance(failure, UpstreamReset):
+        story.worker.faults.tell(target.name, attempt.address, failure, now)
 
 
 def _pause(
     story: Story, target: Target, attempt: Attempt, failure: UpstreamError | None
 ) -> float | None:
-    """As _judge, by the route's policy for retries."""
+    """Seconds to wait before another attempt, or None: this was the last one."""
     retry, x = target.retry, story.x
     if _may_resend(story, attempt, failure):
         return 0.0  # the upstream closed a warm connection as we wrote: not its failure

@@ -1,8 +1,9 @@
 """File descriptors that run out: new clients wait in the kernel's queue, who is here is served.
 
 The kernel gives the lowest free number, so the number of a new descriptor tells how many are in
-use. A share is kept for connections to upstreams: while it is touched nobody is accepted, and the
-sweep looks whether that is over. Where even a dial finds none, an idle connection to some upstream
+use. That is asked for one client in many, as long as there is much room. A share is kept for
+connections to upstreams: while it is touched nobody is accepted, and the sweep looks whether that
+is over. Where even a dial finds none, an idle connection to some upstream
 is closed, or a warm one to the right upstream taken when it comes back.
 """
 
@@ -19,6 +20,7 @@ from proxy.telemetry.metrics import Registry
 
 _SHARE = 4  # a fourth is not for clients
 _LEAST, _MOST = 8, 1024  # of what is not
+_UNASKED = 64  # clients at most, or a fourth of the room, between two looks at it
 _AGAIN = 600_000_000_000  # ns until the same is said again
 
 log = logging.getLogger("spangate")
@@ -28,7 +30,7 @@ class Descriptors:
     """Those of one worker. `pause` stops accepting, `resume` goes on, `free` closes an idle
     connection to an upstream, if there is one."""
 
-    __slots__ = ("_free", "_pause", "_registry", "_resume", "_said", "paused")
+    __slots__ = ("_free", "_pause", "_registry", "_resume", "_said", "_unasked", "paused")
 
     def __init__(
         self,
@@ -42,16 +44,23 @@ class Descriptors:
         self._free = free
         self._registry = registry
         self._said = -_AGAIN
+        self._unasked = 0  # clients that may come before the next look
         self.paused = False
 
     def accepted(self) -> None:
         """A client has come."""
-        if not self.paused and not _has_room():
-            self._wait()
+        if self._unasked > 0:
+            self._unasked -= 1
+        elif not self.paused:
+            room = _room()
+            self._unasked = min(room // 4, _UNASKED)
+            if room <= 0:
+                self._wait()
 
     def look(self) -> None:
         """Accept again, if there is room; a few times a second."""
-        if self.paused and _has_room():
+        self._unasked = 0
+        if self.paused and _room() > 0:
             self.paused = False
             self._resume()
 
@@ -93,6 +102,7 @@ def _next() -> int:
     return number
 
 
-def _has_room() -> bool:
-    limit = _limit()
-    return 0 <= _next() < limit - min(max(limit // _SHARE, _LEAST), _MOST)
+def _room() -> int:
+    """Descriptors that clients may still take."""
+    limit, number = _limit(), _next()
+    return limit - min(max(limit // _SHARE, _LEAST), _MOST) - number if number >= 0 else 0

@@ -72,7 +72,8 @@ class Door(Entrance):
     def enter(self, guest: TlsGuest, peer: Peer) -> Any:
         """The codec for a connection whose handshake is done."""
         certified = guest.certified
-        introduce(peer, guest.tls, certified.uri if certified is not None else "")
+        by = certified.uri if certified is not None else ""
+        introduce(peer, guest.tls, by, guest.shown.asks)
         room = Room(self, peer, guest.shown, certified if guest.is_named else None)
         codec = self.codec(guest.tls.selected_alpn_protocol(), room)
         codec.scheme = "https"

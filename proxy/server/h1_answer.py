@@ -8,13 +8,15 @@ from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.encode import encode_response, encode_trailers
 from proxy.http.framing import frame_answer
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
+from proxy.http.headers import OLD
 from proxy.http.upgrade import confirm
-from proxy.kernel.ends import length_line
+from proxy.kernel.ends import joined, length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
 from proxy.server.outbox import Outbox
 from proxy.server.sides import ClientSide
 from proxy.server.tap import Tap
 
+_OLD = OLD
 _JOIN = 16 * 1024  # a head and a body up to this size go out in one write
 
 
@@ -27,8 +29,10 @@ class AnswerWriter(ClientSide):
         "_asked",
         "_chunked",
         "_close",
+        "_left",
         "_outbox",
         "_pending",
+        "_retired",
         "_tap",
         "_until_close",
         "transport",
@@ -40,9 +44,11 @@ class AnswerWriter(ClientSide):
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._asked: RequestHead | None = None  # what is answered; None = no request at all
+        self._left = 0  # bytes to come of the request's body; of one in chunks those that came
         self._pending = b""  # a head not written yet
         self._chunked = False
         self._close = False  # the connection, after this answer
+        self._retired = False  # after the next one
         self._until_close = False  # which is the answer's end
 
     @property
@@ -59,6 +65,10 @@ class AnswerWriter(ClientSide):
 
     def close_after(self) -> None:
         self._close = True
+
+    def retire(self) -> None:
+        """Close after the next request, whose answer then says so."""
+        self._retired = True
 
     def begin_answer(self, head: ResponseHead, edits: Edits, more: list[Pair]) -> None:
         asked = self._asked
@@ -80,7 +90,7 @@ class AnswerWriter(ClientSide):
             more = [*more, *confirm(head, asked)]
         elif self._close:
             framing += b"connection: close\r\n"
-        elif asked is not None and asked.version == "1.0":
+        elif asked is not None and asked.seen & _OLD and asked.version == "1.0":
             framing += b"connection: keep-alive\r\n"
         self._pending = encode_response(head, edits, more, framing)
 
@@ -108,7 +118,7 @@ class AnswerWriter(ClientSide):
             return
         if pending:
             if len(data) <= _JOIN:
-                data = pending + data
+                data = joined(pending, data)
                 self._pending = b""
             else:
                 self.flush()
@@ -143,6 +153,15 @@ class AnswerWriter(ClientSide):
         self._close = True
         self.begin_answer(head, NO_EDITS, more)
         self.send_data(body, True)
+
+    def bare(self) -> Any:
+        if self._chunked or self._pending or self.transport.get_extra_info("tls") is not None:
+            return None
+        self._outbox.flush()
+        return self.transport
+
+    def took(self, count: int) -> None:
+        self._left -= count
 
     def push(self) -> None:
         """Write everything now; before the transport is closed."""

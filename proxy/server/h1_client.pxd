@@ -4,7 +4,7 @@ from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
 from proxy.http.receive cimport receive
-from proxy.kernel.ends cimport find_blank
+from proxy.kernel.ends cimport behind, find_blank, upto
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
 from proxy.server.house cimport House
@@ -13,14 +13,14 @@ from proxy.server.sides cimport StoryEvents
 cdef bytes BLANK
 cdef int BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 cdef bytes _PREFACE
-cdef int _HOLD, _AT_ONCE, _SLICE
+cdef int _HOLD, _AT_ONCE, _SLICE, PLENTY
 
 cdef class ClientConnection(Leaver):
     cdef public ChunkedDecoder _decoder
     cdef public object _door, _pace, _tell
     cdef public RequestReader _reader
     cdef public bint _early, _pumping, _served
-    cdef public long long _left, _since
+    cdef public long long _since
     cdef public HeadSearch _search
     cdef public bint filed, watched
     cdef object __weakref__
@@ -30,7 +30,7 @@ cdef class ClientConnection(Leaver):
     cdef _pump(self, int heads)
     cdef _queue(self)
     cpdef go_on(self)
-    @cython.locals(data=bytes, end=Py_ssize_t, house=House, story=StoryEvents)
+    @cython.locals(data=bytes, came=bytes, end=Py_ssize_t, house=House, story=StoryEvents)
     cdef bint _take_head(self)
     cdef bint _partial_head(self, bytes data)
     cdef _hand_over(self, bytes data)

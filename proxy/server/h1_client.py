@@ -18,7 +18,7 @@ from proxy.http.head import Pair, ResponseHead, Trailers
 from proxy.http.receive import receive
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import BLANK, find_blank
+from proxy.kernel.ends import BLANK, behind, find_blank, upto
 from proxy.server.added import refusal
 from proxy.server.h1_client_states import BODY, CLOSED, HEAD, LINGER, TUNNEL, WAIT
 from proxy.server.h1_goodbye import WRITE_HIGH, Leaver
@@ -26,7 +26,7 @@ from proxy.server.h1_heads import HeadSearch
 from proxy.server.h1_pace import UploadPace
 from proxy.server.house import Door, House
 from proxy.server.peer import NOBODY
-from proxy.server.sides import NO_TRAILERS, StoryEvents
+from proxy.server.sides import NO_TRAILERS, PLENTY, StoryEvents
 from proxy.server.tap import Tap
 
 _HOLD = 64 * 1024  # bytes of further requests kept while one is answered
@@ -39,7 +39,7 @@ class ClientConnection(Leaver):
     """Everything that happens on one client socket; `sides.ClientSide` has the contract."""
 
     __slots__ = (
-        "_decoder", "_door", "_early", "_left", "_pace", "_pumping", "_reader", "_search",
+        "_decoder", "_door", "_early", "_pace", "_pumping", "_reader", "_search",
         "_served", "_since", "_tell", "filed", "watched",
     )  # fmt: skip
 
@@ -53,7 +53,6 @@ class ClientConnection(Leaver):
         self.watched = self.filed = False  # the sweep's
         self._reader = RequestReader()
         self._decoder: ChunkedDecoder | None = None  # of a request body in chunks
-        self._left = 0  # bytes to come of any other
         self._early = False  # the answer to the request in hand came before its end
         self._pace: UploadPace | None = None
         self._pumping = False
@@ -150,10 +149,11 @@ class ClientConnection(Leaver):
         end = find_blank(data, BLANK, self._search.seen) + 4
         if end < 4 or data[0] < 0x21:  # whatever llhttp would skip
             return self._partial_head(data)
-        self._buffer = data[end:]
+        came = data if end == len(data) else upto(data, end)
+        self._buffer = b"" if came is data else behind(data, came)
         house = self._house
         try:
-            head = receive(self._reader, data[:end], house.snapshot, house.authorities)
+            head = receive(self._reader, came, house.snapshot, house.authorities)
         except ClientError as error:
             if not self._served and self.scheme == "http" and data.startswith(_PREFACE):
                 self._hand_over(data)
@@ -169,7 +169,7 @@ class ClientConnection(Leaver):
             self._early = False
             self._left = head.length or 0
             self._decoder = ChunkedDecoder() if head.length is None else None
-        self._close = not head.keep_alive or house.draining
+        self._close = not head.keep_alive or house.draining or self._retired
         tell = self._tell
         self._story = story = tell(house, self, head)
         story.begin()
@@ -213,6 +213,8 @@ class ClientConnection(Leaver):
         if not left and self._state == BODY:
             self._state = WAIT
             story.on_body_end(NO_TRAILERS)
+        elif left >= PLENTY and self._state == BODY:
+            story.on_plenty(self, left)
         return True
 
     def _take_chunks(self, story: StoryEvents, decoder: ChunkedDecoder, data: bytes) -> bool:

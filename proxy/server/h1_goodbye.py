@@ -126,6 +126,7 @@ class Leaver(AnswerWriter):
         unread = (self._state in (BODY, HEAD) or self._buffer) and not self._tap.ended
         self._buffer = b""
         self._linger()
+        self._tap.write_last()
         self.push()
         if unread:
             self._tap.open()

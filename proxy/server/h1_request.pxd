@@ -8,9 +8,10 @@ from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport StoryEvents, UpstreamSide
 
 cdef int _JOIN
+cdef long long _LENGTH
 
 cdef class RequestWriter(UpstreamSide):
-    cdef public object transport
+    cdef public object transport, _left
     cdef public StoryEvents story
     cdef public int _state
     cdef public Outbox _outbox

@@ -9,6 +9,7 @@ from proxy.http.edits import WANTS_TUNNEL, Edits
 from proxy.http.encode import encode_request, encode_trailers
 from proxy.http.framing import CONTENT_LENGTH, frame_upload
 from proxy.http.head import Pair, RequestHead, Trailers
+from proxy.http.headers import bits
 from proxy.http.upgrade import with_key
 from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
@@ -16,6 +17,7 @@ from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents, UpstreamSide
 
+_LENGTH = bits([CONTENT_LENGTH])
 _JOIN = 4 * 1024  # bytes of a chunk that is copied, so that it leaves with its head
 
 
@@ -26,6 +28,7 @@ class RequestWriter(UpstreamSide):
     __slots__ = (
         "_keep_alive",
         "_key",
+        "_left",
         "_method",
         "_outbox",
         "_protocol",
@@ -45,6 +48,7 @@ class RequestWriter(UpstreamSide):
         self._outbox = outbox
         self.story: StoryEvents | None = None
         self._state = IDLE
+        self._left: int | None = 0  # bytes of the response body to come; None = until close
         self._method = ""
         self._keep_alive = True
         self._request_chunked = False
@@ -67,7 +71,7 @@ class RequestWriter(UpstreamSide):
         framing = b""
         if length and not edits.wants:  # as frame_upload says it, a call less
             framing = length_line(length)
-        elif length is None or edits.wants or head.field(CONTENT_LENGTH) is not None:
+        elif length is None or edits.wants or head.seen & _LENGTH:
             framing = frame_upload(head, edits)
             if self._tunnel:
                 more = self._ask(head, more)
@@ -103,6 +107,23 @@ class RequestWriter(UpstreamSide):
         if self._request_chunked and not self._request_done:
             self._outbox.put(self.transport, encode_trailers(trailers))
         self._request_done = True
+
+    def bare(self) -> Any:
+        if self._request_chunked or self.transport.get_extra_info("tls") is not None:
+            return None
+        self._outbox.flush()
+        return self.transport
+
+    def gave(self, count: int) -> None:
+        self._written += count
+
+    def took(self, count: int) -> None:
+        if self._left is not None:
+            self._left -= count
+
+    def fail_by(self, error: OSError) -> None:
+        me: Any = self
+        me.connection_lost(error)  # the transport, which does not know why, says it again
 
     def open_tunnel(self) -> None:
         self._state = TUNNEL

@@ -7,14 +7,14 @@ from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.head cimport ResponseHead
 from proxy.http.framing cimport announces_body, frame_response
 from proxy.http.headers cimport keep_alive_ns
-from proxy.kernel.ends cimport find_blank
+from proxy.kernel.ends cimport behind, find_blank, upto
 from proxy.server.h1_request cimport RequestWriter
 from proxy.server.outbox cimport Outbox
 from proxy.server.sides cimport Lender
 from proxy.server.tap cimport Tap
 
 cdef bytes BLANK
-cdef int MOST_HEAD, MOST_INFORMATIONAL
+cdef int MOST_HEAD, MOST_INFORMATIONAL, PLENTY
 cdef int BODY, CLOSED, HEAD, IDLE, TUNNEL
 
 cdef class Home(Lender):
@@ -33,11 +33,10 @@ cdef long long _HINT
 cdef class UpstreamConnection(RequestWriter):
     cdef public Home pool
     cdef public Tap _tap
-    cdef public object old
+    cdef public long long old
     cdef public long long idle_since
     cdef public bytes _buffer
     cdef public ChunkedDecoder _decoder
-    cdef public object _left
     cdef public ResponseReader _reader
     cdef public long long _hint
     cdef public int _interim

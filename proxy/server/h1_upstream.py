@@ -17,12 +17,12 @@ from proxy.http.headers import bits, keep_alive_ns, own
 from proxy.http.upgrade import check_granted
 from proxy.kernel.chunks import ChunkedDecoder, ChunkedError
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.ends import BLANK, find_blank
+from proxy.kernel.ends import BLANK, behind, find_blank, upto
 from proxy.server.h1_request import RequestWriter
 from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.peer import NOBODY, peer_of
-from proxy.server.sides import NO_TRAILERS, Lender
+from proxy.server.sides import NO_TRAILERS, PLENTY, Lender
 from proxy.server.tap import Tap
 from proxy.server.turns import Turns
 
@@ -63,7 +63,7 @@ class UpstreamConnection(RequestWriter):
     """Serves one story at a time; between two of them it waits in its pool."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_hint", "_interim", "_left", "_reader", "_rests", "_tap",
+        "_buffer", "_decoder", "_hint", "_interim", "_reader", "_rests", "_tap",
         "_untouched", "idle_since", "old", "pool",
     )  # fmt: skip
 
@@ -82,7 +82,6 @@ class UpstreamConnection(RequestWriter):
         self._rests = False  # this answer may be followed by bytes that are none
         self._reader = ResponseReader()
         self._buffer = b""
-        self._left: int | None = 0  # bytes of the response body to come; None = until close
         self._decoder: ChunkedDecoder | None = None
         self._interim = 0  # 1xx heads before this answer
         self.blocked = False  # it takes no more of the request for now
@@ -161,9 +160,7 @@ class UpstreamConnection(RequestWriter):
             reset.unread = self._untouched
             story.on_upstream_failed(reset)
         elif state != TUNNEL and self._left is None and self._decoder is None and error is None:
-            story.on_response_end(
-                monotonic_ns(), NO_TRAILERS
-            )  # close-delimited (RFC 9112 §6.3 rule 8)
+            story.on_response_end(monotonic_ns(), NO_TRAILERS)  # RFC 9112 §6.3 rule 8: by its end
         else:
             story.on_upstream_failed(Truncated(self._cut_off(BODY, error)))
 
@@ -213,7 +210,9 @@ class UpstreamConnection(RequestWriter):
                     self._buffer = data
                     return
                 self._buffer = b""
-                head, data = self._reader.read(data[:end]), data[end:]
+                came = upto(data, end)
+                data = behind(data, came)
+                head = self._reader.read(came)
                 self._take_head(head)
         except ProxyError as error:
             self.abort()
@@ -290,6 +289,8 @@ class UpstreamConnection(RequestWriter):
             self._complete()
         elif self.story is not None:
             self.story.flush()
+            if left is not None and left >= PLENTY:
+                self.story.on_plenty(self, left)
 
     def _read_chunks(self, decoder: ChunkedDecoder, data: bytes) -> None:
         story = self.story

@@ -11,7 +11,6 @@ from proxy.server.house cimport House
 cdef class H2Connection(Departing):
     cdef public bint _dirty, _flushes, filed, watched
     cdef public object _door, _loop
-    cdef public list _early
     cdef object __weakref__
 
     cpdef judge(self)

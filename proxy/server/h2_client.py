@@ -29,7 +29,7 @@ class H2Connection(Departing):
     """Everything that happens on one socket of a client that speaks HTTP/2."""
 
     __slots__ = (
-        "_dirty", "_door", "_early", "_flushes", "_loop", "blocked", "filed", "forwards", "held",
+        "_dirty", "_door", "_flushes", "_loop", "blocked", "filed", "forwards", "held",
         "peer", "scheme", "trusted", "watched",
     )  # fmt: skip
 
@@ -42,7 +42,6 @@ class H2Connection(Departing):
         self.watched = self.filed = False  # the sweep's
         self.blocked = set()
         self.held = []
-        self._early: list[ClientStream] = []  # answered before their requests were complete
         self._dirty = False  # something is to be written in this turn
         self._flushes = False
 
@@ -72,6 +71,7 @@ class H2Connection(Departing):
 
     def data_received(self, data: bytes) -> None:
         if self._leaves or self.session.closed:
+            self.transport.pause_reading()  # until the sweep: who floods is not read for nothing
             return
         if not self.watched:
             self.house.watch(self)

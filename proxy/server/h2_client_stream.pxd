@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.edits cimport Edits
 from proxy.http.h2 cimport Session
-from proxy.http.h2_request cimport answer_fields
+from proxy.http.h2_request cimport answer_fields, trailer_fields, trailers_of
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.server.h1_goodbye cimport Unsent
 from proxy.server.house cimport House

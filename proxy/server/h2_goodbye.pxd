@@ -8,6 +8,7 @@ cdef class Departing(Carrier):
     cdef public long long _goaway, _head_since, _since
     cdef public bint _leaves, _queued, _writable
     cdef public dict _streams
+    cdef public list _early
     cdef public Unsent _unsent
     cdef public object transport
 
@@ -15,7 +16,9 @@ cdef class Departing(Carrier):
     cpdef long long idle_since(self)
     cpdef tick(self, long long now)
     cdef _check_head(self, long long now)
+    cdef _look_up(self)
     cdef _check_idle(self, long long waited)
     cpdef close_after(self)
+    cdef _announce(self, str reason)
     cpdef goaway_for_good(self)
     cpdef cut(self)

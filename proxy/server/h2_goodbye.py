@@ -21,11 +21,15 @@ PING = b"spangate"
 _GOAWAY_NS = 1_000_000_000  # from the first step to the second, if the PING is not answered
 
 
+_GONE = Session(True, Rules())  # in the place of an engine that has nothing more to say
+_GONE.terminate(h2.NO_ERROR)
+
+
 class Departing(Carrier):
     """The part of a client's connection that watches deadlines and ends it (`h2_client.py`)."""
 
     __slots__ = (
-        "_goaway", "_head_since", "_leaves", "_queued", "_since", "_streams", "_unsent",
+        "_early", "_goaway", "_head_since", "_leaves", "_queued", "_since", "_streams", "_unsent",
         "_writable", "house", "session", "transport",
     )  # fmt: skip
 
@@ -43,6 +47,7 @@ class Departing(Carrier):
             ),
         )
         self._streams: dict[int, ClientStream] = {}  # until they are closed
+        self._early: list[ClientStream] = []  # answered before their requests were complete
         self._writable = True
         self._queued = False  # for a later turn
         self._goaway = 0  # when the first step was made; -1 = so was the second
@@ -57,6 +62,7 @@ class Departing(Carrier):
     def abandon(self) -> None:
         """Nobody is left to answer."""
         streams, self._streams = self._streams, {}
+        self._early = []  # streams hold the engine
         self.house.h2.open -= len(streams)
         for stream in streams.values():
             stream.closed(h2.CANCEL)
@@ -75,6 +81,7 @@ class Departing(Carrier):
             self.transport.abort()
             return
         if self._leaves:
+            self._look_up()
             return
         for stream in list(self._streams.values()):
             if not stream.tick(now) and self.session.reset(stream.number, h2.CANCEL):
@@ -88,6 +95,11 @@ class Departing(Carrier):
             self._head_since = 0
             if not self._streams:
                 self._check_idle(now - self._since)
+
+    def _look_up(self) -> None:
+        """See whether the client has closed: what it still sent has stopped the reading."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _check_head(self, now: int) -> None:
         limit = self.house.snapshot.limits.header_timeout * 1e9
@@ -107,11 +119,17 @@ class Departing(Carrier):
     # the end
 
     def close_after(self) -> None:
+        self._announce("draining")
+
+    def retire(self) -> None:
+        self._announce("connection_age")
+
+    def _announce(self, reason: str) -> None:
         """The first step of a GOAWAY: what is on its way is still served."""
         if self._goaway or self._leaves or self.session.closed:
             return
         self._goaway = monotonic_ns()
-        self.house.h2.goaway("draining")
+        self.house.h2.goaway(reason)
         self.session.announce_goaway()
         self.session.ping(PING)
         self._watch()
@@ -154,6 +172,7 @@ class Departing(Carrier):
         last = self.session.take()
         if last:
             transport.write(last)
+        self.session = _GONE
         self._unsent.start(monotonic_ns())
         self._watch()
         if not lingers or self._queued or not transport.can_write_eof():

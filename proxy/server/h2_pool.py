@@ -105,10 +105,10 @@ class SharedPool(Pool):
                 self.reused += 1
                 return line.lend(True)
             del self._free[line]
-        return super().take(careful)
+        return Pool.take(self, careful)
 
     def at_hand(self) -> UpstreamSide | None:
-        return super().take(True)
+        return Pool.take(self, True)
 
     def want(self, story: StoryEvents, timeout: float) -> Waiting:
         """Lend `story` the next stream that there is; `timeout` in seconds, 0 = the longest."""
@@ -118,7 +118,7 @@ class SharedPool(Pool):
         return waiting
 
     def give(self, connection: UpstreamConnection, now: int) -> bool:
-        return not self.must and super().give(connection, now)
+        return not self.must and Pool.give(self, connection, now)
 
     def give_up(self, waiting: Waiting) -> None:
         """Its story is over."""

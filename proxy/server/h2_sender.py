@@ -42,17 +42,23 @@ class LineHome(Protocol):
         """It has ended."""
 
 
+def _fail(stream: H2UpstreamStream, error: NotProcessed) -> None:
+    """For the loop: a compiled method is no callable with the arguments that it has here."""
+    stream.fail(error)
+
+
 class RequestSender(Carrier):
     """Requests of many exchanges on one connection."""
 
     __slots__ = (
-        "__weakref__", "_fresh", "_lent", "_scheduled", "_session", "_settled", "_streams",
+        "__weakref__", "_fresh", "_lent", "_loop", "_scheduled", "_session", "_settled", "_streams",
         "_switching", "_uploads", "_writable", "_written", "closed", "draining", "home",
         "transport",
     )  # fmt: skip
 
     def __init__(self, home: LineHome, rules: Rules) -> None:
         self.home = home
+        self._loop = asyncio.get_running_loop()
         self.transport: Any = None
         self.draining = False  # it lends no more streams
         self.closed = False
@@ -97,7 +103,7 @@ class RequestSender(Carrier):
         if not stream.number:  # the connection has just ended, or its numbers are used up
             self.retire()
             loop = asyncio.get_running_loop()
-            loop.call_soon(stream.fail, NotProcessed(GOING))
+            loop.call_soon(_fail, stream, NotProcessed(GOING))
             return
         self._streams[stream.number] = stream
         self._fresh.append(stream)
@@ -176,7 +182,7 @@ class RequestSender(Carrier):
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False

@@ -10,21 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from proxy.errors import BadResponse, ProxyError
 from proxy.http.answer_limits import MOST_INFORMATIONAL
 from proxy.http.edits import WANTS_TUNNEL, Edits
-from proxy.http.h2 import (
-    CANCEL,
-    DataReceived,
-    Event,
-    InformationalResponseReceived,
-    ResponseReceived,
-    StreamClosed,
-    StreamReset,
-    TrailersReceived,
-)
+from proxy.http.h2 import CANCEL
 from proxy.http.h2_answer import (
     as_extended_connect,
     informational_head,
@@ -288,37 +278,3 @@ class H2UpstreamStream(UpstreamSide):
                 self._cancel()  # nobody wants the rest of the request
         if story is not None:
             story.on_response_end(monotonic_ns(), trailers)
-
-
-def _on_head(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_head(event.headers, event.end_stream)
-
-
-def _on_data(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_data(event.data, event.end_stream)
-
-
-def _on_trailers(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_trailers(event.headers)
-
-
-def _on_informational(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_informational(event.headers)
-
-
-def _on_reset(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_reset(event.error_code)
-
-
-def _on_end(stream: H2UpstreamStream, event: Any) -> None:
-    stream.on_closed(event.error_code)
-
-
-STREAM_EVENTS: dict[type[Event], Any] = {
-    ResponseReceived: _on_head,
-    DataReceived: _on_data,
-    TrailersReceived: _on_trailers,
-    InformationalResponseReceived: _on_informational,
-    StreamReset: _on_reset,
-    StreamClosed: _on_end,
-}

@@ -8,6 +8,7 @@ when another connection is made, in `h2_pool.py`; what is sent, in `h2_sender.py
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from proxy.errors import BadResponse, ProxyError
 from proxy.http.answer_limits import MOST_HEAD
@@ -16,18 +17,23 @@ from proxy.http.h2 import (
     NO_ERROR,
     REFUSED_STREAM,
     ConnectionClosed,
+    DataReceived,
     Event,
     GoAwayReceived,
+    InformationalResponseReceived,
+    ResponseReceived,
     Rules,
     SettingsReceived,
     StreamClosed,
+    StreamReset,
+    TrailersReceived,
 )
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_upstream import WRITE_HIGH
 from proxy.server.h2_ends import connection_lost, name_of
 from proxy.server.h2_pulse import Pulse
 from proxy.server.h2_sender import LineHome, RequestSender
-from proxy.server.h2_stream import STREAM_EVENTS, H2UpstreamStream
+from proxy.server.h2_stream import H2UpstreamStream
 from proxy.server.peer import NOBODY, peer_of
 from proxy.server.tap import Tap
 
@@ -39,6 +45,16 @@ WINDOW, WINDOWS = 256 * 1024, 16 * 1024 * 1024
 
 _RULES = Rules(0, WINDOW, WINDOWS, MOST_HEAD, 256)
 _PING = b"spangate"
+_OF_STREAMS = frozenset(
+    {
+        DataReceived,
+        InformationalResponseReceived,
+        ResponseReceived,
+        StreamClosed,
+        StreamReset,
+        TrailersReceived,
+    }
+)
 
 
 class H2Upstream(RequestSender):
@@ -216,19 +232,32 @@ class H2Upstream(RequestSender):
     def _tell(self, events: list[Event]) -> None:
         streams, touched = self._streams, self._touched
         for event in events:
-            kind = type(event)
-            tell = STREAM_EVENTS.get(kind)
-            if tell is None:
+            kind: Any = type(event)
+            if kind not in _OF_STREAMS:
                 self._tell_all(event)
                 continue
             stream = streams.get(event.stream_id)  # type: ignore[attr-defined]
             if stream is None:
                 continue
-            tell(stream, event)
             if kind is StreamClosed:
+                stream.on_closed(event.error_code)  # type: ignore[attr-defined]
                 self._forget(stream)
-            elif not touched or touched[-1] is not stream:
+                continue
+            self._tell_stream(stream, kind, event)
+            if not touched or touched[-1] is not stream:
                 touched.append(stream)
+
+    def _tell_stream(self, stream: H2UpstreamStream, kind: Any, event: Any) -> None:
+        if kind is DataReceived:
+            stream.on_data(event.data, event.end_stream)
+        elif kind is ResponseReceived:
+            stream.on_head(event.headers, event.end_stream)
+        elif kind is TrailersReceived:
+            stream.on_trailers(event.headers)
+        elif kind is InformationalResponseReceived:
+            stream.on_informational(event.headers)
+        else:
+            stream.on_reset(event.error_code)
 
     def _tell_all(self, event: Event) -> None:
         if isinstance(event, SettingsReceived):

@@ -39,6 +39,9 @@ class Guest(Protocol):
     def close_after(self) -> None:
         """Take no further request."""
 
+    def retire(self) -> None:
+        """It is old: take one further request at most, or none."""
+
     def cut(self) -> None:
         """The time to drain is over."""
 

@@ -12,13 +12,13 @@ from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Exchange
 
 cdef bytes USER_AGENT, REQUEST_ID
-cdef long long _CERTIFICATE, _FORWARDED, _RARE
+cdef long long _CERTIFICATE, _FORWARDED, _OWN_ID, _RARE
 cdef int _MOST_REQUEST_ID
 
 @cython.locals(peer=Peer)
 cpdef str describe(Exchange x, RequestHead head, ClientSide client, Snapshot snapshot)
 cdef _believe(Exchange x, said, Snapshot snapshot)
-@cython.locals(given=bytes)
+@cython.locals(given=bytes, head=RequestHead)
 cpdef bytes request_id(Story story)
 @cython.locals(given=bytes, edits=Edits, added=list, agent=bytes, path=str)
 cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, dict captures)

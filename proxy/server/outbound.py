@@ -22,6 +22,7 @@ from proxy.tracing.baggage import passed_on
 
 USER_AGENT, REQUEST_ID = own(b"user-agent"), own(b"x-request-id")
 _FORWARDED = bits(FORWARDING)
+_OWN_ID = bits([REQUEST_ID])
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
@@ -69,7 +70,8 @@ def _believe(x: Exchange, said: Said, snapshot: Snapshot) -> None:
 
 def request_id(story: Story) -> bytes:
     """A trusted peer's, or a new one."""
-    given = story.head.field(REQUEST_ID)
+    head = story.head
+    given = head.field(REQUEST_ID) if head.seen & _OWN_ID else None
     if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
         return given
     return hexes.request_id(story.worker.getrandbits)
@@ -83,7 +85,8 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[
     if entry.rewrite is not None:
         path = x.sent_path = entry.rewrite(path, captures)
     authority = entry.host_header
-    edits = Edits(
+    edits = Edits.__new__(Edits)
+    edits.begin(
         path + head.tail,
         # HTTP/1.0 may have named none, HTTP/1.1 must (RFC 9112 §3.2)
         (head.authority or _first_authority(story)) if authority is None else authority.decode(),
@@ -129,14 +132,16 @@ _RARE = bits([b"te", b"baggage", b"expect", b"max-forwards"])
 
 def _add_rare(edits: Edits, story: Story) -> None:
     fields = story.head.fields
-    if b"trailers" in tokens(fields.get(b"te", b"")):
+    te = fields.get(b"te")
+    if te is not None and (te == b"trailers" or b"trailers" in tokens(te)):
         edits.wants |= WANTS_TRAILERS
     expect = fields.get(b"expect")
     if expect is not None:
         edits.add(b"expect", expect)
     assert story.target is not None
-    if story.target.baggage and story.client.trusted:
-        baggage = passed_on(fields.get(b"baggage", b""))
+    given = fields.get(b"baggage")
+    if given is not None and story.target.baggage and story.client.trusted:
+        baggage = passed_on(given)
         if baggage:
             edits.add(b"baggage", baggage)
     hops = fields.get(b"max-forwards")

@@ -20,7 +20,7 @@ from proxy.telemetry.metrics import Registry
 from proxy.upstream.endpoint import Endpoint
 
 _REST = 500_000_000  # ns; a body that follows its head does so at once or after some work
-_NEVER = 1 << 63  # ns, monotonic
+_NEVER = (1 << 63) - 1  # ns, monotonic
 _JITTER = 0.1  # of the greatest age, so that what was dialled together is not dialled anew together
 
 log = logging.getLogger("spangate")

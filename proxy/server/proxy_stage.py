@@ -114,6 +114,9 @@ class ProxyStage:
     def close_after(self) -> None:
         pass  # it may have asked already, behind its header
 
+    def retire(self) -> None:
+        pass  # its codec is not here yet
+
     def cut(self) -> None:
         self._end()
 

@@ -106,8 +106,9 @@ class Reports:
         for looked, (place, last) in enumerate(before.items(), 1):
             self._gauge(place, last, 0, 0)  # the configuration does not have it any more
             del self._open[place]
-            self._count_streams(place, 0)
-            self._streams.pop(place, None)
+            if place in self._streams:
+                self._count_streams(place, 0)
+                del self._streams[place]
             if not looked % LOOK:
                 yield Report()
 
@@ -126,8 +127,8 @@ class Reports:
             self._recorder.registry.number(instruments.UPSTREAM_RESETS, key).value += fresh
 
     def _count_streams(self, place: Place, now: int) -> None:
-        before = self._streams.get(place, 0)
-        if before != now:
+        first, before = place not in self._streams, self._streams.get(place, 0)
+        if before != now or first:  # shown from the start
             where = endpoint_attributes(*place)
             number = self._recorder.registry.number(instruments.UPSTREAM_STREAMS, where)
             number.value += now - before

@@ -2,12 +2,14 @@ cimport cython
 
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.local cimport check_length, last_hop
-from proxy.server cimport added, answering, outbound, grpc_calls
+from proxy.server cimport added, answering, attempts, outbound, grpc_calls
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide
 from proxy.server.snapshot cimport RouteEntry, Target
 from proxy.server.story cimport Story
+from proxy.telemetry.facts cimport Attempt
 
+@cython.locals(story=Story)
 cpdef Story tell(House house, ClientSide client, RequestHead head)
 @cython.locals(entry=RouteEntry, target=Target)
 cdef bint _goes_on(Story story)
@@ -17,5 +19,6 @@ cdef bint _is_answered(Story story, RouteEntry entry, dict captures) except -1
 cdef bint _asks_health(Story story) except -1
 cdef _end(Story story, tuple trailers)
 cdef _end_here(Story story, str host, int status)
+@cython.locals(attempt=Attempt)
 cdef object _relay(Story story, ResponseHead response)
-cdef RouteEntry _expected(Story story, error)
+cdef RouteEntry _entry(Story story, error)

@@ -20,6 +20,10 @@ cdef class ClientSide:
     cpdef pause(self)
     cpdef resume(self)
     cpdef next(self, long long now)
+    cpdef bare(self)
+    cpdef took(self, long long count)
+    cpdef gave(self, long long count)
+    cpdef fail_by(self, error)
 
 cdef class UpstreamSide:
     cdef public Peer peer
@@ -35,6 +39,10 @@ cdef class UpstreamSide:
     cpdef close(self)
     cpdef pause(self)
     cpdef resume(self)
+    cpdef bare(self)
+    cpdef took(self, long long count)
+    cpdef gave(self, long long count)
+    cpdef fail_by(self, error)
 
 cdef class Lender:
     cpdef UpstreamSide take(self, bint careful)
@@ -42,6 +50,7 @@ cdef class Lender:
 cdef class StoryEvents:
     cpdef begin(self)
     cpdef on_body(self, bytes data, bint last)
+    cpdef on_plenty(self, source, long long left)
     cpdef on_body_end(self, tuple trailers)
     cpdef on_bad_body(self, error)
     cpdef on_client_gone(self)

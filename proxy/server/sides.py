@@ -28,12 +28,15 @@ What holds for all of it:
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.errors import BadRequest, ProxyError
 from proxy.http.edits import Edits
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
 from proxy.server.peer import Peer
 
 NO_TRAILERS: Trailers = ()
+PLENTY = 1024 * 1024  # bytes still to come of a body, from which on `on_plenty` is told
 
 
 class ClientSide:
@@ -99,6 +102,20 @@ class ClientSide:
     def next(self, now: int) -> None:
         """The story is over, and recorded."""
 
+    def bare(self) -> Any:
+        """The transport, where the answer's content goes out as it is: after this call nothing is
+        held back. None where there are frames, chunks or TLS around it."""
+        return None
+
+    def took(self, count: int) -> None:
+        """`count` bytes of the request's body were taken past it (splice.py)."""
+
+    def gave(self, count: int) -> None:
+        """`count` bytes of the answer's body were written past it."""
+
+    def fail_by(self, error: OSError) -> None:
+        """Its socket failed while others used it; its transport is aborted."""
+
 
 class UpstreamSide:
     """One exchange with an upstream, lent by a pool. Order: `start` once, `send_data`, `end` once;
@@ -139,6 +156,19 @@ class UpstreamSide:
     def resume(self) -> None:
         """The opposite; may be called without a `pause` before it."""
 
+    def bare(self) -> Any:
+        """The transport, where the request's content goes out as it is, as for a client."""
+        return None
+
+    def took(self, count: int) -> None:
+        """`count` bytes of the answer's body were taken past it (splice.py)."""
+
+    def gave(self, count: int) -> None:
+        """`count` bytes of the request's body were written past it."""
+
+    def fail_by(self, error: OSError) -> None:
+        """Its socket failed while others used it; its transport is aborted."""
+
 
 class Lender:
     """What lends upstream sides (`pool.py`): connections, or streams on shared ones."""
@@ -161,6 +191,10 @@ class StoryEvents:
 
     def on_body(self, data: bytes, last: bool) -> None:
         """A piece of the request's body; after a `last` one `on_body_end` follows at once."""
+
+    def on_plenty(self, source: Any, left: int) -> None:
+        """After a piece of either body, from a side of one stream: `left` more bytes are to come,
+        PLENTY or more, and may be taken past the side while its socket is lent."""
 
     def on_body_end(self, trailers: Trailers) -> None:
         """The request is complete, or the client has shut its end of a tunnel."""

@@ -1,3 +1,5 @@
+cimport cython
+
 from proxy.kernel.clock cimport monotonic_ns, time_ns
 from proxy.kernel.step cimport send
 from proxy.http.edits cimport Edits
@@ -5,6 +7,7 @@ from proxy.http.head cimport RequestHead
 from proxy.server.house cimport House
 from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.server.sides cimport ClientSide, StoryEvents, UpstreamSide
+from proxy.server.trailers cimport passed_on
 from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.upstream.endpoint cimport Endpoint
@@ -26,12 +29,14 @@ cdef class Story(StoryEvents):
     cdef public Edits edits
     cdef public list held
     cdef public tuple trailers
-    cdef public object tunnel
+    cdef public object flow, tunnel
     cdef public bint replayable
     cdef public long long total
     cdef public long long _deadline, _idle_since
     cdef public bint _moved
 
+    @cython.locals(x=Exchange)
+    cpdef set_out(self, House worker, ClientSide client, RequestHead head)
     cdef _step(self, value)
     cdef _client_shut(self)
     cdef _throw(self, error)

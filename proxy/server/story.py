@@ -26,6 +26,7 @@ from proxy.http.edits import NO_EDITS, Edits
 from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.step import send
+from proxy.server import splice
 from proxy.server.house import House
 from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
 from proxy.server.snapshot import RouteEntry, Target
@@ -49,6 +50,7 @@ class Story(StoryEvents):
         "edits",
         "endpoint",
         "entry",
+        "flow",
         "head",
         "held",
         "replayable",
@@ -63,10 +65,15 @@ class Story(StoryEvents):
     )
 
     def __init__(self, worker: House, client: ClientSide, head: RequestHead) -> None:
+        self.set_out(worker, client, head)
+
+    def set_out(self, worker: House, client: ClientSide, head: RequestHead) -> None:
+        """All that __init__ does; alone it costs 400 instructions less (make bench-check)."""
         self.worker = worker
         self.client = client
         self.head = head
-        self.x = Exchange(monotonic_ns(), time_ns())
+        self.x = x = Exchange.__new__(Exchange)
+        x.begin(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self.coroutine: Any = None  # a Coroutine, None when it has ended
         self.entry: RouteEntry | None = None  # of the route that it goes by
@@ -78,6 +85,7 @@ class Story(StoryEvents):
         self.held: list[bytes] = []  # request body that has come before or may be needed again
         self.trailers = NO_TRAILERS  # of the request
         self.tunnel: Any = None  # a Tunnel, since its bytes are those of another protocol
+        self.flow: Any = None  # a splice.Flow, which moves one of the bodies
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
         self._deadline = 0  # of the present phase
@@ -138,6 +146,24 @@ class Story(StoryEvents):
             upstream.send_data(data, last)
         else:
             self.client.pause()
+
+    def on_plenty(self, source: Any, left: int) -> None:
+        client: Any = self.client
+        upstream: Any = self.upstream
+        if self.flow is not None or self.tunnel is not None:
+            return
+        if source is client and upstream is not None and not self.replayable:
+            splice.begin(self, source, upstream, left, True)
+        elif source is upstream:
+            splice.begin(self, source, client, left, False)
+
+    def on_moved(self, count: int, upload: bool) -> None:
+        """`count` bytes of a body were taken past the sides, by the flow."""
+        self._moved = True
+        if upload:
+            self.x.body_in += count
+        else:
+            self.x.body_out += count
 
     def on_body_end(self, trailers: Trailers) -> None:
         if self.tunnel is not None:

@@ -15,7 +15,17 @@ _GONE = select.POLLHUP | select.POLLERR  # both directions are shut, or a reset 
 class Tap:
     """The reading of one transport."""
 
-    __slots__ = ("_fd", "_input", "_tls", "_transport", "ended", "ended_at", "held", "paused")
+    __slots__ = (
+        "_fd",
+        "_input",
+        "_tls",
+        "_transport",
+        "ended",
+        "ended_at",
+        "held",
+        "lent",
+        "paused",
+    )
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -24,32 +34,50 @@ class Tap:
         self._input: select.poll | None = None  # made when it is first asked for
         self.paused = False  # by a story
         self.held = False  # by its connection
+        self.lent = False  # somebody else reads the socket (splice.py)
         self.ended = False  # the other end has shut: there is nothing more to read
         self.ended_at = 0
 
     def pause(self) -> None:
         if not self.paused and not self._transport.is_closing():
             self.paused = True
-            if not self.held:
+            if not self.held and not self.lent:
                 self._transport.pause_reading()
 
     def resume(self) -> None:
         if self.paused and not self._transport.is_closing():
             self.paused = False
-            if not self.held:
+            if not self.held and not self.lent:
                 self._transport.resume_reading()
 
     def hold(self) -> None:
         if not self.held and not self._transport.is_closing():
             self.held = True
-            if not self.paused:
+            if not self.paused and not self.lent:
                 self._transport.pause_reading()
 
     def let_go(self) -> None:
         if self.held and not self.ended and not self._transport.is_closing():
             self.held = False
-            if not self.paused:
+            if not self.paused and not self.lent:
                 self._transport.resume_reading()
+
+    def lend(self) -> None:
+        """Let somebody else read, which `pause` and `hold` do not stop."""
+        self.lent = True
+        if not self.paused and not self.held:
+            self._transport.pause_reading()
+
+    def take_back(self) -> None:
+        """Read again, unless it is paused or held by now."""
+        self.lent = False
+        if not self.paused and not self.held and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def write_last(self) -> None:
+        """What is written next is the last, and the connection's end follows in this turn."""
+        if self._tls is not None:
+            self._tls.hold()
 
     def open(self) -> None:
         """Read, whatever comes."""

@@ -6,7 +6,7 @@ cdef class TlsLayer:
     cdef public object transport
     cdef public long long came
     cdef public object _error, _in, _inner, _out, _raw, _tls
-    cdef public bint _delivering, _ended, _is_open, _is_over, _paused, _ragged, _said_goodbye
+    cdef public bint _delivering, _ended, _holds, _is_last, _is_open, _is_over, _paused, _ragged, _said_goodbye
     cdef public long long _plain, _sealed
 
     cpdef data_received(self, bytes data)
@@ -28,6 +28,7 @@ cdef class TlsLayer:
     cpdef _flush(self)
     @cython.locals(done=Py_ssize_t, sealed=bytes)
     cpdef write(self, bytes data)
+    cpdef hold(self)
     cpdef write_eof(self)
     cpdef close(self)
     cpdef abort(self)

@@ -3,8 +3,11 @@
 It is the protocol of the transport that the loop made, and the transport of the codec, in one
 object, for each call between two of them costs as much as the encryption of a small answer. It
 has no buffer of its own: what a codec writes is encrypted at once and belongs to the transport
-below, with its limits; what comes is decrypted when the codec reads. The loop gathers the writes
-of a turn into one system call.
+below, with its limits; what comes is decrypted when the codec reads.
+
+Each write below is a system call and a segment, so two things wait for the next one: tickets of
+TLS 1.3, which nobody needs before the first answer, and a last answer for the close_notify that
+follows it at once (`hold`).
 
 A connection that ends without close_notify has been cut, perhaps by somebody between
 (RFC 8446 §6.1); that matters for bodies that end with the connection, and for nothing else. Our
@@ -31,9 +34,9 @@ class TlsLayer:
     """Both ends have this; who begins and what follows the handshake is for the heirs."""
 
     __slots__ = (
-        "_delivering", "_ended", "_error", "_in", "_inner", "_is_open", "_is_over", "_out",
-        "_paused", "_plain", "_ragged", "_raw", "_said_goodbye", "_sealed", "_tls", "came",
-        "transport",
+        "_delivering", "_ended", "_error", "_holds", "_in", "_inner", "_is_last", "_is_open",
+        "_is_over", "_out", "_paused", "_plain", "_ragged", "_raw", "_said_goodbye", "_sealed",
+        "_tls", "came", "transport",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +53,8 @@ class TlsLayer:
         self._is_over = False  # close_notify came
         self._ragged = False
         self._said_goodbye = False
+        self._holds = False  # what is sealed waits for what is sealed next
+        self._is_last = False  # so does all that is written, until the connection is closed
         self._error: Exception | None = None
         self._plain = self._sealed = 0  # bytes written since the last ones came: as such, as sent
         self.came = 0  # bytes of the handshake
@@ -108,7 +113,8 @@ class TlsLayer:
         raise NotImplementedError
 
     def _step(self) -> bool:
-        """Go on with the handshake; True when it is done. SSLError when it has failed."""
+        """Go on with the handshake; True when it is done, and what is to be sent then is left to
+        the caller. SSLError when it has failed."""
         try:
             self._tls.do_handshake()
         except SSLWantReadError:
@@ -117,7 +123,6 @@ class TlsLayer:
         except BaseException:
             self._flush()  # the alert that says why
             raise
-        self._flush()
         return True
 
     def _open(self, codec: Any) -> None:
@@ -144,7 +149,7 @@ class TlsLayer:
             self._delivering = False
         if self._error is not None:
             self.abort()
-        elif self._out.pending:  # an answer to a change of keys
+        elif self._out.pending and not self._holds:  # an answer to a change of keys
             self._flush()
 
     def _read(self) -> None:
@@ -195,6 +200,7 @@ class TlsLayer:
             self._flush()
 
     def _flush(self) -> None:
+        self._holds = False
         if self._out.pending and not self.transport.is_closing():
             self.transport.write(self._out.read())
 
@@ -214,10 +220,17 @@ class TlsLayer:
             self._fail(error)
             self.abort()
             return
-        sealed = out.read()
         self._plain += len(data)
+        if self._is_last:
+            return
+        self._holds = False
+        sealed = out.read()
         self._sealed += len(sealed)
         self.transport.write(sealed)
+
+    def hold(self) -> None:
+        """The next writes are the last ones, and `close` or `write_eof` follows in this turn."""
+        self._is_last = True
 
     def writelines(self, pieces: list[bytes]) -> None:
         self.write(b"".join(pieces))

@@ -78,6 +78,7 @@ class TlsDial(TlsLayer):
             if self.came > MOST_HANDSHAKE:
                 raise _failed(tls_failures.TOO_LARGE)
             if self._step():
+                self._flush()
                 done.set_result(None)
         except (SSLError, OSError, TlsFailed) as error:
             done.set_exception(error)

@@ -5,7 +5,7 @@ cdef class TlsGuest(TlsLayer):
     cdef public object certified, peer, shown
     cdef bytes _first
     cdef public object _house, _reception
-    cdef bint _left, _queued, _refused
+    cdef bint _is_aged, _left, _queued, _refused
     cdef long long _since
 
     cpdef data_received(self, bytes data)
@@ -14,6 +14,7 @@ cdef class TlsGuest(TlsLayer):
     cdef _hear(self, bytes data)
     cpdef _shake(self, long long size)
     cpdef go_on(self)
+    cdef bint _step_back(self) except -1
     cdef _enter(self)
     cdef _refuse_plain(self, bytes data)
     cdef _refuse(self, tuple why, bytes answer=*)

@@ -2,11 +2,13 @@
 
 The ClientHello is read before OpenSSL sees it: it says which certificate to show, and whoever
 sends something else is told so in words he understands. A handshake takes a millisecond, so that
-those of many clients wait in the worker's turns like other long work, and nobody waits for them.
+those of many clients wait in the worker's turns like other long work, and nobody waits for them:
+between two turns only the ClientHello is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ssl import SSLError
 from typing import Any
 
@@ -18,7 +20,8 @@ from proxy.server.house import House
 from proxy.server.peer import Peer
 from proxy.server.tls import MOST_HANDSHAKE, TlsLayer
 from proxy.server.tls_failures import Failure, failure
-from proxy.server.tls_keyring import OFFERED, ServerContext, Shown
+from proxy.server.tls_keyring import ServerContext, Shown
+from proxy.server.tls_tickets import NAME
 from proxy.telemetry.instruments import DOWNSTREAM_HANDSHAKES, DOWNSTREAM_TLS_FAILED
 from proxy.telemetry.tls import count_failure, count_handshake
 
@@ -47,7 +50,7 @@ class TlsGuest(TlsLayer):
     """One connection; a guest of the house until its codec is one."""
 
     __slots__ = (
-        "_first", "_house", "_left", "_queued", "_reception", "_refused", "_since",
+        "_first", "_house", "_is_aged", "_left", "_queued", "_reception", "_refused", "_since",
         "certified", "filed", "is_named", "peer", "shown", "watched",
     )  # fmt: skip
 
@@ -61,6 +64,7 @@ class TlsGuest(TlsLayer):
         self._first = b""  # a part of the ClientHello
         self.peer: Any = None  # a Peer, once there is a connection
         self._since = 0
+        self._is_aged = False  # the client resumes by a ticket of the keys before the last ones
         self._queued = False
         self._refused = False
         self._left = False  # it is no guest any more
@@ -81,7 +85,7 @@ class TlsGuest(TlsLayer):
             self._deliver()
         elif self._refused:
             return
-        elif self._tls is None:
+        elif self.certified is None:
             self._hear(self._first + data if self._first else data)
         else:
             self._in.write(data)
@@ -112,12 +116,12 @@ class TlsGuest(TlsLayer):
             self._refuse_plain(data)
             return
         self._first = b""
-        if not _agree(hello):
+        if not _agree(hello, self.shown.offered):
             self._refuse(tls_failures.NO_PROTOCOL, _NO_PROTOCOL)
             return
         self.certified = self.shown.choose(hello.server_name)
         self.is_named = hello.server_name is not None
-        self._begin(self.certified.context, None, None)
+        self._is_aged = bool(hello.ticket) and self.certified.knows(hello.ticket[:NAME])
         self._in.write(data)
         self._shake(len(data))
 
@@ -134,19 +138,39 @@ class TlsGuest(TlsLayer):
         self._queued = False
         if self._refused or self._is_open or self.transport.is_closing():
             return
+        if self._tls is None:
+            assert self.certified is not None
+            self._begin(self.certified.context, None, None)
         try:
-            done = self._step()
+            done = self._step_back() if self._is_aged else self._step()
         except (SSLError, OSError) as error:
             self._refuse(failure(error))
             return
         if done:
             self._enter()
 
+    def _step_back(self) -> bool:
+        """The first one of a client whose ticket is sealed with the keys before the last change;
+        what it gets in the next one is sealed with those in force."""
+        self._is_aged = False
+        certified = self.certified
+        assert certified is not None
+        certified.go_back()
+        try:
+            return bool(self._step())
+        finally:
+            certified.go_on()
+
     def _enter(self) -> None:
         assert self.peer is not None
-        tls = self._tls
+        tls = self._raw
+        version = tls.version()
+        if version == "TLSv1.3":
+            self._holds = True  # tickets
+        else:
+            self._flush()
         registry = self._house.recorder.registry
-        count_handshake(registry, DOWNSTREAM_HANDSHAKES, tls.version(), tls.session_reused)
+        count_handshake(registry, DOWNSTREAM_HANDSHAKES, version, tls.session_reused)
         codec = self._reception.enter(self, self.peer)
         self._left = True
         self._house.succeed(self, codec)
@@ -195,10 +219,13 @@ class TlsGuest(TlsLayer):
     def close_after(self) -> None:
         pass  # its codec sees that the house is being left
 
+    def retire(self) -> None:
+        pass  # a handshake has a limit of its own
+
     def cut(self) -> None:
         self.transport.close()
 
 
-def _agree(hello: ClientHello) -> bool:
-    """Whether client and gateway have a protocol in common, or the client does not ask."""
-    return not hello.alpn or not set(hello.alpn).isdisjoint(OFFERED)
+def _agree(hello: ClientHello, offered: Sequence[str]) -> bool:
+    """Whether client and gateway have a protocol in common, or one of them does not say."""
+    return not hello.alpn or not offered or not set(hello.alpn).isdisjoint(offered)

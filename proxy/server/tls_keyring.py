@@ -13,16 +13,16 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from proxy.config.material import Certified, Material
+from proxy.config.material import SELF_SIGNED, Certified, Material
 from proxy.config.model import Config, ListenerTls, Upstream, UpstreamTls
 from proxy.http.client_cert import names_of
-from proxy.server import tls_tickets
+from proxy.server import tls_openssl, tls_tickets
 
 HTTP_1_1 = ["http/1.1"]
 OFFERED = ["h2", "http/1.1"]  # by ALPN to clients, the best first (RFC 7301)
 
 # Forward secrecy and AEAD alone, as RFC 9325 §4.2 wants; TLS 1.3 has nothing else.
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+CIPHERS = "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20"
 
 _OLDEST = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _ASKING = {
@@ -35,24 +35,46 @@ _ASKING = {
 class ServerContext:
     """One certificate as a listener shows it."""
 
-    __slots__ = ("context", "uri")
+    __slots__ = ("context", "current", "earlier", "uri")
 
     def __init__(self, context: ssl.SSLContext, uri: str) -> None:
         self.context = context
         self.uri = uri  # who the gateway is by that certificate, "" = not said
+        self.current = b""  # keys of tickets
+        self.earlier = b""  # those before them, b"" = none
+
+    def seal(self, current: bytes, earlier: bytes) -> None:
+        """Seal tickets with `current` from now on, if there are any, and take those that are
+        sealed with `earlier` too."""
+        if self.context.num_tickets and tls_openssl.set_ticket_keys(self.context, current):
+            self.current, self.earlier = current, earlier
+
+    def knows(self, ticket: bytes) -> bool:
+        """Whether a ticket that begins so is sealed with the keys before the present ones."""
+        return bool(self.earlier) and self.earlier.startswith(ticket)
+
+    def go_back(self) -> None:
+        """Open tickets with the earlier keys, until `go_on`."""
+        tls_openssl.set_ticket_keys(self.context, self.earlier)
+
+    def go_on(self) -> None:
+        tls_openssl.set_ticket_keys(self.context, self.current)
 
 
 class Shown:
     """All certificates of one listener. Names are those of the certificates; a name that has none
     gets the first one."""
 
-    __slots__ = ("_default", "_exact", "_wild", "asks", "is_many")
+    __slots__ = ("_default", "_exact", "_wild", "asks", "is_many", "offered")
 
-    def __init__(self, default: ServerContext, asks: bool) -> None:
+    def __init__(
+        self, default: ServerContext, asks: bool, offered: Sequence[str] = OFFERED
+    ) -> None:
         self._default = default
         self._exact: dict[str, ServerContext] = {}
         self._wild: dict[str, ServerContext] = {}  # by what comes after "*"
         self.asks = asks  # clients for certificates
+        self.offered = offered  # by ALPN
         self.is_many = False  # several certificates, so that it matters which one was chosen
 
     def add(self, names: list[str], context: ServerContext) -> None:
@@ -113,19 +135,24 @@ class Contexts:
 class Keyring:
     """Makes contexts and remembers those of the last configuration; one of each worker."""
 
-    __slots__ = ("_keylog", "_made", "_tickets")
+    __slots__ = ("_earlier", "_keylog", "_made", "_tickets")
 
     def __init__(self) -> None:
         self._keylog = ""  # path
         self._made: dict[Any, Any] = {}
         self._tickets = os.urandom(tls_tickets.SIZE)  # until the hub says which all workers have
+        self._earlier = b""
 
     def make(self, config: Config, material: Material, into: Contexts) -> Iterator[None]:
         """Fill `into`, in steps; ValueError for what cannot be used."""
         made: dict[Any, Any] = {}
         for listener in config.listen:
             if listener.tls is not None:
-                into.listeners[listener.address] = self._shown(listener.tls, material, made)
+                # What comes behind TLS is the client's own affair where bytes are passed on.
+                offered = OFFERED if listener.protocol == "http" else []
+                into.listeners[listener.address] = self._shown(
+                    listener.tls, offered, material, made
+                )
                 yield
         for name, upstream in config.upstream.items():
             if any(url.startswith("https:") for url in upstream.servers):
@@ -135,13 +162,20 @@ class Keyring:
 
     def share(self, payload: bytes) -> None:
         """Go by a SECRETS frame from now on."""
-        self._tickets, self._keylog = tls_tickets.read_secrets(payload)
+        self._tickets, self._earlier, self._keylog = tls_tickets.read_secrets(payload)
         for made in self._made.values():
-            if isinstance(made, ServerContext) and made.context.num_tickets:
-                tls_tickets.share(made.context, self._tickets)
+            if isinstance(made, ServerContext):
+                made.seal(self._tickets, self._earlier)
 
-    def _shown(self, settings: ListenerTls, material: Material, made: dict[Any, Any]) -> Shown:
+    def _shown(
+        self,
+        settings: ListenerTls,
+        offered: list[str],
+        material: Material,
+        made: dict[Any, Any],
+    ) -> Shown:
         pairs = [(settings.cert, settings.key)] if settings.cert else []
+        pairs += [SELF_SIGNED] if settings.self_signed else []
         pairs += [(one.cert, one.key) for one in settings.certificates]
         all_certified = [material.certified(*pair) for pair in pairs]
         if not all_certified:
@@ -150,13 +184,15 @@ class Keyring:
         authority = material.authority(settings.client_ca) if settings.client_ca else b""
         shown: Shown | None = None
         for certified in all_certified:
-            key = ("server", certified.mark, asks, authority, settings.min)
+            key = ("server", certified.mark, asks, authority, settings.min, tuple(offered))
             context = made.get(key) or self._made.get(key)
             if context is None:
                 context = self._server(certified, settings.min, _ASKING[asks], authority)
+                if offered:
+                    context.context.set_alpn_protocols(offered)
             made[key] = context
             if shown is None:
-                shown = Shown(context, asks != "none")
+                shown = Shown(context, asks != "none", offered)
             shown.add(certified.names, context)
         assert shown is not None
         return shown
@@ -167,21 +203,21 @@ class Keyring:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _common(context, oldest)
         context.set_ciphers(CIPHERS)
-        context.set_alpn_protocols(OFFERED)
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
         _load(context, certified)
-        tls_tickets.forget_sessions(context)
+        tls_openssl.economise(context)
+        tls_openssl.forget_sessions(context)
         self._log_keys(context)
         context.num_tickets = 1  # as Go does: who resumes gets the next one
-        if asks == ssl.CERT_NONE:
-            tls_tickets.share(context, self._tickets)
-        else:
+        if asks != ssl.CERT_NONE:
             context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
             context.verify_mode = asks
             # A session that is resumed skips what a certificate is asked for.
             context.num_tickets = 0
             context.options |= ssl.OP_NO_TICKET
-        return ServerContext(context, certified.uris[0] if certified.uris else "")
+        made = ServerContext(context, certified.uris[0] if certified.uris else "")
+        made.seal(self._tickets, self._earlier)
+        return made
 
     def _client(self, upstream: Upstream, material: Material, made: dict[Any, Any]) -> Any:
         settings = upstream.tls
@@ -221,6 +257,7 @@ def _client_context(
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _common(context, settings.min)
+    tls_openssl.release_buffers(context)
     if settings.identities:
         context.sslobject_class = _identifying(frozenset(settings.identities))
     # Who must have one of these identities need not have the server's name too.

@@ -24,9 +24,9 @@ from proxy.server.tls_keyring import ServerContext, Shown
 from proxy.telemetry.tls import describe
 
 
-def introduce(peer: Peer, tls: SSLObject, by: str = "") -> None:
-    """Note what the handshake has shown; `by`: our own identity."""
-    certificate: dict[str, Any] = tls.getpeercert() or {}
+def introduce(peer: Peer, tls: SSLObject, by: str = "", asked: bool = True) -> None:
+    """Note what the handshake has shown; `by`: our own identity, `asked`: for a certificate."""
+    certificate: dict[str, Any] = (tls.getpeercert() or {}) if asked else {}
     subject = ""
     if certificate:
         subject, peer.identity = subject_of(certificate), identity_of(certificate)

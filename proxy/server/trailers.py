@@ -34,10 +34,10 @@ def passed_on(trailers: Trailers, asked: RequestHead) -> Trailers:
     of them if they are too many."""
     if asked.version != "2" or len(trailers) > _MOST:
         return NO_TRAILERS
-    if sum([len(name) + len(value) for name, value in trailers]) > _MOST_BYTES:
-        return NO_TRAILERS
-    return tuple([pair for pair in trailers if _may_pass(pair[0])])
-
-
-def _may_pass(name: bytes) -> bool:
-    return name.lower().replace(b"_", b"-") not in _FORBIDDEN
+    size = 0
+    kept = []
+    for name, value in trailers:
+        size += len(name) + len(value)
+        if name.lower().replace(b"_", b"-") not in _FORBIDDEN:
+            kept.append((name, value))
+    return NO_TRAILERS if size > _MOST_BYTES else tuple(kept)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 log = logging.getLogger("spangate")
 
-_SHARE = 5_000_000  # ns of a turn
+_SHARE = 1_000_000  # ns of a turn
 _MOST = 200  # slices of a turn: what a close costs comes after it, in the loop's own time
 
 

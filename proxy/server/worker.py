@@ -28,6 +28,7 @@ from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling, Manner, dial_shared
 from proxy.server.door import Door
 from proxy.server.faults import Faults
+from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
@@ -81,8 +82,7 @@ class Worker(House):
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
-        generator = random.Random()
-        self.random = generator.random
+        self.random = random.Random().random
         self.getrandbits = source(os.urandom(32))
         self._number = number
         self._lag = Lag()
@@ -91,7 +91,7 @@ class Worker(House):
         self._counts = ring.cells
         self._sockets = sockets
         self._listeners: list[Listener] = []
-        self._connections: set[Guest] = set()
+        self._connections = Guests()
         self._pools = {}
         self.tls = Keyring()
         self._contexts = Contexts()
@@ -184,25 +184,24 @@ class Worker(House):
 
     def admit(self, guest: Guest) -> bool:
         """Count a client connection; False if it is one too many."""
-        self._connections.add(guest)
+        limits = self.snapshot.limits
+        self._connections.admit(guest, limits.connection_age, monotonic_ns(), self.random)
         self.watch(guest)
         self._accepted += 1
         self._descriptors.accepted()
         self._counts[CONNECTIONS] = len(self._connections)
-        limit = self.snapshot.limits.connections
-        return not limit or len(self._connections) <= limit
+        return not limits.connections or len(self._connections) <= limits.connections
 
     def watch(self, guest: Guest) -> None:
         """Something runs on it: look at its deadlines."""
         self._sweep.watch(guest)
 
     def release(self, guest: Guest) -> None:
-        self._connections.discard(guest)
+        self._connections.pop(guest, None)
         self._counts[CONNECTIONS] = len(self._connections)
 
     def succeed(self, guest: Guest, heir: Guest) -> None:
-        self._connections.discard(guest)
-        self._connections.add(heir)
+        self._connections.succeed(guest, heir)
         self.watch(heir)
 
     def refuse(self, reason: str, text: str) -> None:
@@ -261,6 +260,7 @@ class Worker(House):
         """What the sweep looks at each time beside connections; False: this was the last time."""
         for pool in self._pools.values():
             pool.expire(now)
+        self._connections.retire(now)
         self.faults.sum_up(now)
         self._refusals.sum_up(now)
         self._descriptors.look()

@@ -21,6 +21,7 @@ cdef class Attempt:
     cdef public object use
     cdef public bytes tls
 
+    cpdef begin(self, long long start, bytes span_id, int ordinal)
     cpdef tell(self, long long now)
 
 
@@ -37,3 +38,5 @@ cdef class Exchange:
     cdef public RouteBlocks route
     cdef public TraceContext context, link
     cdef public bint sampled, flags_random, head_sent, client_gone
+
+    cpdef begin(self, long long start, long long wall_ns)

@@ -6,11 +6,19 @@ from proxy.tracing.trust cimport judge
 
 cimport cython
 
-@cython.locals(parent=TraceContext, link=TraceContext, trace_id=bytes, random=bint, sampled=bint)
 cpdef tuple start(
     dict fields,
     bint trusted,
     Extractor extractor,
+    Sampler sampler,
+    str untrusted,
+    object getrandbits,
+)
+
+@cython.locals(link=TraceContext, trace_id=bytes, random=bint, sampled=bint)
+cpdef tuple begin(
+    TraceContext parent,
+    bint trusted,
     Sampler sampler,
     str untrusted,
     object getrandbits,

@@ -26,7 +26,18 @@ def start(
     getrandbits: GetRandBits,
 ) -> Decision:
     """Reads the caller's context, applies the trust rule, and decides what is recorded."""
-    parent, link = extractor.extract(fields), None
+    return begin(extractor.extract(fields), trusted, sampler, untrusted, getrandbits)
+
+
+def begin(
+    parent: TraceContext | None,
+    trusted: bool,
+    sampler: Sampler,
+    untrusted: Untrusted,
+    getrandbits: GetRandBits,
+) -> Decision:
+    """The same for a context that was read."""
+    link = None
     if parent is not None and not trusted:
         parent, link = judge(parent, trusted, untrusted)
     if parent is not None and parent.trace_id:

@@ -1,8 +1,13 @@
 from proxy.kernel.hexes cimport parent_fields
 from proxy.tracing.context cimport TraceContext
+from proxy.kernel.scan cimport Head
 from proxy.tracing.w3c cimport extract as extract_w3c
+from proxy.tracing.w3c cimport parse_parent, parse_state
 
 cimport cython
+
+cdef bytes PARENT, STATE
+cdef long long _PARENT, _STATE, _CONTEXT
 
 cdef class Extractor:
     cdef tuple _rows
@@ -10,6 +15,8 @@ cdef class Extractor:
 
     @cython.locals(context=TraceContext)
     cpdef TraceContext extract(self, dict fields)
+    @cython.locals(context=TraceContext, header=bytes, state=bytes)
+    cpdef TraceContext read(self, Head head, long long seen)
 
 cdef class Injector:
     cdef tuple _rows

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from proxy.http.headers import TRACE, bits, own
 from proxy.kernel.hexes import parent_fields
+from proxy.kernel.scan import Head
 from proxy.tracing import b3, w3c
 from proxy.tracing.context import TraceContext
 from proxy.tracing.w3c import extract as extract_w3c
+from proxy.tracing.w3c import parse_parent, parse_state
+
+PARENT, STATE = own(b"traceparent"), own(b"tracestate")
+_PARENT, _STATE, _CONTEXT = bits([PARENT]), bits([STATE]), bits(TRACE)
 
 Pair = tuple[bytes, bytes]
 Extract = Callable[[Mapping[bytes, bytes]], TraceContext | None]
@@ -69,6 +75,20 @@ class Extractor:
             if context is not None:
                 return context
         return None
+
+    def read(self, head: Head, seen: int) -> TraceContext | None:
+        """As `extract` with the fields of a head, of which `seen` has the bits."""
+        if head.lines is None:
+            return self.extract(head.fields)
+        if self._w3c_first and seen & _PARENT:  # without a dict 700 less (make bench-check)
+            header = head.field(PARENT)
+            context = parse_parent(header) if header is not None else None
+            if context is not None:
+                state = head.field(STATE) if seen & _STATE else None
+                if state is not None:
+                    context.state = parse_state(state)
+                return context
+        return self.extract(head.some(_CONTEXT)) if seen & _CONTEXT else None
 
 
 class Injector:

@@ -52,6 +52,13 @@ def test_budgets_say_what_was_met(ours: float, verdict: str) -> None:
     assert len(header) == len(row)
 
 
+def test_shares_are_told_of_our_own_processes_alone() -> None:
+    ours = rounds("spangate-100", 2e-5, worker=1.8e-5, hub=1e-7, collector=7e-7)
+    header, *found = report.share_rows(report.medians([*rounds("nginx", 20e-6), *ours]))
+    assert found == [["spangate-100", "18.00", "0.10", "0.70"]]
+    assert len(header) == 4
+
+
 def test_lost_spans_and_errors_are_seen_in_the_table() -> None:
     made = report.medians(rounds("envoy-traced", 1e-4, server=0.5, client=0.5, lossy=1, errors=3))
     row = " ".join(report.rows(made)[1])

@@ -271,3 +271,31 @@ def test_explain_hides_what_config_hides(tmp_path: Path, words: tuple[str, ...])
     for line in output.splitlines():
         assert "hush" not in line and "plain-token" not in line, line
     assert "REDACTED" in output
+
+
+SECURE = """
+[[listen]]
+address = ":8080"
+[[listen]]
+address = ":8443"
+tls = { self_signed = true }
+[[route]]
+respond = 200
+"""
+
+
+def test_a_certificate_made_at_the_start_is_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(SECURE)
+    checked = CliRunner().invoke(main, ["check", "--strict", str(file)])
+    assert checked.exit_code == 0
+    ok, told = checked.output.splitlines()
+    assert ok == "ok: 1 route, 0 upstreams"
+    assert told.startswith(
+        f"{file}:6: listen[1].tls: a certificate is made at start, for localhost, 127.0.0.1, ::1"
+    )
+    for url, listeners in (("https://a/", [":8443, a self-signed certificate"]), ("http://a/", [])):
+        lines = CliRunner().invoke(main, ["explain", str(file), url]).output.splitlines()
+        found = [line.split(maxsplit=1)[1] for line in lines if line.startswith("listener")]
+        assert len(found) == len(listeners)
+        assert all(one.startswith(start) for one, start in zip(found, listeners, strict=True))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,10 +14,14 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataP
 from proxy.collector.batch import Batch
 from proxy.collector.connectors.aggregate.histogram import Exponential
 from proxy.collector.connectors.aggregate.weight import adjusted_count
+from proxy.collector.connectors.span_metrics.series import Table
+from proxy.collector.connectors.span_metrics.settings import Settings
+from proxy.collector.tail.value import plain
 from proxy.errors import ConfigError
 from proxy.otlp.wire import WireError
 from tests.collector.kit import Place, settings
 from tests.collector.tail_kit import Clock, batch, span
+from tests.kernel import otlp_samples
 
 PREFIX = "traces.span.metrics."
 
@@ -280,6 +286,41 @@ async def test_many_series_make_several_requests() -> None:
     await stage.flush()
     assert [b.items for b in place.out] == [4000, 4000, 1000]
     assert all(b.size < 4_000_000 for b in place.out)
+
+
+@given(st.integers(0, 2**32))
+def test_any_span_counts_where_its_message_says(seed: int) -> None:
+    """Spans are counted as bytes; what counts is what a reader of the decoded request would say."""
+    request = otlp_samples.request("traces", Random(seed))
+    wanted: Counter[Any] = Counter()
+    for envelope in request.resource_spans:
+        service = ""
+        for pair in envelope.resource.attributes:
+            service = str(plain(pair.value)) if pair.key == "service.name" else service
+        for scope in envelope.scope_spans:
+            for one in scope.spans:
+                wanted[service, one.name, one.kind, one.status.code] += 1
+    table = Table(Settings(adjusted_counts=False))
+    for _ in range(2):  # keys that are new, and keys that are known
+        table.add(request.SerializeToString(), 5)
+    found: Counter[Any] = Counter()
+    for group in table._groups.values():
+        for (name, kind, status), series in group.series.items():
+            found[group.service, name, kind, status] += int(series.calls)
+    assert found == Counter({key: 2 * number for key, number in wanted.items()})
+
+
+async def test_what_gave_way_is_opened_anew() -> None:
+    """Keys that are remembered never lead to series that are gone."""
+    place, stage, clock = started('metrics_flush_interval = "60s"\nmetrics_expiration = "10s"')
+    for number in range(3):
+        place.send(batch([span(1, 1)], service="a"))
+        await stage.flush()
+        assert set(calls(place.out).values()) == {1}, number
+        place.out.clear()
+        clock.step(20)
+        await stage.flush()
+        assert not place.out
 
 
 async def test_garbage_is_refused() -> None:

@@ -33,6 +33,16 @@ def test_one_envelope_is_written_once() -> None:
     assert sorted(services) == ["app", "app", "gate"]
 
 
+def test_joining_copies_nothing() -> None:
+    batches = [opened(200), sealed(300), opened(100)]
+    whole = join("traces", batches)
+    pieces = list(whole.pieces)
+    assert {id(b.opened()[0]) for b in batches if b.opened()} <= {id(piece) for piece in pieces}  # type: ignore[index]
+    assert any(piece is batches[1].payload for piece in pieces)
+    assert whole.size == sum(map(len, pieces)) == len(whole.payload)
+    assert b"".join(pieces) == whole.payload == b"".join(whole.pieces)
+
+
 def test_a_single_batch_is_not_touched() -> None:
     batch = sealed(3)
     assert join("traces", [batch]) is batch

@@ -478,6 +478,23 @@ to = "orders"
     ),
 ]
 
+CADDY.append(
+    Faulty(
+        "caddy's own certificates",
+        """
+[[listen]]
+address = ":443"
+tls = "internal"
+[[route]]
+to = "orders"
+"""
+        + ORDERS,
+        """
+3 listen[0].tls: or for development tls = { self_signed = true }
+""",
+    )
+)
+
 ENVOY = [
     Faulty(
         "envoy.yaml itself",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from proxy.config.load import Loaded, load, loads
 from proxy.config.model import Health, Listener, Retry
 from proxy.errors import ConfigError, Problem
+from proxy.hub.sockets import split_address
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:8000"\n'
 
@@ -358,3 +359,11 @@ def _loads_or_explains(text: str) -> None:
     else:
         assert isinstance(loaded, Loaded)
         assert all(p.warning for p in loaded.warnings)
+
+
+def test_listeners_that_take_any_port_are_told_apart() -> None:
+    text = 'listen = [":0", "127.0.0.1:0", ":0", ":8080", ":0"]\n[[route]]\nrespond = 200\n'
+    listeners = loads(text, "routes.toml", {}).config.listen
+    addresses = [listener.address for listener in listeners]
+    assert addresses == [":0", "127.0.0.1:0", ":00", ":8080", ":000"]
+    assert {split_address(address)[1] for address in addresses} == {0, 8080}

@@ -210,6 +210,18 @@ KEYS = {
     EDGE + ', client = "none", client_ca = "ca.pem"': ["nobody is asked for a certificate"],
     EDGE + ', client_ca = "edge.key"': ["edge.key holds a private key and no certificate"],
     EDGE + ', client_ca = "none.pem"': ["cannot read none.pem: there is no such file"],
+    "self_signed = true": [],
+    'self_signed = true, min = "1.3", client_ca = "ca.pem"': [],
+    'self_signed = true, client = "require"': ["who may sign client certificates is not said"],
+    "self_signed = false": ["a listener with TLS needs a certificate"],
+    "self_signed = true, " + EDGE: ["there is a certificate already, by `cert` (leave out one"],
+    'self_signed = true, key = "edge.key"': [
+        "`cert` and `key` come together",
+        "there is a certificate already, by `key`",
+    ],
+    'self_signed = true, certificates = [{ cert = "other.pem", key = "other.key" }]': [
+        "there is a certificate already, by `certificates`"
+    ],
     EDGE: [],
     EDGE + ', client_ca = "ca.pem", client = "request"': [],
     'certificates = [{ cert = "other.pem", key = "other.key" }]': [],

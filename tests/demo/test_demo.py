@@ -7,8 +7,10 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -112,10 +114,11 @@ def test_the_first_curl_leaves_a_tree_and_ctrl_c_leaves_nothing(demo: Demo) -> N
 def test_what_it_says_to_type_is_what_works(demo: Demo) -> None:
     """Every URL after `curl` answers; order 99 is the one that is cut off in its middle."""
     demo.wait_for("Ctrl-C ends everything")
-    urls = re.findall(r"curl http://[\w.]+:(\d+)(/\S+)", demo.text)
-    assert [path for _, path in urls][-1] == "/metrics"
-    for port, path in urls:
-        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=DEADLINE)
+    urls = re.findall(r"curl (?:-k )?(https?)://[\w.]+:(\d+)(/\S+)", demo.text)
+    assert [path for _, _, path in urls][-1] == "/metrics"
+    assert [scheme for scheme, _, _ in urls].count("https") == 1
+    for scheme, port, path in urls:
+        connection = connected(scheme, int(port))
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
@@ -125,15 +128,36 @@ def test_what_it_says_to_type_is_what_works(demo: Demo) -> None:
     demo.wait_for(r"server +504 timeout +payments ")
 
 
-def test_a_taken_port_is_told_with_the_remedy() -> None:
+def connected(scheme: str, port: int) -> http.client.HTTPConnection:
+    if scheme == "http":
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # as curl -k
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=DEADLINE, context=unverified)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_speaks_http_2_by_https(demo: Demo) -> None:
+    url = demo.wait_for(r"curl -k (https://\S+)")[1]
+    demo.wait_for("Ctrl-C ends everything")
+    command = ["curl", "-sSk", "-w", "\n%{http_version}", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    body, _, version = done.stdout.rpartition("\n")
+    assert (json.loads(body)["payment"], version) == ("received", "2")
+
+
+@pytest.mark.parametrize("which", ["PORT", "HTTPS_PORT", "ADMIN_PORT"])
+def test_a_taken_port_is_told_with_the_remedy(which: str) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
-        demo = Demo(PORT=str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        demo = Demo(**{which: str(port)})
         try:
             assert demo.end() == 1
         finally:
             close(demo)
-    assert "address already in use" in demo.text
-    assert "PORT=8090 ADMIN_PORT=9911" in demo.text
+    assert re.search(rf":{port}\b.*address already in use", demo.text)
+    assert "PORT=8090 HTTPS_PORT=8453 ADMIN_PORT=9911" in demo.text
     assert "Traceback" not in demo.text
 
 

@@ -110,7 +110,7 @@ def outcome(pieces: list[bytes]) -> bytes | None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"AAA", b"A===", b"AA=A", b"AA==AA=A", b"====", b"A A=", b"AAA\n"]
+    "data", [b"AAA", b"A===", b"AA=A", b"AA==AA=A", b"====", b"AAAA====", b"A A=", b"AAA\n"]
 )
 def test_what_is_no_base64(data: bytes) -> None:
     assert outcome([data]) is None

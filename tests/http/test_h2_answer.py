@@ -16,7 +16,8 @@ from proxy.http.h2_answer import (
     response_head,
 )
 from proxy.http.h2_request import trailer_fields, trailers_of
-from proxy.http.head import RequestHead
+from proxy.http.head import Pair, RequestHead
+from proxy.kernel.tokens import is_value
 from tests.http.h2_frames import (
     END_HEADERS,
     END_STREAM,
@@ -210,6 +211,37 @@ def test_the_other_end_takes_what_was_checked(
     pair.ask(fields, end=True)
     (got,) = [e for e in pair.at_server if hasattr(e, "headers")]
     assert list(got.headers) == fields
+
+
+@pytest.mark.parametrize(
+    "name_and_value",
+    [(b"X-a", b"b"), (b"x-a", b" b"), (b"x-a", b"b\t"), (b"", b"b"), (b"x a", b"b")],
+)
+def test_lines_that_are_not_checked_again_cannot_come(name_and_value: Pair) -> None:
+    """What `as_they_came` goes by: neither a request nor an answer with such a line is told."""
+    assert told_of(name_and_value) == []
+
+
+def test_values_that_are_not_checked_again() -> None:
+    for byte in range(256):
+        value = b"a" + bytes([byte]) + b"b"
+        assert told_of((b"x-a", value)) == ([value] * 2 if is_value(value) else []), value
+
+
+def told_of(line: Pair) -> list[bytes]:
+    """The value, once for a request and once for an answer that the engine lets in with it."""
+    server, client = h2.Session(True, h2.Rules()), h2.Session(False, h2.Rules())
+    feed(server, h2.PREFACE + frame(SETTINGS, 0, 0))
+    feed(client, frame(SETTINGS, 0, 0))
+    client.send_request([*GET], True)
+    while client.take():
+        pass
+    both = ((server, [*GET, line]), (client, [(b":status", b"200"), line]))
+    found = []
+    for session, fields in both:
+        events = feed(session, frame(HEADERS, END_HEADERS | END_STREAM, 1, literal(fields)))
+        found += [event.headers[-1][1] for event in events if hasattr(event, "headers")]
+    return found
 
 
 def test_lines_that_nobody_may_index_reach_a_client_of_http_1_1() -> None:

@@ -72,7 +72,7 @@ class Gateway:
         return found
 
     def wait_ready(self) -> None:
-        line = self.wait_for_line(r"ready: http on (\S+), admin on http://(\S+), ")
+        line = self.wait_for_line(r"ready: https? on (\S+?),.* admin on http://(\S+), ")
         self.port = int(line[1].rpartition(":")[2])
         self.admin = int(line[2].rpartition(":")[2])
 

@@ -55,6 +55,15 @@ def test_all_slots_share_the_port_that_the_first_one_got(sockets: Sockets, addre
         pass
 
 
+def test_two_that_ask_for_any_port_get_two(sockets: Sockets) -> None:
+    addresses = ["127.0.0.1:0", "127.0.0.1:00"]  # as the configuration tells them apart
+    assert sockets.open(at(addresses)) == addresses
+    assert sockets.port(addresses[0]) != sockets.port(addresses[1])
+    assert [sockets.name(a) for a in addresses] == [
+        f"127.0.0.1:{sockets.port(a)}" for a in addresses
+    ]
+
+
 def test_opening_again_changes_nothing(sockets: Sockets) -> None:
     sockets.open(at(["127.0.0.1:0"]))
     before = sockets.of_slot(0, ["127.0.0.1:0"])

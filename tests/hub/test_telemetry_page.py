@@ -16,6 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxy.collector.resource import detect
 from tests.hub.gateway import Gateway, fetch, gateway, until
+from tests.hub.of_protocols import traffic
 from tests.server.kit import refusing
 
 ROOT = Path(__file__).parents[2]
@@ -31,18 +32,9 @@ ON_MISFORTUNE = {
     "spangate_descriptors_exhausted_total",
     "spangate_worker_restarts_total",
 }
-# Of protocols that this gateway is not asked by: the tests of each see to these.
-OF_PROTOCOLS = {
-    name
-    for name in ROWS
-    if re.match(
-        r"rpc_|spangate_(down|up)stream_(streams|goaways|tls)_|spangate_(tunnels|streams|tls)_",
-        name,
-    )
-}
-NOT_HERE = ON_MISFORTUNE | OF_PROTOCOLS
 CONFIG = """
-listen = "127.0.0.1:0"
+[[listen]]
+address = "127.0.0.1:0"
 [admin]
 listen = "127.0.0.1:0"
 [metrics]
@@ -81,13 +73,13 @@ MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in rang
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, set[str]]]]:
     """Of a gateway to which everything has happened: name -> kind and labels."""
     folder = tmp_path_factory.mktemp("page")
-    with refusing() as down:
-        text = CONFIG.format(down=down, admin=9)
-        with gateway(folder, text + MANY, workers=1) as hub:
-            text = CONFIG.format(down=down, admin=hub.admin)
-            hub.rewrite(text + MANY)
+    with refusing() as down, traffic(folder) as protocols:
+        more = protocols.text + MANY
+        with gateway(folder, CONFIG.format(down=down, admin=9) + more, workers=1) as hub:
+            hub.rewrite(CONFIG.format(down=down, admin=hub.admin) + more)
             until(lambda: "spangate_config_generation 2" in shown(hub))
             happen(hub)
+            protocols.happen(hub)
             yield until(lambda: complete(families(hub)))
 
 
@@ -115,7 +107,7 @@ def families(hub: Gateway) -> dict[str, tuple[str, set[str]]]:
 
 
 def complete(found: dict[str, tuple[str, set[str]]]) -> dict[str, tuple[str, set[str]]] | None:
-    return found if ROWS.keys() - NOT_HERE <= found.keys() else None
+    return found if ROWS.keys() - ON_MISFORTUNE <= found.keys() else None
 
 
 def test_the_page_names_what_is_shown(page: dict[str, tuple[str, set[str]]]) -> None:
@@ -125,7 +117,7 @@ def test_the_page_names_what_is_shown(page: dict[str, tuple[str, set[str]]]) -> 
         if f"| `{name}` |" not in COLLECTOR and not name.startswith("otelcol_")
     }
     assert ours - ROWS.keys() == set()
-    assert ROWS.keys() - ours <= NOT_HERE
+    assert ROWS.keys() - ours <= ON_MISFORTUNE
     assert {name: page[name][0] for name in ours} == {name: ROWS[name][0] for name in ours}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import signal
 import socket
@@ -12,9 +14,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from proxy.config import local_ca
-from proxy.server import tls_tickets
+from proxy.server import tls_openssl
+from tests import processes
 from tests.hub.gateway import DEADLINE, Gateway, gateway, until
 
 SECURE = """
@@ -124,7 +128,7 @@ def test_hup_reads_them_too(tmp_path: Path) -> None:
         until(lambda: shown(hub, tmp_path) == ["two.test"])
 
 
-@pytest.mark.skipif(tls_tickets._library() is None, reason="OpenSSL cannot be reached here")
+@pytest.mark.skipif(tls_openssl._library() is None, reason="OpenSSL cannot be reached here")
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_session_is_resumed_on_every_worker(tmp_path: Path, newest: ssl.TLSVersion) -> None:
     certify(tmp_path)
@@ -222,3 +226,79 @@ def test_keys_are_logged_only_when_asked_for(tmp_path: Path) -> None:
         process.wait(DEADLINE)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def self_signed(more: str = "") -> str:
+    return SECURE.format(more=more).replace(
+        'cert = "edge.pem", key = "edge.key"', "self_signed = true"
+    )
+
+
+def fingerprint(hub: Gateway) -> str:
+    """Of what a new connection is shown."""
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    with connected(hub, unverified) as conn:
+        digest = hashlib.sha256(conn.getpeercert(binary_form=True) or b"").hexdigest().upper()
+    return ":".join(digest[i : i + 2] for i in range(0, 64, 2))
+
+
+def test_a_certificate_made_at_the_start_is_that_of_all_workers(tmp_path: Path) -> None:
+    with gateway(tmp_path, self_signed(), workers=2) as hub:
+        said = hub.wait_for_line(r"self-signed certificate for localhost, .*; SHA-256 (\S+)")[1]
+        assert {fingerprint(hub) for _ in range(16)} == {said}
+
+        hub.signal(signal.SIGHUP)
+        until(lambda: hub.stats()["reloads"]["succeeded"] == 1)
+        pids = [w["pid"] for w in hub.stats()["workers"]]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not {w["pid"] for w in hub.stats()["workers"]} & set(pids))
+        until(lambda: {w["state"] for w in hub.stats()["workers"]} == {"ready"})
+        assert {fingerprint(hub) for _ in range(16)} == {said}
+        assert len([line for line in hub.lines if "self-signed" in line]) == 1
+
+        hub.rewrite(self_signed().replace("[[route]]", '[[route]]\nhost = "new.example"', 1))
+        until(lambda: hub.stats()["reloads"]["succeeded"] == 2)
+        line = r"self-signed certificate for .*new\.example; SHA-256 (\S+)"
+        assert fingerprint(hub) == hub.wait_for_line(line)[1] != said
+    assert [path.name for path in tmp_path.iterdir()] == ["routes.toml"]
+
+
+def test_who_has_a_certificate_made_at_the_start_can_verify_it(tmp_path: Path) -> None:
+    me = local_ca.make(str(tmp_path / "certs"), ["me.test"])
+    text = self_signed(', client_ca = "certs/ca.pem", client = "request"')
+    with gateway(tmp_path, text) as hub:
+        pem = ssl.get_server_certificate(("127.0.0.1", hub.port), timeout=DEADLINE)
+        (tmp_path / "edge.pem").write_text(pem)
+        url = f"https://localhost:{hub.port}/"
+        command = ["curl", "-sS", "--cacert", "edge.pem", url]
+        command += ["--cert", str(me.cert), "--key", str(me.key)]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+        assert (done.stdout, done.stderr) == ("pong", "")
+        expiry = {
+            dict(labels)["spangate_tls_file"]: (dict(labels)["spangate_tls_name"], value)
+            for (name, labels), value in hub.values().items()
+            if name == "spangate_tls_certificate_expiry_seconds"
+        }
+        end = x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc
+        assert expiry == {"self-signed": ("localhost", end.timestamp())}
+
+
+def test_the_key_of_a_certificate_made_at_the_start_lies_nowhere(tmp_path: Path) -> None:
+    """No path of this machine leads to it: every file that the gateway has open is looked into."""
+    with gateway(tmp_path, self_signed(), workers=1) as hub:
+        fingerprint(hub)
+        pids = [hub.process.pid, *processes.descendants(hub.process.pid)]
+        found = [
+            path for pid in pids for path in opened(pid) if b"PRIVATE KEY" in path.read_bytes()
+        ]
+        assert found == []
+
+
+def opened(pid: int) -> list[Path]:
+    links = [Path(link).resolve() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return [path for path in links if path.is_file()]

@@ -28,6 +28,23 @@ def test_both_write_the_same_line(length: int) -> None:
     )
 
 
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_both_cut_and_join_alike(first: bytes, second: bytes) -> None:
+    whole = ends.joined(first, second)
+    assert whole == TWIN.joined(first, second) == first + second
+    assert ends.behind(whole, first) == TWIN.behind(whole, first) == second
+    assert ends.upto(whole, len(first)) == TWIN.upto(whole, len(first)) == first
+
+
+@pytest.mark.skipif(bool(WHY_PLAIN), reason="the kernel alone refuses")
+@pytest.mark.parametrize("end", [-1, 4, 1 << 40])
+def test_nothing_is_cut_beyond_the_bytes(end: int) -> None:
+    with pytest.raises(ValueError, match="fewer"):
+        ends.upto(b"abc", end)
+    with pytest.raises(ValueError, match="begin"):
+        ends.behind(b"abc", b"abcd")
+
+
 @pytest.mark.skipif(bool(WHY_PLAIN), reason="the kernel alone refuses")
 def test_no_length_is_negative() -> None:
     with pytest.raises(ValueError, match="negative"):

@@ -154,3 +154,24 @@ def test_paths_are_usual_as_the_twin_says(text: str, path: str) -> None:
 @given(st.one_of(st.binary(max_size=25), st.integers(0, 10**22).map(lambda n: b"%d" % n)))
 def test_numbers_are_those_of_the_twin(value: bytes) -> None:
     assert proxy.kernel.tokens.decimal(value) == twin("tokens").decimal(value)
+
+
+@given(st.binary(max_size=70))
+def test_values_are_those_of_the_twin(text: bytes) -> None:
+    assert proxy.kernel.tokens.is_value(text) == twin("tokens").is_value(text)
+
+
+def test_each_byte_may_be_in_a_value_or_not_as_the_twin_says() -> None:
+    for at in (0, 20):
+        for byte in range(256):
+            text = b"x" * at + bytes([byte]) + b"y" * 20
+            assert proxy.kernel.tokens.is_value(text) == twin("tokens").is_value(text), text
+
+
+@given(LINES)
+def test_lines_in_lower_case_are_the_same_lines(lines: list[tuple[bytes, ...]]) -> None:
+    data = b"".join(name + b":" + b"".join(rest) + b"\r\n" for name, *rest in lines)
+    found = proxy.kernel.scan.scan_response(b"HTTP/1.1 200 OK\r\n" + data + b"\r\n")
+    if found is not None:
+        lowered = [(name.lower(), value.strip(b" \t")) for name, value in found.pairs()]
+        assert found.lowered() == lowered

@@ -17,6 +17,8 @@ import lz4.frame
 import pytest
 import trustme
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from proxy.otlp import http
@@ -105,6 +107,28 @@ async def test_what_is_written_in_pieces_arrives_whole_and_not_in_chunks(pieces:
         assert request.payload == payload
         assert request.headers["content-length"] == str(len(payload))
         assert "transfer-encoding" not in request.headers
+
+
+@pytest.mark.parametrize("protocol", ["http", "http+json"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_what_nobody_has_put_together_arrives_whole(protocol: str, compression: str) -> None:
+    pieces = Envelope({}).pieces([samples.spans(2000), *[samples.spans(3)] * 50])
+    async with (
+        FakeCollector(protocol) as collector,
+        connected(collector.endpoint, Options(compression=compression)) as transport,
+    ):
+        assert isinstance(transport, http.HttpTransport)
+        assert await transport.send_pieces("traces", pieces, 2150) == Outcome(Verdict.ACCEPTED)
+        assert collector.items("traces") == 2150
+
+
+@given(st.lists(st.binary(max_size=40)), st.integers(4, 20))
+def test_portions_are_small_and_in_order(body: list[bytes], most: int) -> None:
+    found = list(http.portions(body, most))
+    assert b"".join(found) == b"".join(body)
+    assert all(0 < len(portion) <= most for portion in found)
+    large = sum(len(piece) > most // 4 for piece in body)
+    assert len(found) <= 3 * (sum(map(len, body)) // most + 1) + 2 * large
 
 
 def padded(payload: bytes, size: int) -> bytes:

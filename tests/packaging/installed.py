@@ -22,7 +22,8 @@ from typing import IO
 
 SPANGATE = str(Path(sys.executable).with_name("spangate"))
 MODULE = [sys.executable, "-m", "spangate"]
-ENVIRON = {**os.environ, "PORT": "0", "ADMIN_PORT": "0"}  # the kernel chooses both
+# The kernel chooses all three.
+ENVIRON = {**os.environ, "PORT": "0", "HTTPS_PORT": "0", "ADMIN_PORT": "0"}
 
 
 def answer(*command: str) -> str:

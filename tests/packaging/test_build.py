@@ -12,6 +12,8 @@ import pytest
 
 from tests.packaging.tree import COMPILED, STAMP, SUFFIX, TOLD, WRITTEN, Tree, unpacked
 
+KERNEL, TOP = f"proxy/kernel/compiled{SUFFIX}", f"proxy/compiled{SUFFIX}"
+
 pytest.importorskip("Cython")
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
 
@@ -154,7 +156,7 @@ def test_a_change_of_a_header_is_compiled(built: Tree) -> None:
 def test_other_flags_compile_all_of_it_again(built: Tree) -> None:
     built.build(SPANGATE_CFLAGS="-O0 -g")
     assert stamp(built).startswith("compiled -O0 -g\n")
-    file = built.home / f"proxy/same{SUFFIX}"
+    file = built.home / TOP
     assert b".debug_info" in file.read_bytes()
     built.build()
     assert b".debug_info" not in file.read_bytes()
@@ -167,13 +169,36 @@ def test_a_module_that_is_compiled_no_more_is_forgotten(built: Tree) -> None:
     built.build()
     assert built.told() == "|py|so"
     wheel = unpacked(built.wheel(), built.home / "unpacked")
-    assert modules(wheel) == [f"proxy/kernel/tiny{SUFFIX}"]
+    assert modules(wheel) == [KERNEL]
+
+
+@needs_compiler
+def test_modules_of_one_package_share_an_object(built: Tree) -> None:
+    """Also what is added to it, and what is taken away again."""
+    code = "import proxy.same, proxy.more; print(proxy.more.__file__ == proxy.same.__file__)"
+    built.touch("proxy/more.py", "def four():\n    return 4\n")
+    built.touch("proxy/more.pxd", "cpdef int four()\n")
+    built.build()
+    assert built.python("-c", code).stdout == "True\n"
+    (built.home / "proxy/more.pxd").unlink()
+    built.build()
+    assert built.python("-c", code).stdout == "False\n"
+    assert b"PyInit_more" not in (built.home / TOP).read_bytes()
+
+
+@needs_compiler
+def test_only_what_has_changed_is_compiled_again(built: Tree) -> None:
+    objects = {path: path.stat().st_mtime_ns for path in built.home.rglob("build/**/*.o")}
+    built.touch("proxy/same.py")
+    built.build()
+    changed = [path.stem for path, then in objects.items() if path.stat().st_mtime_ns != then]
+    assert changed == ["same"]
 
 
 @needs_compiler
 def test_a_module_that_is_missing(built: Tree) -> None:
-    (built.home / f"proxy/same{SUFFIX}").unlink()
-    assert built.told() == "the compiled proxy.same is missing|py|py"
+    (built.home / TOP).unlink()
+    assert built.told() == f"the compiled {TOP} is missing|py|py"
 
 
 @needs_compiler
@@ -225,7 +250,7 @@ def test_a_build_from_elsewhere(tree: Tree, tmp_path: Path) -> None:
 def test_a_wheel_has_all_that_was_compiled(tree: Tree) -> None:
     wheel = tree.wheel()
     home = unpacked(wheel, tree.home / "unpacked")
-    assert modules(home) == [f"proxy/kernel/tiny{SUFFIX}", f"proxy/same{SUFFIX}"]
+    assert modules(home) == [TOP, KERNEL]
     assert tree.told(home) == COMPILED
     assert tree.told(home, SPANGATE_PURE="1") == "SPANGATE_PURE=1|py|py"
     assert not [path for kind in ("pxd", "pyx", "h") for path in home.rglob(f"*.{kind}")]

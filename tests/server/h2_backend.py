@@ -15,7 +15,7 @@ from time import monotonic_ns
 from typing import Any
 
 from proxy.http import h2
-from proxy.http.h2 import Rules, Session
+from proxy.http.h2 import NeverIndexedHeader, Rules, Session
 from proxy.tasks import spawn
 from tests.harness import OK
 
@@ -29,6 +29,7 @@ class Stream:
         self.line = line
         self.number = number
         self.fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in fields]
+        self.never_indexed = {pair[0] for pair in fields if isinstance(pair, NeverIndexedHeader)}
         self.got = b""  # of the request's body
         self.unread = 0
         self.ended = False
@@ -108,7 +109,7 @@ class Line(asyncio.Protocol):
         self.gone = asyncio.Event()
         self.pings = 0
         self.most = 0  # streams at once
-        self.came = b""
+        self.came = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport

@@ -20,7 +20,7 @@ class Got:
 
     fields: list[Pair] = field(default_factory=list)
     informational: list[list[Pair]] = field(default_factory=list)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)  # bytes would be copied for each piece
     trailers: list[Pair] = field(default_factory=list)
     reset: int | None = None  # the code of a RST_STREAM
     closed: bool = False
@@ -31,6 +31,9 @@ class Got:
 
     def __getitem__(self, name: str) -> str:
         return ", ".join(v.decode("latin-1") for n, v in self.fields if n == name.encode())
+
+
+_PIECE = 1024 * 1024
 
 
 class H2Client(asyncio.Protocol):
@@ -118,7 +121,10 @@ class H2Client(asyncio.Protocol):
         return stream
 
     def data(self, stream: int, data: bytes, end: bool = False) -> None:
-        assert self.session.send_data(stream, data, end)
+        """In pieces, since what waits for a window is copied whenever some of it goes."""
+        for start in range(0, max(len(data), 1), _PIECE):
+            last = start + _PIECE >= len(data)
+            assert self.session.send_data(stream, data[start : start + _PIECE], end and last)
         self.flush()
 
     def reset(self, stream: int, code: int = h2.CANCEL) -> None:

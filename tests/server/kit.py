@@ -178,12 +178,12 @@ async def request(peer: Peer) -> tuple[bytes, bytes]:
 
 async def chunks(reader: asyncio.StreamReader) -> bytes:
     """A chunked body's content."""
-    body = b""
+    pieces = []
     while size := int(await reader.readline(), 16):
-        body += await reader.readexactly(size)
+        pieces.append(await reader.readexactly(size))
         await reader.readexactly(2)
     await reader.readexactly(2)
-    return body
+    return b"".join(pieces)
 
 
 class Gate:

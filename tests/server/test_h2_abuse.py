@@ -38,6 +38,22 @@ async def test_a_flood_is_ended_and_others_are_served(flood) -> None:  # type: i
         assert gate.worker.h2.open == 0
 
 
+async def test_who_floods_on_is_not_read_any_more() -> None:
+    """Its GOAWAY has a second to arrive, in which nothing is read for nothing."""
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await by_hand(gate.port)
+        await client.until(lambda: bool(client.frames))
+        (ours,) = gate.worker._connections
+        engine = ours.session
+        client.write(FLOODS["ping"](0) * 100_000)
+        await client.until(lambda: GOAWAY in [kind for kind, *_ in client.frames])
+        await eventually(lambda: not ours.transport.is_reading())
+        assert ours.session is not engine, "what it had to answer is forgotten"
+        client.transport.abort()
+        sweep(gate, 0.2)
+        await eventually(lambda: ours not in gate.worker._connections)
+
+
 async def test_a_bomb_of_a_head_closes_the_connection() -> None:
     async with Backend() as backend, gateway(routes(backend)) as gate:
         client = await by_hand(gate.port)

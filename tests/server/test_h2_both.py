@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from proxy.http import h2
+from proxy.http.h2 import NeverIndexedHeader
 from tests.harness import gateway
 from tests.server.h2_backend import H2Backend, Stream, routes
 from tests.server.h2_kit import h2_client
@@ -37,6 +38,30 @@ async def test_heads_bodies_and_trailers_both_ways() -> None:
         check_shape(seen)
         assert seen.about["network.protocol.version"] == "2"
         assert seen.tried[0]["network.protocol.version"] == "2"
+
+
+async def test_what_nobody_may_index_nobody_indexes() -> None:
+    """RFC 7541 §7.1.3: on no hop, both ways; its other lines may be."""
+    secrets = (b"authorization", b"cookie", b"x-secret")
+    cookie = NeverIndexedHeader(b"set-cookie", b"id=1")
+
+    async def handler(stream: Stream) -> None:
+        fields = [(b":status", b"200"), cookie, (b"x-open", b"2")]
+        stream.line.session.send_response(stream.number, fields, True)
+        stream.line.flush()
+
+    async with H2Backend(handler) as backend, gateway(routes(backend)) as gate:
+        client = await h2_client(gate)
+        sent = [NeverIndexedHeader(name, b"k=v") for name in (*secrets, b"cookie")]
+        got = await client.get("/x", *sent, (b"x-open", b"1"))
+        (stream,) = backend.streams
+        assert stream.never_indexed == {*secrets}
+        assert stream["cookie"] == "k=v; k=v"
+        assert stream["x-open"] == "1"
+        assert [pair for pair in got.fields if isinstance(pair, NeverIndexedHeader)] == [cookie]
+        assert got["x-open"] == "2"
+        await client.get("/x", (b"cookie", b"k=" + b"v" * 30))  # short ones the engine hides
+        assert backend.streams[1].never_indexed == set()
 
 
 async def test_an_answer_of_trailers_alone() -> None:

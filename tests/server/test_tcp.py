@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from tests.harness import DEADLINE, Backend, Gateway, Peer, gateway
+from tests.server import tls_kit
 from tests.server.kit import (
     CLIENT,
     ERROR,
@@ -426,6 +427,24 @@ async def test_tls_that_ends_here_before_bytes_are_passed_on(tmp_path: Path) -> 
             assert seen.about["spangate.tunnel.bytes_in"] == 100_000
             assert seen.about["network.peer.address"] == "127.0.0.1"
             await eventually(lambda: is_settled(gate))
+
+
+@pytest.mark.parametrize("offered", [[], ["imap"], ["h2", "http/1.1"]])
+async def test_no_protocol_is_agreed_on_for_bytes(tmp_path: Path, offered: list[str]) -> None:
+    cert, key = tls_kit.write(tmp_path, "pg", "gateway.test")
+    async with Backend(echo) as backend:
+        text = config(tcp(backend)).replace(
+            'protocol = "tcp"', f'protocol = "tcp"\ntls = {{ cert = "{cert}", key = "{key}" }}'
+        )
+        async with gateway(text) as gate, asyncio.timeout(DEADLINE):
+            context = tls_kit.trusting()
+            if offered:
+                context.set_alpn_protocols(offered)
+            client = await tls_kit.connect(gate, context)
+            agreed = client.writer.get_extra_info("ssl_object").selected_alpn_protocol()
+            assert agreed is None
+            client.write(b"a1 NOOP\r\n")
+            assert await client.reader.readexactly(9) == b"a1 NOOP\r\n"
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
+from proxy.http.h2 import CANCEL, Rules
 from proxy.http.upgrade import accept_of
 from tests.harness import DEADLINE, Backend, Peer, gateway
+from tests.server.h2_backend import H2Backend, Stream, routes
 from tests.server.h2_kit import h2_client
-from tests.server.kit import eventually, is_settled, routing, trace
+from tests.server.kit import eventually, is_settled, routing, trace, traces
 from tests.server.test_websocket import HANDSHAKE, config
 
 _PING = b"\x81\x82abcd\x09\x0b"  # one masked message of two bytes
@@ -109,6 +111,101 @@ async def test_from_http_1_to_http_2_and_back() -> None:
             await eventually(lambda: is_settled(outer))
             await outer.spans(4)
             assert {s.status.code for s in outer.recorded.spans} == {0}
+
+
+_FIELDS = [
+    (b":protocol", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-protocol", b"chat"),
+]
+
+
+async def test_from_http_2_to_http_2() -> None:
+    """Bytes both ways at once, in one of several streams of a connection, and every span."""
+
+    async def echo(stream: Stream) -> None:
+        stream.head(200, ("sec-websocket-protocol", "chat"))
+        sent = 0
+        while not stream.ended or sent < len(stream.got):
+            got = await stream.some(sent + 1)
+            stream.data(got[sent:])
+            sent = len(got)
+        stream.end()
+
+    async with (
+        H2Backend(echo, Rules(connect_protocol=True)) as backend,
+        gateway(routes(backend)) as gate,
+    ):
+        client = await h2_client(gate)
+        await client.until(lambda: client.session.peer_connects)
+        streams = [client.ask("CONNECT", "/chat", *_FIELDS, end=False) for _ in range(3)]
+        said = [_PING * (1000 + n) for n in range(3)]
+        for stream, pings in zip(streams, said, strict=True):
+            got = await client.head(stream)
+            assert (got.status, got["sec-websocket-protocol"]) == (200, "chat")
+            client.data(stream, pings + _CLOSE, True)
+        for stream, pings in zip(streams, said, strict=True):
+            got = await client.answer(stream)
+            assert (got.body, got.reset) == (pings + _CLOSE, None)
+        pseudo = (":method", ":protocol", ":scheme", ":authority", ":path")
+        for asked in backend.streams:
+            expected = ["CONNECT", "websocket", "http", "gateway.test", "/chat"]
+            assert [asked[name] for name in pseudo] == expected
+            assert asked["sec-websocket-version"] == "13" and not asked["sec-websocket-key"]
+        assert len(backend.lines) == 1
+        for seen in await traces(gate, 3):
+            about = seen.about
+            assert about["http.request.method"] == "GET"
+            assert about["http.response.status_code"] == 200
+            assert about["network.protocol.version"] == "2"
+            assert seen.tried[0]["network.protocol.version"] == "2"
+            assert (about["spangate.tunnel.end"], about["websocket.close_code"]) == ("client", 1000)
+            assert about["spangate.tunnel.bytes_in"] == about["spangate.tunnel.bytes_out"]
+            assert 1000 <= about["spangate.tunnel.messages_in"] <= 1002
+            assert about["spangate.tunnel.messages_in"] == about["spangate.tunnel.messages_out"]
+            assert seen.server.status.code == 0
+
+
+async def test_a_server_s_reset_ends_both_streams() -> None:
+    async def handler(stream: Stream) -> None:
+        stream.head(200)
+        await stream.some(len(_PING))
+        stream.rst(2)
+
+    async with (
+        H2Backend(handler, Rules(connect_protocol=True)) as backend,
+        gateway(routes(backend)) as gate,
+    ):
+        client = await h2_client(gate)
+        await client.until(lambda: client.session.peer_connects)
+        stream = client.ask("CONNECT", "/chat", *_FIELDS, end=False)
+        await client.head(stream)
+        client.data(stream, _PING)
+        assert (await client.answer(stream)).reset is not None
+        assert not client.lost
+        seen = await trace(gate)
+        assert seen.about["spangate.tunnel.end"] == "upstream_reset"
+
+
+async def test_a_client_s_reset_resets_the_server_s_stream() -> None:
+    async def handler(stream: Stream) -> None:
+        stream.head(200)
+        await stream.closed.wait()
+
+    async with (
+        H2Backend(handler, Rules(connect_protocol=True)) as backend,
+        gateway(routes(backend)) as gate,
+    ):
+        client = await h2_client(gate)
+        await client.until(lambda: client.session.peer_connects)
+        stream = client.ask("CONNECT", "/chat", *_FIELDS, end=False)
+        await client.head(stream)
+        client.reset(stream)
+        async with asyncio.timeout(DEADLINE):
+            await backend.streams[0].closed.wait()
+        assert backend.streams[0].reset == CANCEL
+        assert not backend.lines[0].gone.is_set()
+        assert (await trace(gate)).about["spangate.tunnel.end"] == "client_reset"
 
 
 async def test_an_upstream_that_takes_no_extended_connect() -> None:

@@ -28,7 +28,7 @@ from proxy.otlp.connect import connect
 from proxy.otlp.endpoint import Endpoint
 from proxy.otlp.partial import amount
 from proxy.otlp.status import Outcome, Verdict
-from proxy.otlp.transport import MAX_REQUEST, Options, Transport
+from proxy.otlp.transport import MAX_REQUEST, Options, SendPieces, Transport
 
 _TOO_LATE = Outcome(Verdict.RETRY, "shutdown")
 _UNWANTED = Outcome(Verdict.PERMANENT, unwanted.REASON)
@@ -53,6 +53,7 @@ class OtlpExporter:
         self.name = context.id
         self.queue = queue
         self._transport = transport
+        self._in_pieces: SendPieces | None = getattr(transport, "send_pieces", None)
         self._backoff = backoff
         self._ledgers = context.ledgers
         self._concurrency = concurrency
@@ -161,6 +162,8 @@ class OtlpExporter:
 
     async def _attempt(self, batch: Batch) -> Outcome:
         with Guard(self._condition, batch.signal):
+            if self._in_pieces is not None and len(batch.pieces) > 1:
+                return await self._in_pieces(batch.signal, batch.pieces, batch.items)
             return await self._transport.send(batch.signal, batch.payload, batch.items)
         return _SURPRISE
 

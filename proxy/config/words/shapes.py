@@ -83,6 +83,10 @@ name
 """)
 
 
+_OF_LISTENERS = (
+    'write tls = { cert = "edge.pem", key = "edge.key" }, or for development '
+    "tls = { self_signed = true }"
+)
 _SERVERS = '["http://10.0.0.1:8000"]'
 
 
@@ -94,6 +98,8 @@ def table_for(path: Path, raw: object) -> str:
     if path[:1] == ("upstream",) and len(path) == 2:
         made = _weighted(raw) if isinstance(raw, list) else ""
         return f"write [{dotted(path)}] with servers = {made or _SERVERS}"
+    if name == "tls" and path[0] == "listen":
+        return _OF_LISTENERS
     if name == "headers" and path[0] != "route":
         return 'write headers = { x-team = "…" }'
     if name == "servers" and isinstance(raw, list) and (made := _weighted(raw)):

@@ -55,6 +55,8 @@ client_max_body_size max_body_size body_limit body_size
     write [limits] body = <"20MiB">, or body_limit on a route
 keepalive_timeout keepalive timeout_http_keep_alive
     write [limits] keepalive = <"75s">
+keepalive_time max_connection_duration max_connection_age
+    write [limits] connection_age = <"1h">
 client_header_timeout header_timeout timeout_http_request read_header_timeout
     write [limits] header_timeout = <"10s">
 large_client_header_buffers

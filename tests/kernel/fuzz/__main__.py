@@ -27,8 +27,15 @@ HOME = ROOT / "build/fuzz"
 DRIVER = HOME / "driver"
 SOURCES = (".py", ".pyx", ".pxd", ".h")
 CHECKED = "address,undefined,float-cast-overflow"
-TARGETS = ("request", "response", "body", "trace", "record", "path", "protobuf", "json")
-LONGEST = {"request": 1500, "response": 1500, "body": 1500, "json": 1000, "protobuf": 1000}
+TARGETS = ("request", "response", "body", "trace", "record", "path", "protobuf", "spans", "json")
+LONGEST = {
+    "request": 1500,
+    "response": 1500,
+    "body": 1500,
+    "json": 1000,
+    "protobuf": 1000,
+    "spans": 1000,
+}
 
 
 def copy() -> None:

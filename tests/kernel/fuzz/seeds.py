@@ -37,6 +37,7 @@ def seeds(target: str) -> Iterable[bytes]:
         "trace": lambda: _TRACE,
         "record": lambda: _RECORDS,
         "path": lambda: _PATHS,
+        "spans": _scopes,
         "protobuf": lambda: _samples(is_json=False),
         "json": lambda: _samples(is_json=True),
     }[target]()
@@ -51,3 +52,11 @@ def _samples(*, is_json: bool) -> Iterable[bytes]:
         for faults in (0.0, 0.0, 0.1):
             wire = otlp_samples.request(signal, chance, faults=faults).SerializeToString()
             yield bytes([number]) + (request_to_json(signal, wire) if is_json else wire)
+
+
+def _scopes() -> Iterable[bytes]:
+    chance = random.Random(1)
+    for faults in (0.0, 0.0, 0.1):
+        request = otlp_samples.request("traces", chance, faults=faults)
+        for envelope in request.resource_spans:
+            yield from (scope.SerializeToString() for scope in envelope.scope_spans)

@@ -6,20 +6,23 @@ for any input; whether the answers are right is for the twins to say (tests/kern
 
 from __future__ import annotations
 
+from contextlib import suppress
 from json import loads as reads
 
 import proxy.http.h1  # it tells the scanner which names and methods there are
-from proxy.kernel import chunks, ends, hexes, lines, pen, scan, write
+from proxy.kernel import chunks, ends, hexes, lines, pen, scan, tally, write
 from proxy.kernel.otlpjson import Reader
 from proxy.kernel.params import Names
 from proxy.kernel.walk import Tree
 from proxy.kernel.wire import survey
+from proxy.kernel.wire_error import WireError
 from proxy.otlp.schema import SCHEMAS
 
 assert proxy.http.h1.__name__
 _TRACE, _SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 _PEN, _KEY = pen.Pen(), pen.TextAttribute(9, "k")
 _LINES, _QUERY = lines.Lines(_PEN), Names(["token", "X-Amz-Signature"])
+_DIGEST = tally.Digest((b"http.route", b"k"), 1e6, (1 << 62, 1 << 55), len)
 _SCHEMAS = list(SCHEMAS.values())
 _ADDED = ([], [(b"via", b"1.1 x")], [(b"x-%d" % n, b"v" * n) for n in range(40)])
 
@@ -111,6 +114,19 @@ def trace(data: bytes) -> None:
 def protobuf(data: bytes) -> None:
     if data:
         survey(_SCHEMAS[data[0] % len(_SCHEMAS)], data[1:], 1000)
+
+
+def spans(data: bytes) -> None:
+    known: dict[bytes, tally.Tally] = {}
+
+    def opened(key: bytes, begin: int, end: int) -> tally.Tally:
+        assert 0 <= begin <= end <= len(data)
+        made = known[key] = tally.Tally()
+        made.durations, made.exemplars = tally.Buckets([1.0, 10.0]), []
+        return made
+
+    with suppress(WireError):
+        _DIGEST.count(data, (0, len(data)), known, 1, opened)
 
 
 def json(data: bytes) -> None:

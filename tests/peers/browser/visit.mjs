@@ -17,8 +17,11 @@ try {
   await page.getByRole("textbox").fill("one pot");
   await page.getByRole("button").click();
   await page.getByText("the shop heard: one pot").waitFor();
+  await page.evaluate(() => socket.close(1000));
+  await page.getByText("closed (1000)").waitFor();
   console.log(JSON.stringify({
     protocol: await page.locator("#protocol").textContent(),
+    hop: await page.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol),
     event: await page.locator("#events li").first().textContent(),
     problems,
   }));

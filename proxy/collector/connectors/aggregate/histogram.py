@@ -10,38 +10,30 @@ ExponentialHistogramDataPoint: bucket i is (base**i, base**(i+1)], base = 2**(2*
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
+
+from proxy.kernel.tally import Buckets
 
 _FINEST = 20  # the largest scale that the specification asks for
 
 
-class Explicit:
-    """Buckets between `bounds`, in the unit of the values."""
+class Explicit(Buckets):
+    """Buckets between bounds, in the unit of the values."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = [0.0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def add(self, value: float, weight: float = 1.0) -> None:
-        self._counts[bisect_left(self._bounds, value)] += weight
-        self._sum += value * weight
+    __slots__ = ()
 
     @property
     def is_empty(self) -> bool:
-        return not any(self._counts)
+        return not any(self.counts)
 
     def write(self, point: Any) -> None:
         """Into a HistogramDataPoint."""
-        counts = [round(count) for count in self._counts]
+        counts = [round(count) for count in self.counts]
         point.count = sum(counts)
-        point.sum = self._sum
+        point.sum = self.sum
         point.bucket_counts.extend(counts)
-        point.explicit_bounds.extend(self._bounds)
+        point.explicit_bounds.extend(self.bounds)
 
 
 class Exponential:

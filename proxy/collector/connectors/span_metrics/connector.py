@@ -52,7 +52,7 @@ class SpanMetrics:
     def consume(self, batch: Batch) -> bool:
         table = self._table
         overflowed, evicted, untimed = table.overflowed, table.evicted, table.untimed
-        table.add(batch.message(), self._now_ns())
+        table.add(batch.payload, self._now_ns())
         self._overflowed.add(table.overflowed - overflowed)
         self._evicted.add(table.evicted - evicted)
         self._untimed.add(table.untimed - untimed)

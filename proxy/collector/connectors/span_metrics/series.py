@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from proxy.collector.connectors.aggregate.histogram import Explicit, Exponential, Histogram
 from proxy.collector.connectors.aggregate.request import Request, pairs_of
 from proxy.collector.connectors.aggregate.weight import Weights
 from proxy.collector.connectors.span_metrics.settings import BUCKETS, DEFAULT_DIMENSIONS, Settings
 from proxy.collector.tail.value import plain
-from proxy.formats.spans import duration_ns
+from proxy.formats.spans import LATEST, LONGEST
+from proxy.kernel.tally import Digest, Tally
+from proxy.otlp.messages import parsed
+from proxy.otlp.wire import fields
 
 SCOPE = "spanmetricsconnector"
+LONG = 1024  # bytes: longer keys of spans are not remembered, and such spans always decoded
 AT_ONCE = 2000  # series in one request: well below gRPC's customary 4 MiB
 
 KINDS = tuple(
@@ -27,22 +34,22 @@ KINDS = tuple(
     for kind in ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 )
 STATUSES = tuple(f"STATUS_CODE_{status}" for status in ("UNSET", "OK", "ERROR"))
+_DEEPER, _RESOURCE, _SCOPE = (1, 2), (1, 2), (2, 2)  # resource_spans; of it: resource, scope_spans
 _OVERFLOW = ("otel.metric.overflow", True)  # metrics/sdk.md, "Overflow attribute"
 
 Key = tuple[Any, ...]
 Exemplar = tuple[bytes, bytes, float, int]  # trace id, span id, value, Unix ns
 
 
-class Series:
+class Series(Tally):
     """One set of dimensions."""
 
-    __slots__ = ("calls", "durations", "exemplars", "pairs", "seen", "start")
+    __slots__ = ("pairs", "start")
 
     def __init__(self, pairs: list[KeyValue], durations: Histogram | None, start: int) -> None:
+        super().__init__()
         self.pairs = pairs
-        self.calls = 0.0
         self.durations = durations
-        self.exemplars: deque[Exemplar] | None = None
         self.start = start  # Unix ns
         self.seen = start
 
@@ -50,13 +57,14 @@ class Series:
 class Group:
     """The series of one resource."""
 
-    __slots__ = ("resource", "series", "service", "values")
+    __slots__ = ("known", "resource", "series", "service", "values")
 
     def __init__(self, message: Any, values: dict[str, Any]) -> None:
         self.resource: bytes = message.SerializeToString()
         self.values = values  # attributes
         self.service = str(values.get("service.name", ""))
         self.series: dict[Key, Series] = {}
+        self.known: dict[bytes, Tally] = {}  # by the keys of proxy/kernel/tally.py
 
 
 class Table:
@@ -67,6 +75,8 @@ class Table:
         self._groups: OrderedDict[Any, Group] = OrderedDict()
         self._size = 0
         self._weights = Weights()
+        self._resources: dict[bytes, Key] = {}  # places in _groups, by serialised resources
+        self._known = 0  # keys in all groups, or more
         self._places = {d.name: place for place, d in enumerate(settings.dimensions)}
         self._blank = [d.default for d in settings.dimensions]
         self._excluded = frozenset(settings.exclude_dimensions)
@@ -79,6 +89,12 @@ class Table:
         self._bounds = [round(bound * per_second, 9) for bound in seconds]
         self._exemplars = settings.exemplars.max_per_data_point
         self._prefix = f"{settings.namespace}." if settings.namespace else ""
+        self._digest = Digest(
+            [d.name.encode() for d in settings.dimensions],
+            self._divisor,
+            (LATEST, LONGEST),
+            self._weigh if settings.adjusted_counts else None,
+        )
         self.is_delta = "delta" in settings.aggregation_temporality.lower()
         self.overflowed = 0
         self.evicted = 0
@@ -88,13 +104,26 @@ class Table:
         """Series."""
         return self._size
 
-    def add(self, request: Any, now: int) -> None:
-        """Count the spans of a decoded ExportTraceServiceRequest; `now` in Unix ns."""
-        for envelope in request.resource_spans:
-            group = self._group(envelope.resource)
-            for scope in envelope.scope_spans:
-                for span in scope.spans:
-                    self._count(group, span, now)
+    def add(self, request: bytes, now: int) -> None:
+        """Count the spans of a serialised ExportTraceServiceRequest; `now` in Unix ns.
+
+        Spans are not decoded, but for those whose key is new. Raises WireError for what is none.
+        """
+        for number, wire, _, begin, end in fields(request, 0, len(request)):
+            if (number, wire) == _DEEPER:
+                self._add_under(request, begin, end, now)
+
+    def _add_under(self, request: bytes, start: int, stop: int, now: int) -> None:
+        """The spans of the ResourceSpans in request[start:stop]."""
+        parts = list(fields(request, start, stop))
+        # What is there more than once is one message, in pieces.
+        encoded = b"".join(request[p[3] : p[4]] for p in parts if p[:2] == _RESOURCE)
+        group = self._group(encoded)
+        opened = partial(self._opened, group, request, now)
+        for number, wire, _, begin, end in parts:
+            if (number, wire) == _SCOPE:
+                count = self._digest.count
+                self.untimed += count(request, (begin, end), group.known, now, opened)
 
     def requests(self, now: int, temporality: int) -> Iterator[tuple[Request, list[Key]]]:
         """Requests with the (group, series) keys that each holds, for `forget`."""
@@ -117,6 +146,7 @@ class Table:
             group = self._groups.get(place)
             if group is not None and group.series.pop(key, None) is not None:
                 self._size -= 1
+                group.known.clear()
                 if not group.series:
                     del self._groups[place]
 
@@ -138,41 +168,57 @@ class Table:
         ]
         self.forget(old)
 
-    def _group(self, resource: Any) -> Group:
+    def _group(self, encoded: bytes) -> Group:
+        place = self._resources.get(encoded)
+        group = self._groups.get(place) if place is not None else None
+        if group is None:
+            return self._find_group(encoded)
+        self._groups.move_to_end(place)
+        return group
+
+    def _find_group(self, encoded: bytes) -> Group:
+        """That of the same attributes, or a new one; remembers the bytes."""
+        most = self._settings.resource_metrics_cache_size
+        resource: Any = parsed(Resource, encoded)
         values = {pair.key: plain(pair.value) for pair in resource.attributes}
         names = self._settings.resource_metrics_key_attributes or sorted(values)
         place = tuple((name, _token(values.get(name))) for name in names)
+        if len(self._resources) >= 2 * most:
+            self._resources.clear()
+        self._resources[encoded] = place
         group = self._groups.get(place)
         if group is not None:
             self._groups.move_to_end(place)
             return group
-        if len(self._groups) >= self._settings.resource_metrics_cache_size:
+        if len(self._groups) >= most:
             _, gone = self._groups.popitem(last=False)
             self._size -= len(gone.series)
             self.evicted += 1
         group = self._groups[place] = Group(resource, values)
         return group
 
-    def _count(self, group: Group, span: Any, now: int) -> None:
+    def _opened(self, group: Group, request: bytes, now: int, raw: bytes, *at: int) -> Series:
+        """The series of the span at request[slice(*at)], whose key is new."""
+        span: Any = parsed(Span, request[slice(*at)])
         extra = self._extra(group, span) if self._blank else ()
-        kind, status = span.kind, span.status.code
-        key = (span.name, kind, status, *map(_token, extra))
+        key = (span.name, span.kind, span.status.code, *map(_token, extra))
         series = group.series.get(key)
         if series is None:
             series = self._open(group, key, extra, now)
-        weight = self._weights.of(span.trace_state) if self._settings.adjusted_counts else 1.0
-        series.calls += weight
-        series.seen = now
-        if series.durations is None:
-            return
-        took = duration_ns(span)
-        if took is None:
-            self.untimed += 1
-            return
-        value = took / self._divisor
-        series.durations.add(value, weight)
-        if series.exemplars is not None and span.trace_id:
-            series.exemplars.append((span.trace_id, span.span_id, value, span.end_time_unix_nano))
+        if key in group.series and len(raw) <= LONG:  # not what shares the last series
+            self._remember(group, raw, series)
+        return series
+
+    def _remember(self, group: Group, raw: bytes, series: Series) -> None:
+        self._known += 1
+        if self._known > 2 * self._settings.aggregation_cardinality_limit:
+            for each in self._groups.values():
+                each.known.clear()
+            self._known = 1
+        group.known[raw] = series
+
+    def _weigh(self, state: bytes) -> float:
+        return self._weights.of(state.decode("utf-8", "replace"))
 
     def _extra(self, group: Group, span: Any) -> list[Any]:
         values: list[Any] = [None] * len(self._blank)
