@@ -24,6 +24,7 @@ ProxyError
     ├── NotProcessed            503, the upstream says that it has done nothing of the request
     │   └── OlderRequired       HTTP_1_1_REQUIRED: not by HTTP/2
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
+    │   └── TryTimeout          504, of one try
     ├── BadResponse             502, the upstream does not speak HTTP
     │   └── UpgradeFailed       it switched protocols, but not as it was asked to
     └── Truncated               the body ended early; the client must see that
@@ -240,6 +241,12 @@ class UpstreamTimeout(UpstreamError):
     status = 504
     reason = "http_response_timeout"
     error_type = "timeout"
+
+
+class TryTimeout(UpstreamTimeout):
+    """The time of this try is over (`retry.per_try`): what others take is not known yet."""
+
+    error_type = "per_try_timeout"
 
 
 class BadResponse(UpstreamError):

@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.server cimport grpc_calls
-from proxy.kernel.clock cimport monotonic_ns
+from proxy.kernel.clock cimport monotonic_ns, time_ns
 from proxy.http.head cimport ResponseHead
 from proxy.kernel.hexes cimport span_id
 from proxy.server.sides cimport UpstreamSide
@@ -22,6 +22,7 @@ cpdef tuple after(Story story, ResponseHead response, failure)
 @cython.locals(status=int)
 cdef bint _accepts(Story story, Target target, Attempt attempt, ResponseHead response) except -1
 cdef _note(Story story, Target target, Attempt attempt, failure)
-cdef _pause(Story story, Target target, Attempt attempt, failure)
+cdef _pause(Story story, Target target, Attempt attempt, ResponseHead response, failure)
+cdef _wanted(Story story, ResponseHead response)
 cdef bint _may_resend(Story story, Attempt attempt, failure)
 cdef str _give_up(Story story, failure, ResponseHead response)

@@ -16,7 +16,7 @@ from proxy.errors import (
 )
 from proxy.http import grpc
 from proxy.http.head import ResponseHead
-from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.hexes import span_id
 from proxy.kernel.step import Event
 from proxy.server import grpc_calls
@@ -25,7 +25,7 @@ from proxy.server.snapshot import Target
 from proxy.server.story import Story
 from proxy.telemetry.facts import Attempt
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.retry import backoff, may_retry
+from proxy.upstream.retry import LONGEST, backoff, may_retry, retry_after
 from proxy.upstream.state import Use
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
@@ -187,7 +187,7 @@ def after(
             return None
     elif failure is not None:
         _note(story, target, attempt, failure)
-    pause = _pause(story, target, attempt, failure)
+    pause = _pause(story, target, attempt, response, failure)
     return None if pause is None else (pause, _give_up(story, failure, response))
 
 
@@ -214,7 +214,11 @@ def _note(story: Story, target: Target, attempt: Attempt, failure: UpstreamError
 
 
 def _pause(
-    story: Story, target: Target, attempt: Attempt, failure: UpstreamError | None
+    story: Story,
+    target: Target,
+    attempt: Attempt,
+    response: ResponseHead | None,
+    failure: UpstreamError | None,
 ) -> float | None:
     """Seconds to wait before another attempt, or None: this was the last one."""
     retry, x = target.retry, story.x
@@ -228,16 +232,25 @@ def _pause(
     tries = len(reasons) - free - 1
     outcome = attempt.status if failure is None else failure
     left = (story.total - now) * 1e-9 if story.total else float("inf")
-    wanted = None if x.call is None else grpc_calls.pushback(x.call)
+    wanted = _wanted(story, response)
     if not may_retry(retry, x.method, tries, outcome, story.replayable, left) and (
         x.call is None or not grpc_calls.may_retry(story, attempt, tries, left)
     ):
         return None
-    if wanted is not None and not 0 <= wanted < left:
-        return None
-    if not target.budget.take(now * 1e-9, retry.budget):
-        return None
-    return backoff(retry, tries, story.worker.random()) if wanted is None else wanted
+    pause = backoff(retry, tries, story.worker.random()) if wanted is None else wanted
+    if not 0 <= pause < left or not target.budget.take(now * 1e-9, retry.budget):
+        return None  # no time is left for another, or it was told not to come
+    return pause
+
+
+def _wanted(story: Story, response: ResponseHead | None) -> float | None:
+    """Seconds after which the upstream wants to be asked again; -1 = not by us, None = not said."""
+    call = story.x.call
+    if call is not None:
+        return grpc_calls.pushback(call)
+    said = None if response is None else response.get(b"retry-after")
+    wanted = retry_after(said, time_ns() * 1e-9) if said is not None else None
+    return -1.0 if wanted is not None and wanted > LONGEST else wanted
 
 
 def _may_resend(story: Story, attempt: Attempt, failure: UpstreamError | None) -> bool:

@@ -17,12 +17,13 @@ cdef class Target:
     cdef public str name
     cdef public Live state
     cdef public long long total_ns, first_byte_ns, idle_ns, body_limit  # 0 = no limit
+    cdef public long long keep
     cdef public double connect
     cdef public object retry
     cdef public Injector injector
     cdef public frozenset retry_statuses
     cdef public Budget budget
-    cdef public bint baggage
+    cdef public bint baggage, per_try
 
 
 cdef class RouteEntry:

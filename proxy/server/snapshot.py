@@ -35,6 +35,7 @@ from proxy.upstream.state import UpstreamState
 Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
 
+REPLAY = 64 * 1024  # bytes of a body kept for a try on a connection that had ended; linkerd: 64 KiB
 FOREVER = 2**62  # the longest time in ns and the most bytes: 146 years and 4 EiB
 
 
@@ -49,7 +50,9 @@ class Target:
         "first_byte_ns",
         "idle_ns",
         "injector",
+        "keep",
         "name",
+        "per_try",
         "retry",
         "retry_statuses",
         "state",
@@ -60,10 +63,13 @@ class Target:
         self.name = state.name
         self.state = state
         self.total_ns = _ns(values.timeout)
-        self.connect = values.connect_timeout  # seconds
-        self.first_byte_ns = _ns(values.first_byte_timeout)
+        per_try = values.retry.per_try if values.retry else 0
+        self.connect = _shorter(values.connect_timeout, per_try)  # seconds
+        self.first_byte_ns = _ns(_shorter(values.first_byte_timeout, per_try))
+        self.per_try = per_try > 0 and self.first_byte_ns == _ns(per_try)  # is the shorter one
         self.idle_ns = _ns(values.idle_timeout)
         self.retry = values.retry
+        self.keep = min(values.retry.keep, FOREVER) if values.retry else REPLAY
         statuses = [s for s in values.retry.on if isinstance(s, int)] if values.retry else []
         self.retry_statuses = frozenset(statuses) or None
         self.budget = state.budget if values.retry else None
@@ -235,6 +241,11 @@ class Snapshot:
 
 def _ns(seconds: float) -> int:
     return min(int(seconds * 1e9), FOREVER)
+
+
+def _shorter(one: float, other: float) -> float:
+    """Of two limits, of which 0 is none."""
+    return min(one, other) if one and other else one or other
 
 
 def _forwarding(config: Config) -> Forwarding:

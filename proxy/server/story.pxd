@@ -12,7 +12,6 @@ from proxy.server.snapshot cimport RouteEntry, Snapshot, Target
 from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.upstream.endpoint cimport Endpoint
 
-cdef int REPLAY
 
 cdef class Story(StoryEvents):
     cdef public House worker

@@ -20,6 +20,7 @@ from proxy.errors import (
     ClientGone,
     ProxyError,
     ShuttingDown,
+    TryTimeout,
     UpstreamTimeout,
 )
 from proxy.http.edits import NO_EDITS, Edits
@@ -29,12 +30,10 @@ from proxy.kernel.step import send
 from proxy.server import splice
 from proxy.server.house import House
 from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
-from proxy.server.snapshot import RouteEntry, Target
+from proxy.server.snapshot import REPLAY, RouteEntry, Target
 from proxy.server.trailers import passed_on
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.upstream.endpoint import Endpoint
-
-REPLAY = 64 * 1024  # bytes of request body kept for another attempt; linkerd: 64 KiB
 
 
 class Story(StoryEvents):
@@ -136,7 +135,7 @@ class Story(StoryEvents):
             return
         if self.replayable:
             self.held.append(data)
-            if x.body_in > REPLAY:
+            if x.body_in > (REPLAY if self.target is None else self.target.keep):
                 self.replayable = False
                 if upstream is not None:
                     self.held = []
@@ -271,7 +270,7 @@ class Story(StoryEvents):
             self._throw(UpstreamTimeout("the route's total time is up"))
         elif self._deadline:
             if now >= self._deadline:
-                self._throw(UpstreamTimeout("no answer in time"))
+                self._throw(self._late())
         elif self._moved or self.upstream is None:  # dialling and pauses have their own clocks
             self._moved = False
             self._idle_since = now
@@ -281,6 +280,12 @@ class Story(StoryEvents):
             and now - self._idle_since >= self.target.idle_ns
         ):
             self._throw(self._idle_error())
+
+    def _late(self) -> ProxyError:
+        target = self.target
+        if target is None or not target.per_try:
+            return UpstreamTimeout("no answer in time")
+        return TryTimeout("no answer within the time of a try")
 
     def _idle_error(self) -> ProxyError:
         client = self.client

@@ -13,6 +13,8 @@ the methods of the policy, idempotent ones by default (RFC 9110 §9.2.2).
 
 from __future__ import annotations
 
+import re
+
 from proxy.config.model import Retry
 from proxy.errors import (
     ConnectFailed,
@@ -21,7 +23,12 @@ from proxy.errors import (
     NoEndpoint,
     NotProcessed,
     ProxyError,
+    StreamReset,
+    TlsFailed,
+    TryTimeout,
     UpstreamError,
+    UpstreamReset,
+    UpstreamTimeout,
 )
 
 WINDOW = 10  # seconds a budget looks back; linkerd2 and Finagle use the same
@@ -38,7 +45,17 @@ GRPC_CODES = {
 }
 
 _SLOTS = WINDOW  # the same where it is compiled, as a number that needs no object
-_NOTHING_SENT = (ConnectRefused, ConnectFailed, ConnectTimeout, NotProcessed)
+LONGEST = 10.0  # seconds of a Retry-After that are waited here; a longer one is the client's
+
+_DATE = re.compile(  # RFC 9110 §5.6.7, the form that is sent today
+    rb"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT"
+)
+_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+_CONNECT = (ConnectRefused, ConnectFailed, ConnectTimeout)
+_NOTHING_SENT = (*_CONNECT, NotProcessed)
+_NO_CONNECTION = (*_CONNECT, TlsFailed)
+_RESET = (UpstreamReset, StreamReset)
 
 
 def may_retry(
@@ -57,7 +74,7 @@ def may_retry(
     """
     if attempt >= retry.times or not repeatable or left <= 0:
         return False
-    if isinstance(outcome, _NOTHING_SENT):
+    if isinstance(outcome, _NOTHING_SENT) and _is_named(retry, outcome):
         return True
     if method not in retry.methods:
         return False
@@ -66,7 +83,42 @@ def may_retry(
     if isinstance(outcome, NoEndpoint) or not isinstance(outcome, UpstreamError):
         return False
     # A timeout or a broken answer counts as the status that the client would see.
-    return outcome.retryable or outcome.status in retry.on
+    return outcome.status in retry.on or _is_named(retry, outcome)
+
+
+def _is_named(retry: Retry, outcome: ProxyError) -> bool:
+    """Whether failures of this kind are tried again, statuses aside.
+
+    "connect" and "reset" hold without being listed, until one of the two is listed alone.
+    """
+    on = retry.on
+    if isinstance(outcome, UpstreamTimeout):
+        return "timeout" in on or isinstance(outcome, TryTimeout)
+    if isinstance(outcome, _NO_CONNECTION):
+        return outcome.retryable and ("connect" in on or "reset" not in on)
+    if isinstance(outcome, _RESET):
+        return outcome.retryable and ("reset" in on or "connect" not in on)
+    return outcome.retryable
+
+
+def retry_after(value: bytes | None, now: float) -> float | None:
+    """Seconds to wait by a Retry-After field (RFC 9110 §10.2.3): a number of them, or a date, of
+    which `now` (s since 1970) is taken. None if there is none that can be read."""
+    if value is None:
+        return None
+    if value.isdigit():
+        return float(value) if len(value) < 10 else float("inf")
+    found = _DATE.fullmatch(value)
+    if found is None or found[2] not in _MONTHS:
+        return None
+    from datetime import UTC, datetime  # which few answers need
+
+    day, year, hour, minute, second = (int(found[i]) for i in (1, 3, 4, 5, 6))
+    try:
+        when = datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    return max(when.timestamp() - now, 0.0)
 
 
 def may_retry_call(retry: Retry, code: int, attempt: int, repeatable: bool, left: float) -> bool:

@@ -19,9 +19,13 @@ from proxy.errors import (
     ConnectTimeout,
     DnsFailed,
     NoEndpoint,
+    NotProcessed,
     Overloaded,
     ProxyError,
+    StreamReset,
+    TlsFailed,
     Truncated,
+    TryTimeout,
     UpstreamReset,
     UpstreamTimeout,
 )
@@ -34,6 +38,7 @@ from proxy.upstream.retry import (
     backoff,
     may_retry,
     may_retry_call,
+    retry_after,
 )
 
 ON_503 = Retry(times=2, on=[503])
@@ -65,6 +70,22 @@ OUTCOMES = [
     (ON_503, "GET", 500, False),
     (Retry(), "GET", 503, False),
     (ON_503, "GET", 200, False),
+    (Retry(on=["timeout"]), "GET", UpstreamTimeout(), True),
+    (Retry(on=["timeout"]), "POST", UpstreamTimeout(), False),
+    (Retry(on=["timeout"]), "POST", ConnectRefused(), True),  # adds to what holds unsaid
+    (Retry(on=["timeout"]), "GET", UpstreamReset(), True),
+    (Retry(), "GET", TryTimeout(), True),  # else what would per_try be for?
+    (Retry(), "POST", TryTimeout(), False),
+    (Retry(on=["connect"]), "POST", ConnectTimeout(), True),
+    (Retry(on=["connect"]), "GET", TlsFailed(), True),
+    (Retry(on=["connect"]), "GET", UpstreamReset(), False),
+    (Retry(on=["connect"]), "GET", StreamReset(), False),
+    (Retry(on=["reset"]), "GET", UpstreamReset(), True),
+    (Retry(on=["reset"]), "GET", ConnectRefused(), False),
+    (Retry(on=["reset"]), "POST", DnsFailed(), False),
+    (Retry(on=["reset", 502]), "GET", TlsFailed(), True),  # by its status
+    (Retry(on=["connect", "reset"]), "GET", UpstreamReset(), True),
+    (Retry(on=["reset"]), "POST", NotProcessed(), True),  # the upstream has done nothing
 ]
 
 
@@ -176,3 +197,32 @@ def test_every_code_of_the_file_is_known() -> None:
     assert {NAMES[code].lower().replace("_", "-") for code in GRPC_CODES} == set(
         GRPC_CODES.values()
     )
+
+
+NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+
+AFTER = [
+    (None, None),
+    (b"", None),
+    (b"0", 0.0),
+    (b"120", 120.0),
+    (b"9" * 400, inf),
+    (b"-1", None),
+    (b"1.5", None),
+    (b"soon", None),
+    (b"Sun, 06 Nov 1994 08:49:40 GMT", 3.0),
+    (b"Sun, 06 Nov 1994 08:49:30 GMT", 0.0),
+    (b"Sun, 31 Feb 1994 08:49:30 GMT", None),
+    (b"Sun, 06 Nix 1994 08:49:30 GMT", None),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), AFTER)
+def test_retry_after(value: bytes | None, expected: float | None) -> None:
+    assert retry_after(value, NOW) == expected
+
+
+@given(st.binary(max_size=40) | st.from_regex(rb"[A-Z][a-z]{2}, \d+ \w+ \d+ \d+:\d+:\d+ [-+\w]+"))
+def test_retry_after_of_anything_is_a_time_or_none(value: bytes) -> None:
+    said = retry_after(value, NOW)
+    assert said is None or said >= 0
