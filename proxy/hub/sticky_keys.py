@@ -30,6 +30,4 @@ def with_keys(config: Config, secret: bytes = _SECRET) -> Config:
 
 
 def _with_key(upstream: Upstream, sticky: Sticky, key: bytes) -> Upstream:
-    return msgspec.structs.replace(
-        upstream, sticky=msgspec.structs.replace(sticky, key=key.hex())
-    )
+    return msgspec.structs.replace(upstream, sticky=msgspec.structs.replace(sticky, key=key.hex()))
