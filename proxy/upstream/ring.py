@@ -22,51 +22,89 @@ from proxy.upstream.load import Load
 POINTS = 96  # of an endpoint of mean weight
 MOST_POINTS = 4096
 BOUND = 1.25  # times its share is the most that an endpoint has to do
-_ARC = 8  # points in an arc, when the ring is made
-_GROWN = 8  # times as many members, or as few: then it is made anew
+_ARC = 8  # points in an arc at most, on the average, when the ring is made
+_ROOM = 32  # for points in an arc
+_GROWN = 2  # times as many members, or as few: then it is made anew
 _BITS = 64  # of a point
 _AT_ONCE = 64  # points that are made in one step of building
 
 
 class Points:
-    """A ring of points and whose they are, in arcs of equal length: about as many arcs as points,
-    so that finding the next one costs the same for any number of them."""
+    """A ring of points and whose they are, in arcs of equal length with room for a few points
+    each: finding the next one costs the same for any number of them, and touches little memory.
 
-    __slots__ = ("_arcs", "_owners", "_shift")
+    An arc that is full keeps its first points, which makes no difference to speak of.
+    """
+
+    __slots__ = ("_counts", "_free", "_numbers", "_owners", "_points", "_shift", "_whose")
 
     def __init__(self, expected: int = 0) -> None:
         bits = (expected // _ARC).bit_length()
         self._shift = _BITS - bits
-        self._arcs: list[list[int]] = [[] for _ in range(1 << bits)]  # each sorted
-        self._owners: list[list[Endpoint]] = [[] for _ in range(1 << bits)]  # as the arcs
+        self._counts = bytearray(1 << bits)  # points in each arc
+        self._points = memoryview(bytearray((8 << bits) * _ROOM)).cast("Q")  # sorted in each arc
+        self._whose = memoryview(bytearray((4 << bits) * _ROOM)).cast("I")  # as the points
+        self._owners: list[Endpoint | None] = []
+        self._free: list[int] = []  # numbers of nobody
+        self._numbers: dict[Endpoint, int] = {}  # in `_owners`
 
     def add(self, point: int, owner: Endpoint) -> None:
         """One more, unless somebody has it."""
-        arc, owners = self._arcs[point >> self._shift], self._owners[point >> self._shift]
-        spot = bisect_left(arc, point)
-        if spot == len(arc) or arc[spot] != point:
-            arc.insert(spot, point)
-            owners.insert(spot, owner)
+        points, whose = self._points, self._whose
+        arc = point >> self._shift
+        first, count = arc * _ROOM, self._counts[arc]
+        end = first + count
+        at = bisect_left(points, point, first, end)
+        if at == first + _ROOM or (at < end and points[at] == point):
+            return
+        if count == _ROOM:
+            end -= 1
+        else:
+            self._counts[arc] += 1
+        points[at + 1 : end + 1] = points[at:end]
+        whose[at + 1 : end + 1] = whose[at:end]
+        points[at], whose[at] = point, self._number(owner)
 
     def discard(self, point: int, owner: Endpoint) -> None:
         """Take it away, if it is this one's."""
-        arc, owners = self._arcs[point >> self._shift], self._owners[point >> self._shift]
-        spot = bisect_left(arc, point)
-        if spot < len(arc) and arc[spot] == point and owners[spot] is owner:
-            del arc[spot], owners[spot]
+        points, whose = self._points, self._whose
+        arc = point >> self._shift
+        first = arc * _ROOM
+        end = first + self._counts[arc]
+        at = bisect_left(points, point, first, end)
+        if at < end and points[at] == point and self._owners[whose[at]] is owner:
+            points[at : end - 1] = points[at + 1 : end]
+            whose[at : end - 1] = whose[at + 1 : end]
+            self._counts[arc] -= 1
 
     def owner(self, at: int) -> Endpoint | None:
         """Whose the first point is that is not less; behind the last one it is the first."""
-        first = at >> self._shift
-        spot = bisect_left(self._arcs[first], at)
-        owners = self._owners[first]
-        if spot < len(owners):
-            return owners[spot]
-        for n in range(first + 1, first + len(self._owners)):
-            owners = self._owners[n % len(self._owners)]
-            if owners:
-                return owners[0]
-        return self._owners[first][0] if self._owners[first] else None
+        arc = at >> self._shift
+        first = arc * _ROOM
+        end = first + self._counts[arc]
+        spot = bisect_left(self._points, at, first, end)
+        if spot < end:
+            return self._owners[self._whose[spot]]
+        counts = self._counts
+        for n in range(arc + 1 - len(counts), arc + 1):  # from the next one on, once round
+            if counts[n]:
+                return self._owners[self._whose[(n % len(counts)) * _ROOM]]
+        return None
+
+    def forget(self, owner: Endpoint) -> None:
+        """It has no point any more."""
+        number = self._numbers.pop(owner, None)
+        if number is not None:
+            self._owners[number] = None
+            self._free.append(number)
+
+    def _number(self, owner: Endpoint) -> int:
+        number = self._numbers.get(owner)
+        if number is None:
+            number = self._free.pop() if self._free else len(self._owners)
+            self._owners[number : number + 1] = [owner]
+            self._numbers[owner] = number
+        return number
 
 
 class Ring(Hashed):
@@ -108,6 +146,7 @@ class Ring(Hashed):
         self._sum -= self._weights.pop(endpoint)
         for point in _points(endpoint.url, self._counts.pop(endpoint, 0)):
             self._points.discard(point, endpoint)
+        self._points.forget(endpoint)
         if self._weights:
             self._rescale()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.upstream.balance import Balancer
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.hashed import Hashed
+from proxy.upstream.ring import Points, Ring
 
 from .policies_kit import begin, endpoints, policy, set_up, within
 
@@ -161,15 +160,50 @@ def test_loads_are_bounded() -> None:
     assert sum(map(bool, running.values())) == 8, "1.25 times the share, and no more servers"
 
 
-def test_the_ring_keeps_its_order() -> None:
-    from proxy.upstream.ring import Points
+@settings(max_examples=40, deadline=None)
+@given(
+    expected=st.sampled_from([0, 8, 64, 1000]),
+    changes=st.lists(
+        st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2), st.booleans()), max_size=30
+    ),
+    asked=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20),
+)
+def test_a_ring_finds_the_next_point(
+    expected: int, changes: list[tuple[int, int, bool]], asked: list[int]
+) -> None:
+    servers = endpoints(1, 1, 1)
+    points = Points(expected)
+    held: dict[int, Endpoint] = {}
+    for point, index, is_there in changes:
+        if is_there:
+            points.add(point, servers[index])
+            held.setdefault(point, servers[index])
+        else:
+            points.discard(point, servers[index])
+            if held.get(point) is servers[index]:
+                del held[point]
+    for at in asked:
+        later = [point for point in held if point >= at]
+        following = min(later, default=min(held, default=None))
+        assert points.owner(at) is (None if following is None else held[following])
 
-    (server,) = endpoints(1)
-    points = Points(64)
-    known = [(n * 0x9E3779B97F4A7C15) % 2**64 for n in range(1, 500)]
-    for point in known:
-        points.add(point, server)
-    assert all(a <= b for arc in points._arcs for a, b in pairwise(arc))
-    for point in known:
-        points.discard(point, server)
-    assert points.owner(5) is None
+
+def test_an_arc_that_is_full_keeps_its_first_points() -> None:
+    (server, other) = endpoints(1, 1)
+    points = Points(0)
+    for point in range(100, 0, -1):
+        points.add(point, server if point > 1 else other)
+    assert points.owner(0) is other and points.owner(33) is other and points.owner(32) is server
+
+
+def test_members_that_come_and_go_leave_nothing_behind() -> None:
+    servers = endpoints(*[1] * 4)
+    balancer = policy("ring", servers).balancer
+    balancer.pick(0, b"any")
+    assert isinstance(balancer, Ring)
+    for _ in range(5):
+        other = Endpoint("http://other")
+        balancer.add(other)
+        assert other in owners(balancer, KEYS[:100])
+        balancer.remove(other)
+    assert len(balancer._points._owners) == 5
