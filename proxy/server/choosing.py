@@ -16,10 +16,12 @@ from collections.abc import Callable
 
 from proxy.http.head import Pair, RequestHead
 from proxy.server.story import Story
+from proxy.telemetry import instruments
 from proxy.upstream.endpoint import DRAINED, Endpoint
 from proxy.upstream.state import Upstreams, UpstreamState
 
 VERSION = "v1."  # of the cookie's form
+CHOSEN_BY = "spangate.chosen_by"  # attribute of the SERVER span
 LONGEST = 1024  # bytes of a key; what is longer counts by its beginning
 
 _OWN_KEY = os.urandom(32)  # where no hub gives one
@@ -95,8 +97,15 @@ class Chooser:
             wanted = self._sticky.wanted(story.head)
             # Who is drained still serves those who were sent to it before.
             if wanted is not None and wanted is not failed and not wanted.out & ~DRAINED:
+                _note(story, "cookie")
                 return wanted
-        key = self._read(story) if self._read is not None else None
+        if self._read is None:
+            return self._state.balancer.pick(now, None, failed)
+        key = self._read(story)
+        if not key:
+            where = (("spangate.upstream", self._state.name),)
+            story.worker.recorder.registry.number(instruments.KEYLESS, where).value += 1
+        _note(story, "key" if key else "no_key")
         return self._state.balancer.pick(now, key[:LONGEST] if key else None, failed)
 
     def mark(self, story: Story, lines: list[Pair]) -> None:
@@ -105,6 +114,12 @@ class Chooser:
         if sticky is None or endpoint is None or sticky.wanted(story.head) is endpoint:
             return
         lines.append(sticky.line(endpoint, story.x.scheme == "https"))
+
+
+def _note(story: Story, how: str) -> None:
+    """Tell in the span how the first try's endpoint was found."""
+    if story.x.sampled and not story.x.attempts:
+        story.x.captured.append((CHOSEN_BY, how))
 
 
 def equip(upstreams: Upstreams) -> None:

@@ -12,7 +12,17 @@ import pytest
 from proxy.server import frames
 from proxy.server.endpoints import Change, encode
 from tests.harness import Answer, Backend, Gateway, gateway
-from tests.server.kit import Gate, eventually, is_settled, reply, script, send
+from tests.server.kit import (
+    Gate,
+    eventually,
+    is_settled,
+    number,
+    reply,
+    script,
+    send,
+    trace,
+    traces,
+)
 
 CONFIG = """
 listen = "127.0.0.1:0"
@@ -91,6 +101,31 @@ async def test_requests_without_a_key_go_to_all() -> None:
     async with running('balance = { policy = "hash", on = "header:x-user" }') as (gate, _):
         assert len({await asked(gate, "/x") for _ in range(40)}) == 4
         assert len({await asked(gate, "/x", "X-User: ") for _ in range(40)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "headers", "told"),
+    [
+        ('balance = { policy = "hash", on = "header:x-user" }', ["X-User: 1"], "key"),
+        ('balance = { policy = "hash", on = "header:x-user" }', [], "no_key"),
+        ('sticky = "srv"', [], None),
+        ("", [], None),
+    ],
+)
+async def test_how_it_was_chosen_is_told(more: str, headers: list[str], told: str | None) -> None:
+    async with running(more) as (gate, _):
+        await asked(gate, "/x", *headers)
+        seen = await trace(gate)
+        assert seen.about.get("spangate.chosen_by") == told
+        assert number(gate, "spangate.upstream.keyless") == (told == "no_key")
+
+
+async def test_a_cookie_is_told() -> None:
+    async with running(STICKY) as (gate, _):
+        cookie = given(await gate.get("/x"))
+        await asked(gate, "/x", f"Cookie: {cookie}")
+        told = [seen.about.get("spangate.chosen_by") for seen in await traces(gate, 2)]
+        assert told == [None, "cookie"]
 
 
 async def test_a_path_without_that_name_is_no_key() -> None:
