@@ -215,7 +215,9 @@ class Snapshot:
         """What the template of the request's route captured, of its path as it was matched."""
         host, _ = self.host(head.authority)
         leaf = self._routes.find(host, head.method, head.path, head.query, head)
-        found = None if leaf is None else (leaf.index, leaf.captures(head.path))
+        if leaf is None:
+            return NOTHING  # it is no request, but a connection
+        found = (leaf.index, leaf.captures(head.path))
         return settle(self._table, self.config.route, head, host, found)[1]
 
     def passes_bytes(self, endpoint: Endpoint) -> bool:

@@ -6,12 +6,14 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from proxy.server import frames
 from proxy.server.endpoints import Change, encode
-from tests.harness import Answer, Backend, Gateway, gateway
+from tests.harness import Answer, Backend, Gateway, Peer, gateway
+from tests.server import h2_kit, tls_kit
 from tests.server.kit import (
     Gate,
     eventually,
@@ -266,3 +268,62 @@ async def test_a_reload_changes_the_policy_and_keeps_connections() -> None:
             await gate.reload(text(backends, f'balance = "{policy}"\nslow_start = "10s"'))
             assert {await asked(gate, "/x") for _ in range(30)} == {b"0", b"1"}
         assert all(len(backend.peers) == 1 for backend in backends)
+
+
+# other doors
+
+
+async def test_a_cookie_that_came_by_https_is_secure(tmp_path: Path) -> None:
+    async with Backend() as backend:
+        listener = tls_kit.listening(tmp_path)
+        config = text([backend], STICKY).replace('listen = "127.0.0.1:0"\n', "") + listener
+        async with gateway(config) as gate:
+            client = await tls_kit.connect(gate)
+            send(client, "GET", "/x")
+            answer = await client.answer()
+            assert answer["set-cookie"].endswith("; HttpOnly; SameSite=Lax; Secure")
+
+
+async def test_https_that_a_trusted_proxy_took_counts() -> None:
+    async with running(STICKY) as (gate, _):
+        answer = await gate.get("/x", "X-Forwarded-Proto: https")
+        assert answer["set-cookie"].endswith("; Secure")
+
+
+async def test_cookies_in_pieces() -> None:
+    """RFC 9113 §8.2.3: HTTP/2 clients may send each cookie in a field of its own."""
+    async with running(STICKY) as (gate, _):
+        first = await gate.get("/x")
+        cookie = given(first).encode()
+        client = await h2_kit.h2_client(gate)
+        for _ in range(6):
+            got = await client.get("/x", (b"cookie", b"a=b"), (b"cookie", cookie))
+            assert bytes(got.body) == first.body and not got["set-cookie"]
+
+
+@pytest.mark.parametrize("on", ["client", "header:x-user", "cookie:a", "path:id"])
+async def test_connections_go_by_the_client(on: str) -> None:
+    async def say(peer: Peer, name: bytes) -> None:
+        peer.write(name)
+        await peer.rest()
+
+    async with contextlib.AsyncExitStack() as stack:
+        handlers = [lambda peer, n=n: say(peer, b"%d" % n) for n in range(4)]
+        servers = [await stack.enter_async_context(Backend(handler)) for handler in handlers]  # type: ignore[arg-type]
+        urls = [f"tcp://127.0.0.1:{server.port}" for server in servers]
+        config = f"""
+[[listen]]
+address = ":5432"
+protocol = "tcp"
+to = "b"
+[upstream.b]
+servers = {urls}
+balance = {{ policy = "hash", on = "{on}" }}
+"""
+        gate = await stack.enter_async_context(gateway(config))
+        found = set()
+        for _ in range(20):
+            client = await gate.connect()
+            found.add(await client.reader.readexactly(1))
+            await client.close()
+        assert len(found) == 1 if on == "client" else len(found) > 1
