@@ -87,7 +87,7 @@ class UpstreamState(Live):
             if holds is not None:
                 endpoint.mark(reason, holds)
         if weight is not None:
-            endpoint.weight = weight
+            endpoint.weight = max(weight, 1)
         if known == (endpoint.up, endpoint.weight):
             return False
         self.balancer.refresh(endpoint)
@@ -98,7 +98,7 @@ class UpstreamState(Live):
         if url in self.endpoints:
             self.update(url, weight=weight)
             return
-        endpoint = Endpoint(url, weight, self.name)
+        endpoint = Endpoint(url, max(weight, 1), self.name)  # where all say 0 all are alike
         self._discovered.add(url)
         self.endpoints[url] = endpoint
         self.balancer.add(endpoint)

@@ -107,3 +107,14 @@ def test_a_policy_that_stays_keeps_what_it_learned() -> None:
     assert state.feedback is not None
     Use(state.feedback, state.endpoints[C], 0).end(200, "", MS)
     assert state.endpoints[A] not in {state.balancer.pick(MS) for _ in range(30)}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_discovered_weights_of_nothing_count_as_one(name: str) -> None:
+    known = Upstreams(0, None, Random(1).random)
+    state = adopt(known, Upstream(servers={A: 1}, balance=POLICIES[name]))
+    state.add(B, 0)
+    state.update(A, weight=0)
+    assert {endpoint.weight for endpoint in state.endpoints.values()} == {1}
+    chosen = [state.balancer.pick(0, b"%d" % n) for n in range(1000)]
+    assert set(chosen) == set(state.endpoints.values())
