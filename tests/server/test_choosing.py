@@ -17,7 +17,6 @@ from tests.server import h2_kit, tls_kit
 from tests.server.kit import (
     Gate,
     eventually,
-    is_settled,
     number,
     reply,
     script,
@@ -237,18 +236,18 @@ async def test_who_is_busy_gets_nothing_more(name: str) -> None:
     async with Backend(busy) as slow, Backend(script(reply(200, b"free"))) as free:
         more = f'balance = "{name}"'
         async with gateway(text([slow, free], more)) as gate:
-            clients = []
-            while not busy.reached.is_set():
-                client = await gate.connect()
-                send(client, "GET", "/x")
-                clients.append(client)
-                await eventually(lambda: is_settled(gate) or busy.reached.is_set() or free.heads)
+            endpoints = gate.worker.upstreams["b"].endpoints
+            tell(gate, free.url, Change(up=False))
+            await eventually(lambda: not endpoints[free.url].up)
+            client = await gate.connect()
+            send(client, "GET", "/x")
+            await busy.reached.wait()
+            tell(gate, free.url, Change(up=True))
+            await eventually(lambda: endpoints[free.url].up)
             served = Counter([await asked(gate, "/x") for _ in range(20)])
             assert served == {b"free": 20}
             busy.go.set()
-            for client in clients:
-                await client.close()
-            await eventually(lambda: is_settled(gate))
+            assert (await client.answer()).body == b"busy"
 
 
 async def test_a_backup_serves_when_nobody_else_is_up() -> None:
