@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from proxy.config.discover import may_be
 from proxy.config.locate import Path
 from proxy.config.model import Config, Headers, Listener, Route, When
 from proxy.config.report import Report, suggestion
@@ -141,6 +142,7 @@ def _servers(name: str, said: dict[bool, str], config: Config, report: Report) -
         report.error(path, message, "write two upstreams")
         return
     for_bytes = True in said
+    _discovered(name, for_bytes, config, report)
     for url in config.upstream[name].servers:
         try:
             server = parse_server(url)
@@ -157,3 +159,18 @@ def _servers(name: str, said: dict[bool, str], config: Config, report: Report) -
             message = f"{said[False]} wants answers, and {url!r} takes bytes alone"
             remedy = f'write "http://{rest}", or give its listener protocol = "tcp"'
             report.error((*path, "servers", url), message, remedy)
+
+
+def _discovered(name: str, for_bytes: bool, config: Config, report: Report) -> None:
+    """A file says the schemes of its servers; of those that DNS knows `discover` does."""
+    text = config.upstream[name].discover
+    if not text or may_be(text, "tcp") or not any(may_be(text, s) for s in ("http", "https")):
+        wrong = text != "" and not for_bytes and may_be(text, "tcp") and not may_be(text, "http")
+    else:
+        wrong = for_bytes
+    if wrong:
+        kind, _, rest = text.partition("://")
+        kind = kind.partition("+")[0].lower()
+        want = f"{kind}+tcp" if for_bytes else kind
+        message = f"{'bytes are passed on' if for_bytes else 'answers are wanted'} here"
+        report.error(("upstream", name, "discover"), message, f'write "{want}://{rest}"')

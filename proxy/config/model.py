@@ -262,10 +262,17 @@ class Pool(Section, frozen=True):
     max_age: Seconds = Seconds(300)  # then dialled anew, by what DNS says then; 0 = never
 
 
+class Dns(Section, frozen=True):
+    """Who is asked where upstreams discover their servers by DNS."""
+
+    servers: list[str] = field(default_factory=list)  # "10.0.0.2:53"; [] = the system's
+
+
 class Upstream(Section, frozen=True):
     """Servers that are asked in turn."""
 
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
+    discover: str = ""  # more servers: "dns://orders.internal:8000", "srv://…", "file:///…"
     protocol: Literal["auto", "h1", "h2"] = "auto"  # auto: by ALPN where there is TLS, else h1
     tls: UpstreamTls = field(default_factory=UpstreamTls)  # for https:// servers
     send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
@@ -304,5 +311,6 @@ class Config(Section, frozen=True):
     limits: Limits = field(default_factory=Limits)
     forwarding: Forwarding = field(default_factory=Forwarding)
     defaults: Defaults = field(default_factory=Defaults)
+    dns: Dns = field(default_factory=Dns)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

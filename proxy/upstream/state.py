@@ -112,6 +112,7 @@ class UpstreamState(Live):
     def reconcile(self, settings: Upstream, wanted: dict[str, Endpoint]) -> list[Endpoint]:
         """Go by `settings` from now on; the endpoints that are gone."""
         before = self.endpoints
+        self._discovered -= settings.servers.keys()  # whoever is in the file goes with it
         # What was discovered since `wanted` was made stays too.
         wanted |= {u: e for u, e in before.items() if u in wanted or u in self._discovered}
         changed = settings.balance != self.settings.balance
