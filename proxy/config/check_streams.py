@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.config.discover import may_be
+from proxy.config.discover import SCHEMES, may_be
 from proxy.config.locate import Path
 from proxy.config.model import Config, Headers, Listener, Route, When
 from proxy.config.report import Report, suggestion
@@ -164,13 +164,10 @@ def _servers(name: str, said: dict[bool, str], config: Config, report: Report) -
 def _discovered(name: str, for_bytes: bool, config: Config, report: Report) -> None:
     """A file says the schemes of its servers; of those that DNS knows `discover` does."""
     text = config.upstream[name].discover
-    if not text or may_be(text, "tcp") or not any(may_be(text, s) for s in ("http", "https")):
-        wrong = text != "" and not for_bytes and may_be(text, "tcp") and not may_be(text, "http")
-    else:
-        wrong = for_bytes
-    if wrong:
-        kind, _, rest = text.partition("://")
-        kind = kind.partition("+")[0].lower()
-        want = f"{kind}+tcp" if for_bytes else kind
-        message = f"{'bytes are passed on' if for_bytes else 'answers are wanted'} here"
+    kinds = {scheme for scheme in SCHEMES if may_be(text, scheme)}
+    if kinds and ("tcp" not in kinds if for_bytes else kinds == {"tcp"}):
+        way, _, rest = text.partition("://")
+        kind = way.partition("+")[0]
+        want, wanted = (f"{kind}+tcp", "bytes are") if for_bytes else (kind, "answers are")
+        message = f"{wanted} wanted of this upstream, and its servers are {kinds.pop()}://"
         report.error(("upstream", name, "discover"), message, f'write "{want}://{rest}"')

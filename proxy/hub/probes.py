@@ -114,6 +114,7 @@ class Prober:
         self._protocols: dict[str, str] = {}  # that upstreams speak
         self._prevented = False  # the last probe could not be made
         self._found: dict[str, tuple[str, ...]] = {}  # URLs that were discovered, by upstream
+        self._upstreams: Mapping[str, Upstream] = {}
         self._by: dict[str, tuple[Settings, str]] = {}  # `health` and `send_proxy` of upstreams
 
     async def configure(
@@ -123,6 +124,7 @@ class Prober:
         which Host servers expect."""
         wanted: set[Key] = set()
         self._protocols = {name: upstream.protocol for name, upstream in upstreams.items()}
+        self._upstreams = upstreams
         self._by = dict(_settings(upstreams, hosts(routes)))
         async for key in gently(_wanted(upstreams, self._found)):
             wanted.add(key)
@@ -134,7 +136,8 @@ class Prober:
     def discovered(self, upstream: str, urls: Iterable[str]) -> None:
         """These besides those of the file, and no others; `configure` keeps to it."""
         before, self._found[upstream] = self._found.get(upstream, ()), tuple(urls)
-        for url in set(before).difference(self._found[upstream]):
+        known = self._upstreams.get(upstream) or Upstream()
+        for url in set(before).difference(self._found[upstream], known.servers):
             self._forget((upstream, url))
         for url in self._found[upstream]:
             self._probe((upstream, url))

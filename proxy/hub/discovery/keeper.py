@@ -168,7 +168,10 @@ class Discoveries:
 
     async def first(self, seconds: float) -> None:
         """Wait, but no longer than this, until every source has said something."""
-        waiting = [asyncio.ensure_future(one.told.wait()) for one in self._watches.values()]
+        waiting = [
+            spawn(watch.told.wait(), f"first servers of {name}")
+            for name, watch in self._watches.items()
+        ]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
         await cancel(*waiting)
@@ -180,7 +183,7 @@ class Discoveries:
             yield Series(gauges.DISCOVERED, labels, len(watch.servers))
         for watch, labels in watches:
             if watch.at:
-                yield Series(gauges.DISCOVERED_AT, labels, watch.at)
+                yield Series(gauges.DISCOVERED_AT, labels, int(watch.at))
         for watch, labels in watches:
             yield Series(gauges.DISCOVERY_CHANGES, labels, watch.changes)
         for watch, labels in watches:
