@@ -64,7 +64,7 @@ def test_servers_of_a_file_come_and_go_under_requests(
     put(tmp_path, one)
     file = CONFIG.format(more='discover = "file:servers.json"')
     with gateway(tmp_path, file, workers=2) as hub:
-        assert found(hub) == {one}
+        until(lambda: found(hub) == {one})
         with Statuses(hub.port) as statuses:
             for urls in ([one, two], [two], [one], [one, two]):
                 put(tmp_path, *urls)
@@ -99,9 +99,10 @@ def test_dns_and_probes_of_what_it_finds(
     dns.put("u.test", "A", "127.0.0.1")
     dns.put("_http._tcp.u.test", "SRV", f"1 1 {good} u.test")
     more = 'discover = "srv://_http._tcp.u.test"\n'
-    more += 'health = { path = "/hz", every = "20ms", rise = 1, fall = 1 }\n'
+    more += 'health = { path = "/hz", every = "20ms", timeout = "20s", rise = 1, fall = 3 }\n'
     more += f'[dns]\nservers = ["{dns.address}"]'
     with gateway(tmp_path, CONFIG.format(more=more), workers=2) as hub:
+        until(lambda: found(hub))
         with Statuses(hub.port) as statuses:
             statuses.some_more()
             dns.put("_http._tcp.u.test", "SRV", f"1 1 {good} u.test", f"1 1 {bad} u.test")
@@ -116,7 +117,7 @@ def test_dns_and_probes_of_what_it_finds(
             hub.wait_for_line(rf"1 discovered; went http://127.0.0.1:{bad}; found again")
             assert [s["url"] for s in upstream(hub)["servers"]] == [f"http://127.0.0.1:{good}"]
             statuses.some_more()
-        assert set(statuses.seen) == {200}, (statuses.seen.index(503), len(statuses.seen), statuses.seen.count(503), hub.lines)
+        assert set(statuses.seen) == {200}
         labels = (("source", "srv"), ("spangate_upstream", "u"))
         assert hub.values()["spangate_upstream_discovered", labels] == 1
 

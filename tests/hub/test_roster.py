@@ -19,6 +19,9 @@ class Worker:
 
     def __init__(self, upstreams: dict[str, Upstream]) -> None:
         self.known = Upstreams()
+        self.reload(upstreams)
+
+    def reload(self, upstreams: dict[str, Upstream]) -> None:
         plan = Plan()
         for _ in plan.compare(self.known, upstreams):
             pass
@@ -88,3 +91,19 @@ def test_a_reload_keeps_what_is_known() -> None:
     changed = {"u": Upstream(servers={A: 7, B: 1})}
     roster.configure(changed)
     assert newcomer(roster, changed).sees() == {A: (7, DRAINED), B: (1, 0)}
+
+
+def test_a_server_that_was_in_the_file_and_is_discovered_goes_with_both() -> None:
+    upstreams = {"u": Upstream(servers={A: 1})}
+    roster, worker = both(upstreams)
+    roster.discovered("u", {B: 1})
+    for servers, discovered in (
+        ({A: 1, B: 1}, {B: 1}),
+        ({A: 1, B: 1}, {}),
+        ({A: 1}, {}),
+    ):
+        changed = {"u": Upstream(servers=servers)}
+        worker.reload(changed)
+        roster.configure(changed)
+        roster.discovered("u", discovered)
+        assert worker.sees().keys() == servers.keys() == roster.of("u").keys()
