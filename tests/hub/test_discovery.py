@@ -12,8 +12,10 @@ import pytest
 from tests.dns_server import SERVFAIL, DnsServer
 from tests.hub.gateway import Gateway, fetch, gateway, until
 from tests.hub.test_health import Backend, Statuses
+from tests.hub.test_health_tls import Secured
 from tests.hub.test_reload import reloads
 from tests.ports import free_port
+from tests.server import tls_kit
 
 CONFIG = """
 listen = "127.0.0.1:0"
@@ -149,3 +151,25 @@ def test_a_dns_server_that_is_not_there_keeps_nobody_waiting(
         assert fetch(hub.port, "/")[0] == 200
         hub.wait_for_line(r"upstream u: discover dns://u.test:1: .*nothing was discovered yet")
         assert hub.end() == 0
+
+
+@pytest.mark.parametrize("name, status", [("u.test", 200), ("127.0.0.1", 502)])
+def test_certificates_are_verified_by_the_name_that_was_asked_for(
+    tmp_path: Path, dns: DnsServer, name: str, status: int
+) -> None:
+    """The URL has an address, which says nothing of who is there."""
+    secured = Secured(name)
+    port = int(secured.url.rpartition(":")[2])
+    dns.put("u.test", "A", "127.0.0.1")
+    more = f'discover = "dns+https://u.test:{port}"\nretry = 0\n'
+    more += f'tls.ca = "{tls_kit.authority("one") / "ca.pem"}"\n'
+    more += 'health = { path = "/hz", every = "20ms", fall = 1000 }\n'
+    more += f'[dns]\nservers = ["{dns.address}"]'
+    try:
+        with gateway(tmp_path, CONFIG.format(more=more), workers=1) as hub:
+            until(lambda: found(hub) == {secured.url})
+            assert fetch(hub.port, "/")[0] == status
+            probe = until(lambda: upstream(hub)["servers"][0]["last_probe"])
+            assert probe["ok"] == (status == 200)
+    finally:
+        secured.close()
