@@ -231,3 +231,9 @@ def test_whatever_is_in_it_is_read_or_refused(data: bytes) -> None:
         assert all(weight > 0 for weight in parse_servers(data).values())
     except ValueError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("url", ["dns://orders:80", "srv://_http._tcp.a", "file:///etc/a.json"])
+def test_what_is_discovered_is_no_server(url: str) -> None:
+    with pytest.raises(ConfigError, match=f'write discover = "{re.escape(url)}"'):
+        loads(f'[[route]]\nto = "u"\n[upstream.u]\nservers = ["{url}"]\n', "f", {})
