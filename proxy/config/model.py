@@ -279,10 +279,17 @@ class Sticky(Section, frozen=True):
     key: str = ""  # what it is signed with; "" = made at start, so a restart lets clients go
 
 
+class Dns(Section, frozen=True):
+    """Who is asked where upstreams discover their servers by DNS."""
+
+    servers: list[str] = field(default_factory=list)  # "10.0.0.2:53"; [] = the system's
+
+
 class Upstream(Section, frozen=True):
     """Servers, and which of them is asked."""
 
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
+    discover: str = ""  # more servers: "dns://orders.internal:8000", "srv://…", "file:///…"
     protocol: Literal["auto", "h1", "h2"] = "auto"  # auto: by ALPN where there is TLS, else h1
     tls: UpstreamTls = field(default_factory=UpstreamTls)  # for https:// servers
     send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
@@ -330,5 +337,6 @@ class Config(Section, frozen=True):
     limits: Limits = field(default_factory=Limits)
     forwarding: Forwarding = field(default_factory=Forwarding)
     defaults: Defaults = field(default_factory=Defaults)
+    dns: Dns = field(default_factory=Dns)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

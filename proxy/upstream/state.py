@@ -132,6 +132,7 @@ class UpstreamState(Live):
         """Go by `settings` from now on, and by the balancer `made` if there is one; the endpoints
         that are gone."""
         before = self.endpoints
+        self._discovered -= settings.servers.keys()  # whoever is in the file goes with it
         # What was discovered since `wanted` was made stays too.
         wanted |= {u: e for u, e in before.items() if u in wanted or u in self._discovered}
         if made is not None:

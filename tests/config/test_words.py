@@ -220,7 +220,8 @@ def test_hints_name_keys_that_there_are(table: str) -> None:
     known = _tables()
     names = {"limits": "Limits", "defaults": "Defaults", "forwarding": "Forwarding",
              "tracing": "Tracing", "export": "Export", "admin": "Admin",
-             "access_log": "AccessLog", "log": "Log", "metrics": "Metrics"}  # fmt: skip
+             "access_log": "AccessLog", "log": "Log", "metrics": "Metrics",
+             "dns": "Dns"}  # fmt: skip
     for hint in hints._OF_TABLE[table].values():
         for place, key in re.findall(r"\[(\w+)\] (\w+) = ", hint):
             assert key in known[names[place]], hint

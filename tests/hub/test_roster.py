@@ -19,6 +19,9 @@ class Worker:
 
     def __init__(self, upstreams: dict[str, Upstream]) -> None:
         self.known = Upstreams()
+        self.reload(upstreams)
+
+    def reload(self, upstreams: dict[str, Upstream]) -> None:
         plan = Plan()
         for _ in plan.compare(self.known, upstreams):
             pass
@@ -105,3 +108,19 @@ def test_endpoints_have_numbers_where_loads_are_compared() -> None:
         assert all((member.number >= 0) == has_number for _, member in roster), policy
         seen = newcomer(roster, upstreams).known["u"].endpoints.values()
         assert all((endpoint.number >= 0) == has_number for endpoint in seen)
+
+
+def test_a_server_that_was_in_the_file_and_is_discovered_goes_with_both() -> None:
+    upstreams = {"u": Upstream(servers={A: 1})}
+    roster, worker = both(upstreams)
+    roster.discovered("u", {B: 1})
+    for servers, discovered in (
+        ({A: 1, B: 1}, {B: 1}),
+        ({A: 1, B: 1}, {}),
+        ({A: 1}, {}),
+    ):
+        changed = {"u": Upstream(servers=servers)}
+        worker.reload(changed)
+        roster.configure(changed)
+        roster.discovered("u", discovered)
+        assert worker.sees().keys() == servers.keys() == roster.of("u").keys()

@@ -51,8 +51,9 @@ weight weights
 retries num_retries retry_policy max_retries attempts
     write retry = <2>, or retry = { times = 2, on = [502, 503] }
 resolver resolvers dns dns_resolvers dns_lookup_family resolve type lb_subset_config
-dns_refresh_rate
-    names are looked up again by themselves: leave it out
+dns_refresh_rate service_discovery sd dns_sd discovery file_sd file_sd_configs
+    names are looked up again by themselves: leave it out; all addresses of one are
+    discover = "dns://orders.internal:8000", and who is asked is [dns] servers = ["10.0.0.2:53"]
 read_timeout proxy_read_timeout response_header_timeout server_timeout
     write first_byte_timeout = <"60s"> (until the answer begins) and idle_timeout (without a byte)
 write_timeout send_timeout proxy_send_timeout
