@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from proxy.config.discover import SCHEMES, may_be
 from proxy.config.locate import Path
 from proxy.config.model import Config, Headers, Listener, Route, When
 from proxy.config.report import Report, suggestion
@@ -141,7 +142,8 @@ def _servers(name: str, said: dict[bool, str], config: Config, report: Report) -
         report.error(path, message, "write two upstreams")
         return
     for_bytes = True in said
-    for url in config.upstream[name].servers:
+    _discovered(name, for_bytes, config, report)
+    for url in config.upstream[name].everyone():
         try:
             server = parse_server(url)
         except ValueError:
@@ -157,3 +159,15 @@ def _servers(name: str, said: dict[bool, str], config: Config, report: Report) -
             message = f"{said[False]} wants answers, and {url!r} takes bytes alone"
             remedy = f'write "http://{rest}", or give its listener protocol = "tcp"'
             report.error((*path, "servers", url), message, remedy)
+
+
+def _discovered(name: str, for_bytes: bool, config: Config, report: Report) -> None:
+    """A file says the schemes of its servers; of those that DNS knows `discover` does."""
+    text = config.upstream[name].discover
+    kinds = {scheme for scheme in SCHEMES if may_be(text, scheme)}
+    if kinds and ("tcp" not in kinds if for_bytes else kinds == {"tcp"}):
+        way, _, rest = text.partition("://")
+        kind = way.partition("+")[0]
+        want, wanted = (f"{kind}+tcp", "bytes are") if for_bytes else (kind, "answers are")
+        message = f"{wanted} wanted of this upstream, and its servers are {kinds.pop()}://"
+        report.error(("upstream", name, "discover"), message, f'write "{want}://{rest}"')

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from proxy.config.discover import may_be
 from proxy.config.locate import Path
 from proxy.config.material import NONE, SELF_SIGNED, Certified, Material, pair
 from proxy.config.model import Certificate, Config, ListenerTls, Upstream, UpstreamTls
@@ -86,8 +87,10 @@ def _upstream(upstream: Upstream, path: Path, reader: _Reader) -> None:
         if "://" not in identity:
             remedy = 'write "spiffe://mesh/orders"'
             report.error((*path, "identities", i), f"{identity!r} is not a URI", remedy)
-    secure = any(url.lower().startswith("https:") for url in upstream.servers)
-    if not secure and tls != UpstreamTls() and upstream.servers:
+    secure = any(url.lower().startswith("https:") for url in upstream.everyone())
+    secure = secure or may_be(upstream.discover, "https")
+    known = bool(upstream.servers or upstream.discover)
+    if not secure and tls != UpstreamTls() and known:
         report.warn(path, "none of these servers has TLS", "write https:// servers")
     elif not tls.verify:
         message = "certificates of servers are not verified: anybody may pose as them"

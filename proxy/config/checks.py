@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterable
 
 from proxy.config.attributes import check_attributes
+from proxy.config.check_balance import check_balance
+from proxy.config.check_discover import check_discover, check_resolvers
 from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Listener, Upstream
@@ -41,6 +43,7 @@ def check(config: Config, report: Report) -> None:
     check_attributes(config, report)
     _export(config, report)
     _limits(config, report)
+    check_resolvers(config, report)
     for name, upstream in config.upstream.items():
         _upstream(upstream, ("upstream", name), report)
 
@@ -189,7 +192,8 @@ def _limits(config: Config, report: Report) -> None:
 
 def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
     if not report.is_broken(*path, "servers"):
-        if not upstream.servers and not report.is_foreign(path):
+        nowhere = not upstream.servers and not upstream.discover
+        if nowhere and not report.is_foreign(path) and not report.is_broken(*path, "discover"):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)
         known: dict[tuple[str, str, int], str] = {}
@@ -199,12 +203,14 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
                 if other != url:
                     message = f"{url!r} is the same server as {other!r}"
                     report.error((*path, "servers", url), message, "leave one of them out")
+    check_discover(upstream, path, report)
     if upstream.send_proxy != "off" and upstream.protocol == "h2":
         remedy = 'write protocol = "h1", or send_proxy = "off"'
         message = "a PROXY header tells of one client, and HTTP/2 connections are shared"
         report.error((*path, "send_proxy"), message, remedy)
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
+    check_balance(upstream, path, report)
     check_retry(upstream.retry, (*path, "retry"), report)
 
 

@@ -150,6 +150,8 @@ def _no_server(url: str) -> str:
     """What is wrong with it."""
     scheme, separator, rest = url.partition("://")
     _check_labels(rest)
+    if separator and scheme.lower().partition("+")[0] in ("dns", "srv", "file"):
+        return f'{scheme}:// is a way to discover servers: write discover = "{url}"'
     if separator and scheme.lower() not in _PORTS:
         return f"{scheme}:// is not a way to reach an upstream: use http:// or https://"
     if "@" in rest:

@@ -85,8 +85,10 @@ def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterat
 
 
 def _upstream(loaded: Loaded, shown: Config, index: int, name: str) -> Iterator[str]:
-    for server, weight in shown.upstream[name].servers.items():
+    for server, weight in shown.upstream[name].everyone().items():
         yield f"             {server}  weight {weight}"
+    if shown.upstream[name].discover:
+        yield f"             {shown.upstream[name].discover}  discovered"
     force = effective(loaded.config, loaded.config.route[index], name, loaded.where)
     for key, value in _in_force(force):
         yield f"           {key:<20}{value:<14}  {force.origin[key]}"

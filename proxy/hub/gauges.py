@@ -74,6 +74,21 @@ ON_LINK = Instrument(
     "{item}",
     "Records that no collector has read yet.",
 )
+DISCOVERED = Instrument(
+    "spangate.upstream.discovered", _G, "{endpoint}", "Servers that `discover` has found."
+)
+DISCOVERED_AT = Instrument(
+    "spangate.upstream.discovered.time",
+    _G,
+    "s",
+    "Unix time at which that was last found or confirmed.",
+)
+DISCOVERIES = Instrument(
+    "spangate.upstream.discoveries", _C, "{lookup}", "Lookups of `discover`, by result."
+)
+DISCOVERY_CHANGES = Instrument(
+    "spangate.upstream.discovery.changes", _C, "{change}", "Lookups that found something else."
+)
 UP = Instrument(
     "spangate.upstream.endpoint.up", _G, "", "1 if active probes find the endpoint up, else 0."
 )

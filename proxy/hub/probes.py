@@ -113,6 +113,9 @@ class Prober:
         self.secured: Mapping[str, ClientContext] = {}  # how upstreams with TLS are connected to
         self._protocols: dict[str, str] = {}  # that upstreams speak
         self._prevented = False  # the last probe could not be made
+        self._found: dict[str, tuple[str, ...]] = {}  # URLs that were discovered, by upstream
+        self._upstreams: Mapping[str, Upstream] = {}
+        self._by: dict[str, tuple[Settings, str]] = {}  # `health` and `send_proxy` of upstreams
 
     async def configure(
         self, upstreams: Mapping[str, Upstream], routes: Iterable[Route] = ()
@@ -121,17 +124,23 @@ class Prober:
         which Host servers expect."""
         wanted: set[Key] = set()
         self._protocols = {name: upstream.protocol for name, upstream in upstreams.items()}
-        async for key, settings in gently(_wanted(upstreams, hosts(routes))):
+        self._upstreams = upstreams
+        self._by = dict(_settings(upstreams, hosts(routes)))
+        async for key in gently(_wanted(upstreams, self._found)):
             wanted.add(key)
-            known = self._probed.get(key)
-            send_proxy = upstreams[key[0]].send_proxy
-            if known is None or (known.settings, known.way[1]) != (settings, send_proxy):
-                self._forget(key)
-                probed = self._probed[key] = Probed(key, settings, known, send_proxy)
-                self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
+            self._probe(key)
         async for key in gently(list(self._probed)):
             if key not in wanted:
                 self._forget(key)
+
+    def discovered(self, upstream: str, urls: Iterable[str]) -> None:
+        """These besides those of the file, and no others; `configure` keeps to it."""
+        before, self._found[upstream] = self._found.get(upstream, ()), tuple(urls)
+        known = self._upstreams.get(upstream) or Upstream()
+        for url in set(before).difference(self._found[upstream], known.servers):
+            self._forget((upstream, url))
+        for url in self._found[upstream]:
+            self._probe((upstream, url))
 
     def states(self) -> dict[Key, bool]:
         """Whether each probed server is up; those not probed are not in it."""
@@ -165,6 +174,17 @@ class Prober:
             self._timer.cancel()
         await cancel(*tasks)
         await self._asker.close()
+
+    def _probe(self, key: Key) -> None:
+        """From now on, if its upstream is probed."""
+        if key[0] not in self._by:
+            return
+        settings, send_proxy = self._by[key[0]]
+        known = self._probed.get(key)
+        if known is None or (known.settings, known.way[1]) != (settings, send_proxy):
+            self._forget(key)
+            probed = self._probed[key] = Probed(key, settings, known, send_proxy)
+            self._plan(probed, random.uniform(0, min(probed.settings.every or 1.0, 0.5)))
 
     def _forget(self, key: Key) -> None:
         probed = self._probed.pop(key, None)
@@ -255,16 +275,22 @@ def hosts(routes: Iterable[Route]) -> dict[str, str]:
     return {name: next(iter(found)) for name, found in said.items() if len(found) == 1}
 
 
-def _wanted(
+def _settings(
     upstreams: Mapping[str, Upstream], expected: Mapping[str, str]
-) -> Iterator[tuple[Key, Settings]]:
+) -> Iterator[tuple[str, tuple[Settings, str]]]:
     for name, upstream in upstreams.items():
         settings = upstream.health
         if settings is not None:
             if settings.host is None and name in expected:
                 settings = msgspec.structs.replace(settings, host=expected[name])
-            for url in upstream.servers:
-                yield (name, url), settings
+            yield name, (settings, upstream.send_proxy)
+
+
+def _wanted(upstreams: Mapping[str, Upstream], found: Mapping[str, Iterable[str]]) -> Iterator[Key]:
+    for name, upstream in upstreams.items():
+        if upstream.health is not None:
+            for url in (*upstream.everyone(), *found.get(name, ())):
+                yield name, url
 
 
 def _labels(key: Key) -> Attributes:

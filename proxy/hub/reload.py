@@ -19,6 +19,7 @@ from proxy.config.load import Loaded, load
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError
+from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Whole
 from proxy.hub.rollout import Refused, Rollout
 from proxy.hub.settled import whole
@@ -46,6 +47,8 @@ class Reloads:
 class Services(Protocol):
     """What a reload changes besides the workers."""
 
+    @property
+    def discoveries(self) -> Discoveries: ...
     @property
     def prober(self) -> Prober: ...
     async def prepare(self, config: Config) -> Change: ...
@@ -153,6 +156,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     await services.prober.configure(config.upstream, config.route)
     hub.roster.configure(config.upstream)
     hub.tell_endpoints()
+    services.discoveries.configure(new.loaded)
 
 
 async def bring_into_force(hub: Whole, new: Generation) -> None:

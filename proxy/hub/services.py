@@ -16,6 +16,7 @@ import msgspec
 from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Upstream
 from proxy.hub.certificates import Certificates
+from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
 from proxy.hub.snapshot import wanted
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
     from proxy.admin.app import Admin
 
 
+FOUND_WITHIN = 2.0  # seconds for servers to be discovered before the gateway says it is ready
+
+
 class Services:
     """Started once, changed by reloads, stopped last."""
 
     def __init__(self, hub: Whole) -> None:
         self.prober = Prober(self._health_changed)
-        self._status = Status(hub, self.prober)
+        self.discoveries = Discoveries(hub.roster.discovered, self.prober.discovered)
+        self._status = Status(hub, self.prober, self.discoveries)
         self._hub = hub
         self._admin: Admin | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -48,6 +53,8 @@ class Services:
         self._watching = spawn(self._certificates.watch(), "watch certificates")
         await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)
+        self.discoveries.configure(self._hub.loaded)
+        await self.discoveries.first(FOUND_WITHIN)
         if admin is not None:
             asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 
@@ -84,6 +91,7 @@ class Services:
     async def stop(self) -> None:
         """No more probes and pages; the last report of our own metrics."""
         await cancel(self._reporting, self._watching)
+        await self.discoveries.stop()
         await self.prober.stop()
         await self._report()
 

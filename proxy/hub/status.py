@@ -13,6 +13,7 @@ from proxy.collector.books import as_dict
 from proxy.config.model import Route, Upstream
 from proxy.config.redact import Computed, shown
 from proxy.hub import gauges
+from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Whole
 from proxy.hub.probe import Verdict
 from proxy.hub.probes import Prober
@@ -29,9 +30,10 @@ from proxy.telemetry.metrics import Series
 class Status:
     """One hub, read only."""
 
-    __slots__ = ("_hub", "_prober")
+    __slots__ = ("_discoveries", "_hub", "_prober")
 
-    def __init__(self, hub: Whole, prober: Prober) -> None:
+    def __init__(self, hub: Whole, prober: Prober, discoveries: Discoveries) -> None:
+        self._discoveries = discoveries
         self._hub = hub
         self._prober = prober
 
@@ -50,6 +52,7 @@ class Status:
     def series(self) -> Iterator[Series]:
         yield from self._hub.totals.series()
         yield from self._prober.series()
+        yield from self._discoveries.series()
         yield from grouped(self._own())
 
     def _own(self) -> Iterator[Series]:
@@ -107,13 +110,17 @@ class Status:
         states = self._prober.states()
 
         def servers(name: str, upstream: Upstream) -> Iterator[dict[str, Any]]:
-            for url, weight in upstream.servers.items():
+            watch = self._discoveries.get(name)
+            known = {**(watch.servers if watch else {}), **upstream.everyone()}
+            for url, weight in known.items():
                 up = states.get((name, url), True)
                 last = _probe(self._prober.last((name, url)))
                 yield {"url": url, "weight": weight, "up": up, "last_probe": last}
 
         def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
             parts = {"servers": servers(name, upstream), "probed": upstream.health is not None}
+            if watch := self._discoveries.get(name):
+                parts["discover"] = watch.view()
             return Computed(parts, lambda _, part: part)
 
         return Computed(self._hub.loaded.config.upstream, told)

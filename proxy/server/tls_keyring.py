@@ -13,6 +13,9 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
+from proxy.config.discover import may_be, server_name
 from proxy.config.material import SELF_SIGNED, Certified, Material
 from proxy.config.model import Config, ListenerTls, Upstream, UpstreamTls
 from proxy.http.client_cert import names_of
@@ -155,8 +158,9 @@ class Keyring:
                 )
                 yield
         for name, upstream in config.upstream.items():
-            if any(url.startswith("https:") for url in upstream.servers):
-                into.upstreams[name] = self._client(upstream, material, made)
+            secure = any(url.startswith("https:") for url in upstream.everyone())
+            if secure or may_be(upstream.discover, "https"):
+                into.upstreams[name] = self._client(named(upstream), material, made)
                 yield
         self._made = made
 
@@ -241,6 +245,15 @@ class Keyring:
     def _log_keys(self, context: ssl.SSLContext) -> None:
         if self._keylog:
             context.keylog_filename = self._keylog
+
+
+def named(upstream: Upstream) -> Upstream:
+    """With the name that discovered servers are verified by: their URLs have addresses."""
+    name = server_name(upstream.discover)
+    if not name or upstream.tls.server_name or upstream.tls.identities:
+        return upstream
+    tls = msgspec.structs.replace(upstream.tls, server_name=name)
+    return msgspec.structs.replace(upstream, tls=tls)
 
 
 def offered_to(upstream: Upstream) -> list[str]:

@@ -23,6 +23,7 @@ from proxy.lag import Lag
 from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
+from proxy.server.choosing import equip
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling, Manner, dial_shared
@@ -70,7 +71,8 @@ class Worker(House):
         number: int, ring: Ring, sockets: Collection[tuple[str, socket.socket]],
         slot: int = 0, board: Board | None = None,
     ) -> None:  # fmt: skip
-        self.upstreams = Upstreams(number, board)
+        self.random = random.Random().random
+        self.upstreams = Upstreams(number, board, self.random)
         self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), ring)
         self.authorities = Authorities()
@@ -82,7 +84,6 @@ class Worker(House):
         self.draining = False
         self.failed = False  # the first snapshot could not be applied
         self.stopped = asyncio.Event()
-        self.random = random.Random().random
         self.getrandbits = source(os.urandom(32))
         self._number = number
         self._lag = Lag()
@@ -119,6 +120,7 @@ class Worker(House):
         assert compiler.snapshot is not None
         config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
+        equip(self.upstreams)
         self.snapshot = compiler.snapshot
         self._contexts = compiler.tls
         configure(config.log.format, config.log.level)

@@ -50,7 +50,7 @@ def at_top(line: str) -> str:
         ("methods = ['GET', 'PUT']", 'when = { method = ["GET", "PUT"] }'),
         ("server_name = 'shop.example'", 'host = "shop.example"'),
         ("set_real_ip_from = '10.0.0.0/8'", "[forwarding] trust"),
-        ("sticky = true", "in [upstream.NAME]: balance"),
+        ("sticky = true", "is a key of [upstream.NAME]"),
         ("sample = 0.5", "trace = { sample = 0.5 }"),
         ("trust = ['10.0.0.0/8']", "write [tracing] trust and [forwarding] trust"),
         ("request_id = true", "is a key of [forwarding]"),
@@ -96,7 +96,22 @@ def test_on_a_route(line: str, says: str) -> None:
     [
         ("lb_policy = 'x'", "round_robin"),
         ("balance = 'roundrobin'", 'write "round_robin"'),
-        ("balance = 'leastconn'", "round_robin is the only one"),
+        ("balance = 'leastconn'", 'write "least_request"'),
+        ("balance = 'p2c'", 'write "least_request"'),
+        ("balance = 'ewma'", 'write "peak_ewma"'),
+        ("balance = 'ip_hash'", 'write balance = { policy = "hash", on = "client" }'),
+        ("balance = { policy = 'p2c' }", 'write "least_request"'),
+        ("balance = 'best'", "is not one of round_robin, random, least_request"),
+        ("balance = 'hash'", 'write on = "header:x-user"'),
+        ("balance = { policy = 'hash', on = 'header:' }", "is no key of a request"),
+        ("balance = { policy = 'hash', on = 'user' }", "is no key of a request"),
+        ("balance = { policy = 'random', on = 'client' }", "random goes by no key"),
+        ("sticky = { cookie = 'a b' }", "is not a cookie's name"),
+        ("sticky = { cookie = 'a', key = 'short' }", "can be guessed"),
+        ("sticky = { name = 'a', cookie = 'b' }", 'write cookie = "a"'),
+        ("zone = 'a'", "no server is in the zone"),
+        ("zones = { a = 'http://other:1' }", "is none of the servers"),
+        ("slowstart = '30s'", 'write slow_start = "30s"'),
         ("keepalive = 32", "pool = { idle = 32 }"),
         ("health = { interval = '2s' }", 'write every = "2s"'),
         ("health = { expected_status = 200 }", "write status = "),
@@ -205,7 +220,8 @@ def test_hints_name_keys_that_there_are(table: str) -> None:
     known = _tables()
     names = {"limits": "Limits", "defaults": "Defaults", "forwarding": "Forwarding",
              "tracing": "Tracing", "export": "Export", "admin": "Admin",
-             "access_log": "AccessLog", "log": "Log", "metrics": "Metrics"}  # fmt: skip
+             "access_log": "AccessLog", "log": "Log", "metrics": "Metrics",
+             "dns": "Dns"}  # fmt: skip
     for hint in hints._OF_TABLE[table].values():
         for place, key in re.findall(r"\[(\w+)\] (\w+) = ", hint):
             assert key in known[names[place]], hint

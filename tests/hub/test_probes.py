@@ -334,3 +334,19 @@ async def test_a_server_that_takes_bytes_is_connected_to_and_asked_nothing(is_th
             await over.wait()
         server.close()
         assert sent == [b""]
+
+
+async def test_discovered_servers_are_probed_as_well() -> None:
+    """Those of the file stay when they are discovered no more, and all stay over a reload."""
+    async with serving() as one, serving() as two, watching(one.url) as watcher:
+        prober = watcher.prober
+        prober.discovered("u", [one.url, two.url])
+        assert set(prober.states()) == {("u", one.url), ("u", two.url)}
+        two.status = 500
+        assert await watcher.next() == {("u", two.url): False}
+        await prober.configure({"u": Upstream(servers={one.url: 1}, health=QUICK)})
+        assert prober.states() == {("u", one.url): True, ("u", two.url): False}
+        prober.discovered("u", [])
+        assert prober.states() == {("u", one.url): True}
+        prober.discovered("nobody", [two.url])
+        assert prober.states() == {("u", one.url): True}

@@ -1,0 +1,235 @@
+"""Runs the sources of all upstreams, keeps what they found, and says what changed.
+
+What was found holds until something else is found: while a source fails, over reloads, and while
+one source takes the place of another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from proxy.config.discover import parse_discover, parse_resolver
+from proxy.config.loaded import Loaded
+from proxy.config.model import Config, Upstream
+from proxy.config.syntax import Server, parse_server
+from proxy.hub import gauges
+from proxy.hub.discovery.file import FileSource
+from proxy.hub.discovery.source import Source
+from proxy.tasks import cancel, spawn
+from proxy.telemetry.metrics import Attributes, Series
+
+log = logging.getLogger("spangate")
+
+SHOWN = 8  # URLs in a line of the log
+
+Found = Callable[[str, Mapping[str, int]], None]  # upstream's name, weights by URL
+
+
+class Place(NamedTuple):
+    """What makes a source; another one is made where any of it changes."""
+
+    text: str  # `discover` as the file says it
+    folder: str  # of the configuration
+    resolvers: tuple[tuple[str, int], ...]
+    for_bytes: bool  # its listener passes bytes on, so that servers are tcp://
+
+
+class Watch:
+    """One upstream that discovers. It is what its source tells."""
+
+    def __init__(self, name: str, found: Found) -> None:
+        self.name = name
+        self.servers: dict[str, int] = {}  # by URL with their weights, as they were found
+        self.at = 0.0  # Unix time at which that was found or confirmed; 0 = never
+        self.reason = ""  # why it cannot be found out now; "" = it can
+        self.note = ""  # what was passed over
+        self.results = {"success": 0, "failure": 0}
+        self.changes = 0
+        self.told = asyncio.Event()  # the source has said something
+        self.place = Place("", "", (), False)
+        self._static: dict[Server, str] = {}  # servers of the file, by what they are
+        self._found = found
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, place: Place, upstream: Upstream) -> None:
+        """Go by this configuration."""
+        self._static = {parse_server(url): url for url in upstream.everyone()}
+        if place != self.place:
+            self.place = place
+            self.reason = ""
+            self.stop()
+            self._task = spawn(self._run(place), f"discover {self.name}")
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell what is known; a server that the file has too is the file's."""
+        servers = self.servers
+        if self._static:
+            servers = {self._static.get(parse_server(u), u): w for u, w in servers.items()}
+        self._found(self.name, servers)
+
+    def stop(self) -> asyncio.Task[None] | None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        return task
+
+    def found(self, servers: Mapping[str, int], note: str = "") -> None:
+        """See Tell."""
+        wrong = [url for url in servers if (url[:4] == "tcp:") != self.place.for_bytes]
+        if wrong:
+            only = "takes tcp:// servers" if self.place.for_bytes else "takes http:// servers"
+            self.failed(f"{wrong[0]!r} is not for this upstream, which {only}")
+            return
+        self.results["success"] += 1
+        self.at = time.time()
+        before, self.servers = self.servers, dict(servers)
+        failed, self.reason = self.reason, ""
+        if changed := _difference(before, servers):
+            self.changes += 1
+            self.tell()
+        if changed or failed or note != self.note:
+            level = logging.WARNING if not servers else logging.INFO
+            parts = [f"{len(servers)} discovered", changed, note, failed and "found again"]
+            log.log(level, "upstream %s: %s", *self._about(parts))
+        self.note = note
+        self.told.set()
+
+    def failed(self, reason: str) -> None:
+        """See Tell."""
+        self.results["failure"] += 1
+        if reason != self.reason:
+            log.warning("upstream %s: %s", *self._about([reason, self._kept()]))
+        self.reason = reason
+        self.told.set()
+
+    def view(self) -> dict[str, Any]:
+        """For /stats."""
+        return {
+            "source": self.place.text,
+            "servers": self.servers,
+            "age_seconds": round(time.time() - self.at, 3) if self.at else None,
+            "error": self.reason,
+            "note": self.note,
+        }
+
+    def _kept(self) -> str:
+        if not self.at:
+            return "nothing was discovered yet"
+        number, age = len(self.servers), time.time() - self.at
+        return f"the {number} discovered {age:.0f} s ago stay"
+
+    def _about(self, parts: list[str]) -> tuple[str, str]:
+        said = "; ".join(part for part in parts if part)
+        return self.name, f"discover {self.place.text}: {said}"
+
+    async def _run(self, place: Place) -> None:
+        try:
+            source = await asyncio.to_thread(_source, place)
+        except ImportError as error:
+            self.failed(f"{error}: install dnspython")
+            return
+        await source.watch(self)
+
+
+class Discoveries:
+    """Of one gateway; each of `hear` is told the servers of an upstream when they change."""
+
+    def __init__(self, *hear: Found) -> None:
+        self._hear = hear
+        self._watches: dict[str, Watch] = {}
+
+    def get(self, name: str) -> Watch | None:
+        return self._watches.get(name)
+
+    def configure(self, loaded: Loaded) -> None:
+        """Go by this configuration: what stays is told again, for who has just read it too."""
+        config = loaded.config
+        wanted = {name: one for name, one in config.upstream.items() if one.discover}
+        for name in self._watches.keys() - wanted.keys():
+            self._watches.pop(name).stop()
+            self._found(name, {})
+        if not wanted:
+            return
+        folder = os.path.dirname(os.path.abspath(loaded.file))
+        resolvers = tuple(parse_resolver(text) for text in config.dns.servers)
+        for_bytes = _for_bytes(config)
+        for name, upstream in wanted.items():
+            watch = self._watches.get(name)
+            if watch is None:
+                watch = self._watches[name] = Watch(name, self._found)
+            place = Place(upstream.discover, folder, resolvers, name in for_bytes)
+            watch.follow(place, upstream)
+
+    async def first(self, seconds: float) -> None:
+        """Wait, but no longer than this, until every source has said something."""
+        waiting = [
+            spawn(watch.told.wait(), f"first servers of {name}")
+            for name, watch in self._watches.items()
+        ]
+        if waiting:
+            await asyncio.wait(waiting, timeout=seconds)
+        await cancel(*waiting)
+
+    def series(self) -> Iterator[Series]:
+        """Those of one instrument together."""
+        watches = [(watch, _labels(watch)) for watch in self._watches.values()]
+        for watch, labels in watches:
+            yield Series(gauges.DISCOVERED, labels, len(watch.servers))
+        for watch, labels in watches:
+            if watch.at:
+                yield Series(gauges.DISCOVERED_AT, labels, int(watch.at))
+        for watch, labels in watches:
+            yield Series(gauges.DISCOVERY_CHANGES, labels, watch.changes)
+        for watch, labels in watches:
+            for result, times in watch.results.items():
+                yield Series(gauges.DISCOVERIES, (*labels, ("result", result)), times)
+
+    async def stop(self) -> None:
+        await cancel(*(watch.stop() for watch in self._watches.values()))
+        self._watches.clear()
+
+    def _found(self, name: str, servers: Mapping[str, int]) -> None:
+        for hear in self._hear:
+            hear(name, servers)
+
+
+def _source(place: Place) -> Source:
+    """In a thread: dnspython takes 30 ms to import, and is for those who ask DNS."""
+    where = parse_discover(place.text)
+    if where.kind == "file":
+        return FileSource(os.path.join(place.folder, where.path))
+    from proxy.hub.discovery.dns import DnsSource
+
+    return DnsSource(where, place.resolvers)
+
+
+def _for_bytes(config: Config) -> set[str]:
+    """Upstreams that connections go to, and no requests."""
+    streams = [listener for listener in config.listen if listener.protocol != "http"]
+    names = {listener.name for listener in streams if listener.name}
+    found = {listener.to for listener in streams if listener.to}
+    return found.union(*(route.to for route in config.route if route.when.listener in names))
+
+
+def _difference(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """In words; "" = there is none."""
+    came = [url for url in now if url not in before]
+    went = [url for url in before if url not in now]
+    other = [f"{u} = {w}" for u, w in now.items() if u in before and before[u] != w]
+    parts = [("came", came), ("went", went), ("weight", other)]
+    return "; ".join(f"{word} {_some(urls)}" for word, urls in parts if urls)
+
+
+def _some(urls: list[str]) -> str:
+    more = f" and {len(urls) - SHOWN} more" if len(urls) > SHOWN else ""
+    return ", ".join(urls[:SHOWN]) + more
+
+
+def _labels(watch: Watch) -> Attributes:
+    return (("spangate.upstream", watch.name), ("source", watch.place.text.partition(":")[0]))
