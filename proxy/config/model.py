@@ -188,6 +188,24 @@ class Compress(Section, frozen=True):
     )
 
 
+class RateLimit(Section, frozen=True):
+    """How many requests are let in; the others get 429."""
+
+    limit: str  # "100/s"; also /m, /h, /d
+    burst: Positive | None = None  # how many may come at once; None = as many as limit says
+    # "header:NAME", "cookie:NAME", "query:NAME", "path:NAME", "client"; "" = the route as a whole
+    key: str = ""
+    scope: Literal["worker", "host", "shared"] = "host"  # who counts together; shared: by [redis]
+    headers: bool = True  # RateLimit and RateLimit-Policy, also on answers to what was let in
+
+
+class Redis(Section, frozen=True):
+    """Where gateways count together what `rate` with scope = "shared" limits; Valkey too."""
+
+    url: str = ""  # "redis://user:password@host:6379/0" or "unix:///path"
+    when_down: Literal["local", "open", "closed"] = "local"  # also when it takes more than 5 ms
+
+
 class Defaults(Section, frozen=True):
     """Values for routes and upstreams that say nothing else; 0 = no limit."""
 
@@ -224,6 +242,7 @@ class Route(Section, frozen=True):
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
+    rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
@@ -304,5 +323,6 @@ class Config(Section, frozen=True):
     limits: Limits = field(default_factory=Limits)
     forwarding: Forwarding = field(default_factory=Forwarding)
     defaults: Defaults = field(default_factory=Defaults)
+    redis: Redis = field(default_factory=Redis)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

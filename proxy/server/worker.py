@@ -32,6 +32,7 @@ from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
+from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
 from proxy.server.orders import Orders, in_slices
@@ -77,6 +78,7 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
+        self.limiter = Limiter(self.recorder.registry)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
         self.draining = False
@@ -124,6 +126,7 @@ class Worker(House):
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
+        self.limiter.configure(config.redis)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.close_pools_of(gone))
         for key, pool in list(self._pools.items()):
@@ -263,6 +266,7 @@ class Worker(House):
         self._connections.retire(now)
         self.faults.sum_up(now)
         self._refusals.sum_up(now)
+        self.limiter.sum_up(now)
         self._descriptors.look()
         if not self.draining:
             return True
@@ -331,11 +335,13 @@ class Worker(House):
         self.reports.follow(self._leave)
 
     def _leave(self) -> None:
+        self.limiter.close()
         self.link.send(frames.DRAINED)
         self.stopped.set()
 
     def halt(self) -> None:
         """Stop at once, without goodbyes."""
+        self.limiter.close()
         self._timers_run = False
         self._sweep.stop()
         self._lag.stop()
