@@ -46,6 +46,7 @@ class Redis(asyncio.Protocol):
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.patience = PATIENCE
         self._to = parse_redis(url)
         self._transport: Any = None
         self._ready = False
@@ -81,7 +82,7 @@ class Redis(asyncio.Protocol):
         self._waiting.append(_Question(arguments, answer, loop.time()))
         self._transport.write(_command(b"EVALSHA", SHA, b"1", *arguments))
         if self._timer is None:
-            self._timer = loop.call_later(PATIENCE, self._look)
+            self._timer = loop.call_later(self.patience, self._look)
 
     # asyncio.Protocol
 
@@ -97,7 +98,7 @@ class Redis(asyncio.Protocol):
         now = asyncio.get_running_loop().time()
         self._waiting.extend(_Question((), None, now) for _ in first)
         transport.write(b"".join(first))
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self.patience, self._look)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -169,8 +170,8 @@ class Redis(asyncio.Protocol):
             if now - question.since > SILENCE:
                 self._leave(f"no answer for {SILENCE:g} s")
                 return
-            if now - question.since < PATIENCE - 0.0002:
-                left = question.since + PATIENCE
+            if now - question.since < self.patience - 0.0002:
+                left = question.since + self.patience
                 break
             answer, question.answer = question.answer, None
             if answer is not None:
