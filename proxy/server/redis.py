@@ -16,6 +16,7 @@ from hashlib import sha1
 from typing import Any
 
 from proxy.config.rates import parse_redis
+from proxy.tasks import spawn
 
 PATIENCE = 0.005  # seconds that a request waits at most
 SILENCE = 1.0  # seconds without the oldest answer, then the connection is given up
@@ -61,7 +62,7 @@ class Redis(asyncio.Protocol):
 
     def open(self) -> None:
         """Dial, and again whenever the connection ends."""
-        self._dialling = asyncio.get_running_loop().create_task(self._dial(), name="redis")
+        self._dialling = spawn(self._dial(), "dial redis")
 
     def close(self) -> None:
         self._closed = True

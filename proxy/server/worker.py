@@ -12,6 +12,7 @@ import random
 import socket
 import sys
 from collections.abc import Collection, Iterator
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -100,9 +101,7 @@ class Worker(House):
         registry = self.recorder.registry
         self._descriptors = Descriptors(self._pause, self._resume, self._free, registry)
         self._sweep = Sweep(self._check)
-        self._timers_run = True
-        self._ticks = 0
-        self._accepted = 0
+        self._timers_run, self._ticks, self._accepted = True, 0, 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
@@ -217,7 +216,8 @@ class Worker(House):
     def open_pool(self, endpoint: Endpoint) -> Pool:
         state = self.upstreams.get(endpoint.upstream)
         settings = state.settings if state is not None else Upstream()
-        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, self._dial_shared)
+        dial = partial(dial_shared, descriptors=self._descriptors)
+        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, dial)
         self._set_up(pool)
         return pool
 
@@ -231,9 +231,6 @@ class Worker(House):
             return pool.want(story, timeout)
         header = preface(pool.send_proxy, story) if pool.send_proxy else b""
         return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
-
-    def _dial_shared(self, pool: SharedPool, timeout: float) -> None:
-        dial_shared(pool, timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
@@ -335,7 +332,6 @@ class Worker(House):
         self.reports.follow(self._leave)
 
     def _leave(self) -> None:
-        self.limiter.close()
         self.link.send(frames.DRAINED)
         self.stopped.set()
 
