@@ -212,6 +212,8 @@ ELSEWHERE = 'host = "other.test"'
 SLOW = Situation(backend=silent, route='first_byte_timeout = "100ms"')
 
 # by the first cell of a row
+NO_REDIS = '[redis]\nurl = "unix:///nowhere"\nwhen_down = "closed"\n'
+
 SITUATIONS: dict[str, list[Situation]] = {
     "answer 1xx to 3xx": [Situation(), Situation(backend=script(reply(301)))],
     "answer 4xx": [Situation(backend=script(reply(404))), Situation(backend=script(reply(429)))],
@@ -239,6 +241,9 @@ SITUATIONS: dict[str, list[Situation]] = {
     "no server of the upstream is up": [Situation(finds_none)],
     "no route": [Situation(route=ELSEWHERE)],
     "routes, but none for the method": [Situation(route='when.method = "PUT"')],
+    "more requests than a [rate limit](traffic-rate-limits.md) lets in": [
+        Situation(route='rate = { limit = "1/d", scope = "shared" }', more=NO_REDIS)
+    ],
     "redirect, fixed answer": [
         Situation(asks(get("/broken")), more=BROKEN),
         Situation(asks(get("/moved")), more=MOVED),
