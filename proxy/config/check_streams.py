@@ -141,7 +141,7 @@ def _servers(name: str, said: dict[bool, str], config: Config, report: Report) -
         report.error(path, message, "write two upstreams")
         return
     for_bytes = True in said
-    for url in config.upstream[name].servers:
+    for url in config.upstream[name].everyone():
         try:
             server = parse_server(url)
         except ValueError:

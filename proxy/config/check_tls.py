@@ -86,7 +86,7 @@ def _upstream(upstream: Upstream, path: Path, reader: _Reader) -> None:
         if "://" not in identity:
             remedy = 'write "spiffe://mesh/orders"'
             report.error((*path, "identities", i), f"{identity!r} is not a URI", remedy)
-    secure = any(url.lower().startswith("https:") for url in upstream.servers)
+    secure = any(url.lower().startswith("https:") for url in upstream.everyone())
     if not secure and tls != UpstreamTls() and upstream.servers:
         report.warn(path, "none of these servers has TLS", "write https:// servers")
     elif not tls.verify:

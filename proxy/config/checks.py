@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from proxy.config.attributes import check_attributes
+from proxy.config.check_balance import check_balance
 from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
 from proxy.config.model import Config, Health, Listener, Upstream
@@ -205,6 +206,7 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
         report.error((*path, "send_proxy"), message, remedy)
     if upstream.health is not None:
         _health(upstream.health, (*path, "health"), report)
+    check_balance(upstream, path, report)
     check_retry(upstream.retry, (*path, "retry"), report)
 
 

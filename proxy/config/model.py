@@ -22,6 +22,7 @@ from proxy.config.observe import (
     RouteTrace,
     Tracing,
 )
+from proxy.config.rate_model import RateLimit, Redis
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -188,24 +189,6 @@ class Compress(Section, frozen=True):
     )
 
 
-class RateLimit(Section, frozen=True):
-    """How many requests are let in; the others get 429."""
-
-    limit: str  # "100/s"; also /m, /h, /d
-    burst: Positive | None = None  # how many may come at once; None = as many as limit says
-    # "header:NAME", "cookie:NAME", "query:NAME", "path:NAME", "client"; "" = the route as a whole
-    key: str = ""
-    scope: Literal["worker", "host", "shared"] = "host"  # who counts together; shared: by [redis]
-    headers: bool = True  # RateLimit and RateLimit-Policy, also on answers to what was let in
-
-
-class Redis(Section, frozen=True):
-    """Where gateways count together what `rate` with scope = "shared" limits; Valkey too."""
-
-    url: str = ""  # "redis://user:password@host:6379/0" or "unix:///path"
-    when_down: Literal["local", "open", "closed"] = "local"  # also when it takes more than 5 ms
-
-
 class Defaults(Section, frozen=True):
     """Values for routes and upstreams that say nothing else; 0 = no limit."""
 
@@ -281,16 +264,38 @@ class Pool(Section, frozen=True):
     max_age: Seconds = Seconds(300)  # then dialled anew, by what DNS says then; 0 = never
 
 
+class Balance(Section, frozen=True):
+    """Which server gets the next request."""
+
+    # round_robin: smooth weighted; least_request, peak_ewma: the better one of two by chance
+    policy: Literal["round_robin", "random", "least_request", "peak_ewma", "hash"] = "round_robin"
+    on: str = ""  # of "hash": "header:NAME", "cookie:NAME", "client", "path:NAME"
+    algorithm: Literal["maglev", "ring"] = "maglev"  # of "hash"; ring: with bounded loads
+
+
+class Sticky(Section, frozen=True):
+    """A cookie by which a client comes back to its server."""
+
+    cookie: str  # its name
+    ttl: Seconds = Seconds(0)  # how long clients keep it; 0 = until they are closed
+    key: str = ""  # what it is signed with; "" = made at start, so a restart lets clients go
+
+
 class Upstream(Section, frozen=True):
-    """Servers that are asked in turn."""
+    """Servers, and which of them is asked."""
 
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     protocol: Literal["auto", "h1", "h2"] = "auto"  # auto: by ALPN where there is TLS, else h1
     tls: UpstreamTls = field(default_factory=UpstreamTls)  # for https:// servers
     send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
-    balance: Literal["round_robin"] = "round_robin"  # smooth weighted
+    balance: Balance = field(default_factory=Balance)  # a policy's name, or a table
+    sticky: Sticky | None = None
+    slow_start: Seconds = Seconds(0)  # what a new server takes to get its whole share
+    backup: dict[str, Positive] = field(default_factory=dict)  # servers for when others are down
+    zone: str = ""  # where this gateway is: servers there are asked first; "" = anywhere
+    zones: dict[str, list[str]] = field(default_factory=dict)  # zone -> URLs of its servers
     health: Health | None = None
-    panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
+    panic: Share = Share(0)  # below this share of servers that are up backups, or all, get traffic
     pool: Pool = field(default_factory=Pool)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
@@ -298,6 +303,10 @@ class Upstream(Section, frozen=True):
     first_byte_timeout: Seconds | None = None  # from the request's end to the response head
     idle_timeout: Seconds | None = None  # without a byte in either direction
     retry: Retry | None = None  # instead of that in [defaults]
+
+    def everyone(self) -> dict[str, int]:
+        """Servers and backups: URL -> weight."""
+        return {**self.servers, **self.backup} if self.backup else self.servers
 
 
 class Config(Section, frozen=True):

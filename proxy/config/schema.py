@@ -8,7 +8,7 @@ descriptions that an editor shows.
 from __future__ import annotations
 
 import inspect
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -24,6 +24,7 @@ _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
 _STRING: Schema = {"type": "string"}
 _STRINGS: Schema = {"type": "array", "items": _STRING}
 _PORT: Schema = {"type": "integer", "minimum": 0, "maximum": 65535}
+_POLICY: Schema = {"enum": list(get_args(get_type_hints(model.Balance)["policy"]))}
 _UNITS: dict[Any, Schema] = {
     Seconds: {
         "anyOf": [
@@ -63,6 +64,9 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Route, "to"): [_STRING],
     (model.When, "method"): [_STRING],
     (model.Upstream, "servers"): [_STRING, _STRINGS],
+    (model.Upstream, "backup"): [_STRING, _STRINGS],
+    (model.Upstream, "balance"): [_POLICY],
+    (model.Upstream, "sticky"): [_STRING],
     (model.Route, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Upstream, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Defaults, "retry"): [{"type": "integer", "minimum": 0}],

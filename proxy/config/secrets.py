@@ -28,6 +28,10 @@ def is_secret(path: Path) -> bool:
     if path[0] == "collector":
         names = names[3:]  # below collector.exporters.ID
         return is_edited(tuple(names)) or any(_SECRET_KEY.search(name) for name in names)
+    if path[-2:] == ("sticky", "cookie"):
+        return False  # a name
+    if path[-2:] == ("sticky", "key"):
+        return True
     return is_edited(path) or _SECRET_KEY.search(names[-1]) is not None
 
 

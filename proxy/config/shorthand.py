@@ -12,6 +12,9 @@
     redirect = "/new"                redirect = { to = "/new" }
     respond = "text", respond = 204  respond = { body = "text" }, respond = { status = 204 }
     health = "/healthz"              health = { path = "/healthz" }
+    balance = "random"               balance = { policy = "random" }
+    sticky = "srv"                   sticky = { cookie = "srv" }
+    backup = ["http://a"]            backup = { "http://a" = 1 }
     compress = true, false           compress = {}, nothing
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
 
@@ -45,7 +48,13 @@ def lengthen(raw: Raw, report: Report) -> None:
     _upstreams(raw.get("upstream"), report)
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
-        _servers(upstream, ("upstream", name, "servers"), report)
+        for key in ("servers", "backup"):
+            _servers(upstream, ("upstream", name, key), report)
+        _inside(upstream, ("upstream", name, "balance"), {str: "policy"}, report)
+        _inside(upstream, ("upstream", name, "sticky"), {str: "cookie"}, report)
+        if isinstance(zones := upstream.get("zones"), dict):
+            for zone in zones:
+                _one_as_list(zones, zone)
         _inside(upstream, ("upstream", name, "health"), {str: "path"}, report)
     for i, route in enumerate(raw["route"] if isinstance(raw.get("route"), list) else ()):
         if isinstance(route, dict):
@@ -159,8 +168,9 @@ def _upstream(raw: Raw, target: str, place: Path, report: Report) -> str:
 
 
 def _servers(upstream: Raw, path: Path, report: Report) -> None:
-    _one_as_list(upstream, "servers")
-    servers = upstream.get("servers")
+    key = str(path[-1])
+    _one_as_list(upstream, key)
+    servers = upstream.get(key)
     if not isinstance(servers, list) or not all(isinstance(s, str) for s in servers):
         return
     for i, url in enumerate(servers):
@@ -168,7 +178,7 @@ def _servers(upstream: Raw, path: Path, report: Report) -> None:
         if url in servers[:i] and not getattr(url, "failed", False):
             remedy = "for a greater share write { URL = weight, … }"
             report.error((*path, i), f"{url!r} is listed twice", remedy)
-    upstream["servers"] = dict.fromkeys(servers, 1)
+    upstream[key] = dict.fromkeys(servers, 1)
 
 
 def _retry(table: Raw) -> None:

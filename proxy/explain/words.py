@@ -93,7 +93,7 @@ def _rate(rate: RateLimit) -> str:
 
 
 def _upstream(loaded: Loaded, shown: Config, index: int, name: str) -> Iterator[str]:
-    for server, weight in shown.upstream[name].servers.items():
+    for server, weight in shown.upstream[name].everyone().items():
         yield f"             {server}  weight {weight}"
     force = effective(loaded.config, loaded.config.route[index], name, loaded.where)
     for key, value in _in_force(force):

@@ -263,7 +263,7 @@ def _wanted(
         if settings is not None:
             if settings.host is None and name in expected:
                 settings = msgspec.structs.replace(settings, host=expected[name])
-            for url in upstream.servers:
+            for url in upstream.everyone():
                 yield (name, url), settings
 
 

@@ -62,7 +62,7 @@ class Roster:
         for an upstream stays as long as the upstream does."""
         members: dict[Key, Member] = {}
         for name, upstream in upstreams.items():
-            for url, weight in upstream.servers.items():
+            for url, weight in upstream.everyone().items():
                 member = members[name, url] = self._members.get((name, url)) or Member(weight)
                 member.weight, member.discovered = weight, False
                 if upstream.health is None:

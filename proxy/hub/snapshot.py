@@ -15,6 +15,7 @@ from proxy.config.material import NONE, Material
 from proxy.config.model import Config
 from proxy.config.observe import Export
 from proxy.config.wire import pack
+from proxy.hub.sticky_keys import with_keys
 
 _SIGNALS = ("traces", "metrics", "logs")
 _GATEWAY = "gateway"
@@ -32,7 +33,8 @@ class Generation:
 
 def generation(number: int, loaded: Loaded, at: float) -> Generation:
     """Ready to be sent."""
-    return Generation(number, loaded, at, list(snapshot_of(loaded.config, loaded.material)))
+    config = with_keys(loaded.config)
+    return Generation(number, loaded, at, list(snapshot_of(config, loaded.material)))
 
 
 def snapshot_of(config: Config, material: Material = NONE) -> Iterable[bytes]:

@@ -107,7 +107,7 @@ class Status:
         states = self._prober.states()
 
         def servers(name: str, upstream: Upstream) -> Iterator[dict[str, Any]]:
-            for url, weight in upstream.servers.items():
+            for url, weight in upstream.everyone().items():
                 up = states.get((name, url), True)
                 last = _probe(self._prober.last((name, url)))
                 yield {"url": url, "weight": weight, "up": up, "last_probe": last}

@@ -89,7 +89,11 @@ def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -
     if failed is None and target.budget is not None:
         target.budget.request(story.x.start * 1e-9)
     state = target.state
-    story.endpoint = endpoint = state.balancer.pick(now, None, failed)
+    if state.chooser is None:
+        endpoint = state.balancer.pick(now, None, failed)
+    else:
+        endpoint = state.chooser.choose(story, now, failed)
+    story.endpoint = endpoint
     if endpoint is None:
         raise NoEndpoint(f"upstream {target.name} has no endpoint")
     attempts = story.x.attempts

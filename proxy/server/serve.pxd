@@ -19,6 +19,6 @@ cdef bint _is_answered(Story story, RouteEntry entry, dict captures) except -1
 cdef bint _asks_health(Story story) except -1
 cdef _end(Story story, tuple trailers)
 cdef _end_here(Story story, str host, int status)
-@cython.locals(attempt=Attempt)
+@cython.locals(attempt=Attempt, target=Target, lines=list)
 cdef object _relay(Story story, ResponseHead response)
 cdef RouteEntry _entry(Story story, error)

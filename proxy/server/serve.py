@@ -176,7 +176,10 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
         edits = entry.compression.begin(story, edits, response)
         if story.client is not client:
             packing = client = story.client
-    client.send_head(response, edits, added.lines(x, story.snapshot, edits, response))
+    lines, target = added.lines(x, story.snapshot, edits, response), story.target
+    if target is not None and target.state.chooser is not None:
+        target.state.chooser.mark(story, lines)
+    client.send_head(response, edits, lines)
     x.head_sent = True
     attempt = story.attempt
     assert attempt is not None

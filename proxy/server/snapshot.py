@@ -213,6 +213,15 @@ class Snapshot:
         leaf = self._routes.find(host, method, head.path, head.query, head)
         return None if leaf is None else self._entries[leaf.index]
 
+    def captures(self, head: RequestHead) -> Captures:
+        """What the template of the request's route captured, of its path as it was matched."""
+        host, _ = self.host(head.authority)
+        leaf = self._routes.find(host, head.method, head.path, head.query, head)
+        if leaf is None:
+            return NOTHING  # it is no request, but a connection
+        found = (leaf.index, leaf.captures(head.path))
+        return settle(self._table, self.config.route, head, host, found)[1]
+
     def passes_bytes(self, endpoint: Endpoint) -> bool:
         """Whether it is asked for connections, and not for answers."""
         if endpoint.scheme != "unix":

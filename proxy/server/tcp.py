@@ -116,7 +116,11 @@ def _attempt(story: Story, target: Target, failed: Endpoint | None, reason: str)
     if failed is None and target.budget is not None:
         target.budget.request(now * 1e-9)
     state, attempts = target.state, story.x.attempts
-    story.endpoint = endpoint = state.balancer.pick(now, None, failed)
+    if state.chooser is None:
+        endpoint = state.balancer.pick(now, None, failed)
+    else:
+        endpoint = state.chooser.choose(story, now, failed)
+    story.endpoint = endpoint
     if endpoint is None:
         raise NoEndpoint(f"upstream {target.name} has no endpoint")
     attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))

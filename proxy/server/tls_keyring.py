@@ -155,7 +155,7 @@ class Keyring:
                 )
                 yield
         for name, upstream in config.upstream.items():
-            if any(url.startswith("https:") for url in upstream.servers):
+            if any(url.startswith("https:") for url in upstream.everyone()):
                 into.upstreams[name] = self._client(upstream, material, made)
                 yield
         self._made = made

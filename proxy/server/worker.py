@@ -24,6 +24,7 @@ from proxy.lag import Lag
 from proxy.log import configure, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
+from proxy.server.choosing import equip
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling, Manner, dial_shared
@@ -72,20 +73,18 @@ class Worker(House):
         number: int, ring: Ring, sockets: Collection[tuple[str, socket.socket]],
         slot: int = 0, board: Board | None = None,
     ) -> None:  # fmt: skip
-        self.upstreams = Upstreams(number, board)
+        self.random = random.Random().random
+        self.upstreams = Upstreams(number, board, self.random)
         self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), ring)
         self.authorities = Authorities()
-        self.outbox = Outbox()
-        self.turns = Turns()
+        self.outbox, self.turns = Outbox(), Turns()
         self.faults = Faults()
         self.limiter = Limiter(self.recorder.registry)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
-        self.draining = False
-        self.failed = False  # the first snapshot could not be applied
+        self.draining = self.failed = False  # failed: the first snapshot could not be applied
         self.stopped = asyncio.Event()
-        self.random = random.Random().random
         self.getrandbits = source(os.urandom(32))
         self._number = number
         self._lag = Lag()
@@ -120,6 +119,7 @@ class Worker(House):
         assert compiler.snapshot is not None
         config, before = compiler.config, self.snapshot
         gone = self.upstreams.adopt(compiler.plan)
+        equip(self.upstreams)
         self.snapshot = compiler.snapshot
         self._contexts = compiler.tls
         configure(config.log.format, config.log.level)

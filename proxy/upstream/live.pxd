@@ -6,4 +6,5 @@ cdef class Live:
     cdef public str name
     cdef public Balancer balancer
     cdef public object feedback  # a Feedback, or None
+    cdef public object chooser  # a Chooser, or None
     cdef public Budget budget

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.upstream.balance import Balancer, Feedback
 from proxy.upstream.retry import Budget
 
@@ -9,10 +11,12 @@ from proxy.upstream.retry import Budget
 class Live:
     """One upstream as it is now."""
 
-    __slots__ = ("balancer", "budget", "feedback", "name")
+    __slots__ = ("balancer", "budget", "chooser", "feedback", "name")
 
     def __init__(self, name: str, balancer: Balancer) -> None:
         self.name = name
         self.balancer = balancer
         self.feedback: Feedback | None = None  # the balancer, if it learns from attempts
+        # What knows whom a request asks for itself (`server/choosing.py`); None = nobody.
+        self.chooser: Any = None
         self.budget = Budget()

@@ -10,35 +10,46 @@ those that still refer to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from proxy.config.model import Upstream
 from proxy.http.grpc import NAMES, RESOURCE_EXHAUSTED, SERVER_ERRORS
-from proxy.upstream.balance import Balancer, Feedback, Outcome, RoundRobin
+from proxy.kernel.chance import source
+from proxy.upstream.bag import Chance
+from proxy.upstream.balance import Feedback, Outcome, RoundRobin
 from proxy.upstream.board import Board
 from proxy.upstream.endpoint import DRAINED, EJECTED, PROBED, Endpoint
 from proxy.upstream.learners import together
 from proxy.upstream.live import Live
+from proxy.upstream.policies import BY_LOAD, Made, chosen_by, make
 
-Policy = Callable[[Sequence[Endpoint], int], Balancer]
-POLICIES: dict[str, Policy] = {"round_robin": RoundRobin}
+
+def _chance(seed: int) -> Chance:
+    """Numbers in [0, 1) that are the same each time: for where nobody gives others."""
+    bits = source(b"%32d" % seed)
+    return lambda: bits(53) / 2**53
 
 
 def shares(settings: Upstream) -> bool:
     """Whether what happens at its endpoints is to be known by all workers and the hub together,
     so that its endpoints need numbers."""
-    return False
+    return settings.balance.policy in BY_LOAD
 
 
 class UpstreamState(Live):
     """One upstream, for as long as some configuration has its name."""
 
-    __slots__ = ("_board", "_discovered", "_offset", "endpoints", "settings")
+    __slots__ = ("_board", "_discovered", "_made", "_offset", "_random", "endpoints", "settings")
 
-    def __init__(self, name: str, offset: int = 0, board: Board | None = None) -> None:
-        """`offset` is where this worker begins in turns, so that not all begin with the first."""
-        super().__init__(name, RoundRobin((), offset))
+    def __init__(
+        self, name: str, offset: int = 0, board: Board | None = None, random: Chance | None = None
+    ) -> None:
+        """`offset` is where this worker begins in turns, so that not all begin with the first;
+        `random` gives numbers in [0, 1) to policies that go by chance."""
+        self._made = Made(RoundRobin((), offset))
+        super().__init__(name, self._made.balancer)
         self._board = board
+        self._random = random or _chance(offset)
         self.settings = Upstream()  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
         self._offset = offset
@@ -76,7 +87,7 @@ class UpstreamState(Live):
             if holds is not None:
                 endpoint.mark(reason, holds)
         if weight is not None:
-            endpoint.weight = weight
+            endpoint.weight = max(weight, 1)
         if known == (endpoint.up, endpoint.weight):
             return False
         self.balancer.refresh(endpoint)
@@ -87,7 +98,7 @@ class UpstreamState(Live):
         if url in self.endpoints:
             self.update(url, weight=weight)
             return
-        endpoint = Endpoint(url, weight, self.name)
+        endpoint = Endpoint(url, max(weight, 1), self.name)  # where all say 0 all are alike
         self._discovered.add(url)
         self.endpoints[url] = endpoint
         self.balancer.add(endpoint)
@@ -104,40 +115,47 @@ class UpstreamState(Live):
         """Put the endpoints that there are with `settings` into `wanted`, one in each step: those
         that stay, and new ones."""
         weights = {url: self.endpoints[url].weight for url in self._discovered}
-        weights.update(settings.servers)
+        weights.update(settings.servers, **settings.backup)
         for url, weight in weights.items():
             wanted[url] = self.endpoints.get(url) or Endpoint(url, weight, self.name)
             yield
 
-    def reconcile(self, settings: Upstream, wanted: dict[str, Endpoint]) -> list[Endpoint]:
-        """Go by `settings` from now on; the endpoints that are gone."""
+    def policy(self, settings: Upstream, endpoints: Sequence[Endpoint]) -> Made | None:
+        """What `settings` will want for a balancer; None = the one that there is."""
+        if chosen_by(settings) == chosen_by(self.settings):
+            return None
+        return make(settings, endpoints, self._offset, self._random, self._board)
+
+    def reconcile(
+        self, settings: Upstream, wanted: dict[str, Endpoint], made: Made | None
+    ) -> list[Endpoint]:
+        """Go by `settings` from now on, and by the balancer `made` if there is one; the endpoints
+        that are gone."""
         before = self.endpoints
         # What was discovered since `wanted` was made stays too.
         wanted |= {u: e for u, e in before.items() if u in wanted or u in self._discovered}
-        changed = settings.balance != self.settings.balance
+        if made is not None:
+            self._made, self.balancer = made, made.balancer
         self.endpoints, self.settings = wanted, settings
         for url, endpoint in wanted.items():
-            weight = settings.servers.get(url, endpoint.weight)
+            weight = settings.servers.get(url, settings.backup.get(url, endpoint.weight))
             # Without probes nobody would ever say that it is up again.
             turned = settings.health is None and endpoint.mark(PROBED, False)
-            if url in before and (turned or endpoint.weight != weight):
-                endpoint.weight = weight
-                self.balancer.refresh(endpoint)
-            elif url not in before and not changed:
+            turned, endpoint.weight = turned or endpoint.weight != weight, weight
+            if made is not None or url not in before:
                 self.balancer.add(endpoint)
+            elif turned:
+                self.balancer.refresh(endpoint)
         gone = [endpoint for url, endpoint in before.items() if url not in wanted]
         for endpoint in gone:
             self.balancer.remove(endpoint)
-        if changed:
-            self.balancer = POLICIES[settings.balance](list(wanted.values()), self._offset)
         self.balancer.panic_below(settings.panic)
         self.feedback = together(self._learners())
         return gone
 
     def _learners(self) -> Iterator[Feedback]:
         """Who is told of attempts, by the settings in force."""
-        if isinstance(self.balancer, Feedback):
-            yield self.balancer
+        yield from self._made.learners
         if self._board is not None and shares(self.settings):
             yield self._board
 
@@ -149,7 +167,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.states: dict[str, UpstreamState] = {}  # by name, as they will be
-        self._changes: list[tuple[UpstreamState, Upstream, dict[str, Endpoint]]] = []
+        self._changes: list[tuple[UpstreamState, Upstream, dict[str, Endpoint], Made | None]] = []
 
     def get(self, name: str) -> UpstreamState | None:
         return self.states.get(name)
@@ -157,34 +175,44 @@ class Plan:
     def compare(self, known: Upstreams, upstreams: Mapping[str, Upstream]) -> Iterator[None]:
         """Look at one upstream after the other; ValueError for what is no server's URL."""
         for name, settings in upstreams.items():
-            state = known.get(name) or UpstreamState(name, known.offset, known.board)
+            state = known.get(name) or known.new(name)
             self.states[name] = state
             yield
             if state.settings == settings:
                 continue
             wanted: dict[str, Endpoint] = {}
             yield from state.gather(settings, wanted)
+            made = state.policy(settings, list(wanted.values()))
+            if made is not None:
+                yield from made.prepare()
             if known.get(name) is None:
-                state.reconcile(settings, wanted)  # nobody sees it yet
+                state.reconcile(settings, wanted, made)  # nobody sees it yet
             else:
-                self._changes.append((state, settings, wanted))
+                self._changes.append((state, settings, wanted, made))
 
     def apply(self) -> Iterator[Endpoint]:
         """Do it, and yield each endpoint that is gone."""
-        for state, settings, wanted in self._changes:
-            yield from state.reconcile(settings, wanted)
+        for state, settings, wanted, made in self._changes:
+            yield from state.reconcile(settings, wanted, made)
 
 
 class Upstreams:
     """All upstreams of one worker, by name."""
 
-    __slots__ = ("_states", "board", "learning", "offset")
+    __slots__ = ("_states", "board", "learning", "offset", "random")
 
-    def __init__(self, offset: int = 0, board: Board | None = None) -> None:
+    def __init__(
+        self, offset: int = 0, board: Board | None = None, random: Chance | None = None
+    ) -> None:
         self.offset = offset
+        self.random = random
         self.board = board  # what workers know together
         self.learning = False  # whether the balancer of any wants feedback
         self._states: dict[str, UpstreamState] = {}
+
+    def new(self, name: str) -> UpstreamState:
+        """One that nobody knows yet."""
+        return UpstreamState(name, self.offset, self.board, self.random)
 
     def get(self, name: str) -> UpstreamState | None:
         return self._states.get(name)

@@ -174,7 +174,7 @@ max_fails = 3
         """
 3 route[0].proxy_next_upstream: write retry = 2, or retry = { times = 2, on = [502, 503] }
 5 upstream.orders.servers: write servers = { "http://10.0.0.1:8000" = 3,
-6 upstream.orders.least_conn: balance = "round_robin", smooth and weighted, is the only way
+6 upstream.orders.least_conn: write balance = "least_request"
 7 upstream.orders.max_fails: servers are judged by active probes alone for now: health = {
 """,
     ),
@@ -388,7 +388,7 @@ health_uri = "/healthz"
         """
 2 route[0].handle_path: write path = "/api/*" and rewrite = { strip = "/api" }
 3 route[0].reverse_proxy: list them in an upstream: [upstream.orders] servers =
-4 route[0].lb_policy: it belongs to the upstream, where balance is round_robin
+4 route[0].lb_policy: it belongs to the upstream: write balance there, such as
 5 route[0].health_uri: it belongs to the upstream: [upstream.orders] health = "/healthz"
 """,
     ),
@@ -527,7 +527,7 @@ cluster = "orders"
 2 listeners[0].address: write listen = ":8080" at the top of the file
 3 listeners[0].port_value: write listen = ":8080" at the top of the file
 4 clusters: write [upstream.NAME] with servers = ["http://10.0.0.1:8000"]; routes name it: to
-6 clusters[0].lb_policy: balance = "round_robin", smooth and weighted, is the only way for
+6 clusters[0].lb_policy: write balance = "round_robin", "random", "least_request",
 9 route[0].match: write path = "/api/*"
 10 route[0].cluster: write to = "orders": the name of an [upstream.NAME], or a URL such as
 """,
@@ -667,7 +667,7 @@ server = ["10.0.0.1:8000"]
 2 frontend.web.bind: write listen = ":8080" at the top of the file
 4 frontend.web.default_backend: write to = "orders": the name of an [upstream.NAME], or a URL
 5 backend: write [upstream.NAME] with servers = ["http://10.0.0.1:8000"]; routes name it: to
-6 backend.orders.balance: it belongs to the upstream, where balance is round_robin
+6 backend.orders.balance: it belongs to the upstream: write balance there, such as
 7 backend.orders.server: write servers = ["http://10.0.0.1:8000"], or {
 """,
     ),
@@ -734,7 +734,7 @@ backup = "10.0.0.2:8000"
 4 upstream.orders.servers[0]: '10.0.0.1:8000' is not a server: write "http://10.0.0.1:8000"
 5 upstream.orders.option_httpchk: write health = "/healthz", or health = { path = "/healthz",
 6 upstream.orders.health.inter: write every = "2s"
-7 upstream.orders.backup: there are no stand-ins: every server that is up gets its share
+7 upstream.orders.backup[0]: '10.0.0.2:8000' is not a server: write "http://10.0.0.2:8000"
 """,
     ),
     Faulty(
@@ -819,7 +819,7 @@ healthchecks = { active = { http_path = "/healthz" } }
 """,
         """
 4 upstream.orders.targets: write servers = ["http://10.0.0.1:8000", "http://10.0.0.2:8000"],
-5 upstream.orders.algorithm: balance = "round_robin", smooth and weighted, is the only way
+5 upstream.orders.algorithm: write balance = "round_robin", "random", "least_request",
 6 upstream.orders.healthchecks: write health = "/healthz", or health = { path = "/healthz",
 """,
     ),

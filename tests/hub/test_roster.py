@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proxy.config.model import Health, Upstream
+from proxy.config.model import Balance, Health, Upstream
 from proxy.hub.boards import Boards
 from proxy.hub.roster import Roster
 from proxy.server import endpoints
@@ -88,3 +88,20 @@ def test_a_reload_keeps_what_is_known() -> None:
     changed = {"u": Upstream(servers={A: 7, B: 1})}
     roster.configure(changed)
     assert newcomer(roster, changed).sees() == {A: (7, DRAINED), B: (1, 0)}
+
+
+def test_backups_are_endpoints_like_others() -> None:
+    upstreams = {"u": Upstream(servers={A: 1}, backup={B: 3}, health=Health())}
+    roster, worker = both(upstreams)
+    roster.probed({("u", B): False})
+    assert worker.sees() == newcomer(roster, upstreams).sees() == {A: (1, 0), B: (3, PROBED)}
+
+
+def test_endpoints_have_numbers_where_loads_are_compared() -> None:
+    for policy, has_number in (("least_request", True), ("peak_ewma", True), ("random", False)):
+        balance = Balance(policy=policy)  # type: ignore[arg-type]
+        upstreams = {"u": Upstream(servers={A: 1, B: 1}, balance=balance)}
+        roster, _ = both(upstreams)
+        assert all((member.number >= 0) == has_number for _, member in roster), policy
+        seen = newcomer(roster, upstreams).known["u"].endpoints.values()
+        assert all((endpoint.number >= 0) == has_number for endpoint in seen)

@@ -65,6 +65,7 @@ health = {{ path = "/", every = "50ms", timeout = "1s", status = [200, 404], fal
 servers = ["{down}"]
 [upstream.up]
 servers = ["http://127.0.0.1:{admin}"]
+balance = {{ policy = "hash", on = "header:x-user" }}
 """
 MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in range(40))
 

@@ -348,6 +348,7 @@ def as_told(cell: str, span: Span, status: int) -> None:
 
 # attributes
 
+HASH = 'balance = { policy = "hash", on = "client" }'
 EVERYTHING = """
 [tracing]
 request_headers = ["x-asked"]
@@ -394,6 +395,9 @@ async def told() -> Told:
     async with running(LIMITED) as (gate, _):
         await seen.add(gate, 1)
     async with running(Situation(backend=quits)) as (gate, _):
+        await seen.add(gate, 1)
+    async with running(Situation(upstream=HASH)) as (gate, _):
+        await gate.exchange(get())
         await seen.add(gate, 1)
     await seen_by_tls(seen)
     await seen_by_unix_sockets(seen)
@@ -462,6 +466,7 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
     left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
     left_out += ("spangate.denied.",)
+    left_out += ("spangate.chosen_by",)
     kept = {n for n in seen.server if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
     (keys,) = seen.line

@@ -33,6 +33,8 @@ _OF_TABLE: dict[str, dict[str, str]] = {
     "Config": top.TOP,
     "Route": route.ROUTE,
     "Upstream": upstream.UPSTREAM,
+    "Balance": upstream.BALANCE,
+    "Sticky": upstream.STICKY,
     "Health": upstream.HEALTH,
     "Pool": upstream.POOL,
     "Retry": upstream.RETRY,

@@ -86,7 +86,7 @@ request_size_limiting body_size max_body
 health health_check healthcheck health_checks health_uri healthchecks
     it belongs to the upstream: [upstream.orders] health = <"/healthz">
 balance lb_policy lb algorithm load_balancing
-    it belongs to the upstream, where balance is round_robin
+    it belongs to the upstream: write balance there, such as "least_request"
 middleware middlewares plugin plugins filters http_filters typed_per_filter_config handle handler
 handlers
     what a middleware, plugin or filter does is a key of the route here: rewrite, redirect,
@@ -130,7 +130,7 @@ timeout_ms
 per_try_timeout lb_try_timeout
     one try is bounded by connect_timeout and first_byte_timeout, all of them together by timeout
 hash_policy
-    it belongs to the upstream, where balance is round_robin
+    it belongs to the upstream: write balance there, such as "least_request"
 error_page errorfile errors custom_errors handle_errors error_pages errorloc
     Spangate's own answers are plain: let the services answer, or a route with `respond`
 """)

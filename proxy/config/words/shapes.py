@@ -173,6 +173,8 @@ def choice_for(path: Path, raw: object, choices: list[str]) -> str:
     meant = _CHOICES.get(word, "")
     if meant in choices:
         return f'write "{meant}"'
+    if meant.startswith("write "):
+        return meant
     if close := get_close_matches(word, choices, n=1, cutoff=0.6):
         return f"did you mean `{close[0]}`?"
     return meant if " " in meant else ""
@@ -200,8 +202,25 @@ b3_single zipkin
     b3
 round_robin roundrobin rr
     round_robin
-least_conn leastconn least_request ip_hash random consistent_hash sticky
-    round_robin is the only one for now
+least_conn leastconn least_connections least_requests least_request p2c power_of_two_choices
+random_choose least_outstanding_requests
+    least_request
+ewma peak_ewma peakewma least_time leasttime latency least_response_time
+    peak_ewma
+hash
+    hash
+ip_hash client_ip client_ip_hash source source_hash source_ip src
+    write balance = { policy = "hash", on = "client" }
+consistent_hash consistent ring_hash ringhash ketama chash hrw rendezvous
+    write balance = { policy = "hash", on = "header:x-user", algorithm = "ring" }
+maglev
+    write balance = { policy = "hash", on = "header:x-user" }
+uri uri_hash path_hash url_param
+    write balance = { policy = "hash", on = "path:id" }, for a route with {id} in its path
+sticky cookie sticky_cookie session
+    write sticky = { cookie = "srv", ttl = "1h" }
+first first_available
+    write servers = ["…"] and backup = ["…"]
 zstd brotli deflate br snappy
     for others write [collector.exporters.otlp_http], which has zstd, brotli and deflate
 baggage

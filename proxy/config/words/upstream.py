@@ -8,9 +8,29 @@ UPSTREAM = read("""
 server url urls endpoint endpoints target targets host hosts node nodes address addresses backends
 upstreams members load_assignment to dial port ip uri
     write servers = <["http://10.0.0.1:8000"]>, or { "http://10.0.0.1:8000" = 90, … } by weight
-lb lb_policy lb_algorithm load_balancer load_balancing algorithm strategy policy method least_conn
-least_request leastconn ip_hash hash hash_on random sticky sticky_cookie session_affinity slots
-    balance = "round_robin", smooth and weighted, is the only way for now: leave it out
+lb lb_policy lb_algorithm load_balancer load_balancing algorithm strategy policy method slots
+    write balance = "round_robin", "random", "least_request", "peak_ewma" or { policy = "hash",
+    on = "header:x-user" }
+least_conn least_request leastconn p2c least_connections
+    write balance = "least_request"
+ewma peak_ewma least_time leasttime latency
+    write balance = "peak_ewma"
+random
+    write balance = "random"
+ip_hash source_hash
+    write balance = { policy = "hash", on = "client" }
+hash hash_on consistent_hash chash hash_policy ring_hash maglev
+    write balance = { policy = "hash", on = "header:x-user" }
+sticky_cookie session_affinity sticky_session affinity cookie stick
+    write sticky = { cookie = <"srv">, ttl = "1h" }
+slowstart slow_start_config slow_start_window slowstart_window
+    write slow_start = <"30s">
+backups backup_servers fallback standby
+    write backup = <["http://10.0.1.1:8000"]>
+panic_threshold healthy_panic_threshold
+    write panic = <0.3>
+locality region availability_zone az zone_aware
+    write zone = <"a"> (this gateway's) and zones = { a = ["http://10.0.0.1:8000"], … }
 keepalive keepalive_connections keepalive_requests max_idle_conns pool_size
 max_idle_conns_per_host connection_pool idle
     write pool = { idle = <128> }
@@ -55,10 +75,6 @@ headers
     they belong to the route: headers.request.set = { x-team = "…" }
 max_conns maxconn
     there is no bound for one server for now: limits.connections bounds each worker's clients
-zone
-    workers share nothing that needs room: leave it out
-backup
-    there are no stand-ins: every server that is up gets its share
 """)
 
 HEALTH = read("""
@@ -110,4 +126,24 @@ retry_budget
     write budget = <0.2>
 budget_percent
     write budget = 0.2
+""")
+
+BALANCE = read("""
+type kind name strategy lb mode
+    write policy = <"hash">
+key header hash_on hash_key source by
+    write on = "header:x-user", "cookie:session", "client" or "path:id"
+function table ring maglev
+    write algorithm = "maglev", or "ring"
+""")
+
+STICKY = read("""
+name cookie_name
+    write cookie = <"srv">
+max_age maxage expires lifetime expiry
+    write ttl = <"1h">
+secret signing_key password
+    write key = "${STICKY_KEY}"
+secure httponly http_only samesite same_site path domain
+    it is HttpOnly, SameSite=Lax and, over TLS, Secure, for every path: leave it out
 """)
