@@ -26,7 +26,8 @@ CLIENTS = 16
 
 def check_cost() -> None:
     """us of one check, without and with the hashing of its key."""
-    from proxy.config.model import RateLimit, Route
+    from proxy.config.model import Route
+    from proxy.config.rate_model import RateLimit
     from proxy.server.rates import Rule, hashed
 
     table = gcra.Table(bytearray(gcra.HEADER + (1 << 16) * gcra.SLOT))

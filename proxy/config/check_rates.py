@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from proxy.config.checks import attempt, check_field_name
 from proxy.config.locate import Path
-from proxy.config.model import Config, RateLimit, Route
+from proxy.config.model import Config, Route
+from proxy.config.rate_model import RateLimit
 from proxy.config.rates import parse_key, parse_limit, parse_redis
 from proxy.config.report import Report
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from proxy.config.effective import Effective, effective
 from proxy.config.loaded import Loaded
-from proxy.config.model import Config, RateLimit, Retry
+from proxy.config.model import Config, Retry
+from proxy.config.rate_model import RateLimit
 from proxy.config.rates import parse_limit
 from proxy.config.redact import made_from, shown_config
 from proxy.config.units import seconds_text, size_text

@@ -11,7 +11,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING, Any
 
-from proxy.config.model import Redis as RedisSettings
+from proxy.config.rate_model import Redis as RedisSettings
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.gcra import HEADER, SLOT, Table
 from proxy.server.rates import RateLimited, Rule, hashed

@@ -10,7 +10,8 @@ from hashlib import blake2b
 from ipaddress import IPv6Address
 from urllib.parse import unquote_plus
 
-from proxy.config.model import RateLimit, Route
+from proxy.config.model import Route
+from proxy.config.rate_model import RateLimit
 from proxy.config.rates import cost, parse_key, parse_limit
 from proxy.errors import ProxyError
 from proxy.http.head import Pair, RequestHead

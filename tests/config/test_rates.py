@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.load import loads
-from proxy.config.model import RateLimit
+from proxy.config.rate_model import RateLimit
 from proxy.config.rates import parse_key, parse_limit, parse_redis
 from proxy.errors import ConfigError
 

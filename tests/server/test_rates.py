@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from proxy.config.model import RateLimit, Route
+from proxy.config.model import Route
+from proxy.config.rate_model import RateLimit
 from proxy.http.head import RequestHead
 from proxy.server.rates import Rates, Rule, key_of, network
 from tests.harness import Backend, gateway, routes
