@@ -48,6 +48,7 @@ class ProxyError(Exception):
     retryable: bool = False  # another attempt may succeed, and nothing was given away yet
     close: bool = False  # the client connection must not be used again
     lines: tuple[tuple[bytes, bytes], ...] = ()  # fields that the answer has besides others
+    which: str = ""  # of the limits it was, told as `details` of Proxy-Status (RFC 9209 §2.1.4)
     told: bool = False  # `error_type` is recorded though the answer is a 4xx
 
     def __init__(self, detail: str = "") -> None:

@@ -19,6 +19,7 @@ import msgspec
 
 from proxy.config.check_collector import check_collector
 from proxy.config.check_ports import check_ports
+from proxy.config.check_rates import check_redis
 from proxy.config.check_routes import check_routes
 from proxy.config.check_tls import check_tls
 from proxy.config.checks import check
@@ -130,6 +131,7 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     material = check_tls(config, report, known)
     check_ports(config, report)
     check_routes(config, report)
+    check_redis(config, report)
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
     warnings = report.settle()

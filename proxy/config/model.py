@@ -22,6 +22,7 @@ from proxy.config.observe import (
     RouteTrace,
     Tracing,
 )
+from proxy.config.rate_model import RateLimit, Redis
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.units import Seconds, Share, Size
 
@@ -230,6 +231,7 @@ class Route(Section, frozen=True):
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
+    rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
@@ -344,5 +346,6 @@ class Config(Section, frozen=True):
     forwarding: Forwarding = field(default_factory=Forwarding)
     defaults: Defaults = field(default_factory=Defaults)
     dns: Dns = field(default_factory=Dns)
+    redis: Redis = field(default_factory=Redis)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

@@ -16,6 +16,7 @@
     sticky = "srv"                   sticky = { cookie = "srv" }
     backup = ["http://a"]            backup = { "http://a" = 1 }
     compress = true, false           compress = {}, nothing
+    rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
 
 What has the wrong type altogether is left alone: the conversion reports it.
 """
@@ -102,6 +103,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _inside(route, ("route", index, "redirect"), {str: "to"}, report)
     _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
     _compress(route)
+    _rate(route, ("route", index, "rate"), report)
     if isinstance(when := route.get("when"), dict):
         _one_as_list(when, "method")
     place: Path = ("route", index, "to")
@@ -122,6 +124,17 @@ def _compress(route: Raw) -> None:
     elif isinstance(compress, dict):
         _one_as_list(compress, "types")
         _one_as_list(compress, "with")
+
+
+def _rate(route: Raw, place: Path, report: Report) -> None:
+    rate = route.get("rate")
+    if single := isinstance(rate, str | dict):
+        rate = route["rate"] = [rate]
+        report.lines.move((*place, 0), place)
+    for i, item in enumerate(rate if isinstance(rate, list) else ()):
+        if isinstance(rate, list) and isinstance(item, str):
+            rate[i] = {"limit": item}
+            report.lines.alias((*place, i, "limit"), place if single else (*place, i))
 
 
 def _upstreams(upstreams: object, report: Report) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from proxy.config.effective import Effective, effective
 from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Retry
+from proxy.config.rate_model import RateLimit
+from proxy.config.rates import parse_limit
 from proxy.config.redact import made_from, shown_config
 from proxy.config.units import seconds_text, size_text
 from proxy.errors import ProxyError, WrongMethod
@@ -60,6 +62,7 @@ def _told(loaded: Loaded, shown: Config, course: Course, data: bytes) -> Iterato
     yield f"route      {shown.route[index].name!r}" + (f" ({place})" if place else "")
     yield from _titled("why", course.why)
     yield from _titled("captures", [f"{name} = {value}" for name, value in course.captures.items()])
+    yield from _titled("rate", [_rate(rate) for rate in shown.route[index].rate])
     yield from _action(loaded, shown, course, index)
     yield from _observed(loaded, shown, index, head.path)
 
@@ -82,6 +85,12 @@ def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterat
             part = f", {weight} of {total}" if len(route.to) > 1 else ""
             yield f"upstream   {called!r}{part}"
             yield from _upstream(loaded, shown, index, name)
+
+
+def _rate(rate: RateLimit) -> str:
+    count = rate.burst or parse_limit(rate.limit)[0]
+    by = f"for each {rate.key}" if rate.key else "for the route as a whole"
+    return f"{rate.limit}, at most {count} at once, {by}; scope {rate.scope}"
 
 
 def _upstream(loaded: Loaded, shown: Config, index: int, name: str) -> Iterator[str]:

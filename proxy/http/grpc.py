@@ -175,6 +175,8 @@ def of_error(error: ProxyError) -> int:
         return _OWN.get(error.status) or of_http(error.status)
     if isinstance(error, StreamReset | Truncated) and error.code is not None:
         return of_reset(error.code)
+    if error.status == 429:
+        return RESOURCE_EXHAUSTED
     return UNAVAILABLE if error.status in (502, 503, 504) else INTERNAL
 
 

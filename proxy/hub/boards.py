@@ -9,7 +9,10 @@ import mmap
 import os
 from collections.abc import Iterable
 
+from proxy.kernel.gcra import HEADER, SLOT
 from proxy.upstream.board import ACTIVE, CELLS, ENDPOINTS, size
+
+RATES = HEADER + (1 << 21) * SLOT  # bytes: 1,000,000 keys of rate limits, and as many free
 
 Key = tuple[str, str]  # upstream's name, server URL as in the configuration
 
@@ -20,6 +23,7 @@ class Boards:
     def __init__(self, places: int) -> None:
         self.memory = os.memfd_create("spangate-board")
         os.ftruncate(self.memory, size(places))
+        self.rates = _rates()
         self._cells = memoryview(mmap.mmap(self.memory, 0)).cast("Q")
         self._stride = places * CELLS
         self._places = list(range(places - 1, -1, -1))
@@ -79,3 +83,12 @@ class Boards:
 
     def _clear(self, at: int) -> None:
         self._cells[at : at + CELLS] = memoryview(bytes(CELLS * 8)).cast("Q")
+
+
+def _rates() -> int:
+    """The memory in which workers count requests together (`kernel/gcra.py`), behind a secret by
+    which keys are hashed. It takes pages only where a limit with scope = "host" writes to them."""
+    memory = os.memfd_create("spangate-rates")
+    os.ftruncate(memory, RATES)
+    os.pwrite(memory, os.urandom(32), 0)
+    return memory

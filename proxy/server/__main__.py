@@ -30,6 +30,7 @@ def main() -> int:
         sockets.append((address, socket.socket(fileno=int(fd))))
     ring = Ring(mmap.mmap(numbers["--ring"], 0), numbers["--wake"])
     os.close(numbers["--ring"])
+    worker_rates = numbers["--rates"]
     board = _board(numbers["--board"], numbers["--place"])
     link = socket.socket(fileno=numbers["--link"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
@@ -37,7 +38,9 @@ def main() -> int:
     place = numbers.get("--id", 0), numbers.get("--slot", 0)
     begin(f"worker {place[1]}")
     loans = socket.socket(fileno=numbers["--loans"])
-    return run(_serve(Worker(place[0], ring, sockets, place[1], board), link, loans))
+    worker = Worker(place[0], ring, sockets, place[1], board)
+    worker.limiter.share(worker_rates)
+    return run(_serve(worker, link, loans))
 
 
 def _board(memory: int, place: int) -> Board | None:

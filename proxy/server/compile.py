@@ -97,6 +97,8 @@ class Compiler:
         entry = RouteEntry(route, blocks, sampler, targets, answer, self._own_fields)
         if route.compress is not None:
             entry.compression = _compressing(route.compress)
+        if route.rate:
+            entry.rates = _rates(route)
         return entry
 
     def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
@@ -143,6 +145,12 @@ def _compressing(said: Compress) -> object:
     from proxy.server.compressing import Compressing  # which few configurations need
 
     return Compressing(said)
+
+
+def _rates(route: Route) -> object:
+    from proxy.server.rates import Rates  # as above
+
+    return Rates(route)
 
 
 def _rewritten(route: Route) -> str | None:

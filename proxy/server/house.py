@@ -10,6 +10,7 @@ from proxy.http.head import RequestHead
 from proxy.http.target import Authorities
 from proxy.server.faults import Faults
 from proxy.server.h2_books import H2Books
+from proxy.server.limiter import Limiter
 from proxy.server.outbox import Outbox
 from proxy.server.peer import Peer
 from proxy.server.sides import ClientSide, Lender, StoryEvents
@@ -83,6 +84,7 @@ class House:
     outbox: Outbox
     turns: Turns
     faults: Faults
+    limiter: Limiter
     h2: H2Books
     draining: bool
     random: Callable[[], float]

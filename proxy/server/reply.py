@@ -15,6 +15,7 @@ from proxy.http import grpc
 from proxy.http.head import Pair
 from proxy.http.reasons import reason_of
 
+DENIED = b"spangate; error=http_request_denied"
 _MESSAGE = 1024  # bytes of a fixed answer that are told as grpc-message
 
 
@@ -41,7 +42,7 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
         kind, body = b"application/json", told + b"}\n"
     headers = [
         (b"content-type", kind),
-        (b"proxy-status", b"spangate; error=" + error.reason.encode("ascii")),
+        (b"proxy-status", _proxy_status(error)),
     ]
     headers += error.lines
     if isinstance(error, WrongMethod):
@@ -52,7 +53,7 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
 def synthesize_call(error: ProxyError) -> Reply:
     """The answer to a gRPC call that ended in `error`: a status alone, "trailers-only"."""
     code = grpc.of_error(error)
-    return _only_status(code, public(error), error.reason, error.close)
+    return _only_status(code, public(error), _proxy_status(error), error.close)
 
 
 def as_call(own: Reply) -> Reply:
@@ -62,13 +63,24 @@ def as_call(own: Reply) -> Reply:
         return replace(own, code=grpc.UNKNOWN)
     message = own.body[:_MESSAGE].decode("utf-8", "replace").strip()
     message = message or reason_of(own.status).decode("ascii")
-    return _only_status(grpc.of_http(own.status), message, "http_request_denied", own.close)
+    return _only_status(grpc.of_http(own.status), message, DENIED, own.close)
 
 
-def _only_status(code: int, message: str, reason: str, close: bool) -> Reply:
+def _proxy_status(error: ProxyError) -> bytes:
+    told = b"spangate; error=" + error.reason.encode("ascii")
+    return told + (b"; details=" + quoted(error.which) if error.which else b"")
+
+
+def quoted(text: str) -> bytes:
+    """A String of structured fields (RFC 9651 §3.3.3)."""
+    shown = "".join([c if " " <= c <= "~" else "?" for c in text])
+    return b'"' + shown.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
+
+
+def _only_status(code: int, message: str, status: bytes, close: bool) -> Reply:
     headers = [
         (b"content-type", grpc.CONTENT_TYPE),
-        (b"proxy-status", b"spangate; error=" + reason.encode("ascii")),
+        (b"proxy-status", status),
         *grpc.told(code, message),
     ]
     return Reply(200, headers, b"", close, code)

@@ -13,7 +13,16 @@ from proxy.errors import ProxyError, UpstreamError, WrongMethod
 from proxy.http.edits import WANTS_TUNNEL
 from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.http.local import ALLOWED, MAY_END, check_length, last_hop
-from proxy.server import added, answering, attempts, grpc_calls, grpc_health, outbound, tunnel
+from proxy.server import (
+    added,
+    answering,
+    attempts,
+    grpc_calls,
+    grpc_health,
+    limits,
+    outbound,
+    tunnel,
+)
 from proxy.server.attempts import EVENT
 from proxy.server.house import House
 from proxy.server.reply import Reply
@@ -37,8 +46,8 @@ async def serve(story: Story) -> None:
     try:
         if _goes_on(story):
             try:  # on a warm connection without a second coroutine: 2,000 less (make bench-check)
-                warm = attempts.is_sent(story)
-                response = await EVENT if warm else await attempts.dialled(story)
+                warm = not story.entry.is_special and attempts.is_sent(story)  # type: ignore[union-attr]
+                response = await EVENT if warm else await _dialled(story)
             except UpstreamError as error:
                 another = attempts.after(story, None, error)
                 if another is None:
@@ -90,6 +99,17 @@ def _goes_on(story: Story) -> bool:
     return True
 
 
+async def _dialled(story: Story) -> ResponseHead:
+    """Send the first try, if what the route's requests share with other gateways allows it."""
+    entry = story.entry
+    if entry is not None and entry.is_special:
+        await limits.shared(story)
+        if attempts.is_sent(story):
+            response: ResponseHead = await EVENT
+            return response
+    return await attempts.dialled(story)
+
+
 def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
     """Where it goes, as what, and until when."""
     x, head, snapshot = story.x, story.head, story.snapshot
@@ -109,9 +129,11 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
 
 
 def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
-    """On a route that answers, or translates: whether it is the gateway that answers."""
+    """On a route that answers, translates, or limits: whether it is the gateway that answers."""
     if entry.grpc_web and story.x.call is None:
         grpc_calls.translate(story)
+    if entry.rates is not None:
+        limits.check(story, entry.rates, captures)
     if entry.answer is None:
         return False
     if not _asks_health(story):

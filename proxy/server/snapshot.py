@@ -94,6 +94,7 @@ class RouteEntry:
         "is_special",
         "needs_captures",
         "only",
+        "rates",
         "request_edits",
         "response_edits",
         "rewrite",
@@ -123,9 +124,10 @@ class RouteEntry:
         self.is_health = route.respond is not None and route.respond.grpc_health
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
-        self.is_special = answer is not None or route.grpc_web
+        self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
+        self.is_special = answer is not None or route.grpc_web or bool(route.rate)
         self.is_particular = is_particular(route)  # about how a path is written
-        self.needs_captures = self.rewrite is not None or route.redirect is not None
+        self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)
         # Where all its requests go, unless it is None.
         self.only = targets[next(iter(route.to))] if len(route.to) == 1 else None
         self._split = Split(route.to) if len(route.to) > 1 else None

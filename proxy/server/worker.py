@@ -12,6 +12,7 @@ import random
 import socket
 import sys
 from collections.abc import Collection, Iterator
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -33,6 +34,7 @@ from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import SharedPool, Waiting
 from proxy.server.house import Guest, House
+from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
 from proxy.server.orders import Orders, in_slices
@@ -76,13 +78,12 @@ class Worker(House):
         self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), ring)
         self.authorities = Authorities()
-        self.outbox = Outbox()
-        self.turns = Turns()
+        self.outbox, self.turns = Outbox(), Turns()
         self.faults = Faults()
+        self.limiter = Limiter(self.recorder.registry)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
-        self.draining = False
-        self.failed = False  # the first snapshot could not be applied
+        self.draining = self.failed = False  # failed: the first snapshot could not be applied
         self.stopped = asyncio.Event()
         self.getrandbits = source(os.urandom(32))
         self._number = number
@@ -99,9 +100,7 @@ class Worker(House):
         registry = self.recorder.registry
         self._descriptors = Descriptors(self._pause, self._resume, self._free, registry)
         self._sweep = Sweep(self._check)
-        self._timers_run = True
-        self._ticks = 0
-        self._accepted = 0
+        self._timers_run, self._ticks, self._accepted = True, 0, 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
@@ -126,6 +125,7 @@ class Worker(House):
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
+        self.limiter.configure(config.redis)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.close_pools_of(gone))
         for key, pool in list(self._pools.items()):
@@ -216,7 +216,8 @@ class Worker(House):
     def open_pool(self, endpoint: Endpoint) -> Pool:
         state = self.upstreams.get(endpoint.upstream)
         settings = state.settings if state is not None else Upstream()
-        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, self._dial_shared)
+        dial = partial(dial_shared, descriptors=self._descriptors)
+        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, dial)
         self._set_up(pool)
         return pool
 
@@ -230,9 +231,6 @@ class Worker(House):
             return pool.want(story, timeout)
         header = preface(pool.send_proxy, story) if pool.send_proxy else b""
         return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
-
-    def _dial_shared(self, pool: SharedPool, timeout: float) -> None:
-        dial_shared(pool, timeout, self._descriptors)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
@@ -265,6 +263,7 @@ class Worker(House):
         self._connections.retire(now)
         self.faults.sum_up(now)
         self._refusals.sum_up(now)
+        self.limiter.sum_up(now)
         self._descriptors.look()
         if not self.draining:
             return True
@@ -338,6 +337,7 @@ class Worker(House):
 
     def halt(self) -> None:
         """Stop at once, without goodbyes."""
+        self.limiter.close()
         self._timers_run = False
         self._sweep.stop()
         self._lag.stop()

@@ -21,7 +21,9 @@ from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
-CLIENTS_ERRORS = frozenset({"upgrade_refused"})  # what error.type says of answers of 4xx
+CLIENTS_ERRORS = frozenset(
+    {"upgrade_refused", "rate_limited"}
+)  # what error.type says of answers of 4xx
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord

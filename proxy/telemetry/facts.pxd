@@ -33,7 +33,7 @@ cdef class Exchange:
     cdef public str counted
     cdef public bytes user_agent, request_id, trace_id, span_id
     cdef public bytes tls
-    cdef public list captured, attempts
+    cdef public list captured, attempts, rate
     cdef public Call call
     cdef public RouteBlocks route
     cdef public TraceContext context, link

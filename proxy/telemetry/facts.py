@@ -130,6 +130,7 @@ class Exchange:
         "peer",
         "peer_port",
         "query",
+        "rate",
         "request_id",
         "route",
         "sampled",
@@ -173,6 +174,7 @@ class Exchange:
         self.call: Call | None = None  # of gRPC
         # (attribute key, value): allow-listed headers, and what few requests have
         self.captured: list[tuple[str, str | int]] = []
+        self.rate: list[tuple[bytes, bytes]] | None = None  # what the client is told of limits
         # where it went
         self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []

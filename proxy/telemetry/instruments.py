@@ -59,6 +59,9 @@ UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 KEYLESS = "spangate.upstream.keyless"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+RATE_REFUSED = "spangate.rate_limit.refused"
+RATE_KEYLESS = "spangate.rate_limit.keyless"
+RATE_FALLBACKS = "spangate.rate_limit.fallbacks"
 TUNNELS = "spangate.tunnels"
 STREAMS = "spangate.streams"
 STREAMS_ACTIVE = "spangate.streams.active"
@@ -129,6 +132,9 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(KEYLESS, _C, "{try}", "Tries without the key that the upstream hashes."),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(RATE_REFUSED, _C, "{request}", "Requests refused by a rate limit."),
+        Instrument(RATE_KEYLESS, _C, "{request}", "Requests without what a rate limit counts by."),
+        Instrument(RATE_FALLBACKS, _C, "{request}", "Requests for which Redis gave no answer."),
         Instrument(
             COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
         ),

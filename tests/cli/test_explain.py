@@ -299,3 +299,10 @@ def test_a_certificate_made_at_the_start_is_told_of(tmp_path: Path) -> None:
         found = [line.split(maxsplit=1)[1] for line in lines if line.startswith("listener")]
         assert len(found) == len(listeners)
         assert all(one.startswith(start) for one, start in zip(found, listeners, strict=True))
+
+
+def test_explain_says_which_limits_a_request_meets(tmp_path: Path) -> None:
+    rate = 'rate = ["5/m", { limit = "9/s", burst = 3, key = "client", scope = "worker" }]\n'
+    _, output = spangate(tmp_path, PLAIN + rate, "GET", "/x")
+    assert "rate       5/m, at most 5 at once, for the route as a whole; scope host\n" in output
+    assert "           9/s, at most 3 at once, for each client; scope worker\n" in output
