@@ -121,6 +121,10 @@ class RequestWriter(UpstreamSide):
         if self._left is not None:
             self._left -= count
 
+    def fail_by(self, error: OSError) -> None:
+        me: Any = self
+        me.connection_lost(error)  # the transport, which does not know why, says it again
+
     def open_tunnel(self) -> None:
         self._state = TUNNEL
         self._request_chunked = self._request_done = self._keep_alive = False

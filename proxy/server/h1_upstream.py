@@ -164,9 +164,6 @@ class UpstreamConnection(RequestWriter):
         else:
             story.on_upstream_failed(Truncated(self._cut_off(BODY, error)))
 
-    def fail_by(self, error: OSError) -> None:
-        self.connection_lost(error)  # the transport, which does not know why, says it again
-
     def _is_unread(self) -> bool:
         """Whether the upstream closed before it got a byte of the request in hand. Its FIN
         acknowledges all that had come by then, and what comes to a closed socket is not read."""
