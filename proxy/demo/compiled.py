@@ -1,8 +1,8 @@
 """Workers of the demo that began as plain Python are replaced once everything is compiled.
 
-The first `make run` of a checkout does not wait for the compiler. It says by SPANGATE_COMPILED which file
-will be there when the compiled modules are. A worker that gets TERM finishes what it has, and the
-hub starts another in its place, which finds them.
+The first `make run` of a checkout does not wait for the compiler. It says by SPANGATE_COMPILED
+which file will be there when the compiled modules are. A worker that gets TERM finishes what it
+has, and the hub starts another in its place, which finds them.
 """
 
 from __future__ import annotations
