@@ -22,6 +22,8 @@ from proxy.plain import WHY_PLAIN
 LOOK = 0.5  # seconds between two looks
 TIMEOUT = 5.0  # seconds that the admin port may take
 
+Worker = dict[str, Any]  # as /stats shows it
+
 
 async def follow(admin: str, show: Callable[[str], None]) -> None:
     """Wait for the file, if there will be one, and replace the workers of the gateway at `admin`,
@@ -32,28 +34,25 @@ async def follow(admin: str, show: Callable[[str], None]) -> None:
     while not await asyncio.to_thread(Path(awaited).exists):
         await asyncio.sleep(LOOK)
     with contextlib.suppress(OSError):  # the gateway has ended, and nobody needs its workers
-        for pid in await _workers(admin):
-            os.kill(pid, signal.SIGTERM)
-            while pid in await _workers(admin) or not await _is_whole(admin):
+        for worker in await _workers(admin):
+            os.kill(worker["pid"], signal.SIGTERM)
+            while not is_replaced(worker, await _workers(admin)):
                 await asyncio.sleep(LOOK)
         show("Compiled: from here on the workers run compiled modules.")
 
 
-async def _workers(admin: str) -> list[int]:
-    """Processes of workers that accept connections."""
-    return [one["pid"] for one in await _stats(admin) if one["state"] == "ready"]
+def is_replaced(worker: Worker, present: list[Worker]) -> bool:
+    """Whether another one accepts connections in its slot."""
+    return any(
+        one["slot"] == worker["slot"] and one["pid"] != worker["pid"] and one["state"] == "ready"
+        for one in present
+    )
 
 
-async def _is_whole(admin: str) -> bool:
-    """Whether each slot has a worker that accepts connections."""
-    stats = await _stats(admin)
-    return {one["slot"] for one in stats} == {o["slot"] for o in stats if o["state"] == "ready"}
-
-
-async def _stats(admin: str) -> list[dict[str, Any]]:
-    def ask() -> list[dict[str, Any]]:
+async def _workers(admin: str) -> list[Worker]:
+    def ask() -> list[Worker]:
         with urllib.request.urlopen(f"{admin}/stats", timeout=TIMEOUT) as answer:
-            workers: list[dict[str, Any]] = json.load(answer)["workers"]
+            workers: list[Worker] = json.load(answer)["workers"]
             return workers
 
     return await asyncio.to_thread(ask)
