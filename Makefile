@@ -41,7 +41,6 @@ PURE := $(wildcard tests/kernel) tests/http tests/routing tests/tracing tests/up
 .PHONY: run test test-pure test-sanitized fuzz test-all build packages lint types bench \
     bench-check micro clean
 
-# Compiling takes one core while the other waits for packages.
 $(VENV)/.run: pyproject.toml
 	@echo "Setting up $(VENV), once; this takes a minute."
 	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing: apt install python3-venv"; exit 1; }
@@ -49,7 +48,7 @@ $(VENV)/.run: pyproject.toml
 	    print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	    >$(VENV)/build.txt
 	@$(PIP) --no-compile -r $(VENV)/build.txt
-	@{ $(COMPILE); } & $(HERE) . ; installed=$$?; wait; exit $$installed
+	@$(HERE) .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
@@ -60,15 +59,17 @@ $(VENV)/.bench: $(VENV)/.test
 	$(HERE) '.[bench]'
 	@touch $@
 
-# Not done where there is no compiler, so that the next time may find one. What .run has compiled
-# just now make does not see.
+# Not done where there is no compiler, so that the next time may find one.
 $(VENV)/.compiled: $(INPUTS) | $(VENV)/.run
 	@[ -z "$$(find $^ -newer $@ 2>&1)" ] || { $(COMPILE); } || true
 
 build: $(VENV)/.compiled
 
-run: $(VENV)/.compiled
-	@$(BIN)/python -m proxy.demo
+# The first time nobody waits for the compiler: the demo begins as plain Python, and its workers
+# are replaced when it has done its work (proxy/demo/compiled.py).
+run: $(VENV)/.run
+	@if [ -e $(VENV)/.compiled ]; then $(MAKE) -s build; else nice $(MAKE) -s build & fi; \
+	SPANGATE_COMPILED=$(VENV)/.compiled exec $(BIN)/python -m proxy.demo
 
 test: lint types $(VENV)/.compiled
 	$(BIN)/pytest -n auto

@@ -21,6 +21,7 @@ SPANGATE_PURE=0  fails where it would go on without
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import sysconfig
@@ -28,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -100,6 +102,15 @@ def module(header: Path) -> Extension:
     return Extension(name, [str(source)], extra_compile_args=[*level, *FLAGS])
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait for another build of this folder: `make run` leaves one running."""
+    Path("build").mkdir(exist_ok=True)
+    with Path("build", "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -113,6 +124,10 @@ class Build(build_ext):
             self.build_lib = self.build_temp = f"build/in-place{TAG}"
 
     def run(self) -> None:
+        with alone():
+            self._run()
+
+    def _run(self) -> None:
         began = time.time_ns()
         inplace = self.inplace
         stamps = [Path(self.build_lib) / STAMP, *([STAMP] if inplace else [])]

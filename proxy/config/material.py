@@ -7,7 +7,6 @@ know of them without a parser of certificates.
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 from collections.abc import Iterator, Mapping
 
@@ -19,6 +18,12 @@ _END = "-----END CERTIFICATE-----"
 
 # Where the certificate lies that was made at start; no file has this pair of names.
 SELF_SIGNED = ("self-signed", "")
+
+
+def _sha256(data: bytes) -> bytes:
+    import hashlib  # 0.6 MB of each worker, which has no certificate where there is no TLS
+
+    return hashlib.sha256(data).digest()
 
 
 class Certified(Struct, frozen=True):
@@ -34,13 +39,13 @@ class Certified(Struct, frozen=True):
     def fingerprint(self) -> str:
         """SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` write it."""
         first = self.cert.decode("ascii").partition(_END)[0] + _END
-        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).hexdigest().upper()
+        digest = _sha256(ssl.PEM_cert_to_DER_cert(first)).hex().upper()
         return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
     @property
     def mark(self) -> bytes:
         """What is the same for the same certificate and key alone."""
-        return hashlib.sha256(self.cert + b"\0" + self.key).digest()
+        return _sha256(self.cert + b"\0" + self.key)
 
 
 class Material(Struct, frozen=True):

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from proxy.demo import EXAMPLE
+from proxy.demo.compiled import follow
 from proxy.demo.gateway import Gateway, Places
 from proxy.demo.services import ENDLESS, UNLUCKY, Services
+from proxy.tasks import cancel, spawn
 
 ABOUT = """\
 Spangate demo: shop calls orders, orders calls payments, each call through the gateway.
@@ -70,7 +72,9 @@ async def run(file: Path) -> int:
             places = gateway.ready.result()
             services.reach(places.first.replace("//localhost", "//127.0.0.1"))
             _show(_about(places, services, file, gateway.pid))
+            following = spawn(follow(places.admin, _show), "follow the compiler")
             await _first(gateway.ended, asked)
+            await cancel(following)
         if asked.done():
             gateway.stop()
         code = await gateway.ended

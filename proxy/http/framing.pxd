@@ -7,7 +7,7 @@ from proxy.kernel.scan cimport Head
 from proxy.kernel.tokens cimport decimal
 
 cdef bytes TRANSFER_ENCODING, CONNECTION, EXPECT, UPGRADE
-cdef long long _CODING, _LENGTH, _CONNECTION, _EXPECT, _OLD, _FRAMING
+cdef long long _CODING, _LENGTH, _CONNECTION, _EXPECT, _OLD
 
 @cython.locals(seen=cython.longlong, length=bytes, expect=bytes)
 cpdef frame_request(RequestHead head)

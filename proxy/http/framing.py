@@ -23,7 +23,7 @@ _LENGTH = bits([CONTENT_LENGTH])
 _CONNECTION = bits([CONNECTION])
 _EXPECT = bits([EXPECT])
 _OLD = OLD
-_FRAMING = _CODING | _LENGTH | _CONNECTION | _EXPECT | _OLD
+FRAMING = _CODING | _LENGTH | _CONNECTION | _EXPECT | _OLD  # where a request says none of it
 
 
 def frame_request(head: RequestHead) -> None:
@@ -34,8 +34,6 @@ def frame_request(head: RequestHead) -> None:
     transfer coding other than chunked.
     """
     seen = head.seen
-    if not seen & _FRAMING:
-        return
     if seen & _OLD and head.version == "1.0":
         _check_old(head)
     length = head.field(CONTENT_LENGTH) if seen & _LENGTH else None

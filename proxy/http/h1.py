@@ -95,7 +95,8 @@ class RequestReader:
         if len(data) > 4 * most and data.count(b"\r\n") > most + 2:
             raise BadRequest("too many header fields", status=431)
         self._parser = self._parser or httptools.HttpRequestParser(self)
-        head = self._head = RequestHead()
+        head = self._head = RequestHead.__new__(RequestHead)
+        head.begin()
         self._fields = head.fields
         self._append = head._pairs.append
         self._underscored = 0
@@ -245,7 +246,8 @@ class ResponseReader:
             if lines is not None:
                 return scanned_response(lines)
         self._parser = self._parser or httptools.HttpResponseParser(self)
-        head = self._head = ResponseHead()
+        head = self._head = ResponseHead.__new__(ResponseHead)
+        head.begin()
         self._fields = head.fields
         self._append = head._pairs.append
         self._complete = False

@@ -17,7 +17,7 @@ from proxy.http.edits import WANTS_TRAILERS, Edits
 from proxy.http.framing import CONTENT_LENGTH, frame_response
 from proxy.http.h2_request import as_they_came, never_index, never_indexed, put
 from proxy.http.head import Pair, RequestHead, ResponseHead
-from proxy.http.headers import DATE, HOP_BY_HOP, RESPONSE_SPECIAL, bits, without
+from proxy.http.headers import DATE, HOP_BY_HOP, OF_REQUESTS, bits, without
 from proxy.http.kinds import RESPONSE_KINDS, response_kind
 from proxy.http.upgrade import KEY
 from proxy.kernel.tokens import is_value
@@ -27,7 +27,6 @@ from proxy.kernel.tokens import is_value
 CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
-_OF_REQUESTS = HOP_BY_HOP - RESPONSE_SPECIAL  # for one hop too, and out of place in an answer
 _NEVER_SENT = HOP_BY_HOP | {b"host", b"content-length"}  # what of it is said is said by facts
 _DATED = bits([DATE])
 _STATUSES = {b"%d" % status: status for status in range(100, 600)}
@@ -127,7 +126,7 @@ def _head(fields: Sequence[Pair]) -> ResponseHead:
         except KeyError:
             kind = response_kind(name)
         if kind is None:
-            if name not in _OF_REQUESTS:
+            if name not in OF_REQUESTS:
                 pairs.append(pair if type(pair) is tuple else never_index(head, name, value))
         elif kind is DATE:
             pairs.append((name, value))

@@ -7,7 +7,7 @@ from proxy.http.headers cimport bits
 from proxy.kernel.scan cimport Lines as Scanned
 from proxy.http.target cimport Authorities, resolve
 
-cdef frozenset _OF_REQUESTS
+cdef frozenset OF_REQUESTS
 cdef bytes _HOST, _ACCEPT, _STATUS
 cdef bytes _COOKIE, _UNKNOWN, _UNDERSCORE
 cdef dict _KINDS, _SENT

@@ -18,7 +18,7 @@ from proxy.http.framing import CONTENT_LENGTH, declared_length, frame_request
 from proxy.http.h1 import Limits, method_name
 from proxy.http.h2 import NeverIndexedHeader
 from proxy.http.head import Pair, RequestHead, ResponseHead, Trailers
-from proxy.http.headers import HOP_BY_HOP, RESPONSE_SPECIAL, UNDERSCORED, bits, own, without
+from proxy.http.headers import HOP_BY_HOP, OF_REQUESTS, UNDERSCORED, bits, own, without
 from proxy.http.kinds import REQUEST_KINDS, UNDERSCORE, request_kind
 from proxy.http.receive import Rules
 from proxy.http.target import Authorities, resolve
@@ -28,7 +28,6 @@ Lines = list[Pair]
 _HOST = own(b"host")
 _PROTOCOLS = {b"websocket": "websocket"}  # of RFC 8441's CONNECT
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})  # RFC 9110 §8.6: with a length, were it 0
-_OF_REQUESTS = HOP_BY_HOP - RESPONSE_SPECIAL  # for one hop too, and out of place in an answer
 _NEVER_SENT = HOP_BY_HOP | {b"content-length"}  # what of it is said is said by facts
 # RFC 9110 §6.5.1: those that decide where a message goes or ends, or how it is read.
 _NEVER_TRAILERS = _NEVER_SENT | {b"host", b"content-type", b"content-encoding", b"content-range"}
@@ -186,7 +185,7 @@ def _came(head: ResponseHead, removed: frozenset[bytes] | None) -> Lines:
     scanned = head.lines
     if scanned is not None:
         return as_they_came(
-            scanned.lowered(), _OF_REQUESTS if removed is None else removed | _OF_REQUESTS
+            scanned.lowered(), OF_REQUESTS if removed is None else removed | OF_REQUESTS
         )
     lines: Lines = []
     put(lines, head if removed is None else without(head, removed), _NEVER_SENT)

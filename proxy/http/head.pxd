@@ -11,6 +11,7 @@ cdef class RequestHead(Head):
     cdef public frozenset never_indexed
     cdef public bint is_h2, keep_alive
 
+    cpdef begin(self)
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)
 
@@ -24,6 +25,7 @@ cdef class ResponseHead(Head):
     cdef public object length
     cdef public frozenset never_indexed
 
+    cpdef begin(self)
     cpdef bytes get(self, bytes name)
     cpdef remove(self, names)
     cpdef drop(self, bytes name)

@@ -80,6 +80,7 @@ RESPONSE_SPECIAL = HOP_BY_HOP - {b"proxy-authorization", b"te", b"http2-settings
     b"content-length",
     b"x-request-id",
 }
+OF_REQUESTS = HOP_BY_HOP - RESPONSE_SPECIAL  # for one hop too, and out of place in an answer
 
 # Which special fields a head has, in one integer: a bit for each name, or for a group of names of
 # which few heads have any. Whoever asks for some keeps `bits(names)` and tests `head.seen` with it

@@ -13,7 +13,7 @@ cdef class _Sizes:
     cdef take(self, object limits)
 
 cdef _Sizes _SIZES
-cdef long long _WITH_UNDERSCORE
+cdef long long _WITH_UNDERSCORE, _FRAMING
 
 @cython.locals(head=RequestHead, size=Py_ssize_t, sizes=_Sizes)
 cpdef RequestHead receive(RequestReader reader, bytes data, object rules, Authorities authorities)

@@ -2,6 +2,7 @@ cimport cython
 
 from proxy.http.head cimport RequestHead
 from proxy.http.path cimport encode_utf8, normalise
+from proxy.kernel.tokens cimport is_ordinary
 
 cdef class Authorities:
     cdef public dict _known

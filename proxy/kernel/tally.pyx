@@ -252,8 +252,8 @@ cdef class Digest:
             if found.number == 1 and found.wire == 2:
                 key = found.text
         for name in self._names:
-            if PyBytes_GET_SIZE(name) == key.size and not memcmp(
-                PyBytes_AS_STRING(name), key.at, key.size
+            if PyBytes_GET_SIZE(name) == key.size and (
+                not key.size or not memcmp(PyBytes_AS_STRING(name), key.at, key.size)
             ):
                 return 1
         return 0
@@ -266,8 +266,9 @@ cdef class Digest:
             if room is NULL:
                 raise MemoryError
             self._room, self._most = room, most
-        memcpy(self._room + self._used, data, size)
-        self._used += size
+        if size:  # of nothing there may be no place, which memcpy does not take
+            memcpy(self._room + self._used, data, size)
+            self._used += size
         return 0
 
     cdef int number(self, uint64_t value, int size) except -1:

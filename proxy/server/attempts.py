@@ -73,11 +73,11 @@ async def again(story: Story, another: Another) -> ResponseHead:
             _send(story, upstream)
             response: ResponseHead = await EVENT
         except UpstreamError as error:
-            found = after(story, None, error)
+            found = after(story, error)
             if found is None:
                 raise
         else:
-            found = after(story, response, None)
+            found = follows(story, response)
             if found is None:
                 return response
         another = found
@@ -179,24 +179,21 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
         story.held = []
 
 
-def after(
-    story: Story, response: ResponseHead | None, failure: UpstreamError | None
-) -> Another | None:
-    """What follows on a try that ended so; None: its answer or error counts."""
+def after(story: Story, failure: UpstreamError) -> Another | None:
+    """What follows on a try that failed so; None: that error counts."""
     attempt, target = story.attempt, story.target
     if attempt is None or target is None:
         return None  # there was no endpoint to try
-    if response is not None:
-        if _accepts(story, target, attempt, response):
-            return None
-    elif failure is not None:
-        _note(story, target, attempt, failure)
-    pause = _pause(story, target, attempt, response, failure)
-    return None if pause is None else (pause, _give_up(story, failure, response))
+    _note(story, target, attempt, failure)
+    pause = _pause(story, target, attempt, None, failure)
+    return None if pause is None else (pause, _give_up(story, failure))
 
 
-def _accepts(story: Story, target: Target, attempt: Attempt, response: ResponseHead) -> bool:
-    """Whether this answer is passed on, whatever else could be tried."""
+def follows(story: Story, response: ResponseHead) -> Another | None:
+    """What follows on a try that was answered so; None: the answer is passed on, whatever else
+    could be tried."""
+    attempt, target = story.attempt, story.target
+    assert attempt is not None and target is not None
     attempt.end = attempt.first_byte = monotonic_ns()
     status = attempt.status = response.status
     attempt.version = response.version  # what was spoken, whatever was offered
@@ -204,8 +201,12 @@ def _accepts(story: Story, target: Target, attempt: Attempt, response: ResponseH
         attempt.error = str(status)
     call = story.x.call
     if call is not None:
-        return not grpc_calls.is_over(call, attempt, response)  # else messages follow
-    return not target.retry_statuses or status not in target.retry_statuses
+        if not grpc_calls.is_over(call, attempt, response):
+            return None  # messages follow
+    elif not target.retry_statuses or status not in target.retry_statuses:
+        return None
+    pause = _pause(story, target, attempt, response, None)
+    return None if pause is None else (pause, _give_up(story, None))
 
 
 def _note(story: Story, target: Target, attempt: Attempt, failure: UpstreamError) -> None:
@@ -273,7 +274,7 @@ def _not_done(story: Story) -> int:
     return len([a for a in story.x.attempts if a.retry_reason in _NOT_DONE])
 
 
-def _give_up(story: Story, failure: UpstreamError | None, response: ResponseHead | None) -> str:
+def _give_up(story: Story, failure: UpstreamError | None) -> str:
     """Leave an attempt behind; the reason that the next one states."""
     attempt, upstream = story.attempt, story.upstream
     assert attempt is not None

@@ -92,7 +92,8 @@ class Leaver(AnswerWriter):
         once, because it waits for a turn already."""
         if self._queued or self._state == CLOSED:
             return False
-        self._state = LINGER
+        if self._state != LINGER:
+            self._state = LINGER
         self._queued = True
         me: Any = self
         self._house.turns.add(me)

@@ -219,15 +219,16 @@ class UpstreamConnection(RequestWriter):
             if story is not None:
                 story.on_upstream_failed(error)
             return
-        self._begin_body(data)
+        if data and self._state == BODY:
+            self._read_body(data)  # as below, a call less (make bench-check)
+            data = b""
+        if self._state != IDLE:
+            self._begin_body(data)
 
     def _begin_body(self, data: bytes) -> None:
-        """What came together with the head, and what there is to do if nothing did."""
-        if data:
-            if self._state == BODY:
-                self._read_body(data)
-            elif self._state == TUNNEL and self.story is not None:
-                self.story.on_data(data, False)
+        """What came behind the head of a switch, and what there is to do if nothing did."""
+        if data and self._state == TUNNEL and self.story is not None:
+            self.story.on_data(data, False)
         if self._state == BODY and not self._tap.held:
             if self._left == 0:
                 self._complete()

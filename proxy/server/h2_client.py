@@ -142,7 +142,7 @@ class H2Connection(Departing):
             if event.error_code:
                 self.house.h2.goaway(name_of(event.error_code))
             self.abandon()
-            self.hang_up(lingers=event.error_code != h2.NO_ERROR)
+            self.hang_up(event.error_code)
 
     def _ask(self, event: Any) -> None:
         house = self.house
@@ -207,7 +207,7 @@ class H2Connection(Departing):
             for stream in list(self.blocked):
                 stream.look()
         if self._goaway < 0 and not self._streams:
-            self.hang_up(lingers=False)
+            self.hang_up(h2.NO_ERROR)
 
     def _reset_early(self) -> bool:
         """Whose answer has left needs no rest of the request (RFC 9113 §8.1)."""

@@ -158,11 +158,12 @@ class Departing(Carrier):
         self.session.goaway(code)
         self.push()
         self.abandon()
-        self.hang_up(lingers=code != h2.NO_ERROR)
+        self.hang_up(code)
 
-    def hang_up(self, *, lingers: bool) -> None:
+    def hang_up(self, code: int) -> None:
         """Close so that the last bytes arrive: what came and was not read would be answered by a
-        reset, which eats them; so the client has a second to close first."""
+        reset, which eats them; so the client has a second to close first. One that floods is told
+        so and is not let go before: it would only come again."""
         if self._leaves:
             return
         self._leaves = True
@@ -175,7 +176,9 @@ class Departing(Carrier):
         self.session = _GONE
         self._unsent.start(monotonic_ns())
         self._watch()
-        if not lingers or self._queued or not transport.can_write_eof():
+        if code == h2.ENHANCE_YOUR_CALM:
+            return
+        if code == h2.NO_ERROR or self._queued or not transport.can_write_eof():
             transport.close()
         else:
             transport.write_eof()

@@ -49,11 +49,11 @@ async def serve(story: Story) -> None:
                 warm = not story.entry.is_special and attempts.is_sent(story)  # type: ignore[union-attr]
                 response = await EVENT if warm else await _dialled(story)
             except UpstreamError as error:
-                another = attempts.after(story, None, error)
+                another = attempts.after(story, error)
                 if another is None:
                     raise
             else:
-                another = attempts.after(story, response, None)
+                another = attempts.follows(story, response)
             if another is not None:
                 response = await attempts.again(story, another)
             packing = _relay(story, response)

@@ -46,5 +46,9 @@ def begin(
     else:
         trace_id = new_trace_id(getrandbits)
         random = True
+    if parent is not None and sampler.obeys and not parent.debug and not parent.state:
+        known = parent.sampled
+        if known is not None:  # what the two would say (make bench-check)
+            return trace_id, parent, link, known, random
     sampled = sampler.decide(parent, trace_id)
     return trace_id, sampler.carry(parent, trace_id, sampled), link, sampled, random

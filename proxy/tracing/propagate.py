@@ -78,9 +78,8 @@ class Extractor:
 
     def read(self, head: Head, seen: int) -> TraceContext | None:
         """As `extract` with the fields of a head, of which `seen` has the bits."""
-        if head.lines is None:
-            return self.extract(head.fields)
-        if self._w3c_first and seen & _PARENT:  # without a dict 700 less (make bench-check)
+        # without a dict 700 less, uncompiled with fewer calls 1,500 (make bench-check)
+        if self._w3c_first and seen & _PARENT:
             header = head.field(PARENT)
             context = parse_parent(header) if header is not None else None
             if context is not None:

@@ -5,7 +5,7 @@ from proxy.tracing.context cimport TraceContext
 cdef bint _agrees(bytes state, bytes trace_id, bint sampled) except -1
 
 cdef class Sampler:
-    cdef bint _obeys
+    cdef readonly bint obeys
     cdef bytes _th, _bound
     cdef TraceContext _root
 

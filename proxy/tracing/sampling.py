@@ -62,13 +62,13 @@ class Sampler:
     recorded.
     """
 
-    __slots__ = ("_bound", "_obeys", "_root", "_th")
+    __slots__ = ("_bound", "_root", "_th", "obeys")
 
     def __init__(self, kind: Kind, ratio: float) -> None:
         if not 0.0 <= ratio <= 1.0:
             raise ValueError(f"ratio {ratio!r} is not from 0 to 1")
         share = {"always": 1.0, "never": 0.0}.get(kind, ratio)
-        self._obeys = kind == "parent"
+        self.obeys = kind == "parent"
         self._th = threshold(share)
         self._bound = {b"": _NEVER, b"0": _ALWAYS}.get(self._th, self._th.ljust(_DIGITS, b"0"))
         # A context that says nothing but our threshold, shared by all traces that start here.
@@ -82,7 +82,7 @@ class Sampler:
         if context is not None:
             if context.debug:
                 return True
-            if self._obeys and context.sampled is not None:
+            if self.obeys and context.sampled is not None:
                 return context.sampled
             if context.state:
                 return randomness(context.state, trace_id) >= self._bound
@@ -102,7 +102,7 @@ class Sampler:
         """
         if context is None:
             return self._root if sampled else None
-        if context.debug or (self._obeys and context.sampled is not None):
+        if context.debug or (self.obeys and context.sampled is not None):
             if context.state and not _agrees(context.state, trace_id, sampled):
                 context.state = with_threshold(context.state, b"")
         elif self._th != b"0" or mentions(context.state, b"th:"):

@@ -367,3 +367,14 @@ def test_listeners_that_take_any_port_are_told_apart() -> None:
     addresses = [listener.address for listener in listeners]
     assert addresses == [":0", "127.0.0.1:0", ":00", ":8080", ":000"]
     assert {split_address(address)[1] for address in addresses} == {0, 8080}
+
+
+def test_a_table_of_ours_that_is_misspelt_is_told_once(tmp_path: Path) -> None:
+    """What stands in it has its right name, and is no other program's word."""
+    file = tmp_path / "routes.toml"
+    file.write_text('lisen = [{ address = ":8080" }]\n[[route]]\nrespond = 204\n')
+    with pytest.raises(ConfigError) as raised:
+        load(str(file), {})
+    assert [str(problem) for problem in raised.value.problems] == [
+        f"{file}:1: lisen: unknown key (did you mean `listen`?)"
+    ]

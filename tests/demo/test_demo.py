@@ -198,3 +198,32 @@ def test_services_go_elsewhere_where_their_ports_are_taken() -> None:
 def close_all(sockets: list[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
+
+
+def test_workers_are_replaced_when_the_compiler_is_done(tmp_path: Path) -> None:
+    """As the first `make run` has it; here what is compiled stays out of use, so that the demo
+    begins as plain Python."""
+    compiled = tmp_path / "compiled"
+    demo = Demo(SPANGATE_PURE="1", SPANGATE_COMPILED=str(compiled))
+    try:
+        demo.wait_for("Ctrl-C ends everything")
+        admin = int(demo.wait_for(r"admin +http://127.0.0.1:(\d+)")[1])
+        before = workers(admin)
+        assert demo.get("/shop/orders/42")[0] == 200
+        assert workers(admin) == before
+        compiled.touch()
+        demo.wait_for("workers run compiled modules")
+        assert len(before) == len(workers(admin)) == 2
+        assert not before & workers(admin)
+        assert demo.get("/shop/orders/42")[0] == 200
+    finally:
+        close(demo)
+
+
+def workers(admin: int) -> set[int]:
+    """Processes of workers that accept connections."""
+    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=DEADLINE)
+    connection.request("GET", "/stats")
+    found = json.loads(connection.getresponse().read())["workers"]
+    connection.close()
+    return {one["pid"] for one in found if one["state"] == "ready"}

@@ -15,7 +15,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 
-from proxy.plain import PACKAGE, sources_alone
+from proxy.plain import PACKAGE, Together, sources_alone
 
 _PLAIN: dict[str, ModuleType] = {}
 
@@ -38,14 +38,21 @@ def twin(name: str) -> ModuleType:
 
 @contextmanager
 def _without_compiled() -> Iterator[None]:
-    usual = _ours()
+    """The package is imported anew, and told to run as it is (`proxy/plain.py`)."""
+    usual, hooks, finders = _ours(), list(sys.path_hooks), list(sys.meta_path)
+    asked = os.environ.get("SPANGATE_PURE")
     _swap(usual, _PLAIN)
+    os.environ["SPANGATE_PURE"] = "1"
+    sys.meta_path[:] = [finder for finder in finders if not isinstance(finder, Together)]
     sys.path_hooks.insert(0, sources_alone)
     _forget_folders()
     try:
         yield
     finally:
-        sys.path_hooks.remove(sources_alone)
+        sys.path_hooks[:], sys.meta_path[:] = hooks, finders
+        del os.environ["SPANGATE_PURE"]
+        if asked is not None:
+            os.environ["SPANGATE_PURE"] = asked
         _forget_folders()
         _PLAIN.update(_ours())
         _swap(_PLAIN, usual)

@@ -25,7 +25,7 @@ async def test_a_flood_is_ended_and_others_are_served(flood) -> None:  # type: i
         if flood is FLOODS["empty data"]:
             client.write(frame(HEADERS, END_HEADERS, 1, literal(POST)))
         sent = 0
-        while not client.lost and sent < 100_000:
+        while not said_goodbye(client) and sent < 100_000:
             client.write(b"".join([flood(n) for n in range(sent, sent + _BATCH)]))
             sent += _BATCH
             assert (await other.get()).status == 200
@@ -36,6 +36,24 @@ async def test_a_flood_is_ended_and_others_are_served(flood) -> None:  # type: i
         other.transport.abort()
         await eventually(lambda: is_settled(gate))
         assert gate.worker.h2.open == 0
+
+
+def said_goodbye(client) -> bool:  # type: ignore[no-untyped-def]
+    return client.lost or GOAWAY in [kind for kind, *_ in client.frames]
+
+
+async def test_who_floods_and_waits_is_closed_after_a_second_and_not_before() -> None:
+    """It would come again at once."""
+    async with Backend() as backend, gateway(routes(backend)) as gate:
+        client = await by_hand(gate.port)
+        client.write(FLOODS["ping"](0) * 2000)
+        await client.until(lambda: said_goodbye(client))
+        (ours,) = gate.worker._connections
+        sweep(gate, 0.5)
+        assert not ours.transport.is_closing()
+        sweep(gate, 1.1)
+        assert ours.transport.is_closing()
+        await client.until(lambda: client.lost)
 
 
 async def test_who_floods_on_is_not_read_any_more() -> None:

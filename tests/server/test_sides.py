@@ -147,7 +147,7 @@ async def test_trailers_pass_both_codecs() -> None:
 @pytest.mark.skipif(not proxy.WHY_PLAIN, reason="compiled code cannot be watched at it")
 async def test_states_follow_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers, refusals, uploads, keep-alive and ends, with every transition looked up."""
-    steps: set[tuple[object, object]] = set()
+    steps: set[tuple[str, object, object]] = set()
 
     def checked(kind: Any, table: dict[Any, frozenset[Any]]) -> Any:
         slot = kind._state
@@ -162,7 +162,7 @@ async def test_states_follow_the_tables(monkeypatch: pytest.MonkeyPatch) -> None
                 with contextlib.suppress(AttributeError):  # the first one
                     old = slot.__get__(self)
                     assert new in table[old], f"{old!r} to {new!r}"
-                    steps.add((old, new))
+                    steps.add((kind.__name__, old, new))
                 slot.__set__(self, new)
 
         return Checked
@@ -170,7 +170,7 @@ async def test_states_follow_the_tables(monkeypatch: pytest.MonkeyPatch) -> None
     client_kind = checked(ClientConnection, h1_client_states.NEXT)
     upstream_kind = checked(UpstreamConnection, h1_upstream_states.NEXT)
     monkeypatch.setattr("proxy.server.door.ClientConnection", client_kind)
-    monkeypatch.setattr("proxy.server.dial.UpstreamConnection", upstream_kind)
+    monkeypatch.setattr("proxy.server.pool.UpstreamConnection", upstream_kind)
     async with Backend(script(reply())) as backend, gateway(routes(backend)) as gate:
         client = await gate.connect()
         for body in (b"", b"x" * 70_000, b""):
@@ -180,7 +180,8 @@ async def test_states_follow_the_tables(monkeypatch: pytest.MonkeyPatch) -> None
         assert (await client.answer()).status == 400
         assert await client.at_end()
         assert b" 400 " in await gate.exchange(b"no HTTP\r\n\r\n")
-    assert len(steps) >= 8
+    assert {kind for kind, *_ in steps} == {"ClientConnection", "UpstreamConnection"}
+    assert len(steps) >= 12, steps
 
 
 @pytest.mark.parametrize("name", ["a" * 64 + ".test", "localhost:99999999"])

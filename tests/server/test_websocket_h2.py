@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from proxy.http.h2 import CANCEL, Rules
 from proxy.http.upgrade import accept_of
-from tests.harness import DEADLINE, Backend, Peer, gateway
+from tests.harness import DEADLINE, Backend, Gateway, Peer, gateway
 from tests.server.h2_backend import H2Backend, Stream, routes
-from tests.server.h2_kit import h2_client
+from tests.server.h2_kit import H2Client, h2_client
 from tests.server.kit import eventually, is_settled, routing, trace, traces
 from tests.server.test_websocket import HANDSHAKE, config
 
@@ -166,12 +168,11 @@ async def test_from_http_2_to_http_2() -> None:
             assert seen.server.status.code == 0
 
 
-async def test_a_server_s_reset_ends_both_streams() -> None:
-    async def handler(stream: Stream) -> None:
-        stream.head(200)
-        await stream.some(len(_PING))
-        stream.rst(2)
-
+@contextlib.asynccontextmanager
+async def tunnelled(
+    handler: Callable[[Stream], Awaitable[None]],
+) -> AsyncIterator[tuple[H2Backend, Gateway, H2Client, int]]:
+    """A WebSocket from a client by HTTP/2 to a server by HTTP/2, whose head has come."""
     async with (
         H2Backend(handler, Rules(connect_protocol=True)) as backend,
         gateway(routes(backend)) as gate,
@@ -180,6 +181,16 @@ async def test_a_server_s_reset_ends_both_streams() -> None:
         await client.until(lambda: client.session.peer_connects)
         stream = client.ask("CONNECT", "/chat", *_FIELDS, end=False)
         await client.head(stream)
+        yield backend, gate, client, stream
+
+
+async def test_a_server_s_reset_ends_both_streams() -> None:
+    async def handler(stream: Stream) -> None:
+        stream.head(200)
+        await stream.some(len(_PING))
+        stream.rst(2)
+
+    async with tunnelled(handler) as (_, gate, client, stream):
         client.data(stream, _PING)
         assert (await client.answer(stream)).reset is not None
         assert not client.lost
@@ -192,14 +203,7 @@ async def test_a_client_s_reset_resets_the_server_s_stream() -> None:
         stream.head(200)
         await stream.closed.wait()
 
-    async with (
-        H2Backend(handler, Rules(connect_protocol=True)) as backend,
-        gateway(routes(backend)) as gate,
-    ):
-        client = await h2_client(gate)
-        await client.until(lambda: client.session.peer_connects)
-        stream = client.ask("CONNECT", "/chat", *_FIELDS, end=False)
-        await client.head(stream)
+    async with tunnelled(handler) as (backend, gate, client, stream):
         client.reset(stream)
         async with asyncio.timeout(DEADLINE):
             await backend.streams[0].closed.wait()

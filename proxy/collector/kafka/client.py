@@ -81,6 +81,19 @@ async def finish_consumer(consumer: Any, seconds: float) -> None:
     await asyncio.wait([stopping], timeout=seconds)
     if not stopping.done():
         await _cut(consumer._client, stopping)
+        # aiokafka 0.14 ends one part after the other, so that what was cut off has left the rest.
+        coordinator, fetcher = consumer._coordinator, consumer._fetcher
+        await tasks.cancel(*_tasks(coordinator), *_tasks(fetcher), *_pending(fetcher))
+
+
+def _tasks(part: Any) -> list[asyncio.Task[Any]]:
+    """Those that are attributes of it; of a consumer that never started there are no parts."""
+    values = vars(part).values() if part is not None else ()
+    return [value for value in values if isinstance(value, asyncio.Task)]
+
+
+def _pending(fetcher: Any) -> list[asyncio.Task[Any]]:
+    return list(getattr(fetcher, "_pending_tasks", ()))
 
 
 async def _cut(client: Any, stopping: asyncio.Task[None]) -> None:

@@ -100,6 +100,8 @@ _ABOVE = (
 )
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
+_NEAR = 0.7  # how alike a misspelt key is to the one that was meant (difflib)
+
 
 def remedy(table: str, key: str, value: object, tables: Tables) -> str:
     """What to write instead of `key`, which is no key of `table`."""
@@ -163,7 +165,9 @@ def inside(value: object, path: Path) -> Iterator[tuple[Path, str]]:
 def is_closed(key: str) -> bool:
     """Whether all is said about an unknown table at the top, and nothing about what is in it."""
     name = plain(key)
-    return name in missing.NAMES or name in _CLOSED or name in Config.__struct_fields__
+    ours = Config.__struct_fields__
+    misspelt = not is_word("Config", key) and get_close_matches(key, ours, n=1, cutoff=_NEAR)
+    return name in missing.NAMES or name in _CLOSED or name in ours or bool(misspelt)
 
 
 def _holds_tables(value: object) -> bool:
@@ -239,7 +243,7 @@ def _elsewhere(table: str, key: str, tables: Tables) -> str:
 
 
 def _nearly(table: str, name: str, value: object, known: Collection[str]) -> str:
-    if close := get_close_matches(name, known, n=1, cutoff=0.7):
+    if close := get_close_matches(name, known, n=1, cutoff=_NEAR):
         return f"did you mean `{close[0]}`?"
     words = _OF_TABLE.get(table, {})
     if close := get_close_matches(name, words, n=1, cutoff=0.85):
