@@ -16,6 +16,7 @@ ProxyError
 ├── LoopDetected                508
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
+    │   └── BreakerOpen         nobody is asked until a trial succeeds
     ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
     ├── TlsFailed               502, before anything was asked
     ├── UpstreamReset           closed before a complete response head
@@ -47,6 +48,7 @@ class ProxyError(Exception):
     retryable: bool = False  # another attempt may succeed, and nothing was given away yet
     close: bool = False  # the client connection must not be used again
     lines: tuple[tuple[bytes, bytes], ...] = ()  # fields that the answer has besides others
+    limit: str = ""  # which limit of the gateway's it was; `details` of Proxy-Status
     told: bool = False  # `error_type` is recorded though the answer is a 4xx
 
     def __init__(self, detail: str = "") -> None:
@@ -146,6 +148,17 @@ class NoEndpoint(UpstreamError):
     status = 503
     reason = "destination_unavailable"
     error_type = "no_endpoint"
+
+
+class BreakerOpen(NoEndpoint):
+    """Breakers keep all endpoints from being asked that could be; `wait` in seconds."""
+
+    error_type = "breaker_open"
+    limit = "breaker"
+
+    def __init__(self, detail: str, wait: int) -> None:
+        super().__init__(detail)
+        self.lines = ((b"retry-after", b"%d" % wait),)
 
 
 class ConnectRefused(UpstreamError):

@@ -12,6 +12,9 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.health import Breaker as Breaker
+from proxy.config.health import Eject as Eject
+from proxy.config.health import Health as Health
 from proxy.config.observe import (
     AccessLog,
     Collector,
@@ -65,6 +68,7 @@ class Admin(Section, frozen=True):
     listen: str = "127.0.0.1:9901"  # "" = no admin port
     # names that Host may have besides addresses and local names: "gw1.corp", "*.corp.example"
     hosts: list[str] = field(default_factory=list)
+    token: str = ""  # what those must show who change something: Authorization: Bearer …
 
 
 class Limits(Section, frozen=True):
@@ -229,19 +233,6 @@ class Route(Section, frozen=True):
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
 
-class Health(Section, frozen=True):
-    """Active probes, made by the hub; without it every endpoint counts as healthy."""
-
-    path: str = "/healthz"  # what is asked for
-    grpc: str | None = None  # ask gRPC's health protocol instead, for this service; "" = the server
-    host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
-    every: Seconds = Seconds(5)  # the pause between two probes
-    timeout: Seconds = Seconds(2)  # for one probe
-    status: list[Status] = field(default_factory=lambda: [200, 204])  # what counts as healthy
-    rise: Positive = 2  # good probes until up again
-    fall: Positive = 3  # bad probes until down
-
-
 class UpstreamTls(Section, frozen=True):
     """How servers at https:// prove who they are, and how this gateway does."""
 
@@ -271,6 +262,8 @@ class Upstream(Section, frozen=True):
     send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
     balance: Literal["round_robin"] = "round_robin"  # smooth weighted
     health: Health | None = None
+    eject: Eject | None = None
+    breaker: Breaker | None = None
     panic: Share = Share(0)  # below this share of servers that are up all get traffic; 0 = never
     pool: Pool = field(default_factory=Pool)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context

@@ -18,12 +18,12 @@ import msgspec
 
 from proxy.config.model import Health as Settings
 from proxy.config.model import Route, Upstream
-from proxy.config.syntax import is_unix, parse_server
+from proxy.config.syntax import is_unix
 from proxy.hub import gauges
 from proxy.hub.probe import Asker, Verdict, Way
 from proxy.server.tls_keyring import ClientContext
 from proxy.tasks import cancel, gently, spawn
-from proxy.telemetry.metrics import Attributes, Series
+from proxy.telemetry.metrics import Series
 from proxy.upstream.health import Health
 
 log = logging.getLogger("spangate")
@@ -61,7 +61,7 @@ class Probed:
         unix = key[1].removeprefix("unix:") if is_unix(key[1]) else ""
         self.url = ("http://localhost" if unix else key[1].rstrip("/")) + settings.path
         self.way: Way = (unix, send_proxy)
-        self.labels = _labels(key)
+        self.labels = gauges.of_endpoint(key)
         self.health = Health(settings.rise, settings.fall, before is None or before.up)
         self.good: int = before.good if before is not None else 0
         self.bad: int = before.bad if before is not None else 0
@@ -265,12 +265,6 @@ def _wanted(
                 settings = msgspec.structs.replace(settings, host=expected[name])
             for url in upstream.servers:
                 yield (name, url), settings
-
-
-def _labels(key: Key) -> Attributes:
-    _, host, port = parse_server(key[1])
-    labels: Attributes = (("spangate.upstream", key[0]), ("server.address", host))
-    return (*labels, ("server.port", port)) if port else labels  # a Unix socket has none
 
 
 def _limit() -> int:

@@ -41,7 +41,7 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
         kind, body = b"application/json", told + b"}\n"
     headers = [
         (b"content-type", kind),
-        (b"proxy-status", b"spangate; error=" + error.reason.encode("ascii")),
+        (b"proxy-status", _proxy_status(error.reason, error.limit)),
     ]
     headers += error.lines
     if isinstance(error, WrongMethod):
@@ -52,7 +52,8 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
 def synthesize_call(error: ProxyError) -> Reply:
     """The answer to a gRPC call that ended in `error`: a status alone, "trailers-only"."""
     code = grpc.of_error(error)
-    return _only_status(code, public(error), error.reason, error.close)
+    status = _proxy_status(error.reason, error.limit)
+    return _only_status(code, public(error), status, error.close)
 
 
 def as_call(own: Reply) -> Reply:
@@ -62,13 +63,20 @@ def as_call(own: Reply) -> Reply:
         return replace(own, code=grpc.UNKNOWN)
     message = own.body[:_MESSAGE].decode("utf-8", "replace").strip()
     message = message or reason_of(own.status).decode("ascii")
-    return _only_status(grpc.of_http(own.status), message, "http_request_denied", own.close)
+    status = _proxy_status("http_request_denied")
+    return _only_status(grpc.of_http(own.status), message, status, own.close)
 
 
-def _only_status(code: int, message: str, reason: str, close: bool) -> Reply:
+def _proxy_status(reason: str, limit: str = "") -> bytes:
+    """RFC 9209 §2.1; `limit` becomes `details`."""
+    details = f'; details="{limit}"' if limit else ""
+    return f"spangate; error={reason}{details}".encode("ascii")
+
+
+def _only_status(code: int, message: str, status: bytes, close: bool) -> Reply:
     headers = [
         (b"content-type", grpc.CONTENT_TYPE),
-        (b"proxy-status", b"spangate; error=" + reason.encode("ascii")),
+        (b"proxy-status", status),
         *grpc.told(code, message),
     ]
     return Reply(200, headers, b"", close, code)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from proxy.config.model import Upstream
 from proxy.http.grpc import NAMES, RESOURCE_EXHAUSTED, SERVER_ERRORS
 from proxy.upstream.balance import Balancer, Feedback, Outcome, RoundRobin
-from proxy.upstream.board import Board
+from proxy.upstream.board import Board, Tripwire
+from proxy.upstream.breaker import Breakers
 from proxy.upstream.endpoint import DRAINED, EJECTED, PROBED, Endpoint
 from proxy.upstream.learners import together
 from proxy.upstream.live import Live
@@ -27,18 +28,19 @@ POLICIES: dict[str, Policy] = {"round_robin": RoundRobin}
 def shares(settings: Upstream) -> bool:
     """Whether what happens at its endpoints is to be known by all workers and the hub together,
     so that its endpoints need numbers."""
-    return False
+    return settings.eject is not None or settings.breaker is not None
 
 
 class UpstreamState(Live):
     """One upstream, for as long as some configuration has its name."""
 
-    __slots__ = ("_board", "_discovered", "_offset", "endpoints", "settings")
+    __slots__ = ("_board", "_discovered", "_offset", "breakers", "endpoints", "settings")
 
     def __init__(self, name: str, offset: int = 0, board: Board | None = None) -> None:
         """`offset` is where this worker begins in turns, so that not all begin with the first."""
         super().__init__(name, RoundRobin((), offset))
         self._board = board
+        self.breakers: Breakers | None = None  # where the settings have use for them
         self.settings = Upstream()  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
         self._offset = offset
@@ -71,6 +73,8 @@ class UpstreamState(Live):
         if endpoint is None:
             return False
         known = (endpoint.up, endpoint.weight)
+        if ejected is False and endpoint.out & EJECTED and self.breakers is not None:
+            self.breakers.comes_back(endpoint)
         down = None if up is None else not up
         for reason, holds in ((PROBED, down), (EJECTED, ejected), (DRAINED, drained)):
             if holds is not None:
@@ -131,8 +135,21 @@ class UpstreamState(Live):
         if changed:
             self.balancer = POLICIES[settings.balance](list(wanted.values()), self._offset)
         self.balancer.panic_below(settings.panic)
+        self._set_breakers()
         self.feedback = together(self._learners())
         return gone
+
+    def _set_breakers(self) -> None:
+        settings = self.settings
+        if settings.breaker is None and settings.eject is None:
+            if self.breakers is not None:
+                self.breakers.stop()
+            self.breakers = None
+            return
+        if self.breakers is None:
+            self.breakers = Breakers(lambda endpoint: self.balancer.refresh(endpoint), self._board)
+        self.breakers.settings = settings.breaker
+        self.breakers.keep(self.endpoints.values())
 
     def _learners(self) -> Iterator[Feedback]:
         """Who is told of attempts, by the settings in force."""
@@ -140,6 +157,10 @@ class UpstreamState(Live):
             yield self.balancer
         if self._board is not None and shares(self.settings):
             yield self._board
+            if self.settings.eject is not None and self.settings.eject.errors:
+                yield Tripwire(self._board, self.settings.eject.errors)
+        if self.breakers is not None:
+            yield self.breakers
 
 
 class Plan:
@@ -178,13 +199,14 @@ class Plan:
 class Upstreams:
     """All upstreams of one worker, by name."""
 
-    __slots__ = ("_states", "board", "learning", "offset")
+    __slots__ = ("_breakers", "_states", "board", "learning", "offset")
 
     def __init__(self, offset: int = 0, board: Board | None = None) -> None:
         self.offset = offset
         self.board = board  # what workers know together
         self.learning = False  # whether the balancer of any wants feedback
         self._states: dict[str, UpstreamState] = {}
+        self._breakers: list[Breakers] = []  # of those that have them
 
     def get(self, name: str) -> UpstreamState | None:
         return self._states.get(name)
@@ -204,10 +226,16 @@ class Upstreams:
         before, self._states = self._states, plan.states
         gone = list(plan.apply())
         self.learning = any(state.feedback is not None for state in self)
+        self._breakers = [state.breakers for state in self if state.breakers is not None]
         for name, state in before.items():
             if plan.states.get(name) is not state:
                 gone += state.endpoints.values()
         return gone
+
+    def look(self, now: int) -> Iterator[str]:
+        """Let breakers try again what it is time for; what is to be said about them."""
+        for breakers in self._breakers:
+            yield from breakers.look(now)
 
 
 class Use:
