@@ -96,7 +96,7 @@ class Ejections:
         for labels, record in shown.items():
             yield Series(gauges.EJECTIONS, labels, record.ejections)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         self._looking.go_on(False)
 
     def _turn(self, name: str, ejector: Ejector, turn: Turn, now: float) -> None:

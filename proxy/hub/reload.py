@@ -51,6 +51,7 @@ class Services(Protocol):
     async def prepare(self, config: Config) -> Change: ...
     async def adopt(self, config: Config, change: Change) -> None: ...
     async def secure(self, loaded: Loaded) -> None: ...
+    def follow(self, config: Config) -> None: ...
 
 
 class Prober(Protocol):
@@ -153,6 +154,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     await services.prober.configure(config.upstream, config.route)
     hub.roster.configure(config.upstream)
     hub.tell_endpoints()
+    services.follow(config)
 
 
 async def bring_into_force(hub: Whole, new: Generation) -> None:
