@@ -18,7 +18,7 @@ import msgspec
 
 from proxy.config.model import Health as Settings
 from proxy.config.model import Route, Upstream
-from proxy.config.syntax import is_unix
+from proxy.config.syntax import is_unix, parse_server
 from proxy.hub import gauges
 from proxy.hub.probe import Asker, Verdict, Way
 from proxy.server.tls_keyring import ClientContext
@@ -59,7 +59,7 @@ class Probed:
         self.key = key
         self.settings = settings
         unix = key[1].removeprefix("unix:") if is_unix(key[1]) else ""
-        self.url = ("http://localhost" if unix else key[1].rstrip("/")) + settings.path
+        self.url = ("http://localhost" if unix else _place(key[1], settings.port)) + settings.path
         self.way: Way = (unix, send_proxy)
         self.labels = gauges.of_endpoint(key)
         self.health = Health(settings.rise, settings.fall, before is None or before.up)
@@ -265,6 +265,14 @@ def _wanted(
                 settings = msgspec.structs.replace(settings, host=expected[name])
             for url in upstream.servers:
                 yield (name, url), settings
+
+
+def _place(url: str, port: int | None) -> str:
+    """Where a server is asked, by its URL."""
+    if port is None:
+        return url.rstrip("/")
+    scheme, host, _ = parse_server(url)
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _limit() -> int:
