@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -45,39 +45,6 @@ async def gently(items: Iterable[T], seconds: float = SLICE) -> AsyncIterator[T]
         if perf_counter() >= end:
             await asyncio.sleep(0)
             end = perf_counter() + seconds
-
-
-class Regularly:
-    """Calls `do` every so many seconds while it is wanted; what it raises is logged.
-
-    Each pause is twenty times as long as the call took, if that is more.
-    """
-
-    def __init__(self, do: Callable[[], object], every: float, name: str) -> None:
-        self._do = do
-        self._every = every
-        self._name = name
-        self._timer: asyncio.TimerHandle | None = None
-
-    def go_on(self, wanted: bool) -> None:
-        """Begin, or end."""
-        if not wanted and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        elif wanted and self._timer is None:
-            self._wait(self._every)
-
-    def _wait(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._call)
-
-    def _call(self) -> None:
-        began = perf_counter()
-        try:
-            self._do()
-        except Exception:
-            log.exception("%s failed", self._name)
-        if self._timer is not None:
-            self._wait(max(self._every, 20 * (perf_counter() - began)))
 
 
 def _done(task: asyncio.Task[Any]) -> None:

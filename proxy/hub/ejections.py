@@ -7,6 +7,7 @@ that a look takes long, less often.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from proxy.config.model import Upstream
 from proxy.hub import gauges
 from proxy.hub.boards import Boards, Key
 from proxy.hub.roster import Roster
-from proxy.tasks import Regularly
+from proxy.tasks import gently, spawn
 from proxy.telemetry.metrics import Series
 from proxy.upstream.board import FAILED, OK, TRIPPED
 from proxy.upstream.eject import Counted, Ejector, Turn
@@ -43,7 +44,7 @@ class Ejections:
         self._boards = boards
         self._roster = roster
         self._ejectors: dict[str, Ejector] = {}
-        self._looking = Regularly(self.look, EVERY, "judge endpoints")
+        self._looking: asyncio.Task[None] | None = None
 
     def configure(self, upstreams: Mapping[str, Upstream]) -> None:
         """Go by these from now on, after the roster does; who was out stays out, where there is
@@ -57,22 +58,39 @@ class Ejections:
         for key, member in self._roster:
             if member.ejected and key[0] not in self._ejectors:
                 self._roster.eject(key, False)
-        self._looking.go_on(bool(self._ejectors))
+        if not self._ejectors:
+            self.stop()
+        elif self._looking is None:
+            self._looking = spawn(self._look_regularly(), "judge endpoints")
 
-    def look(self) -> None:
-        """Judge everybody once."""
-        now = time.monotonic()
-        counted: dict[str, dict[str, Counted]] = {name: {} for name in self._ejectors}
-        healthy: dict[str, list[str]] = {name: [] for name in self._ejectors}
-        for (name, url), member in self._roster:
+    async def _look_regularly(self) -> None:
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(EVERY, 20 * took))
+            began = time.monotonic()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("endpoints could not be judged")
+            took = time.monotonic() - began
+
+    async def look(self) -> None:
+        """Judge everybody once, with pauses for others where there are many."""
+        now, ejectors = time.monotonic(), dict(self._ejectors)
+        counted: dict[str, dict[str, Counted]] = {name: {} for name in ejectors}
+        healthy: dict[str, list[str]] = {name: [] for name in ejectors}
+        async for (name, url), member in gently(list(self._roster)):
             if name in counted:
                 cells = self._boards.totals((name, url))
                 if cells:
                     counted[name][url] = Counted(cells[OK], cells[FAILED], cells[TRIPPED])
                 if member.up is not False and not member.drained and not member.ejected:
                     healthy[name].append(url)
-        for name, ejector in self._ejectors.items():
-            for turn in ejector.look(now, counted[name], healthy[name]):
+        for name, ejector in ejectors.items():
+            turns: list[Turn] = []
+            async for _ in gently(ejector.steps(now, counted[name], healthy[name], turns)):
+                pass
+            for turn in turns if self._ejectors.get(name) is ejector else ():
                 self._turn(name, ejector, turn, now)
 
     def of(self, key: Key) -> Ejection | None:
@@ -97,7 +115,10 @@ class Ejections:
             yield Series(gauges.EJECTIONS, labels, record.ejections)
 
     def stop(self) -> None:
-        self._looking.go_on(False)
+        """Judge nobody any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     def _turn(self, name: str, ejector: Ejector, turn: Turn, now: float) -> None:
         place = f"upstream {name}: {turn.url}"

@@ -46,11 +46,11 @@ class Standings:
         for (name, url), member in self._hub.roster:
             members.setdefault(name, {})[url] = member
 
-        def told(name: str, upstream: Upstream) -> dict[str, Any]:
-            some = members.get(name, {}).items()
-            endpoints = [self._endpoint((name, url), one, open_ones) for url, one in some]
-            up = sum(1 for endpoint in endpoints if endpoint["state"] == "up")
-            return {"balance": upstream.balance, "up": up, "endpoints": endpoints}
+        def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
+            some = members.get(name, {})
+            endpoints = (self._endpoint((name, u), one, open_ones) for u, one in some.items())
+            parts = {"balance": upstream.balance, "endpoints": endpoints}
+            return Computed(parts, lambda _, part: part)
 
         return Computed(self._hub.loaded.config.upstream, told)
 
@@ -84,8 +84,8 @@ class Standings:
     def _connections(self) -> dict[Attributes, dict[str, int]]:
         """How many are open to each endpoint, by state."""
         found: dict[Attributes, dict[str, int]] = {}
-        for one in self._hub.totals.series():
-            if one.instrument.name == UPSTREAM_OPEN and isinstance(one.value, int):
+        for one in self._hub.totals.of(UPSTREAM_OPEN):
+            if isinstance(one.value, int):
                 labels = dict(one.attributes)
                 state = str(labels.pop("http.connection.state", ""))
                 found.setdefault(tuple(labels.items()), {})[state] = one.value

@@ -93,13 +93,14 @@ class Breakers:
     the last try that began, or of the last `look`.
     """
 
-    __slots__ = ("_board", "_changed", "_circuits", "_lines", "_now", "settings")
+    __slots__ = ("_board", "_changed", "_circuits", "_lines", "_now", "_out", "settings")
 
     def __init__(self, changed: Callable[[Endpoint], None], board: Board | None = None) -> None:
         self.settings: Settings | None = None
         self._changed = changed
         self._board = board
         self._circuits: dict[Endpoint, Circuit] = {}
+        self._out: dict[Endpoint, Circuit] = {}  # those of them that are not closed
         self._lines: list[str] = []  # about changes, for the log
         self._now = 0
 
@@ -145,7 +146,7 @@ class Breakers:
         """Let those be tried whose time is over, and those whose trial takes too long; what is to
         be said since the last look. Called a few times a second."""
         self._now = now
-        for endpoint, circuit in self._circuits.items():
+        for endpoint, circuit in self._out.items():
             waits = circuit.state in (CircuitState.OPEN, CircuitState.TRYING)
             if waits and now >= circuit.until:
                 circuit.halve()
@@ -157,18 +158,25 @@ class Breakers:
         """Forget all but these."""
         kept = set(endpoints)
         self._circuits = {e: c for e, c in self._circuits.items() if e in kept}
+        self._out = {e: c for e, c in self._out.items() if e in kept}
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """It is gone."""
+        self._circuits.pop(endpoint, None)
+        self._out.pop(endpoint, None)
 
     def stop(self) -> None:
         """There is no breaker any more: all may be asked."""
-        for endpoint in self._circuits:
+        for endpoint in self._out:
             if endpoint.mark(BROKEN, False):
                 self._changed(endpoint)
         self._circuits.clear()
+        self._out.clear()
 
     def wait(self, now: int) -> float:
         """Seconds until the first of those that are out is tried; 0 = none is out, or one is being
         tried now."""
-        waiting = [c.until for c in self._circuits.values() if c.state is CircuitState.OPEN]
+        waiting = [c.until for c in self._out.values() if c.state is CircuitState.OPEN]
         return max(0, min(waiting, default=now) - now) * 1e-9
 
     def _tell(self, endpoint: Endpoint, circuit: Circuit) -> None:
@@ -186,6 +194,10 @@ class Breakers:
             self._lines.append(f"{place}: breaker open: its trial failed")
 
     def _put(self, endpoint: Endpoint, circuit: Circuit, broken: bool) -> None:
+        if circuit.state is CircuitState.CLOSED:
+            self._out.pop(endpoint, None)
+        else:
+            self._out[endpoint] = circuit
         if self._board is not None:
             self._board.show_circuit(endpoint, circuit.state, circuit.opened)
         if endpoint.mark(BROKEN, broken):

@@ -15,7 +15,7 @@ counted after the ejection, but one always may be, and never the last that is up
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import fsum, sqrt
 
@@ -77,22 +77,42 @@ class Ejector:
         self, now: float, counted: Mapping[str, Counted], healthy: Collection[str]
     ) -> list[Turn]:
         """What changes, in order; `healthy` are those that get requests now."""
-        for url in [url for url in self.records if url not in counted]:
-            del self.records[url]
-        up = {url for url in healthy if url in counted}
-        turns = [turn for url in list(self.records) if (turn := self._return(url, now))]
-        taken = {url: self._take(url, now, new) for url, new in counted.items()}
-        bad = {url: why for url, why in taken.items() if why}
-        if self.settings.success_rate:
-            bad = self._rates(now) | bad
-        for url, why in bad.items():
-            turn = self._eject(url, now, why, up)
-            if turn is not None:
+        turns: list[Turn] = []
+        for _ in self.steps(now, counted, healthy, turns):
+            pass
+        return turns
+
+    def steps(
+        self,
+        now: float,
+        counted: Mapping[str, Counted],
+        healthy: Collection[str],
+        turns: list[Turn],
+    ) -> Iterator[None]:
+        """The same, into `turns`, with a pause after each endpoint, as there may be many."""
+        bad: dict[str, str] = {}
+        for url in list(self.records):
+            if url not in counted:
+                del self.records[url]
+            elif (turn := self._return(url, now)) is not None:
                 turns.append(turn)
+            yield
+        for url, new in counted.items():
+            if why := self._take(url, now, new):
+                bad[url] = why
+            yield
+        if self.settings.success_rate:
+            for window in WINDOWS:
+                worse: dict[str, str] = {}
+                yield from self._rates(now, window, worse)
+                bad = worse | bad
+                if worse:
+                    break
+        turns += self._put_out(bad, now, {url for url in healthy if url in counted})
         for url, record in self.records.items():
             record.refused = record.refused and url in bad
             self._calm(record, now)
-        return turns
+            yield
 
     def _return(self, url: str, now: float) -> Turn | None:
         record = self.records[url]
@@ -124,15 +144,24 @@ class Ejector:
             return f"{max(errors, record.row)} failures in a row"
         return ""
 
-    def _rates(self, now: float) -> dict[str, str]:
+    def _rates(self, now: float, window: float, worse: dict[str, str]) -> Iterator[None]:
         """Why they should go, by their success rate."""
-        for window in WINDOWS:
-            sums = {url: _sum(r, now - window) for url, r in self.records.items() if not r.until}
-            peers = Peers({url: pair for url, pair in sums.items() if pair[1] >= LEAST})
-            found = {url: why for url in peers.known if (why := peers.worse(url))}
-            if found:
-                return {url: f"{why} in {window:g} s" for url, why in found.items()}
-        return {}
+        known = {}
+        for url, record in self.records.items():
+            if not record.until:
+                ok, tries = _sum(record, now - window)
+                if tries >= LEAST:
+                    known[url] = (ok, tries)
+                yield
+        peers = Peers(known)
+        for url in known:
+            if why := peers.worse(url):
+                worse[url] = f"{why} in {window:g} s"
+            yield
+
+    def _put_out(self, bad: Mapping[str, str], now: float, up: set[str]) -> list[Turn]:
+        found = (self._eject(url, now, why, up) for url, why in bad.items())
+        return [turn for turn in found if turn is not None]
 
     def _eject(self, url: str, now: float, why: str, up: set[str]) -> Turn | None:
         record, total = self.records[url], len(self.records)

@@ -102,6 +102,8 @@ class UpstreamState(Live):
         endpoint = self.endpoints.pop(url, None)
         if endpoint is not None:
             self.balancer.remove(endpoint)
+            if self.breakers is not None:
+                self.breakers.forget(endpoint)
         return endpoint
 
     def gather(self, settings: Upstream, wanted: dict[str, Endpoint]) -> Iterator[None]:

@@ -147,8 +147,7 @@ def test_it_comes_back_and_a_reload_ends_it(tmp_path: Path, backends: list[Backe
         bad.fails = False
         hub.wait_for_line(rf"upstream u: {re.escape(bad.url)} is back, on trial: its first time")
         before = bad.asked
-        until(lambda: ask(hub, 6) and bad.asked > before + 5)
-        assert state(hub, bad) == "up"
+        until(lambda: ask(hub, 6) and bad.asked > before + 5 and state(hub, bad) == "up")
         hub.rewrite(config(backends, port=port))
         bad.fails = True
         ask_until_out(hub, bad)
