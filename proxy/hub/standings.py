@@ -18,6 +18,7 @@ from proxy.hub.probes import Prober
 from proxy.hub.roster import Member
 from proxy.telemetry.instruments import UPSTREAM_OPEN
 from proxy.telemetry.metrics import Attributes, Series
+from proxy.upstream.board import ACTIVE, LATENCY
 from proxy.upstream.endpoint import Endpoint
 
 
@@ -71,15 +72,20 @@ class Standings:
             "why": why,
             "weight": member.weight,
             "active": {
-                "requests": cells[0] if cells else active,
+                "requests": cells[ACTIVE] if cells else active,
                 "connections": active + connections.get("idle", 0),
             },
             "drained": member.drained,
             "probe": probe(last),
             "ejection": _ejection(ejection),
             "breaker": circuits or None,
-            "latency_ewma_seconds": None,
+            "latency_ewma_seconds": self._latency(key),
         }
+
+    def _latency(self, key: Key) -> float | None:
+        """Seconds, the mean of those workers that know; None = no policy does."""
+        known = [row[LATENCY] for row in self._hub.boards.rows(key) if row[LATENCY]]
+        return round(sum(known) / len(known) / 1e9, 6) if known else None
 
     def _connections(self) -> dict[Attributes, dict[str, int]]:
         """How many are open to each endpoint, by state."""

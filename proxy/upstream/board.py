@@ -20,6 +20,7 @@ FAILED = 3  # ended with 5xx or without an answer (Outcome.SERVER_ERROR, ERROR)
 STREAK = 4  # FAILED in a row, until now
 TRIPPED = 5  # times that STREAK was as long as the upstream's `eject` allows
 CIRCUIT = 6  # of the worker's breaker: its state (`breaker.CircuitState`), and 4 for each opening
+LATENCY = 7  # ns that a try takes on average, where the worker's policy knows; 0 = unknown
 CELLS = 8  # of a row: a cache line of 64 bytes
 
 ENDPOINTS = 16384  # that have a number; the memory takes pages only where it is written to
@@ -74,6 +75,11 @@ class Board:
         if endpoint.number >= 0:
             at = endpoint.number * self._stride + self._mine
             self._cells[at + CIRCUIT] = state + 4 * opened
+
+    def show_latency(self, endpoint: Endpoint, ns: float) -> None:
+        """What this worker's policy takes for the endpoint's latency."""
+        if endpoint.number >= 0:
+            self._cells[endpoint.number * self._stride + self._mine + LATENCY] = int(ns)
 
     def total(self, endpoint: Endpoint, cell: int) -> int:
         """Of all workers; 0 for an endpoint without a number."""
