@@ -105,6 +105,7 @@ WHEN = 'when = {{ header = {{ x-client-version = "~web/.*" }} }}'
 HEALTH = "[upstream.backend.health]\npath = '/healthz'\nevery = '1s'"
 WIDER = HEALTH.replace("backend", "wider")
 WIDE = '[upstream.wider]\nservers = ["http://127.0.0.1:{backend}"]\npanic = 0.5\nretry = 2\n'
+JUDGED = WIDE.replace("panic = 0.5", "eject = {{ errors = 5 }}\nbreaker = {{ failures = 0.5 }}")
 
 FEATURES = (
     Feature(BARE),
@@ -136,6 +137,8 @@ FEATURES = (
     Feature("timeouts", route='timeout = "30s"\nidle_timeout = "20s"'),
     Feature("a body limit", route='body_limit = "1MiB"'),
     Feature("health checks", upstream=HEALTH),
+    Feature("ejection", upstream="eject = {{ errors = 5 }}"),
+    Feature("a breaker", upstream="breaker = {{ failures = 0.5 }}"),
     Feature("panic", upstream="panic = 0.5"),
     Feature("labels", route='labels = {{ team = "shop" }}'),
     _elsewhere("nothing, 50 routes", ""),
@@ -145,6 +148,7 @@ FEATURES = (
     _elsewhere("retries, timeouts, body limits", 'retry = 2\ntimeout = "9s"\nbody_limit = "1MiB"'),
     _elsewhere("splits", "", SPLIT),
     _elsewhere("sampling", "trace = {{ sample = 0.5 }}"),
+    Feature("elsewhere: ejection and a breaker of an upstream", others=JUDGED),
     Feature("elsewhere: health checks, panic, retries of an upstream", others=WIDE + WIDER),
 )
 

@@ -16,6 +16,7 @@ ProxyError
 ├── LoopDetected                508
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
+    │   └── BreakerOpen         nobody is asked until a trial succeeds
     ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
     ├── TlsFailed               502, before anything was asked
     ├── UpstreamReset           closed before a complete response head
@@ -148,6 +149,17 @@ class NoEndpoint(UpstreamError):
     status = 503
     reason = "destination_unavailable"
     error_type = "no_endpoint"
+
+
+class BreakerOpen(NoEndpoint):
+    """Breakers keep all endpoints from being asked that could be; `wait` in seconds."""
+
+    error_type = "breaker_open"
+    which = "breaker"
+
+    def __init__(self, detail: str, wait: int) -> None:
+        super().__init__(detail)
+        self.lines = ((b"retry-after", b"%d" % wait),)
 
 
 class ConnectRefused(UpstreamError):

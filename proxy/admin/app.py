@@ -1,12 +1,12 @@
-"""The admin port: a View over HTTP, read only.
+"""The admin port: a View over HTTP.
 
-Nothing here changes the gateway: GET and HEAD alone are allowed. Pages are plain, escaped, and
-may neither be framed nor run scripts.
+No page changes the gateway: GET and HEAD alone are allowed, but for what `changes.py` guards. Pages
+are plain, escaped, and may neither be framed nor run scripts.
 
 /         index                    /metrics  Prometheus text or OpenMetrics, by Accept
 /live     200 while the hub lives  /config   the configuration in force, JSON, secrets redacted
 /ready    200 or 503 with reason   /stats    workers, routes, upstreams, books, JSON
-                                   /pipelines   the collector's stages, JSON
+/upstreams each endpoint, and why   /pipelines   the collector's stages, JSON
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any
 from aiohttp import web
 
 from proxy import __version__
+from proxy.admin.changes import Changes
 from proxy.admin.exposition import OPENMETRICS, TEXT, lines, wants_openmetrics
 from proxy.admin.hosts import Hosts
 from proxy.admin.page import Pages, json_pieces
-from proxy.admin.view import View
+from proxy.admin.view import Hand, View
 from proxy.web import GuardedServer, Guards
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -33,6 +34,7 @@ PAGES = {
     "/metrics": "metrics for Prometheus; exemplars with OpenMetrics",
     "/config": "the configuration in force, secrets redacted",
     "/stats": "workers, routes, upstreams and export books",
+    "/upstreams": "each endpoint with its state, and why it is so",
     "/pipelines": "the collector: each stage's state, last error and throughput",
 }
 
@@ -57,10 +59,13 @@ GRACE = 1.0  # seconds that an answer gets when the port closes
 class Admin:
     """Serves one View on one socket."""
 
-    __slots__ = ("_pages", "_routes", "_server", "_view", "hosts")
+    __slots__ = ("_pages", "_routes", "_server", "_view", "changes", "hosts")
 
-    def __init__(self, view: View, listen_host: str, guards: Guards = GUARDS) -> None:
+    def __init__(
+        self, view: View, listen_host: str, guards: Guards = GUARDS, hand: Hand | None = None
+    ) -> None:
         self._view = view
+        self.changes = Changes(hand, _text)
         self.hosts = Hosts(listen_host)
         self._pages = Pages()
         self._server = GuardedServer(self._handle, guards)
@@ -71,6 +76,7 @@ class Admin:
             "/metrics": self._metrics,
             "/config": self._config,
             "/stats": self._stats,
+            "/upstreams": self._upstreams,
             "/pipelines": self._pipelines,
         }
 
@@ -85,6 +91,8 @@ class Admin:
         handler = self._routes.get(request.path)
         if refusal := self.hosts.refusal(request.headers.getall("Host", [])):
             return _text(refusal, _REFUSALS[refusal])
+        if request.path.startswith("/upstreams/"):
+            return self.changes.handle(request)
         if handler is None:
             return _text(404, "404 Not Found\n")
         if request.method not in ("GET", "HEAD"):
@@ -126,6 +134,10 @@ class Admin:
     async def _stats(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()
         return await self._json(request, self._view.stats())
+
+    async def _upstreams(self, request: web.BaseRequest) -> web.StreamResponse:
+        await self._view.refresh()
+        return await self._json(request, self._view.upstreams())
 
     async def _pipelines(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()

@@ -34,3 +34,16 @@ class View(Protocol):
 
     def pipelines(self) -> Mapping[str, Any]:
         """The collector's pipelines, each stage with its state: what `/pipelines` shows."""
+
+    def upstreams(self) -> Mapping[str, Any]:
+        """Each endpoint with its state and why: what `/upstreams` shows."""
+
+
+class Hand(Protocol):
+    """What may be changed of the running gateway by the admin port."""
+
+    def drain(self, upstream: str, endpoint: str, drained: bool) -> str:
+        """Give an endpoint no new requests, or some again; what was done, in a sentence.
+
+        `endpoint` is a URL or `host:port`. LookupError, in words, if it is unknown.
+        """

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable
 from proxy.config.attributes import check_attributes
 from proxy.config.check_balance import check_balance
 from proxy.config.check_discover import check_discover, check_resolvers
+from proxy.config.check_health import check_health
 from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
-from proxy.config.model import Config, Health, Listener, Upstream
+from proxy.config.model import Config, Listener, Upstream
 from proxy.config.report import Report
 from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import (
     is_authority,
+    is_bearer,
     is_field_value,
     is_token,
     is_unix,
@@ -83,6 +85,10 @@ def _listeners(config: Config, report: Report) -> None:
             _listener(listener, ("listen", i), config, report)
     if config.admin.listen and not report.is_broken("admin", "listen"):
         attempt(parse_listen, config.admin.listen, ("admin", "listen"), report)
+    token = config.admin.token
+    if token and not report.is_broken("admin", "token") and not is_bearer(token):
+        remedy = "letters, digits and -._~+/ without blanks (RFC 6750 §2.1)"
+        report.error(("admin", "token"), "this cannot be sent as a bearer token", remedy)
 
 
 def _listener(listener: Listener, path: Path, config: Config, report: Report) -> None:
@@ -208,21 +214,9 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
         remedy = 'write protocol = "h1", or send_proxy = "off"'
         message = "a PROXY header tells of one client, and HTTP/2 connections are shared"
         report.error((*path, "send_proxy"), message, remedy)
-    if upstream.health is not None:
-        _health(upstream.health, (*path, "health"), report)
     check_balance(upstream, path, report)
+    check_health(upstream, path, report)
     check_retry(upstream.retry, (*path, "retry"), report)
-
-
-def _health(health: Health, path: Path, report: Report) -> None:
-    visible = all("!" <= c <= "~" and c != "#" for c in health.path)
-    if not health.path.startswith("/") or not visible:
-        report.error((*path, "path"), f"{health.path!r} is not a path", 'write "/healthz"')
-    if health.host is not None and not is_authority(health.host):
-        remedy = 'write "shop.example" or "shop.example:8080"'
-        report.error((*path, "host"), f"{health.host!r} is not a host", remedy)
-    if not health.every and not report.is_broken(*path, "every"):
-        report.error((*path, "every"), "probes need a pause between them", 'write "5s"')
 
 
 def check_retry(retry: object, path: Path, report: Report) -> None:

@@ -23,8 +23,18 @@ from proxy.config.observe import (
     Tracing,
 )
 from proxy.config.rate_model import RateLimit, Redis
+from proxy.config.retry_model import GrpcCode as GrpcCode
+from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
-from proxy.config.units import Seconds, Share, Size
+from proxy.config.units import Seconds, Size
+from proxy.config.upstream_model import Balance as Balance
+from proxy.config.upstream_model import Breaker as Breaker
+from proxy.config.upstream_model import Dns
+from proxy.config.upstream_model import Eject as Eject
+from proxy.config.upstream_model import Health as Health
+from proxy.config.upstream_model import Sticky as Sticky
+from proxy.config.upstream_model import Upstream as Upstream
+from proxy.config.upstream_model import UpstreamTls as UpstreamTls
 
 
 class Certificate(Section, frozen=True):
@@ -66,6 +76,7 @@ class Admin(Section, frozen=True):
     listen: str = "127.0.0.1:9901"  # "" = no admin port
     # names that Host may have besides addresses and local names: "gw1.corp", "*.corp.example"
     hosts: list[str] = field(default_factory=list)
+    token: str = ""  # what those must show who change something: Authorization: Bearer …
 
 
 class Limits(Section, frozen=True):
@@ -94,31 +105,6 @@ class Forwarding(Section, frozen=True):
     via: str = "spangate"  # pseudonym, "" = none
     request_id: bool = True  # X-Request-Id: kept from trusted peers, else made
     underscores: Literal["drop", "reject", "pass"] = "drop"  # X_Forwarded_For and its kind
-
-
-# Statuses of gRPC that a call may be tried again for (grpc/doc statuscodes.md)
-GrpcCode = Literal[
-    "cancelled", "deadline-exceeded", "resource-exhausted", "aborted", "internal", "unavailable"
-]
-
-
-# Failures by name: no connection; closed or reset before an answer; no answer in time
-RetryWord = Literal["connect", "reset", "timeout"]
-
-
-class Retry(Section, frozen=True):
-    """Extra tries of one request."""
-
-    times: Count = 1  # tries besides the first
-    # 503, "timeout", for gRPC calls "unavailable"; "connect" and "reset" unless one is named alone
-    on: list[Status | RetryWord | GrpcCode] = field(default_factory=list)
-    methods: list[str] = field(
-        default_factory=lambda: ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
-    )  # idempotent, RFC 9110 §9.2.2
-    backoff: Seconds = Seconds(0.025)  # first pause, doubled each time, with jitter
-    budget: Share = Share(0.2)  # retries may be this share of recent requests
-    per_try: Seconds = Seconds(0)  # until a try has its answer's head; then another; 0 = any
-    keep: Size = Size(64 * 1024)  # of a request's body, for another try; linkerd: 64 KiB
 
 
 class When(Section, frozen=True):
@@ -235,91 +221,6 @@ class Route(Section, frozen=True):
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
-
-
-class Health(Section, frozen=True):
-    """Active probes, made by the hub; without it every endpoint counts as healthy."""
-
-    path: str = "/healthz"  # what is asked for
-    grpc: str | None = None  # ask gRPC's health protocol instead, for this service; "" = the server
-    host: str | None = None  # Host of the probe; None = the routes' host_header, else the server's
-    every: Seconds = Seconds(5)  # the pause between two probes
-    timeout: Seconds = Seconds(2)  # for one probe
-    status: list[Status] = field(default_factory=lambda: [200, 204])  # what counts as healthy
-    rise: Positive = 2  # good probes until up again
-    fall: Positive = 3  # bad probes until down
-
-
-class UpstreamTls(Section, frozen=True):
-    """How servers at https:// prove who they are, and how this gateway does."""
-
-    ca: str = ""  # path of the authorities that count, PEM; "" = the system's
-    cert: str = ""  # path of this gateway's own certificate and its chain, PEM
-    key: str = ""  # path of its private key, PEM
-    server_name: str = ""  # asked for by SNI and verified; "" = the host of the URL
-    identities: list[str] = field(default_factory=list)  # URI names, one of which it must have
-    verify: bool = True  # false: take any certificate, which is for tests alone
-    min: Literal["1.2", "1.3"] = "1.2"  # the oldest version of TLS that is spoken
-
-
-class Pool(Section, frozen=True):
-    """Warm connections, counted for each worker and endpoint."""
-
-    idle: Count = 10000  # kept at most; as many as there are clients, so that none dials anew
-    idle_timeout: Seconds = Seconds(4)  # below what servers commonly keep; linkerd: 3 s
-    max_age: Seconds = Seconds(300)  # then dialled anew, by what DNS says then; 0 = never
-
-
-class Balance(Section, frozen=True):
-    """Which server gets the next request."""
-
-    # round_robin: smooth weighted; least_request, peak_ewma: the better one of two by chance
-    policy: Literal["round_robin", "random", "least_request", "peak_ewma", "hash"] = "round_robin"
-    on: str = ""  # of "hash": "header:NAME", "cookie:NAME", "client", "path:NAME"
-    algorithm: Literal["maglev", "ring"] = "maglev"  # of "hash"; ring: with bounded loads
-
-
-class Sticky(Section, frozen=True):
-    """A cookie by which a client comes back to its server."""
-
-    cookie: str  # its name
-    ttl: Seconds = Seconds(0)  # how long clients keep it; 0 = until they are closed
-    key: str = ""  # what it is signed with; "" = made at start, so a restart lets clients go
-
-
-class Dns(Section, frozen=True):
-    """Who is asked where upstreams discover their servers by DNS."""
-
-    servers: list[str] = field(default_factory=list)  # "10.0.0.2:53"; [] = the system's
-
-
-class Upstream(Section, frozen=True):
-    """Servers, and which of them is asked."""
-
-    servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
-    discover: str = ""  # more servers: "dns://orders.internal:8000", "srv://…", "file:///…"
-    protocol: Literal["auto", "h1", "h2"] = "auto"  # auto: by ALPN where there is TLS, else h1
-    tls: UpstreamTls = field(default_factory=UpstreamTls)  # for https:// servers
-    send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
-    balance: Balance = field(default_factory=Balance)  # a policy's name, or a table
-    sticky: Sticky | None = None
-    slow_start: Seconds = Seconds(0)  # what a new server takes to get its whole share
-    backup: dict[str, Positive] = field(default_factory=dict)  # servers for when others are down
-    zone: str = ""  # where this gateway is: servers there are asked first; "" = anywhere
-    zones: dict[str, list[str]] = field(default_factory=dict)  # zone -> URLs of its servers
-    health: Health | None = None
-    panic: Share = Share(0)  # below this share of servers that are up backups, or all, get traffic
-    pool: Pool = field(default_factory=Pool)
-    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
-    timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
-    connect_timeout: Seconds | None = None  # for one connection to a server
-    first_byte_timeout: Seconds | None = None  # from the request's end to the response head
-    idle_timeout: Seconds | None = None  # without a byte in either direction
-    retry: Retry | None = None  # instead of that in [defaults]
-
-    def everyone(self) -> dict[str, int]:
-        """Servers and backups: URL -> weight."""
-        return {**self.servers, **self.backup} if self.backup else self.servers
 
 
 class Config(Section, frozen=True):

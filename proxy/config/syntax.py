@@ -25,6 +25,7 @@ _URL = re.IGNORECASE | re.ASCII
 _SERVER = re.compile(rf"(https?|tcp)://({_HOST})(?:{_PORT})?/?", _URL)
 _PORTS = {"http": "80", "https": "443", "tcp": "0"}  # of servers that name none
 _OTLP = re.compile(rf"([a-z+]+)://([^@/\s]+@)?({_HOST})(?:{_PORT})?(/[!-~]*)?", _URL)
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 _AUTHORITY = re.compile(rf"({_HOST})(?:{_PORT})?")
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")  # the last label of what must be an IPv4 address
 
@@ -32,6 +33,11 @@ _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")  # the last label of what mus
 def is_token(text: str) -> bool:
     """Whether `text` can be a field name or a method."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def is_bearer(text: str) -> bool:
+    """Whether `text` can be sent as a bearer token."""
+    return _BEARER.fullmatch(text) is not None
 
 
 def is_text(text: str) -> bool:

@@ -25,7 +25,8 @@ AT_ONCE = 100  # routes or upstreams in a message: about 1 ms to read
 def pack(config: Config, material: Material = NONE) -> Iterator[bytes]:
     """The messages for one configuration, made one by one; `material` is what its files hold."""
     encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
-    head = msgspec.structs.replace(config, route=[], upstream={})
+    admin = msgspec.structs.replace(config.admin, token="")  # no business of workers
+    head = msgspec.structs.replace(config, route=[], upstream={}, admin=admin)
     yield b"H" + encoder.encode(head)
     upstreams = iter(config.upstream.items())
     while some := dict(islice(upstreams, AT_ONCE)):

@@ -70,6 +70,15 @@ class Boards:
         """Of all workers."""
         return sum(row[cell] for row in self.rows(key))
 
+    def totals(self, key: Key) -> list[int]:
+        """Every cell, of all workers; [] if it has no number."""
+        number = self._numbers.get(key, -1)
+        if number < 0:
+            return []
+        first = number * self._stride
+        row = self._cells[first : first + self._stride].tolist()
+        return [sum(row[cell::CELLS]) for cell in range(CELLS)]
+
     def _take(self) -> int:
         if self._free:
             number = self._free.pop()

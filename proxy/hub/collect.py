@@ -130,6 +130,9 @@ class CollectHub:
             return {}
         return as_dict(self.pipeline.books.standings(), self.pipeline.view())
 
+    def upstreams(self) -> Mapping[str, Any]:
+        return {}
+
     def pipelines(self) -> Mapping[str, Any]:
         return self.pipeline.view() if self.pipeline is not None else {}
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from proxy import __version__
 from proxy.collector.books import Standing
 from proxy.config.material import Material
+from proxy.config.syntax import parse_server
 from proxy.hub.parts import Collector
 from proxy.hub.procfs import Usage, usage
 from proxy.hub.supervisor import Slot
@@ -99,6 +100,29 @@ PROBE_FAILURES = Instrument(
 CHANGES = Instrument(
     "spangate.upstream.endpoint.changes", _C, "{change}", "Changes between up and down."
 )
+
+EJECTED = Instrument(
+    "spangate.upstream.endpoint.ejected", _G, "", "1 while it is out for its bad answers, else 0."
+)
+EJECTIONS = Instrument(
+    "spangate.upstream.ejections", _C, "{ejection}", "Times that an endpoint was put out."
+)
+DRAINED = Instrument(
+    "spangate.upstream.endpoint.drained", _G, "", "1 while an operator keeps requests from it."
+)
+BREAKER = Instrument(
+    "spangate.upstream.breaker.open", _G, "{process}", "Workers whose breaker is not closed."
+)
+BROKE = Instrument(
+    "spangate.upstream.breaker.opened", _C, "{opening}", "Times that a worker's breaker opened."
+)
+
+
+def of_endpoint(key: tuple[str, str]) -> Attributes:
+    """The labels of one, by its upstream's name and its URL."""
+    _, host, port = parse_server(key[1])
+    labels: Attributes = (("spangate.upstream", key[0]), ("server.address", host))
+    return (*labels, ("server.port", port)) if port else labels  # a Unix socket has none
 
 
 def build() -> Iterator[Series]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from proxy.collector.books import Standing
 from proxy.config.load import Loaded
 from proxy.config.model import Config
+from proxy.hub.boards import Boards
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
 from proxy.hub.snapshot import Generation
@@ -56,6 +57,8 @@ class Whole(Protocol):
     def reloads(self) -> Outcomes: ...
     @property
     def supervisor(self) -> Supervisor: ...
+    @property
+    def boards(self) -> Boards: ...
     @property
     def roster(self) -> Roster: ...
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -78,8 +79,8 @@ class Asker:
         began = time.monotonic()
         verdict = None
         must = protocol == "h2" or settings.grpc is not None
-        if url.startswith("tcp://"):
-            verdict = await _connect(url, settings)
+        if settings.tcp or url.startswith("tcp://"):
+            verdict = await _connect(url, settings, way[0])
         elif must or (protocol == "auto" and tls is not None):
             verdict = await _ask_by_h2(url, settings, tls, must)
         if verdict is None:
@@ -112,21 +113,38 @@ class Asker:
                 ssl=True if tls is None else tls.old.context,
                 server_hostname=(tls.server_name or None) if tls is not None else None,
             ) as response:
-                await response.content.read(BODY_LIMIT)
-                return answered(response.status, settings)
+                body = await _read(response.content, settings.body)
+                return answered(response.status, settings, body)
         except TimeoutError:
             return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return failed(error)
 
 
-async def _connect(url: str, settings: Health) -> Verdict:
-    """Of a server that takes bytes: whether it takes a connection, which is closed at once."""
+async def _read(content: aiohttp.StreamReader, wanted: str) -> bytes:
+    """As much of a body as is looked at: until a text is found, else all of it to the limit. Where
+    nothing is wanted, what there is."""
+    body = await content.read(BODY_LIMIT)
+    while wanted and len(body) < BODY_LIMIT:
+        if not wanted.startswith("~") and has(body, wanted):
+            break
+        more = await content.read(BODY_LIMIT - len(body))
+        if not more:
+            break
+        body += more
+    return body
+
+
+async def _connect(url: str, settings: Health, path: str = "") -> Verdict:
+    """Whether it takes a connection, which is closed at once; `path` is that of a Unix socket."""
     limit = settings.timeout or LONGEST
-    server = parse_server(url.removesuffix(settings.path))
     try:
         async with asyncio.timeout(limit):
-            _, writer = await asyncio.open_connection(server.host, server.port)
+            if path:
+                _, writer = await asyncio.open_unix_connection(path)
+            else:
+                server = parse_server(url.removesuffix(settings.path))
+                _, writer = await asyncio.open_connection(server.host, server.port)
     except TimeoutError:
         return Verdict(False, f"no connection within {limit:g} s", error=ConnectTimeout.error_type)
     except OSError as error:
@@ -150,16 +168,16 @@ async def _ask_by_h2(
                 if health is not None:
                     return Verdict(*health, status=200, error="" if health[0] else "grpc_health")
                 return Verdict(False, probe_h2.OTHER, error=BadResponse.error_type)
-            status = await probe_h2.status_of(server, path, settings.host, tls)
+            answer = await probe_h2.answer_of(server, path, settings.host, tls)
     except TimeoutError:
         return Verdict(False, f"no answer within {limit:g} s", error=UpstreamTimeout.error_type)
     except UpstreamError as error:
         return Verdict(False, error.detail, error=error.error_type)
     except OSError as error:
         return unreachable(error)
-    if status is None:
+    if answer is None:
         return Verdict(False, probe_h2.OTHER, error=BadResponse.error_type) if must else None
-    return answered(status, settings)
+    return answered(answer.status, settings, answer.body)
 
 
 def unreachable(error: OSError) -> Verdict:
@@ -174,12 +192,23 @@ def unreachable(error: OSError) -> Verdict:
     return Verdict(False, _words(error), error=kind.error_type)
 
 
-def answered(status: int, settings: Health) -> Verdict:
-    """Whether a status is one of the good ones."""
+def answered(status: int, settings: Health, body: bytes = b"") -> Verdict:
+    """Whether a status is one of the good ones, and the body has what it should."""
     if status in settings.status:
-        return Verdict(True, f"answered {status}", status)
+        if has(body, settings.body):
+            return Verdict(True, f"answered {status}", status)
+        said = f"answered {status} without {settings.body!r} in its first 64 KiB"
+        return Verdict(False, said, status, "body")
     good = " or ".join(map(str, settings.status))
     return Verdict(False, f"answered {status}, not {good}", status, str(status))
+
+
+def has(body: bytes, wanted: str) -> bool:
+    """Whether a text is in it, or after ~ a regular expression matches it somewhere."""
+    text = body[:BODY_LIMIT].decode("utf-8", "replace")
+    if wanted.startswith("~"):
+        return re.search(wanted[1:], text) is not None
+    return wanted in text
 
 
 def failed(error: Exception) -> Verdict:

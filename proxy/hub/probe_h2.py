@@ -1,6 +1,6 @@
 """Probes by HTTP/2, which aiohttp does not speak: one exchange on a connection of its own.
 
-`exchange` is for any request; `status_of` is a GET's. They raise what an attempt of a worker would
+`exchange` is for any request; `answer_of` is a GET's. They raise what an attempt of a worker would
 (errors.py), or OSError. What an answer means is decided in `probe.py`.
 """
 
@@ -42,12 +42,13 @@ class Answer:
         return int(dict(self.fields).get(b":status", b"0"))
 
 
-async def status_of(url: str, path: str, host: str | None, tls: ClientContext | None) -> int | None:
-    """The status of a GET of `path` from the server at `url`; None: it agreed on HTTP/1.1, as it
-    may where that was offered too."""
+async def answer_of(
+    url: str, path: str, host: str | None, tls: ClientContext | None
+) -> Answer | None:
+    """What a GET of `path` gets from the server at `url`; None: it agreed on HTTP/1.1, as it may
+    where that was offered too."""
     server = parse_server(url)
-    answer = await exchange(server, tls, _head(server, b"GET", path.encode(), host))
-    return answer.status if answer is not None else None
+    return await exchange(server, tls, _head(server, b"GET", path.encode(), host))
 
 
 async def health_of(

@@ -23,7 +23,7 @@ from proxy.hub import gauges
 from proxy.hub.probe import Asker, Verdict, Way
 from proxy.server.tls_keyring import ClientContext
 from proxy.tasks import cancel, gently, spawn
-from proxy.telemetry.metrics import Attributes, Series
+from proxy.telemetry.metrics import Series
 from proxy.upstream.health import Health
 
 log = logging.getLogger("spangate")
@@ -59,9 +59,9 @@ class Probed:
         self.key = key
         self.settings = settings
         unix = key[1].removeprefix("unix:") if is_unix(key[1]) else ""
-        self.url = ("http://localhost" if unix else key[1].rstrip("/")) + settings.path
+        self.url = ("http://localhost" if unix else _place(key[1], settings.port)) + settings.path
         self.way: Way = (unix, send_proxy)
-        self.labels = _labels(key)
+        self.labels = gauges.of_endpoint(key)
         self.health = Health(settings.rise, settings.fall, before is None or before.up)
         self.good: int = before.good if before is not None else 0
         self.bad: int = before.bad if before is not None else 0
@@ -293,10 +293,12 @@ def _wanted(upstreams: Mapping[str, Upstream], found: Mapping[str, Iterable[str]
                 yield name, url
 
 
-def _labels(key: Key) -> Attributes:
-    _, host, port = parse_server(key[1])
-    labels: Attributes = (("spangate.upstream", key[0]), ("server.address", host))
-    return (*labels, ("server.port", port)) if port else labels  # a Unix socket has none
+def _place(url: str, port: int | None) -> str:
+    """Where a server is asked, by its URL."""
+    if port is None:
+        return url.rstrip("/")
+    scheme, host, _ = parse_server(url)
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _limit() -> int:

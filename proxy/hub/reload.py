@@ -54,6 +54,7 @@ class Services(Protocol):
     async def prepare(self, config: Config) -> Change: ...
     async def adopt(self, config: Config, change: Change) -> None: ...
     async def secure(self, loaded: Loaded) -> None: ...
+    def follow(self, config: Config) -> None: ...
 
 
 class Prober(Protocol):
@@ -156,6 +157,7 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     await services.prober.configure(config.upstream, config.route)
     hub.roster.configure(config.upstream)
     hub.tell_endpoints()
+    services.follow(config)
     services.discoveries.configure(new.loaded)
 
 

@@ -17,6 +17,8 @@ from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Upstream
 from proxy.hub.certificates import Certificates
 from proxy.hub.discovery.keeper import Discoveries
+from proxy.hub.ejections import Ejections
+from proxy.hub.hand import Hand
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
 from proxy.hub.snapshot import wanted
@@ -38,7 +40,8 @@ class Services:
     def __init__(self, hub: Whole) -> None:
         self.prober = Prober(self._health_changed)
         self.discoveries = Discoveries(hub.roster.discovered, self.prober.discovered)
-        self._status = Status(hub, self.prober, self.discoveries)
+        self.ejections = Ejections(hub.boards, hub.roster)
+        self._status = Status(hub, self.prober, self.ejections, self.discoveries)
         self._hub = hub
         self._admin: Admin | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -53,6 +56,7 @@ class Services:
         self._watching = spawn(self._certificates.watch(), "watch certificates")
         await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)
+        self.follow(config)
         self.discoveries.configure(self._hub.loaded)
         await self.discoveries.first(FOUND_WITHIN)
         if admin is not None:
@@ -66,8 +70,13 @@ class Services:
         """Bring it into force; what was before delivers what it has."""
         await self._hub.collector.adopt(config, change)
         self.restart_reporting()
+
+    def follow(self, config: Config) -> None:
+        """Judge, and guard the admin port, by this configuration; the roster does already."""
+        self.ejections.configure(config.upstream)
         if self._admin is not None:
             self._admin.hosts.configure(config.admin.hosts)
+            self._admin.changes.configure(config.admin.token)
 
     async def secure(self, loaded: Loaded) -> None:
         """Probe as the workers connect."""
@@ -93,6 +102,7 @@ class Services:
         await cancel(self._reporting, self._watching)
         await self.discoveries.stop()
         await self.prober.stop()
+        self.ejections.stop()
         await self._report()
 
     async def close(self) -> None:
@@ -109,8 +119,10 @@ class Services:
     async def _open(self, admin: socket.socket) -> None:
         make = await asyncio.to_thread(_import_admin)
         settings = self._hub.loaded.config.admin
-        self._admin = make(self._status, split_address(settings.listen)[0])
+        host = split_address(settings.listen)[0]
+        self._admin = make(self._status, host, hand=Hand(self._hub))
         self._admin.hosts.configure(settings.hosts)
+        self._admin.changes.configure(settings.token)
         await self._admin.start(admin)
 
     async def _report_regularly(self) -> None:

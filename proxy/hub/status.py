@@ -14,12 +14,13 @@ from proxy.config.model import Route, Upstream
 from proxy.config.redact import Computed, shown
 from proxy.hub import gauges
 from proxy.hub.discovery.keeper import Discoveries
+from proxy.hub.ejections import Ejections
 from proxy.hub.parts import Whole
-from proxy.hub.probe import Verdict
 from proxy.hub.probes import Prober
 from proxy.hub.procfs import usage
 from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
+from proxy.hub.standings import Standings, probe
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import Worker
 from proxy.plain import told
@@ -30,12 +31,15 @@ from proxy.telemetry.metrics import Series
 class Status:
     """One hub, read only."""
 
-    __slots__ = ("_discoveries", "_hub", "_prober")
+    __slots__ = ("_discoveries", "_hub", "_prober", "_standings")
 
-    def __init__(self, hub: Whole, prober: Prober, discoveries: Discoveries) -> None:
+    def __init__(
+        self, hub: Whole, prober: Prober, ejections: Ejections, discoveries: Discoveries
+    ) -> None:
         self._discoveries = discoveries
         self._hub = hub
         self._prober = prober
+        self._standings = Standings(hub, prober, ejections)
 
     def unready(self) -> str:
         if self._hub.stopping:
@@ -53,6 +57,7 @@ class Status:
         yield from self._hub.totals.series()
         yield from self._prober.series()
         yield from self._discoveries.series()
+        yield from self._standings.series()
         yield from grouped(self._own())
 
     def _own(self) -> Iterator[Series]:
@@ -94,6 +99,9 @@ class Status:
             "last_reload_error": hub.reloads.error,
         }
 
+    def upstreams(self) -> Mapping[str, Any]:
+        return self._standings.view()
+
     def pipelines(self) -> Mapping[str, Any]:
         return self._hub.collector.view()
 
@@ -114,7 +122,7 @@ class Status:
             known = {**(watch.servers if watch else {}), **upstream.everyone()}
             for url, weight in known.items():
                 up = states.get((name, url), True)
-                last = _probe(self._prober.last((name, url)))
+                last = probe(self._prober.last((name, url)))
                 yield {"url": url, "weight": weight, "up": up, "last_probe": last}
 
         def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
@@ -133,19 +141,6 @@ def in_force(hub: Whole) -> dict[str, Any]:
         "generation": hub.generation.number,
         "loaded_at": read.isoformat(timespec="milliseconds"),
         "pending_restart": needs_restart(hub.booted, hub.loaded.config),
-    }
-
-
-def _probe(last: Verdict | None) -> dict[str, Any] | None:
-    if last is None:
-        return None
-    return {
-        "at": datetime.fromtimestamp(last.at, UTC).isoformat(timespec="milliseconds"),
-        "ok": last.ok,
-        "said": last.said,
-        "status": last.status or None,
-        "error.type": last.error,
-        "seconds": round(last.seconds, 6),
     }
 
 

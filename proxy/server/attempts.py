@@ -7,7 +7,6 @@ for here too; what a client was told cannot be tried again, so this ends where t
 from __future__ import annotations
 
 from proxy.errors import (
-    NoEndpoint,
     NotProcessed,
     OlderRequired,
     ProxyError,
@@ -20,6 +19,7 @@ from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.hexes import span_id
 from proxy.kernel.step import Event
 from proxy.server import grpc_calls
+from proxy.server.nobody import nobody
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story
@@ -95,7 +95,7 @@ def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -
         endpoint = state.chooser.choose(story, now, failed)
     story.endpoint = endpoint
     if endpoint is None:
-        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        raise nobody(target, now)
     attempts = story.x.attempts
     attempt = Attempt.__new__(Attempt)
     attempt.begin(now, span_id(story.worker.getrandbits), len(attempts))

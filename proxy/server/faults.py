@@ -7,6 +7,7 @@ at once is counted and summed up. What is said is ours: no byte of a peer gets h
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from proxy.errors import BadResponse, ProxyError, StreamReset, Truncated, UpstreamReset
 
@@ -45,6 +46,11 @@ class Faults:
         else:
             said.more += 1
             said.endpoint, said.why = endpoint, error.detail
+
+    def say(self, lines: Iterable[str]) -> None:
+        """What was found out about endpoints, each once."""
+        for line in lines:
+            log.warning("%s", line)
 
     def sum_up(self, now: int) -> None:
         """Say how many there were of those whose time has come; a few times a second."""

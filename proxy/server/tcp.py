@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from proxy.errors import ClientGone, NoEndpoint, ProxyError, UpstreamError
+from proxy.errors import ClientGone, ProxyError, UpstreamError
 from proxy.http.head import RequestHead
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
@@ -19,6 +19,7 @@ from proxy.server import tunnel
 from proxy.server.attempts import EVENT
 from proxy.server.h1_goodbye import reset
 from proxy.server.house import House
+from proxy.server.nobody import nobody
 from proxy.server.sides import NO_TRAILERS, ClientSide
 from proxy.server.snapshot import RouteEntry, Target
 from proxy.server.story import Story
@@ -122,7 +123,7 @@ def _attempt(story: Story, target: Target, failed: Endpoint | None, reason: str)
         endpoint = state.chooser.choose(story, now, failed)
     story.endpoint = endpoint
     if endpoint is None:
-        raise NoEndpoint(f"upstream {target.name} has no endpoint")
+        raise nobody(target, now)
     attempt = Attempt(now, span_id(story.worker.getrandbits), len(attempts))
     if state.feedback is not None:
         attempt.use = Use(state.feedback, endpoint, now)

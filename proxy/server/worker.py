@@ -265,6 +265,7 @@ class Worker(House):
         self._refusals.sum_up(now)
         self.limiter.sum_up(now)
         self._descriptors.look()
+        self.faults.say(self.upstreams.look(now))
         if not self.draining:
             return True
         # who was in a listener's queue is adopted within the first sweep

@@ -98,9 +98,13 @@ class Totals:
 
         It may be read over many turns; each series is then as it was when it was read.
         """
-        for group in self._groups.values():
-            for total in list(group.values()):
-                yield Series(total.instrument, total.attributes, total.value, total.memo)
+        for name in self._groups:
+            yield from self.of(name)
+
+    def of(self, name: str) -> Iterator[Series]:
+        """Those of one instrument."""
+        for total in list(self._groups[name].values()):
+            yield Series(total.instrument, total.attributes, total.value, total.memo)
 
     def _join(self, parts: dict[Key, _Part], key: Key) -> _Part:
         total = self._total(key)

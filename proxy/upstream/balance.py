@@ -20,7 +20,7 @@ from math import gcd
 from typing import Protocol, runtime_checkable
 
 from proxy.kernel.queue import Queue
-from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.endpoint import DRAINED, Endpoint
 
 LONGEST_CYCLE = 1000  # turns that are written down; 8 KB
 FEW = 64  # endpoints in a cycle at most: its first turns look at each of them, 3 µs for 64
@@ -168,7 +168,7 @@ class RoundRobin(Balancer):
 
     def _renew(self) -> Turns | None:
         self._changed = False  # looked at once, not by each request that finds nobody
-        everyone = list(self._endpoints.values())
+        everyone = [e for e in self._endpoints.values() if not e.out & DRAINED]
         usable = [e for e in everyone if e.up]
         panic = self._panics(len(usable))
         chosen = everyone if panic else usable

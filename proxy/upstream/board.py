@@ -18,6 +18,9 @@ BEGUN = 1  # since the place was given to this worker, as the following ones
 OK = 2  # ended without anything to hold against the endpoint
 FAILED = 3  # ended with 5xx or without an answer (Outcome.SERVER_ERROR, ERROR)
 STREAK = 4  # FAILED in a row, until now
+TRIPPED = 5  # times that STREAK was as long as the upstream's `eject` allows
+CIRCUIT = 6  # of the worker's breaker: its state (`breaker.CircuitState`), and 4 for each opening
+LATENCY = 7  # ns that a try takes on average, where the worker's policy knows; 0 = unknown
 CELLS = 8  # of a row: a cache line of 64 bytes
 
 ENDPOINTS = 16384  # that have a number; the memory takes pages only where it is written to
@@ -61,6 +64,23 @@ class Board:
             cells[at + OK] += 1
             cells[at + STREAK] = 0
 
+    def trip(self, endpoint: Endpoint, streak: int) -> None:
+        """Count it if so many have failed in a row just now."""
+        at = endpoint.number * self._stride + self._mine
+        if endpoint.number >= 0 and self._cells[at + STREAK] == streak:
+            self._cells[at + TRIPPED] += 1
+
+    def show_circuit(self, endpoint: Endpoint, state: int, opened: int) -> None:
+        """What has become of this worker's breaker."""
+        if endpoint.number >= 0:
+            at = endpoint.number * self._stride + self._mine
+            self._cells[at + CIRCUIT] = state + 4 * opened
+
+    def show_latency(self, endpoint: Endpoint, ns: float) -> None:
+        """What this worker's policy takes for the endpoint's latency."""
+        if endpoint.number >= 0:
+            self._cells[endpoint.number * self._stride + self._mine + LATENCY] = int(ns)
+
     def total(self, endpoint: Endpoint, cell: int) -> int:
         """Of all workers; 0 for an endpoint without a number."""
         first = endpoint.number * self._stride
@@ -69,3 +89,21 @@ class Board:
     def active(self, endpoint: Endpoint) -> int:
         """Attempts that run, of all workers."""
         return self.total(endpoint, ACTIVE)
+
+
+class Tripwire:
+    """A Feedback that comes after a Board: it counts rows of `errors` failures."""
+
+    __slots__ = ("_board", "_errors")
+
+    def __init__(self, board: Board, errors: int) -> None:
+        self._board = board
+        self._errors = errors
+
+    def begin(self, endpoint: Endpoint, now: int) -> None:
+        """See `Feedback`."""
+
+    def end(self, endpoint: Endpoint, outcome: Outcome, ns: int) -> None:
+        """See `Feedback`."""
+        if outcome is Outcome.SERVER_ERROR or outcome is Outcome.ERROR:
+            self._board.trip(endpoint, self._errors)

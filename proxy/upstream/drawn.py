@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from proxy.upstream.bag import Bag, Chance
 from proxy.upstream.balance import Balancer
-from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.endpoint import DRAINED, Endpoint
 from proxy.upstream.latency import PENALTY, Latency
 from proxy.upstream.load import Load
 
@@ -51,7 +51,7 @@ class Drawn(Balancer):
 
     def usable(self) -> Bag:
         """Those that may be chosen now."""
-        if self._panic and len(self._up) < self._panic * len(self._everyone):
+        if self._panic and len(self._up) < self._panic * len(self._known):
             return self._everyone
         return self._up
 
@@ -74,7 +74,10 @@ class Drawn(Balancer):
         """See `Balancer`."""
         if self._known.get(endpoint.url) is not endpoint:
             return
-        self._everyone.put(endpoint, endpoint.weight)
+        if endpoint.out & DRAINED:
+            self._everyone.drop(endpoint)  # no panic asks what an operator took out
+        else:
+            self._everyone.put(endpoint, endpoint.weight)
         if endpoint.up:
             self._up.put(endpoint, endpoint.weight)
         else:

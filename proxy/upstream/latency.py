@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import exp
 
 from proxy.upstream.balance import Outcome
+from proxy.upstream.board import Board
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.load import BAD
 
@@ -19,11 +20,12 @@ PENALTY = 1_000_000_000  # ns, what an attempt counts for that failed, or of whi
 
 
 class Latency:
-    """A Feedback."""
+    """A Feedback, which shows on the board what it takes for true."""
 
-    __slots__ = ("_means", "_now")
+    __slots__ = ("_board", "_means", "_now")
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
         self._means: dict[Endpoint, tuple[float, int]] = {}  # ns, and when it was so
         self._now = 0  # the latest time that was told
 
@@ -37,13 +39,18 @@ class Latency:
         now, known = self._now, self._means.get(endpoint)
         if known is None:
             if outcome is not Outcome.ABANDONED:
-                self._means[endpoint] = (sample, now)
+                self._set(endpoint, sample)
             return
         kept = exp(min(known[1] - now, 0) / TAU)
         if sample > known[0] * kept:
-            self._means[endpoint] = (sample, now)
+            self._set(endpoint, sample)
         elif outcome is not Outcome.ABANDONED:  # else it would have taken longer
-            self._means[endpoint] = (known[0] * kept + sample * (1 - kept), now)
+            self._set(endpoint, known[0] * kept + sample * (1 - kept))
+
+    def _set(self, endpoint: Endpoint, mean: float) -> None:
+        self._means[endpoint] = (mean, self._now)
+        if self._board is not None:
+            self._board.show_latency(endpoint, mean)
 
     def forget(self, endpoint: Endpoint) -> None:
         """It is gone."""

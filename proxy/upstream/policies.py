@@ -51,7 +51,7 @@ def make(
     board: Board | None = None,
 ) -> Made:
     """`offset` is where this worker begins in turns; `random` gives numbers in [0, 1)."""
-    load, latency = Load(board), Latency()
+    load, latency = Load(board), Latency(board)
     hashed: list[Hashed] = []
 
     def policy(some: Sequence[Endpoint]) -> Balancer:

@@ -17,7 +17,8 @@ from proxy.http.grpc import NAMES, RESOURCE_EXHAUSTED, SERVER_ERRORS
 from proxy.kernel.chance import source
 from proxy.upstream.bag import Chance
 from proxy.upstream.balance import Feedback, Outcome, RoundRobin
-from proxy.upstream.board import Board
+from proxy.upstream.board import Board, Tripwire
+from proxy.upstream.breaker import Breakers
 from proxy.upstream.endpoint import DRAINED, EJECTED, PROBED, Endpoint
 from proxy.upstream.learners import together
 from proxy.upstream.live import Live
@@ -33,13 +34,26 @@ def _chance(seed: int) -> Chance:
 def shares(settings: Upstream) -> bool:
     """Whether what happens at its endpoints is to be known by all workers and the hub together,
     so that its endpoints need numbers."""
-    return settings.balance.policy in BY_LOAD
+    return (
+        settings.eject is not None
+        or settings.breaker is not None
+        or settings.balance.policy in BY_LOAD
+    )
 
 
 class UpstreamState(Live):
     """One upstream, for as long as some configuration has its name."""
 
-    __slots__ = ("_board", "_discovered", "_made", "_offset", "_random", "endpoints", "settings")
+    __slots__ = (
+        "_board",
+        "_discovered",
+        "_made",
+        "_offset",
+        "_random",
+        "breakers",
+        "endpoints",
+        "settings",
+    )
 
     def __init__(
         self, name: str, offset: int = 0, board: Board | None = None, random: Chance | None = None
@@ -50,6 +64,7 @@ class UpstreamState(Live):
         super().__init__(name, self._made.balancer)
         self._board = board
         self._random = random or _chance(offset)
+        self.breakers: Breakers | None = None  # where the settings have use for them
         self.settings = Upstream()  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
         self._offset = offset
@@ -82,6 +97,8 @@ class UpstreamState(Live):
         if endpoint is None:
             return False
         known = (endpoint.up, endpoint.weight)
+        if ejected is False and endpoint.out & EJECTED and self.breakers is not None:
+            self.breakers.comes_back(endpoint)
         down = None if up is None else not up
         for reason, holds in ((PROBED, down), (EJECTED, ejected), (DRAINED, drained)):
             if holds is not None:
@@ -109,6 +126,8 @@ class UpstreamState(Live):
         endpoint = self.endpoints.pop(url, None)
         if endpoint is not None:
             self.balancer.remove(endpoint)
+            if self.breakers is not None:
+                self.breakers.forget(endpoint)
         return endpoint
 
     def gather(self, settings: Upstream, wanted: dict[str, Endpoint]) -> Iterator[None]:
@@ -151,14 +170,31 @@ class UpstreamState(Live):
         for endpoint in gone:
             self.balancer.remove(endpoint)
         self.balancer.panic_below(settings.panic)
+        self._set_breakers()
         self.feedback = together(self._learners())
         return gone
+
+    def _set_breakers(self) -> None:
+        settings = self.settings
+        if settings.breaker is None and settings.eject is None:
+            if self.breakers is not None:
+                self.breakers.stop()
+            self.breakers = None
+            return
+        if self.breakers is None:
+            self.breakers = Breakers(lambda endpoint: self.balancer.refresh(endpoint), self._board)
+        self.breakers.settings = settings.breaker
+        self.breakers.keep(self.endpoints.values())
 
     def _learners(self) -> Iterator[Feedback]:
         """Who is told of attempts, by the settings in force."""
         yield from self._made.learners
         if self._board is not None and shares(self.settings):
             yield self._board
+            if self.settings.eject is not None and self.settings.eject.errors:
+                yield Tripwire(self._board, self.settings.eject.errors)
+        if self.breakers is not None:
+            yield self.breakers
 
 
 class Plan:
@@ -200,7 +236,7 @@ class Plan:
 class Upstreams:
     """All upstreams of one worker, by name."""
 
-    __slots__ = ("_states", "board", "learning", "offset", "random")
+    __slots__ = ("_breakers", "_states", "board", "learning", "offset", "random")
 
     def __init__(
         self, offset: int = 0, board: Board | None = None, random: Chance | None = None
@@ -210,6 +246,7 @@ class Upstreams:
         self.board = board  # what workers know together
         self.learning = False  # whether the balancer of any wants feedback
         self._states: dict[str, UpstreamState] = {}
+        self._breakers: list[Breakers] = []  # of those that have them
 
     def new(self, name: str) -> UpstreamState:
         """One that nobody knows yet."""
@@ -233,10 +270,16 @@ class Upstreams:
         before, self._states = self._states, plan.states
         gone = list(plan.apply())
         self.learning = any(state.feedback is not None for state in self)
+        self._breakers = [state.breakers for state in self if state.breakers is not None]
         for name, state in before.items():
             if plan.states.get(name) is not state:
                 gone += state.endpoints.values()
         return gone
+
+    def look(self, now: int) -> Iterator[str]:
+        """Let breakers try again what it is time for; what is to be said about them."""
+        for breakers in self._breakers:
+            yield from breakers.look(now)
 
 
 class Use:

@@ -91,7 +91,8 @@ class GuardedServer:
             # "" and "::" are both families, as for the gateway's own listeners
             self._listener = await listen(self._connect, (host.strip(":") and host) or None, port)
         crowd.join(self)
-        return int(self._listener.sockets[0].getsockname()[1])
+        name = self._listener.sockets[0].getsockname()
+        return int(name[1]) if isinstance(name, tuple) else 0  # a Unix socket has none
 
     def close(self) -> None:
         """Accept nothing more."""

@@ -37,6 +37,9 @@ class Gateway:
     def config(self) -> Mapping[str, Any]:
         return {"route": "</script>\x1b[31m"}
 
+    def upstreams(self) -> Mapping[str, Any]:
+        return {"u": {}}
+
     def stats(self) -> Mapping[str, Any]:
         return {"refreshed": self.refreshed}
 

@@ -175,7 +175,7 @@ max_fails = 3
 3 route[0].proxy_next_upstream: write retry = 2, or retry = { times = 2, on = [502, 503] }
 5 upstream.orders.servers: write servers = { "http://10.0.0.1:8000" = 3,
 6 upstream.orders.least_conn: write balance = "least_request"
-7 upstream.orders.max_fails: servers are judged by active probes alone for now: health = {
+7 upstream.orders.max_fails: write eject = { errors = 5, base = "30s", max = 0.5 }
 """,
     ),
     Faulty(
@@ -618,7 +618,7 @@ health_checks = [{ http_health_check = { path = "/healthz" } }]
         """
 4 upstream.orders.load_assignment: write servers = ["http://10.0.0.1:8000"], or {
 5 upstream.orders.type: names are looked up again by themselves: leave it out
-6 upstream.orders.outlier_detection: servers are judged by active probes alone for now:
+6 upstream.orders.outlier_detection: write eject = { errors = 5, base = "30s", max = 0.5 }
 7 upstream.orders.transport_socket: write https:// servers, and tls = { ca =
 8 upstream.orders.health_checks: write health = "/healthz", or health = { path = "/healthz",
 """,

@@ -119,7 +119,9 @@ def test_on_a_route(line: str, says: str) -> None:
         ("health = true", 'write health = "/healthz"'),
         ("ca_cert = true", "write https:// servers"),
         ("proxy_pass = 'http://a:1'", "write [[route]] with to = "),
-        ("max_fails = 3", "active probes"),
+        ("max_fails = 3", "write eject = { errors = 5"),
+        ("outlier_detection = 1", "write eject = "),
+        ("circuit_breaker = 1", "write breaker = "),
         ("'http://a:1' = 2", 'write servers = { "http://a:1" = 1 }'),
     ],
 )

@@ -31,6 +31,7 @@ class Server:
         self.seen: list[web.Request] = []
         self.now = self.most = 0  # requests under way
         self.url = ""
+        self.body = b""
         self.over = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -42,7 +43,8 @@ class Server:
                 await self.over.wait()
         finally:
             self.now -= 1
-        return web.Response(status=self.status or 500, headers={"Location": "/elsewhere"})
+        headers = {"Location": "/elsewhere"}
+        return web.Response(status=self.status or 500, headers=headers, body=self.body)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import proxy
 from proxy.upstream.balance import FEW, LONGEST_CYCLE, RoundRobin, Schedule
-from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.endpoint import DRAINED, EJECTED, Endpoint
 
 NAMES = "abcdefgh"
 
@@ -118,6 +118,15 @@ def test_below_a_share_of_servers_all_get_traffic(
     for server in servers:
         set_up(balancer, server, True)
     assert {balancer.pick(0) for _ in range(3 * count)} == set(servers)
+
+
+def test_panic_does_not_undo_what_an_operator_said() -> None:
+    endpoints = [Endpoint(f"http://{name}:1") for name in "abc"]
+    endpoints[0].mark(DRAINED, True)
+    endpoints[1].mark(EJECTED, True)
+    balancer = RoundRobin(endpoints)
+    balancer.panic_below(1.0)
+    assert {balancer.pick(0) for _ in range(6)} == set(endpoints[1:])
 
 
 def test_panic_may_be_said_at_any_time() -> None:

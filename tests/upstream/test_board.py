@@ -6,10 +6,26 @@ import mmap
 
 import pytest
 
+from proxy.config.model import Breaker, Upstream
 from proxy.hub.boards import Boards
+from proxy.hub.circuits import Circuits
+from proxy.hub.gauges import BREAKER, BROKE
+from proxy.hub.roster import Roster
 from proxy.upstream import board
 from proxy.upstream.balance import Outcome
-from proxy.upstream.board import ACTIVE, BEGUN, FAILED, OK, STREAK, Board
+from proxy.upstream.board import (
+    ACTIVE,
+    BEGUN,
+    CIRCUIT,
+    FAILED,
+    LATENCY,
+    OK,
+    STREAK,
+    TRIPPED,
+    Board,
+    Tripwire,
+)
+from proxy.upstream.breaker import CircuitState
 from proxy.upstream.endpoint import Endpoint
 
 ONE, TWO = ("u", "http://a:1"), ("u", "http://b:1")
@@ -59,6 +75,54 @@ def test_outcomes_are_counted(
         worker.end(there, outcome, 1)
     counted = [boards.total(ONE, cell) for cell in (ACTIVE, BEGUN, OK, FAILED, STREAK)]
     assert counted == [0, len(outcomes), ok, failed, streak]
+
+
+def test_rows_of_failures_are_counted_when_they_are_full(boards: Boards) -> None:
+    worker, there = seat(boards), endpoint(boards)
+    wire, nobody = Tripwire(worker, 3), Endpoint("http://b:1")
+    for outcome in [Outcome.ERROR] * 7 + [Outcome.OK] + [Outcome.SERVER_ERROR] * 3:
+        for one in (there, nobody):
+            for learner in (worker, wire):
+                learner.begin(one, 0)
+                learner.end(one, outcome, 1)
+    assert boards.totals(ONE)[TRIPPED] == 2
+    assert boards.totals(("u", "http://nobody:1")) == []
+
+
+def test_what_workers_show(boards: Boards) -> None:
+    one, two, there = seat(boards), seat(boards), endpoint(boards)
+    one.show_circuit(there, CircuitState.OPEN, 2)
+    two.show_circuit(there, CircuitState.CLOSED, 1)
+    two.show_latency(there, 1234.5)
+    for worker in (one, two):
+        worker.show_latency(Endpoint("http://b:1"), 5)
+        worker.show_circuit(Endpoint("http://b:1"), 1, 1)
+    rows = boards.rows(ONE)
+    assert [row[CIRCUIT] for row in rows] == [11, 4, 0, 0]
+    assert [row[LATENCY] for row in rows] == [0, 1234, 0, 0]
+
+
+def test_what_the_hub_reads_of_breakers(boards: Boards) -> None:
+    worker, there = seat(boards), endpoint(boards)
+    roster = Roster(boards, lambda payload: None)
+    roster.configure({"u": Upstream(servers={ONE[1]: 1, TWO[1]: 1}, breaker=Breaker())})
+    there.number = boards.number([ONE, TWO])[ONE]
+    circuits = Circuits(boards, roster)
+    assert circuits.states(ONE) == {}
+    worker.show_circuit(there, CircuitState.TRYING, 3)
+    assert circuits.states(ONE) == {"trying": 1}
+    assert values(circuits) == {BREAKER.name: [1, 0], BROKE.name: [3, 0]}
+    boards.leave(0)  # it dies, and what it counted stays counted
+    assert values(circuits) == {BREAKER.name: [0, 0], BROKE.name: [3, 0]}
+    worker.show_circuit(there, CircuitState.CLOSED, 1)
+    assert values(circuits)[BROKE.name] == [4, 0]
+
+
+def values(circuits: Circuits) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {}
+    for one in circuits.series({"u"}):
+        found.setdefault(one.instrument.name, []).append(one.value)
+    return found
 
 
 def test_who_leaves_takes_what_it_had_running_along(boards: Boards) -> None:

@@ -36,9 +36,13 @@ websocket websockets upgrade_configs
     write upgrade = ["websocket"] in a [[route]], which is the default
 mirror mirroring shadow request_mirror_policies mirrors
     Spangate does not mirror requests yet
-circuit_breaker circuit_breakers circuit_breaking outlier_detection max_requests
-max_pending_requests
-    Spangate has no circuit breaker yet: `retry` has a budget, and `health` takes servers out
+circuit_breaker circuit_breakers circuit_breaking
+    write breaker = { failures = 0.5, window = "10s", open = "5s" } in [upstream.NAME]
+outlier_detection
+    write eject = { errors = 5, base = "30s", max = 0.5 } in [upstream.NAME]
+max_requests max_pending_requests
+    Spangate has no bound of requests to servers yet: `breaker` and `eject` in [upstream.NAME] take
+    those out that fail
 allow deny ip_allow_list ip_white_list ip_allowlist ip_restriction source_range whitelist
 blacklist blocklist block geoip bot_detection waf
     Spangate has no lists of client addresses yet: let a firewall or a proxy before it do that

@@ -69,12 +69,14 @@ port address bind host api_addr access_addr socket_address addr
     write listen = <"127.0.0.1:9901">
 enabled disabled off
     write listen = "" for no admin port
-user users password auth basic_auth token
-    it has no users: keep it on listen = "127.0.0.1:9901"
+user users password auth basic_auth
+    it has no users: keep it on listen = "127.0.0.1:9901"; `token` guards changes
+bearer_token secret api_key
+    write token = <"${file:/run/secrets/admin}">
 access_log_path access_log
     write [access_log] stdout = true
 path prefix
-    its paths are fixed: /live, /ready, /metrics, /config, /stats
+    its paths are fixed: /live, /ready, /metrics, /config, /stats, /upstreams
 """)
 
 ACCESS_LOG = read("""

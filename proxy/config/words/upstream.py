@@ -40,9 +40,10 @@ health_check health_checks healthcheck healthchecks health_uri check option_http
 active_health_checks health_path
     write health = <"/healthz">, or health = { path = "/healthz", every = "5s" }
 outlier_detection passive max_fails fail_timeout fail_duration unhealthy_status
-passive_health_checks
-    servers are judged by active probes alone for now: health = { path = "/healthz" }; what is
-    refused or closed is tried elsewhere with retry = 1
+passive_health_checks ejection
+    write eject = { errors = 5, base = "30s", max = 0.5 }: failed tries in a row, and the time out
+circuit_breaker circuit_breakers circuit_breaking cb
+    write breaker = { failures = 0.5, window = "10s", open = "5s" }
 proxy_protocol send_proxy_v2 send_proxy_v1 proxy_protocol_version
     write send_proxy = "v2", or "v1"
 weight weights
@@ -90,18 +91,40 @@ unhealthy_threshold fails failures http_failures max_fails retries
     write fall = <3>: bad probes until a server is down
 healthy_threshold passes successes
     write rise = <2>: good probes until it is up again
-port address
-    servers are probed where they serve: leave it out
-method body
-    a probe is a GET of `path`, judged by `status`
+address
+    servers are probed where they serve, or at `port`
+method
+    a probe is a GET of `path`, judged by `status` and `body`
 type
-    a probe is a GET over HTTP: leave it out
+    a probe is a GET over HTTP; write tcp = true or grpc = "service" for another
+tcp_check tcp_health_check
+    write tcp = true
+body_contains match expect_body response
+    write body = "ok", or body = "~regex"
 enabled
     it is on where there is a `health`: leave it out
 active
     write its keys here: health = { path = "/healthz", every = "5s" }
 passive
-    servers are judged by active probes alone for now
+    write eject = { errors = 5, base = "30s", max = 0.5 } beside `health`
+""")
+
+EJECT = read("""
+consecutive_5xx consecutive_errors consecutive_failures max_fails consecutive_gateway_failure
+    write errors = <5>
+base_ejection_time fail_timeout interval duration time
+    write base = <"30s">
+max_ejection_percent max_percent
+    write max = 0.5: a share
+""")
+
+BREAKER = read("""
+threshold expression failure_ratio failure_rate error_threshold_percentage
+    write failures = 0.5: a share
+interval check_period
+    write window = <"10s">
+fallback_duration recovery_duration sleep_window timeout
+    write open = <"5s">
 """)
 
 POOL = read("""

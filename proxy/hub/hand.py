@@ -1,0 +1,48 @@
+"""What operators change by the admin port: implements `admin.view.Hand`."""
+
+from __future__ import annotations
+
+import logging
+
+from proxy.hub.parts import Whole
+from proxy.upstream.endpoint import Endpoint
+
+log = logging.getLogger("spangate")
+
+
+class Hand:
+    """One hub's."""
+
+    def __init__(self, hub: Whole) -> None:
+        self._hub = hub
+
+    def drain(self, upstream: str, endpoint: str, drained: bool) -> str:
+        """See `admin.view.Hand`."""
+        url = self._find(upstream, endpoint)
+        member = self._hub.roster.get((upstream, url))
+        assert member is not None
+        what = "drained" if drained else "undrained"
+        if member.drained == drained:
+            return f"upstream {upstream}: {url} was {what} already"
+        self._hub.roster.drain((upstream, url), drained)
+        log.warning("upstream %s: %s is %s by an operator", upstream, url, what)
+        return f"upstream {upstream}: {url} is {what}"
+
+    def _find(self, upstream: str, endpoint: str) -> str:
+        urls = list(self._hub.roster.of(upstream))
+        if not urls:
+            raise LookupError(f"there is no upstream {upstream!r}")
+        if endpoint in urls:
+            return endpoint
+        found = [url for url in urls if endpoint in (_place(url), Endpoint(url).authority)]
+        if len(found) != 1:
+            many = "it is several endpoints" if found else "there is no endpoint"
+            raise LookupError(f"{many} {endpoint!r} of upstream {upstream!r}: {', '.join(urls)}")
+        return found[0]
+
+
+def _place(url: str) -> str:
+    """`host:port`, whatever port is usual."""
+    endpoint = Endpoint(url)
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{host}:{endpoint.port}"
