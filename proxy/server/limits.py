@@ -91,7 +91,7 @@ def check(story: Story, rates: Rates, captures: Mapping[str, str]) -> None:
 async def shared(story: Story) -> None:
     """Where Redis counts, which takes its time. Raises RateLimited."""
     entry = story.entry
-    if entry is None or not entry.rates.shared:
+    if entry is None or entry.rates is None or not entry.rates.shared:
         return
     host = story.snapshot.host(story.head.authority)[0]
     made = Check(story, story.snapshot.match(story.head, host)[1])

@@ -137,7 +137,7 @@ to = "orders"
 2 keepalive_timeout: write [limits] keepalive = "65s"
 3 ssl_certificate: write tls = { cert = "edge.pem", key =
 4 gzip: in a [[route]]: write compress = true, or { types = ["text/*"], min = "1KiB"
-6 route[0].limit_req: Spangate has no rate limits yet: [limits] bounds what one client may
+6 route[0].limit_req: write rate = { limit = "100/s", burst = 200, key = "client" }
 7 route[0].auth_basic: Spangate does not authenticate clients yet: the services behind it do,
 """,
     ),
@@ -291,7 +291,7 @@ compress = { encodings = ["br"], minResponseBodyBytes = 1200, includedContentTyp
         + ORDERS,
         """
 4 route[0].stripPrefix: write rewrite = { strip = "/api" }
-5 route[0].rateLimit: Spangate has no rate limits yet: [limits] bounds what one client may
+5 route[0].rateLimit: write rate = { limit = "100/s", burst = 200, key = "client" }
 6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
 7 route[0].compress.encodings: write with = ["zstd", "br", "gzip"], the best first
 7 route[0].compress.minResponseBodyBytes: write min = "1KiB"

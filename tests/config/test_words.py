@@ -69,7 +69,7 @@ def at_top(line: str) -> str:
         ("when = { x-a = '1' }", "write header = { x-a = "),
         ("when.path = '/b'", 'it is the route\'s own: path = "/b"'),
         ("tls = {}", "in [[listen]]"),
-        ("rate_limit = 5", "no rate limits yet"),
+        ("rate_limit = 5", "write rate = {"),
         ("basicAuth = 'x'", "does not authenticate clients yet"),
         ("cors = true", "no CORS of its own yet"),
         ("websocket = true", 'write upgrade = ["websocket"]'),

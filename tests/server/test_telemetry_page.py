@@ -209,6 +209,7 @@ def posts(*lines: str, body: bytes = b"") -> Ask:
 BROKEN = '[[route]]\npath = "/broken"\nrespond.status = 500'
 MOVED = '[[route]]\npath = "/moved"\nredirect.to = "/x"'
 ELSEWHERE = 'host = "other.test"'
+PER_TRY = 'retry = { times = 0, per_try = "100ms" }'
 SLOW = Situation(backend=silent, route='first_byte_timeout = "100ms"')
 
 # by the first cell of a row
@@ -237,6 +238,7 @@ SITUATIONS: dict[str, list[Situation]] = {
         SLOW,
         Situation(backend=silent, route='timeout = "100ms"'),
     ],
+    "`retry.per_try`": [Situation(backend=silent, route=PER_TRY)],
     "the body broke off": [Situation(backend=breaks_off)],
     "the client left": [Situation(leaves, silent)],
     "no server of the upstream is up": [Situation(finds_none)],

@@ -18,8 +18,8 @@ stick_table_auth satisfy hmac_auth ldap_auth
     Spangate does not authenticate clients yet: the services behind it do, or a proxy before it
 rate_limit rate_limits ratelimit rate_limiting limit_req limit_req_zone limit_conn limit_rate
 local_rate_limit throttle throttling in_flight_req rps burst quota stick_table limit_conn_zone
-rate limit_connections concurrency_limit
-    Spangate has no rate limits yet: [limits] bounds what one client may ask for
+limit_connections concurrency_limit
+    write rate = { limit = "100/s", burst = 200, key = "client" } in a [[route]]
 cache proxy_cache proxy_cache_path caching expires cache_control etag
     Spangate does not cache
 root alias file_server try_files static static_files index autoindex templates php_fastcgi
