@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy import __version__
@@ -28,8 +29,10 @@ from proxy.hub.boards import Boards
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
+from proxy.hub.reloader import Reloader
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
+from proxy.hub.settled import Marks
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, RollFailed, Shared, Supervisor
@@ -55,6 +58,16 @@ _COLLECTOR: Attributes = (("spangate.process", "collector"),)
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How a hub was started, besides its configuration."""
+
+    workers: int
+    command: Sequence[str] = COMMAND  # starts a worker
+    keylog: str = ""  # a file for the keys of all TLS connections
+    seen: Marks | None = None  # the files of the configuration before it was read
+
+
 class Hub:
     """One gateway. `sockets` and `admin` are bound already; the hub closes them."""
 
@@ -63,10 +76,7 @@ class Hub:
         loaded: Loaded,
         sockets: Sockets,
         admin: socket.socket | None,
-        *,
-        workers: int,
-        command: Sequence[str] = COMMAND,
-        keylog: str = "",
+        begun: Begun,
     ) -> None:
         self.generation = generation(1, loaded, time.time())
         self.booted = loaded.config  # what a restart would be compared with
@@ -74,29 +84,29 @@ class Hub:
         self.started = time.monotonic()
         self.ready = False  # every worker has accepted once
         self.stopping = False
-        self.reloads = Reloads()
+        self.reloads = Reloads(begun.seen)
+        self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
         self.lag = Lag()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
-        self.boards = Boards(PLACES * workers)
+        self.boards = Boards(PLACES * begun.workers)
         self.roster = Roster(self.boards, self._tell_of_endpoints)
         self.roster.configure(loaded.config.upstream)
         shared = Shared(self.rings, self.boards)
         self.supervisor = Supervisor(
-            sockets, shared, self.totals, greet=self._greet, command=command
+            sockets, shared, self.totals, greet=self._greet, command=begun.command
         )
-        self._keylog = keylog
+        self._keylog = begun.keylog
         self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
-        self.secrets = tls_tickets.secrets(self._tickets, keylog)
+        self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
         self._admin = admin
-        self._count = workers
+        self._count = begun.workers
         self._notifier = Notifier(os.environ, os.getpid())
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self._serving = asyncio.Event()  # the services run, so that there is something to reload
-        self._reload_due = False
 
     @property
     def loaded(self) -> Loaded:
@@ -181,23 +191,19 @@ class Hub:
 
     async def _obey(self) -> None:
         """Handle signals until one says stop."""
-        reloading: asyncio.Task[None] | None = None
         while await self._signals.get() == signal.SIGHUP:
-            self._reload_due = True
-            if reloading is None or reloading.done():
-                reloading = spawn(self._reload(), "reload")
-        await cancel(reloading)
+            self.reloader.ask()
+        await self.reloader.stop("the gateway is stopping")
 
-    async def _reload(self) -> None:
-        """Read the file as often as was asked for, but not several times at once."""
+    async def _reload(self) -> str:
+        """Once, for whoever has asked; see Reloader."""
         await self._serving.wait()
-        while self._reload_due and self.services is not None:
-            self._reload_due = False
-            self._notifier.reloading()
-            async with self.changing:
-                await reload(self, self.services)
-            self._notifier.ready(self._status_line())
-            _settle()
+        assert self.services is not None
+        self._notifier.reloading()
+        await reload(self, self.services)
+        self._notifier.ready(self._status_line())
+        _settle()
+        return ""
 
     async def _stop(self, failed: bool) -> int:
         self.stopping = True

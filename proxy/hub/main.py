@@ -19,9 +19,10 @@ from proxy.config.placed import placed
 from proxy.errors import ConfigError
 from proxy.hub.activation import receive
 from proxy.hub.cores import usable_cores
-from proxy.hub.hub import Hub
+from proxy.hub.hub import Begun, Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
+from proxy.hub.watched import config_marks
 from proxy.log import begin, configure
 
 log = logging.getLogger("spangate")
@@ -39,9 +40,9 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     def start(loaded: Loaded, admin: socket.socket | None) -> Coroutine[Any, Any, int]:
         if keylog:
             log.warning("the keys of all TLS connections are written to %s: not secret", keylog)
-        hub = Hub(loaded, sockets, admin, workers=count, command=command, keylog=keylog)
-        return hub.run()
+        return Hub(loaded, sockets, admin, Begun(count, command, keylog, seen)).run()
 
+    seen = config_marks(path)
     try:
         loaded = load(path, os.environ)
     except ConfigError as error:

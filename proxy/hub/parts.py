@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.collector.books import Standing
 from proxy.config.load import Loaded
 from proxy.config.model import Config
+from proxy.errors import Problem
 from proxy.hub.boards import Boards
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
+from proxy.hub.settled import Marks
 from proxy.hub.snapshot import Generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import Supervisor
@@ -27,7 +30,30 @@ class Outcomes(Protocol):
     refused: int
     last: bool
     error: str
+    reasons: Sequence[object]  # the same, as they were found
     tried: int
+    seen: Marks  # the files as they were when they were last read
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reload ended."""
+
+    generation: int  # in force now
+    reasons: tuple[object, ...] = ()  # why the new one is not: Problems, errors, words
+    warnings: tuple[Problem, ...] = ()  # about what is in force
+
+    @property
+    def status(self) -> int:
+        """Of HTTP: 422 = the file must be mended; 409 = the gateway could not do it now."""
+        if not self.reasons:
+            return 200
+        return 422 if all(isinstance(reason, Problem) for reason in self.reasons) else 409
+
+
+class Reloader(Protocol):
+    def ask(self) -> asyncio.Future[Outcome]:
+        """A reload that begins after this call."""
 
 
 class Whole(Protocol):
@@ -55,6 +81,8 @@ class Whole(Protocol):
     def totals(self) -> Totals: ...
     @property
     def reloads(self) -> Outcomes: ...
+    @property
+    def reloader(self) -> Reloader: ...
     @property
     def supervisor(self) -> Supervisor: ...
     @property

@@ -24,6 +24,7 @@ from proxy.hub.probes import Key, Prober
 from proxy.hub.snapshot import wanted
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
+from proxy.hub.watched import ConfigWatch
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.tasks import cancel, spawn
 
@@ -48,12 +49,16 @@ class Services:
         self._reporting: asyncio.Task[None] | None = None
         self._keyring = Keyring()
         self._certificates = Certificates(hub, self)
-        self._watching: asyncio.Task[None] | None = None
+        self._config_watch = ConfigWatch(hub)
+        self._watching: list[asyncio.Task[None]] = []
 
     async def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
         self.restart_reporting()
-        self._watching = spawn(self._certificates.watch(), "watch certificates")
+        self._watching = [
+            spawn(self._certificates.watch(), "watch certificates"),
+            spawn(self._config_watch.watch(), "watch the configuration"),
+        ]
         await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)
         self.follow(config)
@@ -99,7 +104,7 @@ class Services:
 
     async def stop(self) -> None:
         """No more probes and pages; the last report of our own metrics."""
-        await cancel(self._reporting, self._watching)
+        await cancel(self._reporting, *self._watching)
         await self.discoveries.stop()
         await self.prober.stop()
         self.ejections.stop()

@@ -141,6 +141,7 @@ def in_force(hub: Whole) -> dict[str, Any]:
         "generation": hub.generation.number,
         "loaded_at": read.isoformat(timespec="milliseconds"),
         "pending_restart": needs_restart(hub.booted, hub.loaded.config),
+        "last_reload_error": hub.reloads.error,
     }
 
 
