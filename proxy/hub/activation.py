@@ -53,7 +53,7 @@ def receive(environ: MutableMapping[str, str], pid: int) -> Given:
     sockets, warnings = [], []
     for i in range(int(count)):
         name = names[i] if i < len(names) else ""
-        sock = _listening(FIRST + i)
+        sock = listening(FIRST + i)
         if sock is None:
             warnings.append(f"descriptor {FIRST + i} ({name or 'no name'})")
         else:
@@ -77,7 +77,7 @@ def is_at(sock: socket.socket, address: str) -> bool:
     return name[0] == host or (is_everywhere(host) and name[0] in ("::", "0.0.0.0"))
 
 
-def _listening(fd: int) -> socket.socket | None:
+def listening(fd: int) -> socket.socket | None:
     """The stream socket at `fd` on which somebody may connect; None for anything else."""
     try:
         sock = socket.socket(fileno=fd)

@@ -22,6 +22,8 @@ from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Begun, Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
+from proxy.hub.takeover import Takeover, known
+from proxy.hub.takeover import receive as take_over
 from proxy.hub.watched import config_marks
 from proxy.log import begin, configure
 
@@ -40,18 +42,22 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     def start(loaded: Loaded, admin: socket.socket | None) -> Coroutine[Any, Any, int]:
         if keylog:
             log.warning("the keys of all TLS connections are written to %s: not secret", keylog)
-        return Hub(loaded, sockets, admin, Begun(count, command, keylog, seen)).run()
+        return Hub(loaded, sockets, admin, Begun(count, command, keylog, seen, before)).run()
 
     seen = config_marks(path)
     try:
-        loaded = load(path, os.environ)
+        before = take_over(os.environ)
+    except ValueError as error:
+        return _refuse(f"spangate: {error}")
+    try:
+        loaded = load(path, os.environ, known(before))
     except ConfigError as error:
-        return _refuse(*error.problems)
+        return _refuse(*error.problems, before=before)
     if path.endswith(YAML):
         return _refuse(f"{path}: a collector's file has no routes (write spangate collect {path})")
     count = workers or worker_count(loaded.config)
-    sockets = Sockets(count, receive(os.environ, os.getpid()))
-    return _run(loaded, start, sockets)
+    sockets = Sockets(count, receive(os.environ, os.getpid()), before)
+    return _run(loaded, start, sockets, before)
 
 
 def run_hub(path: str, start: Start) -> int:
@@ -60,10 +66,12 @@ def run_hub(path: str, start: Start) -> int:
         loaded = load(path, os.environ)
     except ConfigError as error:
         return _refuse(*error.problems)
-    return _run(loaded, start, None)
+    return _run(loaded, start)
 
 
-def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
+def _run(
+    loaded: Loaded, start: Start, sockets: Sockets | None = None, before: Takeover | None = None
+) -> int:
     begin("hub")
     configure(loaded.config.log.format, loaded.config.log.level)
     for warning in loaded.warnings:
@@ -74,9 +82,10 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
             sockets.open(loaded.config.listen)
             for what in sockets.unclaimed():
                 log.warning("%s was given to listen on, and no listener is for it", what)
-        admin = _admin_socket(loaded)
+        admin = before.admin(loaded.config.admin.listen) if before is not None else None
+        admin = admin or _admin_socket(loaded)
     except ListenError as error:
-        return _refuse(*placed(error.problems, loaded))
+        return _refuse(*placed(error.problems, loaded), before=before)
     return runner.run(start(loaded, admin))
 
 
@@ -90,7 +99,9 @@ def _admin_socket(loaded: Loaded) -> socket.socket | None:
     return listen_once(listen, "admin.listen") if listen else None
 
 
-def _refuse(*reasons: object) -> int:
+def _refuse(*reasons: object, before: Takeover | None = None) -> int:
     for reason in reasons:
         sys.stderr.write(f"{reason}\n")
+    if before is not None:
+        before.failed(reasons)
     return 1

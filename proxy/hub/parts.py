@@ -56,6 +56,23 @@ class Reloader(Protocol):
         """A reload that begins after this call."""
 
 
+class Handed(Protocol):
+    @property
+    def pid(self) -> int: ...
+
+
+class Before(Protocol):
+    """A hub that another one has followed."""
+
+    ended: dict[str, Any] | None  # what it had counted at its end
+
+    @property
+    def handed(self) -> Handed: ...
+    @property
+    def drains(self) -> bool:
+        """Whether it is there still."""
+
+
 class Whole(Protocol):
     """The hub."""
 
@@ -91,6 +108,10 @@ class Whole(Protocol):
     def roster(self) -> Roster: ...
     @property
     def collector(self) -> Collector: ...
+
+    @property
+    def before(self) -> Before | None:
+        """The hub that this one has followed."""
 
     @property
     def changing(self) -> asyncio.Lock:

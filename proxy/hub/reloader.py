@@ -31,12 +31,13 @@ class Reloader:
             self._task = spawn(self._work(), "reload")
         return asyncio.shield(self._next)
 
-    async def stop(self, reason: str) -> None:
-        """No more of them; who waits is told why."""
+    async def stop(self, reason: str) -> bool:
+        """No more of them; who waits is told why. Whether anybody did."""
         await cancel(self._task)
-        if self._next is not None:
-            self._settle(self._next, self._refused(reason))
-            self._next = None
+        waiting, self._next = self._next, None
+        if waiting is not None:
+            self._settle(waiting, self._refused(reason))
+        return waiting is not None
 
     async def _work(self) -> None:
         while self._next is not None:
