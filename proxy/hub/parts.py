@@ -72,6 +72,9 @@ class Before(Protocol):
     def drains(self) -> bool:
         """Whether it is there still."""
 
+    async def gone(self, timeout: float) -> bool:
+        """Wait for its end, so many seconds."""
+
 
 class Whole(Protocol):
     """The hub."""

@@ -1,4 +1,4 @@
-"""A configuration without its receivers: what a hub goes on with that another one has followed."""
+"""What of a collector's configuration one process alone can have: addresses, queues on disk."""
 
 from __future__ import annotations
 
@@ -23,3 +23,10 @@ def without_receivers(config: Config) -> Config | None:
     receivers = {id: one for id, one in collector.receivers.items() if id not in gone}
     changed = msgspec.structs.replace(collector, receivers=receivers, pipelines=pipelines)
     return msgspec.structs.replace(config, collector=changed)
+
+
+def on_disk(config: Config) -> bool:
+    """Whether some queue is."""
+    exporters = config.collector.exporters.values() if config.collector is not None else ()
+    queues = [getattr(settings, "sending_queue", None) for settings in exporters]
+    return bool(config.export.storage or any(getattr(queue, "storage", "") for queue in queues))

@@ -33,6 +33,7 @@ class Takeover:
         self._lines = Lines(channel)
         self._channel = channel
         self._go = asyncio.Event()
+        self._gone = asyncio.Event()
         self._places = dict(handed.places)
         channel.setblocking(False)
         for fd in handed.descriptors():
@@ -93,6 +94,14 @@ class Takeover:
         self._lines.send({"ready": os.getpid()})
         await self._go.wait()
 
+    async def gone(self, timeout: float) -> bool:
+        """Wait for the old one's end, so many seconds."""
+        try:
+            await asyncio.wait_for(self._gone.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
     def _read(self) -> None:
         try:
             data = self._channel.recv(65536)
@@ -108,6 +117,7 @@ class Takeover:
         if not data:
             asyncio.get_running_loop().remove_reader(self._channel)
             self._channel.close()
+            self._gone.set()
             self._mine()
             log.info("the gateway before this one (pid %d) has ended", self.handed.pid)
 

@@ -28,12 +28,14 @@ from proxy.hub import sticky_keys
 from proxy.hub.ended import describe_exit
 from proxy.hub.handed import RATES, VARIABLE, VERSION, Handed, Lines, write
 from proxy.hub.parts import Collector, Whole
+from proxy.hub.receivers import on_disk
 from proxy.hub.upgrade_asked import Asker
 from proxy.tasks import spawn
 
 log = logging.getLogger("spangate")
 
 READY_WITHIN = 60.0  # seconds: ten thousand routes on a busy machine
+OPENED = 1.0  # seconds until the collector has looked again for a queue that is free now
 KILL_AFTER = 10.0  # seconds that one which is not wanted any more has to end, besides its drain
 INIT = 1  # the process with which a container ends
 
@@ -115,6 +117,10 @@ class Upgrade:
 
     async def _run(self, asker: Asker) -> None:
         hub = self._hub
+        if (refusal := await self._others_end()) is not None:
+            log.error("upgrade refused: %s", refusal)
+            asker.tell({"failed": [refusal]})
+            return
         async with hub.changing:  # a reload that runs is in force or refused before
             if hub.stopping:
                 asker.tell({"failed": ["the gateway is stopping"]})
@@ -135,6 +141,18 @@ class Upgrade:
             log.info("upgrade: process %d is in charge; this one finishes what it has begun", pid)
             asker.tell({"ready": pid})
             hub.left()
+
+    async def _others_end(self) -> str | None:
+        """A queue on disk is one process's at a time: if the gateway before this one has it still,
+        a third one would be too many. None when there is nothing to wait for."""
+        hub, before = self._hub, self._hub.before
+        if before is None or not before.drains or not on_disk(hub.loaded.config):
+            return None
+        log.info("upgrade: waiting for process %d, which has the queues on disk", before.handed.pid)
+        if not await before.gone(hub.loaded.config.drain_timeout + KILL_AFTER):
+            return f"process {before.handed.pid} before this one still has the queues on disk"
+        await asyncio.sleep(OPENED)
+        return None
 
     async def _start(self) -> int:
         """A process that is ready, or Failed and there is none."""

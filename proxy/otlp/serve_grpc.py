@@ -88,6 +88,7 @@ class GrpcServer:
             trouble = probe(binding.host, binding.port) or error
             why = f"cannot listen on {address}:{binding.port}: {trouble.strerror}"
             raise OSError(trouble.errno, why) from None
+        ports.prefer(self._listener.sockets)
         self.port = int(self._listener.sockets[0].getsockname()[1])
         self._empty.set()
         crowd.join(self)

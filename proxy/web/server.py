@@ -92,6 +92,7 @@ class GuardedServer:
             place = (host.strip(":") and host) or None
             shared = ports.share(place or "", port)
             self._listener = await listen(self._connect, place, port, reuse_port=shared)
+            ports.prefer(self._listener.sockets)
         crowd.join(self)
         name = self._listener.sockets[0].getsockname()
         return int(name[1]) if isinstance(name, tuple) else 0  # a Unix socket has none

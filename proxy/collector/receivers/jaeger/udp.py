@@ -40,6 +40,7 @@ class UdpServer:
             local_addr=(host or "0.0.0.0", port),
             reuse_port=ports.share(host or "0.0.0.0", port, socket.SOCK_DGRAM),
         )
+        ports.prefer([self._transport.get_extra_info("socket")])
         if self._buffer:
             raw: Any = self._transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
