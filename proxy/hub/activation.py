@@ -37,6 +37,10 @@ class Given:
         self._taken.update(sock.fileno() for sock in found)
         return found
 
+    def all(self) -> list[tuple[str, int]]:
+        """Names and descriptors, for the process that follows this one."""
+        return [(name, sock.fileno()) for name, sock in self._sockets]
+
     def left(self) -> list[str]:
         """What no listener has asked for, in words."""
         return [_told(n, s) for n, s in self._sockets if s.fileno() not in self._taken]

@@ -47,6 +47,7 @@ class Handed(msgspec.Struct, frozen=True):
     pid: int
     line: list[int] = []  # hubs that may be alive, with that one
     places: dict[str, Place] = {}
+    given: list[tuple[str, int]] = []  # sockets of somebody else, as systemd, by name
     admin: int = -1  # descriptor; -1 = none
     admin_listen: str = ""
     rates: int = -1  # the memory of rate limits
@@ -67,6 +68,7 @@ class Handed(msgspec.Struct, frozen=True):
         for place in self.places.values():
             for slot in place.slots:
                 yield from slot
+        yield from (fd for _, fd in self.given)
         yield from (fd for fd in (self.admin, self.rates) if fd >= 0)
 
 

@@ -225,6 +225,8 @@ class Hub:
 
     async def _reload(self) -> str:
         """Once, for whoever has asked; see Reloader."""
+        if self.stopping:
+            return "the gateway is stopping"
         await self._serving.wait()
         assert self.services is not None
         self._notifier.reloading()
@@ -235,7 +237,9 @@ class Hub:
 
     async def _stop(self, failed: bool) -> int:
         self.stopping = True
-        self._notifier.stopping()
+        await self.upgrade.stop()
+        if self.before is None or self.before.is_mine:
+            self._notifier.stopping()
         stop = spawn(self._drain(failed), "stop")
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)

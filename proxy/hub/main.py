@@ -56,7 +56,8 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     if path.endswith(YAML):
         return _refuse(f"{path}: a collector's file has no routes (write spangate collect {path})")
     count = workers or worker_count(loaded.config)
-    sockets = Sockets(count, receive(os.environ, os.getpid()), before)
+    given = before.given() if before is not None else receive(os.environ, os.getpid())
+    sockets = Sockets(count, given, before)
     return _run(loaded, start, sockets, before)
 
 
@@ -80,7 +81,7 @@ def _run(
     try:
         if sockets is not None:
             sockets.open(loaded.config.listen)
-            for what in sockets.unclaimed():
+            for what in sockets.unclaimed() if before is None else ():
                 log.warning("%s was given to listen on, and no listener is for it", what)
         admin = before.admin(loaded.config.admin.listen) if before is not None else None
         admin = admin or _admin_socket(loaded)

@@ -93,6 +93,10 @@ class Sockets:
         """All of it by address, for the hub that will follow this one."""
         return {address: self._taken(address) for address in self._by_address}
 
+    def given(self) -> list[tuple[str, int]]:
+        """What systemd, or its like, has opened: name and descriptor."""
+        return self._given.all()
+
     def disown(self) -> None:
         """The files of Unix sockets are the other hub's now."""
         for file in self._files.values():

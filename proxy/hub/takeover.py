@@ -14,7 +14,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from proxy.config.material import NONE, Material
-from proxy.hub.activation import listening
+from proxy.hub.activation import Given, listening
 from proxy.hub.handed import RATES, VARIABLE, Handed, Lines, Place, read
 from proxy.hub.roster import Roster
 from proxy.server.tls_tickets import TicketKeys
@@ -51,6 +51,11 @@ class Takeover:
     def line(self) -> list[int]:
         """The hubs before this one that are alive."""
         return [pid for pid in self.handed.line if os.path.exists(f"/proc/{pid}")]
+
+    def given(self) -> Given:
+        """What somebody else has opened for the first process of the line."""
+        found = [(name, listening(fd)) for name, fd in self.handed.given]
+        return Given((name, sock) for name, sock in found if sock is not None)
 
     def restore(self, tickets: TicketKeys, roster: Roster) -> None:
         """What clients and operators have been told goes on."""
@@ -138,7 +143,7 @@ def receive(environ: MutableMapping[str, str]) -> Takeover | None:
         for fd in numbers:
             os.set_inheritable(fd, False)
         sock = socket.socket(fileno=numbers[0])
-    except (ValueError, OSError):
+    except (ValueError, OSError, OverflowError):
         raise ValueError(f"{VARIABLE} is for upgrades alone: do not set it") from None
     lines = Lines(sock)
     try:

@@ -30,7 +30,7 @@ from proxy.hub.handed import RATES, VARIABLE, VERSION, Handed, Lines, write
 from proxy.hub.parts import Collector, Whole
 from proxy.hub.receivers import on_disk
 from proxy.hub.upgrade_asked import Asker
-from proxy.tasks import spawn
+from proxy.tasks import cancel, spawn
 
 log = logging.getLogger("spangate")
 
@@ -77,6 +77,7 @@ class Upgrade:
     def __init__(self, hub: Old) -> None:
         self.successor = 0
         self._hub = hub
+        self._leaving = False  # there is no way back
         self._task: asyncio.Task[None] | None = None
         self._lines: Lines | None = None
 
@@ -84,10 +85,15 @@ class Upgrade:
         """USR2: begin, unless one is under way; whoever asked is told what came of it."""
         asker = Asker.find(os.getpid())
         if (refusal := self._refusal()) is not None:
-            log.error("upgrade refused: %s", refusal)
-            asker.tell({"failed": [refusal]})
-            return
-        self._task = spawn(self._run(asker), "upgrade")
+            _refuse(asker, refusal)
+        else:
+            self._task = spawn(self._run(asker), "upgrade")
+
+    async def stop(self) -> None:
+        """The gateway stops: there is no upgrade, unless the new one is about to be in charge."""
+        if self._leaving and self._task is not None:
+            await asyncio.wait([self._task])
+        await cancel(self._task)
 
     def pass_on(self, number: int) -> None:
         """A signal that is meant for whoever is in charge."""
@@ -118,22 +124,22 @@ class Upgrade:
     async def _run(self, asker: Asker) -> None:
         hub = self._hub
         if (refusal := await self._others_end()) is not None:
-            log.error("upgrade refused: %s", refusal)
-            asker.tell({"failed": [refusal]})
+            _refuse(asker, refusal)
             return
         async with hub.changing:  # a reload that runs is in force or refused before
-            if hub.stopping:
-                asker.tell({"failed": ["the gateway is stopping"]})
-                return
             hub.upgrading(ended=False)
             log.info("upgrade: starting the program that follows this one")
             try:
                 pid = await self._start()
+            except asyncio.CancelledError:
+                _refuse(asker, "the gateway is stopping")
+                raise
             except (Failed, OSError) as error:
                 hub.upgrading(ended=True)
                 log.error("upgrade failed: %s; this process goes on", error)
                 asker.tell({"failed": str(error).split("\n")})
                 return
+            self._leaving = True
             await hub.leave(pid)
             self.successor = pid
             assert self._lines is not None
@@ -229,6 +235,11 @@ class Child:
         self._status.set_result(self._process.wait())
 
 
+def _refuse(asker: Asker, why: str) -> None:
+    log.error("upgrade refused: %s", why)
+    asker.tell({"failed": [why]})
+
+
 def hand_over(hub: Old) -> Handed:
     """What the next hub needs to know of this one."""
     return Handed(
@@ -236,6 +247,7 @@ def hand_over(hub: Old) -> Handed:
         os.getpid(),
         line=[*hub.line, os.getpid()],
         places=hub.sockets.hand_over(),
+        given=hub.sockets.given(),
         admin=hub.admin.fileno() if hub.admin is not None else -1,
         admin_listen=hub.booted.admin.listen,
         rates=hub.boards.rates,

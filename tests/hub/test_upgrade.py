@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.hub.takeover import receive
 from tests.hub.gateway import DEADLINE, MINIMAL, children, fetch, until
-from tests.hub.test_reload import ROUTE, reloads
+from tests.hub.test_reload import ROUTE, listening_on, reloads
 from tests.hub.upgrades import (
     Crowd,
     Followed,
@@ -27,6 +28,7 @@ from tests.hub.upgrades import (
     gone,
     keeps_alive,
 )
+from tests.ports import free_port
 
 TEXT = MINIMAL.format(more="")
 
@@ -181,8 +183,8 @@ def test_the_signal_alone_and_reloads_around_it(tmp_path: Path) -> None:
         assert hub.process.wait(DEADLINE) == 0
         hub.file.write_text(MINIMAL.format(more=ROUTE.format("newer")))
         os.kill(hub.pid, signal.SIGHUP)
-        until(lambda: reloads(hub)["succeeded"] == 1)
-        assert hub.get("/newer") == "newer"
+        until(lambda: hub.get("/newer") == "newer")
+        assert reloads(hub)["failed"] == 0
 
 
 def test_term_to_all_of_a_service_does_not_cut_what_the_old_one_finishes(
@@ -290,3 +292,108 @@ def test_a_configuration_from_stdin_is_read_once(tmp_path: Path) -> None:
         assert (code, "came from stdin" in told) == (1, True)
         hub.terminate()
         assert hub.wait(DEADLINE) == 0
+
+
+def test_rate_limits_go_on_counting(tmp_path: Path) -> None:
+    more = (
+        '[[route]]\npath = "/l"\nrate = { limit = "2/h", burst = 2, scope = "host" }\n'
+        "respond = { status = 200 }\n"
+    )
+    with followed(tmp_path, MINIMAL.format(more=more)) as hub:
+        statuses = [fetch(hub.port, "/l")[0]]
+        hub.upgrade()
+        until(lambda: hub.process.poll() is not None)
+        statuses += [fetch(hub.port, "/l")[0] for _ in range(3)]
+        assert 429 in statuses
+        assert statuses == sorted(statuses)
+
+
+def test_a_stop_ends_the_upgrade_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("SPANGATE_TEST_NEW", str(tmp_path / "new.py"))
+    with followed(tmp_path, TEXT) as hub:
+        hub.signal(signal.SIGUSR2)
+        new = until(lambda: set(children(hub.pid, "-c")))
+        assert hub.end() == 0
+        until(lambda: all(map(gone, new)))
+        hub.wait_for_line("upgrade refused: the gateway is stopping")
+
+
+def test_a_listener_that_is_new_and_one_that_is_gone(tmp_path: Path) -> None:
+    first, second = free_port(), free_port()
+    with followed(tmp_path, listening_on(first)) as hub:
+        hub.file.write_text(listening_on(second))
+        hub.upgrade()
+        assert hub.get(port=second) == "pong"
+        until(lambda: hub.process.poll() is not None)
+        with pytest.raises(ConnectionRefusedError):
+            hub.get(port=first)
+
+
+def test_the_old_one_dies_and_the_new_one_goes_on(tmp_path: Path, backend: Backend) -> None:
+    text = MINIMAL.format(more=f'[[route]]\npath = "/slow"\nto = "{backend.url}"\n')
+    with followed(tmp_path, text) as hub:
+        slow = threading.Thread(target=lambda: fetch(hub.port, "/slow"))
+        slow.start()
+        assert backend.asked.wait(DEADLINE)
+        hub.upgrade()
+        hub.process.kill()
+        until(lambda: not hub.stats()["before"]["draining"])
+        assert hub.stats()["before"]["export"] is None
+        assert hub.get() == "pong"
+        backend.go_on.set()
+        slow.join(DEADLINE)
+
+
+def test_what_systemd_has_opened_is_handed_on(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        port = given.getsockname()[1]
+        file = tmp_path / "routes.toml"
+        file.write_text(listening_on(port))
+        code = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1',"
+            "LISTEN_PID=str(os.getpid())); os.execv(sys.executable, [sys.executable, '-m',"
+            "'proxy', 'run', sys.argv[2], '--workers', '1'])"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(given.fileno()), str(file)],
+            pass_fds=[given.fileno()],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        ) as hub:
+            assert hub.stderr is not None
+            assert "ready" in hub.stderr.readline()
+            pids = [hub.pid]
+            for _ in range(2):
+                exit_code, said, told = ask(pids[-1])
+                assert exit_code == 0, told
+                pids.append(int(said))
+                assert fetch(port, "/")[2] == b"pong"
+            os.kill(pids[-1], signal.SIGTERM)
+            until(lambda: all(map(gone, pids[1:])) and hub.poll() is not None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "1", "x,y", "-1,-1", "999,998", "0,1", "99999999999999999999,1"],
+)
+def test_a_variable_that_somebody_has_set_is_told(tmp_path: Path, said: str) -> None:
+    (tmp_path / "routes.toml").write_text(TEXT)
+    if not said:
+        assert receive({"SPANGATE_TAKEOVER": ""}) is None
+        return
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "run", str(tmp_path / "routes.toml")],
+        env={**os.environ, "SPANGATE_TAKEOVER": said},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "SPANGATE_TAKEOVER is for upgrades alone: do not set it" in done.stderr
+    assert "Traceback" not in done.stderr
