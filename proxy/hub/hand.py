@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.errors import Problem
-from proxy.hub.parts import Whole
+from proxy.hub.parts import Reloading, Whole
 from proxy.upstream.endpoint import Endpoint
 
 log = logging.getLogger("spangate")
@@ -33,14 +33,7 @@ class Hand:
 
     async def reload(self) -> tuple[int, Mapping[str, Any]]:
         """See `admin.view.Hand`."""
-        log.info("a reload was asked for by the admin port")
-        outcome = await self._hub.reloader.ask()
-        answer: dict[str, Any] = {"generation": outcome.generation}
-        if outcome.reasons:
-            answer["errors"] = [_told(reason) for reason in outcome.reasons]
-        else:
-            answer["warnings"] = [_told(warning) for warning in outcome.warnings]
-        return outcome.status, answer
+        return await _reload(self._hub)
 
     def _find(self, upstream: str, endpoint: str) -> str:
         urls = list(self._hub.roster.of(upstream))
@@ -53,6 +46,32 @@ class Hand:
             many = "it is several endpoints" if found else "there is no endpoint"
             raise LookupError(f"{many} {endpoint!r} of upstream {upstream!r}: {', '.join(urls)}")
         return found[0]
+
+
+class CollectHand:
+    """That of a collector alone, which has no upstreams."""
+
+    def __init__(self, hub: Reloading) -> None:
+        self._hub = hub
+
+    def drain(self, upstream: str, endpoint: str, drained: bool) -> str:
+        """See `admin.view.Hand`."""
+        raise LookupError("a collector has no upstreams")
+
+    async def reload(self) -> tuple[int, Mapping[str, Any]]:
+        """See `admin.view.Hand`."""
+        return await _reload(self._hub)
+
+
+async def _reload(hub: Reloading) -> tuple[int, Mapping[str, Any]]:
+    log.info("a reload was asked for by the admin port")
+    outcome = await hub.reloader.ask()
+    answer: dict[str, Any] = {"generation": outcome.generation}
+    if outcome.reasons:
+        answer["errors"] = [_told(reason) for reason in outcome.reasons]
+    else:
+        answer["warnings"] = [_told(warning) for warning in outcome.warnings]
+    return outcome.status, answer
 
 
 def _told(reason: object) -> dict[str, Any]:

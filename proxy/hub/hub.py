@@ -114,6 +114,10 @@ class Hub:
         self._serving = asyncio.Event()  # the services run, so that there is something to reload
 
     @property
+    def number(self) -> int:
+        return self.generation.number
+
+    @property
     def loaded(self) -> Loaded:
         """What is in force."""
         return self.generation.loaded

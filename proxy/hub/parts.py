@@ -76,16 +76,32 @@ class Before(Protocol):
         """Wait for its end, so many seconds."""
 
 
-class Whole(Protocol):
+class Reloading(Protocol):
+    """Whoever goes by a file that may be read again."""
+
+    @property
+    def number(self) -> int:
+        """Of the configuration in force."""
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is in force."""
+
+    @property
+    def reloads(self) -> Outcomes: ...
+    @property
+    def reloader(self) -> Reloader: ...
+    @property
+    def changing(self) -> asyncio.Lock:
+        """Held by whoever changes the configuration."""
+
+
+class Whole(Reloading, Protocol):
     """The hub."""
 
     generation: Generation
     ready: bool
     stopping: bool
-
-    @property
-    def loaded(self) -> Loaded:
-        """What is in force."""
 
     @property
     def booted(self) -> Config:
@@ -100,10 +116,6 @@ class Whole(Protocol):
     @property
     def totals(self) -> Totals: ...
     @property
-    def reloads(self) -> Outcomes: ...
-    @property
-    def reloader(self) -> Reloader: ...
-    @property
     def supervisor(self) -> Supervisor: ...
     @property
     def boards(self) -> Boards: ...
@@ -115,10 +127,6 @@ class Whole(Protocol):
     @property
     def before(self) -> Before | None:
         """The hub that this one has followed."""
-
-    @property
-    def changing(self) -> asyncio.Lock:
-        """Held by whoever changes the configuration."""
 
     async def refresh(self) -> None:
         """Bring in everything that was counted until now."""

@@ -20,7 +20,7 @@ from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.discovery.keeper import Discoveries
-from proxy.hub.parts import Change, Whole
+from proxy.hub.parts import Change, Reloading, Whole
 from proxy.hub.rollout import Refused, Rollout
 from proxy.hub.settled import Marks, whole
 from proxy.hub.snapshot import Generation, generation
@@ -87,7 +87,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     return True
 
 
-def succeeded(hub: Whole) -> None:
+def succeeded(hub: Reloading) -> None:
     """Count a reload that is in force."""
     hub.reloads.succeeded += 1
     hub.reloads.last = True
@@ -126,7 +126,7 @@ def _failed(hub: Whole, *reasons: object) -> bool:
     return failed(hub, "the configuration in force stays", *reasons)
 
 
-def failed(hub: Whole, what_stays: str, *reasons: object) -> bool:
+def failed(hub: Reloading, what_stays: str, *reasons: object) -> bool:
     """Say and count that a reload came to nothing; False."""
     for reason in reasons:
         mild = getattr(reason, "warning", False)

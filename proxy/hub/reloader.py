@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from proxy.hub.parts import Outcome, Whole
+from proxy.hub.parts import Outcome, Reloading
 from proxy.tasks import cancel, spawn
 
 
@@ -17,7 +17,7 @@ class Reloader:
     """Of one hub. `run` reads the file and applies it; what came of it is in `hub.reloads`. What
     it returns is why there was no reload at all, "" = there was one."""
 
-    def __init__(self, hub: Whole, run: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, hub: Reloading, run: Callable[[], Awaitable[str]]) -> None:
         self._hub = hub
         self._run = run
         self._next: asyncio.Future[Outcome] | None = None  # of those who wait for one to begin
@@ -52,12 +52,10 @@ class Reloader:
 
     def _outcome(self) -> Outcome:
         hub = self._hub
-        return Outcome(
-            hub.generation.number, tuple(hub.reloads.reasons), tuple(hub.loaded.warnings)
-        )
+        return Outcome(hub.number, tuple(hub.reloads.reasons), tuple(hub.loaded.warnings))
 
     def _refused(self, reason: str) -> Outcome:
-        return Outcome(self._hub.generation.number, (reason,))
+        return Outcome(self._hub.number, (reason,))
 
     def _settle(self, waiting: asyncio.Future[Outcome], outcome: Outcome) -> None:
         if not waiting.done():

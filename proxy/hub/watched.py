@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 
 from proxy.config.load import STDIN
-from proxy.hub.parts import Whole
+from proxy.hub.parts import Reloading
 from proxy.hub.settled import Marks, mark
 
 EVERY = 1.0  # seconds between two looks
@@ -42,7 +42,7 @@ class ConfigWatch:
     so a file that cannot be used is read once, and again when it has changed.
     """
 
-    def __init__(self, hub: Whole) -> None:
+    def __init__(self, hub: Reloading) -> None:
         self._hub = hub
         self._looks = Looks()
 
@@ -67,8 +67,8 @@ def marks(names: Iterable[str], folder: str = "") -> Marks:
 
 def config_marks(file: str) -> Marks:
     """Of a configuration and of the files that it refers to by `${file:…}`."""
-    if file in ("-", STDIN):
-        return {}
+    if file in ("-", STDIN) or (not os.path.isfile(file) and os.path.exists(file)):
+        return {}  # a pipe is read once, and by whom it is for
     found = marks([file])
     try:
         with open(file, "rb") as opened:

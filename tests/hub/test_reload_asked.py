@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from proxy.hub.watched import config_marks
 from tests.hub.gateway import DEADLINE, MINIMAL, Gateway, fetch, gateway, until
 from tests.hub.test_reload import ROUTE, reloads
 
@@ -170,3 +171,19 @@ def test_nobody_watches_when_the_file_does_not_say_so_any_more(tmp_path: Path) -
 def test_only_post_reloads(tmp_path: Path, method: str) -> None:
     with gateway(tmp_path, GUARDED.format(more=""), workers=1) as hub:
         assert fetch(hub.admin, "/reload", TOKEN, method)[0] == 405
+
+
+def test_a_pipe_is_read_once_and_by_whom_it_is_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    assert config_marks(str(pipe)) == {}  # opening it would wait for ever
+    assert config_marks("-") == {}
+    assert config_marks(str(tmp_path / "none")) == {str(tmp_path / "none"): None}
+
+
+def test_marks_are_of_the_file_and_of_what_it_names(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text('a = "${file:one}${file:/two}"\nb = "${file:one}"')
+    assert set(config_marks(str(file))) == {str(file), "one", "/two"}
+    file.write_bytes(b"\xff ${file:\xff} ${file:} ${file:a\0b}")
+    assert len(config_marks(str(file))) == 4
