@@ -21,9 +21,8 @@ from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
-CLIENTS_ERRORS = frozenset(
-    {"upgrade_refused", "rate_limited"}
-)  # what error.type says of answers of 4xx
+# what error.type says of answers of 4xx
+CLIENTS_ERRORS = frozenset({"upgrade_refused", "rate_limited"})
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -33,18 +32,8 @@ NO_MESSAGE = '"error_message":"",'  # how the constant members of a record end
 SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, SeverityNumber
 
 # A label in one of these would be a second attribute of the same key.
-RESERVED = (
-    "client.",
-    "error.",
-    "http.",
-    "network.",
-    "peer.",
-    "rpc.",
-    "server.",
-    "spangate.",
-    "url.",
-    "user_agent.",
-)
+_OF_PEERS = ("client.", "network.", "peer.", "server.", "user_agent.")
+RESERVED = (*_OF_PEERS, "error.", "http.", "rpc.", "spangate.", "url.")
 
 KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
 CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB each (benchmarks.scale)
