@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from proxy.config.attributes import RESERVED  # a label so called would be an attribute twice
 from proxy.kernel.counts import Histogram, Number
 from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
@@ -30,10 +31,6 @@ KIND_SERVER, KIND_CLIENT = 2, 3
 STATUS_ERROR = protobuf.delimited(15, b"\x18\x02")  # Span.status = { code: STATUS_CODE_ERROR }
 NO_MESSAGE = '"error_message":"",'  # how the constant members of a record end
 SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, SeverityNumber
-
-# A label in one of these would be a second attribute of the same key.
-_OF_PEERS = ("client.", "network.", "peer.", "server.", "user_agent.")
-RESERVED = (*_OF_PEERS, "error.", "http.", "rpc.", "spangate.", "url.")
 
 KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
 CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB each (benchmarks.scale)
