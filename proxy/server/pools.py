@@ -10,6 +10,7 @@ from proxy.server.pool import Pool
 from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.state import UpstreamState
 
 
 def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) -> Pool:
@@ -21,8 +22,9 @@ def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) 
     return Pool(endpoint, house.outbox, house.turns, house.recorder.registry)
 
 
-def set_up(pool: Pool, settings: Upstream, tls: ClientContext | None) -> bool:
-    """Go by these settings from now on; False if they are for a pool of another kind."""
+def set_up(pool: Pool, state: UpstreamState, tls: ClientContext | None) -> bool:
+    """Go by its settings from now on; False if they are for a pool of another kind."""
+    settings = state.settings
     if not suits(pool, settings):
         return False
     limits = settings.pool
@@ -31,6 +33,7 @@ def set_up(pool: Pool, settings: Upstream, tls: ClientContext | None) -> bool:
     pool.set_max_age(int(limits.max_age * 1e9), monotonic_ns())
     pool.tell_of_clients(settings.send_proxy)
     pool.secure(tls)
+    pool.bound(state.bounds)
     return True
 
 

@@ -39,6 +39,7 @@ from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
+from proxy.server.overload import Overload
 from proxy.server.pool import Pool
 from proxy.server.pools import open_pool, set_up
 from proxy.server.preface import preface
@@ -80,10 +81,11 @@ class Worker(House):
         self.authorities = Authorities()
         self.outbox, self.turns = Outbox(), Turns()
         self.faults = Faults()
-        self.limiter = Limiter(self.recorder.registry)
+        registry = self.recorder.registry
+        self.limiter, self.overload = Limiter(registry), Overload(registry)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
-        self.draining = self.failed = False  # failed: the first snapshot could not be applied
+        self.draining = self.failed = False  # failed: the first snapshot was not applied
         self.stopped = asyncio.Event()
         self.getrandbits = source(os.urandom(32))
         self._number = number
@@ -97,7 +99,6 @@ class Worker(House):
         self._pools = {}
         self.tls = Keyring()
         self._contexts = Contexts()
-        registry = self.recorder.registry
         self._descriptors = Descriptors(self._pause, self._resume, self._free, registry)
         self._sweep = Sweep(self._check)
         self._timers_run, self._ticks, self._accepted = True, 0, 0
@@ -141,8 +142,7 @@ class Worker(House):
         return before
 
     def fail(self) -> None:
-        """Without any configuration there is no worker: so it is where the program was replaced
-        under a running hub, and the structs differ."""
+        """No configuration, no worker: so it is where the program was replaced under a hub."""
         self.failed = True
         self.stopped.set()
 
@@ -158,7 +158,7 @@ class Worker(House):
         """By the upstream that it was made for; False if that wants another kind now."""
         state = self.upstreams.get(pool.upstream)
         contexts = self._contexts.upstreams
-        return state is None or set_up(pool, state.settings, contexts.get(pool.upstream))
+        return state is None or set_up(pool, state, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if trusted_by(before) == trusted_by(config):
@@ -224,8 +224,7 @@ class Worker(House):
     def dial(
         self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
     ) -> Dialling | Waiting:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
-        HTTP/1.1, though the endpoint speaks HTTP/2."""
+        """See `House`."""
         pool: Any = self.pool_of(endpoint)
         if isinstance(pool, SharedPool) and not old:
             return pool.want(story, timeout)
@@ -264,6 +263,7 @@ class Worker(House):
         self.faults.sum_up(now)
         self._refusals.sum_up(now)
         self.limiter.sum_up(now)
+        self.overload.sum_up(now)
         self._descriptors.look()
         self.faults.say(self.upstreams.look(now))
         if not self.draining:
@@ -285,12 +285,11 @@ class Worker(House):
             self.reports.begin()
 
     def _tell(self) -> None:
-        """Tell the collector that there is something, and the hub how much has been done."""
+        """The collector that there is something, and the hub how much has been done."""
         self._counts[REQUESTS] = self.recorder.finished
         self._ring.tick()
 
     def _measure(self) -> None:
-        """Numbers that are counted where they are, and copied when they are asked for."""
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
