@@ -18,6 +18,7 @@ from proxy.server.sides import StoryEvents
 from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.state import UpstreamState
 
 
 class Pools:
@@ -89,7 +90,7 @@ class Pools:
     def _set_up(self, pool: Pool) -> bool:
         """By the upstream that it was made for; False if that wants another kind now."""
         state = self._house.upstreams.get(pool.upstream)
-        return state is None or set_up(pool, state.settings, self._contexts.get(pool.upstream))
+        return state is None or set_up(pool, state, self._contexts.get(pool.upstream))
 
 
 def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) -> Pool:
@@ -101,8 +102,9 @@ def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) 
     return Pool(endpoint, house.outbox, house.turns, house.recorder.registry)
 
 
-def set_up(pool: Pool, settings: Upstream, tls: ClientContext | None) -> bool:
-    """Go by these settings from now on; False if they are for a pool of another kind."""
+def set_up(pool: Pool, state: UpstreamState, tls: ClientContext | None) -> bool:
+    """Go by its settings from now on; False if they are for a pool of another kind."""
+    settings = state.settings
     if not suits(pool, settings):
         return False
     limits = settings.pool
@@ -111,6 +113,7 @@ def set_up(pool: Pool, settings: Upstream, tls: ClientContext | None) -> bool:
     pool.set_max_age(int(limits.max_age * 1e9), monotonic_ns())
     pool.tell_of_clients(settings.send_proxy)
     pool.secure(tls)
+    pool.bound(state.bounds)
     return True
 
 

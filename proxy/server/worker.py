@@ -37,6 +37,7 @@ from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
+from proxy.server.overload import Overload
 from proxy.server.pool import Pool
 from proxy.server.pools import Pools
 from proxy.server.refusals import Refusals
@@ -81,10 +82,11 @@ class Worker(House):
         self.outbox = Outbox()
         self.turns = Turns()
         self.faults = Faults()
-        self.limiter = Limiter(self.recorder.registry)
+        registry = self.recorder.registry
+        self.limiter, self.overload = Limiter(registry), Overload(registry)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
-        self.draining = self.failed = False  # failed: the first snapshot could not be applied
+        self.draining = self.failed = False  # failed: the first snapshot was not applied
         self.stopped = asyncio.Event()
         self.getrandbits = source(os.urandom(32))
         self._number = number
@@ -144,8 +146,7 @@ class Worker(House):
         return before
 
     def fail(self) -> None:
-        """Without any configuration there is no worker: so it is where the program was replaced
-        under a running hub, and the structs differ."""
+        """No configuration, no worker: so it is where the program was replaced under a hub."""
         self.failed = True
         self.stopped.set()
 
@@ -241,6 +242,7 @@ class Worker(House):
         self.faults.sum_up(now)
         self._refusals.sum_up(now)
         self.limiter.sum_up(now)
+        self.overload.sum_up(now)
         self._descriptors.look()
         self.faults.say(self.upstreams.look(now))
         if not self.draining:
@@ -262,12 +264,11 @@ class Worker(House):
             self.reports.begin()
 
     def _tell(self) -> None:
-        """Tell the collector that there is something, and the hub how much has been done."""
+        """The collector that there is something, and the hub how much has been done."""
         self._counts[REQUESTS] = self.recorder.finished
         self._ring.tick()
 
     def _measure(self) -> None:
-        """Numbers that are counted where they are, and copied when they are asked for."""
         number = self.recorder.registry.number
         number(instruments.DOWNSTREAM_OPEN).value = len(self._connections)
         number(instruments.DOWNSTREAM_TOTAL).value = self._accepted
