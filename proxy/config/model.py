@@ -34,6 +34,7 @@ from proxy.config.upstream_model import Eject as Eject
 from proxy.config.upstream_model import Health as Health
 from proxy.config.upstream_model import Sticky as Sticky
 from proxy.config.upstream_model import Upstream as Upstream
+from proxy.config.upstream_model import UpstreamLimits as UpstreamLimits
 from proxy.config.upstream_model import UpstreamTls as UpstreamTls
 
 
@@ -218,6 +219,8 @@ class Route(Section, frozen=True):
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
+    # which requests are refused last, and first, where an upstream's `limits` are reached
+    priority: Literal["high", "normal", "low"] = "normal"
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
