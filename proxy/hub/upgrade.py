@@ -139,14 +139,20 @@ class Upgrade:
                 log.error("upgrade failed: %s; this process goes on", error)
                 asker.tell({"failed": str(error).split("\n")})
                 return
-            self._leaving = True
-            await hub.leave(pid)
-            self.successor = pid
+            await self._leave(pid)
+            asker.tell({"ready": pid})
+
+    async def _leave(self, pid: int) -> None:
+        """From here on there is no way back."""
+        self._leaving = True
+        self.successor = pid
+        try:
+            await self._hub.leave(pid)
+        finally:
             assert self._lines is not None
             self._lines.send({"go": True})
             log.info("upgrade: process %d is in charge; this one finishes what it has begun", pid)
-            asker.tell({"ready": pid})
-            hub.left()
+            self._hub.left()
 
     async def _others_end(self) -> str | None:
         """A queue on disk is one process's at a time: if the gateway before this one has it still,
