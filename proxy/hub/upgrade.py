@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -102,8 +103,9 @@ class Upgrade:
                 os.kill(self.successor, number)
 
     def ended(self, counted: Mapping[str, Any]) -> None:
-        """Tell the new one what this one has counted, as the last word."""
+        """Say what this one has counted, as its last word: in the log, and to the new one."""
         if self._lines is not None:
+            log.info("upgrade: the books of process %d: %s", os.getpid(), json.dumps(counted))
             self._lines.send({"ended": counted})
 
     def _refusal(self) -> str | None:
@@ -267,7 +269,7 @@ def hand_over(hub: Old) -> Handed:
 
 def last_words(collector: Collector) -> dict[str, Any]:
     """The books as they are closed."""
-    return dict(as_dict(collector.standings(), collector.view()))
+    return dict(as_dict(collector.standings()))
 
 
 def _spawn(
