@@ -55,6 +55,7 @@ LEFT = 0  # in the place of a signal: another process is in charge
 SOON = 1.0  # seconds that workers get to start before anything else is done
 _LABELS: Attributes = (("spangate.process", "hub"),)
 _COLLECTOR: Attributes = (("spangate.process", "collector"),)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
 
@@ -225,7 +226,8 @@ class Hub:
                 self.reloader.ask()
             else:
                 self.upgrade.ask()
-        await self.reloader.stop("the gateway is stopping")
+        if await self.reloader.stop("the gateway is stopping"):
+            self.upgrade.pass_on(signal.SIGHUP)
 
     async def _reload(self) -> str:
         """Once, for whoever has asked; see Reloader."""
@@ -285,15 +287,12 @@ class Hub:
 
     async def _second_signal(self) -> None:
         spare = 1 if self.upgrade.successor else 0  # whoever stops a service means all of it
-        while True:
-            number = await self._signals.get()
+        while (number := await self._signals.get()) not in _STOPS or spare:
             if number == signal.SIGUSR2:
                 self.upgrade.ask()
             elif number == signal.SIGHUP:
                 self.upgrade.pass_on(number)
-            elif not spare:
-                return
-            else:
+            elif number != LEFT:
                 spare -= 1
 
     # what an upgrade needs of it
@@ -318,7 +317,7 @@ class Hub:
 
     async def leave(self, pid: int) -> None:
         if await self.reloader.stop(f"process {pid} is in charge now, and has read the file"):
-            os.kill(pid, signal.SIGHUP)
+            self.upgrade.pass_on(signal.SIGHUP)
         self._notifier.follows(pid, f"process {pid} is in charge")
         if self.services is not None:
             await self.services.leave_admin()
