@@ -12,6 +12,10 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.error_model import ErrorPage as ErrorPage
+from proxy.config.error_model import Errors as Errors
+from proxy.config.error_model import Maintenance as Maintenance
+from proxy.config.error_model import RouteErrors as RouteErrors
 from proxy.config.observe import (
     AccessLog,
     Collector,
@@ -218,6 +222,8 @@ class Route(Section, frozen=True):
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
+    errors: RouteErrors | None = None  # answers for failures, before those of [errors]
+    maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
@@ -248,5 +254,6 @@ class Config(Section, frozen=True):
     defaults: Defaults = field(default_factory=Defaults)
     dns: Dns = field(default_factory=Dns)
     redis: Redis = field(default_factory=Redis)
+    errors: Errors = field(default_factory=Errors)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

@@ -14,6 +14,8 @@ import logging
 import os
 import time
 
+import msgspec
+
 from proxy.config.check_tls import check_tls
 from proxy.config.loaded import Loaded
 from proxy.config.material import NONE, files
@@ -55,7 +57,7 @@ class Certificates:
     async def look(self) -> None:
         """Read the files if they have changed, and keep still."""
         loaded = self._hub.loaded
-        if not loaded.material:
+        if not loaded.material.is_secure:
             return
         marks = await asyncio.to_thread(_marks, loaded)
         still, self._last = marks == self._last, marks
@@ -105,6 +107,7 @@ def _read(loaded: Loaded) -> Loaded:
     """The same configuration with what its files hold now; ConfigError if that is no use."""
     report = Report(loaded.file, loaded.lines)
     material = check_tls(loaded.config, report, loaded.material)
+    material = msgspec.structs.replace(material, pages=loaded.material.pages)
     for warning in report.settle():
         log.warning("%s", warning)
     return dataclasses.replace(loaded, material=material or NONE)

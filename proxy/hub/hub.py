@@ -25,6 +25,7 @@ from proxy.config.placed import placing
 from proxy.config.syntax import is_everywhere, is_unix
 from proxy.errors import ConfigError
 from proxy.hub.boards import Boards
+from proxy.hub.maintenance import Switch
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
@@ -82,6 +83,7 @@ class Hub:
         self.boards = Boards(PLACES * workers)
         self.roster = Roster(self.boards, self._tell_of_endpoints)
         self.roster.configure(loaded.config.upstream)
+        self.switch = Switch(lambda: self.loaded, self._tell_of_maintenance)
         shared = Shared(self.rings, self.boards)
         self.supervisor = Supervisor(
             sockets, shared, self.totals, greet=self._greet, command=command
@@ -141,6 +143,9 @@ class Hub:
     def _tell_of_endpoints(self, payload: bytes) -> None:
         self.supervisor.broadcast(frames.ENDPOINTS, payload)
 
+    def _tell_of_maintenance(self, on: bool) -> None:
+        self.supervisor.broadcast(frames.MAINTAIN, b"1" if on else b"")
+
     def renew_secrets(self) -> bool:
         """New keys for sessions of TLS, if it is time for them; all workers have them."""
         now = time.monotonic()
@@ -154,6 +159,7 @@ class Hub:
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""
         try:
+            await self.switch.look()
             await self.supervisor.start(self._count, _addresses(self.loaded))
             # What is imported now must not take the workers' cores while they start.
             await self.supervisor.ready(SOON)
@@ -243,6 +249,7 @@ class Hub:
     def _greet(self, worker: Worker) -> None:
         """Tell a new worker what is in force."""
         worker.link.send(frames.SECRETS, self.secrets)
+        worker.link.send(frames.MAINTAIN, b"1" if self.switch.is_on else b"")
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)

@@ -10,6 +10,7 @@ from proxy.collector.books import Standing
 from proxy.config.load import Loaded
 from proxy.config.model import Config
 from proxy.hub.boards import Boards
+from proxy.hub.maintenance import Switch
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
 from proxy.hub.snapshot import Generation
@@ -61,6 +62,8 @@ class Whole(Protocol):
     def boards(self) -> Boards: ...
     @property
     def roster(self) -> Roster: ...
+    @property
+    def switch(self) -> Switch: ...
     @property
     def collector(self) -> Collector: ...
 

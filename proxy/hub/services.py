@@ -49,11 +49,13 @@ class Services:
         self._keyring = Keyring()
         self._certificates = Certificates(hub, self)
         self._watching: asyncio.Task[None] | None = None
+        self._switching: asyncio.Task[None] | None = None
 
     async def start(self, admin: socket.socket | None) -> None:
         config = self._hub.loaded.config
         self.restart_reporting()
         self._watching = spawn(self._certificates.watch(), "watch certificates")
+        self._switching = spawn(self._hub.switch.watch(), "watch the maintenance switch")
         await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)
         self.follow(config)
@@ -99,7 +101,7 @@ class Services:
 
     async def stop(self) -> None:
         """No more probes and pages; the last report of our own metrics."""
-        await cancel(self._reporting, self._watching)
+        await cancel(self._reporting, self._watching, self._switching)
         await self.discoveries.stop()
         await self.prober.stop()
         self.ejections.stop()

@@ -87,11 +87,13 @@ class RouteEntry:
         "answer",
         "blocks",
         "compression",
+        "errors",
         "grpc_web",
         "host_header",
         "is_health",
         "is_particular",
         "is_special",
+        "maintenance",
         "needs_captures",
         "only",
         "rates",
@@ -125,7 +127,10 @@ class RouteEntry:
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
+        self.errors: Any = None  # Pages (`error_pages.py`) of the route and of all, if any
+        self.maintenance: Any = None  # Closed (`maintenance.py`), if it may come to that
         self.is_special = answer is not None or route.grpc_web or bool(route.rate)
+        self.is_special = self.is_special or route.maintenance is True
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)
         # Where all its requests go, unless it is None.
@@ -155,6 +160,7 @@ class Snapshot:
         "by_listener",
         "config",
         "connects",
+        "errors",
         "extractor",
         "forwarding",
         "limits",
@@ -189,6 +195,7 @@ class Snapshot:
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")
         self.attributes = CustomAttributes(config.attributes) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
+        self.errors: Any = None  # Pages for what no route takes
         self.streams: dict[str, Any] = {}  # StreamRoutes, by the address of a listener without HTTP
         self._entries = list(entries)
         self._table = table
