@@ -13,8 +13,6 @@ ProxyError
 │   └── WrongMethod             405, some route takes all of it but the method
 ├── Overloaded                  503, the gateway's own limits
 │   └── ShuttingDown            503, its time to drain is over
-├── Maintenance                 503, an operator has switched it on
-├── Intercepted                 no failure: an upstream's 4xx or 5xx, whose body is replaced
 ├── LoopDetected                508
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
@@ -133,34 +131,6 @@ class ShuttingDown(Overloaded):
 
     reason = "proxy_internal_response"
     error_type = "shutting_down"
-
-
-class Maintenance(ProxyError):
-    """An operator has switched it on; `wait` is told in seconds, 0 = nothing."""
-
-    status = 503
-    reason = "proxy_internal_response"
-    error_type = "maintenance"
-    public = True
-    which = "maintenance"
-
-    def __init__(self, wait: int = 0) -> None:
-        super().__init__("the service is under maintenance")
-        if wait:
-            self.lines = ((b"retry-after", b"%d" % wait),)
-
-
-class Intercepted(ProxyError):
-    """An upstream's answer of 400 or more, whose body a page of the gateway's replaces; `lines` are
-    what stays of its fields."""
-
-    reason = "upstream_status"
-
-    def __init__(self, status: int, lines: tuple[tuple[bytes, bytes], ...]) -> None:
-        super().__init__(f"the upstream answered {status}; a page took the place of its body")
-        self.status = self.received = status
-        self.error_type = str(status)
-        self.lines = lines
 
 
 class LoopDetected(ProxyError):

@@ -22,7 +22,7 @@ class ErrorPage(Section, frozen=True):
 class Maintenance(Section, frozen=True):
     """Routes to upstreams answer 503 while it is on."""
 
-    on: bool = False
+    on: bool = False  # it is on
     file: str = ""  # path: it is on while there is such a file, without a reload
     allow: list[str] = field(default_factory=list)  # CIDRs, "unix": whose requests pass
     retry_after: Seconds = Seconds(60)  # what clients are told; 0 = nothing

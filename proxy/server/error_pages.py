@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from proxy.config.check_errors import files_of
 from proxy.config.error_model import ErrorPage, Errors, RouteErrors
 from proxy.config.error_template import Kind, Parts, parse, render
-from proxy.errors import ClientGone, Intercepted, ProxyError
+from proxy.errors import ClientGone, ProxyError
 from proxy.http.accept import KINDS, best, weights
 from proxy.http.edits import WANTS_TUNNEL
 from proxy.http.head import RequestHead, ResponseHead
@@ -38,6 +38,19 @@ _KEPT = frozenset(
     {b"allow", b"cache-control", b"proxy-authenticate", b"retry-after", b"set-cookie"}
     | {b"www-authenticate"}
 )
+
+
+class Intercepted(ProxyError):
+    """An upstream's answer of 400 or more, whose body a page of the gateway's replaces; `lines` are
+    what stays of its fields."""
+
+    reason = "upstream_status"
+
+    def __init__(self, status: int, lines: tuple[tuple[bytes, bytes], ...]) -> None:
+        super().__init__(f"the upstream answered {status}; a page took the place of its body")
+        self.status = self.received = status
+        self.error_type = str(status)
+        self.lines = lines
 
 
 @dataclass(frozen=True, slots=True)

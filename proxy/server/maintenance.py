@@ -7,9 +7,24 @@ routes that are closed by themselves are so whatever that is. Requests that run 
 from __future__ import annotations
 
 from proxy.config.model import Config, Route
-from proxy.errors import Maintenance
+from proxy.errors import ProxyError
 from proxy.telemetry.facts import Exchange
 from proxy.tracing.trust import Networks
+
+
+class Maintenance(ProxyError):
+    """An operator has switched it on; `wait` is told in seconds, 0 = nothing."""
+
+    status = 503
+    reason = "proxy_internal_response"
+    error_type = "maintenance"
+    public = True
+    which = "maintenance"
+
+    def __init__(self, wait: int = 0) -> None:
+        super().__init__("the service is under maintenance")
+        if wait:
+            self.lines = ((b"retry-after", b"%d" % wait),)
 
 
 class Closed:
