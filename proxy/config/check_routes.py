@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.check_compress import check_compress
 from proxy.config.check_errors import asked_of
+from proxy.config.check_limits import check_priority
 from proxy.config.check_rates import check_rates
 from proxy.config.check_streams import check_streams
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
@@ -95,6 +96,7 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         check_compress(route, route.compress, (*path, "compress"), report)
     if route.rate:
         check_rates(route, captures, path, config, report)
+    check_priority(route, path, config, report)
 
 
 def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from proxy.config.attributes import check_attributes
 from proxy.config.check_balance import check_balance
 from proxy.config.check_discover import check_discover, check_resolvers
 from proxy.config.check_health import check_health
+from proxy.config.check_limits import check_limits
 from proxy.config.disk import file_in_the_way
 from proxy.config.locate import Path
 from proxy.config.model import Config, Listener, Upstream
@@ -216,6 +217,7 @@ def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
         report.error((*path, "send_proxy"), message, remedy)
     check_balance(upstream, path, report)
     check_health(upstream, path, report)
+    check_limits(upstream, path, report)
     check_retry(upstream.retry, (*path, "retry"), report)
 
 

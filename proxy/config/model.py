@@ -38,6 +38,7 @@ from proxy.config.upstream_model import Eject as Eject
 from proxy.config.upstream_model import Health as Health
 from proxy.config.upstream_model import Sticky as Sticky
 from proxy.config.upstream_model import Upstream as Upstream
+from proxy.config.upstream_model import UpstreamLimits as UpstreamLimits
 from proxy.config.upstream_model import UpstreamTls as UpstreamTls
 
 
@@ -224,6 +225,8 @@ class Route(Section, frozen=True):
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
     errors: RouteErrors | None = None  # answers for failures, before those of [errors]
     maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says
+    # which requests are refused last, and first, where an upstream's `limits` are reached
+    priority: Literal["high", "normal", "low"] = "normal"
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs

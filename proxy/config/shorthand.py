@@ -13,6 +13,7 @@
     respond = "text", respond = 204  respond = { body = "text" }, respond = { status = 204 }
     health = "/healthz"              health = { path = "/healthz" }
     balance = "random"               balance = { policy = "random" }
+    balance = "p2c"                  balance = { policy = "least_request" }, with a warning
     sticky = "srv"                   sticky = { cookie = "srv" }
     backup = ["http://a"]            backup = { "http://a" = 1 }
     compress = true, false           compress = {}, nothing
@@ -28,6 +29,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from proxy.config import balance_names
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.model import Route
@@ -54,6 +56,7 @@ def lengthen(raw: Raw, report: Report) -> None:
         for key in ("servers", "backup"):
             _servers(upstream, ("upstream", name, key), report)
         _inside(upstream, ("upstream", name, "balance"), {str: "policy"}, report)
+        balance_names.translate(upstream, ("upstream", name, "balance"), report)
         _inside(upstream, ("upstream", name, "sticky"), {str: "cookie"}, report)
         if isinstance(zones := upstream.get("zones"), dict):
             for zone in zones:

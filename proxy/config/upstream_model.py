@@ -58,6 +58,17 @@ class Dns(Section, frozen=True):
     servers: list[str] = field(default_factory=list)  # "10.0.0.2:53"; [] = the system's
 
 
+class UpstreamLimits(Section, frozen=True):
+    """What may be under way at all servers of an upstream together, from all workers; 0 = any
+    number."""
+
+    connections: Count = 0  # open to its servers, idle ones included
+    pending: Count = 0  # requests that wait for their turn; 0 = what is too much is refused at once
+    requests: Count = 0  # being forwarded, until their answers have ended
+    retries: Count = 0  # of these, those that are being tried again
+    adaptive: bool = False  # as many requests at once as its servers take without a queue
+
+
 class Upstream(Section, frozen=True):
     """Servers, and which of them is asked."""
 
@@ -75,6 +86,7 @@ class Upstream(Section, frozen=True):
     health: Health | None = None
     eject: Eject | None = None
     breaker: Breaker | None = None
+    limits: UpstreamLimits | None = None  # what may be under way there at once
     panic: Share = Share(0)  # below this share of servers that are up backups, or all, get traffic
     pool: Pool = field(default_factory=Pool)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context

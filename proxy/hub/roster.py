@@ -46,6 +46,7 @@ class Roster:
         self._tell = tell
         self._members: dict[Key, Member] = {}
         self._sharing: set[str] = set()  # upstreams whose endpoints need numbers
+        self._limited: dict[Key, int] = {}  # upstreams that need one themselves, under URL ""
 
     def __iter__(self) -> Iterator[tuple[Key, Member]]:
         return iter(self._members.items())
@@ -72,6 +73,8 @@ class Roster:
                 members.setdefault(key, member)
         self._members = members
         self._sharing = {name for name, upstream in upstreams.items() if shares(upstream)}
+        limited = [name for name, upstream in upstreams.items() if upstream.limits is not None]
+        self._limited = {(name, ""): -1 for name in limited}
         self._number()
 
     def messages(self) -> Iterator[bytes]:
@@ -81,6 +84,7 @@ class Roster:
             for key, member in self._members.items()
             if (change := member.change()) != Change()
         )
+        yield from payloads((key, Change(number=n)) for key, n in self._limited.items() if n >= 0)
 
     def probed(self, changes: Mapping[Key, bool]) -> None:
         """What probes have found."""
@@ -130,7 +134,8 @@ class Roster:
     def _number(self) -> set[Key]:
         """Give numbers; whose has changed."""
         wanted = [key for key in self._members if key[0] in self._sharing]
-        numbers = self._boards.number(wanted)
+        numbers = self._boards.number([*self._limited, *wanted])
+        self._limited = {key: numbers[key] for key in self._limited}
         changed = set()
         for key, member in self._members.items():
             number = numbers.get(key, -1)

@@ -177,6 +177,8 @@ def finish(story: Story) -> None:
     story.upstream = None
     if story.flow is not None:
         story.flow.stop()
+    if story.ticket is not None:
+        story.worker.overload.left(story.ticket)
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     if story.tunnel is not None:

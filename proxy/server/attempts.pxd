@@ -13,10 +13,11 @@ from proxy.upstream.live cimport Live
 
 @cython.locals(now="long long", endpoint=Endpoint, state=Live, attempt=Attempt)
 cdef Attempt _begin(Story story, Target target, Endpoint failed, str reason)
-@cython.locals(endpoint=Endpoint)
+@cython.locals(endpoint=Endpoint, target=Target)
 cdef UpstreamSide _warm(Story story, Attempt attempt)
 cdef _send(Story story, UpstreamSide upstream)
 cpdef bint is_sent(Story story) except -1
+cpdef bint is_begun(Story story) except -1
 @cython.locals(attempt=Attempt, target=Target)
 cpdef tuple after(Story story, failure)
 @cython.locals(attempt=Attempt, target=Target, status=int)

@@ -18,7 +18,7 @@ from proxy.http.head import ResponseHead
 from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.hexes import span_id
 from proxy.kernel.step import Event
-from proxy.server import grpc_calls
+from proxy.server import grpc_calls, overload
 from proxy.server.nobody import nobody
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
@@ -41,7 +41,17 @@ EVENT = Event()  # what a story waits for: whatever a connection or the sweep se
 
 
 def is_sent(story: Story) -> bool:
-    """Begin the first try; whether a warm connection has it, and only its answer is to come."""
+    """Begin the first try, if the upstream's bounds let it in; whether a warm connection has it,
+    and only its answer is to come. Raises Refused (503)."""
+    target = story.target
+    assert target is not None
+    if target.bounds is not None and not story.worker.overload.admit(story, target):
+        return False
+    return is_begun(story)
+
+
+def is_begun(story: Story) -> bool:
+    """The same of one that is let in."""
     target = story.target
     assert target is not None
     upstream = _warm(story, _begin(story, target, None, ""))
@@ -113,10 +123,12 @@ def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -
 
 
 def _warm(story: Story, attempt: Attempt) -> UpstreamSide | None:
-    endpoint = story.endpoint
-    assert endpoint is not None
+    endpoint, target = story.endpoint, story.target
+    assert endpoint is not None and target is not None
     if attempt.retry_reason and attempt.retry_reason in _DIALS:
         return None  # its siblings are as old, or speak what is not wanted
+    if target.bounds is not None and target.bounds.lines:
+        return None  # who waits for a connection is before it
     head = story.head
     once = head.length != 0 or (head.method != "GET" and head.method not in IDEMPOTENT)
     upstream = story.worker.pool_of(endpoint).take(once)
@@ -132,6 +144,10 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
     if not story.client.upload_done:
         story.client.pause()
     story.wait(0, 0)  # dialling has a clock of its own
+    if target.bounds is not None:
+        warm: UpstreamSide | None = await overload.line(story, target)
+        if warm is not None:
+            return warm
     old = attempt.retry_reason == _OLDER
     if endpoint.scheme == "https":
         attempt.scheme = "https"  # whatever comes of it
@@ -245,6 +261,8 @@ def _pause(
     pause = backoff(retry, tries, story.worker.random()) if wanted is None else wanted
     if not 0 <= pause < left or not target.budget.take(now * 1e-9, retry.budget):
         return None  # no time is left for another, or it was told not to come
+    if story.ticket is not None and not story.worker.overload.may_retry(story):
+        return None
     return pause
 
 

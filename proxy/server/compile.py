@@ -30,6 +30,7 @@ from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
 from proxy.upstream.state import Plan, Upstreams
+from proxy.upstream.waiting import NAMES
 
 
 class Compiler:
@@ -148,12 +149,16 @@ class Compiler:
             route.body_limit,
             None if route.retry is None else id(route.retry),  # it lives as long as the config
             route.propagate,
+            route.priority,
         )
         target = self._targets.get(key)
         if target is None:
             values = effective(self.config, route, name)
             injector = self._injector(values.propagate)
-            target = self._targets[key] = Target(self.plan.states[name], values, injector)
+            state = self.plan.states[name]
+            target = self._targets[key] = Target(state, values, injector)
+            target.bounds = state.bound(self.config.upstream[name])
+            target.priority = NAMES.index(route.priority)
         return target
 
     def _injector(self, propagate: Propagate) -> Injector:

@@ -166,7 +166,7 @@ class Dialling:
         manner: Manner = USUAL,
     ) -> None:
         self._story: StoryEvents | None = story
-        self._task = spawn(self._run(pool, timeout, descriptors, manner), "dial")
+        self._task = counted(pool, spawn(self._run(pool, timeout, descriptors, manner), "dial"))
 
     def forget(self) -> None:
         self._story = None
@@ -183,6 +183,7 @@ class Dialling:
             self._fail(ConnectFailed("dialling was cancelled"))
             raise
         else:
+            pool.made(self._task, connection)
             story, self._story = self._story, None
             if story is None:
                 connection.close()
@@ -195,9 +196,17 @@ class Dialling:
             story.on_connect_failed(error)
 
 
+def counted(pool: Pool, task: asyncio.Task[None]) -> asyncio.Task[None]:
+    """While it runs, one connection more is being made."""
+    if pool.bounds is not None:
+        pool.makes(task)
+        task.add_done_callback(lambda ended: pool.made(ended, None))
+    return task
+
+
 def dial_shared(pool: SharedPool, timeout: float, descriptors: Descriptors) -> None:
     """Begin to make a connection for whoever waits at the pool, which is told how that ends."""
-    spawn(_share(pool, timeout, descriptors), "dial")
+    counted(pool, spawn(_share(pool, timeout, descriptors), "dial"))
 
 
 async def _share(pool: SharedPool, timeout: float, descriptors: Descriptors) -> None:
@@ -209,4 +218,5 @@ async def _share(pool: SharedPool, timeout: float, descriptors: Descriptors) -> 
         pool.not_dialled(ConnectFailed("dialling was cancelled"))
         raise
     else:
+        pool.made(asyncio.current_task(), connection)
         pool.dialled(connection)

@@ -33,7 +33,8 @@ class Change(msgspec.Struct, omit_defaults=True):
     removed: bool = False
 
 
-Changes = dict[str, dict[str, Change]]  # upstream's name -> server's URL -> change
+# upstream's name -> server's URL -> change; under "" the number of the upstream itself
+Changes = dict[str, dict[str, Change]]
 
 _decoder = msgspec.msgpack.Decoder(Changes)
 
@@ -71,6 +72,10 @@ def apply(upstreams: Known, payload: bytes) -> list[Endpoint]:
         if state is None:
             continue
         for url, change in changes.items():
+            if not url:
+                if change.number is not None:
+                    state.number(change.number)
+                continue
             if change.removed:
                 endpoint = state.remove(url)
                 if endpoint is not None:

@@ -130,11 +130,14 @@ class SharedPool(Pool):
             return  # it takes none for now, and would on others take none
         each = max(self._each, 1)
         timeout = next(iter(self._waiting)).timeout if self._waiting else 0.0
-        while (
-            self._dialling * each < len(self._waiting) and self.open + self._dialling < MOST_LINES
-        ):
+        while self._dialling * each < len(self._waiting) and self._may_dial():
             self._dialling += 1
             self._dial(self, timeout)
+
+    def _may_dial(self) -> bool:
+        if self.open + self._dialling >= MOST_LINES:
+            return False
+        return self.bounds is None or not self.may_serve() or self.bounds.may_connect()
 
     def _serve(self, line: H2Upstream, used: bool) -> None:
         waiting = self._waiting
@@ -173,21 +176,23 @@ class SharedPool(Pool):
     def not_dialled(self, error: ProxyError) -> None:
         """None could be made. Who waits is told, unless another may still come, or a stream."""
         self._dialling -= 1
-        if not self._may_serve():
+        if not self.may_serve():
             self._fail_all(error)
 
-    def _may_serve(self) -> bool:
+    def may_serve(self) -> bool:
+        """Whether a stream may come of what there is, or is being made."""
         return self._dialling > 0 or any(not line.draining for line in self._lines)
 
     def _join(self, line: H2Upstream) -> None:
         if line.closed or line.draining:
-            if not self._may_serve():
+            if not self.may_serve():
                 self._fail_all(ConnectReset("the connection ended as soon as it was made"))
             return
         self.opened += 1
         line.old = self._old(monotonic_ns())
         line.expect(self._each)
         self._lines[line] = None
+        self._tell()
         self._free[line] = None
         self._serve(line, False)
         if self._gone:
@@ -228,7 +233,8 @@ class SharedPool(Pool):
         """It has ended."""
         self._free.pop(line, None)
         self._lines.pop(line, None)
-        if self._waiting and not self._may_serve():
+        self._tell()
+        if self._waiting and not self.may_serve():
             self._dial_more()
 
     # age

@@ -85,6 +85,7 @@ class House:
     turns: Turns
     faults: Faults
     limiter: Limiter
+    overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
     draining: bool
     in_maintenance: bool  # routes to upstreams are closed

@@ -4,12 +4,13 @@ from proxy.server.sides cimport UpstreamSide
 cdef class Pool(Home):
     cdef public dict _idle, _resting
     cdef public long long _max_age
-    cdef public set _open
+    cdef public set _open, _dials, _fresh
+    cdef public long long _told
     cdef public str host, place, scheme, send_proxy, upstream
     cdef public int port
     cdef public long long counted, opened, reused, idle_limit, idle_ns
     cdef public bint _talks
-    cdef public object registry, session, tls
+    cdef public object bounds, registry, session, tls
     cdef object __weakref__
 
     cpdef UpstreamSide take(self, bint careful)

@@ -30,11 +30,15 @@ class Pool(Home):
     """The idle connections of one worker to one address; lives as long as the worker."""
 
     __slots__ = (
+        "_dials",
+        "_fresh",
         "_idle",
         "_max_age",
         "_open",
         "_resting",
         "_talks",
+        "_told",
+        "bounds",
         "counted",
         "host",
         "idle_limit",
@@ -68,6 +72,9 @@ class Pool(Home):
         self._resting: dict[UpstreamConnection, None] = {}
         self._talks = False  # bodies came after answers to HEAD
         self._open: set[UpstreamConnection] = set()
+        self._dials: set[Any] = set()  # that go on
+        self._fresh: set[Any] = set()  # of those that are open: whose dial goes on
+        self._told = 0  # connections that `bounds` know of
         self.opened = 0  # made since the start
         self.counted = 0  # of these, in the metrics already
         self.upstream = endpoint.upstream  # whose settings it has
@@ -75,6 +82,7 @@ class Pool(Home):
         self.registry = registry  # where handshakes are counted
         self.tls: ClientContext | None = None  # by which connections are made
         self.session: Any = None  # of TLS, which the next connection resumes
+        self.bounds: Any = None  # of the upstream, which count connections, if it has any
 
     def __repr__(self) -> str:
         return f"<Pool {self.place} {self.open} open, {self.idle} idle>"
@@ -137,8 +145,40 @@ class Pool(Home):
     def know(self, connection: UpstreamConnection, now: int) -> None:
         """A connection has been made."""
         self._open.add(connection)
+        if self._dials:
+            self._fresh.add(connection)
+        self._tell()
         self.opened += 1
         connection.old = self._old(now)
+
+    def bound(self, bounds: Any) -> None:
+        """Who counts from now on, those that there are included; None = nobody does."""
+        if bounds is not self.bounds:
+            if self.bounds is not None:
+                self.bounds.connected(-self._told)
+            self.bounds, self._told = bounds, 0
+            self._tell()
+
+    def makes(self, dial: Any) -> None:
+        """A connection is being made, which counts as one until `made` is told the same."""
+        self._dials.add(dial)
+        self._tell()
+
+    def made(self, dial: Any, connection: Any) -> None:
+        """It has been, or could not be: None. May be said more than once."""
+        self._dials.discard(dial)
+        self._fresh.discard(connection)
+        self._tell()
+
+    def _all(self) -> int:
+        """Open or being made; what is both is one."""
+        return self.open - len(self._fresh) + len(self._dials)
+
+    def _tell(self) -> None:
+        if self.bounds is not None:
+            now = self._all()
+            self.bounds.connected(now - self._told)
+            self._told = now
 
     def tell_of_clients(self, version: str) -> None:
         """By a PROXY header of "v1" or "v2" in front of each connection, or "off"."""
@@ -177,6 +217,8 @@ class Pool(Home):
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection has ended, idle or not; may be said more than once."""
         self._open.discard(connection)
+        self._fresh.discard(connection)
+        self._tell()
         self._idle.pop(connection, None)
         self._resting.pop(connection, None)
 

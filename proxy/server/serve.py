@@ -21,6 +21,7 @@ from proxy.server import (
     grpc_health,
     limits,
     outbound,
+    overload,
     tunnel,
 )
 from proxy.server.attempts import EVENT
@@ -100,13 +101,19 @@ def _goes_on(story: Story) -> bool:
 
 
 async def _dialled(story: Story) -> ResponseHead:
-    """Send the first try, if what the route's requests share with other gateways allows it."""
+    """Send the first try, if what the route's requests share with other gateways allows it, and
+    when its upstream's bounds do."""
     entry = story.entry
     if entry is not None and entry.is_special:
         await limits.shared(story)
         if attempts.is_sent(story):
             response: ResponseHead = await EVENT
             return response
+    if story.attempt is None:
+        await overload.turn(story)
+        if attempts.is_begun(story):
+            answer: ResponseHead = await EVENT
+            return answer
     return await attempts.dialled(story)
 
 
@@ -190,6 +197,8 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     attempt = story.attempt
     assert attempt is not None
     x.first_byte = attempt.first_byte
+    if story.ticket is not None:
+        overload.answered(story, attempt)
     if asked:
         tunnel.begin(story)
     if client.blocked and story.upstream is not None:

@@ -24,6 +24,8 @@ cdef class Target:
     cdef public frozenset retry_statuses
     cdef public Budget budget
     cdef public bint baggage, per_try
+    cdef public object bounds  # None, or Bounds
+    cdef public int priority
 
 
 cdef class RouteEntry:

@@ -31,6 +31,7 @@ from proxy.tracing.sampling import Sampler
 from proxy.tracing.trust import Networks
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import UpstreamState
+from proxy.upstream.waiting import NORMAL
 
 Captures = dict[str, str]
 Answer = Callable[[RequestHead, Captures], Reply]
@@ -45,6 +46,7 @@ class Target:
     __slots__ = (
         "baggage",
         "body_limit",
+        "bounds",
         "budget",
         "connect",
         "first_byte_ns",
@@ -53,6 +55,7 @@ class Target:
         "keep",
         "name",
         "per_try",
+        "priority",
         "retry",
         "retry_statuses",
         "state",
@@ -76,6 +79,8 @@ class Target:
         self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
         self.injector = injector  # writes the trace context
+        self.bounds: Any = None  # Bounds, where the upstream has `limits`
+        self.priority = NORMAL  # of the route's requests there
 
 
 class RouteEntry:

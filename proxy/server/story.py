@@ -56,6 +56,7 @@ class Story(StoryEvents):
         "replayable",
         "snapshot",
         "target",
+        "ticket",
         "total",
         "trailers",
         "tunnel",
@@ -86,6 +87,7 @@ class Story(StoryEvents):
         self.held: list[bytes] = []  # request body that has come before or may be needed again
         self.trailers = NO_TRAILERS  # of the request
         self.tunnel: Any = None  # a Tunnel, since its bytes are those of another protocol
+        self.ticket: Any = None  # what it holds of its upstream's bounds, if it has any
         self.flow: Any = None  # a splice.Flow, which moves one of the bodies
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never

@@ -15,7 +15,7 @@ from proxy.errors import ClientGone, ProxyError, UpstreamError
 from proxy.http.head import RequestHead
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
-from proxy.server import tunnel
+from proxy.server import overload, tunnel
 from proxy.server.attempts import EVENT
 from proxy.server.h1_goodbye import reset
 from proxy.server.house import House
@@ -86,8 +86,12 @@ async def _connect(story: Story) -> Any:
     """A connection to one endpoint after the other, as the route's policy for retries says."""
     target, failed, reason = story.target, None, ""
     assert target is not None
+    if target.bounds is not None and not story.worker.overload.admit(story, target):
+        await overload.turn(story)
     while True:
         attempt = _attempt(story, target, failed, reason)
+        if target.bounds is not None:
+            await overload.line(story, target)
         dialling = story.worker.dial(story, _endpoint(story), target.connect)
         try:
             upstream = await EVENT
@@ -150,6 +154,8 @@ def _pause(story: Story, target: Target, error: UpstreamError) -> float | None:
         return None
     if not budget.take(monotonic_ns() * 1e-9, retry.budget):
         return None
+    if story.ticket is not None and not story.worker.overload.may_retry(story):
+        return None
     return backoff(retry, tries, story.worker.random())
 
 
@@ -194,6 +200,8 @@ def _finish(story: Story, about: streams.Stream) -> None:
         attempt.end = attempt.end or x.end
     story.coroutine = None
     story.upstream = None
+    if story.ticket is not None:
+        story.worker.overload.left(story.ticket)
     about.end = story.tunnel.end
     try:
         for tried in x.attempts:

@@ -57,6 +57,7 @@ UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 UPSTREAM_STREAMS = "spangate.upstream.streams.open"
 UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 KEYLESS = "spangate.upstream.keyless"
+SHED = "spangate.upstream.shed"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 RATE_REFUSED = "spangate.rate_limit.refused"
@@ -130,6 +131,7 @@ INSTRUMENTS: dict[str, Instrument] = {
             UPSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with upstreams that failed."
         ),
         Instrument(KEYLESS, _C, "{try}", "Tries without the key that the upstream hashes."),
+        Instrument(SHED, _C, "{request}", "Requests that `limits` of an upstream refused."),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(RATE_REFUSED, _C, "{request}", "Requests refused by a rate limit."),

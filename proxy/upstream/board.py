@@ -23,6 +23,15 @@ CIRCUIT = 6  # of the worker's breaker: its state (`breaker.CircuitState`), and 
 LATENCY = 7  # ns that a try takes on average, where the worker's policy knows; 0 = unknown
 CELLS = 8  # of a row: a cache line of 64 bytes
 
+# of an upstream with `limits`, which has a row too (`Row`): what is under way there
+REQUESTS = 0
+FLYING = 1  # of these, whose answer has not begun
+PENDING = 2  # requests that wait for their turn
+RETRYING = 3  # requests that are tried again
+CONNECTIONS = 4  # open or being made
+LIMIT = 5  # the adaptive one as the worker sees it, in thousandths; 0 = it sees none
+OLDEST = 6  # since when the first of those waits (ns, monotonic); 0 = none does
+
 ENDPOINTS = 16384  # that have a number; the memory takes pages only where it is written to
 
 
@@ -86,9 +95,62 @@ class Board:
         first = endpoint.number * self._stride
         return sum(self._cells[first + cell : first + self._stride : CELLS]) if first >= 0 else 0
 
+    def _write(self, at: int, cells: list[int]) -> None:
+        for offset, value in enumerate(cells):
+            self._cells[at + offset] = value
+
     def active(self, endpoint: Endpoint) -> int:
         """Attempts that run, of all workers."""
         return self.total(endpoint, ACTIVE)
+
+
+class Row:
+    """One upstream's row: this worker's cells, which it alone writes, and those of all. Until it
+    has a number, and without a board, this worker's are all there are."""
+
+    __slots__ = ("_all", "_board", "_mine", "own")
+
+    def __init__(self, board: Board | None = None) -> None:
+        self._board = board
+        self._all: slice | None = None
+        self._mine = -1
+        self.own = [0] * CELLS
+
+    def move(self, number: int) -> None:
+        """It has this number from now on; -1 = none."""
+        board = self._board
+        if board is None:
+            return
+        if self._mine >= 0:
+            board._write(self._mine, [0] * CELLS)
+        self._mine = number * board._stride + board._mine if number >= 0 else -1
+        self._all = None
+        if number >= 0:
+            first = number * board._stride
+            self._all = slice(first, first + board._stride)
+            board._write(self._mine, self.own)
+
+    def put(self, cell: int, value: int) -> None:
+        """Of this worker."""
+        self.own[cell] = value
+        if self._mine >= 0 and self._board is not None:
+            self._board._cells[self._mine + cell] = value
+
+    def total(self, cell: int) -> int:
+        """Of all workers."""
+        row = self._all
+        if row is None or self._board is None:
+            return self.own[cell]
+        return sum(self._board._cells[row.start + cell : row.stop : CELLS])
+
+    def known(self, cell: int) -> list[int]:
+        """Of each worker that has something there."""
+        row = self._all
+        if row is None or self._board is None:
+            values = [self.own[cell]]
+        else:
+            values = self._board._cells[row.start + cell : row.stop : CELLS].tolist()
+        return [value for value in values if value]
 
 
 class Tripwire:

@@ -7,4 +7,5 @@ cdef class Live:
     cdef public Balancer balancer
     cdef public object feedback  # a Feedback, or None
     cdef public object chooser  # a Chooser, or None
+    cdef public object bounds  # a Bounds, or None
     cdef public Budget budget

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.upstream.balance import Balancer, Feedback
+from proxy.upstream.bounds import Bounds
 from proxy.upstream.retry import Budget
 
 
 class Live:
     """One upstream as it is now."""
 
-    __slots__ = ("balancer", "budget", "chooser", "feedback", "name")
+    __slots__ = ("balancer", "bounds", "budget", "chooser", "feedback", "name")
 
     def __init__(self, name: str, balancer: Balancer) -> None:
         self.name = name
@@ -20,3 +21,4 @@ class Live:
         # What knows whom a request asks for itself (`server/choosing.py`); None = nobody.
         self.chooser: Any = None
         self.budget = Budget()
+        self.bounds: Bounds | None = None  # since its `limits` were first heard of

@@ -17,7 +17,8 @@ from proxy.http.grpc import NAMES, RESOURCE_EXHAUSTED, SERVER_ERRORS
 from proxy.kernel.chance import source
 from proxy.upstream.bag import Chance
 from proxy.upstream.balance import Feedback, Outcome, RoundRobin
-from proxy.upstream.board import Board, Tripwire
+from proxy.upstream.board import Board, Row, Tripwire
+from proxy.upstream.bounds import Bounds
 from proxy.upstream.breaker import Breakers
 from proxy.upstream.endpoint import DRAINED, EJECTED, PROBED, Endpoint
 from proxy.upstream.learners import together
@@ -48,6 +49,7 @@ class UpstreamState(Live):
         "_board",
         "_discovered",
         "_made",
+        "_number",
         "_offset",
         "_random",
         "breakers",
@@ -67,6 +69,7 @@ class UpstreamState(Live):
         self.breakers: Breakers | None = None  # where the settings have use for them
         self.settings = Upstream()  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
+        self._number = -1  # on the board, of the upstream itself
         self._offset = offset
         self._discovered: set[str] = set()  # URLs that no file says
 
@@ -130,6 +133,21 @@ class UpstreamState(Live):
                 self.breakers.forget(endpoint)
         return endpoint
 
+    def number(self, number: int) -> None:
+        """Its own on the board, by which workers know its `limits` together."""
+        self._number = number
+        if self.bounds is not None:
+            self.bounds.number(number)
+
+    def bound(self, settings: Upstream) -> Bounds | None:
+        """What knows its limits, if `settings` have any; there before they are in force."""
+        if settings.limits is None:
+            return None
+        if self.bounds is None:
+            self.bounds = Bounds(Row(self._board))
+            self.bounds.number(self._number)
+        return self.bounds
+
     def gather(self, settings: Upstream, wanted: dict[str, Endpoint]) -> Iterator[None]:
         """Put the endpoints that there are with `settings` into `wanted`, one in each step: those
         that stay, and new ones."""
@@ -171,6 +189,8 @@ class UpstreamState(Live):
             self.balancer.remove(endpoint)
         self.balancer.panic_below(settings.panic)
         self._set_breakers()
+        if (bounds := self.bound(settings) or self.bounds) is not None:
+            bounds.configure(settings.limits)
         self.feedback = together(self._learners())
         return gone
 
@@ -236,7 +256,7 @@ class Plan:
 class Upstreams:
     """All upstreams of one worker, by name."""
 
-    __slots__ = ("_breakers", "_states", "board", "learning", "offset", "random")
+    __slots__ = ("_bounds", "_breakers", "_states", "board", "learning", "offset", "random")
 
     def __init__(
         self, offset: int = 0, board: Board | None = None, random: Chance | None = None
@@ -247,6 +267,7 @@ class Upstreams:
         self.learning = False  # whether the balancer of any wants feedback
         self._states: dict[str, UpstreamState] = {}
         self._breakers: list[Breakers] = []  # of those that have them
+        self._bounds: list[Bounds] = []  # likewise
 
     def new(self, name: str) -> UpstreamState:
         """One that nobody knows yet."""
@@ -271,13 +292,18 @@ class Upstreams:
         gone = list(plan.apply())
         self.learning = any(state.feedback is not None for state in self)
         self._breakers = [state.breakers for state in self if state.breakers is not None]
+        self._bounds = [state.bounds for state in self if state.bounds is not None]
         for name, state in before.items():
             if plan.states.get(name) is not state:
                 gone += state.endpoints.values()
+                if state.bounds is not None:
+                    state.bounds.configure(None)  # who waits may go: nobody else comes
         return gone
 
     def look(self, now: int) -> Iterator[str]:
-        """Let breakers try again what it is time for; what is to be said about them."""
+        """Let breakers try again, and bounds hear of other workers; what is to be said."""
+        for bounds in self._bounds:
+            bounds.look(now)
         for breakers in self._breakers:
             yield from breakers.look(now)
 
@@ -292,6 +318,10 @@ class Use:
         self._endpoint = endpoint
         self._start = now
         feedback.begin(endpoint, now)
+
+    def restart(self, now: int) -> None:
+        """What was before did not have to do with the endpoint."""
+        self._start = now
 
     def end(self, status: int, error: str, now: int) -> None:
         """`status` is of the answer's head, 0 = none came; `error` is the attempt's error.type."""

@@ -274,7 +274,7 @@ priority = 10
         + ORDERS,
         """
 2 route[0].path: write path = "/api/*"
-4 route[0].priority: there is no priority: the most specific route wins, then the order of
+4 route[0].priority: expected a string, got a whole number (write "high", "normal" or "low": which
 """,
     ),
     Faulty(

@@ -37,12 +37,14 @@ websocket websockets upgrade_configs
 mirror mirroring shadow request_mirror_policies mirrors
     Spangate does not mirror requests yet
 circuit_breaker circuit_breakers circuit_breaking
-    write breaker = { failures = 0.5, window = "10s", open = "5s" } in [upstream.NAME]
+    write breaker = { failures = 0.5, window = "10s", open = "5s" } in [upstream.NAME], and
+    limits = { requests = 1000 } for what may be under way at once
 outlier_detection
     write eject = { errors = 5, base = "30s", max = 0.5 } in [upstream.NAME]
 max_requests max_pending_requests
-    Spangate has no bound of requests to servers yet: `breaker` and `eject` in [upstream.NAME] take
-    those out that fail
+    write limits = { requests = 1000, pending = 1000 } in [upstream.NAME]
+adaptive_concurrency load_shedding admission_control overload_manager
+    write limits = { adaptive = true } in [upstream.NAME]
 allow deny ip_allow_list ip_white_list ip_allowlist ip_restriction source_range whitelist
 blacklist blocklist block geoip bot_detection waf
     Spangate has no lists of client addresses yet: let a firewall or a proxy before it do that

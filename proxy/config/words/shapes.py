@@ -87,6 +87,10 @@ _OF_LISTENERS = (
     'write tls = { cert = "edge.pem", key = "edge.key" }, or for development '
     "tls = { self_signed = true }"
 )
+_PRIORITY = (
+    'write "high", "normal" or "low": which requests an overload refuses last; which route a '
+    "request goes by follows from how specific it is, and then from the order of the file"
+)
 _SERVERS = '["http://10.0.0.1:8000"]'
 
 
@@ -100,6 +104,8 @@ def table_for(path: Path, raw: object) -> str:
         return f"write [{dotted(path)}] with servers = {made or _SERVERS}"
     if name == "tls" and path[0] == "listen":
         return _OF_LISTENERS
+    if name == "limits" and path[0] == "upstream":
+        return "write limits = { requests = 1000 }, or limits = { adaptive = true }"
     if name == "headers" and path[0] != "route":
         return 'write headers = { x-team = "…" }'
     if name == "servers" and isinstance(raw, list) and (made := _weighted(raw)):
@@ -124,6 +130,8 @@ def value_for(path: Path, raw: object, wanted: str) -> str:
         return _TABLES.get(name, "")
     if wanted.startswith("a whole number") and path[-2:-1] in (("servers",), ("to",)):
         return 'weights are whole numbers, such as { "stable" = 90, "canary" = 10 }'
+    if name == "priority" and path[0] == "route":
+        return _PRIORITY
     digits = raw.strip() if isinstance(raw, str) else ""
     if wanted.startswith("a whole number") and _DIGITS.fullmatch(digits):
         return f"write {digits}, without quotes"

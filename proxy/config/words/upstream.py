@@ -43,7 +43,19 @@ outlier_detection passive max_fails fail_timeout fail_duration unhealthy_status
 passive_health_checks ejection
     write eject = { errors = 5, base = "30s", max = 0.5 }: failed tries in a row, and the time out
 circuit_breaker circuit_breakers circuit_breaking cb
-    write breaker = { failures = 0.5, window = "10s", open = "5s" }
+    write breaker = { failures = 0.5, window = "10s", open = "5s" } for servers that fail, and
+    limits = { connections = 1000, pending = 1000, requests = 1000, retries = 3 } for what may be
+    under way at once, as Envoy's thresholds
+max_conns maxconn max_connections connection_limit
+    write limits = { connections = <1000> }: of all its servers together
+max_requests max_concurrent_requests concurrency in_flight_req max_in_flight
+    write limits = { requests = <1000> }: of all its servers together
+max_pending_requests queue maxqueue max_queue pending pending_requests queue_size
+    write limits = { requests = 1000, pending = <1000> }: how many may wait for their turn
+adaptive_concurrency gradient_controller adaptive concurrency_limit load_shedding
+    write limits = { adaptive = true }
+priority
+    it belongs to the route: [[route]] priority = "low"
 proxy_protocol send_proxy_v2 send_proxy_v1 proxy_protocol_version
     write send_proxy = "v2", or "v1"
 weight weights
@@ -75,8 +87,29 @@ pass_host_header
     it belongs to the route: the client's Host is passed on unless host_header says another
 headers
     they belong to the route: headers.request.set = { x-team = "…" }
-max_conns maxconn
-    there is no bound for one server for now: limits.connections bounds each worker's clients
+""")
+
+LIMITS = read("""
+max_connections max_conns maxconn conns connection
+    write connections = <1000>
+max_pending_requests max_pending queue maxqueue queue_size
+    write pending = <1000>
+max_requests max_concurrent_requests concurrency in_flight max_in_flight
+    write requests = <1000>
+max_retries retry max_concurrent_retries
+    write retries = <3>: requests that are being tried again at once
+adaptive_concurrency gradient_controller gradient
+    write adaptive = true
+thresholds
+    write its keys here: limits = { connections = 1000, pending = 1000, requests = 1000 }
+timeout queue_timeout
+    who waits does so no longer than connect_timeout: leave it out
+priority
+    it belongs to the route: [[route]] priority = "low"
+rate rps
+    it belongs to the route: [[route]] rate = "100/s"
+max_connection_pools track_remaining retry_budget
+    leave it out; retries have a budget in `retry`
 """)
 
 HEALTH = read("""
