@@ -48,9 +48,9 @@ def best(accept: bytes | None, offered: Collection[Kind]) -> Kind | None:
 
 
 def wants_text(accept: bytes | None) -> bool:
-    """Whether a short answer is text and not JSON; for who asks for HTML as well."""
+    """Whether a short answer is text and not JSON; of what is liked alike, for a browser it is."""
     json, html, text = weights(accept)
-    return max(html, text) > json
+    return text > json or (text == json and html > json)
 
 
 def _weights(accept: bytes) -> Weights:
