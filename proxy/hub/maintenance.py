@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 
 from proxy.config.loaded import Loaded
+from proxy.server import frames
 
 log = logging.getLogger("spangate")
 
@@ -20,12 +21,21 @@ EVERY = 0.5  # seconds between two looks
 
 
 class Switch:
-    """That of one hub. `tell` tells all workers."""
+    """That of one hub. `tell` sends all workers a frame, of that kind and payload."""
 
-    def __init__(self, loaded: Callable[[], Loaded], tell: Callable[[bool], None]) -> None:
+    def __init__(self, loaded: Callable[[], Loaded], tell: Callable[[int, bytes], None]) -> None:
         self._loaded = loaded
         self._tell = tell
+        self._has_looked = False
         self.is_on = False
+
+    @property
+    def told(self) -> tuple[int, bytes]:
+        """The frame that a new worker goes by; the first one makes it look."""
+        if not self._has_looked:
+            path = self._path()
+            self._note(bool(path) and os.path.exists(path), path)
+        return frames.MAINTAIN, b"1" if self.is_on else b""
 
     async def watch(self) -> None:
         """For as long as the gateway runs."""
@@ -35,16 +45,24 @@ class Switch:
 
     async def look(self) -> None:
         """Go by what is there now; without a file to look for that is off."""
+        path = self._path()
+        if not path and not self.is_on:
+            return
+        on = bool(path) and await asyncio.to_thread(os.path.exists, path)
+        if self._note(on, path):
+            self._tell(*self.told)
+
+    def _path(self) -> str:
+        """ "" = the configuration names no file."""
         loaded = self._loaded()
         name = loaded.config.errors.maintenance.file
-        if not name and not self.is_on:
-            return
-        path = os.path.join(os.path.dirname(loaded.file), name) if name else ""
-        self._set(bool(name) and await asyncio.to_thread(os.path.exists, path), path)
+        return os.path.join(os.path.dirname(loaded.file), name) if name else ""
 
-    def _set(self, on: bool, path: str) -> None:
+    def _note(self, on: bool, path: str) -> bool:
+        """Whether that is news."""
+        self._has_looked = True
         if on == self.is_on:
-            return
+            return False
         self.is_on = on
         if on:
             log.warning("maintenance is on: there is %s", path)
@@ -52,4 +70,4 @@ class Switch:
             log.warning("maintenance is off: %s is gone", path)
         else:
             log.warning("maintenance is off: the configuration names no file any more")
-        self._tell(on)
+        return True

@@ -23,7 +23,7 @@ async def test_it_is_on_while_the_file_is_there(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loaded, said = configured(tmp_path, 'maintenance = "down"'), []
-    switch = Switch(lambda: loaded, said.append)
+    switch = Switch(lambda: loaded, lambda _, payload: said.append(payload))
     await switch.look()
     (tmp_path / "down").touch()
     for _ in range(2):
@@ -31,7 +31,7 @@ async def test_it_is_on_while_the_file_is_there(
     (tmp_path / "down").unlink()
     for _ in range(2):
         await switch.look()
-    assert said == [True, False] and not switch.is_on
+    assert said == [b"1", b""] and not switch.is_on
     assert [record.message for record in caplog.records] == [
         f"maintenance is on: there is {tmp_path / 'down'}",
         f"maintenance is off: {tmp_path / 'down'} is gone",
@@ -41,17 +41,17 @@ async def test_it_is_on_while_the_file_is_there(
 async def test_a_configuration_that_names_no_file_any_more_switches_it_off(tmp_path: Path) -> None:
     loaded, said = configured(tmp_path, 'maintenance = "down"'), []
     (tmp_path / "down").touch()
-    switch = Switch(lambda: loaded, said.append)
+    switch = Switch(lambda: loaded, lambda _, payload: said.append(payload))
     await switch.look()
     loaded = configured(tmp_path, "maintenance = true")
     for _ in range(2):
         await switch.look()
-    assert said == [True, False]
+    assert said == [b"1", b""]
 
 
 async def test_a_folder_that_is_not_there_is_no_maintenance(tmp_path: Path) -> None:
     loaded, said = configured(tmp_path, 'maintenance = "no/such/down"'), []
-    await Switch(lambda: loaded, said.append).look()
+    await Switch(lambda: loaded, lambda _, payload: said.append(payload)).look()
     assert said == []
 
 
