@@ -84,8 +84,7 @@ class Hub:
         self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
-        self.ready = False  # every worker has accepted once
-        self.stopping = False
+        self.ready = self.stopping = False  # ready: every worker has accepted once
         self.reloads = Reloads(begun.seen)
         self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
