@@ -406,6 +406,25 @@ async def test_a_gateway_that_is_its_own_upstream_of_pages_asks_once() -> None:
         )  # the client's, and its own
 
 
+async def test_a_page_by_http_2() -> None:
+    """Of another gateway: one stream after the other on one connection."""
+    page = '[[route]]\npath = "/errors/503"\n'
+    page += 'respond = { body = "by h2", headers = { content-type = "text/html" } }\n'
+    async with gateway(routing({}, page)) as other:
+        with refusing() as url:
+            top = '[errors]\npages = { "503" = { upstream = "pages" } }\n'
+            text = routing(
+                {"down": [url], "pages": [f"http://127.0.0.1:{other.port}"]},
+                f'{top}[[route]]\nto = "down"\n',
+            )
+            async with gateway(text + 'protocol = "h2"\n') as gate:
+                for _ in range(3):
+                    answer = await gate.get("/")
+                    assert (answer.status, answer.body) == (503, b"by h2")
+        spans = await other.spans(3)
+        assert {attributes(s)["network.protocol.version"] for s in spans} == {"2"}
+
+
 async def test_no_server_for_the_page_either() -> None:
     with refusing() as url, refusing() as other:
         pages = '[errors]\npages = { "503" = { upstream = "pages" } }\n[[route]]\nto = "down"\n'
