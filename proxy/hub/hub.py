@@ -23,6 +23,7 @@ from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.boards import Boards
 from proxy.hub.late import import_services, make_collector, settle
+from proxy.hub.maintenance import Switch
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
@@ -84,12 +85,11 @@ class Hub:
         self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
-        self.ready = False  # every worker has accepted once
-        self.stopping = False
+        self.ready = self.stopping = False  # ready: every worker has accepted once
         self.reloads = Reloads(begun.seen)
         self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
-        self.lag = Lag()
+        self.lag, self.reloads = Lag(), Reloads()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
         before = self.before = begun.before
@@ -100,6 +100,7 @@ class Hub:
         self.supervisor = Supervisor(
             sockets, shared, self.totals, greet=self._greet, command=begun.command
         )
+        self.switch = Switch(lambda: self.loaded, self.supervisor.broadcast)
         self._keylog = begun.keylog
         self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
         if before is not None:
@@ -107,8 +108,7 @@ class Hub:
         self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
-        self.admin = admin
-        self._count = begun.workers
+        self.admin, self._count = admin, begun.workers
         self._notifier = Notifier(os.environ, os.getpid())
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self.upgrade = Upgrade(self)
@@ -329,6 +329,7 @@ class Hub:
     def _greet(self, worker: Worker) -> None:
         """Tell a new worker what is in force."""
         worker.link.send(frames.SECRETS, self.secrets)
+        worker.link.send(*self.switch.told)
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)
