@@ -26,8 +26,6 @@ _ARC = 8  # points in an arc at most, on the average, when the ring is made
 _ROOM = 32  # for points in an arc
 _GROWN = 2  # times as many members, or as few: then it is made anew
 _BITS = 64  # of a point
-_NUMBER = (1 << 32) - 1  # where a cell has its owner
-_POINT = _NUMBER << 32  # and where its point
 _AT_ONCE = 64  # points that are made in one step of building
 
 
@@ -35,50 +33,48 @@ class Points:
     """A ring of points and whose they are, in arcs of equal length with room for a few points
     each: finding the next one costs the same for any number of them, and touches little memory.
 
-    A cell has 32 bits of a point, those that tell it from others of its arc, and below them its
-    owner's number: what is looked through and what is found is one cache line. An arc that is
-    full keeps its first points, which makes no difference to speak of.
+    An arc that is full keeps its first points, which makes no difference to speak of.
     """
 
-    __slots__ = ("_bits", "_cells", "_counts", "_free", "_numbers", "_owners", "_shift")
+    __slots__ = ("_counts", "_free", "_numbers", "_owners", "_points", "_shift", "_whose")
 
     def __init__(self, expected: int = 0) -> None:
-        self._bits = (expected // _ARC).bit_length()
-        self._shift = _BITS - self._bits
-        self._counts = bytearray(1 << self._bits)  # points in each arc
-        self._cells = memoryview(bytearray((8 << self._bits) * _ROOM)).cast("Q")  # sorted by arc
+        bits = (expected // _ARC).bit_length()
+        self._shift = _BITS - bits
+        self._counts = bytearray(1 << bits)  # points in each arc
+        self._points = memoryview(bytearray((8 << bits) * _ROOM)).cast("Q")  # sorted in each arc
+        self._whose = memoryview(bytearray((4 << bits) * _ROOM)).cast("I")  # as the points
         self._owners: list[Endpoint | None] = []
         self._free: list[int] = []  # numbers of nobody
         self._numbers: dict[Endpoint, int] = {}  # in `_owners`
 
     def add(self, point: int, owner: Endpoint) -> None:
         """One more, unless somebody has it."""
-        cells, cell = self._cells, self._cell(point)
+        points, whose = self._points, self._whose
         arc = point >> self._shift
         first, count = arc * _ROOM, self._counts[arc]
         end = first + count
-        at = bisect_left(cells, cell, first, end)
-        if at == first + _ROOM or (at < end and cells[at] & _POINT == cell):
+        at = bisect_left(points, point, first, end)
+        if at == first + _ROOM or (at < end and points[at] == point):
             return
         if count == _ROOM:
             end -= 1
         else:
             self._counts[arc] += 1
-        cells[at + 1 : end + 1] = cells[at:end]
-        cells[at] = cell | self._number(owner)
+        points[at + 1 : end + 1] = points[at:end]
+        whose[at + 1 : end + 1] = whose[at:end]
+        points[at], whose[at] = point, self._number(owner)
 
     def discard(self, point: int, owner: Endpoint) -> None:
         """Take it away, if it is this one's."""
-        number = self._numbers.get(owner)
-        if number is None:
-            return
-        cells, cell = self._cells, self._cell(point) | number
+        points, whose = self._points, self._whose
         arc = point >> self._shift
         first = arc * _ROOM
         end = first + self._counts[arc]
-        at = bisect_left(cells, cell, first, end)
-        if at < end and cells[at] == cell:
-            cells[at : end - 1] = cells[at + 1 : end]
+        at = bisect_left(points, point, first, end)
+        if at < end and points[at] == point and self._owners[whose[at]] is owner:
+            points[at : end - 1] = points[at + 1 : end]
+            whose[at : end - 1] = whose[at + 1 : end]
             self._counts[arc] -= 1
 
     def owner(self, at: int) -> Endpoint | None:
@@ -86,18 +82,14 @@ class Points:
         arc = at >> self._shift
         first = arc * _ROOM
         end = first + self._counts[arc]
-        spot = bisect_left(self._cells, at << self._bits & _POINT, first, end)
+        spot = bisect_left(self._points, at, first, end)
         if spot < end:
-            return self._owners[self._cells[spot] & _NUMBER]
+            return self._owners[self._whose[spot]]
         counts = self._counts
         for n in range(arc + 1 - len(counts), arc + 1):  # from the next one on, once round
             if counts[n]:
-                return self._owners[self._cells[(n % len(counts)) * _ROOM] & _NUMBER]
+                return self._owners[self._whose[(n % len(counts)) * _ROOM]]
         return None
-
-    def _cell(self, point: int) -> int:
-        """As it is in its arc, with nobody's number."""
-        return point << self._bits & _POINT
 
     def forget(self, owner: Endpoint) -> None:
         """It has no point any more."""
@@ -197,6 +189,8 @@ class Ring(Hashed):
         for endpoint in self._weights:
             if endpoint not in counts or counts[endpoint] != _count(self._weights[endpoint], unit):
                 self._place(endpoint)
+        if self._weights:
+            self._rescale()  # what came and went meanwhile may want another unit
 
 
 def _unit(total: int, members: int) -> int:
