@@ -30,6 +30,8 @@ from proxy.config.rate_model import RateLimit, Redis
 from proxy.config.retry_model import GrpcCode as GrpcCode
 from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
+from proxy.config.split_model import Mirror as Mirror
+from proxy.config.split_model import SplitBy
 from proxy.config.units import Seconds, Size
 from proxy.config.upstream_model import Balance as Balance
 from proxy.config.upstream_model import Breaker as Breaker
@@ -222,6 +224,8 @@ class Route(Section, frozen=True):
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
+    mirror: Mirror | None = None  # copies of requests: { to = "shadow", share = 0.1 }
+    split: SplitBy | None = None  # with several in `to`: who goes where
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
     errors: RouteErrors | None = None  # answers for failures, before those of [errors]
     maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says

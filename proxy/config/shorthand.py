@@ -16,6 +16,7 @@
     balance = "p2c"                  balance = { policy = "least_request" }, with a warning
     sticky = "srv"                   sticky = { cookie = "srv" }
     backup = ["http://a"]            backup = { "http://a" = 1 }
+    mirror = "shadow"                mirror = { to = "shadow" }; it may be a URL, as in `to`
     compress = true, false           compress = {}, nothing
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
     errors.pages.503 = "503.html"    errors.pages.503 = { file = "503.html" }
@@ -108,6 +109,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _retry(route)
     _inside(route, ("route", index, "redirect"), {str: "to"}, report)
     _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
+    _mirror(route, index, raw, report)
     _compress(route)
     _rate(route, ("route", index, "rate"), report)
     _errors(route, ("route", index), report)
@@ -120,6 +122,14 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
         to = {to: 1}
     if isinstance(to, dict):
         route["to"] = {_upstream(raw, k, place, report): v for k, v in to.items()}
+
+
+def _mirror(route: Raw, index: int, raw: Raw, report: Report) -> None:
+    place: Path = ("route", index, "mirror")
+    _inside(route, place, {str: "to"}, report)
+    mirror = route.get("mirror")
+    if isinstance(mirror, dict) and isinstance(mirror.get("to"), str):
+        mirror["to"] = _upstream(raw, mirror["to"], (*place, "to"), report)
 
 
 def _compress(route: Raw) -> None:

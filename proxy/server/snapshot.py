@@ -99,6 +99,7 @@ class RouteEntry:
         "is_particular",
         "is_special",
         "maintenance",
+        "mirror",
         "needs_captures",
         "only",
         "rates",
@@ -107,6 +108,7 @@ class RouteEntry:
         "rewrite",
         "route",
         "sampler",
+        "sticky",
         "upgrades",
     )
 
@@ -134,7 +136,11 @@ class RouteEntry:
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
         self.errors: Any = None  # Pages (`error_pages.py`) of the route and of all, if any
         self.maintenance: Any = None  # Closed (`maintenance.py`), if it may come to that
-        self.is_special = answer is not None or route.grpc_web or bool(route.rate)
+        self.mirror: Any = None  # Mirroring (`mirrors.py`), if requests are copied
+        self.sticky: Any = None  # what reads who a request is from, if its side is by that
+        self.is_special = (
+            answer is not None or route.grpc_web or bool(route.rate) or route.mirror is not None
+        )
         self.is_special = self.is_special or route.maintenance is True
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)

@@ -35,6 +35,7 @@ from proxy.server.house import Guest, House
 from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
+from proxy.server.mirrors import Mirrors
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.overload import Overload
@@ -84,6 +85,7 @@ class Worker(House):
         self.faults = Faults()
         registry = self.recorder.registry
         self.limiter, self.overload = Limiter(registry), Overload(registry)
+        self.mirrors = Mirrors(self)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
         self.draining = self.failed = self.switched = False  # failed: to apply the first snapshot
@@ -242,6 +244,7 @@ class Worker(House):
         self._refusals.sum_up(now)
         self.limiter.sum_up(now)
         self.overload.sum_up(now)
+        self.mirrors.tick(now)
         self._descriptors.look()
         self.faults.say(self.upstreams.look(now))
         if not self.draining:
@@ -297,6 +300,7 @@ class Worker(House):
     def _stop(self) -> None:
         for connection in list(self._connections):
             connection.cut()
+        self.mirrors.stop()
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:

@@ -37,6 +37,7 @@ cdef class Recorder:
 
     @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
     cpdef finish(self, Exchange exchange)
+    cpdef mirrored(self, Exchange exchange)
 
     cdef ServerBlock _call_block(self, RouteBlocks route, Exchange exchange, str error)
 
@@ -60,7 +61,3 @@ cdef class Recorder:
     cdef ClientBlock _other_client_block(
         self, RouteBlocks route, Exchange exchange, Attempt attempt, str error
     )
-
-
-@cython.locals(last=Attempt)
-cdef bint _is_cut(Exchange exchange, Attempt attempt)
