@@ -12,6 +12,6 @@ cpdef fail(Story story, error, RouteEntry entry)
 cdef _told(Story story, error, RouteEntry entry)
 cdef _as_call(Exchange x, Call call, own)
 cdef bint _was_late(Exchange x, Call call) except -1
-cdef _leave(Story story, error)
+cpdef leave(Story story, error)
 cdef bint _take_back(Story story)
 cpdef finish(Story story)
