@@ -3,8 +3,9 @@
     python -m benchmarks.balancing [--seconds 5] [--rate 300] [--only spangate-peak_ewma,…]
 
 The three servers are in one process, the gateway with one worker is another one. Requests leave by
-a schedule with random gaps (Poisson) and their latency counts from when they were due. HAProxy and
-Envoy are measured beside where they are installed; the best policy of theirs, and round robin.
+a schedule with random gaps (Poisson) and their latency counts from when they were due. HAProxy,
+Envoy and Traefik are measured beside where they are installed; the best policy of theirs, and round
+robin.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -82,6 +84,26 @@ static_resources:
       endpoints:
       - lb_endpoints: [{servers}]
 """  # noqa: E501
+TRAEFIK = """
+entryPoints:
+  in:
+    address: "127.0.0.1:{port}"
+providers:
+  file:
+    filename: "services.yaml"
+"""
+SERVICES = """
+http:
+  routers:
+    all:
+      rule: "PathPrefix(`/`)"
+      service: b
+  services:
+    b:
+      loadBalancer:
+        strategy: "{policy}"
+        servers: [{servers}]
+"""
 
 
 class Server(asyncio.Protocol):
@@ -124,6 +146,8 @@ def configured(product: str, policy: str, port: int, servers: Sequence[int]) -> 
     if product == "haproxy":
         lines = [f"    server s{n} 127.0.0.1:{s}\n" for n, s in enumerate(servers)]
         return HAPROXY.format(port=port, policy=policy) + "".join(lines), "cfg"
+    if product == "traefik":
+        return TRAEFIK.format(port=port), "yaml"
     one = "{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}"
     all_of_them = ", ".join(one.format(server) for server in servers)
     return ENVOY.format(port=port, policy=policy, servers=all_of_them), "yaml"
@@ -134,6 +158,8 @@ def command(product: str, file: Path) -> list[str]:
         return [str(BIN / "spangate"), "run", str(file)]
     if product == "haproxy":
         return ["haproxy", "-q", "-db", "-f", str(file)]
+    if product == "traefik":
+        return ["traefik", f"--configFile={file}"]
     return ["envoy", "--concurrency", "1", "-l", "off", "-c", str(file)]
 
 
@@ -145,6 +171,10 @@ def gateway(product: str, policy: str, servers: Sequence[int]) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"gateway.{ending}"
         file.write_text(text)
+        if product == "traefik":
+            urls = ", ".join(f'{{url: "http://127.0.0.1:{server}"}}' for server in servers)
+            services = Path(folder) / "services.yaml"
+            services.write_text(SERVICES.format(policy=policy, servers=urls))
         started = command(product, file)
         process = subprocess.Popen(
             started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
@@ -152,7 +182,8 @@ def gateway(product: str, policy: str, servers: Sequence[int]) -> Iterator[int]:
         try:
             until = time.monotonic() + 15
             while time.monotonic() < until:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()
                     break
                 time.sleep(0.05)
             yield port
@@ -192,6 +223,8 @@ def targets(only: str) -> list[tuple[str, str]]:
         known += [("haproxy", "roundrobin"), ("haproxy", "leastconn")]
     if shutil.which("envoy"):
         known += [("envoy", "ROUND_ROBIN"), ("envoy", "LEAST_REQUEST")]
+    if shutil.which("traefik"):
+        known += [("traefik", "wrr"), ("traefik", "p2c"), ("traefik", "leasttime")]
     return [(p, policy) for p, policy in known if not only or f"{p}-{policy}" in only.split(",")]
 
 

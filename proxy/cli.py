@@ -50,6 +50,24 @@ def run(file: str, workers: int | None, tls_keylog: str | None) -> None:
 
 
 @main.command()
+@click.argument("pid", type=click.IntRange(min=1))
+def upgrade(pid: int) -> None:
+    """Have the gateway PID followed by the program as it is now, and print the new PID.
+
+    Nobody who is served notices. If the new one cannot start, the old one goes on, and the exit
+    code is 1.
+    """
+    from proxy.hub.upgrade_asked import Refused
+    from proxy.hub.upgrade_asked import upgrade as ask
+
+    try:
+        click.echo(ask(pid))
+    except Refused as refused:
+        click.echo(f"spangate: no upgrade: {refused}", err=True)
+        sys.exit(1)
+
+
+@main.command()
 @click.argument("file", default=DEFAULT_FILE)
 def collect(file: str) -> None:
     """Run the collector of FILE alone: a routes.toml, or an OpenTelemetry Collector's .yaml."""

@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy import __version__
-from proxy.admin.changes import Changes
+from proxy.admin.changes import RELOAD, Changes
 from proxy.admin.exposition import OPENMETRICS, TEXT, lines, wants_openmetrics
 from proxy.admin.hosts import Hosts
 from proxy.admin.page import Pages, json_pieces
@@ -91,8 +91,8 @@ class Admin:
         handler = self._routes.get(request.path)
         if refusal := self.hosts.refusal(request.headers.getall("Host", [])):
             return _text(refusal, _REFUSALS[refusal])
-        if request.path.startswith("/upstreams/"):
-            return self.changes.handle(request)
+        if request.path == RELOAD or request.path.startswith("/upstreams/"):
+            return await self.changes.handle(request)
         if handler is None:
             return _text(404, "404 Not Found\n")
         if request.method not in ("GET", "HEAD"):

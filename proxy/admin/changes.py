@@ -2,6 +2,8 @@
 
 POST /upstreams/NAME/ENDPOINT/drain     no new requests; what runs is finished
 POST /upstreams/NAME/ENDPOINT/undrain   as before
+POST /reload                            read the file again; answers when that is done: 200, 422 if
+                                        the file must be mended, 409 if it could not be done now
 
 ENDPOINT is the server's URL, percent-encoded, or its `host:port`. Where `[admin] token` is set,
 it must be shown (RFC 6750 §2.1), else 401. Without one only a Unix socket, whose file says who may
@@ -12,6 +14,7 @@ somebody else's, which the Origin field tells (RFC 6454 §7), may change nothing
 from __future__ import annotations
 
 import hmac
+import json
 import socket
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
@@ -19,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from proxy.admin.view import Hand
+
+RELOAD = "/reload"
 
 Answer = Callable[[int, str], web.Response]
 
@@ -30,7 +35,7 @@ _UNAUTHORIZED = "401 Unauthorized: Authorization: Bearer and the `token` of [adm
 
 
 class Changes:
-    """What is asked for below /upstreams/, of one admin port."""
+    """What is asked for below /upstreams/ and at /reload, of one admin port."""
 
     __slots__ = ("_answer", "_hand", "_token")
 
@@ -44,10 +49,11 @@ class Changes:
         """Go by this `[admin] token` from now on; "" = there is none."""
         self._token = token.encode()
 
-    def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.Response:
         """Do what the request asks for, if it may."""
         steps = request.raw_path.partition("?")[0].split("/")
-        if len(steps) != 5 or steps[4] not in ("drain", "undrain") or self._hand is None:
+        drains = len(steps) == 5 and steps[4] in ("drain", "undrain")
+        if self._hand is None or not (drains or request.path == RELOAD):
             return self._answer(404, "404 Not Found\n")
         if request.method != "POST":
             response = self._answer(405, "405 Method Not Allowed\n")
@@ -56,9 +62,18 @@ class Changes:
         refusal = self.refusal(request)
         if refusal is not None:
             return refusal
+        return self._drain(steps, self._hand) if drains else await self._reload(self._hand)
+
+    async def _reload(self, hand: Hand) -> web.Response:
+        status, came = await hand.reload()
+        response = self._answer(status, json.dumps(came, indent=2) + "\n")
+        response.content_type = "application/json"
+        return response
+
+    def _drain(self, steps: list[str], hand: Hand) -> web.Response:
         upstream, endpoint = unquote(steps[2]), unquote(steps[3])
         try:
-            done = self._hand.drain(upstream, endpoint, steps[4] == "drain")
+            done = hand.drain(upstream, endpoint, steps[4] == "drain")
         except LookupError as error:
             return self._answer(404, f"404 Not Found: {error.args[0]}\n")
         return self._answer(200, f"{done}\n")

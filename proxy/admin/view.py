@@ -47,3 +47,6 @@ class Hand(Protocol):
 
         `endpoint` is a URL or `host:port`. LookupError, in words, if it is unknown.
         """
+
+    async def reload(self) -> tuple[int, Mapping[str, Any]]:
+        """Read the file again: HTTP status and what came of it, when that is known."""

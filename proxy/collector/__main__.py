@@ -15,6 +15,7 @@ from proxy.collector import heap
 from proxy.collector.process import Collector
 from proxy.log import begin
 from proxy.runner import run
+from proxy.web import ports
 
 
 def main() -> int:
@@ -23,7 +24,9 @@ def main() -> int:
     parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
     parser.add_argument("--rings", type=int, required=True, help="descriptor that rings come by")
     parser.add_argument("--page", type=int, required=True, help="descriptor of the books' numbers")
+    parser.add_argument("--follow", default="", help="hubs that hand over to this one's")
     options = parser.parse_args()
+    ports.follow({int(pid) for pid in options.follow.split(",") if pid})
     page = mmap.mmap(options.page, 0)
     os.close(options.page)
     rings = socket.socket(fileno=options.rings)

@@ -20,7 +20,7 @@ import msgspec
 
 from proxy.config.syntax import parse_address
 from proxy.errors import Problem, cannot_listen
-from proxy.otlp.probe import probe
+from proxy.web.probe import probe
 
 _LISTENING = ("endpoint", "grpc", "http", "thrift_http", "thrift_compact", "thrift_binary")
 _DATAGRAMS = ("thrift_compact", "thrift_binary")

@@ -26,6 +26,8 @@ from proxy.config.rate_model import RateLimit, Redis
 from proxy.config.retry_model import GrpcCode as GrpcCode
 from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
+from proxy.config.split_model import Mirror as Mirror
+from proxy.config.split_model import SplitBy
 from proxy.config.units import Seconds, Size
 from proxy.config.upstream_model import Balance as Balance
 from proxy.config.upstream_model import Breaker as Breaker
@@ -218,6 +220,8 @@ class Route(Section, frozen=True):
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
+    mirror: Mirror | None = None  # copies of requests: { to = "shadow", share = 0.1 }
+    split: SplitBy | None = None  # with several in `to`: who goes where
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
     # which requests are refused last, and first, where an upstream's `limits` are reached
     priority: Literal["high", "normal", "low"] = "normal"
@@ -236,6 +240,7 @@ class Config(Section, frozen=True):
     processes: Literal["separate", "small"] = "separate"  # small: the collector within the hub
     drain_timeout: Seconds = Seconds(25)  # how long running requests may take to finish at the end
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
+    watch: bool = False  # read this file again whenever it, or what ${file:…} names, has changed
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"

@@ -13,8 +13,10 @@
     respond = "text", respond = 204  respond = { body = "text" }, respond = { status = 204 }
     health = "/healthz"              health = { path = "/healthz" }
     balance = "random"               balance = { policy = "random" }
+    balance = "p2c"                  balance = { policy = "least_request" }, with a warning
     sticky = "srv"                   sticky = { cookie = "srv" }
     backup = ["http://a"]            backup = { "http://a" = 1 }
+    mirror = "shadow"                mirror = { to = "shadow" }; it may be a URL, as in `to`
     compress = true, false           compress = {}, nothing
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
 
@@ -26,6 +28,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from proxy.config import balance_names
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.model import Route
@@ -51,6 +54,7 @@ def lengthen(raw: Raw, report: Report) -> None:
         for key in ("servers", "backup"):
             _servers(upstream, ("upstream", name, key), report)
         _inside(upstream, ("upstream", name, "balance"), {str: "policy"}, report)
+        balance_names.translate(upstream, ("upstream", name, "balance"), report)
         _inside(upstream, ("upstream", name, "sticky"), {str: "cookie"}, report)
         if isinstance(zones := upstream.get("zones"), dict):
             for zone in zones:
@@ -102,6 +106,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _retry(route)
     _inside(route, ("route", index, "redirect"), {str: "to"}, report)
     _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
+    _mirror(route, index, raw, report)
     _compress(route)
     _rate(route, ("route", index, "rate"), report)
     if isinstance(when := route.get("when"), dict):
@@ -113,6 +118,14 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
         to = {to: 1}
     if isinstance(to, dict):
         route["to"] = {_upstream(raw, k, place, report): v for k, v in to.items()}
+
+
+def _mirror(route: Raw, index: int, raw: Raw, report: Report) -> None:
+    place: Path = ("route", index, "mirror")
+    _inside(route, place, {str: "to"}, report)
+    mirror = route.get("mirror")
+    if isinstance(mirror, dict) and isinstance(mirror.get("to"), str):
+        mirror["to"] = _upstream(raw, mirror["to"], (*place, "to"), report)
 
 
 def _compress(route: Raw) -> None:

@@ -37,6 +37,10 @@ class Given:
         self._taken.update(sock.fileno() for sock in found)
         return found
 
+    def all(self) -> list[tuple[str, int]]:
+        """Names and descriptors, for the process that follows this one."""
+        return [(name, sock.fileno()) for name, sock in self._sockets]
+
     def left(self) -> list[str]:
         """What no listener has asked for, in words."""
         return [_told(n, s) for n, s in self._sockets if s.fileno() not in self._taken]
@@ -53,7 +57,7 @@ def receive(environ: MutableMapping[str, str], pid: int) -> Given:
     sockets, warnings = [], []
     for i in range(int(count)):
         name = names[i] if i < len(names) else ""
-        sock = _listening(FIRST + i)
+        sock = listening(FIRST + i)
         if sock is None:
             warnings.append(f"descriptor {FIRST + i} ({name or 'no name'})")
         else:
@@ -77,7 +81,7 @@ def is_at(sock: socket.socket, address: str) -> bool:
     return name[0] == host or (is_everywhere(host) and name[0] in ("::", "0.0.0.0"))
 
 
-def _listening(fd: int) -> socket.socket | None:
+def listening(fd: int) -> socket.socket | None:
     """The stream socket at `fd` on which somebody may connect; None for anything else."""
     try:
         sock = socket.socket(fileno=fd)

@@ -20,10 +20,11 @@ Key = tuple[str, str]  # upstream's name, server URL as in the configuration
 class Boards:
     """One for all workers of a hub, of which `places` may be alive at the same time."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, rates: int = -1) -> None:
+        """`rates`: the memory of rate limits of a hub before this one, -1 = there is none."""
         self.memory = os.memfd_create("spangate-board")
         os.ftruncate(self.memory, size(places))
-        self.rates = _rates()
+        self.rates = rates if rates >= 0 else _rates()
         self._cells = memoryview(mmap.mmap(self.memory, 0)).cast("Q")
         self._stride = places * CELLS
         self._places = list(range(places - 1, -1, -1))

@@ -20,17 +20,15 @@ from proxy.config.material import NONE, files
 from proxy.config.report import Report
 from proxy.errors import ConfigError
 from proxy.hub.parts import Whole
-from proxy.hub.reload import Services, bring_into_force, failed
+from proxy.hub.reload import Services, bring_into_force, failed, succeeded
 from proxy.hub.rollout import Refused
-from proxy.hub.settled import Mark, mark
+from proxy.hub.settled import Marks
 from proxy.hub.snapshot import Generation, generation
+from proxy.hub.watched import EVERY, Looks, marks
 
 log = logging.getLogger("spangate")
 
-EVERY = 1.0  # seconds between two looks
 MOST_TOLD = 8  # names in a line
-
-Marks = dict[str, Mark | None]
 
 
 class Certificates:
@@ -40,7 +38,7 @@ class Certificates:
         self._hub = hub
         self._services = services
         self._known: Marks = {}  # as they were when they were read
-        self._last: Marks = {}  # as they were a moment ago
+        self._looks = Looks()
         self._loaded: Loaded | None = None  # what that was about
         self._told = b""  # what was said of a certificate that was made here
 
@@ -57,10 +55,9 @@ class Certificates:
         loaded = self._hub.loaded
         if not loaded.material:
             return
-        marks = await asyncio.to_thread(_marks, loaded)
-        still, self._last = marks == self._last, marks
-        if still and (loaded is not self._loaded or marks != self._known):
-            self._known, self._loaded = marks, loaded
+        now = await asyncio.to_thread(_marks, loaded)
+        if self._looks.still(now) and (loaded is not self._loaded or now != self._known):
+            self._known, self._loaded = now, loaded
             async with self._hub.changing:
                 if self._hub.loaded is loaded:
                     await self._renew(loaded)
@@ -89,16 +86,13 @@ class Certificates:
             hub.reloads.refused += 1
             failed(hub, "the certificates in force stay", error)
         else:
-            hub.reloads.succeeded += 1
-            hub.reloads.last = True
-            hub.reloads.error = ""
+            succeeded(hub)
             await self._services.secure(hub.loaded)
             log.info("certificates reloaded: %s", _why(loaded, read))
 
 
 def _marks(loaded: Loaded) -> Marks:
-    folder = os.path.dirname(loaded.file)
-    return {name: mark(os.path.join(folder, name)) for name in files(loaded.config)}
+    return marks(files(loaded.config), os.path.dirname(loaded.file))
 
 
 def _read(loaded: Loaded) -> Loaded:

@@ -28,10 +28,13 @@ from proxy.config.placed import placing
 from proxy.config.redact import shown
 from proxy.errors import ConfigError
 from proxy.hub import gauges
+from proxy.hub.hand import CollectHand
 from proxy.hub.main import run_hub
-from proxy.hub.reload import Reloads
-from proxy.hub.settled import whole
+from proxy.hub.reload import Reloads, failed, succeeded
+from proxy.hub.reloader import Reloader
+from proxy.hub.settled import Marks, whole
 from proxy.hub.sockets import split_address
+from proxy.hub.watched import ConfigWatch, config_marks
 from proxy.lag import Lag
 from proxy.log import configure
 from proxy.otlp import metrics
@@ -49,9 +52,12 @@ FLUSH_DEADLINE = 10.0  # seconds for what is queued when the collector stops or 
 class CollectHub:
     """One collector process. `admin` is bound already; it implements `admin.view.View`."""
 
-    def __init__(self, loaded: Loaded, admin: socket.socket | None) -> None:
+    def __init__(self, loaded: Loaded, admin: socket.socket | None, seen: Marks) -> None:
         self.loaded = loaded
-        self.reloads = Reloads()
+        self.number = 1  # of the configuration in force
+        self.reloads = Reloads(seen)
+        self.reloader = Reloader(self, self._reload)
+        self.changing = asyncio.Lock()
         self.lag = Lag()
         self.pipeline: Pipeline | None = None
         self._admin = admin
@@ -68,8 +74,10 @@ class CollectHub:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         listen = self.loaded.config.admin.listen
-        server = Admin(self, split_address(listen)[0] if listen else "")
-        server.hosts.configure(self.loaded.config.admin.hosts)
+        server = self._server = Admin(
+            self, split_address(listen)[0] if listen else "", hand=CollectHand(self)
+        )
+        self._guard(self.loaded)
         try:
             with placing(self.loaded):
                 self.pipeline = self._make(self.loaded)
@@ -87,8 +95,10 @@ class CollectHub:
         reporting = spawn(self._report_regularly(), "report metrics")
         self._unready = ""
         self._say_ready()
-        await self._obey(self.pipeline)
-        await cancel(reporting)
+        watching = spawn(ConfigWatch(self).watch(), "watch the configuration")
+        await self._obey()
+        await cancel(reporting, watching)
+        await self.reloader.stop("the collector is stopping")
         return await self._stop(self.pipeline, server)
 
     # -- admin.view.View --------------------------------------------------------------------------
@@ -123,6 +133,7 @@ class CollectHub:
             "ready": not self._unready,
             "export": self._export(),
             "reloads": {"succeeded": self.reloads.succeeded, "failed": self.reloads.failed},
+            "last_reload_error": self.reloads.error,
         }
 
     def _export(self) -> Mapping[str, Any]:
@@ -143,35 +154,43 @@ class CollectHub:
         self._resource = resource.detect(config.resource, os.environ)
         return Pipeline(config.export, self._resource, collector=config.collector)
 
-    async def _obey(self, pipeline: Pipeline) -> None:
+    async def _obey(self) -> None:
         while await self._signals.get() == signal.SIGHUP:
-            await self._reload(pipeline)
+            self.reloader.ask()
 
-    async def _reload(self, pipeline: Pipeline) -> None:
+    def _guard(self, loaded: Loaded) -> None:
+        self._server.hosts.configure(loaded.config.admin.hosts)
+        self._server.changes.configure(loaded.config.admin.token)
+
+    def _read(self) -> Loaded:
+        self.reloads.tried += 1
+        self.reloads.seen = config_marks(self.loaded.file)
+        return load(self.loaded.file, os.environ)
+
+    async def _reload(self) -> str:
+        """Once, for whoever has asked; see Reloader."""
+        pipeline = self.pipeline
+        assert pipeline is not None
         try:
-            file = self.loaded.file
-            loaded = await whole(file, lambda: load(file, os.environ))
+            loaded = await whole(self.loaded.file, self._read)
             config = loaded.config
             attributes = resource.detect(config.resource, os.environ)
             with placing(loaded):
                 change = await pipeline.prepare(config.export, attributes, config.collector)
         except (ConfigError, OSError) as error:
-            for problem in getattr(error, "problems", [error]):
-                log.error("%s", problem)
-            log.error("reload failed: the configuration in force stays")
-            self.reloads.failed += 1
-            self.reloads.last = False
-            return
+            failed(self, "the configuration in force stays", *getattr(error, "problems", [error]))
+            return ""
         for warning in loaded.warnings:
             log.warning("%s", warning)
         if self.loaded.config.admin.listen != config.admin.listen:
             log.warning("admin.listen changed: takes effect after a restart")
         await pipeline.adopt(change, FLUSH_DEADLINE)
-        self.loaded, self._resource = loaded, attributes
-        self.reloads.succeeded += 1
+        self.loaded, self._resource, self.number = loaded, attributes, self.reloads.tried
+        succeeded(self)
+        self._guard(loaded)
         configure(config.log.format, config.log.level)
-        self.reloads.last = True
         log.info("reloaded: %d pipelines", len(pipeline.graph.chains))
+        return ""
 
     async def _report_regularly(self) -> None:
         while True:
@@ -229,4 +248,5 @@ def run(path: str) -> int:
     from proxy.collector import heap
 
     heap.keep()
-    return run_hub(path, lambda loaded, admin: CollectHub(loaded, admin).run())
+    seen = config_marks(path)
+    return run_hub(path, lambda loaded, admin: CollectHub(loaded, admin, seen).run())

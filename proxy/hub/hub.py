@@ -8,34 +8,36 @@ finish, the collector exports their last records, the admin port closes.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from proxy import __version__
 from proxy.config.load import Loaded
-from proxy.config.model import Listener
 from proxy.config.placed import placing
-from proxy.config.syntax import is_everywhere, is_unix
 from proxy.errors import ConfigError
 from proxy.hub.boards import Boards
+from proxy.hub.late import import_services, make_collector, settle
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
+from proxy.hub.reloader import Reloader
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
+from proxy.hub.said import plural, ready_line
+from proxy.hub.settled import Marks
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, RollFailed, Shared, Supervisor
+from proxy.hub.takeover import Takeover
+from proxy.hub.upgrade import Upgrade, last_words
 from proxy.hub.worker import Worker
 from proxy.lag import Lag
-from proxy.plain import WHY_PLAIN, told
 from proxy.server import frames, tls_tickets
 from proxy.server.tls_tickets import TicketKeys
 from proxy.tasks import cancel, spawn
@@ -49,10 +51,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("spangate")
 
 PLACES = 4  # on the board for each slot: workers that drain have theirs until they are gone
+LEFT = 0  # in the place of a signal: another process is in charge
 SOON = 1.0  # seconds that workers get to start before anything else is done
 _LABELS: Attributes = (("spangate.process", "hub"),)
 _COLLECTOR: Attributes = (("spangate.process", "collector"),)
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How a hub was started, besides its configuration."""
+
+    workers: int
+    command: Sequence[str] = COMMAND  # starts a worker
+    keylog: str = ""  # a file for the keys of all TLS connections
+    seen: Marks | None = None  # the files of the configuration before it was read
+    before: Takeover | None = None  # the hub that this one follows
 
 
 class Hub:
@@ -63,10 +77,7 @@ class Hub:
         loaded: Loaded,
         sockets: Sockets,
         admin: socket.socket | None,
-        *,
-        workers: int,
-        command: Sequence[str] = COMMAND,
-        keylog: str = "",
+        begun: Begun,
     ) -> None:
         self.generation = generation(1, loaded, time.time())
         self.booted = loaded.config  # what a restart would be compared with
@@ -74,29 +85,37 @@ class Hub:
         self.started = time.monotonic()
         self.ready = False  # every worker has accepted once
         self.stopping = False
-        self.reloads = Reloads()
+        self.reloads = Reloads(begun.seen)
+        self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
         self.lag = Lag()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
-        self.boards = Boards(PLACES * workers)
+        before = self.before = begun.before
+        self.boards = Boards(PLACES * begun.workers, before.rates if before else -1)
         self.roster = Roster(self.boards, self._tell_of_endpoints)
         self.roster.configure(loaded.config.upstream)
         shared = Shared(self.rings, self.boards)
         self.supervisor = Supervisor(
-            sockets, shared, self.totals, greet=self._greet, command=command
+            sockets, shared, self.totals, greet=self._greet, command=begun.command
         )
-        self._keylog = keylog
+        self._keylog = begun.keylog
         self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
-        self.secrets = tls_tickets.secrets(self._tickets, keylog)
+        if before is not None:
+            before.restore(self._tickets, self.roster)
+        self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
-        self._admin = admin
-        self._count = workers
+        self.admin = admin
+        self._count = begun.workers
         self._notifier = Notifier(os.environ, os.getpid())
         self._signals: asyncio.Queue[int] = asyncio.Queue()
+        self.upgrade = Upgrade(self)
         self._serving = asyncio.Event()  # the services run, so that there is something to reload
-        self._reload_due = False
+
+    @property
+    def number(self) -> int:
+        return self.generation.number
 
     @property
     def loaded(self) -> Loaded:
@@ -107,7 +126,7 @@ class Hub:
         """Until a signal ends it; returns the exit code."""
         loop = asyncio.get_running_loop()
         self.lag.start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         starting = spawn(self._start(), "start")
         listening = spawn(self._obey(), "signals")
@@ -154,54 +173,77 @@ class Hub:
     async def _start(self) -> bool:
         """False, with the reason on stderr, if the gateway cannot run."""
         try:
-            await self.supervisor.start(self._count, _addresses(self.loaded))
-            # What is imported now must not take the workers' cores while they start.
-            await self.supervisor.ready(SOON)
-            self._collector = await self._make_collector()
-            with placing(self.loaded):
-                services, _ = await asyncio.gather(
-                    asyncio.to_thread(_import_services), self._collector.start(self.loaded.config)
-                )
-            self.services = services(self)
-            await self.services.start(self._admin)
-            self._serving.set()
-            await self.supervisor.ready()
-        except ConfigError as error:
-            sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-            return False
-        except (OSError, RollFailed) as error:
-            sys.stderr.write(f"spangate: {error}\n")
+            if self.before is None:
+                await self._start_workers()
+                # What is imported now must not take the workers' cores while they start.
+                await self.supervisor.ready(SOON)
+                (await self._start_services()).admit(self.admin)
+                await self.supervisor.ready()
+            else:
+                await self._follow(self.before)
+        except (ConfigError, OSError, RollFailed) as error:
+            problems = getattr(error, "problems", [f"spangate: {error}"])
+            sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+            if self.before is not None:
+                self.before.failed(problems)
             return False
         self.ready = True
         self._notifier.ready(self._status_line())
         self._notifier.watch()
-        _settle()
-        log.info(self._ready_line())
+        settle()
+        log.info(ready_line(self.loaded.config, self.sockets, self.admin, self._count))
         return True
+
+    async def _follow(self, before: Takeover) -> None:
+        """Take over from another hub. The workers come last: whom they accept, they serve."""
+        services = await self._start_services()
+        await self._start_workers()
+        await self.supervisor.ready()
+        before.close_rest()
+        await before.ready()
+        self.sockets.own()
+        services.admit(self.admin)
+
+    async def _start_workers(self) -> None:
+        await self.supervisor.start(self._count, _addresses(self.loaded))
+
+    async def _start_services(self) -> Services:
+        self._collector = await make_collector(self.loaded.config, self.rings, self.line)
+        with placing(self.loaded):
+            services, _ = await asyncio.gather(
+                asyncio.to_thread(import_services), self._collector.start(self.loaded.config)
+            )
+        self.services = services(self)
+        await self.services.start()
+        self._serving.set()
+        return self.services
 
     async def _obey(self) -> None:
         """Handle signals until one says stop."""
-        reloading: asyncio.Task[None] | None = None
-        while await self._signals.get() == signal.SIGHUP:
-            self._reload_due = True
-            if reloading is None or reloading.done():
-                reloading = spawn(self._reload(), "reload")
-        await cancel(reloading)
+        while (number := await self._signals.get()) in (signal.SIGHUP, signal.SIGUSR2):
+            if number == signal.SIGHUP:
+                self.reloader.ask()
+            else:
+                self.upgrade.ask()
+        await self.reloader.stop("the gateway is stopping")
 
-    async def _reload(self) -> None:
-        """Read the file as often as was asked for, but not several times at once."""
+    async def _reload(self) -> str:
+        """Once, for whoever has asked; see Reloader."""
+        if self.stopping:
+            return "the gateway is stopping"
         await self._serving.wait()
-        while self._reload_due and self.services is not None:
-            self._reload_due = False
-            self._notifier.reloading()
-            async with self.changing:
-                await reload(self, self.services)
-            self._notifier.ready(self._status_line())
-            _settle()
+        assert self.services is not None
+        self._notifier.reloading()
+        await reload(self, self.services)
+        self._notifier.ready(self._status_line())
+        settle()
+        return ""
 
     async def _stop(self, failed: bool) -> int:
         self.stopping = True
-        self._notifier.stopping()
+        await self.upgrade.stop()
+        if self.before is None or self.before.is_mine:
+            self._notifier.stopping()
         stop = spawn(self._drain(failed), "stop")
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
@@ -216,12 +258,22 @@ class Hub:
         return 1 if failed or cut else 0
 
     async def _drain(self, failed: bool) -> None:
-        if failed:
+        config = self.loaded.config
+        if failed and self.before is None:
             await self.supervisor.kill()
-        else:
-            await asyncio.sleep(self.loaded.config.drain_delay)
-            await self.supervisor.drain(self.loaded.config.drain_timeout + 1.0)
-        await self._stop_services(0.0 if failed else FLUSH_DEADLINE)
+            await self._stop_services(0.0)
+            return
+        if not failed and not self.upgrade.successor:
+            await asyncio.sleep(config.drain_delay)
+        leaving: list[Coroutine[Any, Any, Any]] = [
+            self.supervisor.drain(config.drain_timeout + 1.0)
+        ]
+        if self.upgrade.successor and self.services is not None:
+            leaving.append(self.services.leave_receivers())
+        await asyncio.gather(*leaving)
+        await self._stop_services(FLUSH_DEADLINE)
+        if self._collector is not None:
+            self.upgrade.ended(last_words(self._collector))
 
     async def _stop_services(self, deadline: float) -> None:
         if self.services is not None:
@@ -231,14 +283,49 @@ class Hub:
         if self.services is not None:
             await self.services.close()
 
-    async def _make_collector(self) -> Collector:
-        small = self.loaded.config.processes == "small"
-        make = await asyncio.to_thread(_import_inside if small else _import_process)
-        return make(self.rings)
-
     async def _second_signal(self) -> None:
-        while await self._signals.get() == signal.SIGHUP:
-            pass
+        spare = 1 if self.upgrade.successor else 0  # whoever stops a service means all of it
+        while True:
+            number = await self._signals.get()
+            if number == signal.SIGUSR2:
+                self.upgrade.ask()
+            elif number == signal.SIGHUP:
+                self.upgrade.pass_on(number)
+            elif not spare:
+                return
+            else:
+                spare -= 1
+
+    # what an upgrade needs of it
+
+    @property
+    def line(self) -> list[int]:
+        return self.before.line if self.before is not None else []
+
+    @property
+    def tickets(self) -> list[bytes]:
+        return [self._tickets.current, self._tickets.earlier]
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return self._notifier.variables
+
+    def upgrading(self, ended: bool) -> None:
+        if ended:
+            self._notifier.ready(self._status_line())
+        else:
+            self._notifier.reloading()
+
+    async def leave(self, pid: int) -> None:
+        if await self.reloader.stop(f"process {pid} is in charge now, and has read the file"):
+            os.kill(pid, signal.SIGHUP)
+        self._notifier.follows(pid, f"process {pid} is in charge")
+        if self.services is not None:
+            await self.services.leave_admin()
+        self.sockets.disown()
+
+    def left(self) -> None:
+        self._signals.put_nowait(LEFT)
 
     def _greet(self, worker: Worker) -> None:
         """Tell a new worker what is in force."""
@@ -253,79 +340,10 @@ class Hub:
     def _status_line(self) -> str:
         """For `systemctl status`."""
         workers, routes = self._count, len(self.loaded.config.route)
-        status = f"{_plural(workers, 'worker')}, {_plural(routes, 'route')}"
+        status = f"{plural(workers, 'worker')}, {plural(routes, 'route')}"
         status += f", configuration {self.generation.number}"
         return status if self.reloads.last else f"{status}; the last reload failed"
-
-    def _ready_line(self) -> str:
-        config = self.loaded.config
-        parts = list(_places(config.listen, self.sockets))
-        if self._admin is not None:
-            place = _admin_name(config.admin.listen, self._admin)
-            parts.append(f"admin on {place if is_unix(place) else f'http://{place}'}")
-        parts.append(_plural(self._count, "worker"))
-        parts.append(_plural(len(config.route), "route"))
-        if WHY_PLAIN:
-            parts.append(told())
-        return f"spangate {__version__} ready: {', '.join(parts)}"
-
-
-def _import_process() -> Callable[[Rings], Collector]:
-    from proxy.hub.collector_process import CollectorProcess
-
-    return CollectorProcess
-
-
-def _import_inside() -> Callable[[Rings], Collector]:
-    from proxy.hub.collector_inside import CollectorInside
-
-    return CollectorInside
-
-
-def _settle() -> None:
-    """Keep the garbage collector from long turns: what is alive now lives long, and what comes
-    later is young or in the totals, which have no cycles.
-
-    It takes 40 ms to look at a configuration of ten thousand routes, 50 ms at totals at the cap.
-    """
-    gc.freeze()
-    gc.set_threshold(5_000, 3, 3_000)
-
-
-def _import_services() -> type[Services]:
-    from proxy.hub.services import Services
-
-    return Services
 
 
 def _addresses(loaded: Loaded) -> list[str]:
     return [listener.address for listener in loaded.config.listen]
-
-
-def _places(listeners: Sequence[Listener], sockets: Sockets) -> Iterator[str]:
-    """ "http on :8080", "https on :8443": who speaks what, and where."""
-    by_scheme: dict[str, list[str]] = {}
-    for listener in listeners:
-        by_scheme.setdefault(_scheme(listener), []).append(sockets.name(listener.address))
-    for scheme, names in by_scheme.items():
-        yield f"{scheme} on {', '.join(names)}"
-
-
-def _scheme(listener: Listener) -> str:
-    if listener.protocol != "http":
-        return listener.protocol
-    return "http" if listener.tls is None else "https"
-
-
-def _admin_name(listen: str, sock: socket.socket) -> str:
-    """`listen` with the port that was really bound and a host that a browser understands."""
-    if is_unix(listen):
-        return listen
-    host = listen.rpartition(":")[0]
-    if is_everywhere(host.strip("[]")):
-        host = "localhost"
-    return f"{host}:{sock.getsockname()[1]}"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -19,9 +19,12 @@ from proxy.config.placed import placed
 from proxy.errors import ConfigError
 from proxy.hub.activation import receive
 from proxy.hub.cores import usable_cores
-from proxy.hub.hub import Hub
+from proxy.hub.hub import Begun, Hub
 from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
+from proxy.hub.takeover import Takeover, known
+from proxy.hub.takeover import receive as take_over
+from proxy.hub.watched import config_marks
 from proxy.log import begin, configure
 
 log = logging.getLogger("spangate")
@@ -39,18 +42,23 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     def start(loaded: Loaded, admin: socket.socket | None) -> Coroutine[Any, Any, int]:
         if keylog:
             log.warning("the keys of all TLS connections are written to %s: not secret", keylog)
-        hub = Hub(loaded, sockets, admin, workers=count, command=command, keylog=keylog)
-        return hub.run()
+        return Hub(loaded, sockets, admin, Begun(count, command, keylog, seen, before)).run()
 
+    seen = config_marks(path)
     try:
-        loaded = load(path, os.environ)
+        before = take_over(os.environ)
+    except ValueError as error:
+        return _refuse(f"spangate: {error}")
+    try:
+        loaded = load(path, os.environ, known(before))
     except ConfigError as error:
-        return _refuse(*error.problems)
+        return _refuse(*error.problems, before=before)
     if path.endswith(YAML):
         return _refuse(f"{path}: a collector's file has no routes (write spangate collect {path})")
     count = workers or worker_count(loaded.config)
-    sockets = Sockets(count, receive(os.environ, os.getpid()))
-    return _run(loaded, start, sockets)
+    given = before.given() if before is not None else receive(os.environ, os.getpid())
+    sockets = Sockets(count, given, before)
+    return _run(loaded, start, sockets, before)
 
 
 def run_hub(path: str, start: Start) -> int:
@@ -59,10 +67,12 @@ def run_hub(path: str, start: Start) -> int:
         loaded = load(path, os.environ)
     except ConfigError as error:
         return _refuse(*error.problems)
-    return _run(loaded, start, None)
+    return _run(loaded, start)
 
 
-def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
+def _run(
+    loaded: Loaded, start: Start, sockets: Sockets | None = None, before: Takeover | None = None
+) -> int:
     begin("hub")
     configure(loaded.config.log.format, loaded.config.log.level)
     for warning in loaded.warnings:
@@ -71,11 +81,12 @@ def _run(loaded: Loaded, start: Start, sockets: Sockets | None) -> int:
     try:
         if sockets is not None:
             sockets.open(loaded.config.listen)
-            for what in sockets.unclaimed():
+            for what in sockets.unclaimed() if before is None else ():
                 log.warning("%s was given to listen on, and no listener is for it", what)
-        admin = _admin_socket(loaded)
+        admin = before.admin(loaded.config.admin.listen) if before is not None else None
+        admin = admin or _admin_socket(loaded)
     except ListenError as error:
-        return _refuse(*placed(error.problems, loaded))
+        return _refuse(*placed(error.problems, loaded), before=before)
     return runner.run(start(loaded, admin))
 
 
@@ -89,7 +100,9 @@ def _admin_socket(loaded: Loaded) -> socket.socket | None:
     return listen_once(listen, "admin.listen") if listen else None
 
 
-def _refuse(*reasons: object) -> int:
+def _refuse(*reasons: object, before: Takeover | None = None) -> int:
     for reason in reasons:
         sys.stderr.write(f"{reason}\n")
+    if before is not None:
+        before.failed(reasons)
     return 1

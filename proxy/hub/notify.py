@@ -11,16 +11,19 @@ import socket
 import time
 from collections.abc import MutableMapping
 
+_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
+
 
 class Notifier:
     """The way to the service manager of this process, if it has one."""
 
-    __slots__ = ("_address", "_every", "_timer")
+    __slots__ = ("_address", "_every", "_said", "_timer")
 
     def __init__(self, environ: MutableMapping[str, str], pid: int) -> None:
         """Takes its variables out of `environ`: they are for this process alone."""
-        self._address = _address(environ.pop("NOTIFY_SOCKET", ""))
-        self._every = _seconds(environ.pop("WATCHDOG_USEC", "")) / 2
+        self._said = {key: environ.pop(key) for key in _INHERITED if key in environ}
+        self._address = _address(self._said.get("NOTIFY_SOCKET", ""))
+        self._every = _seconds(self._said.get("WATCHDOG_USEC", "")) / 2
         if environ.pop("WATCHDOG_PID", str(pid)) != str(pid):
             self._every = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -32,6 +35,17 @@ class Notifier:
     def reloading(self) -> None:
         """A reload has begun; `ready` ends it, however it ends."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the process that follows this one must find in its environment."""
+        return dict(self._said)
+
+    def follows(self, pid: int, status: str) -> None:
+        """Another process is the service from now on (MAINPID); this one says nothing more."""
+        self._send(f"MAINPID={pid}\nREADY=1\nSTATUS={status}")
+        self.stop()
+        self._address = ""
 
     def stopping(self) -> None:
         self._send("STOPPING=1\nSTATUS=finishing what has begun")

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Protocol
 
@@ -20,11 +20,12 @@ from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.discovery.keeper import Discoveries
-from proxy.hub.parts import Change, Whole
+from proxy.hub.parts import Change, Reloading, Whole
 from proxy.hub.rollout import Refused, Rollout
-from proxy.hub.settled import whole
+from proxy.hub.settled import Marks, whole
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.supervisor import RollFailed
+from proxy.hub.watched import config_marks
 from proxy.log import configure
 
 log = logging.getLogger("spangate")
@@ -33,15 +34,17 @@ log = logging.getLogger("spangate")
 class Reloads:
     """How reloads went."""
 
-    __slots__ = ("error", "failed", "last", "refused", "succeeded", "tried")
+    __slots__ = ("error", "failed", "last", "reasons", "refused", "seen", "succeeded", "tried")
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Marks | None = None) -> None:
         self.succeeded = 0
         self.failed = 0
         self.refused = 0  # of the failed, because of a worker
         self.last = True
         self.error = ""  # why the last one failed; "" = it did not
+        self.reasons: Sequence[object] = ()  # the same, as they were found
         self.tried = 1  # the highest generation
+        self.seen: Marks = seen or {}  # the files as they were when they were last read
 
 
 class Services(Protocol):
@@ -68,7 +71,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     hub.reloads.tried += 1
     before = await asyncio.to_thread(hub.loaded.parts)
     try:
-        new = await _read(hub.loaded, hub.reloads.tried)
+        new = await _read(hub)
         await _apply(hub, services, new)
     except ConfigError as error:
         return _failed(hub, *error.problems)
@@ -77,13 +80,19 @@ async def reload(hub: Whole, services: Services) -> bool:
         return _failed(hub, error)
     except OSError as error:
         return _failed(hub, error)
-    hub.reloads.succeeded += 1
-    hub.reloads.last = True
-    hub.reloads.error = ""
+    succeeded(hub)
     configure(new.loaded.config.log.format, new.loaded.config.log.level)
     log.info("reloaded: %d routes", len(new.loaded.config.route))
     await asyncio.to_thread(_free, before)
     return True
+
+
+def succeeded(hub: Reloading) -> None:
+    """Count a reload that is in force."""
+    hub.reloads.succeeded += 1
+    hub.reloads.last = True
+    hub.reloads.error = ""
+    hub.reloads.reasons = ()
 
 
 def _free(parts: list[list[object]]) -> None:
@@ -93,7 +102,7 @@ def _free(parts: list[list[object]]) -> None:
             part.pop()
 
 
-async def _read(old: Loaded, number: int) -> Generation:
+async def _read(hub: Whole) -> Generation:
     """Once nobody writes to it, and beside the loop: ten thousand routes take a second to read.
 
     A thread gives way every 5 ms; the garbage collector would not, and what is made here lives
@@ -101,28 +110,30 @@ async def _read(old: Loaded, number: int) -> Generation:
     """
     gc.disable()
     try:
-        return await whole(old.file, lambda: _read_now(old, number))
+        return await whole(hub.loaded.file, lambda: _read_now(hub))
     finally:
         gc.freeze()
         gc.enable()
 
 
-def _read_now(old: Loaded, number: int) -> Generation:
-    at = time.time()
-    return generation(number, load(old.file, os.environ, old.material), at)
+def _read_now(hub: Whole) -> Generation:
+    at, old = time.time(), hub.loaded
+    hub.reloads.seen = config_marks(old.file)
+    return generation(hub.reloads.tried, load(old.file, os.environ, old.material), at)
 
 
 def _failed(hub: Whole, *reasons: object) -> bool:
     return failed(hub, "the configuration in force stays", *reasons)
 
 
-def failed(hub: Whole, what_stays: str, *reasons: object) -> bool:
+def failed(hub: Reloading, what_stays: str, *reasons: object) -> bool:
     """Say and count that a reload came to nothing; False."""
     for reason in reasons:
         mild = getattr(reason, "warning", False)
         log.log(logging.WARNING if mild else logging.ERROR, "%s", reason)
     hub.reloads.failed += 1
     hub.reloads.last = False
+    hub.reloads.reasons = reasons
     hub.reloads.error = "\n".join(str(reason) for reason in reasons)
     log.error("reload failed: %s", what_stays)
     return False

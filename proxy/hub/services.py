@@ -7,6 +7,7 @@ asks the admin port or something is to be probed: a gateway that is looked at by
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,21 +16,26 @@ import msgspec
 
 from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Upstream
+from proxy.errors import ConfigError
 from proxy.hub.certificates import Certificates
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.ejections import Ejections
 from proxy.hub.hand import Hand
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
+from proxy.hub.receivers import without_receivers
 from proxy.hub.snapshot import wanted
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
+from proxy.hub.watched import ConfigWatch
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.tasks import cancel, spawn
 
 if TYPE_CHECKING:
     from proxy.admin.app import Admin
 
+
+log = logging.getLogger("spangate")
 
 FOUND_WITHIN = 2.0  # seconds for servers to be discovered before the gateway says it is ready
 
@@ -44,22 +50,32 @@ class Services:
         self._status = Status(hub, self.prober, self.ejections, self.discoveries)
         self._hub = hub
         self._admin: Admin | None = None
+        self._port: socket.socket | None = None  # which the first visitor opens
         self._opening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
         self._keyring = Keyring()
         self._certificates = Certificates(hub, self)
-        self._watching: asyncio.Task[None] | None = None
+        self._config_watch = ConfigWatch(hub)
+        self._watching: list[asyncio.Task[None]] = []
 
-    async def start(self, admin: socket.socket | None) -> None:
+    async def start(self) -> None:
+        """All but the admin port."""
         config = self._hub.loaded.config
         self.restart_reporting()
-        self._watching = spawn(self._certificates.watch(), "watch certificates")
+        self._watching = [
+            spawn(self._certificates.watch(), "watch certificates"),
+            spawn(self._config_watch.watch(), "watch the configuration"),
+        ]
         await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)
         self.follow(config)
         self.discoveries.configure(self._hub.loaded)
         await self.discoveries.first(FOUND_WITHIN)
+
+    def admit(self, admin: socket.socket | None) -> None:
+        """Answer on the admin port."""
         if admin is not None:
+            self._port = admin
             asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 
     async def prepare(self, config: Config) -> Change:
@@ -99,7 +115,7 @@ class Services:
 
     async def stop(self) -> None:
         """No more probes and pages; the last report of our own metrics."""
-        await cancel(self._reporting, self._watching)
+        await cancel(self._reporting, *self._watching)
         await self.discoveries.stop()
         await self.prober.stop()
         self.ejections.stop()
@@ -110,6 +126,24 @@ class Services:
         await cancel(self._opening)
         if self._admin is not None:
             await self._admin.stop()
+
+    async def leave_admin(self) -> None:
+        """Answer nobody there any more: whoever is in its queue is another process's to serve."""
+        if self._port is not None:
+            asyncio.get_running_loop().remove_reader(self._port)
+            await self.close()
+            self._port.close()
+            self._port = self._admin = None
+
+    async def leave_receivers(self) -> None:
+        """Listen for telemetry of others no more. What the gateway records goes on."""
+        config = without_receivers(self._hub.loaded.config)
+        if config is None:
+            return
+        try:
+            await self._hub.collector.adopt(config, await self.prepare(config))
+        except (ConfigError, OSError) as error:
+            log.warning("receivers listen until the end: %s", error)
 
     def _visited(self, admin: socket.socket) -> None:
         """Somebody is in the queue of the admin port."""

@@ -21,6 +21,7 @@ STILL = 0.1  # seconds without a change after which it counts as written
 PATIENCE = 2.0  # seconds that it may take
 
 Mark = tuple[int, int, int, int]
+Marks = dict[str, Mark | None]  # by the file's name
 
 
 async def whole(file: str, read: Callable[[], T]) -> T:

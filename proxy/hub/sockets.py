@@ -17,10 +17,12 @@ import errno
 import resource
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from proxy.config.model import Listener
 from proxy.config.syntax import is_everywhere, is_unix
-from proxy.hub.activation import Given
+from proxy.hub.activation import Given, listening
+from proxy.hub.handed import Place as Taken
 from proxy.hub.unix_sockets import ListenError as ListenError
 from proxy.hub.unix_sockets import UnixSocket, listen_error
 
@@ -34,12 +36,22 @@ _NO_FAMILY = (errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EADDRNOTAVAIL)
 TRIES = 20  # of a port that is free in one family and may be taken in the other
 
 
+class Before(Protocol):
+    """A hub that this one follows."""
+
+    def place(self, address: str) -> Taken | None:
+        """What it listens on at that address, once."""
+
+
 class Sockets:
     """All listening sockets by address, as written in the configuration, and slot."""
 
-    __slots__ = ("_by_address", "_files", "_given", "_shared", "_slots")
+    __slots__ = ("_before", "_by_address", "_files", "_given", "_shared", "_slots")
 
-    def __init__(self, slots: int, given: Given | None = None) -> None:
+    def __init__(
+        self, slots: int, given: Given | None = None, before: Before | None = None
+    ) -> None:
+        self._before = before
         self._slots = slots
         self._given = given or Given()
         self._by_address: dict[str, list[list[socket.socket]]] = {}  # by slot, then by family
@@ -77,6 +89,24 @@ class Sockets:
         """(address, socket) for each of `addresses`, an address twice where it is both families."""
         return [(a, sock) for a in addresses for sock in self._by_address[a][slot]]
 
+    def hand_over(self) -> dict[str, Taken]:
+        """All of it by address, for the hub that will follow this one."""
+        return {address: self._taken(address) for address in self._by_address}
+
+    def given(self) -> list[tuple[str, int]]:
+        """What systemd, or its like, has opened: name and descriptor."""
+        return self._given.all()
+
+    def disown(self) -> None:
+        """The files of Unix sockets are the other hub's now."""
+        for file in self._files.values():
+            file.disown()
+
+    def own(self) -> None:
+        """They are this one's."""
+        for file in self._files.values():
+            file.own()
+
     def unclaimed(self) -> list[str]:
         """What was given to this process, and no listener has."""
         return [*self._given.warnings, *self._given.left()]
@@ -104,6 +134,9 @@ class Sockets:
 
     def _make(self, listener: Listener) -> list[list[socket.socket]]:
         address = listener.address
+        taken = self._before.place(address) if self._before is not None else None
+        if taken is not None:
+            return self._take_over(listener, taken)
         if given := self._given.of(listener):
             return self._share(address, given)
         if not is_unix(address):
@@ -113,6 +146,32 @@ class Sockets:
         except OSError as error:
             raise listen_error(address, error, "listen") from error
         return self._share(address, [file.socket])
+
+    def _taken(self, address: str) -> Taken:
+        slots = [[sock.fileno() for sock in slot] for slot in self._by_address[address]]
+        file = self._files.get(address)
+        if address in self._shared:
+            slots = slots[:1]
+        return Taken(slots, address in self._shared, file.file if file is not None else (0, 0))
+
+    def _take_over(self, listener: Listener, taken: Taken) -> list[list[socket.socket]]:
+        """What another hub listens on. Each queue has somebody who reads it, whatever the number of
+        slots was there; what this hub has more of, joins them."""
+        address = listener.address
+        slots = [[_taken_over(address, fd) for fd in slot] for slot in taken.slots]
+        if taken.file != (0, 0):
+            self._files[address] = UnixSocket.take_over(address, slots[0][0], taken.file)
+            self._change(listener)
+        if taken.shared:
+            return self._share(address, slots[0])
+        group: list[list[socket.socket]] = [[] for _ in range(self._slots)]
+        for i, slot in enumerate(slots):
+            group[i % self._slots] += slot
+        for of_slot in group[len(slots) :]:
+            for sock in slots[0]:
+                host, port = sock.getsockname()[:2]
+                of_slot.append(_listening((sock.family, host), port, shared=True))
+        return group
 
     def _share(self, address: str, sockets: Sequence[socket.socket]) -> list[list[socket.socket]]:
         self._shared.add(address)
@@ -195,6 +254,13 @@ def raise_descriptor_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def _taken_over(address: str, fd: int) -> socket.socket:
+    sock = listening(fd)
+    if sock is None:
+        raise listen_error(address, OSError(errno.EBADF, "it was not handed over"), "listen")
+    return sock
 
 
 def _exists(place: Place) -> bool:

@@ -95,6 +95,7 @@ class Status:
             "routes": map(_route, config.route),
             "upstreams": self._upstreams(),
             "export": as_dict(hub.collector.standings(), hub.collector.view()),
+            "before": _before(hub),
             "reloads": {"succeeded": hub.reloads.succeeded, "failed": hub.reloads.failed},
             "last_reload_error": hub.reloads.error,
         }
@@ -141,7 +142,15 @@ def in_force(hub: Whole) -> dict[str, Any]:
         "generation": hub.generation.number,
         "loaded_at": read.isoformat(timespec="milliseconds"),
         "pending_restart": needs_restart(hub.booted, hub.loaded.config),
+        "last_reload_error": hub.reloads.error,
     }
+
+
+def _before(hub: Whole) -> dict[str, Any] | None:
+    """The gateway that this one has followed, and what that had counted at its end."""
+    if (before := hub.before) is None:
+        return None
+    return {"pid": before.handed.pid, "draining": before.drains, "export": before.ended}
 
 
 def _worker(worker: Worker, slot: Slot) -> dict[str, Any]:

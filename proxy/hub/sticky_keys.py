@@ -14,10 +14,21 @@ import msgspec
 
 from proxy.config.model import Config, Sticky, Upstream
 
-_SECRET = os.urandom(32)
+_SECRET = bytearray(os.urandom(32))
 
 
-def with_keys(config: Config, secret: bytes = _SECRET) -> Config:
+def secret() -> bytes:
+    """For the hub that follows this one."""
+    return bytes(_SECRET)
+
+
+def follow(secret: bytes) -> None:
+    """Sign as the hub before this one did."""
+    if secret:
+        _SECRET[:] = secret
+
+
+def with_keys(config: Config, secret: bytes | bytearray = _SECRET) -> Config:
     """`config` with a key of its own for each upstream that wants one and has none."""
     wanting = {
         name: _with_key(upstream, upstream.sticky, hmac.digest(secret, name.encode(), "sha256"))

@@ -44,12 +44,13 @@ def listen_error(address: str, error: OSError, key: str) -> ListenError:
 class UnixSocket:
     """One path that is listened on, and the file that is ours."""
 
-    __slots__ = ("_file", "_mode", "_path", "socket")
+    __slots__ = ("_file", "_mode", "_path", "socket", "taken")
 
     def __init__(self, address: str, mode: int = MODE) -> None:
         """Raises OSError."""
         self._path = parse_unix(address)
         self._file = (0, 0)
+        self.taken = (0, 0)  # the file, as long as it is another hub's
         self._mode = -1
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -60,6 +61,28 @@ class UnixSocket:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def take_over(cls, address: str, sock: socket.socket, file: tuple[int, int]) -> UnixSocket:
+        """One that another hub has made, and whose file is the other's until `own`."""
+        made = cls.__new__(cls)
+        made._path, made._file, made._mode = parse_unix(address), (0, 0), -1
+        made.socket, made.taken = sock, file
+        return made
+
+    @property
+    def file(self) -> tuple[int, int]:
+        """Device and inode; (0, 0) = it is not ours."""
+        return self._file
+
+    def own(self) -> None:
+        """The file is ours from now on."""
+        if self.taken != (0, 0):
+            self._file, self.taken = self.taken, (0, 0)
+
+    def disown(self) -> None:
+        """It is somebody else's."""
+        self._file = (0, 0)
 
     def change(self, mode: int) -> None:
         """Let others connect than until now; OSError if the file is gone."""

@@ -17,14 +17,14 @@ from proxy.otlp.inflate import at_once
 from proxy.otlp.inflow import Inflow, Limits
 from proxy.otlp.methods import SIGNALS
 from proxy.otlp.partial import Rejected, response_bytes
-from proxy.otlp.probe import probe
 from proxy.otlp.refusal import TOO_LARGE, Refusal
 from proxy.otlp.rpc.call import Call
 from proxy.otlp.rpc.clocks import SECOND, Keepalive
 from proxy.otlp.rpc.serving import Serving, rules
 from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
-from proxy.web import crowd
+from proxy.web import crowd, ports
+from proxy.web.probe import probe
 
 TICK = 0.5  # seconds between two looks at all clocks
 _SMALL = 64 * 1024  # bytes of a compressed message that may be decompressed in one go
@@ -81,12 +81,14 @@ class GrpcServer:
                 ssl=binding.tls,
                 ssl_handshake_timeout=binding.handshake if binding.tls is not None else None,
                 backlog=crowd.backlog(),
+                reuse_port=ports.share(binding.host.strip(":") and binding.host, binding.port),
             )
         except OSError as error:
             address = f"[{binding.host}]" if ":" in binding.host else binding.host or "[::]"
             trouble = probe(binding.host, binding.port) or error
             why = f"cannot listen on {address}:{binding.port}: {trouble.strerror}"
             raise OSError(trouble.errno, why) from None
+        ports.prefer(self._listener.sockets)
         self.port = int(self._listener.sockets[0].getsockname()[1])
         self._empty.set()
         crowd.join(self)

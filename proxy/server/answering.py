@@ -12,7 +12,7 @@ from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
-from proxy.server import added, grpc_calls, tunnel
+from proxy.server import added, grpc_calls, split, tunnel
 from proxy.server.reply import Reply, as_call, synthesize, synthesize_call
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
@@ -78,7 +78,7 @@ def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     if story.tunnel is not None:
         tunnel.cut(story, error)
         return
-    _leave(story, error)
+    leave(story, error)
     if isinstance(error, ClientGone):
         x.client_gone = x.call is None or not _was_late(x, x.call)
         return
@@ -126,7 +126,7 @@ def _was_late(x: Exchange, call: Call) -> bool:
     return True
 
 
-def _leave(story: Story, error: ProxyError) -> None:
+def leave(story: Story, error: ProxyError) -> None:
     """Give up the attempt that is under way."""
     x, attempt = story.x, story.attempt
     upstream, story.upstream = story.upstream, None
@@ -163,6 +163,10 @@ def finish(story: Story) -> None:
         story.flow.stop()
     if story.ticket is not None:
         story.worker.overload.left(story.ticket)
+    if story.copy is not None:
+        story.copy.cut()
+    if story.entry is not None and story.entry.only is None and story.target is not None:
+        split.count(story, story.entry, story.target)
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     if story.tunnel is not None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
 from proxy.config.material import NONE, Material
-from proxy.config.model import Compress, Config, Redirect, Respond, Route
+from proxy.config.model import Compress, Config, Mirror, Redirect, Respond, Retry, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
 from proxy.http.head import RequestHead
@@ -19,6 +21,7 @@ from proxy.http.target import without_port
 from proxy.routing.pattern import parse
 from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
+from proxy.server.choosing import reader
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
 from proxy.server.tcp_routes import compile_streams
@@ -28,6 +31,8 @@ from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
 from proxy.upstream.state import Plan, Upstreams
 from proxy.upstream.waiting import NAMES
+
+_ONCE = Retry(times=0)  # nobody waits for a copy, so it is not tried again
 
 
 class Compiler:
@@ -100,6 +105,10 @@ class Compiler:
             entry.compression = _compressing(route.compress)
         if route.rate:
             entry.rates = _rates(route)
+        if route.mirror is not None:
+            entry.mirror = self._mirroring(route, route.mirror)
+        if route.split is not None:
+            entry.sticky = reader(route.split.sticky)
         return entry
 
     def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
@@ -133,6 +142,12 @@ class Compiler:
             target.bounds = state.bound(self.config.upstream[name])
             target.priority = NAMES.index(route.priority)
         return target
+
+    def _mirroring(self, route: Route, mirror: Mirror) -> object:
+        from proxy.server.mirrors import Mirroring  # which few configurations need
+
+        target = self._target(msgspec.structs.replace(route, retry=_ONCE), mirror.to)
+        return Mirroring(target, mirror.share)
 
     def _injector(self, propagate: Propagate) -> Injector:
         """One of three."""

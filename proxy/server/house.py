@@ -85,6 +85,7 @@ class House:
     turns: Turns
     faults: Faults
     limiter: Limiter
+    mirrors: Any  # a mirrors.Mirrors
     overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
     draining: bool

@@ -26,10 +26,10 @@ from proxy.errors import reason
 from proxy.server import endpoints, frames
 from proxy.server.compile import Compiler
 from proxy.server.link import Link
+from proxy.server.pools import Pools
 from proxy.server.snapshot import Snapshot
 from proxy.server.tls_keyring import Keyring
 from proxy.tasks import spawn
-from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
 
 log = logging.getLogger("spangate")
@@ -48,13 +48,12 @@ class Worker(Protocol):
     @property
     def link(self) -> Link: ...
     @property
+    def pools(self) -> Pools: ...
+    @property
     def tls(self) -> Keyring: ...
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
         """Bring into force; what was in force before, None the first time."""
-
-    def close_pools_of(self, gone: list[Endpoint]) -> Iterator[None]:
-        """In steps."""
 
     def drain(self) -> None: ...
 
@@ -120,7 +119,7 @@ class Orders:
                 self._worker.tls.share(payload)
             elif kind == frames.ENDPOINTS:
                 gone = endpoints.apply(self._upstreams(), payload)
-                await in_slices(self._worker.close_pools_of(gone))
+                await in_slices(self._worker.pools.close_of(gone))
         except Exception as error:
             log.exception("an order of the hub failed")
             if kind in (frames.SNAPSHOT, frames.APPLY):

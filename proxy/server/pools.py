@@ -1,16 +1,96 @@
-"""Which kind of pool an upstream's endpoints have, and by what settings it lends."""
+"""The pools of one worker, which kind an endpoint has, and by what settings it lends."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
 from proxy.config.model import Upstream
 from proxy.kernel.clock import monotonic_ns
-from proxy.server.h2_pool import Dial, SharedPool
+from proxy.server.descriptors import Descriptors
+from proxy.server.dial import Dialling, Manner, dial_shared
+from proxy.server.h2_pool import Dial, SharedPool, Waiting
 from proxy.server.house import House
 from proxy.server.pool import Pool
+from proxy.server.preface import preface
+from proxy.server.sides import StoryEvents
 from proxy.server.tcp_upstream import StreamPool
 from proxy.server.tls_keyring import ClientContext
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import UpstreamState
+
+
+class Pools:
+    """All that one worker has; `by_key`: by Endpoint.key."""
+
+    __slots__ = ("_contexts", "_descriptors", "_dial", "_house", "by_key")
+
+    def __init__(self, house: House, descriptors: Descriptors) -> None:
+        self._house = house
+        self._descriptors = descriptors
+        self._dial = partial(dial_shared, descriptors=descriptors)
+        self._contexts: Mapping[str, ClientContext] = {}  # by upstream
+        self.by_key: dict[str, Any] = {}
+
+    def open(self, endpoint: Endpoint) -> Pool:
+        """One more."""
+        state = self._house.upstreams.get(endpoint.upstream)
+        settings = state.settings if state is not None else Upstream()
+        pool = self.by_key[endpoint.key] = open_pool(endpoint, settings, self._house, self._dial)
+        self._set_up(pool)
+        return pool
+
+    def dial(
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool
+    ) -> Dialling | Waiting:
+        """See `House.dial`."""
+        pool: Any = self._house.pool_of(endpoint)
+        if isinstance(pool, SharedPool) and not old:
+            return pool.want(story, timeout)
+        header = preface(pool.send_proxy, story) if pool.send_proxy else b""
+        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
+
+    def adopt(self, contexts: Mapping[str, ClientContext]) -> None:
+        """Go by the settings of the upstreams as they are now."""
+        self._contexts = contexts
+        for key, pool in list(self.by_key.items()):
+            if not self._set_up(pool):
+                self.by_key.pop(key).close()  # it is of another kind now
+
+    def close_of(self, gone: list[Endpoint]) -> Iterator[None]:
+        """Nobody is sent to these endpoints any more; done in steps, as there may be many."""
+        for endpoint in gone:
+            pool = self.by_key.pop(endpoint.key, None)
+            if pool is not None:
+                pool.close()
+            yield
+
+    def expire(self, now: int) -> None:
+        """Close what has been idle or open for too long, at `now` (ns, monotonic)."""
+        for pool in self.by_key.values():
+            pool.expire(now)
+
+    def drop(self) -> None:
+        """Give one idle connection up, so that its descriptor is free."""
+        any(pool.drop() for pool in self.by_key.values())
+
+    def known(self) -> Iterator[tuple[str, Pool]]:
+        """Each with its upstream's name."""
+        for endpoint in self._house.upstreams.endpoints():
+            pool = self.by_key.get(endpoint.key)
+            if pool is not None:
+                yield endpoint.upstream, pool
+
+    def close(self) -> None:
+        """All of them."""
+        for pool in self.by_key.values():
+            pool.close()
+
+    def _set_up(self, pool: Pool) -> bool:
+        """By the upstream that it was made for; False if that wants another kind now."""
+        state = self._house.upstreams.get(pool.upstream)
+        return state is None or set_up(pool, state, self._contexts.get(pool.upstream))
 
 
 def open_pool(endpoint: Endpoint, settings: Upstream, house: House, dial: Dial) -> Pool:

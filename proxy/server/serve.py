@@ -22,6 +22,7 @@ from proxy.server import (
     limits,
     outbound,
     overload,
+    split,
     tunnel,
 )
 from proxy.server.attempts import EVENT
@@ -106,15 +107,12 @@ async def _dialled(story: Story) -> ResponseHead:
     entry = story.entry
     if entry is not None and entry.is_special:
         await limits.shared(story)
+        if entry.mirror is not None:
+            story.worker.mirrors.copy(story)
         if attempts.is_sent(story):
             response: ResponseHead = await EVENT
             return response
-    if story.attempt is None:
-        await overload.turn(story)
-        if attempts.is_begun(story):
-            answer: ResponseHead = await EVENT
-            return answer
-    return await attempts.dialled(story)
+    return await attempts.first(story)
 
 
 def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
@@ -122,7 +120,7 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
     x, head, snapshot = story.x, story.head, story.snapshot
     target = entry.only
     if target is None:
-        target = entry.pick(story.worker.random())
+        target = entry.pick(split.spot(story, entry))
     story.target = target
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)

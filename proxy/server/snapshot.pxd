@@ -37,6 +37,7 @@ cdef class RouteEntry:
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
     cdef public object rates  # None, or Rates
+    cdef public object mirror, sticky  # None, or Mirroring; or to be called
     cdef public object compression  # None, or what says which answers are compressed
     cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special
     cdef public Target only

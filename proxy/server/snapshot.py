@@ -97,6 +97,7 @@ class RouteEntry:
         "is_health",
         "is_particular",
         "is_special",
+        "mirror",
         "needs_captures",
         "only",
         "rates",
@@ -105,6 +106,7 @@ class RouteEntry:
         "rewrite",
         "route",
         "sampler",
+        "sticky",
         "upgrades",
     )
 
@@ -130,7 +132,11 @@ class RouteEntry:
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
-        self.is_special = answer is not None or route.grpc_web or bool(route.rate)
+        self.mirror: Any = None  # Mirroring (`mirrors.py`), if requests are copied
+        self.sticky: Any = None  # what reads who a request is from, if its side is by that
+        self.is_special = (
+            answer is not None or route.grpc_web or bool(route.rate) or route.mirror is not None
+        )
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)
         # Where all its requests go, unless it is None.

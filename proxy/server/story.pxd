@@ -28,7 +28,7 @@ cdef class Story(StoryEvents):
     cdef public Edits edits
     cdef public list held
     cdef public tuple trailers
-    cdef public object flow, ticket, tunnel
+    cdef public object copy, flow, ticket, tunnel
     cdef public bint replayable
     cdef public long long total
     cdef public long long _deadline, _idle_since

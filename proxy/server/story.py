@@ -45,6 +45,7 @@ class Story(StoryEvents):
         "_moved",
         "attempt",
         "client",
+        "copy",
         "coroutine",
         "edits",
         "endpoint",
@@ -86,6 +87,7 @@ class Story(StoryEvents):
         self.trailers = NO_TRAILERS  # of the request
         self.tunnel: Any = None  # a Tunnel, since its bytes are those of another protocol
         self.ticket: Any = None  # what it holds of its upstream's bounds, if it has any
+        self.copy: Any = None  # a mirrors.Sink, which gets the request's body as well
         self.flow: Any = None  # a splice.Flow, which moves one of the bodies
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
@@ -135,6 +137,8 @@ class Story(StoryEvents):
         if limit and x.body_in > limit:
             self._throw(ClientError(413, "the request body is too large", close=True))
             return
+        if self.copy is not None:
+            self.copy.on_body(data, last)
         if self.replayable:
             self.held.append(data)
             if x.body_in > (REPLAY if self.target is None else self.target.keep):
@@ -151,7 +155,7 @@ class Story(StoryEvents):
     def on_plenty(self, source: Any, left: int) -> None:
         client: Any = self.client
         upstream: Any = self.upstream
-        if self.flow is not None or self.tunnel is not None:
+        if self.flow is not None or self.tunnel is not None or self.copy is not None:
             return
         if source is client and upstream is not None and not self.replayable:
             splice.begin(self, source, upstream, left, True)
@@ -172,6 +176,8 @@ class Story(StoryEvents):
             return
         if trailers:
             self.trailers = passed_on(trailers, self.head)
+        if self.copy is not None:
+            self.copy.on_body_end(trailers)
         if self.upstream is not None:
             self.upstream.end(self.trailers)
             if not self.x.head_sent and self.target is not None:
@@ -189,6 +195,10 @@ class Story(StoryEvents):
 
     def on_client_gone(self) -> None:
         self._throw(ClientGone())
+
+    def on_client_failed(self, error: ProxyError) -> None:
+        """Whoever sends the request's body cannot go on."""
+        self._throw(error)
 
     def on_shutdown(self) -> None:
         self._throw(ShuttingDown("the gateway is shutting down"))

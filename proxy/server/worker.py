@@ -11,12 +11,10 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Collection, Iterator
-from functools import partial
+from collections.abc import Collection
 from time import monotonic_ns
-from typing import Any
 
-from proxy.config.model import Config, Upstream
+from proxy.config.model import Config
 from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.kernel.chance import source
@@ -27,22 +25,22 @@ from proxy.server import frames
 from proxy.server.choosing import equip
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
-from proxy.server.dial import Dialling, Manner, dial_shared
+from proxy.server.dial import Dialling
 from proxy.server.door import Door
 from proxy.server.faults import Faults
 from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
-from proxy.server.h2_pool import SharedPool, Waiting
+from proxy.server.h2_pool import Waiting
 from proxy.server.house import Guest, House
 from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
+from proxy.server.mirrors import Mirrors
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.overload import Overload
 from proxy.server.pool import Pool
-from proxy.server.pools import open_pool, set_up
-from proxy.server.preface import preface
+from proxy.server.pools import Pools
 from proxy.server.refusals import Refusals
 from proxy.server.reports import Reports
 from proxy.server.ring import Ring
@@ -71,18 +69,23 @@ class Worker(House):
 
     def __init__(
         self,
-        number: int, ring: Ring, sockets: Collection[tuple[str, socket.socket]],
-        slot: int = 0, board: Board | None = None,
-    ) -> None:  # fmt: skip
+        number: int,
+        ring: Ring,
+        sockets: Collection[tuple[str, socket.socket]],
+        slot: int = 0,
+        board: Board | None = None,
+    ) -> None:
         self.random = random.Random().random
         self.upstreams = Upstreams(number, board, self.random)
         self.snapshot = Compiler(Config(), self.upstreams).run()
         self.recorder = Recorder(Config(), ring)
         self.authorities = Authorities()
-        self.outbox, self.turns = Outbox(), Turns()
+        self.outbox = Outbox()
+        self.turns = Turns()
         self.faults = Faults()
         registry = self.recorder.registry
         self.limiter, self.overload = Limiter(registry), Overload(registry)
+        self.mirrors = Mirrors(self)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
         self.draining = self.failed = False  # failed: the first snapshot was not applied
@@ -96,16 +99,21 @@ class Worker(House):
         self._sockets = sockets
         self._listeners: list[Listener] = []
         self._connections = Guests()
-        self._pools = {}
         self.tls = Keyring()
         self._contexts = Contexts()
-        self._descriptors = Descriptors(self._pause, self._resume, self._free, registry)
+        self._descriptors = Descriptors(
+            self._pause, self._resume, self._free, self.recorder.registry
+        )
+        self.pools = Pools(self, self._descriptors)
+        self._pools = self.pools.by_key
         self._sweep = Sweep(self._check)
-        self._timers_run, self._ticks, self._accepted = True, 0, 0
+        self._timers_run = True
+        self._ticks = 0
+        self._accepted = 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
-        self.reports = Reports(self.recorder, self.link, self._measure, self._known_pools)
+        self.reports = Reports(self.recorder, self.link, self._measure, self.pools.known)
 
     # the hub's orders
 
@@ -128,10 +136,8 @@ class Worker(House):
         self.recorder.configure(config, json=json)
         self.limiter.configure(config.redis)
         self._sweep.keep(config.limits.keepalive, self._connections)
-        await in_slices(self.close_pools_of(gone))
-        for key, pool in list(self._pools.items()):
-            if not self._set_up(pool):
-                self._pools.pop(key).close()  # it is of another kind now
+        await in_slices(self.pools.close_of(gone))
+        self.pools.adopt(self._contexts.upstreams)
         if not self._listeners:
             for address, sock in self._sockets:
                 await self.listen(address, sock)
@@ -145,20 +151,6 @@ class Worker(House):
         """No configuration, no worker: so it is where the program was replaced under a hub."""
         self.failed = True
         self.stopped.set()
-
-    def close_pools_of(self, gone: list[Endpoint]) -> Iterator[None]:
-        """Nobody is sent to these endpoints any more; done in steps, as there may be many."""
-        for endpoint in gone:
-            pool = self._pools.pop(endpoint.key, None)
-            if pool is not None:
-                pool.close()
-            yield
-
-    def _set_up(self, pool: Pool) -> bool:
-        """By the upstream that it was made for; False if that wants another kind now."""
-        state = self.upstreams.get(pool.upstream)
-        contexts = self._contexts.upstreams
-        return state is None or set_up(pool, state, contexts.get(pool.upstream))
 
     def _apply_trust(self, before: Config, config: Config) -> None:
         if trusted_by(before) == trusted_by(config):
@@ -214,22 +206,12 @@ class Worker(House):
         self.recorder.reject(error.rejected)
 
     def open_pool(self, endpoint: Endpoint) -> Pool:
-        state = self.upstreams.get(endpoint.upstream)
-        settings = state.settings if state is not None else Upstream()
-        dial = partial(dial_shared, descriptors=self._descriptors)
-        pool = self._pools[endpoint.key] = open_pool(endpoint, settings, self, dial)
-        self._set_up(pool)
-        return pool
+        return self.pools.open(endpoint)
 
     def dial(
         self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
     ) -> Dialling | Waiting:
-        """See `House`."""
-        pool: Any = self.pool_of(endpoint)
-        if isinstance(pool, SharedPool) and not old:
-            return pool.want(story, timeout)
-        header = preface(pool.send_proxy, story) if pool.send_proxy else b""
-        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
+        return self.pools.dial(story, endpoint, timeout, old)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""
@@ -245,7 +227,7 @@ class Worker(House):
                 listener.resume()
 
     def _free(self) -> None:
-        any(pool.drop() for pool in self._pools.values())
+        self.pools.drop()
 
     # timers
 
@@ -257,13 +239,13 @@ class Worker(House):
 
     def _check(self, now: int) -> bool:
         """What the sweep looks at each time beside connections; False: this was the last time."""
-        for pool in self._pools.values():
-            pool.expire(now)
+        self.pools.expire(now)
         self._connections.retire(now)
         self.faults.sum_up(now)
         self._refusals.sum_up(now)
         self.limiter.sum_up(now)
         self.overload.sum_up(now)
+        self.mirrors.tick(now)
         self._descriptors.look()
         self.faults.say(self.upstreams.look(now))
         if not self.draining:
@@ -296,12 +278,6 @@ class Worker(House):
         number(instruments.H2_STREAMS).value = self.h2.open
         number(instruments.LOOP_LAG, self._lag_labels).value = self._lag.longest()
 
-    def _known_pools(self) -> Iterator[tuple[str, Pool]]:
-        for endpoint in self.upstreams.endpoints():
-            pool = self._pools.get(endpoint.key)
-            if pool is not None:
-                yield endpoint.upstream, pool
-
     # the end
 
     def is_closing_idle(self, waited: int) -> bool:
@@ -325,6 +301,7 @@ class Worker(House):
     def _stop(self) -> None:
         for connection in list(self._connections):
             connection.cut()
+        self.mirrors.stop()
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:
@@ -345,6 +322,5 @@ class Worker(House):
             listener.close()
         for connection in list(self._connections):
             connection.transport.abort()
-        for pool in self._pools.values():
-            pool.close()
+        self.pools.close()
         self.link.close()

@@ -16,14 +16,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from proxy.config.attributes import RESERVED  # a label so called would be an attribute twice
 from proxy.kernel.counts import Histogram, Number
 from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
-CLIENTS_ERRORS = frozenset(
-    {"upgrade_refused", "rate_limited"}
-)  # what error.type says of answers of 4xx
+# what error.type says of answers of 4xx
+CLIENTS_ERRORS = frozenset({"upgrade_refused", "rate_limited"})
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -31,20 +31,6 @@ KIND_SERVER, KIND_CLIENT = 2, 3
 STATUS_ERROR = protobuf.delimited(15, b"\x18\x02")  # Span.status = { code: STATUS_CODE_ERROR }
 NO_MESSAGE = '"error_message":"",'  # how the constant members of a record end
 SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, SeverityNumber
-
-# A label in one of these would be a second attribute of the same key.
-RESERVED = (
-    "client.",
-    "error.",
-    "http.",
-    "network.",
-    "peer.",
-    "rpc.",
-    "server.",
-    "spangate.",
-    "url.",
-    "user_agent.",
-)
 
 KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
 CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB each (benchmarks.scale)

@@ -197,6 +197,27 @@ class Recorder:
             span.client(exchange, attempt, client, query)
         self._pen.pour(self._span_window, self._span_lane, items)
 
+    def mirrored(self, exchange: Exchange) -> None:
+        """Record a copy of a request (`server/mirrors.py`): its tries and nothing else, since no
+        client has asked for it."""
+        if exchange.end < exchange.start:
+            exchange.end = exchange.start
+        traced = exchange.sampled and self.spans
+        query = self._redactor.query(exchange.query) if exchange.query and traced else ""
+        try:
+            for attempt in exchange.attempts:
+                client = self._client_block(exchange, attempt)
+                took = max((attempt.end or exchange.end) - attempt.start, 0)
+                client.duration.record(took)
+                if client.call_duration is not None:
+                    client.call_duration.record(took)
+                if traced:
+                    self._span.client(exchange, attempt, client, query)
+                    self._pen.pour(self._span_window, self._span_lane, 1)
+        except BaseException:  # as in `finish`
+            self._pen.clear()
+            raise
+
     def _tell(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """Its access record, in the forms that are wanted."""
         if self.logs:

@@ -101,6 +101,8 @@ class SpanEncoder:
             pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         if context is not None and context.state:
             pen.put(delimited(3, text(context.state)))
+        if not exchange.span_id:
+            pen.put(_rare(exchange))  # of a copy, which has no SERVER span
         pen.end()
 
     def _phases(self, exchange: Exchange) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.web import crowd
+from proxy.web import crowd, ports
 from proxy.web.connection import Connection, Front, Guards, Line
 from proxy.web.requests import expectation
 
@@ -89,7 +89,10 @@ class GuardedServer:
         else:
             host, port = address or ("", 0)
             # "" and "::" are both families, as for the gateway's own listeners
-            self._listener = await listen(self._connect, (host.strip(":") and host) or None, port)
+            place = (host.strip(":") and host) or None
+            shared = ports.share(place or "", port)
+            self._listener = await listen(self._connect, place, port, reuse_port=shared)
+            ports.prefer(self._listener.sockets)
         crowd.join(self)
         name = self._listener.sockets[0].getsockname()
         return int(name[1]) if isinstance(name, tuple) else 0  # a Unix socket has none

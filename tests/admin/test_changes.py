@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -29,6 +30,10 @@ class Hand:
             raise LookupError(f"there is no upstream {upstream!r}")
         self.done.append((upstream, endpoint, drained))
         return "done"
+
+    async def reload(self) -> tuple[int, Mapping[str, Any]]:
+        self.done.append(("", "", True))
+        return 200, {"generation": 2}
 
 
 class Port:
@@ -142,3 +147,13 @@ async def test_a_unix_socket_says_itself_who_may(tmp_path: Path) -> None:
     async with opened("s3cret", f"unix:{tmp_path}/admin2") as port:
         assert (await port.ask())[0] == 401
         assert (await port.ask(**TOKEN))[0] == 200
+
+
+async def test_a_reload_is_guarded_likewise(guarded: Port) -> None:
+    assert (await guarded.ask("/reload"))[0] == 401
+    assert (await guarded.ask("/reload", "GET", **TOKEN))[0] == 405
+    assert (await guarded.ask("/reload/", **TOKEN))[0] == 404
+    assert (await guarded.ask("/reload", **TOKEN, Origin="http://evil.example"))[0] == 403
+    assert guarded.hand.done == []
+    status, said, _ = await guarded.ask("/reload", **TOKEN)
+    assert (status, '"generation": 2' in said) == (200, True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config import attributes
 from proxy.config.load import loads
 from proxy.errors import ConfigError, Problem
-from proxy.telemetry import blocks
 
 
 def route(lines: str, path: str = "/a", top: str = "") -> str:
@@ -191,7 +189,3 @@ def test_a_slip_in_a_secret_does_not_show_it() -> None:
     assert "hunter2" not in str(problem)
     (problem,) = told("export.otlp = 'http://me:hunter2@h:4317'\n" + route(TO))
     assert "hunter2" not in str(problem)
-
-
-def test_check_and_workers_leave_out_the_same_labels() -> None:
-    assert attributes.RESERVED == blocks.RESERVED

@@ -33,8 +33,11 @@ respond = {{ status = 200, body = "pong" }}
 
 _MAIN = """
 import os, sys
-from proxy.hub import rollout
+if "SPANGATE_TAKEOVER" in os.environ and "SPANGATE_TEST_NEW" in os.environ:
+    exec(open(os.environ["SPANGATE_TEST_NEW"]).read())
+from proxy.hub import rollout, upgrade
 from proxy.hub.main import run
+upgrade.READY_WITHIN = float(os.environ.get("SPANGATE_TEST_READY", upgrade.READY_WITHIN))
 rollout.ANSWER = float(os.environ.get("SPANGATE_TEST_ANSWER", rollout.ANSWER))
 path, workers, *command = sys.argv[1:]
 sys.exit(run(path, int(workers), command) if command else run(path, int(workers)))

@@ -320,3 +320,23 @@ def test_everything_wrong_with_a_collector_s_yaml_is_told(tmp_path: Path) -> Non
         "config.yaml:23: service.pipelines.traces.receivers[0]: there is no receiver 'otlp'",
     ):
         assert any(line.startswith(begins) for line in lines), (begins, lines)
+
+
+def test_it_watches_its_file_and_reloads_for_the_admin_port(
+    tmp_path: Path, backend: Collector
+) -> None:
+    text = "watch = true\n" + COLLECTOR.format(age="1h", url=backend.url)
+    text = text.replace("[admin]", '[admin]\ntoken = "t"')
+    with collect(tmp_path, text) as running:
+        assert running.ask("/ready")[0] == 200
+        running.file.write_text(text.replace("1h", "nonsense"))
+        until(lambda: running.reloads()["failed"] == 1)
+        running.file.write_text(text.replace("1h", "10ms"))
+        until(lambda: running.reloads()["succeeded"] == 1)
+        token = {"Authorization": "Bearer t"}
+        status, _, body = fetch(running.admin, "/reload", token, "POST")
+        assert (status, json.loads(body)) == (200, {"generation": 4, "warnings": []})
+        assert fetch(running.admin, "/reload", method="POST")[0] == 401
+        assert fetch(running.admin, "/upstreams/u/e/drain", token, "POST")[0] == 404
+        assert running.send(2) == 200
+        until(lambda: spans(backend) == 2)

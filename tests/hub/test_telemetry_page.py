@@ -31,6 +31,7 @@ ON_MISFORTUNE = {
     "spangate_access_log_dropped_total",
     "spangate_descriptors_exhausted_total",
     "spangate_upstream_shed_total",
+    "spangate_upstream_endpoint_drained",
     "spangate_worker_restarts_total",
 }
 CONFIG = """
@@ -45,6 +46,12 @@ series = 30
 otlp = "http://127.0.0.1:9"
 retry.elapsed = "1ms"
 batch_age = "50ms"
+[redis]
+url = "unix:///nowhere"
+[[route]]
+path = "/limited"
+to = "found"
+rate = ["1/d", {{ limit = "9/d", scope = "shared", key = "header:x-no" }}]
 [[route]]
 name = "down"
 path = "/down"
@@ -62,12 +69,16 @@ compress = {{ min = "1B" }}
 [upstream.down]
 servers = ["{down}"]
 health = {{ path = "/", every = "50ms", timeout = "1s", status = [200, 404], fall = 1, rise = 1 }}
+[upstream.found]
+discover = "file://{found}"
 [upstream.gone]
 servers = ["{down}"]
 [upstream.up]
 servers = ["http://127.0.0.1:{admin}"]
 balance = {{ policy = "hash", on = "header:x-user" }}
 limits = {{ requests = 100, adaptive = true }}
+eject = {{ errors = 5 }}
+breaker = {{ failures = 0.5 }}
 """
 MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in range(40))
 
@@ -76,10 +87,14 @@ MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in rang
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, set[str]]]]:
     """Of a gateway to which everything has happened: name -> kind and labels."""
     folder = tmp_path_factory.mktemp("page")
+    found = folder / "found.json"
     with refusing() as down, traffic(folder) as protocols:
+        found.write_text(f'["{down}"]')
         more = protocols.text + MANY
-        with gateway(folder, CONFIG.format(down=down, admin=9) + more, workers=1) as hub:
-            hub.rewrite(CONFIG.format(down=down, admin=hub.admin) + more)
+        with gateway(
+            folder, CONFIG.format(down=down, found=found, admin=9) + more, workers=1
+        ) as hub:
+            hub.rewrite(CONFIG.format(down=down, found=found, admin=hub.admin) + more)
             until(lambda: "spangate_config_generation 2" in shown(hub))
             happen(hub)
             protocols.happen(hub)
@@ -87,7 +102,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
 
 
 def happen(hub: Gateway) -> None:
-    for path in ("/down", "/gone", *("/up" for _ in range(3)), *(f"/{n}" for n in range(40))):
+    for path in (
+        "/down",
+        "/gone",
+        "/limited",
+        "/limited",
+        *("/up" for _ in range(3)),
+        *(f"/{n}" for n in range(40)),
+    ):
         hub.get(path)
     fetch(hub.port, "/up", {"Accept-Encoding": "gzip"})
     with socket.create_connection(("127.0.0.1", hub.port)) as client:

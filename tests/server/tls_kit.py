@@ -30,7 +30,8 @@ def authority(name: str = "one") -> Path:
 def leaf(*names: str, ca: str = "one") -> local_ca.Made:
     """A certificate and its key; URIs are names too."""
     made = local_ca.make(str(authority(ca)), names)
-    own = f"{'+'.join(names).replace('/', '_')}"  # two may have the same first name
+    # By all of its names: the next with the same first one is made in this one's place.
+    own = f"of {'+'.join(names).replace('/', '_')}"
     cert, key = (path.rename(path.with_stem(own)) for path in (made.cert, made.key))
     return dataclasses.replace(made, cert=cert, key=key)
 

@@ -13,17 +13,21 @@ from pathlib import Path
 from urllib.parse import quote
 from zlib import crc32
 
+from proxy.web.ports import is_followed
+
 _NAME = "lock"
 LONGEST_NAME = 200  # bytes; file systems take 255
 _SELF = f"{os.getpid()} {secrets.token_hex(8)}"  # process ids come again, in containers at once
 
 
 class Busy(Exception):
-    """The directory is in use; `ours`: by this very process, as it is while a reload hands over."""
+    """The directory is in use; `ours`: by this very process, as it is while a reload hands over, or
+    by a gateway that hands over to this one."""
 
     def __init__(self, directory: Path, holder: str) -> None:
         super().__init__(f"{directory} is in use by process {holder.partition(' ')[0] or '?'}")
-        self.ours = holder == _SELF
+        pid = holder.partition(" ")[0]
+        self.ours = holder == _SELF or (pid.isdigit() and is_followed(int(pid)))
 
 
 class Lock:

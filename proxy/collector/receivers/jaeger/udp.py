@@ -12,6 +12,7 @@ from typing import Any
 
 from proxy import tasks
 from proxy.collector.receivers.translated import Translated
+from proxy.web import ports
 
 _MOST_WAITING = 4 * 1024 * 1024  # bytes; more than the kernel keeps by default
 
@@ -37,7 +38,9 @@ class UdpServer:
         self._transport, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(self._translated, self._largest),
             local_addr=(host or "0.0.0.0", port),
+            reuse_port=ports.share(host or "0.0.0.0", port, socket.SOCK_DGRAM),
         )
+        ports.prefer([self._transport.get_extra_info("socket")])
         if self._buffer:
             raw: Any = self._transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)

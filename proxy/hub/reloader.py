@@ -1,0 +1,62 @@
+"""Who wants the file to be read again, and what they are told: HUP, the admin port, the watch.
+
+Reloads run one after the other. Whoever asks while one runs gets the next one, since the file may
+have changed after it was read; all who ask until that begins share it and its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from proxy.hub.parts import Outcome, Reloading
+from proxy.tasks import cancel, spawn
+
+
+class Reloader:
+    """Of one hub. `run` reads the file and applies it; what came of it is in `hub.reloads`. What
+    it returns is why there was no reload at all, "" = there was one."""
+
+    def __init__(self, hub: Reloading, run: Callable[[], Awaitable[str]]) -> None:
+        self._hub = hub
+        self._run = run
+        self._next: asyncio.Future[Outcome] | None = None  # of those who wait for one to begin
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self) -> asyncio.Future[Outcome]:
+        """A reload that begins after this call. Awaiting it may be given up at any time."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        if self._task is None or self._task.done():
+            self._task = spawn(self._work(), "reload")
+        return asyncio.shield(self._next)
+
+    async def stop(self, reason: str) -> bool:
+        """No more of them; who waits is told why. Whether anybody did."""
+        await cancel(self._task)
+        waiting, self._next = self._next, None
+        if waiting is not None:
+            self._settle(waiting, self._refused(reason))
+        return waiting is not None
+
+    async def _work(self) -> None:
+        while self._next is not None:
+            async with self._hub.changing:
+                waiting, self._next = self._next, None
+                outcome = self._refused("the gateway is stopping")
+                try:
+                    refusal = await self._run()
+                    outcome = self._refused(refusal) if refusal else self._outcome()
+                finally:
+                    self._settle(waiting, outcome)
+
+    def _outcome(self) -> Outcome:
+        hub = self._hub
+        return Outcome(hub.number, tuple(hub.reloads.reasons), tuple(hub.loaded.warnings))
+
+    def _refused(self, reason: str) -> Outcome:
+        return Outcome(self._hub.number, (reason,))
+
+    def _settle(self, waiting: asyncio.Future[Outcome], outcome: Outcome) -> None:
+        if not waiting.done():
+            waiting.set_result(outcome)

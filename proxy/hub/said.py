@@ -1,0 +1,54 @@
+"""What a hub says of itself when it is ready: places, workers, routes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+
+from proxy import __version__
+from proxy.config.model import Config, Listener
+from proxy.config.syntax import is_everywhere, is_unix
+from proxy.hub.sockets import Sockets
+from proxy.plain import WHY_PLAIN, told
+
+
+def ready_line(config: Config, sockets: Sockets, admin: socket.socket | None, workers: int) -> str:
+    """For the log: people and scripts wait for it."""
+    parts = list(_places(config.listen, sockets))
+    if admin is not None:
+        place = _admin_name(config.admin.listen, admin)
+        parts.append(f"admin on {place if is_unix(place) else f'http://{place}'}")
+    parts.append(plural(workers, "worker"))
+    parts.append(plural(len(config.route), "route"))
+    if WHY_PLAIN:
+        parts.append(told())
+    return f"spangate {__version__} ready: {', '.join(parts)}"
+
+
+def _places(listeners: Sequence[Listener], sockets: Sockets) -> Iterator[str]:
+    """ "http on :8080", "https on :8443": who speaks what, and where."""
+    by_scheme: dict[str, list[str]] = {}
+    for listener in listeners:
+        by_scheme.setdefault(_scheme(listener), []).append(sockets.name(listener.address))
+    for scheme, names in by_scheme.items():
+        yield f"{scheme} on {', '.join(names)}"
+
+
+def _scheme(listener: Listener) -> str:
+    if listener.protocol != "http":
+        return listener.protocol
+    return "http" if listener.tls is None else "https"
+
+
+def _admin_name(listen: str, sock: socket.socket) -> str:
+    """`listen` with the port that was really bound and a host that a browser understands."""
+    if is_unix(listen):
+        return listen
+    host = listen.rpartition(":")[0]
+    if is_everywhere(host.strip("[]")):
+        host = "localhost"
+    return f"{host}:{sock.getsockname()[1]}"
+
+
+def plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
