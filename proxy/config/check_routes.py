@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.check_compress import check_compress
+from proxy.config.check_errors import asked_of
 from proxy.config.check_limits import check_priority
 from proxy.config.check_mirror import check_mirror
 from proxy.config.check_rates import check_rates
@@ -56,7 +57,7 @@ def check_routes(config: Config, report: Report) -> None:
     if not report.is_broken("route") and not report.has_foreign_tables():
         used = {name for route in config.route for name in route.to}
         used |= {route.mirror.to for route in config.route if route.mirror is not None}
-        used |= {listener.to for listener in config.listen if listener}
+        used |= {listener.to for listener in config.listen if listener} | asked_of(config)
         for name in config.upstream:
             if name not in used:
                 remedy = f'write to = "{name}" in a [[route]], or leave it out'

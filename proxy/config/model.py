@@ -12,6 +12,10 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.error_model import ErrorPage as ErrorPage
+from proxy.config.error_model import Errors as Errors
+from proxy.config.error_model import Maintenance as Maintenance
+from proxy.config.error_model import RouteErrors as RouteErrors
 from proxy.config.observe import (
     AccessLog,
     Collector,
@@ -223,6 +227,8 @@ class Route(Section, frozen=True):
     mirror: Mirror | None = None  # copies of requests: { to = "shadow", share = 0.1 }
     split: SplitBy | None = None  # with several in `to`: who goes where
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
+    errors: RouteErrors | None = None  # answers for failures, before those of [errors]
+    maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says
     # which requests are refused last, and first, where an upstream's `limits` are reached
     priority: Literal["high", "normal", "low"] = "normal"
     trace: RouteTrace = field(default_factory=RouteTrace)
@@ -256,5 +262,6 @@ class Config(Section, frozen=True):
     defaults: Defaults = field(default_factory=Defaults)
     dns: Dns = field(default_factory=Dns)
     redis: Redis = field(default_factory=Redis)
+    errors: Errors = field(default_factory=Errors)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

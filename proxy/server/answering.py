@@ -6,6 +6,8 @@ what is decided here is what can still be told.
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.errors import ClientError, ClientGone, ProxyError, UpstreamTimeout
 from proxy.http import grpc
 from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
@@ -92,13 +94,23 @@ def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
         return
     if not x.trace_id:
         trace(story, entry)
-    if x.call is not None:
-        own = synthesize_call(error)
-    else:
-        own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    own = _told(story, error, entry)
     if error.close or story.edits.wants & WANTS_TUNNEL:
         story.client.close_after()  # what came early cannot be told from a request
-    reply(story, own, entry)
+    if isinstance(own, Reply):
+        reply(story, own, entry)
+    else:
+        story.later = own.serve(story, entry)
+
+
+def _told(story: Story, error: ProxyError, entry: RouteEntry | None) -> Any:
+    """The answer that tells of it, or `error_pages.Pending`, what will be one."""
+    x = story.x
+    if x.call is not None:
+        return synthesize_call(error)
+    own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    pages = story.snapshot.errors if entry is None else entry.errors
+    return own if pages is None else pages.dressed(own, error, story.head, x)
 
 
 def _as_call(x: Exchange, call: Call, own: Reply) -> Reply:
@@ -151,8 +163,12 @@ def _take_back(story: Story) -> bool:
 
 
 def finish(story: Story) -> None:
-    """Always, once, and without waiting: the record of what happened."""
-    x = story.x
+    """Always, once, and without waiting: the record of what happened, unless more is to come."""
+    x, later = story.x, story.later
+    if later is not None:
+        story.coroutine, story.later = later, None
+        story.begin()
+        return
     x.end = x.end or monotonic_ns()
     attempt = story.attempt
     if attempt is not None and x.head_sent and attempt.status:

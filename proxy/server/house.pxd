@@ -12,7 +12,7 @@ cdef class House:
     cdef public Authorities authorities
     cdef public object upstreams, turns, faults, limiter, mirrors, overload, h2, random, getrandbits
     cdef public Outbox outbox
-    cdef public bint draining
+    cdef public bint draining, in_maintenance, switched
     cdef public dict _pools
 
     cpdef Lender pool_of(self, Endpoint endpoint)

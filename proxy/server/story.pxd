@@ -21,7 +21,7 @@ cdef class Story(StoryEvents):
     cdef public Snapshot snapshot
     cdef public RouteEntry entry
     cdef public Target target
-    cdef public object coroutine
+    cdef public object coroutine, later
     cdef public Attempt attempt
     cdef public Endpoint endpoint
     cdef public UpstreamSide upstream

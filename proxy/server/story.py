@@ -53,6 +53,7 @@ class Story(StoryEvents):
         "flow",
         "head",
         "held",
+        "later",
         "replayable",
         "snapshot",
         "target",
@@ -77,6 +78,7 @@ class Story(StoryEvents):
         x.begin(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self.coroutine: Any = None  # a Coroutine, None when it has ended
+        self.later: Any = None  # what goes on where that one ends: a page must be asked for
         self.entry: RouteEntry | None = None  # of the route that it goes by
         self.target: Target | None = None
         self.attempt: Attempt | None = None

@@ -88,7 +88,7 @@ class Worker(House):
         self.mirrors = Mirrors(self)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
-        self.draining = self.failed = False  # failed: the first snapshot was not applied
+        self.draining = self.failed = self.switched = False  # failed: to apply the first snapshot
         self.stopped = asyncio.Event()
         self.getrandbits = source(os.urandom(32))
         self._number = number
@@ -126,15 +126,14 @@ class Worker(House):
         """Go by what `compiler` has made from the next request on; the first time, begin to
         listen. What was in force before, None the first time."""
         assert compiler.snapshot is not None
-        config, before = compiler.config, self.snapshot
-        gone = self.upstreams.adopt(compiler.plan)
+        config, before, gone = compiler.config, self.snapshot, self.upstreams.adopt(compiler.plan)
         equip(self.upstreams)
-        self.snapshot = compiler.snapshot
-        self._contexts = compiler.tls
+        self.snapshot, self._contexts = compiler.snapshot, compiler.tls
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
         self.limiter.configure(config.redis)
+        self.maintain(self.switched)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.pools.close_of(gone))
         self.pools.adopt(self._contexts.upstreams)

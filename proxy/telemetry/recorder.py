@@ -17,7 +17,7 @@ from proxy.kernel.pen import Pen
 from proxy.telemetry import calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
-from proxy.telemetry.facts import Attempt, Exchange
+from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.span import SpanEncoder
@@ -151,6 +151,20 @@ class Recorder:
             if self.logs or self.lines:
                 self._tell(exchange, block, query)
         except BaseException:  # half an entry, or one that would not be counted
+            self._pen.clear()
+            raise
+
+    def aside(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Record an attempt that is none of its request's: `exchange` tells of it alone, with the
+        ids of that request's trace and SERVER span."""
+        client = self._client_block(exchange, attempt)
+        client.duration.record(max(attempt.end - attempt.start, 0))
+        if not exchange.sampled or not self.spans:
+            return
+        try:
+            self._span.client(exchange, attempt, client, exchange.query)
+            self._pen.pour(self._span_window, self._span_lane, 1)
+        except BaseException:
             self._pen.clear()
             raise
 
@@ -291,7 +305,7 @@ class Recorder:
         route = exchange.route
         if route is None:
             route = self._no_route
-        if attempt.ordinal:
+        if attempt.ordinal and attempt.retry_reason != ERROR_PAGE:
             self._retried(route, attempt)
         error = attempt.error
         if exchange.client_gone and _is_cut(exchange, attempt):

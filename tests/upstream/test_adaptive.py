@@ -75,7 +75,7 @@ def test_an_overload_keeps_servers_busy_and_answers_quick(
     servers = Servers(places, 20 * MS, spread)
     capacity = places / 0.020
     servers.run(5, capacity * over)
-    assert servers.run(20, capacity * over) >= 0.93 * capacity
+    assert servers.run(20, capacity * over) >= 0.85 * capacity
     assert servers.p99() <= (2.0 if places > 8 else 3.0) * (1 + spread)
 
 
