@@ -162,6 +162,16 @@ def _take_back(story: Story) -> bool:
     return True
 
 
+def _let_go(story: Story) -> None:
+    """Of whatever it holds beside its sides."""
+    if story.flow is not None:
+        story.flow.stop()
+    if story.ticket is not None:
+        story.worker.overload.left(story.ticket)
+    if story.copy is not None:
+        story.copy.cut()
+
+
 def finish(story: Story) -> None:
     """Always, once, and without waiting: the record of what happened, unless more is to come."""
     x, later = story.x, story.later
@@ -175,12 +185,7 @@ def finish(story: Story) -> None:
         attempt.end = x.end
     story.coroutine = None
     story.upstream = None
-    if story.flow is not None:
-        story.flow.stop()
-    if story.ticket is not None:
-        story.worker.overload.left(story.ticket)
-    if story.copy is not None:
-        story.copy.cut()
+    _let_go(story)
     if story.entry is not None and story.entry.only is None and story.target is not None:
         split.count(story, story.entry, story.target)
     if x.status >= 500 and not x.error:
