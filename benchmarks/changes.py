@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from typing import Any
 
 from benchmarks import changes_load as load
 from benchmarks.peers import free_port
-from proxy.tasks import spawn
 
 KEPT, ANEW, DOWNLOADS, SOCKETS = 12, 4, 4, 6  # clients of each kind
 STOPPED = 0.1  # seconds that a worker is held before it is killed
@@ -107,18 +107,12 @@ class Gateway:
         self.pids.append(int(said))
 
     async def stats(self) -> Any:
-        _, said = await load.fetch(self.admin, "GET", "/stats")
-        found = json.loads(said)
-        if (before := found["before"]) and before["export"] is not None:
-            self.books[before["pid"]] = before["export"]
-        return found
+        return json.loads((await load.fetch(self.admin, "GET", "/stats"))[1])
 
-    async def watch(self) -> None:
-        """Note the last words of those that end."""
-        while True:
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                await self.stats()
-            await asyncio.sleep(0.2)
+    def last_words(self) -> dict[int, Any]:
+        """The books of those that have ended, as their log has them."""
+        found = re.findall(r"the books of process (\d+): (\{.*\})", self.log.read_text())
+        return {int(pid): json.loads(said) for pid, said in found}
 
     async def end(self) -> None:
         """Wait until all is delivered, note the books of the last one, and end it."""
@@ -126,9 +120,10 @@ class Gateway:
         while time.monotonic() < end:
             found = await self.stats()
             queued = [b["queued"] for e in found["export"].values() for b in e.values()]
-            if not any(queued) and not (found["before"] or {}).get("draining"):
+            if not any(queued) and not any(map(alive, self.pids[:-1])):
                 break
             await asyncio.sleep(0.2)
+        self.books = self.last_words()
         self.books[self.pids[-1]] = (await self.stats())["export"]
         self.kill(signal.SIGTERM)
         await eventually(lambda: not any(map(alive, self.pids)))
@@ -174,14 +169,12 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
         gateway = Gateway(folder, backend.port, sink.port)
         try:
             await gateway.start()
-            watching = spawn(gateway.watch(), "watch")
             crowd = load.Crowd(gateway.port, life=min(8.0, options.seconds / 3))
             crowd.start({"kept": KEPT, "anew": ANEW, "download": DOWNLOADS, "websocket": SOCKETS})
             await changes(gateway, options.seconds, options.reloads, options.upgrades)
             noticed = crowd.tell()
             killed = await kills(gateway, crowd)
             await crowd.stop()
-            watching.cancel()
             await gateway.end()
         except BaseException:
             sys.stderr.write(gateway.log.read_text()[-3000:])

@@ -52,6 +52,8 @@ class ProxyError(Exception):
     close: bool = False  # the client connection must not be used again
     lines: tuple[tuple[bytes, bytes], ...] = ()  # fields that the answer has besides others
     which: str = ""  # of the limits it was, told as `details` of Proxy-Status (RFC 9209 §2.1.4)
+    received: int = 0  # the status that an upstream gave, where it did (RFC 9209 §2.1.6)
+    public: bool = False  # clients may read `detail`, though it is not their fault
     told: bool = False  # `error_type` is recorded though the answer is a 4xx
 
     def __init__(self, detail: str = "") -> None:

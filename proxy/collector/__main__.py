@@ -32,7 +32,7 @@ def main() -> int:
     rings = socket.socket(fileno=options.rings)
     link = socket.socket(fileno=options.link)
     # The hub says when; whoever signals the whole group means the hub.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     begin("collector")
     heap.keep()

@@ -10,7 +10,7 @@ from proxy.config.report import Report
 from proxy.config.syntax import is_token, parse_server
 
 SHORTEST_KEY = 16  # bytes that a cookie is signed with
-_KEYS = re.compile(
+KEYS = re.compile(
     r"(?:header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|client|path:(?:[A-Za-z_]\w*|\*)"
 )  # a field's name is a token, RFC 9110 §5.6.2
 _REMEDY = 'write on = "header:x-user", "cookie:session", "client" or "path:id"'
@@ -38,7 +38,7 @@ def _policy(upstream: Upstream, path: Path, report: Report) -> None:
         return
     if not balance.on:
         report.error(path, "hash needs to know what requests are told apart by", _REMEDY)
-    elif _KEYS.fullmatch(balance.on) is None:
+    elif KEYS.fullmatch(balance.on) is None:
         report.error((*path, "on"), f"{balance.on!r} is no key of a request", _REMEDY)
 
 

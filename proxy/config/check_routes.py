@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from proxy.config.check_compress import check_compress
+from proxy.config.check_errors import asked_of
 from proxy.config.check_limits import check_priority
+from proxy.config.check_mirror import check_mirror
 from proxy.config.check_rates import check_rates
 from proxy.config.check_streams import check_streams
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
@@ -54,7 +56,8 @@ def check_routes(config: Config, report: Report) -> None:
     check_streams(config, report)
     if not report.is_broken("route") and not report.has_foreign_tables():
         used = {name for route in config.route for name in route.to}
-        used |= {listener.to for listener in config.listen if listener}
+        used |= {route.mirror.to for route in config.route if route.mirror is not None}
+        used |= {listener.to for listener in config.listen if listener} | asked_of(config)
         for name in config.upstream:
             if name not in used:
                 remedy = f'write to = "{name}" in a [[route]], or leave it out'
@@ -95,6 +98,7 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
         check_compress(route, route.compress, (*path, "compress"), report)
     if route.rate:
         check_rates(route, captures, path, config, report)
+    check_mirror(route, path, config, report)
     check_priority(route, path, config, report)
 
 

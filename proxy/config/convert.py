@@ -13,7 +13,15 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from proxy.config import model, observe, rate_model, retry_model, upstream_model
+from proxy.config import (
+    error_model,
+    model,
+    observe,
+    rate_model,
+    retry_model,
+    split_model,
+    upstream_model,
+)
 from proxy.config.expand import KEY, Expanded
 from proxy.config.locate import Path
 from proxy.config.report import Report
@@ -145,7 +153,7 @@ def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
 @cache
 def _tables() -> dict[str, tuple[str, ...]]:
     """Every table of the model, and its keys."""
-    modules = (observe, model, upstream_model, retry_model, rate_model)
+    modules = (observe, model, upstream_model, retry_model, rate_model, split_model, error_model)
     sections = {name: found for module in modules for name, found in vars(module).items()}.values()
     found = [s for s in sections if isinstance(s, type) and issubclass(s, Section)]
     return {table.__name__: tuple(_fields(table)) for table in found if table is not Section}

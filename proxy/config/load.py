@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.check_collector import check_collector
+from proxy.config.check_errors import check_errors
 from proxy.config.check_ports import check_ports
 from proxy.config.check_rates import check_redis
 from proxy.config.check_routes import check_routes
@@ -132,6 +133,8 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     check_ports(config, report)
     check_routes(config, report)
     check_redis(config, report)
+    if pages := check_errors(config, report):
+        material = msgspec.structs.replace(material, pages=pages)
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
     warnings = report.settle()

@@ -1,8 +1,9 @@
-"""Material: certificates and authorities as they were read from their files, ready to be sent.
+"""Material: certificates, authorities and pages for failures as they were read from their files,
+ready to be sent.
 
-The hub reads and judges them (`check_tls.py`), so that all workers have the same ones, also a
-worker that is started when the files are half replaced. Workers get the bytes, and what they must
-know of them without a parser of certificates.
+The hub reads and judges them (`check_tls.py`, `check_errors.py`), so that all workers have the same
+ones, also a worker that is started when the files are half replaced. Workers get the bytes, and
+what they must know of them without a parser of certificates.
 """
 
 from __future__ import annotations
@@ -53,8 +54,14 @@ class Material(Struct, frozen=True):
 
     certificates: dict[str, Certified] = field(default_factory=dict)  # by `pair`
     authorities: dict[str, bytes] = field(default_factory=dict)  # PEM, by path
+    pages: dict[str, bytes] = field(default_factory=dict)  # by path
 
     def __bool__(self) -> bool:
+        return self.is_secure or bool(self.pages)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether some of it is for TLS."""
         return bool(self.certificates or self.authorities)
 
     def certified(self, cert: str, key: str) -> Certified:

@@ -12,6 +12,10 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.error_model import ErrorPage as ErrorPage
+from proxy.config.error_model import Errors as Errors
+from proxy.config.error_model import Maintenance as Maintenance
+from proxy.config.error_model import RouteErrors as RouteErrors
 from proxy.config.observe import (
     AccessLog,
     Collector,
@@ -26,6 +30,8 @@ from proxy.config.rate_model import RateLimit, Redis
 from proxy.config.retry_model import GrpcCode as GrpcCode
 from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
+from proxy.config.split_model import Mirror as Mirror
+from proxy.config.split_model import SplitBy
 from proxy.config.units import Seconds, Size
 from proxy.config.upstream_model import Balance as Balance
 from proxy.config.upstream_model import Breaker as Breaker
@@ -224,7 +230,11 @@ class Route(Section, frozen=True):
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
     compress: Compress | None = None  # answers; true, or a table
+    mirror: Mirror | None = None  # copies of requests: { to = "shadow", share = 0.1 }
+    split: SplitBy | None = None  # with several in `to`: who goes where
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
+    errors: RouteErrors | None = None  # answers for failures, before those of [errors]
+    maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says
     # which requests are refused last, and first, where an upstream's `limits` are reached
     priority: Literal["high", "normal", "low"] = "normal"
     trace: RouteTrace = field(default_factory=RouteTrace)
@@ -258,5 +268,6 @@ class Config(Section, frozen=True):
     defaults: Defaults = field(default_factory=Defaults)
     dns: Dns = field(default_factory=Dns)
     redis: Redis = field(default_factory=Redis)
+    errors: Errors = field(default_factory=Errors)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

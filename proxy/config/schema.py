@@ -72,6 +72,7 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Defaults, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Route, "compress"): [{"type": "boolean"}],
     (model.Route, "rate"): [_STRING, {"$ref": "#/$defs/RateLimit"}],
+    (model.Errors, "maintenance"): [_STRING, {"type": "boolean"}],
     (model.Compress, "types"): [_STRING],
     (model.Compress, "codings"): [_STRING],
 }
@@ -143,6 +144,8 @@ def _field(table: type, field: Any, comments: dict[str, str], tables: dict[str, 
         made = _value(field.type, tables)
     if (table, field.name) == (model.Config, "upstream"):
         made["additionalProperties"] = {"anyOf": [_STRING, _STRINGS, made["additionalProperties"]]}
+    if (table, field.name) in ((model.Errors, "pages"), (model.RouteErrors, "pages")):
+        made["additionalProperties"] = {"anyOf": [_STRING, made["additionalProperties"]]}
     if short := _SHORT.get((table, field.name)):
         made = {"anyOf": [*short, made]}
     if text := comments.get(field.name) or about(field.name, field.type):

@@ -16,8 +16,11 @@
     balance = "p2c"                  balance = { policy = "least_request" }, with a warning
     sticky = "srv"                   sticky = { cookie = "srv" }
     backup = ["http://a"]            backup = { "http://a" = 1 }
+    mirror = "shadow"                mirror = { to = "shadow" }; it may be a URL, as in `to`
     compress = true, false           compress = {}, nothing
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
+    errors.pages.503 = "503.html"    errors.pages.503 = { file = "503.html" }
+    maintenance = true, = "/run/m"   of [errors]: maintenance = { on = true }, = { file = "/run/m" }
 
 What has the wrong type altogether is left alone: the conversion reports it.
 """
@@ -47,6 +50,7 @@ def lengthen(raw: Raw, report: Report) -> None:
             _one_as_list(export, key)
     if isinstance(defaults := raw.get("defaults"), dict):
         _retry(defaults)
+    _errors(raw, (), report)
     _upstreams(raw.get("upstream"), report)
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
@@ -105,8 +109,10 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _retry(route)
     _inside(route, ("route", index, "redirect"), {str: "to"}, report)
     _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
+    _mirror(route, index, raw, report)
     _compress(route)
     _rate(route, ("route", index, "rate"), report)
+    _errors(route, ("route", index), report)
     if isinstance(when := route.get("when"), dict):
         _one_as_list(when, "method")
     place: Path = ("route", index, "to")
@@ -116,6 +122,14 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
         to = {to: 1}
     if isinstance(to, dict):
         route["to"] = {_upstream(raw, k, place, report): v for k, v in to.items()}
+
+
+def _mirror(route: Raw, index: int, raw: Raw, report: Report) -> None:
+    place: Path = ("route", index, "mirror")
+    _inside(route, place, {str: "to"}, report)
+    mirror = route.get("mirror")
+    if isinstance(mirror, dict) and isinstance(mirror.get("to"), str):
+        mirror["to"] = _upstream(raw, mirror["to"], (*place, "to"), report)
 
 
 def _compress(route: Raw) -> None:
@@ -138,6 +152,17 @@ def _rate(route: Raw, place: Path, report: Report) -> None:
         if isinstance(rate, list) and isinstance(item, str):
             rate[i] = {"limit": item}
             report.lines.alias((*place, i, "limit"), place if single else (*place, i))
+
+
+def _errors(table: Raw, path: Path, report: Report) -> None:
+    """A path in the place of a page, and a switch or a path in that of maintenance."""
+    if not isinstance(errors := table.get("errors"), dict):
+        return
+    if not path:
+        _inside(errors, ("errors", "maintenance"), {str: "file", bool: "on"}, report)
+    if isinstance(pages := errors.get("pages"), dict):
+        for status in pages:
+            _inside(pages, (*path, "errors", "pages", str(status)), {str: "file"}, report)
 
 
 def _upstreams(upstreams: object, report: Report) -> None:

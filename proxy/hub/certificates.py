@@ -14,6 +14,8 @@ import logging
 import os
 import time
 
+import msgspec
+
 from proxy.config.check_tls import check_tls
 from proxy.config.loaded import Loaded
 from proxy.config.material import NONE, files
@@ -53,7 +55,7 @@ class Certificates:
     async def look(self) -> None:
         """Read the files if they have changed, and keep still."""
         loaded = self._hub.loaded
-        if not loaded.material:
+        if not loaded.material.is_secure:
             return
         now = await asyncio.to_thread(_marks, loaded)
         if self._looks.still(now) and (loaded is not self._loaded or now != self._known):
@@ -99,6 +101,7 @@ def _read(loaded: Loaded) -> Loaded:
     """The same configuration with what its files hold now; ConfigError if that is no use."""
     report = Report(loaded.file, loaded.lines)
     material = check_tls(loaded.config, report, loaded.material)
+    material = msgspec.structs.replace(material, pages=loaded.material.pages)
     for warning in report.settle():
         log.warning("%s", warning)
     return dataclasses.replace(loaded, material=material or NONE)

@@ -54,6 +54,9 @@ GENERATION = Instrument(
 REFUSED = Instrument(
     "spangate.config.refused", _C, "{configuration}", "Configurations that a worker refused."
 )
+MAINTENANCE = Instrument(
+    "spangate.maintenance", _G, "", "1 while routes to upstreams are closed by an operator, else 0."
+)
 EXPIRY = Instrument(
     "spangate.tls.certificate.expiry",
     _G,
@@ -144,6 +147,10 @@ def reloads(succeeded: int, failed: int, last: bool) -> Iterator[Series]:
 def generation(number: int, refused: int) -> Iterator[Series]:
     yield Series(GENERATION, (), number)
     yield Series(REFUSED, (), refused)
+
+
+def maintenance(on: bool) -> Iterator[Series]:
+    yield Series(MAINTENANCE, (), int(on))
 
 
 def certificates(material: Material) -> Iterator[Series]:

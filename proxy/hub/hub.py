@@ -23,6 +23,7 @@ from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.boards import Boards
 from proxy.hub.late import import_services, make_collector, settle
+from proxy.hub.maintenance import Switch
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
 from proxy.hub.reload import Reloads, reload
@@ -55,6 +56,7 @@ LEFT = 0  # in the place of a signal: another process is in charge
 SOON = 1.0  # seconds that workers get to start before anything else is done
 _LABELS: Attributes = (("spangate.process", "hub"),)
 _COLLECTOR: Attributes = (("spangate.process", "collector"),)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 FLUSH_DEADLINE = 5.0  # seconds for the last telemetry
 
 
@@ -83,12 +85,11 @@ class Hub:
         self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
-        self.ready = False  # every worker has accepted once
-        self.stopping = False
+        self.ready = self.stopping = False  # ready: every worker has accepted once
         self.reloads = Reloads(begun.seen)
         self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
-        self.lag = Lag()
+        self.lag, self.reloads = Lag(), Reloads()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
         before = self.before = begun.before
@@ -99,6 +100,7 @@ class Hub:
         self.supervisor = Supervisor(
             sockets, shared, self.totals, greet=self._greet, command=begun.command
         )
+        self.switch = Switch(lambda: self.loaded, self.supervisor.broadcast)
         self._keylog = begun.keylog
         self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
         if before is not None:
@@ -106,8 +108,7 @@ class Hub:
         self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
-        self.admin = admin
-        self._count = begun.workers
+        self.admin, self._count = admin, begun.workers
         self._notifier = Notifier(os.environ, os.getpid())
         self._signals: asyncio.Queue[int] = asyncio.Queue()
         self.upgrade = Upgrade(self)
@@ -225,7 +226,8 @@ class Hub:
                 self.reloader.ask()
             else:
                 self.upgrade.ask()
-        await self.reloader.stop("the gateway is stopping")
+        if await self.reloader.stop("the gateway is stopping"):
+            self.upgrade.pass_on(signal.SIGHUP)
 
     async def _reload(self) -> str:
         """Once, for whoever has asked; see Reloader."""
@@ -285,15 +287,12 @@ class Hub:
 
     async def _second_signal(self) -> None:
         spare = 1 if self.upgrade.successor else 0  # whoever stops a service means all of it
-        while True:
-            number = await self._signals.get()
+        while (number := await self._signals.get()) not in _STOPS or spare:
             if number == signal.SIGUSR2:
                 self.upgrade.ask()
             elif number == signal.SIGHUP:
                 self.upgrade.pass_on(number)
-            elif not spare:
-                return
-            else:
+            elif number != LEFT:
                 spare -= 1
 
     # what an upgrade needs of it
@@ -318,7 +317,7 @@ class Hub:
 
     async def leave(self, pid: int) -> None:
         if await self.reloader.stop(f"process {pid} is in charge now, and has read the file"):
-            os.kill(pid, signal.SIGHUP)
+            self.upgrade.pass_on(signal.SIGHUP)
         self._notifier.follows(pid, f"process {pid} is in charge")
         if self.services is not None:
             await self.services.leave_admin()
@@ -330,6 +329,7 @@ class Hub:
     def _greet(self, worker: Worker) -> None:
         """Tell a new worker what is in force."""
         worker.link.send(frames.SECRETS, self.secrets)
+        worker.link.send(*self.switch.told)
         number = worker.answers.asked = self.generation.number
         for message in self.generation.messages:
             worker.link.send(frames.SNAPSHOT, message, number)

@@ -12,6 +12,7 @@ from proxy.config.load import Loaded
 from proxy.config.model import Config
 from proxy.errors import Problem
 from proxy.hub.boards import Boards
+from proxy.hub.maintenance import Switch
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
 from proxy.hub.settled import Marks
@@ -121,6 +122,8 @@ class Whole(Reloading, Protocol):
     def boards(self) -> Boards: ...
     @property
     def roster(self) -> Roster: ...
+    @property
+    def switch(self) -> Switch: ...
     @property
     def collector(self) -> Collector: ...
 

@@ -65,6 +65,7 @@ class Services:
         self._watching = [
             spawn(self._certificates.watch(), "watch certificates"),
             spawn(self._config_watch.watch(), "watch the configuration"),
+            spawn(self._hub.switch.watch(), "watch the maintenance switch"),
         ]
         await self.secure(self._hub.loaded)
         await self.prober.configure(config.upstream, config.route)

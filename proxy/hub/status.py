@@ -70,6 +70,7 @@ class Status:
         yield from gauges.collector(hub.collector)
         yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
         yield from gauges.generation(hub.generation.number, hub.reloads.refused)
+        yield from gauges.maintenance(hub.switch.is_on or hub.loaded.config.errors.maintenance.on)
         yield from gauges.certificates(hub.loaded.material)
         yield from gauges.build()
 

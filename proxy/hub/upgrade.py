@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -102,8 +103,9 @@ class Upgrade:
                 os.kill(self.successor, number)
 
     def ended(self, counted: Mapping[str, Any]) -> None:
-        """Tell the new one what this one has counted, as the last word."""
+        """Say what this one has counted, as its last word: in the log, and to the new one."""
         if self._lines is not None:
+            log.info("upgrade: the books of process %d: %s", os.getpid(), json.dumps(counted))
             self._lines.send({"ended": counted})
 
     def _refusal(self) -> str | None:
@@ -139,14 +141,20 @@ class Upgrade:
                 log.error("upgrade failed: %s; this process goes on", error)
                 asker.tell({"failed": str(error).split("\n")})
                 return
-            self._leaving = True
-            await hub.leave(pid)
-            self.successor = pid
+            await self._leave(pid)
+            asker.tell({"ready": pid})
+
+    async def _leave(self, pid: int) -> None:
+        """From here on there is no way back."""
+        self._leaving = True
+        self.successor = pid
+        try:
+            await self._hub.leave(pid)
+        finally:
             assert self._lines is not None
             self._lines.send({"go": True})
             log.info("upgrade: process %d is in charge; this one finishes what it has begun", pid)
-            asker.tell({"ready": pid})
-            hub.left()
+            self._hub.left()
 
     async def _others_end(self) -> str | None:
         """A queue on disk is one process's at a time: if the gateway before this one has it still,
@@ -261,7 +269,7 @@ def hand_over(hub: Old) -> Handed:
 
 def last_words(collector: Collector) -> dict[str, Any]:
     """The books as they are closed."""
-    return dict(as_dict(collector.standings(), collector.view()))
+    return dict(as_dict(collector.standings()))
 
 
 def _spawn(

@@ -35,6 +35,7 @@ def main() -> int:
     link = socket.socket(fileno=numbers["--link"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the hub acts
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     place = numbers.get("--id", 0), numbers.get("--slot", 0)
     begin(f"worker {place[1]}")
     loans = socket.socket(fileno=numbers["--loans"])

@@ -45,9 +45,11 @@ def refusal(house: House, error: ClientError) -> tuple[ResponseHead, list[Pair],
     """The answer to what never became a request. It has ids like all others, but no span."""
     snapshot = house.snapshot
     own = synthesize(error, None)
-    head = made_response(own.status, own.headers, len(own.body))
     x = Exchange(monotonic_ns(), time_ns())
     x.trace_id = ids.trace_id(house.getrandbits)
     if snapshot.request_id:
         x.request_id = ids.request_id(house.getrandbits)
+    if snapshot.errors is not None:
+        own = snapshot.errors.dressed(own, error, None, x)
+    head = made_response(own.status, own.headers, len(own.body))
     return head, lines(x, snapshot, NO_EDITS, head), own.body

@@ -9,8 +9,9 @@ from proxy.tracing cimport decision
 cpdef trace(Story story, RouteEntry entry)
 cpdef reply(Story story, own, RouteEntry entry)
 cpdef fail(Story story, error, RouteEntry entry)
+cdef _told(Story story, error, RouteEntry entry)
 cdef _as_call(Exchange x, Call call, own)
 cdef bint _was_late(Exchange x, Call call) except -1
-cdef _leave(Story story, error)
+cpdef leave(Story story, error)
 cdef bint _take_back(Story story)
 cpdef finish(Story story)

@@ -6,13 +6,15 @@ what is decided here is what can still be told.
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.errors import ClientError, ClientGone, ProxyError, UpstreamTimeout
 from proxy.http import grpc
 from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
-from proxy.server import added, grpc_calls, tunnel
+from proxy.server import added, grpc_calls, split, tunnel
 from proxy.server.reply import Reply, as_call, synthesize, synthesize_call
 from proxy.server.sides import NO_TRAILERS
 from proxy.server.snapshot import RouteEntry
@@ -78,7 +80,7 @@ def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
     if story.tunnel is not None:
         tunnel.cut(story, error)
         return
-    _leave(story, error)
+    leave(story, error)
     if isinstance(error, ClientGone):
         x.client_gone = x.call is None or not _was_late(x, x.call)
         return
@@ -92,13 +94,23 @@ def fail(story: Story, error: ProxyError, entry: RouteEntry | None) -> None:
         return
     if not x.trace_id:
         trace(story, entry)
-    if x.call is not None:
-        own = synthesize_call(error)
-    else:
-        own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    own = _told(story, error, entry)
     if error.close or story.edits.wants & WANTS_TUNNEL:
         story.client.close_after()  # what came early cannot be told from a request
-    reply(story, own, entry)
+    if isinstance(own, Reply):
+        reply(story, own, entry)
+    else:
+        story.later = own.serve(story, entry)
+
+
+def _told(story: Story, error: ProxyError, entry: RouteEntry | None) -> Any:
+    """The answer that tells of it, or `error_pages.Pending`, what will be one."""
+    x = story.x
+    if x.call is not None:
+        return synthesize_call(error)
+    own = synthesize(error, story.head.get(b"accept"), x.trace_id if x.sampled else b"")
+    pages = story.snapshot.errors if entry is None else entry.errors
+    return own if pages is None else pages.dressed(own, error, story.head, x)
 
 
 def _as_call(x: Exchange, call: Call, own: Reply) -> Reply:
@@ -126,7 +138,7 @@ def _was_late(x: Exchange, call: Call) -> bool:
     return True
 
 
-def _leave(story: Story, error: ProxyError) -> None:
+def leave(story: Story, error: ProxyError) -> None:
     """Give up the attempt that is under way."""
     x, attempt = story.x, story.attempt
     upstream, story.upstream = story.upstream, None
@@ -151,8 +163,12 @@ def _take_back(story: Story) -> bool:
 
 
 def finish(story: Story) -> None:
-    """Always, once, and without waiting: the record of what happened."""
-    x = story.x
+    """Always, once, and without waiting: the record of what happened, unless more is to come."""
+    x, later = story.x, story.later
+    if later is not None:
+        story.coroutine, story.later = later, None
+        story.begin()
+        return
     x.end = x.end or monotonic_ns()
     attempt = story.attempt
     if attempt is not None and x.head_sent and attempt.status:
@@ -163,6 +179,10 @@ def finish(story: Story) -> None:
         story.flow.stop()
     if story.ticket is not None:
         story.worker.overload.left(story.ticket)
+    if story.copy is not None:
+        story.copy.cut()
+    if story.entry is not None and story.entry.only is None and story.target is not None:
+        split.count(story, story.entry, story.target)
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     if story.tunnel is not None:

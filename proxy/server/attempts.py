@@ -72,6 +72,17 @@ async def dialled(story: Story) -> ResponseHead:
     return response
 
 
+async def first(story: Story) -> ResponseHead:
+    """The answer to the first try where `is_sent` had none: when the upstream's bounds let it in,
+    and a connection is there."""
+    if story.attempt is None:
+        await overload.turn(story)
+        if is_begun(story):
+            response: ResponseHead = await EVENT
+            return response
+    return await dialled(story)
+
+
 async def again(story: Story, another: Another) -> ResponseHead:
     """Other tries, until an endpoint answers acceptably; the last one's answer or error counts."""
     target = story.target

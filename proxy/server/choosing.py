@@ -89,7 +89,7 @@ class Chooser:
         self._state = state
         self.settings = state.settings
         self._sticky = Sticky(state) if state.settings.sticky is not None else None
-        self._read = _reader(state.settings.balance.on)
+        self._read = reader(state.settings.balance.on)
 
     def choose(self, story: Story, now: int, failed: Endpoint | None) -> Endpoint | None:
         """The endpoint of a try at monotonic `now` (ns), after one at `failed`."""
@@ -144,7 +144,7 @@ def cookie(head: RequestHead, name: str) -> str | None:
     return None
 
 
-def _reader(on: str) -> Read | None:
+def reader(on: str) -> Read | None:
     """What gives a request's key; "" and None = it has none."""
     kind, _, name = on.partition(":")
     if on == "header:host":

@@ -7,11 +7,15 @@ loop. What equal routes have in common (targets, samplers, labels) is made once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
 
 from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
+from proxy.config.error_model import ErrorPage, Errors, RouteErrors
 from proxy.config.material import NONE, Material
-from proxy.config.model import Compress, Config, Redirect, Respond, Route
+from proxy.config.model import Compress, Config, Mirror, Redirect, Respond, Retry, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
 from proxy.http.head import RequestHead
@@ -19,6 +23,8 @@ from proxy.http.target import without_port
 from proxy.routing.pattern import parse
 from proxy.routing.rewrite import compile_redirect
 from proxy.routing.table import TableBuilder
+from proxy.server.choosing import reader
+from proxy.server.maintenance import Closed, is_closable
 from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
 from proxy.server.tcp_routes import compile_streams
@@ -28,6 +34,8 @@ from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
 from proxy.upstream.state import Plan, Upstreams
 from proxy.upstream.waiting import NAMES
+
+_ONCE = Retry(times=0)  # nobody waits for a copy, so it is not tried again
 
 
 class Compiler:
@@ -53,11 +61,13 @@ class Compiler:
         self._targets: dict[object, Target] = {}
         self._injectors: dict[tuple[bool, bool], Injector] = {}
         self._labels = self._with_attributes(config.labels)
+        self._errors: Any = None  # Pages of [errors]
 
     def steps(self) -> Iterator[None]:
         """Do all of it, yielding after each small part."""
         config = self.config
         yield from self.plan.compare(self._upstreams, config.upstream)
+        self._prepare_errors()
         entries = []
         for route in config.route:
             entries.append(self._entry(route))
@@ -68,6 +78,7 @@ class Compiler:
             yield from self._keyring.make(config, self._material, self.tls)
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
         snapshot = Snapshot(config, sampler, entries, table.table())
+        snapshot.errors = self._errors
         for address, streams in compile_streams(config, self._entry):
             snapshot.streams[address] = streams
             yield
@@ -100,7 +111,32 @@ class Compiler:
             entry.compression = _compressing(route.compress)
         if route.rate:
             entry.rates = _rates(route)
+        if route.mirror is not None:
+            entry.mirror = self._mirroring(route, route.mirror)
+        if route.split is not None:
+            entry.sticky = reader(route.split.sticky)
+        entry.errors = self._errors if route.errors is None else self._pages(route.errors)
+        if is_closable(route):
+            entry.maintenance = self._always if route.maintenance else self._closed
         return entry
+
+    def _prepare_errors(self) -> None:
+        """What all routes have in common of failures."""
+        self._closed, self._always = Closed(self.config, False), Closed(self.config, True)
+        if self.config.errors.pages:
+            self._errors = self._pages(self.config.errors)
+
+    def _pages(self, said: Errors | RouteErrors) -> Any:
+        from proxy.server.error_pages import Asking, compiled  # which few configurations need
+
+        def asking(page: ErrorPage) -> Asking:
+            values = effective(self.config, Route(), page.upstream)
+            injector = self._injector(values.propagate)
+            target = Target(self.plan.states[page.upstream], values, injector)
+            return Asking(target, page.path, self.config.errors.timeout)
+
+        takes = self.config.errors.intercept
+        return compiled(said, self._material.pages, asking, self._errors, takes)
 
     def _with_attributes(self, labels: dict[str, str]) -> dict[str, str]:
         return {**labels, **from_labels(self.config.attributes, labels)}
@@ -135,6 +171,12 @@ class Compiler:
             target.bounds = state.bound(self.config.upstream[name])
             target.priority = NAMES.index(route.priority)
         return target
+
+    def _mirroring(self, route: Route, mirror: Mirror) -> object:
+        from proxy.server.mirrors import Mirroring  # which few configurations need
+
+        target = self._target(msgspec.structs.replace(route, retry=_ONCE), mirror.to)
+        return Mirroring(target, mirror.share)
 
     def _injector(self, propagate: Propagate) -> Injector:
         """One of three."""

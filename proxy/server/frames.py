@@ -18,6 +18,7 @@ down  SNAPSHOT   config.wire       items = generation; several frames, of which 
       APPLY      -                 items = generation, bring it into force
       FORGET     -                 items = generation, throw away what was prepared
       SECRETS    tls_tickets       what all workers seal sessions of TLS with
+      MAINTAIN   b"1" or nothing   an operator has switched maintenance on, or off
 
 Orders are carried out one after the other; see server/orders.py for the two that do not wait.
 """
@@ -29,4 +30,4 @@ from proxy.frames import encode as encode
 
 READY, METRICS, COLLECTED, DRAINING, DRAINED = 1, 4, 5, 6, 7
 APPLIED, REFUSED, PREPARED = 8, 9, 10
-SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET, SECRETS = range(16, 23)
+SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET, SECRETS, MAINTAIN = range(16, 24)

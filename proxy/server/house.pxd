@@ -10,9 +10,9 @@ cdef class House:
     cdef public Snapshot snapshot
     cdef public Recorder recorder
     cdef public Authorities authorities
-    cdef public object upstreams, turns, faults, limiter, overload, h2, random, getrandbits
+    cdef public object upstreams, turns, faults, limiter, mirrors, overload, h2, random, getrandbits
     cdef public Outbox outbox
-    cdef public bint draining
+    cdef public bint draining, in_maintenance, switched
     cdef public dict _pools
 
     cpdef Lender pool_of(self, Endpoint endpoint)

@@ -85,12 +85,20 @@ class House:
     turns: Turns
     faults: Faults
     limiter: Limiter
+    mirrors: Any  # a mirrors.Mirrors
     overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
     draining: bool
+    in_maintenance: bool  # routes to upstreams are closed
+    switched: bool  # maintenance is on by the hub's word, whatever the configuration says
     random: Callable[[], float]
     getrandbits: Callable[[int], int]
     _pools: dict[str, Any]  # Lenders by Endpoint.key
+
+    def maintain(self, on: bool) -> None:
+        """Go by that word from now on, and by the configuration in force."""
+        self.switched = on
+        self.in_maintenance = on or self.snapshot.config.errors.maintenance.on
 
     def admit(self, guest: Guest) -> bool:
         """Count a client connection; False if it is one too many."""

@@ -57,6 +57,9 @@ class Worker(Protocol):
 
     def drain(self) -> None: ...
 
+    def maintain(self, on: bool) -> None:
+        """An operator has switched maintenance on or off."""
+
     def collect(self, number: int) -> None: ...
 
     def fail(self) -> None:
@@ -117,6 +120,8 @@ class Orders:
                 self._forget()
             elif kind == frames.SECRETS:
                 self._worker.tls.share(payload)
+            elif kind == frames.MAINTAIN:
+                self._worker.maintain(payload == b"1")
             elif kind == frames.ENDPOINTS:
                 gone = endpoints.apply(self._upstreams(), payload)
                 await in_slices(self._worker.pools.close_of(gone))

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from proxy.errors import NoHttp2, ProxyError, WrongMethod
 from proxy.http import grpc
+from proxy.http.accept import wants_text
 from proxy.http.head import Pair
 from proxy.http.reasons import reason_of
 
@@ -32,14 +33,14 @@ class Reply:
 
 def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -> Reply:
     """The answer to a request that ended in `error`."""
-    detail = error.detail if error.source == "client" else _public(error)
-    if _wants_text(accept):
+    detail = told(error)
+    if wants_text(accept):
         kind, body = b"text/plain; charset=utf-8", f"{error.status} {detail}\n".encode()
     else:
-        told = _json(error.status, error.reason, detail)
+        made = _json(error.status, error.reason, detail)
         if trace_id:
-            told = b'%b, "trace_id": "%b"' % (told, trace_id)
-        kind, body = b"application/json", told + b"}\n"
+            made = b'%b, "trace_id": "%b"' % (made, trace_id)
+        kind, body = b"application/json", made + b"}\n"
     headers = [
         (b"content-type", kind),
         (b"proxy-status", _proxy_status(error)),
@@ -67,6 +68,8 @@ def as_call(own: Reply) -> Reply:
 
 
 def _proxy_status(error: ProxyError) -> bytes:
+    if error.received:
+        return b"spangate; received-status=%d" % error.received
     told = b"spangate; error=" + error.reason.encode("ascii")
     return told + (b"; details=" + quoted(error.which) if error.which else b"")
 
@@ -88,7 +91,7 @@ def _only_status(code: int, message: str, status: bytes, close: bool) -> Reply:
 
 def public(error: ProxyError) -> str:
     """What a client of gRPC may know of it."""
-    if error.source == "client" or isinstance(error, NoHttp2):
+    if error.source == "client" or error.public or isinstance(error, NoHttp2):
         return error.detail
     return error.reason.replace("_", " ")
 
@@ -99,12 +102,8 @@ def _json(status: int, error: str, detail: str) -> bytes:
     return json.dumps({"status": status, "error": error, "detail": detail}).encode()[:-1]
 
 
-def _public(error: ProxyError) -> str:
+def told(error: ProxyError) -> str:
+    """What a client may know of it."""
+    if error.source == "client" or error.public:
+        return error.detail
     return f"{reason_of(error.status).decode('ascii')}: {error.reason.replace('_', ' ')}"
-
-
-def _wants_text(accept: bytes | None) -> bool:
-    if accept is None:
-        return False
-    low = accept.lower()
-    return b"json" not in low and (b"text/" in low)

@@ -22,6 +22,7 @@ from proxy.server import (
     limits,
     outbound,
     overload,
+    split,
     tunnel,
 )
 from proxy.server.attempts import EVENT
@@ -94,7 +95,7 @@ def _goes_on(story: Story) -> bool:
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
-    if entry.is_special and _is_answered(story, entry, captures):
+    if (entry.is_special or story.worker.in_maintenance) and _is_answered(story, entry, captures):
         return False
     _forward(story, entry, captures)
     return True
@@ -106,15 +107,12 @@ async def _dialled(story: Story) -> ResponseHead:
     entry = story.entry
     if entry is not None and entry.is_special:
         await limits.shared(story)
+        if entry.mirror is not None:
+            story.worker.mirrors.copy(story)
         if attempts.is_sent(story):
             response: ResponseHead = await EVENT
             return response
-    if story.attempt is None:
-        await overload.turn(story)
-        if attempts.is_begun(story):
-            answer: ResponseHead = await EVENT
-            return answer
-    return await attempts.dialled(story)
+    return await attempts.first(story)
 
 
 def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
@@ -122,7 +120,7 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
     x, head, snapshot = story.x, story.head, story.snapshot
     target = entry.only
     if target is None:
-        target = entry.pick(story.worker.random())
+        target = entry.pick(split.spot(story, entry))
     story.target = target
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
@@ -136,9 +134,13 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
 
 
 def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
-    """On a route that answers, translates, or limits: whether it is the gateway that answers."""
+    """On a route that answers, translates, limits, or is closed: whether it is the gateway that
+    answers."""
     if entry.grpc_web and story.x.call is None:
         grpc_calls.translate(story)
+    closed = entry.maintenance
+    if closed is not None and (closed.always or story.worker.in_maintenance):
+        closed.check(story.x)
     if entry.rates is not None:
         limits.check(story, entry.rates, captures)
     if entry.answer is None:
@@ -167,6 +169,8 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     """Begin the answer; from here on nothing can be tried again. What compresses it, if it is."""
     x, client, entry = story.x, story.client, story.entry
     assert entry is not None
+    if response.status >= 400 and entry.errors is not None:
+        entry.errors.intercept(story, response)
     story.held = []
     story.replayable = False
     story.wait(0, 0)

@@ -37,6 +37,9 @@ cdef class RouteEntry:
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
     cdef public object rates  # None, or Rates
+    cdef public object mirror, sticky  # None, or Mirroring; or to be called
+    cdef public object errors  # None, or Pages
+    cdef public object maintenance  # None, or Closed
     cdef public object compression  # None, or what says which answers are compressed
     cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special
     cdef public Target only
@@ -48,7 +51,7 @@ cdef class RouteEntry:
 
 cdef class Snapshot:
     cdef object __weakref__
-    cdef public object config, limits, attributes
+    cdef public object config, limits, attributes, errors
     cdef public Extractor extractor
     cdef public Sampler sampler, never
     cdef public Forwarding forwarding

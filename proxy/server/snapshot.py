@@ -96,11 +96,14 @@ class RouteEntry:
         "answer",
         "blocks",
         "compression",
+        "errors",
         "grpc_web",
         "host_header",
         "is_health",
         "is_particular",
         "is_special",
+        "maintenance",
+        "mirror",
         "needs_captures",
         "only",
         "rates",
@@ -109,6 +112,7 @@ class RouteEntry:
         "rewrite",
         "route",
         "sampler",
+        "sticky",
         "upgrades",
     )
 
@@ -134,7 +138,17 @@ class RouteEntry:
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
-        self.is_special = answer is not None or route.grpc_web or bool(route.rate)
+        self.mirror: Any = None  # Mirroring (`mirrors.py`), if requests are copied
+        self.sticky: Any = None  # what reads who a request is from, if its side is by that
+        self.errors: Any = None  # Pages (`error_pages.py`) of the route and of all, if any
+        self.maintenance: Any = None  # Closed (`maintenance.py`), if it may come to that
+        self.is_special = (
+            answer is not None
+            or route.grpc_web
+            or bool(route.rate)
+            or route.mirror is not None
+            or route.maintenance is True
+        )
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)
         # Where all its requests go, unless it is None.
@@ -164,6 +178,7 @@ class Snapshot:
         "by_listener",
         "config",
         "connects",
+        "errors",
         "extractor",
         "forwarding",
         "limits",
@@ -200,6 +215,7 @@ class Snapshot:
         self.response_headers = _captured(tracing.response_headers, "http.response.header.")
         self.attributes = CustomAttributes(config.attributes) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
+        self.errors: Any = None  # Pages for what no route takes
         self.streams: dict[str, Any] = {}  # StreamRoutes, by the address of a listener without HTTP
         self._entries = list(entries)
         self._table = table

@@ -21,14 +21,14 @@ cdef class Story(StoryEvents):
     cdef public Snapshot snapshot
     cdef public RouteEntry entry
     cdef public Target target
-    cdef public object coroutine
+    cdef public object coroutine, later
     cdef public Attempt attempt
     cdef public Endpoint endpoint
     cdef public UpstreamSide upstream
     cdef public Edits edits
     cdef public list held
     cdef public tuple trailers
-    cdef public object flow, ticket, tunnel
+    cdef public object copy, flow, ticket, tunnel
     cdef public bint replayable
     cdef public long long total
     cdef public long long _deadline, _idle_since

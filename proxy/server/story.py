@@ -46,6 +46,7 @@ class Story(StoryEvents):
         "_moved",
         "attempt",
         "client",
+        "copy",
         "coroutine",
         "edits",
         "endpoint",
@@ -53,6 +54,7 @@ class Story(StoryEvents):
         "flow",
         "head",
         "held",
+        "later",
         "replayable",
         "snapshot",
         "target",
@@ -77,6 +79,7 @@ class Story(StoryEvents):
         x.begin(monotonic_ns(), time_ns())
         self.snapshot = worker.snapshot  # the same from beginning to end, whatever is reloaded
         self.coroutine: Any = None  # a Coroutine, None when it has ended
+        self.later: Any = None  # what goes on where that one ends: a page must be asked for
         self.entry: RouteEntry | None = None  # of the route that it goes by
         self.target: Target | None = None
         self.attempt: Attempt | None = None
@@ -87,6 +90,7 @@ class Story(StoryEvents):
         self.trailers = NO_TRAILERS  # of the request
         self.tunnel: Any = None  # a Tunnel, since its bytes are those of another protocol
         self.ticket: Any = None  # what it holds of its upstream's bounds, if it has any
+        self.copy: Any = None  # a mirrors.Sink, which gets the request's body as well
         self.flow: Any = None  # a splice.Flow, which moves one of the bodies
         self.replayable = True
         self.total = 0  # monotonic ns at which the whole exchange must be over; 0 = never
@@ -136,6 +140,8 @@ class Story(StoryEvents):
         if limit and x.body_in > limit:
             self._throw(ClientError(413, "the request body is too large", close=True))
             return
+        if self.copy is not None:
+            self.copy.on_body(data, last)
         if self.replayable:
             self.held.append(data)
             if x.body_in > (REPLAY if self.target is None else self.target.keep):
@@ -152,7 +158,7 @@ class Story(StoryEvents):
     def on_plenty(self, source: Any, left: int) -> None:
         client: Any = self.client
         upstream: Any = self.upstream
-        if self.flow is not None or self.tunnel is not None:
+        if self.flow is not None or self.tunnel is not None or self.copy is not None:
             return
         if source is client and upstream is not None and not self.replayable:
             splice.begin(self, source, upstream, left, True)
@@ -173,6 +179,8 @@ class Story(StoryEvents):
             return
         if trailers:
             self.trailers = passed_on(trailers, self.head)
+        if self.copy is not None:
+            self.copy.on_body_end(trailers)
         if self.upstream is not None:
             self.upstream.end(self.trailers)
             if not self.x.head_sent and self.target is not None:
@@ -190,6 +198,10 @@ class Story(StoryEvents):
 
     def on_client_gone(self) -> None:
         self._throw(ClientGone())
+
+    def on_client_failed(self, error: ProxyError) -> None:
+        """Whoever sends the request's body cannot go on."""
+        self._throw(error)
 
     def on_shutdown(self) -> None:
         self._throw(ShuttingDown("the gateway is shutting down"))

@@ -35,6 +35,7 @@ from proxy.server.house import Guest, House
 from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
+from proxy.server.mirrors import Mirrors
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.overload import Overload
@@ -84,9 +85,10 @@ class Worker(House):
         self.faults = Faults()
         registry = self.recorder.registry
         self.limiter, self.overload = Limiter(registry), Overload(registry)
+        self.mirrors = Mirrors(self)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
-        self.draining = self.failed = False  # failed: the first snapshot was not applied
+        self.draining = self.failed = self.switched = False  # failed: to apply the first snapshot
         self.stopped = asyncio.Event()
         self.getrandbits = source(os.urandom(32))
         self._number = number
@@ -124,15 +126,14 @@ class Worker(House):
         """Go by what `compiler` has made from the next request on; the first time, begin to
         listen. What was in force before, None the first time."""
         assert compiler.snapshot is not None
-        config, before = compiler.config, self.snapshot
-        gone = self.upstreams.adopt(compiler.plan)
+        config, before, gone = compiler.config, self.snapshot, self.upstreams.adopt(compiler.plan)
         equip(self.upstreams)
-        self.snapshot = compiler.snapshot
-        self._contexts = compiler.tls
+        self.snapshot, self._contexts = compiler.snapshot, compiler.tls
         configure(config.log.format, config.log.level)
         json = is_json(config.log.format, terminal=sys.stdout.isatty())
         self.recorder.configure(config, json=json)
         self.limiter.configure(config.redis)
+        self.maintain(self.switched)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.pools.close_of(gone))
         self.pools.adopt(self._contexts.upstreams)
@@ -248,6 +249,7 @@ class Worker(House):
         self._refusals.sum_up(now)
         self.limiter.sum_up(now)
         self.overload.sum_up(now)
+        self.mirrors.tick(now)
         self._descriptors.look()
         self.faults.say(self.upstreams.look(now))
         if not self.draining:
@@ -303,6 +305,7 @@ class Worker(House):
     def _stop(self) -> None:
         for connection in list(self._connections):
             connection.cut()
+        self.mirrors.stop()
         asyncio.get_running_loop().call_soon(self._say_goodbye)
 
     def _say_goodbye(self) -> None:

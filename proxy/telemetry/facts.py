@@ -13,6 +13,8 @@ from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.context import TraceContext
 from proxy.upstream.state import Use
 
+ERROR_PAGE = "error_page"  # why an attempt is made that asks for a page for a failure
+
 
 class Call:
     """What is known of an exchange that is a gRPC call, besides that it is one."""

@@ -57,6 +57,8 @@ UPSTREAM_REUSED = "spangate.upstream.connections.reused"
 UPSTREAM_STREAMS = "spangate.upstream.streams.open"
 UPSTREAM_RESETS = "spangate.upstream.streams.reset"
 KEYLESS = "spangate.upstream.keyless"
+MIRROR_DROPPED = "spangate.mirror.dropped"
+SPLIT_DURATION = "spangate.split.request.duration"
 SHED = "spangate.upstream.shed"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
@@ -132,6 +134,12 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(KEYLESS, _C, "{try}", "Tries without the key that the upstream hashes."),
         Instrument(SHED, _C, "{request}", "Requests that `limits` of an upstream refused."),
+        Instrument(
+            MIRROR_DROPPED, _C, "{request}", "Copies of requests not made or given up, by reason."
+        ),
+        Instrument(
+            SPLIT_DURATION, _H, "s", "Requests of routes that split, by side.", DURATIONS, 10**9
+        ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
         Instrument(RATE_REFUSED, _C, "{request}", "Requests refused by a rate limit."),

@@ -37,6 +37,7 @@ cdef class Recorder:
 
     @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
     cpdef finish(self, Exchange exchange)
+    cpdef mirrored(self, Exchange exchange)
 
     cdef ServerBlock _call_block(self, RouteBlocks route, Exchange exchange, str error)
 

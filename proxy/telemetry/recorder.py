@@ -17,7 +17,7 @@ from proxy.kernel.pen import Pen
 from proxy.telemetry import calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
-from proxy.telemetry.facts import Attempt, Exchange
+from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.span import SpanEncoder
@@ -154,6 +154,20 @@ class Recorder:
             self._pen.clear()
             raise
 
+    def aside(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Record an attempt that is none of its request's: `exchange` tells of it alone, with the
+        ids of that request's trace and SERVER span."""
+        client = self._client_block(exchange, attempt)
+        client.duration.record(max(attempt.end - attempt.start, 0))
+        if not exchange.sampled or not self.spans:
+            return
+        try:
+            self._span.client(exchange, attempt, client, exchange.query)
+            self._pen.pour(self._span_window, self._span_lane, 1)
+        except BaseException:
+            self._pen.clear()
+            raise
+
     def _count(self, exchange: Exchange, block: ServerBlock) -> None:
         """Its numbers alone."""
         took = exchange.end - exchange.start
@@ -196,6 +210,27 @@ class Recorder:
                 client.call_duration.record(took)
             span.client(exchange, attempt, client, query)
         self._pen.pour(self._span_window, self._span_lane, items)
+
+    def mirrored(self, exchange: Exchange) -> None:
+        """Record a copy of a request (`server/mirrors.py`): its tries and nothing else, since no
+        client has asked for it."""
+        if exchange.end < exchange.start:
+            exchange.end = exchange.start
+        traced = exchange.sampled and self.spans
+        query = self._redactor.query(exchange.query) if exchange.query and traced else ""
+        try:
+            for attempt in exchange.attempts:
+                client = self._client_block(exchange, attempt)
+                took = max((attempt.end or exchange.end) - attempt.start, 0)
+                client.duration.record(took)
+                if client.call_duration is not None:
+                    client.call_duration.record(took)
+                if traced:
+                    self._span.client(exchange, attempt, client, query)
+                    self._pen.pour(self._span_window, self._span_lane, 1)
+        except BaseException:  # as in `finish`
+            self._pen.clear()
+            raise
 
     def _tell(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """Its access record, in the forms that are wanted."""
@@ -270,7 +305,7 @@ class Recorder:
         route = exchange.route
         if route is None:
             route = self._no_route
-        if attempt.ordinal:
+        if attempt.ordinal and attempt.retry_reason != ERROR_PAGE:
             self._retried(route, attempt)
         error = attempt.error
         if exchange.client_gone and _is_cut(exchange, attempt):

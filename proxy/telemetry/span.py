@@ -23,7 +23,7 @@ from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.calls import originals
-from proxy.telemetry.facts import Attempt, Exchange
+from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
 from proxy.telemetry.protobuf import Value, attributes, delimited, text
 from proxy.tracing.context import TraceContext
 
@@ -96,11 +96,13 @@ class SpanEncoder:
         if attempt.tls is not None:
             pen.put(attempt.tls)
         if attempt.ordinal:
-            pen.put(_resend(attempt))
+            pen.put(_resend(exchange, attempt))
         if block.other:
             pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         if context is not None and context.state:
             pen.put(delimited(3, text(context.state)))
+        if not exchange.span_id:
+            pen.put(_rare(exchange))  # of a copy, which has no SERVER span
         pen.end()
 
     def _phases(self, exchange: Exchange) -> None:
@@ -133,7 +135,9 @@ class SpanEncoder:
             self._pen.doubles(self._unanswered, queue / 1e6, connect / 1e6, own)
 
 
-def _resend(attempt: Attempt) -> bytes:
+def _resend(exchange: Exchange, attempt: Attempt) -> bytes:
+    if attempt.retry_reason == ERROR_PAGE:  # it is none, and has an Exchange of its own
+        return attributes(SPAN_ATTRIBUTES, [("spangate.error_page", exchange.status)])
     pairs: list[tuple[str, Value]] = [("http.request.resend_count", attempt.ordinal)]
     if attempt.retry_reason:
         pairs.append(("spangate.retry.reason", attempt.retry_reason))

@@ -223,7 +223,7 @@ def test_hints_name_keys_that_there_are(table: str) -> None:
     names = {"limits": "Limits", "defaults": "Defaults", "forwarding": "Forwarding",
              "tracing": "Tracing", "export": "Export", "admin": "Admin",
              "access_log": "AccessLog", "log": "Log", "metrics": "Metrics",
-             "dns": "Dns"}  # fmt: skip
+             "dns": "Dns", "errors": "Errors"}  # fmt: skip
     for hint in hints._OF_TABLE[table].values():
         for place, key in re.findall(r"\[(\w+)\] (\w+) = ", hint):
             assert key in known[names[place]], hint

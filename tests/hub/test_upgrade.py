@@ -218,9 +218,12 @@ def test_what_is_no_gateway_gets_no_signal(tmp_path: Path) -> None:
             assert (code, said) == (1, "")
             assert why in told
         assert other.poll() is None
+        for part in children(hub.pid):  # somebody who signals everything
+            os.kill(part, signal.SIGUSR2)
         assert ask("0")[0] == ask("x")[0] == 2
         other.kill()
         assert hub.get() == "pong"
+        assert children(hub.pid, "proxy.server") == [worker]
 
 
 def test_a_service_manager_is_told_who_is_in_charge(

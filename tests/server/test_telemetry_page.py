@@ -263,6 +263,10 @@ SITUATIONS: dict[str, list[Situation]] = {
     "no route": [Situation(route=ELSEWHERE)],
     "routes, but none for the method": [Situation(route='when.method = "PUT"')],
     "more requests than a [rate limit](traffic-rate-limits.md) lets in": [LIMITED],
+    "the route is under [maintenance](traffic-errors.md#maintenance)": [
+        Situation(route="maintenance = true"),
+        Situation(more="[errors]\nmaintenance = true\n"),
+    ],
     "redirect, fixed answer": [
         Situation(asks(get("/broken")), more=BROKEN),
         Situation(asks(get("/moved")), more=MOVED),
@@ -401,6 +405,9 @@ class Told:
         self.line.update(tuple(json.loads(line)) for line in gate.recorded.lines)
 
 
+PAGED = '[errors]\npages = { "503" = { upstream = "b" } }\n'
+
+
 async def told() -> Told:
     """Of a few requests that have everything between them."""
     seen = Told()
@@ -417,6 +424,9 @@ async def told() -> Told:
     async with running(Situation(backend=quits)) as (gate, _):
         await seen.add(gate, 1)
     async with running(Situation(upstream=HASH)) as (gate, _):
+        await gate.exchange(get())
+        await seen.add(gate, 1)
+    async with answers as backend, gateway(routes(backend, PAGED, "maintenance = true")) as gate:
         await gate.exchange(get())
         await seen.add(gate, 1)
     await seen_by_tls(seen)

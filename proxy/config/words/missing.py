@@ -35,7 +35,7 @@ http3 quic
 websocket websockets upgrade_configs
     write upgrade = ["websocket"] in a [[route]], which is the default
 mirror mirroring shadow request_mirror_policies mirrors
-    Spangate does not mirror requests yet
+    write mirror = { to = "shadow", share = 0.1 } in a [[route]]
 circuit_breaker circuit_breakers circuit_breaking
     write breaker = { failures = 0.5, window = "10s", open = "5s" } in [upstream.NAME], and
     limits = { requests = 1000 } for what may be under way at once

@@ -131,6 +131,11 @@ per_try_timeout lb_try_timeout
     one try is bounded by connect_timeout and first_byte_timeout, all of them together by timeout
 hash_policy
     it belongs to the upstream: write balance there, such as "least_request"
-error_page errorfile errors custom_errors handle_errors error_pages errorloc
-    Spangate's own answers are plain: let the services answer, or a route with `respond`
+error_page errorfile errorfiles custom_errors handle_errors error_pages errorloc http_errors
+local_reply_config error_document
+    write errors = { pages = { "503" = <"/etc/spangate/503.html"> } }
+proxy_intercept_errors intercept_errors
+    write errors = { intercept = true, pages = { "5xx" = "/etc/spangate/5xx.html" } }
+maintenance_mode
+    write maintenance = true
 """)

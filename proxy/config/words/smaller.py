@@ -138,3 +138,26 @@ x_request_id generate_request_id
 underscores_in_headers headers_with_underscores_action
     write underscores = "pass", "drop" or "reject"
 """)
+
+ERRORS = read("""
+400 401 403 404 405 408 413 429 500 501 502 503 504 4xx 5xx error_page errorfile status_code
+statuses html json text files
+    write pages = { "503" = <"/etc/spangate/503.html"> }
+proxy_intercept_errors intercept_errors
+    write intercept = true
+maintenance_mode
+    write maintenance = true, or the path of a file that switches it on
+""")
+
+ERROR_PAGE = read("""
+service backend use_backend cluster proxy_pass
+    write upstream = <"pages">: the name of an [upstream.NAME]
+query uri url rewrite
+    write path = "/errors/{status}"
+filename errorfile lf_file root
+    write file = <"/etc/spangate/503.html">
+content_type body body_format text_format json_format
+    write html = "503.html", json = "503.json": files; what they are follows from the key
+status code response
+    an answer keeps the status that it has
+""")

@@ -55,6 +55,13 @@ client_max_body_size max_body_size body_limit body_size
     write [limits] body = <"20MiB">, or body_limit on a route
 keepalive_timeout keepalive timeout_http_keep_alive
     write [limits] keepalive = <"75s">
+error_page errorfile errorfiles custom_errors handle_errors error_pages errorloc http_errors
+local_reply_config error_document
+    write [errors] pages = { "503" = <"/etc/spangate/503.html"> }
+proxy_intercept_errors intercept_errors
+    write [errors] intercept = true, and pages = { "5xx" = "/etc/spangate/5xx.html" }
+maintenance maintenance_mode
+    write [errors] maintenance = true, or the path of a file that switches it on
 keepalive_time max_connection_duration max_connection_age
     write [limits] connection_age = <"1h">
 client_header_timeout header_timeout timeout_http_request read_header_timeout
