@@ -252,7 +252,7 @@ class Config(Section, frozen=True):
     processes: Literal["separate", "small"] = "separate"  # small: the collector within the hub
     drain_timeout: Seconds = Seconds(25)  # how long running requests may take to finish at the end
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
-    watch: bool = False  # read this file again whenever it, or what ${file:…} names, has changed
+    watch: bool = False  # read this file again whenever it, or what it refers to, has changed
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"

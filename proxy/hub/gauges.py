@@ -116,6 +116,12 @@ DRAINED = Instrument(
 BREAKER = Instrument(
     "spangate.upstream.breaker.open", _G, "{process}", "Workers whose breaker is not closed."
 )
+LIMIT = Instrument(
+    "spangate.upstream.limit", _G, "", "Of each of an upstream's `limits`, what is in force."
+)
+LIMIT_USED = Instrument(
+    "spangate.upstream.limit.used", _G, "", "How much of it is used, by all workers together."
+)
 BROKE = Instrument(
     "spangate.upstream.breaker.opened", _C, "{opening}", "Times that a worker's breaker opened."
 )

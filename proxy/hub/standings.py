@@ -10,6 +10,7 @@ from proxy.config.model import Upstream
 from proxy.config.redact import Computed
 from proxy.hub import gauges
 from proxy.hub.boards import Key
+from proxy.hub.bounded import Bounded
 from proxy.hub.circuits import Circuits
 from proxy.hub.ejections import Ejection, Ejections
 from proxy.hub.parts import Whole
@@ -30,6 +31,7 @@ class Standings:
         self._prober = prober
         self._ejections = ejections
         self._circuits = Circuits(hub.boards, hub.roster)
+        self._bounded = Bounded(hub.boards)
 
     def series(self) -> Iterator[Series]:
         """Those of one instrument together."""
@@ -39,6 +41,7 @@ class Standings:
             yield Series(gauges.DRAINED, labels, 1)
         upstreams = self._hub.loaded.config.upstream
         yield from self._circuits.series({n for n, u in upstreams.items() if u.breaker is not None})
+        yield from self._bounded.series(upstreams)
 
     def view(self) -> Mapping[str, Any]:
         """For `/upstreams`."""
@@ -50,7 +53,9 @@ class Standings:
         def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
             some = members.get(name, {})
             endpoints = (self._endpoint((name, u), one, open_ones) for u, one in some.items())
-            parts = {"balance": upstream.balance.policy, "endpoints": endpoints}
+            limits = upstream.limits
+            used = None if limits is None else self._bounded.view(name, limits)
+            parts = {"balance": upstream.balance.policy, "limits": used, "endpoints": endpoints}
             return Computed(parts, lambda _, part: part)
 
         return Computed(self._hub.loaded.config.upstream, told)

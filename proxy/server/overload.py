@@ -74,6 +74,8 @@ class Overload:
     def admit(self, story: Story, target: Target) -> bool:
         """Whether it may go on at once; False: it has to wait. Raises Refused."""
         bounds = target.bounds
+        if story.ticket is not None:  # of the upstream before, where a page of errors is asked for
+            self.left(story.ticket)
         ticket = story.ticket = Ticket(bounds, target.priority, story)
         now = monotonic_ns()
         self.queued(story, ticket, bounds.enter(ticket, now), now)

@@ -2,7 +2,7 @@
 
 Pure: samples and times (ns, monotonic) are arguments. The limit follows a gradient, as Envoy's
 adaptive concurrency and Netflix's gradient2 do: limit = limit · (TOLERANCE · base / latency) +
-√limit, once for each window of samples, where `base` is the median latency without a queue.
+√limit, once for each window of samples, where `base` is the latency without a queue.
 
 What is different is how `base` is found. A queue gets shorter when fewer requests are let in, and
 a server that has become slower does not get faster by that. So each time that the limit has fallen
@@ -50,7 +50,7 @@ class Gradient:
     def __init__(self) -> None:
         self._own = FIRST
         self.base = 0.0  # ns of an answer without a queue; 0 = not known yet
-        self._latency = 0.0  # ns, the last window's median
+        self._latency = 0.0  # ns, the last window's
         self._samples: list[int] = []
         self._since = 0  # what began earlier, began under another limit
         self._ended = 0  # when the last window did
@@ -85,7 +85,11 @@ class Gradient:
         if lasted < SHORT:
             return False
         samples.sort()
-        self._turn(float(samples[len(samples) // 2]), now, limit)
+        # Without the tails, and no median: servers that all take the same time end in waves, and
+        # a median jumps from one wave to the next where the mean follows the queue (Little).
+        tail = len(samples) // 10
+        middle = samples[tail : len(samples) - tail]
+        self._turn(sum(middle) / len(middle), now, limit)
         return True
 
     def _turn(self, latency: float, now: int, limit: float) -> None:
@@ -110,7 +114,8 @@ class Gradient:
 
     def _next(self, limit: float, latency: float) -> float:
         gradient = max(min(TOLERANCE * self.base / latency, 2.0), STEEPEST) if latency else 1.0
-        return min(max(limit * gradient + sqrt(limit), LEAST), MOST)
+        wanted = limit * gradient + sqrt(limit)
+        return min(max((limit + wanted) / 2, LEAST), MOST)  # half the way: else it swings
 
     def _dip(self, now: int, limit: float, latency: float) -> None:
         day = now // EVERY

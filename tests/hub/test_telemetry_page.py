@@ -30,6 +30,7 @@ COLLECTOR = (ROOT / "docs" / "collector.md").read_text()  # has a table of its o
 ON_MISFORTUNE = {
     "spangate_access_log_dropped_total",
     "spangate_descriptors_exhausted_total",
+    "spangate_upstream_shed_total",
     "spangate_upstream_endpoint_drained",
     "spangate_worker_restarts_total",
 }
@@ -75,6 +76,7 @@ servers = ["{down}"]
 [upstream.up]
 servers = ["http://127.0.0.1:{admin}"]
 balance = {{ policy = "hash", on = "header:x-user" }}
+limits = {{ requests = 100, adaptive = true }}
 eject = {{ errors = 5 }}
 breaker = {{ failures = 0.5 }}
 """

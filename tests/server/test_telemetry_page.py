@@ -94,6 +94,11 @@ async def drains(gate: Gateway, backend: Backend) -> bytes:
     return await client.read_all()
 
 
+async def is_second(gate: Gateway, backend: Backend) -> bytes:
+    await until_asked(gate, backend)
+    return await gate.exchange(get())
+
+
 async def until_asked(gate: Gateway, backend: Backend) -> Client:
     client = await gate.connect()
     client.write(get())
@@ -222,6 +227,7 @@ SLOW = Situation(backend=silent, route='first_byte_timeout = "100ms"')
 # by the first cell of a row
 NO_REDIS = '[redis]\nurl = "unix:///nowhere"\nwhen_down = "closed"\n'
 LIMITED = Situation(route='rate = { limit = "1/d", scope = "shared" }', more=NO_REDIS)
+CROWDED = Situation(is_second, silent, upstream="limits = { requests = 1 }")
 
 SITUATIONS: dict[str, list[Situation]] = {
     "answer 1xx to 3xx": [Situation(), Situation(backend=script(reply(301)))],
@@ -263,6 +269,7 @@ SITUATIONS: dict[str, list[Situation]] = {
     "no route": [Situation(route=ELSEWHERE)],
     "routes, but none for the method": [Situation(route='when.method = "PUT"')],
     "more requests than a [rate limit](traffic-rate-limits.md) lets in": [LIMITED],
+    "as much is under way at the upstream as its [limits](traffic-overload.md) allow": [CROWDED],
     "the route is under [maintenance](traffic-errors.md#maintenance)": [
         Situation(route="maintenance = true"),
         Situation(more="[errors]\nmaintenance = true\n"),
@@ -419,8 +426,9 @@ async def told() -> Told:
         await seen.add(gate, 2)
     async with running(Situation(leaves, silent)) as (gate, _):
         await seen.add(gate, 1)
-    async with running(LIMITED) as (gate, _):
-        await seen.add(gate, 1)
+    for situation in (LIMITED, CROWDED):
+        async with running(situation) as (gate, _):
+            await seen.add(gate, 1)
     async with running(Situation(backend=quits)) as (gate, _):
         await seen.add(gate, 1)
     async with running(Situation(upstream=HASH)) as (gate, _):
@@ -499,7 +507,7 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
     left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
-    left_out += ("spangate.denied.", "spangate.deadline.")
+    left_out += ("spangate.denied.", "spangate.deadline.", "spangate.overload.")
     left_out += ("spangate.chosen_by",)
     kept = {n for n in seen.server if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
