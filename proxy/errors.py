@@ -202,9 +202,7 @@ class ConnectTimeout(UpstreamError):
 
 
 class TlsTimeout(ConnectTimeout):
-    """The handshake with a server took longer than `tls_timeout`."""
-
-    error_type = "tls_timeout"
+    error_type = "tls_timeout"  # of the handshake alone
 
 
 class TlsFailed(UpstreamError):
@@ -273,9 +271,7 @@ class TryTimeout(UpstreamTimeout):
 
 
 class StreamTimeout(UpstreamTimeout):
-    """The whole exchange has lasted as long as it may (`stream_timeout`)."""
-
-    error_type = "stream_timeout"
+    error_type = "stream_timeout"  # of the whole exchange, whatever it has become
 
 
 class DeadlineOver(UpstreamTimeout):

@@ -254,6 +254,31 @@ async def test_the_client_s_deadline_ends_the_call() -> None:
         assert seen.about["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
 
 
+@pytest.mark.parametrize("over", [(b"grpc-timeout", b"0m"), (b"x-request-deadline", b"0")])
+async def test_a_deadline_that_is_over_asks_nobody(over: tuple[bytes, bytes]) -> None:
+    async def handle(stream: Stream) -> None:
+        stream.head(200, GRPC, ("grpc-status", "0"), end=True)
+
+    trust = "[forwarding]\ntrust = ['127.0.0.1']"
+    async with H2Backend(handle) as backend, gateway(file(backend.url, top=trust)) as gate:
+        got = await asked(gate, "/a.B/C", over)
+        assert got["grpc-status"] == "4"
+        assert not backend.streams
+        assert (await trace(gate)).about["error.type"] == "deadline_exceeded"
+
+
+async def test_a_trusted_callers_deadline_becomes_the_calls() -> None:
+    async def handle(stream: Stream) -> None:
+        stream.head(200, GRPC, ("grpc-status", "0"), end=True)
+
+    trust = "[forwarding]\ntrust = ['127.0.0.1']"
+    async with H2Backend(handle) as backend, gateway(file(backend.url, top=trust)) as gate:
+        await asked(gate, "/a.B/C", (b"x-request-deadline", b"3.5"))
+        told = backend.streams[0]
+        assert 0 < parse_timeout(told["grpc-timeout"].encode()) <= 3.5e9
+        assert told["x-request-deadline"] == ""
+
+
 # retries
 
 TWICE = "retry = { times = 2, on = ['unavailable'], backoff = '1ms' }"

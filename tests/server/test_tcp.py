@@ -219,6 +219,16 @@ async def test_silence_ends_it() -> None:
         assert (await trace(gate)).about["spangate.tunnel.end"] == "idle_timeout"
 
 
+async def test_a_stream_timeout_ends_what_is_not_silent() -> None:
+    route = 'stream_timeout = "200ms"\nidle_timeout = "0s"'
+    async with Backend(echo) as backend, gateway(config(tcp(backend), route)) as gate:
+        client = await gate.connect()
+        client.write(b"a")
+        assert await client.reader.readexactly(1) == b"a"
+        assert await client.at_end()
+        assert (await trace(gate)).about["spangate.tunnel.end"] == "stream_timeout"
+
+
 async def test_a_drain_waits_and_then_cuts() -> None:
     more = 'drain_timeout = "300ms"'
     async with Backend(echo) as backend, gateway(config(tcp(backend), more=more)) as gate:

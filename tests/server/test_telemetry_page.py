@@ -437,6 +437,10 @@ async def told() -> Told:
     async with answers as backend, gateway(routes(backend, PAGED, "maintenance = true")) as gate:
         await gate.exchange(get())
         await seen.add(gate, 1)
+    trusting = "[forwarding]\ntrust = ['127.0.0.1']"
+    async with running(Situation(more=trusting)) as (gate, _):
+        await gate.exchange(get("/x", "X-Request-Deadline: soon"))
+        await seen.add(gate, 1)
     await seen_by_tls(seen)
     await seen_by_unix_sockets(seen)
     for names in (seen.server, seen.client, seen.log):
@@ -503,7 +507,7 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
     left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
-    left_out += ("spangate.denied.", "spangate.overload.")
+    left_out += ("spangate.denied.", "spangate.deadline.", "spangate.overload.")
     left_out += ("spangate.chosen_by",)
     kept = {n for n in seen.server if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
