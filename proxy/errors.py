@@ -17,7 +17,7 @@ ProxyError
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
     │   └── BreakerOpen         nobody is asked until a trial succeeds
-    ├── ConnectRefused / ConnectTimeout / ConnectFailed (ConnectReset, DnsFailed)
+    ├── ConnectRefused / ConnectTimeout (TlsTimeout) / ConnectFailed (ConnectReset, DnsFailed)
     ├── TlsFailed               502, before anything was asked
     ├── UpstreamReset           closed before a complete response head
     ├── StreamReset             502, this exchange alone was reset before that (HTTP/2)
@@ -25,7 +25,9 @@ ProxyError
     ├── NotProcessed            503, the upstream says that it has done nothing of the request
     │   └── OlderRequired       HTTP_1_1_REQUIRED: not by HTTP/2
     ├── UpstreamTimeout         504: first byte, idle, or the route's total time
-    │   └── TryTimeout          504, of one try
+    │   ├── TryTimeout          504, of one try
+    │   ├── StreamTimeout       504, of the whole exchange, also as a tunnel or stream
+    │   └── DeadlineOver        504, no try is begun any more
     ├── BadResponse             502, the upstream does not speak HTTP
     │   └── UpgradeFailed       it switched protocols, but not as it was asked to
     └── Truncated               the body ended early; the client must see that
@@ -199,6 +201,12 @@ class ConnectTimeout(UpstreamError):
     retryable = True
 
 
+class TlsTimeout(ConnectTimeout):
+    """The handshake with a server took longer than `tls_timeout`."""
+
+    error_type = "tls_timeout"
+
+
 class TlsFailed(UpstreamError):
     """The handshake with a server failed, or one side did not take the other's certificate."""
 
@@ -262,6 +270,18 @@ class TryTimeout(UpstreamTimeout):
     """The time of this try is over (`retry.per_try`): what others take is not known yet."""
 
     error_type = "per_try_timeout"
+
+
+class StreamTimeout(UpstreamTimeout):
+    """The whole exchange has lasted as long as it may (`stream_timeout`)."""
+
+    error_type = "stream_timeout"
+
+
+class DeadlineOver(UpstreamTimeout):
+    """No time is left for a try: the request's limit or the caller's deadline is over."""
+
+    error_type = "deadline_exceeded"
 
 
 class BadResponse(UpstreamError):

@@ -16,6 +16,15 @@ from proxy.config.observe import Propagate, Tracing
 # A key path such as ("route", 3, "timeout") -> "routes.toml:12", or "" where the file says nothing.
 Where = Callable[[tuple[str | int, ...]], str]
 
+DURATIONS = (
+    "timeout",
+    "connect_timeout",
+    "tls_timeout",
+    "first_byte_timeout",
+    "idle_timeout",
+    "stream_timeout",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Effective:
@@ -23,8 +32,10 @@ class Effective:
 
     timeout: float
     connect_timeout: float
+    tls_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    stream_timeout: float
     retry: Retry | None
     body_limit: int
     propagate: Propagate  # with no None in it; `origin` has its keys
@@ -42,16 +53,13 @@ def effective(config: Config, route: Route, upstream: str, where: Where | None =
     # Only lines need the place in the file, and finding it costs a walk over all routes.
     index = next((i for i, r in enumerate(config.route) if r is route), 0) if where else 0
     layers = _layers(config, route, index, upstream)
-    for key in ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout", "retry"):
+    for key in (*DURATIONS, "retry"):
         values[key] = _first(layers, key)
         origin[key] = _origin(layers, key, where)
     limit = [layers[0], _Layer("[limits]", ("limits",), "body", config.limits, Limits())]
     origin["body_limit"] = _origin(limit, "body_limit", where)
     return Effective(
-        timeout=float(values["timeout"]),
-        connect_timeout=float(values["connect_timeout"]),
-        first_byte_timeout=float(values["first_byte_timeout"]),
-        idle_timeout=float(values["idle_timeout"]),
+        **{key: float(values[key]) for key in DURATIONS},
         retry=values["retry"],
         body_limit=int(config.limits.body if route.body_limit is None else route.body_limit),
         propagate=_propagate(config, layers, where, origin),

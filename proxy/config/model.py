@@ -111,6 +111,7 @@ class Forwarding(Section, frozen=True):
     forwarded: bool = False  # RFC 7239 Forwarded
     via: str = "spangate"  # pseudonym, "" = none
     request_id: bool = True  # X-Request-Id: kept from trusted peers, else made
+    deadline: bool = True  # X-Request-Deadline: read from trusted peers, told to upstreams
     underscores: Literal["drop", "reject", "pass"] = "drop"  # X_Forwarded_For and its kind
 
 
@@ -193,8 +194,11 @@ class Defaults(Section, frozen=True):
 
     timeout: Seconds = Seconds(0)  # the client's whole wait, all tries and the body included
     connect_timeout: Seconds = Seconds(5)  # Envoy: 5 s
+    tls_timeout: Seconds = Seconds(0)  # of that, what the TLS handshake with a server may take
     first_byte_timeout: Seconds = Seconds(60)  # nginx proxy_read_timeout
     idle_timeout: Seconds = Seconds(60)  # no byte in either direction
+    # an exchange from its head to its end, tunnels and streams too (Envoy's max_stream_duration)
+    stream_timeout: Seconds = Seconds(0)
     retry: Retry | None = None  # extra tries; a number, or a table
 
 
@@ -214,8 +218,10 @@ class Route(Section, frozen=True):
     # the client's whole wait, instead of the upstream's and [defaults]
     timeout: Seconds | None = None
     connect_timeout: Seconds | None = None  # for one connection to a server
+    tls_timeout: Seconds | None = None  # of that, the TLS handshake
     first_byte_timeout: Seconds | None = None  # from the request's end to the response head
     idle_timeout: Seconds | None = None  # without a byte in either direction
+    stream_timeout: Seconds | None = None  # the whole exchange, as a tunnel or stream too
     retry: Retry | None = None  # instead of the upstream's and that in [defaults]
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
@@ -246,7 +252,7 @@ class Config(Section, frozen=True):
     processes: Literal["separate", "small"] = "separate"  # small: the collector within the hub
     drain_timeout: Seconds = Seconds(25)  # how long running requests may take to finish at the end
     drain_delay: Seconds = Seconds(0)  # /ready says 503 for so long before accepting ends
-    watch: bool = False  # read this file again whenever it, or what ${file:…} names, has changed
+    watch: bool = False  # read this file again whenever it, or what it refers to, has changed
     resource: dict[str, str] = field(default_factory=dict)  # OTLP resource attributes
     labels: dict[str, str] = field(default_factory=dict)  # on every span, metric and log
     attributes: dict[str, str] = field(default_factory=dict)  # SERVER spans: "header:x-tenant"

@@ -41,6 +41,8 @@ def own_fields(config: Config) -> dict[str, str]:
         own["forwarded"] = "with [forwarding] forwarded = false it is yours"
     if forwarding.via:
         own["via"] = '[forwarding] via = "" sends none'
+    if forwarding.deadline:
+        own["x-request-deadline"] = "with [forwarding] deadline = false it is yours"
     if forwarding.request_id:
         own["x-request-id"] = "with [forwarding] request_id = false it is yours"
     return own

@@ -19,7 +19,8 @@ from proxy.config.words import values
 # (what is wrong, what to write) at a key below a route
 Slip = tuple[Path, str, str]
 
-_FORWARDED_ONLY = ("host_header", "retry", "connect_timeout", "first_byte_timeout", "idle_timeout")
+_FORWARDED_ONLY: tuple[str, ...] = ("host_header", "retry", "connect_timeout", "tls_timeout")
+_FORWARDED_ONLY += ("first_byte_timeout", "idle_timeout", "stream_timeout")
 
 
 def tell_slips(config: Config, report: Report) -> None:
@@ -171,6 +172,10 @@ def _of_waits(table: Route | Upstream | Defaults, whole: float) -> Iterator[Slip
         if whole and part is not None and part > whole and part != getattr(Defaults(), key):
             message = f"longer than the timeout of {seconds_text(whole)} for the whole answer"
             yield (key,), message, "make it shorter, or the timeout longer"
+    connect = table.connect_timeout
+    if connect and table.tls_timeout and table.tls_timeout >= connect:
+        message = f"never reached: the connect_timeout of {seconds_text(connect)} covers it"
+        yield ("tls_timeout",), message, "make it shorter, or leave it out"
 
 
 def _of_servers(upstream: Upstream, config: Config) -> Iterator[Slip]:

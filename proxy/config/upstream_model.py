@@ -92,8 +92,10 @@ class Upstream(Section, frozen=True):
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
     connect_timeout: Seconds | None = None  # for one connection to a server
+    tls_timeout: Seconds | None = None  # of that, the TLS handshake
     first_byte_timeout: Seconds | None = None  # from the request's end to the response head
     idle_timeout: Seconds | None = None  # without a byte in either direction
+    stream_timeout: Seconds | None = None  # the whole exchange, as a tunnel or stream too
     retry: Retry | None = None  # instead of that in [defaults]
 
     def everyone(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.config.effective import Effective, effective
+from proxy.config.effective import DURATIONS, Effective, effective
 from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Retry
 from proxy.config.rate_model import RateLimit
@@ -18,8 +18,6 @@ from proxy.errors import ProxyError, WrongMethod
 from proxy.explain.course import Course
 from proxy.explain.listeners import secure
 from proxy.http import local
-
-_DURATIONS = ("timeout", "connect_timeout", "first_byte_timeout", "idle_timeout")
 
 
 def explain(loaded: Loaded, data: bytes, scheme: str = "http") -> tuple[bool, list[str]]:
@@ -104,7 +102,7 @@ def _upstream(loaded: Loaded, shown: Config, index: int, name: str) -> Iterator[
 
 
 def _in_force(force: Effective) -> Iterator[tuple[str, str]]:
-    for key in _DURATIONS:
+    for key in DURATIONS:
         seconds = getattr(force, key)
         yield key, seconds_text(seconds) if seconds else "none"
     yield "retry", _retry(force.retry)

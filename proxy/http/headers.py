@@ -72,6 +72,7 @@ REQUEST_SPECIAL = (
         b"via",
         b"user-agent",
         b"x-request-id",
+        b"x-request-deadline",  # of trusted peers
         b"baggage",
     }
 )

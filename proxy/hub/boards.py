@@ -49,15 +49,23 @@ class Boards:
         taken."""
         wanted = dict.fromkeys(keys, -1)
         for key in [key for key in self._numbers if key not in wanted]:
-            self._free.append(self._numbers.pop(key))
+            self.drop(key)
         for key in wanted:
-            if key not in self._numbers:
-                number = self._take()
-                if number < 0:
-                    continue
-                self._numbers[key] = number
-            wanted[key] = self._numbers[key]
+            wanted[key] = self.give(key)
         return wanted
+
+    def give(self, key: Key) -> int:
+        """A number for one more, or the one that it has; -1 = all are taken."""
+        number = self._numbers.get(key, -1)
+        if number < 0 and (number := self._take()) >= 0:
+            self._numbers[key] = number
+        return number
+
+    def drop(self, key: Key) -> None:
+        """It needs none any more; somebody else may be given it."""
+        number = self._numbers.pop(key, -1)
+        if number >= 0:
+            self._free.append(number)
 
     def rows(self, key: Key) -> list[memoryview]:
         """An endpoint's cells, place by place; [] if it has no number."""

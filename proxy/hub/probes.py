@@ -12,7 +12,7 @@ import itertools
 import logging
 import random
 import resource
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -113,7 +113,7 @@ class Prober:
         self.secured: Mapping[str, ClientContext] = {}  # how upstreams with TLS are connected to
         self._protocols: dict[str, str] = {}  # that upstreams speak
         self._prevented = False  # the last probe could not be made
-        self._found: dict[str, tuple[str, ...]] = {}  # URLs that were discovered, by upstream
+        self._found: dict[str, Collection[str]] = {}  # URLs that were discovered, by upstream
         self._upstreams: Mapping[str, Upstream] = {}
         self._by: dict[str, tuple[Settings, str]] = {}  # `health` and `send_proxy` of upstreams
 
@@ -133,14 +133,18 @@ class Prober:
             if key not in wanted:
                 self._forget(key)
 
-    def discovered(self, upstream: str, urls: Iterable[str]) -> None:
-        """These besides those of the file, and no others; `configure` keeps to it."""
-        before, self._found[upstream] = self._found.get(upstream, ()), tuple(urls)
+    def discovered(
+        self, upstream: str, urls: Collection[str], changed: Iterable[str] | None = None
+    ) -> None:
+        """These besides those of the file, and no others; `configure` keeps to it. `changed`: only
+        these can differ from what was said before; None = any may."""
+        before, self._found[upstream] = self._found.get(upstream, ()), urls
         known = self._upstreams.get(upstream) or Upstream()
-        for url in set(before).difference(self._found[upstream], known.servers):
-            self._forget((upstream, url))
-        for url in self._found[upstream]:
-            self._probe((upstream, url))
+        for url in [*before, *urls] if changed is None else changed:
+            if url in urls:
+                self._probe((upstream, url))
+            elif url not in known.servers:
+                self._forget((upstream, url))
 
     def states(self) -> dict[Key, bool]:
         """Whether each probed server is up; those not probed are not in it."""

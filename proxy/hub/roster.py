@@ -6,7 +6,7 @@ each change in one frame, and all of it to a worker that is new. It decides noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from proxy.config.model import Upstream
@@ -98,25 +98,40 @@ class Roster:
         """An operator said so."""
         self._note([(key, Change(drained=drained))])
 
-    def discovered(self, upstream: str, servers: Mapping[str, int]) -> None:
-        """These, by URL with their weights, and no others besides what the file says."""
+    def discovered(
+        self, upstream: str, servers: Mapping[str, int], changed: Iterable[str] | None = None
+    ) -> None:
+        """These, by URL with their weights, and no others besides what the file says. `changed`:
+        only these can differ from what was said before; None = any may. It costs what those do."""
         news: dict[Key, Change] = {}
-        for url, weight in servers.items():
-            member = self._members.get((upstream, url))
-            if member is None:
-                self._members[upstream, url] = Member(weight, discovered=True)
-                news[upstream, url] = Change(added=True, weight=weight)
+        came: list[Key] = []
+        for url in [*servers, *self.of(upstream)] if changed is None else changed:
+            key, weight = (upstream, url), servers.get(url)
+            member = self._members.get(key)
+            if weight is None:
+                if member is not None and member.discovered:
+                    del self._members[key]
+                    news[key] = Change(removed=True)
+            elif member is None:
+                self._members[key] = Member(weight, discovered=True)
+                news[key] = Change(added=True, weight=weight)
+                came.append(key)
             elif member.discovered and member.weight != weight:
                 member.weight = weight
-                news[upstream, url] = Change(weight=weight)
-        for url, member in self.of(upstream).items():
-            if member.discovered and url not in servers:
-                del self._members[upstream, url]
-                news[upstream, url] = Change(removed=True)
-        for key in self._number() & news.keys():
-            news[key].number = self._members[key].number
+                news[key] = Change(weight=weight)
+        if upstream in self._sharing:
+            self._renumber(came, news)
         for payload in payloads(news.items()):
             self._tell(payload)
+
+    def _renumber(self, came: list[Key], news: dict[Key, Change]) -> None:
+        """Numbers of those that are gone go to those that came, and no others: who has none
+        because there were none waits for the next configuration."""
+        for key, change in news.items():
+            if change.removed:
+                self._boards.drop(key)
+        for key in came:
+            news[key].number = self._members[key].number = self._boards.give(key)
 
     def _note(self, news: Iterator[tuple[Key, Change]] | list[tuple[Key, Change]]) -> None:
         known = []

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from proxy.config.load import STDIN
+from proxy.config.load import STDIN, Loaded
 from proxy.hub.parts import Reloading
 from proxy.hub.settled import Marks, mark
 
@@ -39,12 +39,15 @@ class ConfigWatch:
     """`watch = true`: a configuration that has changed, and keeps still, is read.
 
     What is compared with is how the files were when they were last read, whoever asked for that;
-    so a file that cannot be used is read once, and again when it has changed.
+    so a file that cannot be used is read once, and again when it has changed. Pages for failures
+    are compared with those in force.
     """
 
     def __init__(self, hub: Reloading) -> None:
         self._hub = hub
         self._looks = Looks()
+        self._loaded: Loaded | None = None  # whose pages those are
+        self._pages: Marks = {}  # as they were when they were last compared
 
     async def watch(self) -> None:
         """For as long as the gateway runs; while `watch` is false nothing is looked at."""
@@ -55,9 +58,38 @@ class ConfigWatch:
 
     async def look(self) -> None:
         """Ask for a reload if it is time for one, and wait for its end."""
-        now = await asyncio.to_thread(config_marks, self._hub.loaded.file)
-        if self._looks.still(now) and now != self._hub.reloads.seen:
+        loaded = self._hub.loaded
+        now, pages = await asyncio.to_thread(_both, loaded)
+        if not self._looks.still(now | pages):
+            return
+        changed = now != self._hub.reloads.seen
+        if loaded is not self._loaded or pages != self._pages:
+            self._loaded, self._pages = loaded, pages
+            changed = await asyncio.to_thread(_pages_differ, loaded) or changed
+        if changed:
             await self._hub.reloader.ask()
+
+
+def _both(loaded: Loaded) -> tuple[Marks, Marks]:
+    """Of the configuration, and of the pages for failures."""
+    pages = marks(loaded.material.pages, os.path.dirname(loaded.file))
+    return config_marks(loaded.file), pages
+
+
+def _pages_differ(loaded: Loaded) -> bool:
+    """Whether a page is not what is in force; one that cannot be read is not."""
+    folder = os.path.dirname(loaded.file)
+    for name, content in loaded.material.pages.items():
+        place = os.path.join(folder, name)
+        try:
+            if not os.path.isfile(place):
+                return True
+            with open(place, "rb") as file:
+                if file.read(len(content) + 1) != content:
+                    return True
+        except OSError:
+            return True
+    return False
 
 
 def marks(names: Iterable[str], folder: str = "") -> Marks:

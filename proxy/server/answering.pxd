@@ -14,5 +14,5 @@ cdef _as_call(Exchange x, Call call, own)
 cdef bint _was_late(Exchange x, Call call) except -1
 cpdef leave(Story story, error)
 cdef bint _take_back(Story story)
-cdef _let_go(Story story)
+cdef _leave_others(Story story)
 cpdef finish(Story story)

@@ -162,14 +162,17 @@ def _take_back(story: Story) -> bool:
     return True
 
 
-def _let_go(story: Story) -> None:
-    """Of whatever it holds beside its sides."""
+def _leave_others(story: Story) -> None:
+    """Those who have a part in it beside its two sides."""
+    entry, target = story.entry, story.target
     if story.flow is not None:
         story.flow.stop()
     if story.ticket is not None:
         story.worker.overload.left(story.ticket)
     if story.copy is not None:
         story.copy.cut()
+    if entry is not None and entry.only is None and target is not None:
+        split.count(story, entry, target)
 
 
 def finish(story: Story) -> None:
@@ -185,9 +188,7 @@ def finish(story: Story) -> None:
         attempt.end = x.end
     story.coroutine = None
     story.upstream = None
-    _let_go(story)
-    if story.entry is not None and story.entry.only is None and story.target is not None:
-        split.count(story, story.entry, story.target)
+    _leave_others(story)
     if x.status >= 500 and not x.error:
         x.error = str(x.status)
     if story.tunnel is not None:

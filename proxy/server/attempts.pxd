@@ -15,6 +15,7 @@ from proxy.upstream.live cimport Live
 cdef Attempt _begin(Story story, Target target, Endpoint failed, str reason)
 @cython.locals(endpoint=Endpoint, target=Target)
 cdef UpstreamSide _warm(Story story, Attempt attempt)
+cdef _tell_deadline(Story story, list more)
 cdef _send(Story story, UpstreamSide upstream)
 cpdef bint is_sent(Story story) except -1
 cpdef bint is_begun(Story story) except -1

@@ -7,14 +7,16 @@ for here too; what a client was told cannot be tried again, so this ends where t
 from __future__ import annotations
 
 from proxy.errors import (
+    DeadlineOver,
     NotProcessed,
     OlderRequired,
     ProxyError,
     UpstreamError,
     UpstreamReset,
 )
-from proxy.http import grpc
-from proxy.http.head import ResponseHead
+from proxy.http import deadline, grpc
+from proxy.http.edits import WANTS_TUNNEL
+from proxy.http.head import Pair, ResponseHead
 from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.hexes import span_id
 from proxy.kernel.step import Event
@@ -107,6 +109,8 @@ async def again(story: Story, another: Another) -> ResponseHead:
 def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
     """Choose an endpoint for the next try, and not the one that `failed` if there is another."""
     now = monotonic_ns()
+    if story.total and now >= story.total:
+        raise DeadlineOver("no time is left for a try")
     if failed is None and target.budget is not None:
         target.budget.request(story.x.start * 1e-9)
     state = target.state
@@ -162,7 +166,7 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
     old = attempt.retry_reason == _OLDER
     if endpoint.scheme == "https":
         attempt.scheme = "https"  # whatever comes of it
-    dialling = story.worker.dial(story, endpoint, target.connect, old)
+    dialling = story.worker.dial(story, endpoint, target.connect, old, target.handshake)
     try:
         upstream: UpstreamSide = await EVENT
     except ProxyError:
@@ -189,6 +193,8 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
     attempt.sent = attempt.connected
     if x.call is not None:
         upstream = grpc_calls.prepare(story, x.call, upstream, attempt, traced)
+    elif story.total:
+        _tell_deadline(story, traced)
     story.upstream = upstream
     upstream.start(story, story.head, story.edits, traced)
     if story.held:
@@ -204,6 +210,12 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
             story.client.resume()
     if not story.replayable:
         story.held = []
+
+
+def _tell_deadline(story: Story, more: list[Pair]) -> None:
+    """How long the upstream has for this try; of a tunnel `timeout` is no part."""
+    if story.snapshot.tells_deadline and not story.edits.wants & WANTS_TUNNEL:
+        more.append((deadline.NAME, deadline.left(story.total - monotonic_ns())))
 
 
 def after(story: Story, failure: UpstreamError) -> Another | None:

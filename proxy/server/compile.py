@@ -153,8 +153,10 @@ class Compiler:
             name,
             route.timeout,
             route.connect_timeout,
+            route.tls_timeout,
             route.first_byte_timeout,
             route.idle_timeout,
+            route.stream_timeout,
             route.body_limit,
             None if route.retry is None else id(route.retry),  # it lives as long as the config
             route.propagate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ssl import SSLObject
 from typing import Any, NamedTuple
 
 from proxy.errors import (
@@ -13,6 +14,7 @@ from proxy.errors import (
     ConnectTimeout,
     DnsFailed,
     TlsFailed,
+    TlsTimeout,
     UpstreamError,
 )
 from proxy.server.descriptors import Descriptors
@@ -47,6 +49,7 @@ class Manner(NamedTuple):
 
     header: bytes = b""  # in front of everything (PROXY protocol); it tells of one client
     old: bool = False  # by HTTP/1.1, whatever else is spoken there
+    handshake: float = 0.0  # seconds that TLS may take, 0 = as long as all of it
 
 
 USUAL = Manner()
@@ -122,7 +125,7 @@ async def _connect_securely(pool: Pool, tls: ClientContext, manner: Manner) -> A
     where = endpoint_attributes(pool.upstream, pool.host, pool.port)
     try:
         await _open(pool, layer, manner.header)
-        agreed = await layer.shake(pool.host, None if manner.old else pool.session)
+        agreed = await _shake(layer, pool, manner)
         connection = pool.codec(agreed.selected_alpn_protocol() or "http/1.1")
     except BaseException as error:
         if layer.transport is not None:
@@ -143,6 +146,14 @@ async def _connect_securely(pool: Pool, tls: ClientContext, manner: Manner) -> A
     if manner.header:
         connection.old = 0
     return connection
+
+
+async def _shake(layer: TlsDial, pool: Pool, manner: Manner) -> SSLObject:
+    try:
+        async with asyncio.timeout(manner.handshake or None):
+            return await layer.shake(pool.host, None if manner.old else pool.session)
+    except TimeoutError:
+        raise TlsTimeout(f"{pool.place}: no TLS handshake in time") from None
 
 
 def _translate(error: Exception, pool: Pool) -> UpstreamError:
@@ -204,14 +215,19 @@ def counted(pool: Pool, task: asyncio.Task[None]) -> asyncio.Task[None]:
     return task
 
 
-def dial_shared(pool: SharedPool, timeout: float, descriptors: Descriptors) -> None:
+def dial_shared(
+    pool: SharedPool, timeout: float, handshake: float, descriptors: Descriptors
+) -> None:
     """Begin to make a connection for whoever waits at the pool, which is told how that ends."""
-    counted(pool, spawn(_share(pool, timeout, descriptors), "dial"))
+    manner = Manner(handshake=handshake) if handshake else USUAL
+    counted(pool, spawn(_share(pool, timeout, descriptors, manner), "dial"))
 
 
-async def _share(pool: SharedPool, timeout: float, descriptors: Descriptors) -> None:
+async def _share(
+    pool: SharedPool, timeout: float, descriptors: Descriptors, manner: Manner
+) -> None:
     try:
-        connection = await dial(pool, timeout, descriptors)
+        connection = await dial(pool, timeout, descriptors, manner)
     except UpstreamError as error:
         pool.not_dialled(error)
     except asyncio.CancelledError:

@@ -26,18 +26,21 @@ MOST_LINES = 256  # connections at once, for each worker and endpoint; beyond it
 _LONGEST = 120_000_000_000  # ns that a story waits where the configuration says "no limit"
 H2, H1 = "h2", "http/1.1"  # ALPN (RFC 7301)
 
-Dial = Callable[["SharedPool", float], None]
+Dial = Callable[["SharedPool", float, float], None]
 
 
 class Waiting:
     """A story that waits for a stream; it is told once, unless it has lost interest."""
 
-    __slots__ = ("_pool", "story", "timeout", "until")
+    __slots__ = ("_pool", "handshake", "story", "timeout", "until")
 
-    def __init__(self, pool: SharedPool, story: StoryEvents, timeout: float) -> None:
+    def __init__(
+        self, pool: SharedPool, story: StoryEvents, timeout: float, handshake: float
+    ) -> None:
         self._pool = pool
         self.story = story
         self.timeout = timeout  # seconds, 0 = the longest
+        self.handshake = handshake  # seconds of these for TLS, 0 = all
         self.until = monotonic_ns() + (int(timeout * 1e9) or _LONGEST)
 
     def forget(self) -> None:
@@ -47,7 +50,7 @@ class Waiting:
 class SharedPool(Pool):
     """The connections of one worker to one address that speaks HTTP/2, or may.
 
-    `dial(pool, timeout)` begins to make a connection, which ends in one of `dialled` and
+    `dial(pool, timeout, handshake)` begins to make a connection, which ends in one of `dialled` and
     `not_dialled`. `must`: no HTTP/1.1 will do.
     """
 
@@ -110,9 +113,9 @@ class SharedPool(Pool):
     def at_hand(self) -> UpstreamSide | None:
         return Pool.take(self, True)
 
-    def want(self, story: StoryEvents, timeout: float) -> Waiting:
+    def want(self, story: StoryEvents, timeout: float, handshake: float = 0.0) -> Waiting:
         """Lend `story` the next stream that there is; `timeout` in seconds, 0 = the longest."""
-        waiting = Waiting(self, story, timeout)
+        waiting = Waiting(self, story, timeout, handshake)
         self._waiting[waiting] = None
         self._dial_more()
         return waiting
@@ -129,10 +132,11 @@ class SharedPool(Pool):
         if not self._each and self._lines:
             return  # it takes none for now, and would on others take none
         each = max(self._each, 1)
-        timeout = next(iter(self._waiting)).timeout if self._waiting else 0.0
+        first = next(iter(self._waiting), None)
+        timeout, handshake = (first.timeout, first.handshake) if first is not None else (0.0, 0.0)
         while self._dialling * each < len(self._waiting) and self._may_dial():
             self._dialling += 1
-            self._dial(self, timeout)
+            self._dial(self, timeout, handshake)
 
     def _may_dial(self) -> bool:
         if self.open + self._dialling >= MOST_LINES:

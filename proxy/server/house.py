@@ -132,10 +132,16 @@ class House:
         raise NotImplementedError
 
     def dial(
-        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+        self,
+        story: StoryEvents,
+        endpoint: Endpoint,
+        timeout: float,
+        old: bool = False,
+        handshake: float = 0.0,
     ) -> Dialling:
-        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `old`: one of
-        HTTP/1.1, though the endpoint speaks HTTP/2."""
+        """Open a connection and tell the story; `timeout` in seconds, 0 = none. `handshake`:
+        seconds of these for TLS, 0 = all. `old`: one of HTTP/1.1, though the endpoint speaks
+        HTTP/2."""
         raise NotImplementedError
 
     def later(self, seconds: float, story: StoryEvents) -> None:

@@ -7,6 +7,7 @@ can take them away.
 
 from __future__ import annotations
 
+from proxy.http import deadline
 from proxy.http.client_cert import XFCC, forwarded
 from proxy.http.edits import NO_EDITS, WANTS_TRAILERS, Edits
 from proxy.http.forwarded import Said
@@ -127,7 +128,7 @@ def _certificate(edits: Edits, head: RequestHead, client: ClientSide) -> None:
         edits.add(XFCC, value)
 
 
-_RARE = bits([b"te", b"baggage", b"expect", b"max-forwards"])
+_RARE = bits([b"te", b"baggage", b"expect", b"max-forwards", deadline.NAME])
 
 
 def _add_rare(edits: Edits, story: Story) -> None:
@@ -147,6 +148,23 @@ def _add_rare(edits: Edits, story: Story) -> None:
     hops = fields.get(b"max-forwards")
     if hops is not None:
         edits.add(b"max-forwards", _fewer(hops, story.head.method))
+    until = fields.get(deadline.NAME)
+    if until is not None and story.client.forwards:
+        _take_deadline(edits, story, until)
+
+
+def _take_deadline(edits: Edits, story: Story, given: bytes) -> None:
+    """What a trusted peer says of how long its caller waits; from others it means nothing."""
+    if not story.snapshot.tells_deadline:
+        edits.add(deadline.NAME, given)  # it is the services' own
+        return
+    x = story.x
+    left = deadline.parse(given, x.wall_ns)
+    if left is None:
+        x.captured.append((deadline.MALFORMED, given[:64].decode("ascii", "replace")))
+        return
+    until = x.start + left
+    story.total = min(story.total, until) if story.total else max(until, 1)
 
 
 def _fewer(hops: bytes, method: str) -> bytes:

@@ -42,14 +42,14 @@ class Pools:
         return pool
 
     def dial(
-        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool
+        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool, handshake: float
     ) -> Dialling | Waiting:
         """See `House.dial`."""
         pool: Any = self._house.pool_of(endpoint)
         if isinstance(pool, SharedPool) and not old:
-            return pool.want(story, timeout)
+            return pool.want(story, timeout, handshake)
         header = preface(pool.send_proxy, story) if pool.send_proxy else b""
-        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old))
+        return Dialling(story, pool, timeout, self._descriptors, Manner(header, old, handshake))
 
     def adopt(self, contexts: Mapping[str, ClientContext]) -> None:
         """Go by the settings of the upstreams as they are now."""

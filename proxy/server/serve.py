@@ -124,9 +124,9 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
     story.target = target
     if head.length != 0:  # a call less, as above (make bench-check)
         check_length(head.length, target.body_limit)
-    story.edits = outbound.request(story, entry, snapshot, captures)
     if target.total_ns:
         story.total = x.start + target.total_ns
+    story.edits = outbound.request(story, entry, snapshot, captures)
     if x.call is not None:
         grpc_calls.begin(story, x.call)
     elif head.protocol or (snapshot.connects and head.method == "CONNECT"):

@@ -16,9 +16,9 @@ from proxy.upstream.retry cimport Budget
 cdef class Target:
     cdef public str name
     cdef public Live state
-    cdef public long long total_ns, first_byte_ns, idle_ns, body_limit  # 0 = no limit
+    cdef public long long total_ns, stream_ns, first_byte_ns, idle_ns, body_limit  # 0 = no limit
     cdef public long long keep
-    cdef public double connect
+    cdef public double connect, handshake
     cdef public object retry
     cdef public Injector injector
     cdef public frozenset retry_statuses
@@ -56,7 +56,7 @@ cdef class Snapshot:
     cdef public Sampler sampler, never
     cdef public Forwarding forwarding
     cdef public frozenset untraced
-    cdef public bint request_id, connects, by_listener
+    cdef public bint request_id, tells_deadline, connects, by_listener
     cdef public object untrusted
     cdef public list request_headers, response_headers
     cdef public bytes trace_header

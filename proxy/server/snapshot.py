@@ -50,6 +50,7 @@ class Target:
         "budget",
         "connect",
         "first_byte_ns",
+        "handshake",
         "idle_ns",
         "injector",
         "keep",
@@ -59,15 +60,18 @@ class Target:
         "retry",
         "retry_statuses",
         "state",
+        "stream_ns",
         "total_ns",
     )
 
     def __init__(self, state: UpstreamState, values: Effective, injector: Injector) -> None:
         self.name = state.name
         self.state = state
-        self.total_ns = _ns(values.timeout)
+        self.stream_ns = _ns(values.stream_timeout)
+        self.total_ns = _ns(_shorter(values.timeout, values.stream_timeout))
         per_try = values.retry.per_try if values.retry else 0
         self.connect = _shorter(values.connect_timeout, per_try)  # seconds
+        self.handshake = values.tls_timeout  # seconds, of these
         self.first_byte_ns = _ns(_shorter(values.first_byte_timeout, per_try))
         self.per_try = per_try > 0 and self.first_byte_ns == _ns(per_try)  # is the shorter one
         self.idle_ns = _ns(values.idle_timeout)
@@ -184,6 +188,7 @@ class Snapshot:
         "response_headers",
         "sampler",
         "streams",
+        "tells_deadline",
         "trace_header",
         "untraced",
         "untrusted",
@@ -202,6 +207,7 @@ class Snapshot:
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
         self.request_id = config.forwarding.request_id
+        self.tells_deadline = config.forwarding.deadline
         self.by_listener = any(entry.route.when.listener for entry in entries)
         self.connects = any(entry.route.connect for entry in entries)
         self.forwarding = _forwarding(config)

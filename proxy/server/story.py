@@ -20,6 +20,7 @@ from proxy.errors import (
     ClientGone,
     ProxyError,
     ShuttingDown,
+    StreamTimeout,
     TryTimeout,
     UpstreamTimeout,
 )
@@ -281,7 +282,7 @@ class Story(StoryEvents):
 
     def tick(self, now: int) -> None:
         if self.total and now >= self.total:
-            self._throw(UpstreamTimeout("the route's total time is up"))
+            self._throw(self._over())
         elif self._deadline:
             if now >= self._deadline:
                 self._throw(self._late())
@@ -294,6 +295,12 @@ class Story(StoryEvents):
             and now - self._idle_since >= self.target.idle_ns
         ):
             self._throw(self._idle_error())
+
+    def _over(self) -> ProxyError:
+        target = self.target
+        if target is None or not target.stream_ns or self.total < self.x.start + target.stream_ns:
+            return UpstreamTimeout("the total time of the request is up")
+        return StreamTimeout("the time of the stream is up")
 
     def _late(self) -> ProxyError:
         target = self.target

@@ -164,6 +164,9 @@ def _join(story: Story, upstream: Any) -> None:
     attempt, client, held = story.attempt, story.client, story.held
     assert attempt is not None
     attempt.peer = upstream.peer.where
+    target = story.target
+    if target is not None and target.stream_ns:
+        story.total = story.x.start + target.stream_ns
     story.upstream, story.held = upstream, []
     upstream.carry(story)
     if held:

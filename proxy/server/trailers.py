@@ -22,7 +22,7 @@ _FORBIDDEN = (
     | {
         b"authorization", b"baggage", b"cache-control", b"content-encoding", b"content-length",
         b"content-range", b"content-type", b"cookie", b"expect", b"host", b"max-forwards",
-        b"set-cookie", b"via", b"x-request-id",
+        b"set-cookie", b"via", b"x-request-deadline", b"x-request-id",
     }
 )  # fmt: skip
 _MOST = 64  # fields

@@ -12,6 +12,7 @@ from proxy.errors import (
     ClientGone,
     ProxyError,
     ShuttingDown,
+    StreamTimeout,
     UpgradeRefused,
     UpstreamTimeout,
 )
@@ -26,7 +27,7 @@ from proxy.telemetry.facts import Exchange
 
 CLIENT, UPSTREAM = "client", "upstream"  # who ended it, orderly
 CLIENT_RESET, UPSTREAM_RESET = "client_reset", "upstream_reset"
-IDLE, SHUTDOWN = "idle_timeout", "shutdown"
+IDLE, SHUTDOWN, TOO_LONG = "idle_timeout", "shutdown", "stream_timeout"
 
 
 class Tunnel:
@@ -120,7 +121,9 @@ def is_granted(head: RequestHead, response: ResponseHead) -> bool:
 def begin(story: Story) -> None:
     """After the head of an answer that grants it."""
     head, upstream = story.head, story.upstream
-    story.total = 0
+    target = story.target
+    stream_ns = target.stream_ns if target is not None else 0
+    story.total = story.x.start + stream_ns if stream_ns else 0  # `timeout` ends here
     story.tunnel = Tunnel(head.protocol)
     if head.version == "2" and head.protocol:
         story.x.status = 200  # as it is said there (RFC 8441 §5)
@@ -162,4 +165,6 @@ def _end_of(error: ProxyError) -> str:
         return CLIENT_RESET
     if isinstance(error, ShuttingDown):
         return SHUTDOWN
+    if isinstance(error, StreamTimeout):
+        return TOO_LONG
     return IDLE if isinstance(error, UpstreamTimeout) else UPSTREAM_RESET

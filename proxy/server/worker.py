@@ -208,9 +208,14 @@ class Worker(House):
         return self.pools.open(endpoint)
 
     def dial(
-        self, story: StoryEvents, endpoint: Endpoint, timeout: float, old: bool = False
+        self,
+        story: StoryEvents,
+        endpoint: Endpoint,
+        timeout: float,
+        old: bool = False,
+        handshake: float = 0.0,
     ) -> Dialling | Waiting:
-        return self.pools.dial(story, endpoint, timeout, old)
+        return self.pools.dial(story, endpoint, timeout, old, handshake)
 
     def later(self, seconds: float, story: StoryEvents) -> None:
         """Wake a story that pauses between two attempts."""

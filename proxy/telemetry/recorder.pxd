@@ -61,7 +61,3 @@ cdef class Recorder:
     cdef ClientBlock _other_client_block(
         self, RouteBlocks route, Exchange exchange, Attempt attempt, str error
     )
-
-
-@cython.locals(last=Attempt)
-cdef bint _is_cut(Exchange exchange, Attempt attempt)

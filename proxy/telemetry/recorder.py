@@ -14,10 +14,10 @@ from proxy.config.model import Config
 from proxy.kernel.counts import Number
 from proxy.kernel.lane import Window
 from proxy.kernel.pen import Pen
-from proxy.telemetry import calls, instruments
+from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
-from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
+from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.span import SpanEncoder
@@ -155,15 +155,13 @@ class Recorder:
             raise
 
     def aside(self, exchange: Exchange, attempt: Attempt) -> None:
-        """Record an attempt that is none of its request's: `exchange` tells of it alone, with the
-        ids of that request's trace and SERVER span."""
+        """Record an attempt that is none of its request's; `exchange` tells of it alone."""
         client = self._client_block(exchange, attempt)
         client.duration.record(max(attempt.end - attempt.start, 0))
-        if not exchange.sampled or not self.spans:
-            return
         try:
-            self._span.client(exchange, attempt, client, exchange.query)
-            self._pen.pour(self._span_window, self._span_lane, 1)
+            if exchange.sampled and self.spans:
+                self._span.client(exchange, attempt, client, exchange.query)
+                self._pen.pour(self._span_window, self._span_lane, 1)
         except BaseException:
             self._pen.clear()
             raise
@@ -305,10 +303,10 @@ class Recorder:
         route = exchange.route
         if route is None:
             route = self._no_route
-        if attempt.ordinal and attempt.retry_reason != ERROR_PAGE:
-            self._retried(route, attempt)
+        if attempt.ordinal:
+            attempted.count_retry(self.registry, route, attempt)
         error = attempt.error
-        if exchange.client_gone and _is_cut(exchange, attempt):
+        if exchange.client_gone and attempted.is_cut(exchange, attempt):
             error = GONE
         block = route.latest.get(attempt.address)
         if (
@@ -350,17 +348,3 @@ class Recorder:
             block = route.client(kind, address, self.registry)
         route.latest[attempt.address] = block
         return block
-
-    def _retried(self, route: RouteBlocks, attempt: Attempt) -> None:
-        attributes = (
-            ("spangate.route", route.name),
-            ("spangate.upstream", attempt.upstream),
-            ("spangate.retry.reason", attempt.retry_reason),
-        )
-        self.registry.number(instruments.RETRIES, attributes).value += 1
-
-
-def _is_cut(exchange: Exchange, attempt: Attempt) -> bool:
-    """Did the attempt end because the client left, and not by a fault or error of its own?"""
-    last = exchange.attempts[len(exchange.attempts) - 1]
-    return attempt is last and attempt.status < 400 and attempt.error in ("", GONE)

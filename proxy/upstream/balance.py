@@ -8,8 +8,9 @@ Round robin is the smooth weighted one of nginx (ngx_http_upstream_get_peer): ea
 endpoint gains its weight, the richest is chosen and pays the sum of weights, so 5:1:1 gives
 a a b a c a a and never a burst. It repeats itself after sum/gcd turns. Short cycles are written
 down while they run for the first time and read from then on, which makes a turn O(1) without
-ever computing a whole cycle at once. Many endpoints stand in a queue instead (Envoy's
-EdfScheduler): a turn or a change costs O(log n) there.
+ever computing a whole cycle at once. Many endpoints stand in lanes, one for each weight, and lanes
+take turns by what they weigh: a turn or a change costs the same for any number of endpoints. If
+they have many weights too they stand in a queue (Envoy's EdfScheduler), where it is O(log n).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from proxy.kernel.queue import Queue
 from proxy.upstream.endpoint import DRAINED, Endpoint
 
 LONGEST_CYCLE = 1000  # turns that are written down; 8 KB
+LANES = 16  # weights for which there are lanes; each turn looks at all of them
 FEW = 64  # endpoints in a cycle at most: its first turns look at each of them, 3 µs for 64
 
 
@@ -147,10 +149,10 @@ class RoundRobin(Balancer):
         return bool(self._endpoints) and up / len(self._endpoints) < self._panic
 
     def _change(self, endpoint: Endpoint, usable: bool) -> None:
-        """A queue takes a change in its stride, a cycle is made anew when it is next needed."""
+        """Many take a change in their stride, a cycle is made anew when it is next needed."""
         turns = self._turns
         if (
-            isinstance(turns, Schedule)
+            isinstance(turns, Many)
             and turns.change(endpoint, usable)
             and not self._panics(len(turns))
         ):
@@ -176,7 +178,8 @@ class RoundRobin(Balancer):
             return None
         start = self._offset % len(chosen)
         if len(chosen) > FEW:
-            self._turns = Schedule(chosen, start, panic=panic)
+            lanes = len({e.weight for e in chosen}) <= LANES
+            self._turns = (Lanes if lanes else Schedule)(chosen, start, panic=panic)
         else:
             self._turns = cycle = Cycle(chosen)
             cycle.go_on_after(self._last, start)
@@ -263,7 +266,120 @@ class Cycle(Turns):
         return self.endpoints[best]
 
 
-class Schedule(Turns):
+class Many(Turns):
+    """Turns that go on when single endpoints change."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def change(self, endpoint: Endpoint, usable: bool) -> bool:
+        """Put one in, out, or where its weight belongs now; False if these turns are of no use
+        then, and others are to be made."""
+        raise NotImplementedError
+
+    def last(self) -> Endpoint | None:
+        """Nobody: among so many it makes no difference who is next."""
+        return None
+
+
+class Lane:
+    """Endpoints of one weight, one after the other. Those before `next` have had their turn in
+    the present round."""
+
+    __slots__ = ("at", "endpoints", "next", "step", "weight")
+
+    def __init__(self, weight: int, at: float) -> None:
+        self.weight = weight
+        self.endpoints: list[Endpoint] = []
+        self.next = 0
+        self.step = 0.0  # between two turns of the lane
+        self.at = at  # when it has its next one
+
+
+class Lanes(Many):
+    """Many endpoints of few weights: the lane with the earliest deadline has the turn."""
+
+    __slots__ = ("_lanes", "_panic", "_places")
+
+    def __init__(self, endpoints: list[Endpoint], start: int = 0, *, panic: bool = False) -> None:
+        """`panic`: these are all there are, up or not."""
+        self._panic = panic
+        self._lanes: list[Lane] = []
+        self._places: dict[Endpoint, tuple[Lane, int]] = {}
+        for endpoint in endpoints[start:] + endpoints[:start]:
+            self._put(endpoint)
+        for lane in self._lanes:
+            lane.at = lane.step
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def turn(self) -> Endpoint:
+        """The next endpoint: O(lanes)."""
+        lane = self._lanes[0]
+        if len(self._lanes) > 1:
+            for other in self._lanes:
+                if other.at < lane.at:
+                    lane = other
+            lane.at += lane.step
+        at = lane.next
+        lane.next = at + 1 if at + 1 < len(lane.endpoints) else 0
+        return lane.endpoints[at]
+
+    def several(self) -> bool:
+        """See `Turns`."""
+        return len(self._places) > 1
+
+    def change(self, endpoint: Endpoint, usable: bool) -> bool:
+        """See `Many`: O(lanes)."""
+        if self._panic:
+            return False
+        place = self._places.get(endpoint)
+        if place is not None and (not usable or place[0].weight != endpoint.weight):
+            self._drop(endpoint)
+            place = None
+        if usable and place is None:
+            self._put(endpoint)
+        return 0 < len(self._lanes) <= LANES
+
+    def _put(self, endpoint: Endpoint) -> None:
+        """Behind all of its weight."""
+        for lane in self._lanes:
+            if lane.weight == endpoint.weight:
+                break
+        else:
+            now = min([lane.at for lane in self._lanes], default=0.0)
+            lane = Lane(endpoint.weight, now + 1 / endpoint.weight)
+            self._lanes.append(lane)
+        self._places[endpoint] = (lane, len(lane.endpoints))
+        lane.endpoints.append(endpoint)
+        lane.step = 1 / (lane.weight * len(lane.endpoints))
+
+    def _drop(self, endpoint: Endpoint) -> None:
+        """Its place is taken by others so that none of them gains or loses a turn."""
+        lane, at = self._places.pop(endpoint)
+        if at < lane.next:
+            lane.next -= 1
+            self._move(lane, lane.next, at)
+            at = lane.next
+        self._move(lane, len(lane.endpoints) - 1, at)
+        lane.endpoints.pop()
+        if not lane.endpoints:
+            self._lanes.remove(lane)
+            return
+        lane.step = 1 / (lane.weight * len(lane.endpoints))
+        if lane.next == len(lane.endpoints):
+            lane.next = 0
+
+    def _move(self, lane: Lane, start: int, end: int) -> None:
+        if start != end:
+            moved = lane.endpoints[end] = lane.endpoints[start]
+            self._places[moved] = (lane, end)
+
+
+class Schedule(Many):
     """Many endpoints, the earliest deadline first: who is chosen stands again 1/weight later."""
 
     __slots__ = ("_panic", "_queue")
@@ -285,14 +401,9 @@ class Schedule(Turns):
         """See `Turns`."""
         return len(self._queue) > 1
 
-    def last(self) -> Endpoint | None:
-        """Nobody: who stood in a queue stands anywhere in what comes after it."""
-        return None
-
     def change(self, endpoint: Endpoint, usable: bool) -> bool:
-        """Put one in, out, or where its weight belongs now; False if the queue is of no use then:
-        it would be empty, it holds those that are down too, or so many have changed that making
-        another one is cheaper."""
+        """See `Many`. A queue is of no use that would be empty, that holds those that are down
+        too, or in which so many have changed that making another one is cheaper."""
         if self._panic:
             return False
         if usable:

@@ -8,6 +8,7 @@ trial is what an endpoint goes through that comes back from an ejection (`eject.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 
@@ -33,7 +34,18 @@ class CircuitState(IntEnum):
 class Circuit:
     """One endpoint's."""
 
-    __slots__ = ("_counts", "_good", "opened", "share", "state", "tries", "until")
+    __slots__ = (
+        "_end",
+        "_failures",
+        "_good",
+        "_parts",
+        "_tries",
+        "opened",
+        "share",
+        "state",
+        "tries",
+        "until",
+    )
 
     def __init__(self) -> None:
         self.state = CircuitState.CLOSED
@@ -42,32 +54,45 @@ class Circuit:
         self.share = 0.0  # of failures, when it opened
         self.tries = 0  # in the window, when it opened
         self._good = 0
-        self._counts: dict[int, list[int]] = {}  # tries and failures, by part of time
+        self._parts: deque[list[int]] = deque()  # of time: its number, tries, failures
+        self._end = 0  # of the last part (ns, monotonic)
+        self._tries = 0  # in all parts
+        self._failures = 0
 
     def count(self, bad: bool, now: int, settings: Settings) -> bool:
         """Note how a try of a closed one ended; True if that opens it."""
-        part = int(now // (settings.window * 1e9 / PARTS))
-        counts = self._counts
-        if part not in counts:
-            counts[part] = [0, 0]
-            for old in [old for old in counts if old <= part - PARTS]:
-                del counts[old]
-        counts[part][0] += 1
-        counts[part][1] += bad
+        if now >= self._end:
+            self._move(now, int(settings.window * 1e9) // PARTS)
+        last = self._parts[-1]
+        last[1] += 1
+        self._tries += 1
         if not bad:
             return False
-        tries = sum(count[0] for count in counts.values())
-        failures = sum(count[1] for count in counts.values())
+        last[2] += 1
+        self._failures += 1
+        tries, failures = self._tries, self._failures
         if tries < LEAST or failures < settings.failures * tries:
             return False
         self.share, self.tries = failures / tries, tries
         self.open(now, settings)
         return True
 
+    def _move(self, now: int, part: int) -> None:
+        """Begin another part of the window, and leave those behind that are too long ago."""
+        number = now // part
+        self._end = (number + 1) * part
+        parts = self._parts
+        while parts and parts[0][0] <= number - PARTS:
+            _, tries, failures = parts.popleft()
+            self._tries -= tries
+            self._failures -= failures
+        parts.append([number, 0, 0])
+
     def open(self, now: int, settings: Settings) -> None:
         """No requests until the time is over."""
         self.state, self._good = CircuitState.OPEN, 0
-        self._counts.clear()
+        self._parts.clear()
+        self._end = self._tries = self._failures = 0
         self.until = now + int(settings.open * 1e9)
         self.opened += 1
 

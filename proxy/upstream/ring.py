@@ -189,6 +189,8 @@ class Ring(Hashed):
         for endpoint in self._weights:
             if endpoint not in counts or counts[endpoint] != _count(self._weights[endpoint], unit):
                 self._place(endpoint)
+        if self._weights:
+            self._rescale()  # what came and went meanwhile may want another unit
 
 
 def _unit(total: int, members: int) -> int:

@@ -70,6 +70,8 @@ def test_without_lines_a_repeated_default_is_a_built_in_one() -> None:
         "connect_timeout": "built in",
         "first_byte_timeout": "built in",
         "idle_timeout": "upstream 'u'",
+        "tls_timeout": "built in",
+        "stream_timeout": "built in",
         "retry": "route 'orders'",
         "body_limit": "route 'orders'",
         "baggage": "built in",

@@ -106,6 +106,7 @@ SLIPS = [
     # durations
     (route(f"{TO}\ntimeout = '1s'\nconnect_timeout = '2s'"), "connect_timeout", "make it shorter"),
     (route(f"{TO}\ntimeout = '1s'\nfirst_byte_timeout = '2s'"), "first_byte_timeout", "shorter"),
+    (route(f"{TO}\ntls_timeout = '2s'\nconnect_timeout = '1s'"), "tls_timeout", "make it shorter"),
     (route(TO, top="[defaults]\ntimeout = '1s'\nconnect_timeout = '2s'"),
      "defaults.connect_timeout", "shorter"),
     (route(TO) + "timeout = '1s'\nconnect_timeout = '2s'", "upstream.u.connect_timeout", "shorter"),

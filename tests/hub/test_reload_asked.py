@@ -155,6 +155,25 @@ def test_what_the_file_refers_to_is_watched_also_when_it_is_not_there(tmp_path: 
         until(lambda: hub.get("/s") == "two")
 
 
+def test_pages_for_failures_are_watched(tmp_path: Path) -> None:
+    more = '[errors]\npages = { "503" = "503.txt" }\n[[route]]\npath = "/none"\nto = "u"\n'
+    more += '[upstream.u]\nservers = ["http://127.0.0.1:1"]\n'
+    text = WATCHED.format(more=more)
+    page = tmp_path / "503.txt"
+    page.write_text("one")
+    with gateway(tmp_path, text, workers=1) as hub:
+        assert hub.get("/none") == "one"
+        page.write_text("two")
+        until(lambda: hub.get("/none") == "two")
+        page.unlink()
+        until(lambda: reloads(hub)["failed"] == 1)
+        assert hub.get("/none") == "two"
+        page.write_text("two")  # as it is in force: nothing to do
+        page.write_text("three")
+        until(lambda: hub.get("/none") == "three")
+        assert reloads(hub)["failed"] == 1
+
+
 def test_nobody_watches_when_the_file_does_not_say_so_any_more(tmp_path: Path) -> None:
     with gateway(tmp_path, WATCHED.format(more=""), workers=1) as hub:
         put(hub, MINIMAL.format(more=ROUTE.format("first")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from proxy.config.model import Balance, Health, Upstream
 from proxy.hub.boards import Boards
@@ -124,3 +124,31 @@ def test_a_server_that_was_in_the_file_and_is_discovered_goes_with_both() -> Non
         roster.configure(changed)
         roster.discovered("u", discovered)
         assert worker.sees().keys() == servers.keys() == roster.of("u").keys()
+
+
+def test_a_change_of_one_among_many_looks_at_that_one() -> None:
+    looked_at: list[str] = []
+
+    class Servers(dict[str, int]):
+        def get(self, url: str, default: object = None) -> object:  # type: ignore[override]
+            looked_at.append(url)
+            return super().get(url, default)
+
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("it walks over all of them")
+
+    upstreams = {"u": Upstream(balance=Balance(policy="least_request"))}
+    roster, worker = both(upstreams)
+    many = {f"http://s{n}:1": 1 for n in range(500)}
+    roster.discovered("u", many)
+    numbers = {key: member.number for key, member in roster}
+    assert len(set(numbers.values())) == 500
+    gone, new, heavier = "http://s7:1", "http://new:1", "http://s9:1"
+    now = Servers(many | {new: 2, heavier: 3})
+    del now[gone]
+    roster.discovered("u", now, [new, gone, heavier])
+    assert looked_at == [new, gone, heavier]
+    seen = worker.known["u"].endpoints
+    assert gone not in seen and (seen[new].weight, seen[heavier].weight) == (2, 3)
+    assert seen[new].number == numbers["u", gone], "whose number is free again"
+    assert all(seen[url].number == n for (_, url), n in numbers.items() if url != gone)

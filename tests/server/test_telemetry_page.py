@@ -145,6 +145,13 @@ def at(url: str) -> Situation:
 
 
 @contextlib.contextmanager
+def shakes_no_hands() -> Iterator[str]:
+    """Where connections are taken by the system, and nobody says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextlib.contextmanager
 def without_tls() -> Iterator[str]:
     """Where somebody closes each connection, whatever is said."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -232,6 +239,9 @@ SITUATIONS: dict[str, list[Situation]] = {
     "no connection within `connect_timeout`": [
         Situation(server=blackhole, route='connect_timeout = "100ms"')
     ],
+    "no TLS handshake within `tls_timeout`": [
+        Situation(server=shakes_no_hands, route='tls_timeout = "100ms"')
+    ],
     "the TLS handshake failed, or a certificate was not taken": [Situation(server=without_tls)],
     "closed or reset before a complete head": [Situation(backend=quits)],
     "the exchange was reset before that, by HTTP/2": [resetting(h2.INTERNAL_ERROR)],
@@ -243,6 +253,14 @@ SITUATIONS: dict[str, list[Situation]] = {
     "`first_byte_timeout`, `idle_timeout`, `timeout`": [
         SLOW,
         Situation(backend=silent, route='timeout = "100ms"'),
+    ],
+    "`stream_timeout`, of what is no tunnel": [
+        Situation(backend=silent, route='stream_timeout = "100ms"')
+    ],
+    "no time was left for a try: the caller's deadline was over": [
+        Situation(
+            asks(get("/x", "X-Request-Deadline: 0")), more="[forwarding]\ntrust = ['127.0.0.1']"
+        )
     ],
     "`retry.per_try`": [Situation(backend=silent, route=PER_TRY)],
     "the body broke off": [Situation(backend=breaks_off)],

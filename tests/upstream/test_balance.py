@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import proxy
-from proxy.upstream.balance import FEW, LONGEST_CYCLE, RoundRobin, Schedule
+from proxy.upstream.balance import FEW, LANES, LONGEST_CYCLE, Lanes, RoundRobin, Schedule
 from proxy.upstream.endpoint import DRAINED, EJECTED, Endpoint
 
 NAMES = "abcdefgh"
@@ -311,7 +312,7 @@ def test_many_that_are_all_down_and_the_first_that_rises(panic: float) -> None:
 
 
 def test_flapping_leaves_nothing_behind() -> None:
-    servers = many(*([1] * (FEW + 2)))
+    servers = many(*range(1, FEW + 3))
     balancer = RoundRobin(servers)
     balancer.pick(0)
     for turn in range(10_000):
@@ -319,6 +320,44 @@ def test_flapping_leaves_nothing_behind() -> None:
     balancer.pick(0)
     queue = balancer._turns
     assert isinstance(queue, Schedule) and queue._queue.void() < 4 * FEW
+
+
+def test_in_lanes_each_round_goes_to_everybody_once_while_others_come_and_go() -> None:
+    servers = many(*([1] * (FEW + 6)))
+    balancer = RoundRobin(servers)
+    steady: Counter[Endpoint | None] = Counter()
+    for turn in range(50 * len(servers)):
+        chosen = balancer.pick(0)
+        steady[chosen] += 1
+        if turn % 3 == 0:
+            target = servers[turn // 3 % 5]
+            set_up(balancer, target, not target.up)
+    assert isinstance(balancer._turns, Lanes)
+    counts = [steady[server] for server in servers[5:]]
+    assert max(counts) - min(counts) <= 1 and min(counts) >= 50
+
+
+def test_lanes_keep_to_weights_without_bursts() -> None:
+    servers = many(*([1] * FEW), *([3] * 8), 7)
+    balancer = RoundRobin(servers)
+    total = sum(server.weight for server in servers)
+    picked = [balancer.pick(0) for _ in range(10 * total)]
+    counts = Counter(picked)
+    assert all(abs(counts[server] - 10 * server.weight) <= 1 for server in servers)
+    places = [n for n, server in enumerate(picked) if server is servers[-1]]
+    gaps = [after - before for before, after in pairwise(places)]
+    assert max(gaps) - min(gaps) <= 3
+
+
+def test_more_weights_than_lanes_stand_in_a_queue() -> None:
+    servers = many(*([1] * FEW), *range(2, LANES + 1))
+    balancer = RoundRobin(servers)
+    balancer.pick(0)
+    assert isinstance(balancer._turns, Lanes)
+    servers[0].weight = LANES + 1
+    balancer.refresh(servers[0])
+    balancer.pick(0)
+    assert isinstance(balancer._turns, Schedule)
 
 
 def test_a_weight_that_changes_counts_from_then_on() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.upstream.balance import Balancer
@@ -89,6 +89,7 @@ def settle(balancer: Balancer) -> list[Endpoint | None]:
         st.tuples(st.integers(0, 7), st.sampled_from(["add", "remove", "down", "up"])), max_size=8
     ),
 )
+@example(name="ring", weights=[1, 3], changes=[(0, "remove"), (0, "add")])
 def test_the_way_there_makes_no_difference(
     name: str, weights: list[int], changes: list[tuple[int, str]]
 ) -> None:

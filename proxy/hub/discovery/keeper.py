@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from proxy.config.discover import parse_discover, parse_resolver
@@ -27,7 +27,8 @@ log = logging.getLogger("spangate")
 
 SHOWN = 8  # URLs in a line of the log
 
-Found = Callable[[str, Mapping[str, int]], None]  # upstream's name, weights by URL
+# upstream's name, weights by URL, and which of them differ from before; None = any may
+Found = Callable[[str, Mapping[str, int], Iterable[str] | None], None]
 
 
 class Place(NamedTuple):
@@ -53,6 +54,8 @@ class Watch:
         self.told = asyncio.Event()  # the source has said something
         self.place = Place("", "", (), False)
         self._static: dict[Server, str] = {}  # servers of the file, by what they are
+        self._same: dict[str, str] = {}  # what was found that is one of them, and its URL there
+        self._sound = False  # all that is known is for this upstream
         self._found = found
         self._task: asyncio.Task[None] | None = None
 
@@ -61,17 +64,26 @@ class Watch:
         self._static = {parse_server(url): url for url in upstream.everyone()}
         if place != self.place:
             self.place = place
+            self._sound = False
             self.reason = ""
             self.stop()
             self._task = spawn(self._run(place), f"discover {self.name}")
         self.tell()
 
-    def tell(self) -> None:
-        """Tell what is known; a server that the file has too is the file's."""
-        servers = self.servers
+    def tell(self, changed: Collection[str] | None = None) -> None:
+        """Tell what is known; a server that the file has too is the file's. `changed`: only these
+        differ from what was told before; None = any may."""
+        servers, same = self.servers, self._same
+        if changed is None:
+            same.clear()
         if self._static:
-            servers = {self._static.get(parse_server(u), u): w for u, w in servers.items()}
-        self._found(self.name, servers)
+            for url in servers if changed is None else changed:
+                if known := self._static.get(parse_server(url)):
+                    same[url] = known
+        told = None if changed is None else {same.get(url, url) for url in changed}
+        if same:
+            servers = {same.get(url, url): weight for url, weight in servers.items()}
+        self._found(self.name, servers, told)
 
     def stop(self) -> asyncio.Task[None] | None:
         task, self._task = self._task, None
@@ -81,18 +93,20 @@ class Watch:
 
     def found(self, servers: Mapping[str, int], note: str = "") -> None:
         """See Tell."""
-        wrong = [url for url in servers if (url[:4] == "tcp:") != self.place.for_bytes]
+        changes = Changes(self.servers, servers)
+        looked_at = changes.came if self._sound else servers
+        wrong = [url for url in looked_at if (url[:4] == "tcp:") != self.place.for_bytes]
         if wrong:
             only = "takes tcp:// servers" if self.place.for_bytes else "takes http:// servers"
             self.failed(f"{wrong[0]!r} is not for this upstream, which {only}")
             return
         self.results["success"] += 1
         self.at = time.time()
-        before, self.servers = self.servers, dict(servers)
+        self.servers, self._sound = dict(servers), True
         failed, self.reason = self.reason, ""
-        if changed := _difference(before, servers):
+        if changed := changes.words():
             self.changes += 1
-            self.tell()
+            self.tell(changes.urls())
         if changed or failed or note != self.note:
             level = logging.WARNING if not servers else logging.INFO
             parts = [f"{len(servers)} discovered", changed, note, failed and "found again"]
@@ -153,7 +167,7 @@ class Discoveries:
         wanted = {name: one for name, one in config.upstream.items() if one.discover}
         for name in self._watches.keys() - wanted.keys():
             self._watches.pop(name).stop()
-            self._found(name, {})
+            self._found(name, {}, None)
         if not wanted:
             return
         folder = os.path.dirname(os.path.abspath(loaded.file))
@@ -194,9 +208,9 @@ class Discoveries:
         await cancel(*(watch.stop() for watch in self._watches.values()))
         self._watches.clear()
 
-    def _found(self, name: str, servers: Mapping[str, int]) -> None:
+    def _found(self, name: str, servers: Mapping[str, int], changed: Iterable[str] | None) -> None:
         for hear in self._hear:
-            hear(name, servers)
+            hear(name, servers, changed)
 
 
 def _source(place: Place) -> Source:
@@ -217,13 +231,25 @@ def _for_bytes(config: Config) -> set[str]:
     return found.union(*(route.to for route in config.route if route.when.listener in names))
 
 
-def _difference(before: Mapping[str, int], now: Mapping[str, int]) -> str:
-    """In words; "" = there is none."""
-    came = [url for url in now if url not in before]
-    went = [url for url in before if url not in now]
-    other = [f"{u} = {w}" for u, w in now.items() if u in before and before[u] != w]
-    parts = [("came", came), ("went", went), ("weight", other)]
-    return "; ".join(f"{word} {_some(urls)}" for word, urls in parts if urls)
+class Changes:
+    """What differs between two answers, found by one look at each server."""
+
+    def __init__(self, before: Mapping[str, int], now: Mapping[str, int]) -> None:
+        differ = [url for url, weight in now.items() if before.get(url) != weight]
+        self.came = [url for url in differ if url not in before]
+        self.went: list[str] = []
+        if len(before) + len(self.came) != len(now):
+            self.went = [url for url in before if url not in now]
+        self._weights = {url: now[url] for url in differ if url in before}
+
+    def urls(self) -> list[str]:
+        return [*self.came, *self.went, *self._weights]
+
+    def words(self) -> str:
+        """For the log; "" = nothing differs."""
+        other = [f"{url} = {weight}" for url, weight in self._weights.items()]
+        parts = [("came", self.came), ("went", self.went), ("weight", other)]
+        return "; ".join(f"{word} {_some(urls)}" for word, urls in parts if urls)
 
 
 def _some(urls: list[str]) -> str:

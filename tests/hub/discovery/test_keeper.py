@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,9 @@ class Heard:
         self.servers: dict[str, dict[str, int]] = {}
         self.news = asyncio.Event()
 
-    def __call__(self, upstream: str, servers: Mapping[str, int]) -> None:
+    def __call__(
+        self, upstream: str, servers: Mapping[str, int], changed: Iterable[str] | None = None
+    ) -> None:
         self.servers[upstream] = dict(servers)
         self.news.set()
 
