@@ -210,10 +210,8 @@ class Recorder:
         self._pen.pour(self._span_window, self._span_lane, items)
 
     def mirrored(self, exchange: Exchange) -> None:
-        """Record a copy of a request (`server/mirrors.py`): its tries and nothing else, since no
-        client has asked for it."""
-        if exchange.end < exchange.start:
-            exchange.end = exchange.start
+        """Record a copy of a request (`server/mirrors.py`): its tries and nothing else."""
+        exchange.end = max(exchange.end, exchange.start)
         traced = exchange.sampled and self.spans
         query = self._redactor.query(exchange.query) if exchange.query and traced else ""
         try:
