@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import proxy
-from proxy.upstream.balance import FEW, LANES, LONGEST_CYCLE, Lanes, RoundRobin, Schedule
+from proxy.upstream.balance import RoundRobin
 from proxy.upstream.endpoint import DRAINED, EJECTED, Endpoint
+from proxy.upstream.turns import FEW, LANES, LONGEST_CYCLE, Lanes, Schedule
 
 NAMES = "abcdefgh"
 

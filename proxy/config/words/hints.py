@@ -85,6 +85,8 @@ _TITLES = {
     "Upstream": "[upstream.NAME]",
     "Listener": "[[listen]]",
     "Compress": "`compress` of a route",
+    "Mirror": "`mirror` of a route",
+    "SplitBy": "`split` of a route",
     "Errors": "[errors]",
     "RouteErrors": "`errors` of a route",
     "ErrorPage": "`pages` of [errors]",

@@ -34,7 +34,7 @@ http3 quic
     Spangate speaks HTTP/1.1 and HTTP/2, no HTTP/3 yet
 websocket websockets upgrade_configs
     write upgrade = ["websocket"] in a [[route]], which is the default
-mirror mirroring shadow request_mirror_policies mirrors
+mirroring shadow request_mirror_policies mirrors
     write mirror = { to = "shadow", share = 0.1 } in a [[route]]
 circuit_breaker circuit_breakers circuit_breaking
     write breaker = { failures = 0.5, window = "10s", open = "5s" } in [upstream.NAME], and

@@ -17,7 +17,7 @@ upstream_name cluster_name pool forward proxy
 servers upstreams backends targets endpoints services nodes load_balancer
     list them in an upstream: [upstream.orders] servers = <["http://10.0.0.1:8000"]>; here
     to = "orders"
-weight weights weighted weighted_clusters split traffic_split
+weight weights weighted weighted_clusters traffic_split
     shares are in `to`: to = { stable = 90, canary = 10 }
 location match rule uri uris paths route url_path pattern
     write path: "/a" is exactly that, "/a/*" all below it, "/a/{id}" a segment, "~^/a[0-9]+$" a
