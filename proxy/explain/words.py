@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from proxy.config.effective import DURATIONS, Effective, effective
 from proxy.config.loaded import Loaded
-from proxy.config.model import Config, Retry
+from proxy.config.model import Config, Retry, Route
 from proxy.config.rate_model import RateLimit
 from proxy.config.rates import parse_limit
 from proxy.config.redact import made_from, shown_config
@@ -61,8 +61,19 @@ def _told(loaded: Loaded, shown: Config, course: Course, data: bytes) -> Iterato
     yield from _titled("why", course.why)
     yield from _titled("captures", [f"{name} = {value}" for name, value in course.captures.items()])
     yield from _titled("rate", [_rate(rate) for rate in shown.route[index].rate])
+    yield from _shared_out(shown.route[index])
     yield from _action(loaded, shown, course, index)
     yield from _observed(loaded, shown, index, head.path)
+
+
+def _shared_out(route: Route) -> Iterator[str]:
+    """What becomes of requests besides where each goes."""
+    if route.split is not None:
+        yield f"split      by {route.split.sticky}: the same value, the same upstream"
+    if route.mirror is not None:
+        yield f"mirror     {route.mirror.share:.4g} of its requests to {route.mirror.to!r} as well"
+    if route.priority != "normal":
+        yield f"priority   {route.priority}"
 
 
 def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterator[str]:

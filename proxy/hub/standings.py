@@ -17,6 +17,7 @@ from proxy.hub.parts import Whole
 from proxy.hub.probe import Verdict
 from proxy.hub.probes import Prober
 from proxy.hub.roster import Member
+from proxy.hub.splits import splits
 from proxy.telemetry.instruments import UPSTREAM_OPEN
 from proxy.telemetry.metrics import Attributes, Series
 from proxy.upstream.board import ACTIVE, LATENCY
@@ -50,12 +51,19 @@ class Standings:
         for (name, url), member in self._hub.roster:
             members.setdefault(name, {})[url] = member
 
+        beside = splits(self._hub.loaded.config.route, self._hub.totals)
+
         def told(name: str, upstream: Upstream) -> Mapping[str, Any]:
             some = members.get(name, {})
             endpoints = (self._endpoint((name, u), one, open_ones) for u, one in some.items())
             limits = upstream.limits
             used = None if limits is None else self._bounded.view(name, limits)
-            parts = {"balance": upstream.balance.policy, "limits": used, "endpoints": endpoints}
+            parts = {
+                "balance": upstream.balance.policy,
+                "limits": used,
+                "splits": beside.get(name),
+                "endpoints": endpoints,
+            }
             return Computed(parts, lambda _, part: part)
 
         return Computed(self._hub.loaded.config.upstream, told)
