@@ -15,6 +15,7 @@ from proxy.config.check_discover import check_discover, check_resolvers
 from proxy.config.check_health import check_health
 from proxy.config.check_limits import check_limits
 from proxy.config.disk import file_in_the_way
+from proxy.config.hedges import parse_hedge
 from proxy.config.locate import Path
 from proxy.config.model import Config, Listener, Upstream
 from proxy.config.report import Report
@@ -226,6 +227,15 @@ def check_retry(retry: object, path: Path, report: Report) -> None:
     for i, status in enumerate(getattr(retry, "on", ())):
         if isinstance(status, int) and status < 400:
             report.warn((*path, "on", i), f"{status} is not an error and would be tried again")
+    hedge = getattr(retry, "hedge", "")
+    if hedge and not report.is_broken(*path, "hedge"):
+        try:
+            parse_hedge(hedge)
+        except ValueError as error:
+            remedy = 'write "p95", of the times that answers take, or "50ms"'
+            report.error((*path, "hedge"), f"{hedge!r}: {error}", remedy)
+        if not getattr(retry, "times", 1):
+            report.warn((*path, "hedge"), "times = 0 allows no other try", "write times = 1")
     for i, method in enumerate(getattr(retry, "methods", ())):
         if method is not None and not is_token(method):
             report.error((*path, "methods", i), f"{method!r} is not a method")

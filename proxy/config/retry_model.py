@@ -31,4 +31,5 @@ class Retry(Section, frozen=True):
     backoff: Seconds = Seconds(0.025)  # first pause, doubled each time, with jitter
     budget: Share = Share(0.2)  # retries may be this share of recent requests
     per_try: Seconds = Seconds(0)  # until a try has its answer's head; then another; 0 = any
+    hedge: str = ""  # "p95", "50ms": without an answer by then another try begins beside the first
     keep: Size = Size(64 * 1024)  # of a request's body, for another try; linkerd: 64 KiB

@@ -12,10 +12,11 @@ from proxy.upstream.endpoint cimport Endpoint
 from proxy.upstream.live cimport Live
 
 @cython.locals(now="long long", endpoint=Endpoint, state=Live, attempt=Attempt)
-cdef Attempt _begin(Story story, Target target, Endpoint failed, str reason)
+cpdef Attempt begin(Story story, Target target, Endpoint failed, str reason)
 @cython.locals(endpoint=Endpoint, target=Target)
 cdef UpstreamSide _warm(Story story, Attempt attempt)
-cdef _tell_deadline(Story story, list more)
+cpdef tell_deadline(Story story, list more)
+cpdef list introduce(Story story, Target target, Attempt attempt, UpstreamSide upstream)
 cdef _send(Story story, UpstreamSide upstream)
 cpdef bint is_sent(Story story) except -1
 cpdef bint is_begun(Story story) except -1
@@ -23,7 +24,7 @@ cpdef bint is_begun(Story story) except -1
 cpdef tuple after(Story story, failure)
 @cython.locals(attempt=Attempt, target=Target, status=int)
 cpdef tuple follows(Story story, ResponseHead response)
-cdef _note(Story story, Target target, Attempt attempt, failure)
+cpdef note(Story story, Target target, Attempt attempt, failure)
 cdef _pause(Story story, Target target, Attempt attempt, ResponseHead response, failure)
 cdef _wanted(Story story, ResponseHead response)
 cdef bint _may_resend(Story story, Attempt attempt, failure)

@@ -56,31 +56,30 @@ def is_begun(story: Story) -> bool:
     """The same of one that is let in."""
     target = story.target
     assert target is not None
-    upstream = _warm(story, _begin(story, target, None, ""))
+    upstream = _warm(story, begin(story, target, None, ""))
     if upstream is None:
         return False
     _send(story, upstream)
     return True
 
 
-async def dialled(story: Story) -> ResponseHead:
-    """The answer to the try that has begun, by a new connection."""
-    target = story.target
-    assert target is not None
-    _send(story, await _dial(story, target))
-    response: ResponseHead = await EVENT
-    return response
-
-
-async def first(story: Story) -> ResponseHead:
-    """The answer to the first try where `is_sent` had none: when the upstream's bounds let it in,
-    and a connection is there."""
+async def reached(story: Story) -> None:
+    """Send the first try where `is_sent` could not: when the upstream's bounds let it in, and a
+    connection is there."""
     if story.attempt is None:
         await overload.turn(story)
         if is_begun(story):
-            response: ResponseHead = await EVENT
-            return response
-    return await dialled(story)
+            return
+    target = story.target
+    assert target is not None
+    _send(story, await _dial(story, target))
+
+
+async def first(story: Story) -> ResponseHead:
+    """The answer to that."""
+    await reached(story)
+    response: ResponseHead = await EVENT
+    return response
 
 
 async def again(story: Story, another: Another) -> ResponseHead:
@@ -90,7 +89,7 @@ async def again(story: Story, another: Another) -> ResponseHead:
     while True:
         pause, reason = another
         await _back_off(story, pause)
-        attempt = _begin(story, target, story.endpoint, reason)
+        attempt = begin(story, target, story.endpoint, reason)
         try:
             upstream = _warm(story, attempt) or await _dial(story, target)
             _send(story, upstream)
@@ -106,7 +105,7 @@ async def again(story: Story, another: Another) -> ResponseHead:
         another = found
 
 
-def _begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
+def begin(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
     """Choose an endpoint for the next try, and not the one that `failed` if there is another."""
     now = monotonic_ns()
     if story.total and now >= story.total:
@@ -178,23 +177,26 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
     return upstream
 
 
-def _send(story: Story, upstream: UpstreamSide) -> None:
-    """Write the head, with this attempt's own span id in it, and what there is of the body."""
-    x, attempt, target = story.x, story.attempt, story.target
-    assert attempt is not None and target is not None
-    traced = target.injector.inject(
-        x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context
-    )
-    peer = upstream.peer
+def introduce(story: Story, target: Target, attempt: Attempt, upstream: UpstreamSide) -> list[Pair]:
+    """Note who is asked; the lines that tell it whose trace this try is."""
+    x, peer = story.x, upstream.peer
     attempt.peer = peer.where
     attempt.tls = peer.tls
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
     attempt.sent = attempt.connected
+    return target.injector.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
+
+
+def _send(story: Story, upstream: UpstreamSide) -> None:
+    """Write the head, with this attempt's own span id in it, and what there is of the body."""
+    x, attempt, target = story.x, story.attempt, story.target
+    assert attempt is not None and target is not None
+    traced = introduce(story, target, attempt, upstream)
     if x.call is not None:
         upstream = grpc_calls.prepare(story, x.call, upstream, attempt, traced)
     elif story.total:
-        _tell_deadline(story, traced)
+        tell_deadline(story, traced)
     story.upstream = upstream
     upstream.start(story, story.head, story.edits, traced)
     if story.held:
@@ -212,7 +214,7 @@ def _send(story: Story, upstream: UpstreamSide) -> None:
         story.held = []
 
 
-def _tell_deadline(story: Story, more: list[Pair]) -> None:
+def tell_deadline(story: Story, more: list[Pair]) -> None:
     """How long the upstream has for this try; of a tunnel `timeout` is no part."""
     if story.snapshot.tells_deadline and not story.edits.wants & WANTS_TUNNEL:
         more.append((deadline.NAME, deadline.left(story.total - monotonic_ns())))
@@ -223,7 +225,7 @@ def after(story: Story, failure: UpstreamError) -> Another | None:
     attempt, target = story.attempt, story.target
     if attempt is None or target is None:
         return None  # there was no endpoint to try
-    _note(story, target, attempt, failure)
+    note(story, target, attempt, failure)
     pause = _pause(story, target, attempt, None, failure)
     return None if pause is None else (pause, _give_up(story, failure))
 
@@ -248,7 +250,7 @@ def follows(story: Story, response: ResponseHead) -> Another | None:
     return None if pause is None else (pause, _give_up(story, None))
 
 
-def _note(story: Story, target: Target, attempt: Attempt, failure: UpstreamError) -> None:
+def note(story: Story, target: Target, attempt: Attempt, failure: UpstreamError) -> None:
     attempt.end = now = monotonic_ns()
     attempt.error = failure.error_type
     attempt.why = failure.detail

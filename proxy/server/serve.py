@@ -19,6 +19,7 @@ from proxy.server import (
     attempts,
     grpc_calls,
     grpc_health,
+    hedging,
     limits,
     outbound,
     overload,
@@ -109,6 +110,8 @@ async def _dialled(story: Story) -> ResponseHead:
         await limits.shared(story)
         if entry.mirror is not None:
             story.worker.mirrors.copy(story)
+        if story.target is not None and story.target.hedge is not None:
+            return await hedging.first(story)
         if attempts.is_sent(story):
             response: ResponseHead = await EVENT
             return response

@@ -25,6 +25,7 @@ cdef class Target:
     cdef public Budget budget
     cdef public bint baggage, per_try
     cdef public object bounds  # None, or Bounds
+    cdef public object hedge  # None, or Hedge
     cdef public int priority
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from proxy.config.effective import Effective
-from proxy.config.model import Config, Route
+from proxy.config.hedges import parse_hedge
+from proxy.config.model import Config, Retry, Route
 from proxy.errors import NoRoute
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
@@ -51,6 +52,7 @@ class Target:
         "connect",
         "first_byte_ns",
         "handshake",
+        "hedge",
         "idle_ns",
         "injector",
         "keep",
@@ -80,6 +82,7 @@ class Target:
         statuses = [s for s in values.retry.on if isinstance(s, int)] if values.retry else []
         self.retry_statuses = frozenset(statuses) or None
         self.budget = state.budget if values.retry else None
+        self.hedge = _hedge(values.retry)  # Hedge, if another try may begin beside the first
         self.body_limit = min(values.body_limit, FOREVER)
         self.baggage = values.propagate.baggage
         self.injector = injector  # writes the trace context
@@ -147,6 +150,7 @@ class RouteEntry:
             or route.grpc_web
             or bool(route.rate)
             or route.mirror is not None
+            or any(target.hedge is not None for target in targets.values())
             or route.maintenance is True
         )
         self.is_particular = is_particular(route)  # about how a path is written
@@ -279,6 +283,15 @@ class Snapshot:
 
 def _ns(seconds: float) -> int:
     return min(int(seconds * 1e9), FOREVER)
+
+
+def _hedge(retry: Retry | None) -> Any:
+    if retry is None or not retry.hedge or not retry.times:
+        return None
+    from proxy.upstream.hedge import Hedge  # which few configurations need
+
+    after, share = parse_hedge(retry.hedge)
+    return Hedge(_ns(after), share)
 
 
 def _shorter(one: float, other: float) -> float:

@@ -24,6 +24,7 @@ from proxy.telemetry.metrics import Attributes, Registry
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
 # what error.type says of answers of 4xx
 CLIENTS_ERRORS = frozenset({"upgrade_refused", "rate_limited"})
+LOST = "hedge_lost"  # the same: another try, which ran beside it, was quicker
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -219,6 +220,7 @@ class ClientBlock:
             ("network.protocol.version", version),
             ("spangate.upstream", upstream),
             ("spangate.client_gone", error == GONE),
+            ("spangate.hedge.lost", error == LOST),
             *route.labels.items(),
         )
         template = route.upstream_template
@@ -282,7 +284,7 @@ def because(span: bytes, why: str) -> bytes:
 
 def client_error(status: int, error: str) -> str:
     """error.type of a CLIENT span: here 4xx is an error too."""
-    if error == GONE:
+    if error in (GONE, LOST):
         return ""
     return error or (str(status) if status >= 400 else "")
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
-from proxy.telemetry.blocks import SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
+from proxy.telemetry.blocks import LOST, SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
 from proxy.telemetry.protobuf import Value, attributes, delimited, text
@@ -116,8 +116,12 @@ class SpanEncoder:
         queue = first.start - exchange.start
         connect = first_byte = upstream = 0
         answered = False
-        for attempt in attempts:
+        for at, attempt in enumerate(attempts):
             end = attempt.end or exchange.end
+            if attempt.error == LOST:  # beside another one, whose time is counted
+                if attempt.retry_reason == "hedge" or at + 1 == len(attempts):
+                    continue
+                end = attempts[at + 1].start
             if not attempt.connected:  # it ended while dialling
                 connect += end - attempt.start
             elif not attempt.reused:
@@ -128,7 +132,7 @@ class SpanEncoder:
             if attempt.first_byte:
                 first_byte += attempt.first_byte - attempt.sent
                 answered = True
-        own = (total - connect - upstream) / 1e6
+        own = max(total - connect - upstream, 0) / 1e6  # tries may have overlapped
         if answered:
             self._pen.doubles(self._all_phases, queue / 1e6, connect / 1e6, first_byte / 1e6, own)
         else:

@@ -168,9 +168,8 @@ timeout keepalive_timeout ttl idle_conn_timeout
 """)
 
 RETRY = read("""
-hedge hedging hedge_policy hedge_on_per_try_timeout
-    a second try beside the first is not there yet: write per_try = "300ms", after which the first
-    is given up for another
+hedging hedge_policy hedge_on_per_try_timeout
+    write hedge = "p95", or "50ms"
 attempts count num num_retries tries retries max max_retries max_attempts
     write times = <2>: tries besides the first
 status statuses status_codes codes retry_on conditions retriable_status_codes
