@@ -62,6 +62,10 @@ path = "/gone"
 to = "gone"
 retry = {{ times = 1, backoff = "1ms" }}
 [[route]]
+path = "/split"
+to = {{ up = 1, gone = 1 }}
+mirror = "gone"
+[[route]]
 name = "up"
 path = "/up"
 to = "up"
@@ -107,6 +111,7 @@ def happen(hub: Gateway) -> None:
         "/gone",
         "/limited",
         "/limited",
+        *("/split" for _ in range(20)),
         *("/up" for _ in range(3)),
         *(f"/{n}" for n in range(40)),
     ):
