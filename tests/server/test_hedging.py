@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from proxy.http import h2
 from proxy.tasks import spawn
 from tests.harness import OK, Backend, Gateway, Peer, gateway
+from tests.server.h2_backend import H2Backend, Stream
 from tests.server.kit import (
     Plain,
     ask,
@@ -260,3 +262,23 @@ async def test_there_is_only_one_endpoint() -> None:
             await eventually_collected(gate, lambda: len(gate.recorded.spans) == 2)
             assert number(gate, "spangate.retries") == 0
     assert two.asked == 1
+
+
+async def test_streams_of_http2_are_reset_and_connections_stay() -> None:
+    asked: list[Stream] = []
+
+    async def serve(stream: Stream) -> None:
+        asked.append(stream)
+        if len(asked) == 1:
+            await stream.closed.wait()
+        else:
+            stream.ok()
+
+    async with H2Backend(serve) as one, H2Backend(serve) as other:
+        more = f'[[route]]\nto = "b"\n{HEDGED}'
+        text = routing({"b": [one.url, other.url]}, more) + 'protocol = "h2"\n'
+        async with gateway(text) as gate:
+            assert (await gate.get("/x")).status == 200
+            await eventually(lambda: asked[0].reset == h2.CANCEL)
+            assert (await gate.get("/y")).status == 200
+            assert len(one.lines) == len(other.lines) == 1
