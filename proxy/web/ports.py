@@ -47,7 +47,7 @@ def is_followed(pid: int) -> bool:
 def share(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     """True, for `reuse_port`; OSError if the port is somebody else's."""
     if port and not _followed and (trouble := probe(host, port, kind)) is not None:
-        raise trouble
+        raise OSError(trouble.errno, f"{host}:{port}: {trouble.strerror}") from trouble
     return True
 
 

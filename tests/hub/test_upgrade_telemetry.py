@@ -7,6 +7,7 @@ import signal
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,14 @@ def sink() -> Iterator[Collector]:
 
 def ids(sink: Collector) -> list[bytes]:
     """Of all spans that arrived."""
+    bodies = list(sink.received.get("/v1/traces", []))
+    return [span_id for body in bodies for span_id in _ids(body)]
+
+
+@cache  # there are thousands, and they are looked at again and again
+def _ids(body: bytes) -> list[bytes]:
     return [
         span.span_id
-        for body in list(sink.received.get("/v1/traces", []))
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans
         for scope in resource.scope_spans
         for span in scope.spans
