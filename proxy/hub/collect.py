@@ -32,6 +32,7 @@ from proxy.hub.hand import CollectHand
 from proxy.hub.main import run_hub
 from proxy.hub.reload import Reloads, failed, succeeded
 from proxy.hub.reloader import Reloader
+from proxy.hub.said import plural
 from proxy.hub.settled import Marks, whole
 from proxy.hub.sockets import split_address
 from proxy.hub.watched import ConfigWatch, config_marks
@@ -189,7 +190,7 @@ class CollectHub:
         succeeded(self)
         self._guard(loaded)
         configure(config.log.format, config.log.level)
-        log.info("reloaded: %d pipelines", len(pipeline.graph.chains))
+        log.info("reloaded: %s", plural(len(pipeline.graph.chains), "pipeline"))
         return ""
 
     async def _report_regularly(self) -> None:

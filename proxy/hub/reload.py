@@ -22,6 +22,7 @@ from proxy.errors import ConfigError
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Reloading, Whole
 from proxy.hub.rollout import Refused, Rollout
+from proxy.hub.said import plural
 from proxy.hub.settled import Marks, whole
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.supervisor import RollFailed
@@ -82,7 +83,7 @@ async def reload(hub: Whole, services: Services) -> bool:
         return _failed(hub, error)
     succeeded(hub)
     configure(new.loaded.config.log.format, new.loaded.config.log.level)
-    log.info("reloaded: %d routes", len(new.loaded.config.route))
+    log.info("reloaded: %s", plural(len(new.loaded.config.route), "route"))
     await asyncio.to_thread(_free, before)
     return True
 

@@ -101,6 +101,7 @@ def config_marks(file: str) -> Marks:
     """Of a configuration and of the files that it refers to by `${file:…}`."""
     if file in ("-", STDIN) or (not os.path.isfile(file) and os.path.exists(file)):
         return {}  # a pipe is read once, and by whom it is for
+    file = os.path.abspath(file)  # as the hub knows it, however it was called
     found = marks([file])
     try:
         with open(file, "rb") as opened:

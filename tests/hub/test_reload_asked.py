@@ -206,3 +206,13 @@ def test_marks_are_of_the_file_and_of_what_it_names(tmp_path: Path) -> None:
     assert set(config_marks(str(file))) == {str(file), "one", "/two"}
     file.write_bytes(b"\xff ${file:\xff} ${file:} ${file:a\0b}")
     assert len(config_marks(str(file))) == 4
+
+
+def test_marks_are_the_same_however_the_file_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a gateway that was started with a relative path would read it again at once."""
+    file = tmp_path / "routes.toml"
+    file.write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert config_marks("routes.toml") == config_marks(str(file))
