@@ -89,7 +89,7 @@ class Hub:
         self.reloads = Reloads(begun.seen)
         self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
-        self.lag, self.reloads = Lag(), Reloads()
+        self.lag = Lag()
         self.totals = Totals(loaded.config.metrics.series, loaded.config.metrics.forget)
         self.rings = Rings(loaded.config.export.ring)
         before = self.before = begun.before

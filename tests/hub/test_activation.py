@@ -219,7 +219,7 @@ respond = "pong"
         assert _ask(str(tmp_path / "gw.sock")) == b"pong"
         both = f'[[listen]]\naddress = "unix:{tmp_path}/other.sock"\n'
         hub.rewrite(text.replace("[[route]]", both + "[[route]]"))
-        hub.wait_for_line("reloaded: 1 routes")
+        hub.wait_for_line("reloaded: 1 route")
         until(lambda: len(children(hub.process.pid, "proxy.server")) == 2)  # the new ones alone
         for name in ("gw", "other"):  # what others have closed is still there
             assert _ask(str(tmp_path / f"{name}.sock")) == b"pong"
