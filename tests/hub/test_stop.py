@@ -30,7 +30,10 @@ class Collector:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # whoever sent it was killed meanwhile, and sends it again
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 received.setdefault(self.path, []).append(body)
