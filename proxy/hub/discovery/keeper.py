@@ -109,7 +109,7 @@ class Watch:
             self.tell(changes.urls())
         if changed or failed or note != self.note:
             level = logging.WARNING if not servers else logging.INFO
-            parts = [f"{len(servers)} discovered", changed, note, failed and "found again"]
+            parts = [f"{len(servers)} discovered", changed, note, "found again" if failed and servers else ""]
             log.log(level, "upstream %s: %s", *self._about(parts))
         self.note = note
         self.told.set()
