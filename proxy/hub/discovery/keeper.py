@@ -109,7 +109,8 @@ class Watch:
             self.tell(changes.urls())
         if changed or failed or note != self.note:
             level = logging.WARNING if not servers else logging.INFO
-            parts = [f"{len(servers)} discovered", changed, note, "found again" if failed and servers else ""]
+            again = "found again" if failed and servers else ""
+            parts = [f"{len(servers)} discovered", changed, note, again]
             log.log(level, "upstream %s: %s", *self._about(parts))
         self.note = note
         self.told.set()
