@@ -10,6 +10,8 @@ _NS = 1_000_000_000
 KINDS = ("header", "cookie", "query", "path")
 MOST = 1_000_000  # a second: a nanosecond is the unit in which requests are counted
 
+LONGEST_FILL = 100  # years: so that what a key owes, in ns, is a number of 63 bits with any clock
+
 
 def parse_limit(text: str) -> tuple[int, int]:
     """(requests, seconds) of "100/s". Raises ValueError with the remedy."""
@@ -61,3 +63,8 @@ def parse_redis(url: str) -> tuple[str, int, str, str, int]:
 def cost(count: int, window: int) -> int:
     """ns between two requests at the limit's pace."""
     return max(window * _NS // count, 1)
+
+
+def largest_burst(count: int, window: int) -> int:
+    """How many may come at once at most, so that their place is free again in `LONGEST_FILL`."""
+    return LONGEST_FILL * 365 * 86400 * _NS // cost(count, window)

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.load import loads
 from proxy.config.rate_model import RateLimit
-from proxy.config.rates import parse_key, parse_limit, parse_redis
+from proxy.config.rates import cost, largest_burst, parse_key, parse_limit, parse_redis
 from proxy.errors import ConfigError
 
 START = '[upstream.b]\nservers = ["http://10.0.0.1:8000"]\n'
@@ -43,6 +43,13 @@ def test_short_and_long_forms(rate: str, wanted: list[RateLimit]) -> None:
         ('{ limit = "1/s", burst = 0 }', "route[0].rate.burst"),
         ('{ limit = "1/s", key = "ip" }', "route[0].rate.key: 'ip' is no key"),
         ('{ limit = "1/s", key = "header:" }', "is no key"),
+        ('{ limit = "1/s", key = "header:x key" }', "'x key' is not a header name"),
+        ('{ limit = "1/s", key = "cookie:a b" }', "'a b' is not a cookie's name"),
+        ('{ limit = "1/s", burst = 999999999999999999 }', "3153600000 are the most"),
+        ('{ limit = "1/d", burst = 1000000 }', "would take over 100 years to fill up"),
+        ("{}", "route[0].rate: `limit` is missing"),
+        ("[{ burst = 5 }]", "`limit` is missing"),
+        ("[5]", "route[0].rate"),
         ('{ limit = "1/s", key = "path:name" }', "has no {name}: it captures id"),
         ('{ limit = "1/s", key = "header:X-Forwarded-For" }', "anybody can write another"),
         ('{ limit = "1/s", scope = "global" }', "route[0].rate.scope"),
@@ -72,3 +79,10 @@ def test_parsed() -> None:
     assert parse_key("header: X-Key") == ("header", "X-Key")
     assert parse_redis("redis://u:p%40@h:1/2") == ("h", 1, "u", "p@", 2)
     assert parse_redis("unix:///run/redis.sock") == ("/run/redis.sock", 0, "", "", 0)
+
+
+@pytest.mark.parametrize("limit", ["1/d", "7/h", "1/s", "1000000/s"])
+def test_what_a_key_may_owe_is_a_number_of_63_bits(limit: str) -> None:
+    count, window = parse_limit(limit)
+    now = 2_000_000_000 * 10**9  # ns, of the clock that counts the most: since 1970
+    assert now + cost(count, window) * largest_burst(count, window) < 2**63
