@@ -7,10 +7,14 @@ have changed after it was read; all who ask until that begins share it and its o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from proxy.hub.parts import Outcome, Reloading
+from proxy.hub.reload import failed
 from proxy.tasks import cancel, spawn
+
+log = logging.getLogger("spangate")
 
 
 class Reloader:
@@ -47,12 +51,20 @@ class Reloader:
                 try:
                     refusal = await self._run()
                     outcome = self._refused(refusal) if refusal else self._outcome()
+                except Exception as error:  # a fault of ours must not end reloads for good
+                    log.exception("a reload failed inside the gateway")
+                    outcome = self._broken(error)
                 finally:
                     self._settle(waiting, outcome)
 
     def _outcome(self) -> Outcome:
         hub = self._hub
         return Outcome(hub.number, tuple(hub.reloads.reasons), tuple(hub.loaded.warnings))
+
+    def _broken(self, error: Exception) -> Outcome:
+        reason = f"it failed inside the gateway ({type(error).__name__}: {error}): see its log"
+        failed(self._hub, f"generation {self._hub.number} is in force", reason)
+        return self._outcome()
 
     def _refused(self, reason: str) -> Outcome:
         return Outcome(self._hub.number, (reason,))
