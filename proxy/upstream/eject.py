@@ -9,7 +9,8 @@ the workers. Two rules, after Envoy's outlier detection:
 
 The n-th time out lasts n times `base`, ten times at most, and n falls by one with each `base` in
 which the endpoint was in and nothing spoke against it. No more than `max` of all are out at once,
-counted after the ejection, but one always may be, and never the last that is up.
+counted after the ejection, but one always may be, and never the last that is up. Where others go,
+so that more are out than may be, some come back before their time.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class Ejector:
             elif (turn := self._return(url, now)) is not None:
                 turns.append(turn)
             yield
+        turns += self._spare(now)
         for url, new in counted.items():
             if why := self._take(url, now, new):
                 bad[url] = why
@@ -118,9 +120,26 @@ class Ejector:
         record = self.records[url]
         if not record.until or now < record.until:
             return None
+        return self._bring_back(url, now, f"its {_nth(record.times)} time out is over")
+
+    def _bring_back(self, url: str, now: float, why: str) -> Turn:
+        record = self.records[url]
         record.until, record.quiet, record.trial = 0.0, now, TRIAL
         record.recent.clear()
-        return Turn(url, False, f"its {_nth(record.times)} time out is over", back=True)
+        return Turn(url, False, why, back=True)
+
+    def _most(self) -> int:
+        """How many may be out at once."""
+        total = len(self.records)
+        return max(int(self.settings.max * total + 1e-9), 1 if total > 1 else 0)
+
+    def _spare(self, now: float) -> list[Turn]:
+        """Others went, or `max` fell: of those that are out, those whose time is over first come
+        back, until no more are out than may be."""
+        out = sorted((record.until, url) for url, record in self.records.items() if record.until)
+        most = self._most()
+        why = f"{len(out)} of {len(self.records)} are out, and no more than {most} may be"
+        return [self._bring_back(url, now, why) for _, url in out[: max(0, len(out) - most)]]
 
     def _take(self, url: str, now: float, new: Counted) -> str:
         """Note what was counted since the last look; why it should go by that, "" = it need not."""
@@ -166,7 +185,7 @@ class Ejector:
     def _eject(self, url: str, now: float, why: str, up: set[str]) -> Turn | None:
         record, total = self.records[url], len(self.records)
         out = sum(1 for one in self.records.values() if one.until)
-        most = max(int(self.settings.max * total + 1e-9), 1 if total > 1 else 0)
+        most = self._most()
         if out >= most or not up - {url}:
             told, record.refused, record.why = record.refused, True, why
             if told:

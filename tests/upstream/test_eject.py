@@ -236,3 +236,26 @@ def test_who_fails_half_is_out_within_two_seconds(n: int, rate: int) -> None:
         servers.look(**dict.fromkeys(names[1:], (per_look, 0)), a=(per_look - bad, bad))
     assert outs(servers.said) == ["a"]
     assert looks * 0.2 <= (2.0 if rate // n >= 40 else 10.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "failing", "most", "stays", "out"),
+    [
+        ("abc", "a", 0.5, "a", ""),  # the last one
+        ("abcd", "ab", 0.5, "abc", "b"),  # one of three, so the one that went first is back
+        ("abcd", "ab", 0.5, "abcd", "ab"),
+        ("abcdef", "ab", 0.5, "ab", "b"),
+    ],
+)
+def test_who_is_out_comes_back_when_too_few_are_left(
+    names: str, failing: str, most: float, stays: str, out: str
+) -> None:
+    some = fleet(names, errors=5, max=most)
+    for url in failing:
+        some.look(**{url: (0, 5)})
+    for url in set(names) - set(stays):
+        del some.counts[url]
+    turns = some.look()
+    assert {turn.url for turn in turns if turn.back} == set(failing) & set(stays) - set(out)
+    assert {url for url in some.counts if some.ejector.records[url].until} == set(out)
+    assert some.look() == []
