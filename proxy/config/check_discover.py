@@ -11,6 +11,7 @@ from proxy.config.discover import parse_discover, parse_resolver
 from proxy.config.discover_file import LARGEST, parse_servers
 from proxy.config.locate import Path
 from proxy.config.model import Config, Upstream
+from proxy.config.regular import open_regular
 from proxy.config.report import Report
 
 
@@ -43,7 +44,7 @@ def check_resolvers(config: Config, report: Report) -> None:
 
 def _file(name: str, place: Path, report: Report) -> None:
     try:
-        with open(name, "rb") as file:
+        with open_regular(name) as file:
             parse_servers(file.read(LARGEST + 1))
     except OSError as error:
         remedy = "write it, or correct the path; until then nothing is discovered"

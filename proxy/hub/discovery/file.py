@@ -11,6 +11,7 @@ import os
 import time
 
 from proxy.config.discover_file import LARGEST, parse_servers
+from proxy.config.regular import open_regular
 from proxy.hub.discovery.source import Tell
 
 EVERY = 1.0  # seconds between two looks
@@ -47,7 +48,7 @@ class FileSource:
 
 def look(path: str, seen: Stamp | None) -> tuple[Stamp | None, dict[str, int] | None]:
     """The file's stamp and servers, None = it is as it was `seen`. OSError, ValueError."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         status = os.fstat(file.fileno())
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
         if stamp == seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -61,3 +62,18 @@ def test_an_old_file_is_read_once_and_a_young_one_again(tmp_path: Path) -> None:
     assert servers == {A: 1}
     assert stamp is not None
     assert look(str(file), stamp) == (stamp, None)
+
+
+async def test_a_pipe_is_no_file_and_nobody_waits_for_its_writer(tmp_path: Path) -> None:
+    file = tmp_path / "orders.json"
+    os.mkfifo(file)
+    async with heard(FileSource(str(file), 0.005)) as ear:
+        try:
+            async with asyncio.timeout(20):
+                await ear.until(lambda: ear.reasons)
+        finally:
+            os.close(os.open(file, os.O_RDWR | os.O_NONBLOCK))  # whoever waits in it goes on
+        assert ear.reasons[0] == f"{file} cannot be read: it is no file, but a pipe or a device"
+        file.unlink()
+        file.write_text(json.dumps([B]))
+        await ear.until(lambda: ear.servers == {B: 1})
