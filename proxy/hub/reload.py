@@ -18,7 +18,7 @@ from typing import Protocol
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, Problem
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Reloading, Whole
 from proxy.hub.rollout import Refused, Rollout
@@ -119,8 +119,16 @@ async def _read(hub: Whole) -> Generation:
 
 def _read_now(hub: Whole) -> Generation:
     at, old = time.time(), hub.loaded
+    _must_not_wait(old.file)
     hub.reloads.seen = config_marks(old.file)
     return generation(hub.reloads.tried, load(old.file, os.environ, old.material), at)
+
+
+def _must_not_wait(file: str) -> None:
+    """A pipe was read at the start; opening it once more would wait for who writes to it."""
+    if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):
+        message, remedy = "it is a pipe or a device, which is read once", "run it from a file"
+        raise ConfigError([Problem("file", message, f"{remedy} to reload it", 0, file)])
 
 
 def _failed(hub: Whole, *reasons: object) -> bool:

@@ -200,6 +200,23 @@ def test_a_pipe_is_read_once_and_by_whom_it_is_for(tmp_path: Path) -> None:
     assert config_marks(str(tmp_path / "none")) == {str(tmp_path / "none"): None}
 
 
+def test_a_file_that_has_become_a_pipe_keeps_no_reload_waiting(tmp_path: Path) -> None:
+    with gateway(tmp_path, GUARDED.format(more=""), workers=1) as hub:
+        text = hub.file.read_text()
+        hub.file.unlink()
+        os.mkfifo(hub.file)
+        try:
+            status, said = post(hub)
+        finally:
+            os.close(os.open(hub.file, os.O_RDWR | os.O_NONBLOCK))  # whoever waits goes on
+        assert status == 422
+        assert "pipe" in said["errors"][0]["message"]
+        assert "from a file" in said["errors"][0]["remedy"]
+        hub.file.unlink()
+        hub.file.write_text(text)
+        assert post(hub)[0] == 200
+
+
 def test_marks_are_of_the_file_and_of_what_it_names(tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.write_text('a = "${file:one}${file:/two}"\nb = "${file:one}"')
