@@ -149,15 +149,13 @@ def test_who_watches_sees_requests_that_leave_no_trace(tmp_path: Path) -> None:
 
 def test_nobody_watches_and_no_records_are_made(tmp_path: Path) -> None:
     """Access records for who watches end with that."""
-    logs = ("spangate_exporter_items_created_total", (("exporter", "recent"), ("signal", "logs")))
-    del logs
     with gateway(tmp_path, text()) as hub:
         with tapped(hub) as told:
             hub.get("/pong/1")
             until(lambda: told)
-        before = records(hub)
-        assert before >= 1
+        assert records(hub) >= 1
         until(lambda: not watched(hub))
+        before = records(hub)
         hub.get("/pong/2")
         until(lambda: traces(hub, "q=/pong/2"))
         assert records(hub) == before
@@ -182,11 +180,9 @@ def test_a_collector_that_dies_takes_no_viewer_along(tmp_path: Path) -> None:
     with gateway(tmp_path, text()) as hub, tapped(hub) as told:
         hub.get("/pong/1")
         until(lambda: told)
-        first = hub.stats()
         pid = collector_of(hub)
         os.kill(pid, signal.SIGKILL)
         until(lambda: collector_of(hub) not in (0, pid))
-        del first
 
         def again() -> bool:
             hub.get("/pong/2")
