@@ -65,8 +65,9 @@ class _Check:
         kind = section.removesuffix("s")
         if section != "processors" and id in self._collector.connectors:
             kind, section = "connector", "connectors"
-        elif id not in getattr(self._collector, section) and not (
-            (section, id) in (("receivers", GATEWAY), ("exporters", RECENT))
+        elif id not in getattr(self._collector, section) and (section, id) not in (
+            ("receivers", GATEWAY),
+            ("exporters", RECENT),
         ):
             broken = self._report.is_broken("collector", section, id)
             if not broken and not self._report.has_failed("collector", section):

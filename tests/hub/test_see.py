@@ -91,7 +91,9 @@ def test_a_request_is_found_and_shown(tmp_path: Path) -> None:
         ]
         assert [t["path"] for t in until(lambda: traces(hub, "route=pong"))] == ["/pong/1"]
         assert traces(hub, "min_ms=60000") == []
-        assert [t["route"] for t in traces(hub, "q=connection_refused&since=5m&limit=1")] == ["gone"]
+        assert [t["route"] for t in traces(hub, "q=connection_refused&since=5m&limit=1")] == [
+            "gone"
+        ]
         status, trace = asked(hub, f"/api/traces/{found[0]['trace_id']}")
         assert status == 200
         server, client = trace["spans"]
