@@ -322,11 +322,13 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; `problems` holds all that was found."""
+    """A configuration that cannot be used; `problems` holds all that was found, `text` the file
+    that was read, if it was one."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
+        self.text = ""
 
 
 _LISTEN = {
