@@ -303,6 +303,9 @@ class NoHttp2(UpstreamError):
     error_type = "http2_required"
 
 
+UNKNOWN_KEY = "unknown key"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a configuration file, and what to write instead."""
@@ -313,6 +316,11 @@ class Problem:
     line: int = 0  # 1-based; 0 = not known
     file: str = ""
     warning: bool = False
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the key is none that anybody knows."""
+        return self.message == UNKNOWN_KEY
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

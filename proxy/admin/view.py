@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from proxy.telemetry.metrics import Series
@@ -37,6 +37,24 @@ class View(Protocol):
 
     def upstreams(self) -> Mapping[str, Any]:
         """Each endpoint with its state and why: what `/upstreams` shows."""
+
+    def losses(self) -> Sequence[Mapping[str, Any]]:
+        """Telemetry that was lost: exporter, signal, reason, items; "" = nobody's exporter."""
+
+    def configuration(self) -> Mapping[str, Any]:
+        """What is in force, the last reloads, all settings: what `/api/config` shows."""
+
+    async def rates(self, points: int) -> Mapping[str, Any]:
+        """Requests of each route and upstream now, and so many points of each route's history."""
+
+    async def routes(self) -> Mapping[str, Any]:
+        """Each route with what the file says."""
+
+    async def explain(self, method: str, url: str, headers: Sequence[str]) -> Mapping[str, Any]:
+        """What would become of a request, in lines; headers are like `name: value`.
+
+        ValueError for what is no request, LookupError where there are no routes.
+        """
 
 
 class Hand(Protocol):

@@ -91,7 +91,7 @@ def _who(attributes: Attributes, label: str) -> tuple[str, bool]:
             error = str(value)
         elif key == "http.response.status_code" and isinstance(value, int):
             status = value
-    return name, status >= 500 or bool(error) and error not in CLIENTS_ERRORS
+    return name, status >= 500 or (bool(error) and error not in CLIENTS_ERRORS)
 
 
 class Account:
