@@ -12,7 +12,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const target = resolve(process.argv[2] ?? join(here, "..", "proxy", "admin", "ui"));
 const modules = join(here, "node_modules");
 
-const { metafile } = await build({
+await build({
   absWorkingDir: here,
   entryPoints: ["entry.mjs"],
   outfile: join(target, "vendor.js"),
@@ -23,14 +23,15 @@ const { metafile } = await build({
   charset: "utf8",
   legalComments: "none", // they are all in LICENSES.txt
   banner: { js: "/* Made by `make ui`. Licences: LICENSES.txt */" },
-  metafile: true,
   logLevel: "warning",
 });
 
-// Whoever has a file in the bundle; esbuild itself leaves nothing of its own there.
-const packages = [...new Set(Object.keys(metafile.inputs)
-  .map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1])
-  .filter(Boolean))].sort();
+// All that are locked but the bundler, which leaves nothing of itself; dagre has graphlib within it.
+const lock = JSON.parse(readFileSync(join(here, "package-lock.json"), "utf8"));
+const packages = Object.keys(lock.packages)
+  .filter((path) => path.startsWith("node_modules/") && !path.includes("esbuild"))
+  .map((path) => path.slice("node_modules/".length))
+  .sort();
 
 function licence(name) {
   const folder = join(modules, name);

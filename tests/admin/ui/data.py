@@ -264,7 +264,7 @@ def trace(number: int) -> dict[str, Any]:
     add(
         pay, "GET", 56_000, 28_000, kind="client", depth=4,
         attributes={"http.response.status_code": 200, "http.request.resend_count": 1},
-        links=[{"trace_id": trace_id(1), "span_id": hexes("x", 16), "attributes": {"why": "retry"}}],
+        links=[{"trace_id": trace_id(1), "span_id": hexes(7, 16), "attributes": {"why": "retry"}}],
         critical=[[56_000 * slow, 84_000 * slow]],
     )  # fmt: skip
     if number % 2:
@@ -285,7 +285,7 @@ def trace(number: int) -> dict[str, Any]:
         "services": ["spangate", "orders"],
         "spans": spans,
         "logs": [log, {**log, "severity": "ERROR", "body": HOSTILE, "service": "orders"}],
-        "trace_url": "https://traces.example.com/{}".format(trace_id(number)),
+        "trace_url": f"https://traces.example.com/{trace_id(number)}",
     }
 
 

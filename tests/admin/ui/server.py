@@ -1,4 +1,4 @@
-"""A server of the pages' files, with the headers that the admin port sends, over made-up answers."""
+"""A server of the pages' files, with the admin port's headers, over made-up answers."""
 
 from __future__ import annotations
 
