@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from proxy import __version__
+from proxy.admin import api
 from proxy.admin.changes import RELOAD, Changes
 from proxy.admin.exposition import OPENMETRICS, TEXT, lines, wants_openmetrics
 from proxy.admin.hosts import Hosts
@@ -93,6 +94,8 @@ class Admin:
             return _text(refusal, _REFUSALS[refusal])
         if request.path == RELOAD or request.path.startswith("/upstreams/"):
             return await self.changes.handle(request)
+        if handler is None and request.path.startswith("/api/"):
+            handler = self._api
         if handler is None:
             return _text(404, "404 Not Found\n")
         if request.method not in ("GET", "HEAD"):
@@ -142,6 +145,15 @@ class Admin:
     async def _pipelines(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()
         return await self._json(request, self._view.pipelines())
+
+    async def _api(self, request: web.BaseRequest) -> web.StreamResponse:
+        found = await api.answer(self._view, request.path, request.query)
+        if found is None:
+            return _text(404, "404 Not Found\n")
+        status, value = found
+        if status == 200:
+            return await self._json(request, value)
+        return web.json_response(value, status=status, headers=_HEADERS)
 
     async def _json(self, request: web.BaseRequest, value: Mapping[str, Any]) -> web.StreamResponse:
         headers = {
