@@ -7,7 +7,8 @@ JSON for the pages and for terminals. Times that end in `_unix_ms` are Unix mill
 /api/explain    ?method=GET&url=…&header=name: value: what `spangate explain` says
 /api/upstreams  as /upstreams
 /api/pipelines  as /pipelines, and what was lost, by reason
-/api/config     what is in force, the last reloads with what they changed, all settings
+/api/config     what is in force, the last reloads with what they changed, all settings,
+                which may be much; ?settings=false
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ async def _pipelines(view: View, query: Query) -> Mapping[str, Any]:
 
 
 async def _config(view: View, query: Query) -> Mapping[str, Any]:
-    return view.configuration()
+    told, said = view.configuration(), query.get("settings", "true")
+    if said not in ("true", "false"):
+        raise ValueError(f"settings: true or false is needed, not {said[:20]!r}")
+    return told if said == "true" else {k: v for k, v in told.items() if k != "settings"}
 
 
 _ANSWERS: dict[str, Callable[[View, Query], Awaitable[Mapping[str, Any]]]] = {

@@ -22,7 +22,8 @@ async def asked(path: str, *query: tuple[str, str]) -> Any:
         ("/api/rates", [("points", "1")], {"points": 1}),
         ("/api/routes", [], {"routes": []}),
         ("/api/upstreams", [], {"u": {}}),
-        ("/api/config", [], {"generation": 1, "history": []}),
+        ("/api/config", [], {"generation": 1, "history": [], "settings": {}}),
+        ("/api/config", [("settings", "false")], {"generation": 1, "history": []}),
         ("/api/explain", [("url", "/a")], {"taken": True, "lines": ["GET", "/a"]}),
         (
             "/api/explain",
@@ -47,6 +48,7 @@ async def test_pipelines_come_with_losses() -> None:
         ("/api/rates", [("points", "121")], 400, "points"),
         ("/api/rates", [("points", "-1")], 400, "points"),
         ("/api/rates", [("points", "x" * 1000)], 400, "points"),
+        ("/api/config", [("settings", "no")], 400, "settings"),
         ("/api/explain", [], 400, "url"),
         ("/api/explain", [("url", "")], 400, "url"),
         ("/api/explain", [("url", "/" + "a" * LONGEST)], 400, "url"),

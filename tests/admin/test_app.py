@@ -41,7 +41,7 @@ class Gateway:
         return [{"exporter": "o", "signal": "traces", "reason": "queue_full", "items": 3}]
 
     def configuration(self) -> Mapping[str, Any]:
-        return {"generation": 1, "history": []}
+        return {"generation": 1, "history": [], "settings": {}}
 
     async def rates(self, points: int) -> Mapping[str, Any]:
         return {"points": points}
