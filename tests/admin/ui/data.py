@@ -108,7 +108,7 @@ def rated(name: str, at: int) -> dict[str, Any]:
             [
                 NOW - (119 - second) * 1000,
                 round((40 + 20 * chance) * swell * (1 + at), 1),
-                round(4 * chance**5, 2) if at != 3 else 0.0,
+                round(8 * chance, 1) if at < 2 and chance > 0.85 else 0.0,
                 round(3 + 2 * chance + at, 2),
                 round(20 + 40 * chance**3, 2),
             ]

@@ -1,5 +1,6 @@
 // A row of filters that live in the page's address: typed ones are taken after a short rest.
 import { html, useEffect, useRef, useState } from "./ui.js";
+import { cut } from "./format.js";
 import { go, url } from "./router.js";
 
 const REST = 250; // ms without a key
@@ -30,14 +31,15 @@ export function Typed({ label, value = "", onValue, width = "w-m", ...more }) {
       onChange=${(event) => tell(event.target.value)} /></label>`;
 }
 
-/** One of some names; names of others than ours are text. */
-export const Chosen = ({ label, value = "", options, onValue, width = "w-m" }) => html`
-  <label class=${`field ${width}`}>${label}
+/** One of some names, or of [value, title] pairs; a value that is no longer among them stays. */
+export function Chosen({ label, value = "", options, onValue, width = "w-m" }) {
+  const pairs = options.map((option) => (Array.isArray(option) ? option : [option, cut(option, 60)]));
+  if (!pairs.some(([name]) => name === value)) pairs.push([value, cut(value, 60)]);
+  return html`<label class=${`field ${width}`}>${label}
     <select value=${value} onChange=${(event) => onValue(event.target.value)}>
-      ${[...new Map([...options, value].map((o) => (Array.isArray(o) ? o : [o, o]))).entries()]
-        .filter(([name], index) => name !== "" || index === 0)
-        .map(([name, title]) => html`<option value=${name} selected=${name === value}>${title}</option>`)}
+      ${pairs.map(([name, title]) => html`<option value=${name} selected=${name === value}>${title}</option>`)}
     </select></label>`;
+}
 
 export const Checked = ({ label, value, onValue }) => html`
   <label class="check"><input type="checkbox" checked=${value} onChange=${(event) => onValue(event.target.checked)} />

@@ -21,7 +21,8 @@ function drawn({ values, kind }, top) {
   const step = W / Math.max(1, values.length - 1);
   const x = (index) => (index * step).toFixed(2);
   const y = (n) => (H - 1 - (n / top) * (H - 3)).toFixed(2);
-  if (kind === "bars") return values.map((n, i) => (n ? `M${x(i)} ${H}V${y(n)}` : "")).join("");
+  // Few errors among many requests are seen too.
+  if (kind === "bars") return values.map((n, i) => (n ? `M${x(i)} ${H}V${Math.min(y(n), H - 4)}` : "")).join("");
   let path = "";
   let open = false; // a gap is not drawn over
   values.forEach((n, i) => {

@@ -103,7 +103,7 @@ const Filters = ({ params, filter, routes }) => html`
   <form class="tools filters" role="search" aria-label="Filter requests" onSubmit=${(event) => event.preventDefault()}>
     <${Chosen} label="Route" value=${params.route} options=${[["", "All routes"], ...routes]} onValue=${(route) => filter({ route })} />
     <${Typed} label="Status" value=${params.status} placeholder="5xx, 404" width="w-s" onValue=${(status) => filter({ status })} />
-    <${Typed} label="Slower than, ms" value=${params.min_ms} placeholder="100" inputmode="decimal" width="w-s"
+    <${Typed} label="At least, ms" value=${params.min_ms} placeholder="100" inputmode="decimal" width="w-s"
       onValue=${(text) => filter({ min_ms: Number.isFinite(Number.parseFloat(text)) ? Number.parseFloat(text) : "" })} />
     <${Typed} label="Method" value=${params.method} placeholder="GET, POST" width="w-s" onValue=${(method) => filter({ method })} />
     <${Typed} label="Path" value=${params.path} placeholder="/orders/*" width="w-l" onValue=${(path) => filter({ path })} />
@@ -113,7 +113,7 @@ const Filters = ({ params, filter, routes }) => html`
   </form>`;
 
 const COLUMNS = [
-  { title: "Time", width: "6.6rem", cell: (r) => html`<span class="mono muted">${clock(r.time_unix_ms)}</span>` },
+  { title: "Time", width: "7.4rem", cell: (r) => html`<span class="mono muted">${clock(r.time_unix_ms)}</span>` },
   { title: "Status", width: "4.6rem", narrow: "4rem", cell: (r) => html`<${Status} status=${r.status} error=${r.error} />` },
   { title: "Method", width: "4.2rem", narrow: "3.2rem", cell: (r) => html`<span class="mono">${cut(r.method, 12)}</span>` },
   { title: "Path", width: "minmax(0, 4fr)", narrow: "minmax(0, 1fr)", cell: (r) => html`<span class="mono" title=${cut(r.path, 500)}>${cut(r.path, 200)}${r.query && html`<span class="muted">?${cut(r.query, 100)}</span>`}</span>` },
@@ -141,7 +141,7 @@ function Demo({ demo }) {
   if (!demo?.requests?.length) return null;
   const press = async (request) => {
     setSent(`${request.label}: sent`);
-    // Another origin: what it answers is not for this page, which sees it by the tap.
+    // Of another origin: what it answers is not for this page, which sees the request by the tap.
     const answer = fetch(request.url, { method: request.method, mode: "no-cors", cache: "no-store" });
     await answer.then(() => setSent(`${request.label}: answered`), () => setSent(`${request.label}: no answer`));
   };
