@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.admin.ui import data
+from tests.admin.ui import data, hub_data
 
 FILES = Path(__file__).parents[3] / "proxy" / "admin" / "ui"
 HEADERS = {
@@ -37,6 +37,8 @@ async def serving(port: int = 0, token: str = "") -> AsyncIterator[str]:
     app.router.add_get("/api/{what:.*}", answer)
     app.router.add_get("/demo/{what:.*}", lambda _: web.Response(text="here you are"))
     app.router.add_get("/ui/{path:.*}", file)
+    app.router.add_post("/upstreams/{what:.*}", change)
+    app.router.add_post("/shape/{what}", shape)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -81,6 +83,17 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return web.json_response(found)
 
 
+async def change(request: web.Request) -> web.Response:
+    status, text = hub_data.change(request.path)
+    return web.Response(status=status, text=text)
+
+
+async def shape(request: web.Request) -> web.Response:
+    """For the browser's own script: what the next answers are like."""
+    hub_data.SHAPE["map"] = request.match_info["what"].removeprefix("usual")
+    return web.Response()
+
+
 def answers(what: str, query: dict[str, str]) -> Any:
     if what == "info":
         return data.info()
@@ -90,7 +103,7 @@ def answers(what: str, query: dict[str, str]) -> Any:
         return data.traces(query)
     if what.startswith("traces/"):
         return of_trace(what.removeprefix("traces/"), query)
-    return None
+    return hub_data.answers(what, query)
 
 
 def of_trace(which: str, query: dict[str, str]) -> Any:

@@ -116,12 +116,12 @@ export function Node({ place, width, height, kind = "", href, label, title, line
 }
 
 /** How wide a text of the graph's size is, about; never more than `most` pixels. */
-export const wide = (text, { most = 240, least = 60, each = 7.4 } = {}) =>
+export const wide = (text, { most = 240, least = 60, each = 8.2 } = {}) =>
   Math.round(Math.min(most, Math.max(least, String(text).length * each + 24)));
 
 /** What fits into a width of `wide`. */
-export const fitted = (text, width, each = 7.4) => {
-  const room = Math.floor((width - 20) / each);
+export const fitted = (text, width, each = 8.2) => {
+  const room = Math.floor((width - 18) / each);
   const all = String(text);
   return all.length > room ? `${all.slice(0, Math.max(1, room - 1))}…` : all;
 };

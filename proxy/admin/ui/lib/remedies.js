@@ -1,6 +1,8 @@
 // Why telemetry was lost, and what to do about it: one entry for each reason of the collector's
 // books. What is meant to happen (sampling, filters) is no loss, and says so.
 
+import { cut } from "./format.js";
+
 const MEANT = true;
 
 export const REASONS = {
@@ -51,7 +53,7 @@ export function why(reason) {
   const plain = String(reason).replace(/^permanent_/, "");
   const known = Object.hasOwn(REASONS, reason) ? REASONS[reason]
     : Object.hasOwn(REASONS, plain) ? REASONS[plain]
-      : plain !== reason ? REFUSED(plain.replaceAll("_", " "))
-        : [plain.replaceAll("_", " "), "Look at the log, which says more about it."];
+      : plain !== reason ? REFUSED(cut(plain.replaceAll("_", " "), 60))
+        : [cut(plain.replaceAll("_", " "), 120), "Look at the log, which says more about it."];
   return { words: known[0], remedy: known[1], meant: known[2] === MEANT };
 }

@@ -26,7 +26,7 @@ function InForce({ told }) {
         <div><dt>Waiting for a restart</dt><dd>${pending.length || "nothing"}</dd></div>
       </dl>
       <p class="muted small text">${told.file && html`${cut(told.file, 300)}, `}${moment(Date.parse(told.loaded_at))}</p>
-      ${pending.length > 0 && html`<div class="notice warn"><${Icon} name="warn" /> <strong>Only after a restart:</strong>
+      ${pending.length > 0 && html`<div class="notice warn"><${Icon} name="warn" /> <strong>Only after a restart:</strong>${" "}
         ${pending.map((key, i) => html`${i > 0 && ", "}<code>${cut(key, 80)}</code>`)}. Everything else of the file is in force.</div>`}
       ${told.last_reload_error && html`<div class="notice bad" role="alert"><${Icon} name="bad" /> <strong>The last reload failed.</strong> What was in force before still is.
         <pre class="code wrap">${cut(told.last_reload_error, 4000)}</pre></div>`}
@@ -45,8 +45,8 @@ function Reload({ one, now }) {
   const changed = lines.filter((line) => /^[+-](?![+-]{2} )/.test(line)).length;
   return html`
     <li data-generation=${one.generation}>
-      <p class="reload-head"><${Badge} kind=${one.ok ? "good" : "bad"}>${one.ok ? "in force" : "refused"}<//>
-        <strong>Generation ${count(one.generation)}</strong>${now && html` <span class="muted small">now</span>`}
+      <p class="reload-head"><${Badge} kind=${one.ok ? "good" : "bad"}>${one.ok ? (now ? "in force now" : "taken") : "refused"}<//>
+        <strong>Generation ${count(one.generation)}</strong>
         <span class="muted small">${moment(Date.parse(one.at))}, ${ago(Date.parse(one.at))}</span></p>
       ${one.error && html`<pre class="code wrap">${cut(one.error, 4000)}</pre>`}
       ${changed > 0 ? html`<details open=${now}><summary>What changed, ${count(changed)} lines</summary>

@@ -65,7 +65,7 @@ const Finding = ({ one }) => html`
     <p class="text">${cut(one.summary, 600)}</p>
     <div class="notice good"><${Icon} name="right" /> <strong>What to do.</strong> <span class="text prewrap">${cut(one.remedy, 1500)}</span></div>
     ${one.evidence?.length > 0 && html`<div><h3>Traces that show it</h3><ul class="chips">
-      ${one.evidence.slice(0, SHOWN).map((id) => html`<li><a class="mono" href=${traceUrl(id)} aria-label=${`trace ${id}`}>${shortId(id)}</a></li>`)}
+      ${one.evidence.slice(0, SHOWN).map((id) => html`<li><a class="mono" href=${traceUrl(id)} title=${`trace ${cut(id, 40)}`}><span class="unseen">trace </span>${shortId(id)}</a></li>`)}
       ${one.evidence.length > SHOWN && html`<li class="muted small">and ${one.evidence.length - SHOWN} more</li>`}
     </ul></div>`}
   </article>`;

@@ -64,7 +64,7 @@ function Drawing({ nodes, edges }) {
         ${boxes.map((box) => html`
           <${Node} key=${box.id} place=${layout.nodes[box.id]} width=${box.width} height=${box.height} kind=${`${KINDS[box.kind] ?? "service"} ${chosen === box.id ? "chosen" : ""}`}
             title=${box.title} lines=${[{ text: KINDS[box.kind] ?? "service" }]} href=${url("traces", { service: box.name })}
-            label=${`${cut(box.name)}, ${KINDS[box.kind] ?? "service"}: its traces`} ...${picked(box.id)} />`)}
+            label=${`${box.title} ${KINDS[box.kind] ?? "service"}: its traces`} ...${picked(box.id)} />`)}
       <//>
     </section>`;
 }
@@ -79,17 +79,17 @@ const Chooser = ({ nodes, chosen, choose }) => html`
 const Table = ({ edges }) => html`
   <section class="card flush" aria-labelledby="calls">
     <h2 id="calls" class="inset">Calls</h2>
-    <div class="scroll" tabindex="0" role="group" aria-labelledby="calls"><table class="plain">
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="calls"><table class="plain stacked">
       <thead><tr><th>From</th><th>To</th><th class="num">Calls</th><th class="num">Failed</th>
-        <th class="num wide">p50</th><th class="num">p99</th><th class="num wide">Seen</th><th>Trace</th></tr></thead>
+        <th class="num">p50</th><th class="num">p99</th><th class="num">Seen</th><th>Trace</th></tr></thead>
       <tbody>${[...edges].sort((a, b) => b.rate - a.rate).map((edge) => html`
         <tr key=${edge.id}>
-          <td class="text">${cut(edge.source, 80)}</td><td class="text">${cut(edge.target, 80)}</td>
-          <td class="num">${rate(edge.rate)}</td>
-          <td class="num">${edge.errors > 0 ? html`<${Badge} kind="bad">${rate(edge.errors)}<//>` : rate(0)}</td>
-          <td class="num wide">${ms(edge.p50_ms)}</td><td class="num">${ms(edge.p99_ms)}</td>
-          <td class="num wide">${count(edge.calls)}</td>
-          <td>${edge.broken ? html`<a class="badge warn" href="/ui/doctor">lost: see the doctor</a>` : html`<${Badge} kind="good">passed on<//>`}</td>
+          <td class="text" data-label="From">${cut(edge.source, 80)}</td><td class="text" data-label="To">${cut(edge.target, 80)}</td>
+          <td class="num" data-label="Calls">${rate(edge.rate)}</td>
+          <td class="num" data-label="Failed">${edge.errors > 0 ? html`<${Badge} kind="bad">${rate(edge.errors)}<//>` : rate(0)}</td>
+          <td class="num" data-label="p50">${ms(edge.p50_ms)}</td><td class="num" data-label="p99">${ms(edge.p99_ms)}</td>
+          <td class="num" data-label="Seen">${count(edge.calls)}</td>
+          <td data-label="Trace">${edge.broken ? html`<a class="badge warn" href="/ui/doctor">lost: see the doctor</a>` : html`<${Badge} kind="good">passed on<//>`}</td>
         </tr>`)}
       </tbody></table></div>
   </section>`;

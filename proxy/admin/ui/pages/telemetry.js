@@ -133,17 +133,17 @@ const trouble = (one) => one.last_error && html`<p class="small text">${cut(one.
 const Exporters = ({ exporters, sent }) => html`
   <section class="card flush" aria-labelledby="exporters">
     <h2 id="exporters" class="inset">Exporters</h2>
-    <div class="scroll" tabindex="0" role="group" aria-labelledby="exporters"><table class="plain">
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="exporters"><table class="plain stacked">
       <thead><tr><th>Exporter</th><th>Signal</th><th>State</th><th class="num">Taken</th><th class="num">Sent</th><th class="num">Waiting</th><th class="num">Lost</th></tr></thead>
       <tbody>${Object.entries(exporters).flatMap(([id, one]) => {
         const signals = Object.entries(one.signals ?? {});
         return (signals.length ? signals : [["", {}]]).map(([signal, told], at) => html`
           <tr key=${`${id} ${signal}`}>
-            <td class="text">${at === 0 && html`<strong>${cut(id, 60)}</strong><p class="small muted">${[id in sent && `${rate(sent[id])} sent`, queue(one)].filter(Boolean).join(", ")}</p>${one.queue?.capacity > 0 && html`<meter min="0" max="1" high="0.8" value=${one.queue.bytes / one.queue.capacity} aria-label=${`queue ${percent(one.queue.bytes / one.queue.capacity)} full`}></meter>`}`}</td>
-            <td>${signal || "none yet"}</td>
-            <td>${signal ? html`<${Health} told=${told} />` : html`<${Health} told=${one} />`}${trouble(signal ? told : one)}</td>
-            <td class="num">${count(told.created)}</td><td class="num">${count(told.exported)}</td><td class="num">${count(told.queued)}</td>
-            <td class="num">${lostOf(told.dropped) > 0 ? html`<${Badge} kind="bad">${count(lostOf(told.dropped))}<//>` : "0"}</td>
+            <td class="text" data-label="Exporter">${at === 0 && html`<div><strong>${cut(id, 60)}</strong><p class="small muted">${[id in sent && `${rate(sent[id])} sent`, queue(one)].filter(Boolean).join(", ")}</p>${one.queue?.capacity > 0 && html`<meter min="0" max="1" high="0.8" value=${one.queue.bytes / one.queue.capacity} aria-label=${`queue ${percent(one.queue.bytes / one.queue.capacity)} full`}></meter>`}</div>`}${at > 0 && html`<span class="unseen">${cut(id, 60)}</span>`}</td>
+            <td data-label="Signal">${signal || "none yet"}</td>
+            <td data-label="State"><div><${Health} told=${signal ? told : one} />${trouble(signal ? told : one)}</div></td>
+            <td class="num" data-label="Taken">${count(told.created)}</td><td class="num" data-label="Sent">${count(told.exported)}</td><td class="num" data-label="Waiting">${count(told.queued)}</td>
+            <td class="num" data-label="Lost">${lostOf(told.dropped) > 0 ? html`<${Badge} kind="bad">${count(lostOf(told.dropped))}<//>` : "0"}</td>
           </tr>`);
       })}</tbody></table></div>
   </section>`;
@@ -154,7 +154,7 @@ const Health = ({ told }) => (told.healthy === false ? html`<${Badge} kind="bad"
 const Stages = ({ data }) => html`
   <section class="card flush" aria-labelledby="stages">
     <h2 id="stages" class="inset">Receivers and pipelines</h2>
-    <div class="scroll" tabindex="0" role="group" aria-labelledby="stages"><table class="plain">
+    <div class="scroll" tabindex="0" role="group" aria-labelledby="stages"><table class="plain stacked">
       <thead><tr><th>Stage</th><th>Of</th><th>State</th><th class="num">Now</th><th class="num">Taken</th><th class="num">Refused</th></tr></thead>
       <tbody>
         ${Object.entries(data.receivers ?? {}).flatMap(([id, one]) => Object.entries(one.signals ?? {}).map(([signal, flow]) => html`
@@ -169,7 +169,7 @@ const Stages = ({ data }) => html`
 const places = (one) => Object.entries(one.addresses ?? {}).map(([name, port]) => `, ${cut(name, 20)} on ${cut(port, 60)}`).join("");
 
 const Stage = ({ name, of, one, flow }) => html`
-  <tr><td class="text">${cut(name, 80)}</td><td class="muted text">${of}</td>
-    <td><${Health} told=${one} />${trouble(one)}</td>
-    <td class="num">${rate(flow.items_per_second)}</td><td class="num">${count(flow.accepted)}</td>
-    <td class="num">${flow.refused > 0 ? html`<${Badge} kind="warn">${count(flow.refused)}<//>` : "0"}</td></tr>`;
+  <tr><td class="text" data-label="Stage">${cut(name, 80)}</td><td class="muted text" data-label="Of">${of}</td>
+    <td data-label="State"><div><${Health} told=${one} />${trouble(one)}</div></td>
+    <td class="num" data-label="Now">${rate(flow.items_per_second)}</td><td class="num" data-label="Taken">${count(flow.accepted)}</td>
+    <td class="num" data-label="Refused">${flow.refused > 0 ? html`<${Badge} kind="warn">${count(flow.refused)}<//>` : "0"}</td></tr>`;

@@ -111,10 +111,10 @@ const Limits = ({ limits }) => html`
     <div><dt>${cut(name.replaceAll("_", " "), 40)}</dt><dd>${count(used ?? 0)}${limit === null ? ", no limit" : ` of ${count(limit)}`}</dd></div>`)}</dl>`;
 
 const Splits = ({ splits }) => html`
-  <div class="scroll" tabindex="0" role="group" aria-label="Sides of a split"><table class="plain">
+  <div class="scroll" tabindex="0" role="group" aria-label="Sides of a split"><table class="plain stacked">
     <thead><tr><th>Route</th><th>Side</th><th class="num">Share</th><th class="num">Requests</th><th class="num">Failed</th><th class="num">p50</th><th class="num">p99</th></tr></thead>
     <tbody>${splits.flatMap(({ route, sides }) => Object.entries(sides).map(([side, told]) => html`
-      <tr><td class="text">${cut(route, 80)}</td><td class="text">${cut(side, 80)}</td><td class="num">${percent(told.share)}</td>
-        <td class="num">${count(told.requests)}</td><td class="num">${percent(told.error_rate)}</td>
-        <td class="num">${ms(told.p50_seconds === null ? null : told.p50_seconds * 1000)}</td><td class="num">${ms(told.p99_seconds === null ? null : told.p99_seconds * 1000)}</td></tr>`))}
+      <tr><td class="text" data-label="Route">${cut(route, 80)}</td><td class="text" data-label="Side">${cut(side, 80)}</td><td class="num" data-label="Share">${percent(told.share)}</td>
+        <td class="num" data-label="Requests">${count(told.requests)}</td><td class="num" data-label="Failed">${percent(told.error_rate)}</td>
+        <td class="num" data-label="p50">${ms(told.p50_seconds === null ? null : told.p50_seconds * 1000)}</td><td class="num" data-label="p99">${ms(told.p99_seconds === null ? null : told.p99_seconds * 1000)}</td></tr>`))}
     </tbody></table></div>`;
