@@ -28,6 +28,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 TOKEN = "let me in"
+SPEED = web.AppKey("speed", list[int])
 
 
 @contextlib.asynccontextmanager
@@ -35,7 +36,9 @@ async def serving(port: int = 0, token: str = "") -> AsyncIterator[str]:
     """The pages at the URL that this yields; with `token`, /api/ asks for it."""
     app = web.Application(middlewares=[guarded(token)])
     app.router.add_get("/api/{what:.*}", answer)
-    app.router.add_get("/demo/{what:.*}", lambda _: web.Response(text="here you are"))
+    app[SPEED] = [60]
+    app.router.add_get("/fixture/speed/{n}", hurry)
+    app.router.add_get("/demo/{what:.*}", shop)
     app.router.add_get("/ui/{path:.*}", file)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
@@ -102,11 +105,20 @@ def of_trace(which: str, query: dict[str, str]) -> Any:
     return data.trace(numbers[0]) if numbers else None
 
 
+async def shop(request: web.Request) -> web.Response:
+    return web.Response(text="here you are")
+
+
+async def hurry(request: web.Request) -> web.Response:
+    request.app[SPEED][0] = int(request.match_info["n"])
+    return web.Response()
+
+
 async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse:
-    """As many events a second as the Referer-less query `speed` of tests says."""
+    """As many events a second as `hurry` was told when the stream began."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    speed = request.app.get("speed", 20)
+    speed = request.app[SPEED][0]
     number = 0
     with contextlib.suppress(ConnectionError, asyncio.CancelledError):
         while True:
@@ -116,7 +128,7 @@ async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse
                 event = data.request(number)
                 if keeps(event, query):
                     batch.append(f"event: request\nid: {number}\ndata: {json.dumps(event)}\n\n")
-            if number % 200 == 0:
+            if number % 1000 == 0:
                 batch.append('event: dropped\ndata: {"count": 7}\n\n')
             await response.write("".join(batch).encode() or b":\n\n")
             await asyncio.sleep(0.05)

@@ -75,8 +75,7 @@ function Lines({ a, b }) {
   return html`
     <section class="card flush" aria-label="Spans of both">
       <div class="strip">
-        <p class="small muted" role="status">${count(lines.length - alone.length)} pairs,
-          ${count(alone.filter((line) => line.a).length)} only in A, ${count(alone.filter((line) => line.b).length)} only in B.</p>
+        <p class="small muted" role="status">${told(lines)}</p>
         <div class="push tools" role="group" aria-label="Order">
           <${Checked} label="Only in one" value=${only} onValue=${setOnly} />
           <button type="button" aria-pressed=${order === "tree"} onClick=${() => setOrder("tree")}>As in the trace</button>
@@ -89,6 +88,11 @@ function Lines({ a, b }) {
         open=${(line) => go(`${traceUrl((line.b ? b : a).trace_id)}?span=${(line.b ?? line.a).span_id}`)} />`
         : html`<${Empty} title="Both traces have the same spans" />`}
     </section>`;
+}
+
+function told(lines) {
+  const [onlyA, onlyB] = [lines.filter((line) => !line.b).length, lines.filter((line) => !line.a).length];
+  return `${count(lines.length - onlyA - onlyB)} pairs, ${count(onlyA)} only in A, ${count(onlyB)} only in B.`;
 }
 
 const lineColumns = (most, tree) => [
