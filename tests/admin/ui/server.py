@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import json
 import mimetypes
 from collections.abc import AsyncIterator
@@ -136,14 +137,15 @@ async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse
 
 
 def keeps(event: dict[str, Any], query: dict[str, str]) -> bool:
-    if query.get("route") and event["route"] != query["route"]:
-        return False
-    if query.get("error") == "true" and not event["error"]:
-        return False
-    status = query.get("status")
-    if status and str(event["status"]) != status and f"{event['status'] // 100}xx" != status:
-        return False
-    return event["duration_ms"] >= float(query.get("min_ms") or 0)
+    status = query.get("status") or str(event["status"])
+    return (
+        event["route"] == (query.get("route") or event["route"])
+        and (event["error"] != "" or query.get("error") != "true")
+        and status in (str(event["status"]), f"{event['status'] // 100}xx")
+        and (query.get("method") or event["method"]).upper() == event["method"]
+        and fnmatch.fnmatchcase(event["path"], query.get("path") or "*")
+        and event["duration_ms"] >= float(query.get("min_ms") or 0)
+    )
 
 
 async def main() -> None:
