@@ -97,7 +97,7 @@ function Over() {
 }
 
 takeLinks(document);
-load(here.value.page);
+if (here.value.page in TITLES) load(here.value.page);
 main.textContent = "";
 render(html`<${App} />`, main);
 render(html`<${Side} />`, document.getElementById("side"));

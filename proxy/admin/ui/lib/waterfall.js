@@ -123,8 +123,6 @@ const Legend = () => html`
 
 function Line({ id, span, hue, line, height, range, under, folded, at, fold, select }) {
   const failed = span.status === "error";
-  const end = span.start_us + span.duration_us;
-  const right = share(end, range) < 0.82; // where the duration has room
   return html`
     <div role="row" id=${id} aria-rowindex=${line + 2} aria-level=${span.depth + 1} aria-selected=${at}
       aria-expanded=${under ? !folded : undefined} class=${`span${at ? " at" : ""}${failed ? " failed" : ""}`}
@@ -145,10 +143,20 @@ function Line({ id, span, hue, line, height, range, under, folded, at, fold, sel
         </div>
         ${span.critical.map(([from, to]) => html`<span class="critical" style=${{ left: part(from, range), width: part(range[0] + to - from, range) }} />`)}
         ${span.events.slice(0, 50).map((event) => html`<span class="diamond" title=${cut(event.name, 80)} style=${{ left: part(event.time_us, range) }}>◆</span>`)}
-        <span class=${`took ${right ? "" : "before"}`} style=${right ? { left: part(Math.max(end, range[0]), range) } : { right: `${((1 - Math.min(1, share(Math.min(span.start_us, end), range))) * 100).toFixed(3)}%` }}>
-          ${us(span.duration_us)}${span.critical.length ? html`<span class="unseen"> on the critical path</span>` : null}</span>
+        <${Took} span=${span} range=${range} />
       </div>
     </div>`;
+}
+
+// Behind the bar, before it, or inside it: where the duration has room.
+function Took({ span, range }) {
+  const from = Math.max(0, share(span.start_us, range));
+  const to = Math.min(1, share(span.start_us + span.duration_us, range));
+  const right = `${((1 - to) * 100).toFixed(3)}%`;
+  const [place, style] = to < 0.84 ? ["", { left: `${(Math.max(0, to) * 100).toFixed(3)}%` }]
+    : from > 0.16 ? ["before", { right: `${((1 - Math.min(1, from)) * 100).toFixed(3)}%` }] : ["inside", { right }];
+  return html`<span class=${`took ${place}`} style=${style}>${us(span.duration_us)}
+    ${span.critical.length > 0 && html`<span class="unseen"> on the critical path</span>`}</span>`;
 }
 
 const within = (phase, span) => {

@@ -14,10 +14,9 @@ const SHOWN = 8; // routes, of which the busiest come first
 export function Page({ params }) {
   const rates = usePolled("/api/rates", 1000);
   const info = usePolled("/api/info", 0);
-  const [paused, setPaused] = useState(false);
-  const tap = useTap(params, paused);
   const filter = useFilters("", params);
-  const routes = useMemo(() => (rates.data?.routes ?? []).map((r) => r.route).sort(), [rates.data]);
+  const names = JSON.stringify((rates.data?.routes ?? []).map((r) => r.route).sort());
+  const routes = useMemo(() => JSON.parse(names), [names]);
   return html`
     <${Heading} title="Live" note="Every request as it is answered, sampled or not.">
       <${Totals} total=${rates.data?.total} />
@@ -25,6 +24,13 @@ export function Page({ params }) {
     <${Failure} error=${rates.error} />
     <${Demo} demo=${info.data?.demo} />
     <${Routes} rates=${rates.data} chosen=${params.route} choose=${(route) => filter({ route })} />
+    <${Requests} params=${params} filter=${filter} routes=${routes} />`;
+}
+
+function Requests({ params, filter, routes }) {
+  const [paused, setPaused] = useState(false);
+  const tap = useTap(params, paused);
+  return html`
     <section class="card flush" aria-labelledby="requests">
       <div class="strip">
         <h2 id="requests">Requests</h2>
@@ -37,7 +43,7 @@ export function Page({ params }) {
       </div>
       <${Filters} params=${params} filter=${filter} routes=${routes} />
       <${Failure} error=${tap.state === "refused" ? tap.error : null} />
-      <${Requests} rows=${tap.rows} narrowed=${FILTERS.some((name) => params[name])} />
+      <${List} rows=${tap.rows} narrowed=${FILTERS.some((name) => params[name])} />
     </section>`;
 }
 
@@ -127,7 +133,7 @@ const COLUMNS = [
     : html`<span class="muted" title="Not sampled: there are no spans of it">no trace</span>`) },
 ];
 
-function Requests({ rows, narrowed }) {
+function List({ rows, narrowed }) {
   if (!rows.length)
     return html`<${Empty} title=${narrowed ? "No request has passed the filters yet" : "No request yet"}>
       ${narrowed ? "They are applied to what comes from now on." : "Send one through the gateway: it appears here when it is answered."}<//>`;

@@ -57,13 +57,15 @@ function Shown({ trace, span }) {
   return html`
     <${Top} trace=${trace} />
     <div class="trace">
-      <section class="card flush" aria-label="Waterfall">
-        <${Waterfall} spans=${spans} hues=${hues} selected=${current?.span_id} select=${setSelected} open=${open} />
-      </section>
+      <div class="stack">
+        <section class="card flush" aria-label="Waterfall">
+          <${Waterfall} spans=${spans} hues=${hues} selected=${current?.span_id} select=${setSelected} open=${open} />
+        </section>
+        <${Logs} logs=${trace.logs} select=${setSelected} />
+      </div>
       ${current && html`<${Detail} key=${current.span_id} span=${current} own=${ownTime(spans, index, counts)}
         traceId=${trace.trace_id} heading=${heading} />`}
-    </div>
-    <${Logs} logs=${trace.logs} select=${setSelected} />`;
+    </div>`;
 }
 
 function Top({ trace }) {
