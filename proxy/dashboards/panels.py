@@ -113,14 +113,13 @@ def _target(query: Query, index: int, panel: Panel) -> Json:
 def _defaults(panel: Panel) -> Json:
     made: Json = {"unit": panel.unit}
     if panel.kind == "timeseries":
-        made |= {"color": {"mode": "palette-classic"}, "min": 0}
-        made["custom"] = {"fillOpacity": 8, "lineWidth": 1, "showPoints": "never"}
+        made["color"] = {"mode": "palette-classic"}
+        made["custom"] = {"fillOpacity": 8, "showPoints": "never", "axisSoftMin": 0}
     steps: list[Json] = [{"color": panel.bottom, "value": None}]
     steps += [{"color": colour, "value": value} for value, colour in panel.steps]
     made["thresholds"] = {"mode": "absolute", "steps": steps}
     if panel.steps and panel.kind == "timeseries":
         made["custom"]["thresholdsStyle"] = {"mode": "dashed"}
-        del made["min"]
     return made
 
 

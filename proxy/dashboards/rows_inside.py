@@ -103,7 +103,7 @@ def saturation() -> Row:
                 ),
             ),
             one(
-                "Event loops, latest by",
+                "Delay of event loops",
                 whole("spangate_loop_lag_seconds", process, "max"),
                 _OF,
                 "s",
