@@ -76,6 +76,22 @@ def promtool(folder: Path, kind: str, name: str, text: str) -> str:
     return said
 
 
+def queries(board: dict[str, Any]) -> list[tuple[str, str]]:
+    """(where, what is asked) of all that a board asks Prometheus."""
+    found = [(v["name"], v["definition"]) for v in _list(board, "templating") if "definition" in v]
+    found = [(name, f"{what[13:].rpartition(',')[0]}") for name, what in found]  # label_values(…)
+    found += [(a["name"], a["expr"]) for a in _list(board, "annotations")]
+    return found + [
+        (f"{panel['title']} {target['refId']}", target["expr"])
+        for panel in board["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+def _list(board: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    return list(board[key]["list"])
+
+
 METRIC = re.compile(r"\b(?:spangate|http|rpc|otelcol|process)_[a-z0-9_]+\b(?=[{\[) ]|$)", re.M)
 LABELS = re.compile(r"\{[^{}]*\}|\b(?:by|on|ignoring) \([^()]*\)")
 STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
