@@ -88,3 +88,10 @@ def test_the_job_and_where_runbooks_are_can_be_said() -> None:
     assert {r["annotations"]["runbook_url"].partition("#")[0] for r in rules} == {
         "https://w.example/r"
     }
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    page = (DOCS / "alerts.md").read_text()
+    (route,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    shown = re.findall(r"```yaml\n(  - alert:.*?)```", page, re.DOTALL)
+    assert shown and all(part in rules_of(route) for part in shown)
