@@ -127,9 +127,11 @@ ITSELF = (
         "SpangateDescriptors",
         "page",
         "",
-        "sum by (instance) (increase(spangate_descriptors_exhausted_total[5m])) > 0",
-        f"{INSTANCE} ran out of file descriptors and stopped accepting for a while.",
-        "Raise its limit of open files, or lower `limits.connections`.",
+        'max by (instance) (process_open_fds{spangate_process!=""} / (process_max_fds > 0)) > 0.8\n'
+        "or sum by (instance) (increase(spangate_descriptors_exhausted_total[5m])) > 0",
+        f"A process of {INSTANCE} has hardly a file descriptor left, or had none.",
+        "More than 80 % are in use, or accepting paused because there was none. Raise its limit of "
+        "open files, or lower `limits.connections`.",
     ),
     Alert(
         "SpangateLate",

@@ -116,7 +116,13 @@ def saturation() -> Row:
                 "Of one core.",
             ),
             one("Memory", whole("process_memory_usage_bytes", process), _OF, "bytes"),
-            one("Open files", whole("process_open_fds", process), _OF),
+            one(
+                "Open files, share of the limit",
+                f"max by ({process}) "
+                f"(process_open_fds{{{GATE}}} / (process_max_fds{{{GATE}}} > 0))",
+                _OF,
+                "percentunit",
+            ),
             one(
                 "Turned away",
                 rate("spangate_rejected_total", "spangate_reason"),

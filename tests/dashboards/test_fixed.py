@@ -144,6 +144,21 @@ TROUBLES = (
         {'spangate_descriptors_exhausted_total{instance="gw"}': "3x60"},
     ),
     Trouble(
+        "SpangateDescriptors",
+        {
+            'process_open_fds{instance="gw",spangate_process="worker"}': "900x60",
+            'process_max_fds{instance="gw",spangate_process="worker"}': "1024x60",
+        },
+        {
+            'process_open_fds{instance="gw",spangate_process="worker"}': "700x60",
+            'process_max_fds{instance="gw",spangate_process="worker"}': "1024x60",
+            'process_open_fds{instance="gw",spangate_process="hub"}': "700x60",
+            'process_max_fds{instance="gw",spangate_process="hub"}': "0x60",
+            'process_open_fds{instance="db"}': "900x60",
+            'process_max_fds{instance="db"}': "1024x60",
+        },
+    ),
+    Trouble(
         "SpangateLate",
         {'spangate_loop_lag_seconds{instance="gw",spangate_process="worker"}': "0.2x60"},
         {
