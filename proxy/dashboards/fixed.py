@@ -37,6 +37,8 @@ BALANCE = (
 _CONTEXTS = promql.rate("spangate_trace_context_total", "10m", 'result!="absent"', by="format")
 _INVALID = promql.rate("spangate_trace_context_total", "10m", 'result="invalid"', by="format")
 
+_SOME = f"sum by (spangate_route) (increase({promql.SERVED}_count[5m])) >= 20"
+
 SERVING = (
     Alert(
         "SpangateErrors",
@@ -46,9 +48,10 @@ SERVING = (
             promql.rate(f"{promql.SERVED}_count", "5m", promql.FAILED),
             promql.rate(f"{promql.SERVED}_count", "5m"),
         )
-        + f" > 0.05\nunless on (spangate_route) {ERRORS.record}:rate5m",
+        + f" > 0.05\nand on (spangate_route) {_SOME}\n"
+        + f"unless on (spangate_route) {ERRORS.record}:rate5m",
         f"{PERCENT} of the requests to {{{{ $labels.spangate_route }}}} fail.",
-        "For routes without an objective of their own: more than 5 % of five minutes' requests.",
+        "For routes without an objective of their own: more than 5 % of at least 20 requests.",
     ),
     Alert(
         "SpangateUpstreamDown",

@@ -7,7 +7,9 @@ from proxy.dashboards.asked import GATE, NOW, ROUTE, durations, one, rate, share
 from proxy.dashboards.objectives import Objective
 from proxy.dashboards.panels import Panel, Query, Row, graph, plain, stat
 from proxy.dashboards.rows_inside import propagation, saturation, telemetry, upstreams
-from proxy.dashboards.rules import ERRORS, Kind, budget, kinds_of, ratio
+from proxy.dashboards.rules import ERRORS, SLOW_ONES, Kind, budget, kinds_of, ratio
+
+MOST_PROMISES = 25  # routes with panels of their own: 100 panels
 
 
 def rows(objectives: list[Objective]) -> list[Row]:
@@ -76,8 +78,21 @@ def each_route() -> Row:
 
 
 def promises(objectives: list[Objective]) -> Row:
+    """Two panels for each promise; of more routes than anybody looks at, all together."""
+    if len(objectives) > MOST_PROMISES:
+        return Row(
+            f"Objectives of {len(objectives)} routes", (_together(ERRORS), _together(SLOW_ONES))
+        )
     found = [(o, kind) for o in objectives for kind in kinds_of(o)]
     return Row("Objectives", tuple(p for o, kind in found for p in _promise(o, kind)))
+
+
+def _together(kind: Kind) -> Panel:
+    expr = f"topk(20, {ratio(kind, '1h', ROUTE)})"
+    what = "Of the chosen routes the 20 worst. From the recording rules of "
+    what += "`spangate alerts prometheus`."
+    title = f"Share of requests that {kind.what}, over 1h"
+    return one(title, expr, "{{spangate_route}}", "percentunit", what)._replace(width=12)
 
 
 def _promise(objective: Objective, kind: Kind) -> tuple[Panel, Panel]:

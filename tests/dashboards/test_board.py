@@ -89,6 +89,17 @@ def test_an_objective_has_its_budget_and_its_pace() -> None:
     }
 
 
+def test_of_many_routes_the_worst_are_shown_together() -> None:
+    panels = made(routes(*(f"r{i}" for i in range(26))))["panels"]
+    exprs = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    found = [expr for expr in exprs if "spangate:route:" in expr]
+    assert found == [
+        f'topk(20, spangate:route:{kind}_ratio:rate1h{{spangate_route=~"$route"}})'
+        for kind in ("error", "slow")
+    ]
+    assert "Objectives of 26 routes" in [panel["title"] for panel in panels]
+
+
 def test_an_import_updates_the_board_of_the_same_gateway() -> None:
     first = made(routes("a"), file="/etc/one/routes.toml")
     assert made(routes("a", "b"), file="routes.toml")["uid"] == first["uid"]

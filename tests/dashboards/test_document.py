@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.model import Config, Route, Slo
-from proxy.dashboards.document import document
+from proxy.dashboards.document import document, dumper
 from tests.dashboards.kit import HOSTILE, all_rules, loaded, routes, rules_of
 
+needs_libyaml = pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML without libyaml")
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = rules_of(routes(*HOSTILE))
 
@@ -57,6 +58,18 @@ def test_any_name_is_read_back(name: str) -> None:
     rules = all_rules(text)
     assert {r["labels"]["spangate_route"] for r in rules if "record" in r} == {name}
     assert yaml.safe_load(text)["groups"][-1]["name"] == f"spangate slo slow: {name}"
+
+
+@needs_libyaml
+@settings(max_examples=50)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_both_writers_of_yaml_give_the_same_bytes(text: str) -> None:
+    tree = {"groups": [{"name": text, "rules": [{"expr": f"{text}\nor {text}"}]}]}
+    slow, fast = (
+        yaml.dump(tree, Dumper=dumper(base), sort_keys=False, width=10**6)
+        for base in (yaml.SafeDumper, yaml.CSafeDumper)
+    )
+    assert slow == fast
 
 
 def test_each_alert_says_what_it_is_and_what_to_do() -> None:

@@ -57,6 +57,11 @@ TROUBLES = (
             f'{COUNT}{{spangate_route="plain",error_type="502"}}': "0+2x60",
         },
     ),
+    Trouble(  # too few to be a share of anything
+        "SpangateErrors",
+        {f'{COUNT}{{spangate_route="plain",error_type="502"}}': "0+6x60"},
+        {f'{COUNT}{{spangate_route="plain",error_type="502"}}': "0+3x60"},
+    ),
     Trouble(  # one that has an objective is judged by it
         "SpangateErrors",
         {},
