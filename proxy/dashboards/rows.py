@@ -6,14 +6,15 @@ from proxy.dashboards import promql
 from proxy.dashboards.asked import GATE, NOW, ROUTE, durations, one, rate, share, whole
 from proxy.dashboards.objectives import Objective
 from proxy.dashboards.panels import Panel, Query, Row, graph, plain, stat
-from proxy.dashboards.rows_inside import propagation, saturation, telemetry, upstreams
+from proxy.dashboards.rows_inside import PROPAGATION, SATURATION, TELEMETRY
+from proxy.dashboards.rows_upstream import UPSTREAMS
 from proxy.dashboards.rules import ERRORS, SLOW_ONES, Kind, budget, kinds_of, ratio
 
 MOST_PROMISES = 25  # routes with panels of their own: 100 panels
 
 
 def rows(objectives: list[Objective]) -> list[Row]:
-    made = [overview(), each_route(), upstreams(), saturation(), telemetry(), propagation()]
+    made = [overview(), each_route(), UPSTREAMS, SATURATION, TELEMETRY, PROPAGATION]
     if objectives:
         made.insert(1, promises(objectives))
     return made
