@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy import __version__
+from proxy.dashboards import commands as dashboards
 from proxy.plain import told
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ DEFAULT_FILE = "routes.toml"
 @click.version_option(__version__, "-V", "--version", message="spangate %(version)s")
 def main() -> None:
     """Spangate: a reverse proxy in which every request leaves a correct trace."""
+
+
+main.add_command(dashboards.dashboard)
+main.add_command(dashboards.alerts)
 
 
 @main.command()
@@ -85,7 +90,7 @@ def check(file: str, strict: bool) -> None:
     FILE may be - for what comes through a pipe.
     """
     loaded = _load(file, err=False)
-    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded)]
+    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded), *_misfits(loaded)]
     _print(warnings)
     routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
     if strict and warnings:
@@ -255,6 +260,13 @@ def _passed_by(loaded: Loaded) -> list[Problem]:
         )
         for denies, taker, path in bypass.find(Table.compile(routes), routes)
     ]
+
+
+def _misfits(loaded: Loaded) -> list[Problem]:
+    """A warning for each promised latency that the histograms cannot tell."""
+    from proxy.dashboards.objectives import misfits
+
+    return misfits(loaded)
 
 
 def _print(problems: Iterable[Problem], *, err: bool = False) -> None:

@@ -23,6 +23,7 @@ from proxy.config.check_errors import check_errors
 from proxy.config.check_ports import check_ports
 from proxy.config.check_rates import check_redis
 from proxy.config.check_routes import check_routes
+from proxy.config.check_slo import check_slo
 from proxy.config.check_tls import check_tls
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
@@ -138,6 +139,7 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     check_ports(config, report)
     check_routes(config, report)
     check_redis(config, report)
+    check_slo(config, report)
     if pages := check_errors(config, report):
         material = msgspec.structs.replace(material, pages=pages)
     tell_slips(config, report)
