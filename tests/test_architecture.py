@@ -22,7 +22,7 @@ PROXY = ROOT / "proxy"
 ORDER = (
     "plain < kernel < errors frames lag log ring runner tasks web < config < http"
     " < routing tracing upstream < telemetry < server otlp < formats < collector < admin"
-    " < hub explain < demo < cli < __main__"
+    " < hub explain < demo terminal < cli < __main__"
 )
 RANKS = {name: rank for rank, group in enumerate(ORDER.split(" < ")) for name in group.split()}
 
