@@ -74,7 +74,7 @@ def _edge(branch: str, name: str, edge: Table) -> list[Cell]:
         Cell(figures.duration(number(edge, "p50_ms"))),
         Cell(figures.duration(number(edge, "p99_ms"))),
         Cell(f"{whole(edge, 'calls'):,}", "dim"),
-        Cell("broken: see `spangate doctor`" if broken else "", "bold red"),
+        Cell("broken: `spangate doctor`" if broken else "", "bold red"),
     ]
 
 

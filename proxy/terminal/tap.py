@@ -73,7 +73,7 @@ def request_line(told: Table, *, short: bool) -> Line:
     return [
         Cell(figures.clock(number(told, "time_unix_ms")), "dim"),
         Cell(f"{status or '-':>3}", colour),
-        Cell(f"{text(told, 'method'):<4}", "bold"),
+        Cell(text(told, "method"), "bold"),
         Cell(path + (f"?{query}" if query else ""), "", 120 if short else 2000),
         Cell(f"{figures.duration(number(told, 'duration_ms')):>8}", ""),
         Cell(text(told, "route"), "cyan"),

@@ -71,7 +71,7 @@ def test_the_token_is_shown() -> None:
         (
             (401, "401 Unauthorized\n"),
             1,
-            "wants a token: give that of its [admin] token by --token",
+            "wants a token: give that of its [admin] token by",
         ),
         ((403, "403 Forbidden\n"), 1, "[admin] hosts"),
         ((404, "404 Not Found\n"), 1, "an older gateway, one with [admin] ui = false, or not the"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +27,7 @@ TOLD = [
 def test_however_it_is_cut_it_says_the_same(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     reader = Events()
-    pieces = [STREAM[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [STREAM[a:b] for a, b in pairwise(edges)]
     assert [event for piece in pieces for event in reader.feed(piece)] == TOLD
 
 

@@ -32,13 +32,10 @@ def test_a_line_for_each_request_in_a_pipe() -> None:
         told.answers |= telling(("request", REQUEST), ("request", failed))  # type: ignore[arg-type]
         result = ask(told, "tap", "--max", "2")
     assert result.exit_code == 0
-    first, second = result.output.splitlines()
-    assert first.split("  ")[1:] == [
-        "200", "GET ", "/orders/7?a=1", " 12.5 ms", "orders", "orders 10.0.0.1:8000", "2 tries", TRACE
-    ]  # fmt: skip
-    assert second.split("  ")[1:] == [
-        "503", "GET ", "/orders/7?a=1", " 12.5 ms", "orders", "10.0.0.1:8000", "no_endpoint", TRACE
-    ]  # fmt: skip
+    first, second = (line.split("  ")[1:] for line in result.output.splitlines())
+    asked = ["GET", "/orders/7?a=1", " 12.5 ms", "orders"]
+    assert first == ["200", *asked, "orders 10.0.0.1:8000", "2 tries", TRACE]
+    assert second == ["503", *asked, "10.0.0.1:8000", "no_endpoint", TRACE]
 
 
 def test_json_is_a_line_for_each_request() -> None:
