@@ -28,6 +28,10 @@ def show_map(gateway: Gateway, *, as_json: bool) -> None:
     rows = [_edge(branch, name, edge) for branch, name, edge in walk(told)]
     if rows:
         screen.table(_EDGES, rows)
+        if any(edge.get("broken") is True for edge in tables(told, "edges")):
+            screen.line(
+                [Cell("broken traces: `spangate doctor` tells by whom and why", "bold red")]
+            )
     else:
         screen.line([Cell("nothing has been called yet", "dim")])
 
@@ -74,7 +78,7 @@ def _edge(branch: str, name: str, edge: Table) -> list[Cell]:
         Cell(figures.duration(number(edge, "p50_ms"))),
         Cell(figures.duration(number(edge, "p99_ms"))),
         Cell(f"{whole(edge, 'calls'):,}", "dim"),
-        Cell("broken: `spangate doctor`" if broken else "", "bold red"),
+        Cell("broken" if broken else "", "bold red"),
     ]
 
 

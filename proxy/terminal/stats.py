@@ -27,7 +27,7 @@ _BOOKS = (
     Column("signal"),
     *(Column(title, right=True) for title in ("created", "exported", "dropped", "queued")),
     Column("state"),
-    Column("why", gives=True),
+    Column("why dropped", gives=True),
 )
 
 
@@ -46,6 +46,9 @@ def show(gateway: Gateway, *, as_json: bool) -> None:
         if rows:
             screen.line([Cell(" ")])
             screen.table(columns, rows)
+    for exporter, signal, book in _each_book(told):
+        if book.get("healthy") is False and (error := text(book, "last_error")):
+            screen.line([Cell(exporter, "cyan"), Cell(signal), Cell(error, "bold red", 2000)])
 
 
 def _heading(told: Table, screen: Screen) -> None:
@@ -106,16 +109,20 @@ def _probe(last: Table) -> str:
 
 
 def _books(told: Table) -> Iterator[list[Cell]]:
+    for exporter, signal, book in _each_book(told):
+        yield _book(exporter, signal, book)
+
+
+def _each_book(told: Table) -> Iterator[tuple[str, str, Table]]:
     for exporter, signals in table(told.get("export")).items():
         for signal, book in table(signals).items():
-            yield _book(exporter, signal, table(book))
+            yield exporter, signal, table(book)
 
 
 def _book(exporter: str, signal: str, book: Table) -> list[Cell]:
     dropped = table(book.get("dropped"))
     lost = sum(whole(dropped, reason) for reason in dropped)
     is_well = book.get("healthy") is not False
-    error = text(book, "last_error") if not is_well else ""
     reasons = ", ".join(f"{reason} {shown(count)}" for reason, count in dropped.items() if count)
     return [
         Cell(exporter, "cyan"),
@@ -125,5 +132,5 @@ def _book(exporter: str, signal: str, book: Table) -> list[Cell]:
         Cell(f"{lost:,}", "bold red" if lost else "dim"),
         Cell(f"{whole(book, 'queued'):,}"),
         Cell("well" if is_well else "failing", "green" if is_well else "bold red"),
-        Cell("; ".join(filter(None, (reasons, error))), "red"),
+        Cell(reasons, "red"),
     ]

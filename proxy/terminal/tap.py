@@ -17,6 +17,7 @@ from proxy.terminal.fields import Table, number, table, text, whole
 from proxy.terminal.screen import Cell, Line, Screen, document, note
 
 _FIRST, _LONGEST = 0.2, 5.0  # seconds between two tries to connect again
+_PATH, _OTHERS = 30, 90  # columns that a path has at least, and that the rest of a line takes
 
 Wait = Callable[[float], None]
 
@@ -35,7 +36,7 @@ def run(gateway: Gateway, query: Query, most: int, *, as_json: bool) -> None:
             if as_json:
                 document(data, indent=None)
             else:
-                screen.line(request_line(data, short=screen.is_terminal))
+                screen.line(request_line(data, screen.width if screen.is_terminal else 0))
             shown += 1
             if shown == most:
                 return
@@ -63,8 +64,9 @@ def events(gateway: Gateway, query: Query, wait: Wait = time.sleep) -> Iterator[
         pause = min(2 * pause, _LONGEST)
 
 
-def request_line(told: Table, *, short: bool) -> Line:
-    """The line of one request; `short` for eyes: a part of the trace id and of a long path."""
+def request_line(told: Table, width: int) -> Line:
+    """The line of one request; for `width` columns with a part of the trace id and of a long
+    path, with all of both where that is 0."""
     status, error = whole(told, "status"), text(told, "error")
     colour = figures.colour_of(status, failed=bool(error))
     path, query = text(told, "path"), text(told, "query")
@@ -74,13 +76,17 @@ def request_line(told: Table, *, short: bool) -> Line:
         Cell(figures.clock(number(told, "time_unix_ms")), "dim"),
         Cell(f"{status or '-':>3}", colour),
         Cell(text(told, "method"), "bold"),
-        Cell(path + (f"?{query}" if query else ""), "", 120 if short else 2000),
+        Cell(
+            path + (f"?{query}" if query else ""),
+            "",
+            max(_PATH, width - _OTHERS) if width else 2000,
+        ),
         Cell(f"{figures.duration(number(told, 'duration_ms')):>8}", ""),
         Cell(text(told, "route"), "cyan"),
         Cell(served, "blue"),
         Cell(f"{tries} tries" if tries > 1 else "", "yellow"),
-        Cell(error, "bold red"),
-        Cell(trace_id[:8] if short else trace_id, "dim"),
+        Cell("" if error == str(status) else error, "bold red"),
+        Cell(trace_id[:8] if width else trace_id, "dim"),
     ]
 
 

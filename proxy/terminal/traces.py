@@ -16,7 +16,8 @@ _COLUMNS = (
     Column("name", gives=True),
     Column("services", gives=True),
 )
-_WHOLE = 32  # hex digits of a trace id
+_WHOLE, _SHORT = 32, 12  # hex digits of a trace id
+_WIDE = 120  # columns, from which on there is room for whole ids
 _SEARCHED = "1000"  # traces among which one is found by the beginning of its id; the API's most
 
 
@@ -29,7 +30,8 @@ def several(gateway: Gateway, query: Query, *, as_json: bool) -> None:
     screen, told = Screen(), table(answer)
     found, searched = tables(told, "traces"), table(told.get("searched"))
     if found:
-        screen.table(_COLUMNS, [_row(each) for each in found])
+        digits = _WHOLE if screen.width >= _WIDE else _SHORT
+        screen.table(_COLUMNS, [_row(each, digits) for each in found])
     among = figures.plural(whole(searched, "spans"), "span")
     kept = figures.plural(whole(searched, "traces"), "trace")
     more = ", and there are more: --limit" if told.get("more") is True else ""
@@ -68,14 +70,14 @@ def _completed(gateway: Gateway, beginning: str) -> str:
     raise Trouble(f"{len(fitting)} traces begin with {beginning}: {', '.join(fitting[:5])}")
 
 
-def _row(told: Table) -> list[Cell]:
+def _row(told: Table, digits: int) -> list[Cell]:
     failed = told.get("error") is True
     status, errors = whole(told, "status"), whole(told, "errors")
     asked = " ".join(filter(None, (text(told, "method"), text(told, "path"))))
     spans = f"{whole(told, 'spans')}" + (f", {errors} failed" if errors else "")
     return [
         Cell(figures.clock(number(told, "start_unix_ms"))),
-        Cell(text(told, "trace_id"), "dim", _WHOLE),
+        Cell(text(told, "trace_id")[:digits], "dim"),
         Cell(str(status or ("error" if failed else "-")), figures.colour_of(status, failed=failed)),
         Cell(figures.duration(number(told, "duration_ms"))),
         Cell(spans, "red" if errors else ""),

@@ -162,12 +162,14 @@ def test_a_trace_fits_the_terminal() -> None:
     assert "error" not in lines[1]
 
 
-def test_the_list_on_a_terminal_keeps_whole_ids() -> None:
+@pytest.mark.parametrize(("columns", "shown"), [(80, TRACE[:12]), (130, TRACE)])
+def test_the_list_on_a_terminal(columns: int, shown: str) -> None:
     with admin() as told:
         told.answers["/api/traces"] = (200, LIST)
-        with terminal("traces", "--admin", told.url, columns=110) as screen:
+        with terminal("traces", "--admin", told.url, columns=columns) as screen:
             assert screen.end() == 0
-    assert TRACE in plain(screen.seen) and "\x1b[1;31m" in screen.seen
+    assert f" {shown} " in plain(screen.seen) and "\x1b[1;31m" in screen.seen
+    assert "GET /o" in screen.seen
 
 
 @pytest.mark.parametrize("columns", [20, 160])
