@@ -52,7 +52,7 @@ class Reloader:
                     refusal = await self._run()
                     outcome = self._refused(refusal) if refusal else self._outcome()
                 except Exception as error:  # a fault of ours must not end reloads for good
-                    log.exception("a reload failed inside the gateway")
+                    log.exception("a reload failed inside the gateway", extra={"key": "reload.bug"})
                     outcome = self._broken(error)
                 finally:
                     self._settle(waiting, outcome)
