@@ -22,7 +22,7 @@ PROXY = ROOT / "proxy"
 ORDER = (
     "plain < kernel < errors frames lag log ring runner tasks web < config < http"
     " < routing tracing upstream < telemetry < server otlp < formats < recent"
-    " < collector explain < admin < hub dashboards < demo < cli < __main__"
+    " < collector explain < admin < hub dashboards < demo terminal < cli < __main__"
 )
 RANKS = {name: rank for rank, group in enumerate(ORDER.split(" < ")) for name in group.split()}
 

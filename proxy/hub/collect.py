@@ -232,16 +232,23 @@ class CollectHub:
             failed(self, "the configuration in force stays", *getattr(error, "problems", [error]))
             return ""
         for warning in loaded.warnings:
-            log.warning("%s", warning)
+            log.warning("%s", warning, extra={"key": "config.warning"})
         if self.loaded.config.admin.listen != config.admin.listen:
-            log.warning("admin.listen changed: takes effect after a restart")
+            log.warning(
+                "admin.listen changed: takes effect after a restart",
+                extra={"key": "admin.unchanged"},
+            )
         await pipeline.adopt(change, FLUSH_DEADLINE)
         self.loaded, self._resource, self.number = loaded, attributes, self.reloads.tried
         self._loaded_at = time.time()
         succeeded(self)
         self._guard(loaded)
         configure(config.log.format, config.log.level)
-        log.info("reloaded: %s", plural(len(pipeline.graph.chains), "pipeline"))
+        log.info(
+            "reloaded: %s",
+            plural(len(pipeline.graph.chains), "pipeline"),
+            extra={"key": "collector.reloaded"},
+        )
         return ""
 
     async def _report_regularly(self) -> None:
@@ -267,7 +274,7 @@ class CollectHub:
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
         cut = not stop.done()
         if cut:
-            log.warning("stopping at once")
+            log.warning("stopping at once", extra={"key": "stop.at_once"})
             cut_short(pipeline.books.standings(), "stopped at once")
         await cancel(stop, again)
         await server.stop()
@@ -292,7 +299,12 @@ class CollectHub:
         places.append(f"{len(graph.chains)} pipelines")
         if WHY_PLAIN:
             places.append(told())
-        log.info("spangate %s collector ready: %s", __version__, ", ".join(places))
+        log.info(
+            "spangate %s collector ready: %s",
+            __version__,
+            ", ".join(places),
+            extra={"key": "collector.ready"},
+        )
 
 
 def _pending(booted: Config, now: Config) -> list[str]:

@@ -102,7 +102,9 @@ async def reload(hub: Whole, services: Services) -> bool:
         return _failed(hub, error)
     succeeded(hub)
     configure(new.loaded.config.log.format, new.loaded.config.log.level)
-    log.info("reloaded: %s", plural(len(new.loaded.config.route), "route"))
+    log.info(
+        "reloaded: %s", plural(len(new.loaded.config.route), "route"), extra={"key": "reload.done"}
+    )
     await asyncio.to_thread(_free, before)
     return True
 
@@ -158,19 +160,24 @@ def failed(hub: Reloading, what_stays: str, *reasons: object) -> bool:
     """Say and count that a reload came to nothing; False."""
     for reason in reasons:
         mild = getattr(reason, "warning", False)
-        log.log(logging.WARNING if mild else logging.ERROR, "%s", reason)
+        log.log(
+            logging.WARNING if mild else logging.ERROR,
+            "%s",
+            reason,
+            extra={"key": "reload.problem"},
+        )
     hub.reloads.failed += 1
     hub.reloads.last = False
     hub.reloads.reasons = reasons
     hub.reloads.error = "\n".join(str(reason) for reason in reasons)
-    log.error("reload failed: %s", what_stays)
+    log.error("reload failed: %s", what_stays, extra={"key": "reload.failed"})
     return False
 
 
 async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     old, config = hub.generation, new.loaded.config
     for warning in new.loaded.warnings:
-        log.warning("%s", warning)
+        log.warning("%s", warning, extra={"key": "config.warning"})
     addresses = [listener.address for listener in config.listen]
     with placing(new.loaded):
         opened = hub.sockets.open(config.listen)
@@ -221,7 +228,11 @@ def _tell_restart(hub: Whole, old: Config) -> None:
     known = needs_restart(hub.booted, old)
     for key in needs_restart(hub.booted, hub.loaded.config):
         if key not in known:
-            log.warning("%s changed: takes effect after a restart", key)
+            log.warning(
+                "%s changed: takes effect after a restart",
+                key,
+                extra={"key": "reload.needs_restart"},
+            )
 
 
 def _set(hub: Whole, new: Generation) -> None:

@@ -59,7 +59,7 @@ class Reloader:
                     if not refusal:
                         await self._note(began, before)
                 except Exception as error:  # a fault of ours must not end reloads for good
-                    log.exception("a reload failed inside the gateway")
+                    log.exception("a reload failed inside the gateway", extra={"key": "reload.bug"})
                     outcome = self._broken(error)
                     await self._note(began, before)
                 finally:

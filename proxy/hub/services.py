@@ -146,7 +146,9 @@ class Services:
         try:
             await self._hub.collector.adopt(config, await self.prepare(config))
         except (ConfigError, OSError) as error:
-            log.warning("receivers listen until the end: %s", error)
+            log.warning(
+                "receivers listen until the end: %s", error, extra={"key": "receivers.listen_on"}
+            )
 
     def _visited(self, admin: socket.socket) -> None:
         """Somebody is in the queue of the admin port."""
