@@ -45,7 +45,8 @@ def test_without_a_url_there_are_no_buttons(gateway: str) -> None:
     "text",
     [
         "", "{", "null", "[]", "5", '{"requests": 5}', '{"requests": []}',
-        '{"requests": [5, null]}', '{"requests": [{}]}', "[" * MOST_TEXT, '{"requests": ' + "[" * 16000, "\udcff",
+        '{"requests": [5, null]}', '{"requests": [{}]}', "[" * MOST_TEXT,
+        '{"requests": ' + "[" * 16000, "\udcff",
         one(x="." * MOST_TEXT),
         one(path="elsewhere"), one(path="/a b"), one(path="/a\n"),
         one(path="/ä"), one(path="/" + "a" * 512), one(path=5),
