@@ -1,0 +1,179 @@
+"""What it costs to see: the store of recent traces, its searches, and people who look.
+
+    python -m benchmarks.see [--only cpu,viewers,memory,visible,search,store] [--rounds 5]
+
+    cpu      CPU of a request, all processes, with the store and with `[recent] size = 0`: an open
+             loop at half of the peak, in interleaved rounds; with an exporter, and without one
+    viewers  p99 at full load (closed loop) and at half of it (open loop) with nobody looking, with
+             four who read the tap and ask for the rates every second, and beside these one who
+             asks for the tap and never reads
+    memory   hub and collector after 2,000,000 spans, with the store and without it
+    visible  how soon a trace is whole in /api/traces/{id}
+    search   /api/traces and the other questions over 30,000 spans
+    store    what storing takes of the exporter alone
+
+The gateway with its worker has one core; load, backend, sink and viewers have the other. `--free`
+gives the gateway both, as it would have them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from benchmarks import bed as beds
+from benchmarks import load, openloop, peers, proc, see_store
+from benchmarks.bed import Bed, Running
+from benchmarks.see_viewers import Viewers
+
+VIEWERS = 4
+OFF = "[recent]\nsize = 0\n"
+BY_NAME = {target.name: target for target in peers.TARGETS}
+KINDS = {"nobody": (0, 0), "4 viewers": (VIEWERS, 0), "4 and a silent one": (VIEWERS, 1)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; `machine` says what else the machine did."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.see",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", default="cpu,viewers,memory,visible,search,store")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--spans", type=int, default=2_000_000, help="of the part memory")
+    parser.add_argument("--free", action="store_true", help="the gateway has all cores")
+    options = parser.parse_args(arguments)
+    proc.stop_all_when_ended()
+    parts: dict[str, Callable[[], list[str]]] = {
+        "cpu": lambda: cpu(options.rounds, options.seconds),
+        "viewers": lambda: viewers(options.rounds, options.seconds, options.free),
+        "memory": lambda: see_store.memory(options.spans),
+        "visible": lambda: [*see_store.visible(40), *see_store.visible(40, 200_000)],
+        "search": lambda: see_store.search(20),
+        "store": lambda: see_store.cost(300_000),
+    }
+    for name in options.only.split(","):
+        print(f"{name}: load {os.getloadavg()[0]:.1f} before", flush=True)
+        print("\n".join(parts[name]()), flush=True)
+    return 0
+
+
+def cpu(rounds: int, seconds: float) -> list[str]:
+    """Of each pair of gateways, what a request takes, and the ratio of the pairs of rounds."""
+    lines = []
+    for name in ("spangate-100", "spangate"):
+        with beds.make() as bed:
+            lines += _cpu(bed, name, rounds, seconds)
+    return lines
+
+
+def _cpu(bed: Bed, name: str, rounds: int, seconds: float) -> list[str]:
+    like = BY_NAME[name]
+    telemetry = like.telemetry if like.traced else ""  # without `sampler = "never"`
+    on, off = (_start(bed, f"{name}-on", telemetry), _start(bed, f"{name}-off", telemetry + OFF))
+    program = openloop.build(bed.directory)
+    rate = 0.5 * min(load.run(p.port, 2, bed.back, bed.directory).rate for p in (on, off))
+    found: dict[str, list[float]] = {"on": [], "off": []}
+    for number in range(rounds):
+        pairs = [("on", on), ("off", off)]
+        for word, proxy in pairs if number % 2 else reversed(pairs):
+            found[word].append(_request(bed, program, proxy, rate, seconds))
+    ratios = [a / b for a, b in zip(found["on"], found["off"], strict=True)]
+    what = "exported" if like.traced else "no exporter"
+    return [
+        f"CPU of a request, {what}, {rate:,.0f} requests/s:"
+        f" {statistics.median(found['on']):.1f} µs with the store,"
+        f" {statistics.median(found['off']):.1f} without; ratio {statistics.median(ratios):.3f}"
+        f" ({min(ratios):.3f} to {max(ratios):.3f} in {rounds} rounds; bound 1.03)"
+    ]
+
+
+def _start(bed: Bed, name: str, telemetry: str) -> Running:
+    like = BY_NAME["spangate-100"]
+    command = (str(peers.ENTRY), "run", f"@DIR@/{name}.toml", "--workers", "1")
+    files = {f"{name}.toml": "spangate.toml"}
+    made = replace(like, name=name, files=files, command=command, telemetry=telemetry)
+    return bed.start(made, sink=bed.backend)
+
+
+def _request(bed: Bed, program: str, proxy: Running, rate: float, seconds: float) -> float:
+    """µs that all processes take for one."""
+    with openloop.Load(bed, program, proxy.port, openloop.CONNECTIONS, rate, seconds) as run:
+        before = used(proxy)
+        answered: int = run.run()["sent"]
+        time.sleep(0.5)  # what the hub and the collector still do with them
+        took = used(proxy) - before
+    return 1e6 * took / answered
+
+
+def used(proxy: Running) -> float:
+    """Seconds that its processes have run, to the nanosecond."""
+    return sum(proc.ran(pid) for pid in proc.tree(proxy.process.pid))
+
+
+def viewers(rounds: int, seconds: float, free: bool) -> list[str]:
+    """p99 of a closed and of an open loop, by who looks."""
+    full: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    half: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    told = dict.fromkeys(KINDS, "")
+    with beds.make() as bed:
+        like = BY_NAME["spangate-100"]
+        proxy = bed.start(like, sink=bed.backend)
+        if free:
+            for pid in proc.tree(proxy.process.pid):
+                for thread in os.listdir(f"/proc/{pid}/task"):
+                    os.sched_setaffinity(int(thread), set(proc.cores()))
+        os.sched_setaffinity(0, {bed.back})
+        program = openloop.build(bed.directory)
+        rate = 0.5 * load.run(proxy.port, 2, bed.back, bed.directory).rate
+        pids = proc.tree(proxy.process.pid)
+        for _ in range(rounds):
+            for kind, (reading, silent) in KINDS.items():
+                with Viewers(proxy.admin, reading, silent) as seen:
+                    time.sleep(1.0)  # until the workers know that somebody looks
+                    closed = load.run(proxy.port, seconds, bed.back, bed.directory)
+                    with openloop.Load(
+                        bed, program, proxy.port, openloop.CONNECTIONS, rate, seconds
+                    ) as run:
+                        opened = run.run()
+                full[kind].append(1e3 * closed.p99)
+                rates[kind].append(closed.rate)
+                half[kind].append(opened["p99"] / 1e3)
+                told[kind] = (
+                    f"{seen.events:,} requests seen, {seen.dropped:,} told as dropped,"
+                    f" {seen.asked} rates, {seen.failed} failed;"
+                    f" RSS {proc.memory(pids).rss / see_store.MIB:.0f} MiB"
+                )
+                print(f"  {kind}: p99 {full[kind][-1]:.2f} ms, {told[kind]}", file=sys.stderr)
+    return [_viewed(kind, full, half, rates, told[kind]) for kind in KINDS]
+
+
+def _viewed(
+    kind: str,
+    full: dict[str, list[float]],
+    half: dict[str, list[float]],
+    rates: dict[str, list[float]],
+    told: str,
+) -> str:
+    """One line: medians, and ratios to the same round with nobody looking."""
+    points = []
+    for name, found in (("full load", full), ("half load", half)):
+        ratios = [a / b for a, b in zip(found[kind], found["nobody"], strict=True)]
+        points.append(
+            f"{name} p99 {statistics.median(found[kind]):6.2f} ms"
+            f" x {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+    rate = statistics.median(rates[kind])
+    return f"{kind:20} {'; '.join(points)}; {rate:,.0f} requests/s; last round: {told}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
