@@ -56,7 +56,7 @@ def records_in(parts: Iterable[Part], only: Container[bytes] | None = None) -> l
             buf = select(buf, begin, end, _TRACE_OF["logs"], only)
             begin, end = 0, len(buf)
         for start, stop in _items(buf, begin, end):
-            found.append(_record(buf, start, stop, resource, scope))
+            found.append(record_at(buf, start, stop, resource, scope))
     return found
 
 
@@ -106,8 +106,11 @@ def _span(buf: bytes, begin: int, end: int, resource: Attributes, scope: str) ->
     return span
 
 
-def _record(buf: bytes, begin: int, end: int, resource: Attributes, scope: str) -> Record:
-    record = Record(0, resource=resource, scope=scope)
+def record_at(
+    buf: bytes, begin: int, end: int, resource: Attributes | None = None, scope: str = ""
+) -> Record:
+    """The LogRecord in buf[begin:end]."""
+    record = Record(0, resource=resource or {}, scope=scope)
     observed = 0
     with suppress(WireError):
         for number, wire, _, start, stop in fields(buf, begin, end):

@@ -10,7 +10,7 @@ Sizes are in bytes of OTLP; each batch counts OVERHEAD more, for what Python nee
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import lru_cache
 from typing import Protocol
 
@@ -115,22 +115,20 @@ class Ring:
         self.used = self.used_failed = 0  # bytes
         self.number = 0  # of the last batch
         self.spans = 0  # in both
+        self.followers: list[Callable[[Stored], None]] = []  # who are given what comes
 
     def resize(self, size: int, failed: int) -> None:
         """As another configuration says."""
         self._size, self._failed = size, failed
         self._make_room()
 
-    def add(
-        self, signal: str, data: bytes, envelope: Envelope | None, items: int, at: int
-    ) -> list[Stored]:
-        """Keep that batch; `at` in Unix ns. What was stored, to be shown to who follows."""
-        stored = [
-            self._store(signal, piece, envelope, amount, at)
-            for piece, amount in _pieces(signal, data, envelope, items)
-        ]
+    def add(self, signal: str, data: bytes, envelope: Envelope | None, items: int, at: int) -> None:
+        """Keep that batch; `at` in Unix ns."""
+        for piece, amount in _pieces(signal, data, envelope, items):
+            stored = self._store(signal, piece, envelope, amount, at)
+            for follower in self.followers:
+                follower(stored)
         self._make_room()
-        return stored
 
     def batches(self, after: int = 0) -> list[Stored]:
         if not after:

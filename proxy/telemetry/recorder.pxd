@@ -15,6 +15,7 @@ cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
     cdef public bint spans, logs, lines, json
+    cdef bint _takes_logs, _watched
     cdef Pen _pen
     cdef SpanEncoder _span
     cdef RecordEncoder _record

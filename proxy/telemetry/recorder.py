@@ -8,11 +8,9 @@ hottest function of the package (benchmarks/micro_telemetry.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from proxy.config.model import Config
 from proxy.kernel.counts import Number
-from proxy.kernel.lane import Window
 from proxy.kernel.pen import Pen
 from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
@@ -20,32 +18,10 @@ from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, Server
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
+from proxy.telemetry.sink import Sink
 from proxy.telemetry.span import SpanEncoder
 
 SCHEMES = ("http", "https", "ws", "wss")
-
-
-class Lane(Protocol):
-    """Where entries of one kind go. It takes them at once, or drops and counts them.
-
-    What fits into its window, where it has one, may be written there instead.
-    """
-
-    @property
-    def window(self) -> Window | None: ...
-
-    def write(self, entries: bytes, items: int) -> object: ...
-
-
-class Sink(Protocol):
-    """Where records go: `ScopeSpans.spans` and `ScopeLogs.log_records` entries, lines of JSON."""
-
-    @property
-    def spans(self) -> Lane: ...
-    @property
-    def logs(self) -> Lane: ...
-    @property
-    def lines(self) -> Lane: ...
 
 
 class Recorder:
@@ -57,8 +33,8 @@ class Recorder:
     __slots__ = (
         "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars",
         "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
-        "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "finished",
-        "json", "lines", "logs", "registry", "sink", "spans",
+        "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "_takes_logs",
+        "_watched", "finished", "json", "lines", "logs", "registry", "sink", "spans",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -75,6 +51,7 @@ class Recorder:
         self._active_number = Number()
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
+        self._watched = False
         self.configure(config, json=json)
 
     def configure(self, config: Config, *, json: bool = True) -> None:
@@ -85,7 +62,8 @@ class Recorder:
         """
         export, access = config.export, config.access_log
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
-        self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
+        self._takes_logs = access.otlp and "logs" in export.signals and bool(export.otlp)
+        self.watch(self._watched)
         self.lines = access.stdout
         self.json = json
         self._methods = frozenset(config.tracing.known_methods)
@@ -98,6 +76,11 @@ class Recorder:
         for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
             route.clear()
         self._routes.clear()
+
+    def watch(self, on: bool) -> None:
+        """Make an access record of each request, whether any pipeline takes logs or not."""
+        self._watched = on
+        self.logs = self._takes_logs or on
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
