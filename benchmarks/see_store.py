@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks import bed as beds
@@ -25,21 +24,24 @@ from proxy.collector.batch import Batch
 from proxy.collector.books import Books, Shelf
 from proxy.collector.context import Context
 from proxy.config.load import loads
+from proxy.recent.ring import Ring
 
 MIB = 1024 * 1024
+SIZE = 16  # MiB, as by default
 HELD = 30_000  # spans that are searched
+# What comes is thrown away, and kept in the store where there is one, as in every pipeline.
 STORE = """
 [recent]
-size = "{size}"
+size = "{mib}MiB"
 [collector.receivers.otlp]
 http = "127.0.0.1:{otlp}"
+[collector.exporters.debug]
+sampling_initial = 0
+sampling_thereafter = 1000000000
 [collector.pipelines.traces]
 receivers = ["gateway", "otlp"]
-exporters = [{exporters}]
-{more}
+exporters = ["debug"]
 """
-# How the collector takes as much without a store: what comes is counted and thrown away.
-NOWHERE = "[collector.exporters.debug]\nsampling_initial = 0\nsampling_thereafter = 1000000000\n"
 SEARCHES: tuple[dict[str, str], ...] = (
     {},
     {"service": "payments"},
@@ -53,11 +55,8 @@ SEARCHES: tuple[dict[str, str], ...] = (
 )
 
 
-def target(name: str, otlp: int, size: str = "16MiB") -> Target:
+def target(name: str, otlp: int, mib: int = SIZE) -> Target:
     """A gateway that stores its own spans and those that come to `otlp`."""
-    stored = size != "0"
-    exporters = '"recent"' if stored else '"debug"'
-    text = STORE.format(size=size, otlp=otlp, exporters=exporters, more="" if stored else NOWHERE)
     return Target(
         name=name,
         product="spangate",
@@ -65,16 +64,16 @@ def target(name: str, otlp: int, size: str = "16MiB") -> Target:
         command=(str(peers.ENTRY), "run", f"@DIR@/{name}.toml", "--workers", "1"),
         server=1.0,
         client=1.0,
-        telemetry=text,
+        telemetry=STORE.format(mib=mib, otlp=otlp),
     )
 
 
 @contextmanager
-def started(size: str = "16MiB") -> Iterator[tuple[Bed, Running, int]]:
+def started(mib: int = SIZE) -> Iterator[tuple[Bed, Running, int]]:
     """A bed, the gateway, the port of its OTLP receiver."""
     with beds.make() as bed:
         otlp = peers.free_port()
-        proxy = bed.start(target("see-store", otlp, size))
+        proxy = bed.start(target("see-store", otlp, mib))
         proc.wait_until(lambda: proc.listens(otlp), 20, "the receiver")
         yield bed, proxy, otlp
 
@@ -87,14 +86,6 @@ def get(port: int, path: str) -> tuple[int, bytes]:
     body = answer.read()
     link.close()
     return answer.status, body
-
-
-def asked(port: int, path: str) -> Any:
-    """The JSON of an answer that must be 200."""
-    status, body = get(port, path)
-    if status != 200:
-        raise SystemExit(f"{path}: {status} {body[:200]!r}")
-    return json.loads(body)
 
 
 @dataclass(frozen=True)
@@ -156,20 +147,20 @@ def role(pid: int) -> str:
 
 def memory(spans: int) -> list[str]:
     """Hub and collector after so many spans, beside those of a gateway that stores nothing."""
-    found: dict[str, Filled] = {}
-    for size in ("0", "16MiB"):
-        with started(size) as (_, proxy, otlp):
+    found: dict[int, Filled] = {}
+    for mib in (0, SIZE):
+        with started(mib) as (_, proxy, otlp):
             fill(proxy, otlp, HELD)  # what is needed to take them is there
             time.sleep(1.0)
-            found[size] = fill(proxy, otlp, spans)
+            found[mib] = fill(proxy, otlp, spans)
     lines = [
-        f"memory, size = {size:6} hub + collector {f.before / MIB:6.1f} MiB, after"
+        f"memory, size = {mib:2} MiB: hub + collector {f.before / MIB:6.1f} MiB, after"
         f" {f.spans:,} spans {f.after / MIB:6.1f} (peak {f.peak / MIB:.1f});"
         f" {f.spans / f.seconds:,.0f} spans/s, {1e6 * f.cpu / f.spans:.2f} µs CPU a span,"
         f" {f.refused} requests refused"
-        for size, f in found.items()
+        for mib, f in found.items()
     ]
-    more = (found["16MiB"].peak - found["0"].peak) / MIB
+    more = (found[SIZE].peak - found[0].peak) / MIB
     return [
         *lines,
         f"  more than without the store: {more:.1f} MiB at the peak (bound 16 + 4 + 20)",
@@ -177,35 +168,37 @@ def memory(spans: int) -> list[str]:
 
 
 def search(times: int) -> list[str]:
-    """Milliseconds of each search, and the collector's longest turn by its own gauge."""
-    lines = []
-    with started("24MiB") as (_, proxy, otlp):
+    """Milliseconds of each search, of the wall and of CPU (all processes), which is what a busy
+    machine does not change; and the longest turn of each loop by the product's own gauge."""
+    with started(24) as (_, proxy, otlp):
         fill(proxy, otlp, HELD)
-        held = asked(proxy.admin, "/api/traces?limit=1&q=in+none+of+them")["searched"]
-        lines.append(f"search over {held['spans']:,} spans of {held['traces']:,} traces; ms")
-        for query in SEARCHES:
-            path = f"/api/traces?{urlencode(query)}"
-            took = [_timed(proxy.admin, path) for _ in range(times)]
-            count = len(asked(proxy.admin, path)["traces"])
-            lines.append(
-                f"  {urlencode(query) or '(all)':60} p50 {statistics.median(took):6.1f}"
-                f"  max {max(took):6.1f}  {count} traces"
-            )
-        one = asked(proxy.admin, "/api/traces?limit=1")["traces"][0]["trace_id"]
-        for path in (f"/api/traces/{one}", "/api/map", "/api/doctor"):
-            took = [_timed(proxy.admin, path) for _ in range(times)]
-            name = path.replace(one, "{id}")
-            lines.append(f"  {name:60} p50 {statistics.median(took):6.1f}  max {max(took):6.1f}")
+        held = json.loads(get(proxy.admin, "/api/traces?limit=1&q=in+none+of+them")[1])["searched"]
+        one = json.loads(get(proxy.admin, "/api/traces?limit=1")[1])["traces"][0]["trace_id"]
+        paths = [f"/api/traces?{urlencode(query)}" for query in SEARCHES]
+        paths += [f"/api/traces/{one}", "/api/map", "/api/doctor"]
+        lines = [f"search over {held['spans']:,} spans of {held['traces']:,} traces; ms"]
+        lines += [_searched(proxy, path, times) for path in paths]
         page = get(proxy.admin, "/metrics")[1].decode()
     lags = re.findall(r"^spangate_loop_lag\w*\{(.*)\} (\S+)$", page, re.MULTILINE)
-    lines += [f"  loop lag {labels}: {1e3 * float(lag):.1f} ms" for labels, lag in lags]
-    return lines
+    return lines + [f"  loop lag {labels}: {1e3 * float(lag):.1f} ms" for labels, lag in lags]
 
 
-def _timed(port: int, path: str) -> float:
-    begun = time.perf_counter()
-    asked(port, path)
-    return 1e3 * (time.perf_counter() - begun)
+def _searched(proxy: Running, path: str, times: int) -> str:
+    """One line of the report."""
+    took: list[float] = []
+    pids = proc.tree(proxy.process.pid)
+    before = sum(map(proc.ran, pids))
+    while len(took) < times:
+        begun = time.perf_counter()
+        status, body = get(proxy.admin, path)
+        took.append(1e3 * (time.perf_counter() - begun))
+        if status != 200:
+            return f"  {path:75} {status} {body[:80].decode()}"
+    cpu = 1e3 * (sum(map(proc.ran, pids)) - before) / times
+    found = json.loads(body).get("traces")
+    many = "" if found is None else f"  {len(found)} traces"
+    wall = f"p50 {statistics.median(took):6.1f}  max {max(took):6.1f}"
+    return f"  {path:75} {wall}  CPU {cpu:6.1f}{many}"
 
 
 def visible(times: int, load: int = 0) -> list[str]:
@@ -238,7 +231,7 @@ def _visible(proxy: Running, trace_id: str) -> float:
 
 
 def cost(spans: int) -> list[str]:
-    """µs a span of the exporter alone, in this process."""
+    """µs of CPU a span of the exporter alone, in this process."""
     return asyncio.run(_cost(spans))
 
 
@@ -246,7 +239,8 @@ async def _cost(spans: int) -> list[str]:
     text = '[admin]\nlisten = ""\n[collector.exporters.recent]\n'
     collector = loads(text, "see.toml", {}).config.collector
     assert collector is not None
-    context = Context(id="recent", kind="exporter", ledgers=Shelf(Books(), "recent"))
+    ring = Ring(SIZE * MIB, 4 * MIB)
+    context = Context(id="recent", kind="exporter", ledgers=Shelf(Books(), "recent"), recent=ring)
     component = next(c for c in registry.COMPONENTS if (c.kind, c.type) == ("exporter", "recent"))
     stage = component.factory()(collector.exporters["recent"], context)
     await stage.start()
@@ -254,11 +248,11 @@ async def _cost(spans: int) -> list[str]:
     took: list[float] = []
     for _ in range(max(1, spans // HELD)):
         batches = [Batch("traces", p, see_spans.SPANS) for p in itertools.islice(endless, 300)]
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for batch in batches:
             if not stage.consume(batch):
                 raise SystemExit("the store has refused a batch")
-        took.append(1e6 * (time.perf_counter() - begun) / HELD)
+        took.append(1e6 * (time.thread_time() - begun) / HELD)
         await asyncio.sleep(0)
     await stage.stop(1.0)
     fastest, middle, slowest = min(took), statistics.median(took), max(took)
