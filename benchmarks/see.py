@@ -24,7 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from benchmarks import bed as beds
 from benchmarks import load, openloop, peers, proc, see_store
@@ -118,15 +118,22 @@ def used(proxy: Running) -> float:
     return sum(proc.ran(pid) for pid in proc.tree(proxy.process.pid))
 
 
+@dataclass(slots=True)
+class Looked:
+    """What the rounds have shown while so many looked."""
+
+    full: list[float] = field(default_factory=list)  # ms, p99 of the closed loop
+    half: list[float] = field(default_factory=list)  # ms, p99 of the open one
+    cpu: list[float] = field(default_factory=list)  # µs of the worker for a request, closed loop
+    others: list[float] = field(default_factory=list)  # of a core: hub and collector meanwhile
+    told: str = ""
+
+
 def viewers(rounds: int, seconds: float, free: bool) -> list[str]:
-    """p99 of a closed and of an open loop, by who looks."""
-    full: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    half: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    told = dict.fromkeys(KINDS, "")
+    """p99 of a closed and of an open loop and CPU of the closed one, by who looks."""
+    found = {kind: Looked() for kind in KINDS}
     with beds.make() as bed:
-        like = BY_NAME["spangate-100"]
-        proxy = bed.start(like, sink=bed.backend)
+        proxy = bed.start(BY_NAME["spangate-100"], sink=bed.backend)
         if free:
             for pid in proc.tree(proxy.process.pid):
                 for thread in os.listdir(f"/proc/{pid}/task"):
@@ -134,45 +141,49 @@ def viewers(rounds: int, seconds: float, free: bool) -> list[str]:
         os.sched_setaffinity(0, {bed.back})
         program = openloop.build(bed.directory)
         rate = 0.5 * load.run(proxy.port, 2, bed.back, bed.directory).rate
-        pids = proc.tree(proxy.process.pid)
-        for _ in range(rounds):
-            for kind, (reading, silent) in KINDS.items():
-                with Viewers(proxy.admin, reading, silent) as seen:
-                    time.sleep(1.0)  # until the workers know that somebody looks
-                    closed = load.run(proxy.port, seconds, bed.back, bed.directory)
-                    with openloop.Load(
-                        bed, program, proxy.port, openloop.CONNECTIONS, rate, seconds
-                    ) as run:
-                        opened = run.run()
-                full[kind].append(1e3 * closed.p99)
-                rates[kind].append(closed.rate)
-                half[kind].append(opened["p99"] / 1e3)
-                told[kind] = (
-                    f"{seen.events:,} requests seen, {seen.dropped:,} told as dropped,"
-                    f" {seen.asked} rates, {seen.failed} failed;"
-                    f" RSS {proc.memory(pids).rss / see_store.MIB:.0f} MiB"
-                )
-                print(f"  {kind}: p99 {full[kind][-1]:.2f} ms, {told[kind]}", file=sys.stderr)
-    return [_viewed(kind, full, half, rates, told[kind]) for kind in KINDS]
+        for number in range(rounds):
+            for kind in sorted(KINDS, reverse=bool(number % 2)):
+                _look(bed, proxy, kind, found[kind], (program, rate, seconds))
+                print(f"  {kind}: {found[kind].told}", file=sys.stderr)
+    return [_looked(kind, one, found["nobody"]) for kind, one in found.items()]
 
 
-def _viewed(
-    kind: str,
-    full: dict[str, list[float]],
-    half: dict[str, list[float]],
-    rates: dict[str, list[float]],
-    told: str,
-) -> str:
-    """One line: medians, and ratios to the same round with nobody looking."""
+def _look(
+    bed: Bed, proxy: Running, kind: str, found: Looked, how: tuple[str, float, float]
+) -> None:
+    program, rate, seconds = how
+    reading, silent = KINDS[kind]
+    with Viewers(proxy.admin, reading, silent) as seen:
+        time.sleep(1.0)  # until the workers know that somebody looks
+        before = proc.shares(proxy.process.pid)
+        closed = load.run(proxy.port, seconds, bed.back, bed.directory)
+        ran = {k: v - before[k] for k, v in proc.shares(proxy.process.pid).items()}
+        with openloop.Load(bed, program, proxy.port, openloop.CONNECTIONS, rate, seconds) as run:
+            opened = run.run()
+    found.full.append(1e3 * closed.p99)
+    found.half.append(opened["p99"] / 1e3)
+    worker = ran.pop("worker")
+    found.cpu.append(1e6 * worker / closed.requests)
+    found.others.append(sum(ran.values()) / closed.seconds)
+    rss = proc.memory(proc.tree(proxy.process.pid)).rss / see_store.MIB
+    found.told = (
+        f"{seen.events:,} requests seen, {seen.dropped:,} told as dropped, {seen.asked} rates,"
+        f" {seen.failed} failed; {closed.rate:,.0f} requests/s; RSS {rss:.0f} MiB"
+    )
+
+
+def _looked(kind: str, found: Looked, nobody: Looked) -> str:
+    """Medians, and their ratios to the same rounds with nobody looking."""
     points = []
-    for name, found in (("full load", full), ("half load", half)):
-        ratios = [a / b for a, b in zip(found[kind], found["nobody"], strict=True)]
+    for name, unit in (("full", "ms p99"), ("half", "ms p99"), ("cpu", "µs CPU of the worker")):
+        values, others = getattr(found, name), getattr(nobody, name)
+        ratios = [a / b for a, b in zip(values, others, strict=True)]
         points.append(
-            f"{name} p99 {statistics.median(found[kind]):6.2f} ms"
+            f"{name}: {statistics.median(values):.2f} {unit},"
             f" x {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         )
-    rate = statistics.median(rates[kind])
-    return f"{kind:20} {'; '.join(points)}; {rate:,.0f} requests/s; last round: {told}"
+    share = statistics.median(found.others)
+    return f"{kind}\n  {'; '.join(points)}\n  hub and collector {share:.1%} of a core; {found.told}"
 
 
 if __name__ == "__main__":
