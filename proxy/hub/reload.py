@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Protocol
 
+from proxy.collector import frames
 from proxy.config.load import Loaded, load
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
@@ -217,10 +218,8 @@ def _close_all_but(hub: Whole, addresses: list[str]) -> None:
 
 
 def exports_differ(old: Config, new: Config) -> bool:
-    """Whether the pipeline must be built anew."""
-    return (
-        old.export != new.export or old.collector != new.collector or old.resource != new.resource
-    )
+    """Whether the collector must be told."""
+    return frames.setup(old, old.resource) != frames.setup(new, new.resource)
 
 
 # What is made once, before the first worker starts.

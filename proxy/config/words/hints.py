@@ -103,6 +103,8 @@ _TITLES = {
     "Tracing": "[tracing]",
     "Export": "[export]",
     "Admin": "[admin]",
+    "Recent": "[recent]",
+    "Ui": "[ui]",
     "Log": "[log]",
     "AccessLog": "[access_log]",
     "Metrics": "[metrics]",
