@@ -27,8 +27,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks import bed as beds
-from benchmarks import load, openloop, peers, proc, see_store
+from benchmarks import load, openloop, peers, proc, see_store, workload
 from benchmarks.bed import Bed, Running
+from benchmarks.counted import counted
+from benchmarks.features import TRACES, Feature
 from benchmarks.see_viewers import Viewers
 
 VIEWERS = 4
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", default="cpu,viewers,memory,visible,search,store")
+    parser.add_argument("--only", default="cpu,worker,viewers,memory,visible,search,store")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--spans", type=int, default=2_000_000, help="of the part memory")
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     proc.stop_all_when_ended()
     parts: dict[str, Callable[[], list[str]]] = {
         "cpu": lambda: cpu(options.rounds, options.seconds),
+        "worker": worker,
         "viewers": lambda: viewers(options.rounds, options.seconds, options.free),
         "memory": lambda: see_store.memory(options.spans),
         "visible": lambda: [*see_store.visible(40), *see_store.visible(40, 200_000)],
@@ -111,6 +114,23 @@ def _request(bed: Bed, program: str, proxy: Running, rate: float, seconds: float
         time.sleep(0.5)  # what the hub and the collector still do with them
         took = used(proxy) - before
     return 1e6 * took / answered
+
+
+def worker() -> list[str]:
+    """Instructions with the store and without, as `benchmarks.features` counts them."""
+    requests = [workload.request(trace_id) for trace_id in workload.trace_ids()]
+    lines = []
+    for what, export in (("exported", TRACES), ("no exporter", "")):
+        on = Feature(what, tracing="", export=export)
+        with counted(on.text()) as bed:
+            found = [bed.instructions(requests)]
+            bed.use(replace(on, top=OFF).text())
+            found.append(bed.instructions(requests))
+        lines.append(
+            f"instructions of the worker, {what}: {found[0]:,} with the store, {found[1]:,}"
+            f" without; ratio {found[0] / found[1]:.3f}"
+        )
+    return lines
 
 
 def used(proxy: Running) -> float:
