@@ -8,6 +8,7 @@ Each step reports and goes on, so that one run tells all. Only this module knows
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import re
 import sys
@@ -82,10 +83,14 @@ def loads(text: str, file: str, environ: Mapping[str, str], known: Material = NO
     try:
         if file.endswith(YAML):
             return _of_collector(text, file, environ)
-        return _build(_parse(text, file), Report(file, locate(text)), environ, known)
+        loaded = _build(_parse(text, file), Report(file, locate(text)), environ, known)
+        return dataclasses.replace(loaded, text=text)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
         raise ConfigError([problem]) from None
+    except ConfigError as error:
+        error.text = text
+        raise
     finally:
         if collecting:
             gc.enable()

@@ -17,9 +17,11 @@ from typing import Protocol
 
 from proxy.collector import frames
 from proxy.config.load import Loaded, load
+from proxy.config.material import NONE, Material
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError, Problem
+from proxy.hub.config_history import ConfigHistory
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Reloading, Whole
 from proxy.hub.rollout import Refused, Rollout
@@ -36,7 +38,10 @@ log = logging.getLogger("spangate")
 class Reloads:
     """How reloads went."""
 
-    __slots__ = ("error", "failed", "last", "reasons", "refused", "seen", "succeeded", "tried")
+    __slots__ = (
+        "error", "failed", "history", "last", "reasons", "refused", "seen", "succeeded", "text",
+        "tried",
+    )  # fmt: skip
 
     def __init__(self, seen: Marks | None = None) -> None:
         self.succeeded = 0
@@ -47,6 +52,19 @@ class Reloads:
         self.reasons: Sequence[object] = ()  # the same, as they were found
         self.tried = 1  # the highest generation
         self.seen: Marks = seen or {}  # the files as they were when they were last read
+        self.text = ""  # of the file that was tried last; "" = it could not be read, or is known
+        self.history = ConfigHistory()
+
+    def load(self, file: str, known: Material = NONE) -> Loaded:
+        """`config.load.load`, with the text kept, whatever it is worth."""
+        self.text = ""
+        try:
+            loaded = load(file, os.environ, known)
+        except ConfigError as error:
+            self.text = error.text
+            raise
+        self.text = loaded.text
+        return loaded
 
 
 class Services(Protocol):
@@ -122,7 +140,7 @@ def _read_now(hub: Whole) -> Generation:
     at, old = time.time(), hub.loaded
     _must_not_wait(old.file)
     hub.reloads.seen = config_marks(old.file)
-    return generation(hub.reloads.tried, load(old.file, os.environ, old.material), at)
+    return generation(hub.reloads.tried, hub.reloads.load(old.file, old.material), at)
 
 
 def _must_not_wait(file: str) -> None:
