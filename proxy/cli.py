@@ -142,14 +142,20 @@ def explain(words: tuple[str, ...], headers: tuple[str, ...], as_json: bool) -> 
 
 @main.command()
 @click.argument("file", default="")
-def demo(file: str) -> None:
-    """Show it: three small services behind the gateway, and every trace.
+@click.option(
+    "--load",
+    type=float,
+    metavar="RATE",
+    help="Requests a second that it makes by itself, up to 1000; without it, LOAD says, or none.",
+)
+def demo(file: str, load: float | None) -> None:
+    """Show it: five small services behind the gateway, and every trace.
 
     FILE is another configuration than that of `spangate example`.
     """
     from proxy.demo.__main__ import main as show
 
-    sys.exit(show(file))
+    sys.exit(show(file, load))
 
 
 @main.command()
