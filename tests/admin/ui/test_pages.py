@@ -165,8 +165,8 @@ def test_a_keyboard_is_enough(scenes: dict[str, Any]) -> None:
     assert all(stop["ring"] for stop in seen["stops"]), seen["stops"]
     assert (seen["marked"], seen["last"]) == (2, "101")
     assert seen["opened_trace"] == f"/ui/trace/{trace_id(0)}"
-    names = ["GET", "GET /orders/{id}", "GET", "GET /shop/*"]
-    assert seen["walk"] == [f"spangate {name}" for name in names]
+    asked = "spangate to → shop GET"
+    assert seen["walk"] == [asked, "spangate GET /orders/{id}", asked, "spangate GET /shop/*"]
     assert (seen["open"], seen["folded"], seen["unfolded"]) == (6, 2, 6)
     assert seen["detail"]["role"] == "H2"
 
@@ -191,6 +191,15 @@ def test_of_five_thousand_spans_those_in_sight_are_drawn(scenes: dict[str, Any])
     seen = scene(scenes, "large")
     assert 5 < seen["drawn"] < 60
     assert seen["last"].endswith("step 4998")
+
+
+def test_of_fifty_thousand_rows_those_in_sight_are_drawn_and_stay_in_sight(
+    scenes: dict[str, Any],
+) -> None:
+    seen = scene(scenes, "table")
+    assert 5 < seen["drawn"] < 40
+    assert (seen["last"], seen["above"]) == ("49999", 49990)
+    assert seen["before"] == seen["after"]  # though two rows came in above
 
 
 def test_two_traces_are_compared(scenes: dict[str, Any]) -> None:

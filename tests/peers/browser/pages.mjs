@@ -14,7 +14,7 @@ const LOOKS = {
   phone: { viewport: { width: 360, height: 740 }, colorScheme: "light", hasTouch: true },
 };
 const PAGES = {
-  live: ["/ui/", ".rows .body [role=row]"],
+  live: ["/ui/?route=orders", ".rows .body [role=row]"],
   traces: ["/ui/traces?limit=250", ".rows .body [role=row]"],
   heat: ["/ui/traces?view=heat", ".warmth"],
   trace: [`/ui/trace/${ids.second}`, "[data-span-id]"],
@@ -163,7 +163,7 @@ const scenes = {
     const opened_trace = new URL(page.url()).pathname;
     const tree = page.locator("[role=treegrid]");
     await tree.focus();
-    const at = () => page.locator(".fall .at .name").innerText();
+    const at = async () => (await page.locator(".fall .at .name").innerText()).replaceAll(/\s+/g, " ").trim();
     const walk = [];
     for (const key of ["ArrowDown", "ArrowDown", "ArrowUp"]) { await press(key); walk.push(await at()); }
     const open = await page.locator("[data-span-id]").count();
@@ -279,6 +279,41 @@ const scenes = {
     await told(page, "This trace is not kept here");
     await close();
     return { blocking, theme, current, problems: problems.filter((text) => !text.includes("404")) };
+  },
+
+  async table() {
+    const { page, problems, close } = await opened("light", "/ui/nowhere");
+    await page.evaluate(async () => {
+      const [{ html, render }, { Table }] = await Promise.all([import("/ui/lib/ui.js"), import("/ui/lib/table.js")]);
+      const columns = [{ title: "Number", narrow: "1fr", cell: (row) => row.number }];
+      const rows = Array.from({ length: 50_000 }, (_, number) => ({ number }));
+      const place = document.createElement("div");
+      document.getElementById("main").append(place);
+      const draw = (all) => render(html`<${Table} label="Many" columns=${columns} rows=${all} rowKey=${(row) => row.number} height="400px" />`, place);
+      draw(rows);
+      globalThis.more = () => draw([{ number: -2 }, { number: -1 }, ...rows]);
+    });
+    const table = page.getByRole("grid", { name: "Many" });
+    const lines = page.locator(".rows .body [role=row]");
+    const drawn = await lines.count();
+    await table.focus();
+    await page.keyboard.press("End");
+    const last = await page.locator(".rows .body .at").innerText();
+    await page.keyboard.press("PageUp");
+    const above = Number(await page.locator(".rows .body .at").innerText());
+    const top = () => page.evaluate(() => {
+      const box = document.querySelector(".rows").getBoundingClientRect();
+      return document.elementFromPoint(box.x + 50, box.y + 60).textContent;
+    });
+    await page.evaluate(() => { document.querySelector(".rows").scrollTop = 36 * 1000; });
+    await page.waitForFunction(() => document.querySelector(".rows").textContent.includes("1005"));
+    const before = await top();
+    await page.evaluate(() => globalThis.more());
+    await page.waitForFunction(() => document.querySelector(".rows").getAttribute("aria-rowcount") === "50003");
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    const after = await top();
+    await close();
+    return { drawn, last, above, before, after, problems };
   },
 
   async library() {

@@ -15,7 +15,7 @@ export function Detail({ span, own, traceId, heading }) {
       <h2 id="span" tabindex="-1" ref=${heading} class="text">${cut(span.name || "(no name)", 300)}</h2>
       <p class="strip flat wrap">
         <${Badge} kind=${span.status === "error" ? "bad" : span.status === "ok" ? "good" : "plain"}>${span.status === "unset" ? "no status" : span.status}<//>
-        <${Badge}>${span.kind}<//> <span class="text">${cut(span.service || "(no service)", 100)}</span>
+        ${span.kind && html`<${Badge}>${cut(span.kind, 20)}<//>`} <span class="text">${cut(span.service || "(no service)", 100)}</span>
         ${!span.sampled && html`<${Badge} kind="warn">not sampled<//>`}
       </p>
       ${span.message && html`<p class="notice bad text"><${Icon} name="bad" /> <${Value} value=${span.message} /></p>`}

@@ -58,16 +58,16 @@ export function Table({
 
   // Lines have no keys: one that leaves sight becomes the next one, and few elements are made.
   const sight = rows.slice(first, last);
-  const active = sight.some((row) => rowKey(row) === at) ? `${id}-${at}` : undefined;
+  const active = sight.findIndex((row) => rowKey(row) === at);
   return html`
     <div class="rows" role="grid" tabindex="0" ref=${box} aria-label=${label}
-      aria-rowcount=${rows.length + 1} aria-activedescendant=${active}
+      aria-rowcount=${rows.length + 1} aria-activedescendant=${active < 0 ? undefined : `${id}-${first + active}`}
       aria-multiselectable=${mark ? "true" : undefined} onKeyDown=${onKey} style=${{ height }}>
       <div class="head" role="rowgroup"><div class="line" role="row" aria-rowindex="1">
         ${columns.map((column) => html`<div role="columnheader" class=${classes(column)}>${column.title}</div>`)}
       </div></div>
       <div class="body" role="rowgroup" style=${{ height: `${rows.length * rowHeight}px` }}>
-        ${sight.map((row, offset) => html`<${Line} id=${`${id}-${rowKey(row)}`} row=${row}
+        ${sight.map((row, offset) => html`<${Line} id=${`${id}-${first + offset}`} row=${row}
           columns=${columns} index=${first + offset} height=${rowHeight} at=${rowKey(row) === at}
           marked=${mark ? Boolean(isMarked(row)) : undefined} failed=${isFailed?.(row)} can=${Boolean(open)}
           onClick=${onClick} />`)}

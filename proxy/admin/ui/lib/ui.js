@@ -8,9 +8,3 @@ export {
 } from "../vendor.js";
 
 export const html = htm.bind(h);
-
-// uPlot's style sheet: nothing that the first paint would wait for.
-const sheet = document.createElement("link");
-sheet.rel = "stylesheet";
-sheet.href = new URL("../vendor.css", import.meta.url).href;
-document.head.append(sheet);

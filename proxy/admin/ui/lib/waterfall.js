@@ -6,7 +6,7 @@ import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } fr
 import { cut, digits, us } from "./format.js";
 import { Icon } from "./parts.js";
 import { reveal, useSight } from "./table.js";
-import { below, extent, parentOf, shownLines, ticks } from "./tree.js";
+import { below, extent, parentOf, partyOf, peerOf, shownLines, ticks } from "./tree.js";
 
 const RULER = 30; // px
 
@@ -86,7 +86,7 @@ export function Waterfall({ spans, hues, selected, select, open }) {
       </div></div>
       <div class="body" role="rowgroup" style=${{ height: `${lines.length * rowHeight}px` }}>
         ${lines.slice(first, last).map((index, offset) => html`<${Line} key=${spans[index].span_id} id=${`${id}-${spans[index].span_id}`}
-          span=${spans[index]} hue=${hues.get(spans[index].service)} line=${first + offset} height=${rowHeight} range=${range}
+          span=${spans[index]} hue=${hues.get(partyOf(spans[index]))} line=${first + offset} height=${rowHeight} range=${range}
           under=${counts[index]} folded=${folded.has(spans[index].span_id)} at=${spans[index].span_id === selected} fold=${fold} select=${select} />`)}
       </div>
     </div>`;
@@ -132,7 +132,7 @@ function Line({ id, span, hue, line, height, range, under, folded, at, fold, sel
           <${Icon} name=${folded ? "right" : "open"} /></span>` : html`<span class="fold" />`}
         <span class=${`dot hue${hue}`} aria-hidden="true" />
         ${failed && html`<span class="bad"><${Icon} name="bad" /><span class="unseen">failed </span></span>`}
-        <span class="muted">${cut(span.service || "(no service)", 40)}</span> ${cut(span.name || "(no name)", 120)}
+        <${Names} span=${span} />
         ${folded && html` <span class="muted small">+${under}</span>`}
       </div>
       <div role="gridcell" class="track">
@@ -146,6 +146,17 @@ function Line({ id, span, hue, line, height, range, under, folded, at, fold, sel
         <${Took} span=${span} range=${range} />
       </div>
     </div>`;
+}
+
+/** Who, whom if it asked somebody, what, which try it was and how it failed. */
+function Names({ span }) {
+  const peer = peerOf(span);
+  const again = span.attributes["http.request.resend_count"];
+  const why = span.status === "error" ? span.attributes["error.type"] : null;
+  return html`<span class="muted">${cut(span.service || "(no service)", 40)}${peer && html`<span class="unseen"> to</span><span aria-hidden="true"> →</span>`}</span>
+    ${peer && html` <strong>${cut(peer, 40)}</strong>`} ${cut(span.name || "(no name)", 120)}
+    ${typeof again === "number" && again > 0 ? html` <span class="muted small">try ${again + 1}</span>` : ""}
+    ${typeof why === "string" ? html` <span class="bad small">${cut(why, 40)}</span>` : ""}`;
 }
 
 // Behind the bar, before it, or inside it: where the duration has room.
@@ -199,7 +210,7 @@ function overviewPaths(spans, hues, whole) {
   const step = Math.min(6, (DEEP - 4) / Math.max(1, spans.length));
   const paths = new Map();
   spans.forEach((span, index) => {
-    const kind = span.status === "error" ? "failed" : `hue${hues.get(span.service)}`;
+    const kind = span.status === "error" ? "failed" : `hue${hues.get(partyOf(span))}`;
     const x = share(span.start_us, whole) * 1000;
     const width = Math.max(2, (span.duration_us / (whole[1] - whole[0])) * 1000);
     const y = 2 + index * step + step / 2;

@@ -1,6 +1,7 @@
 // Live: what every route does now, and each request as it comes.
 import { html, useMemo, useState } from "../lib/ui.js";
 import { usePolled } from "../lib/api.js";
+import { Chart } from "../lib/chart.js";
 import { Checked, Chosen, Typed, useFilters } from "../lib/filters.js";
 import { clock, count, cut, digits, ms, percent, rate, shortId } from "../lib/format.js";
 import { Empty, Failure, Heading, Icon, Status } from "../lib/parts.js";
@@ -66,8 +67,34 @@ function Routes({ rates, chosen, choose }) {
         ${most.map((route) => html`<${Route} key=${route.route} route=${route}
           chosen=${route.route === chosen} choose=${choose} />`)}
       </div>
+      <${Close} route=${sorted.find((route) => route.route === chosen)} />
       ${sorted.length > SHOWN && html`<p class="tools more"><button type="button" class="quiet"
         aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Show the busiest" : `Show all ${sorted.length} routes`}</button></p>`}
+    </section>`;
+}
+
+/** The chosen route's last minutes with axes. */
+function Close({ route }) {
+  const history = route?.history;
+  const drawn = useMemo(() => history && {
+    times: history.map(([at]) => at / 1000),
+    rates: [
+      { name: "requests", values: history.map((one) => one[1]), colour: "--p-first", format: rate },
+      { name: "errors", values: history.map((one) => one[2]), colour: "--bad", dash: [3, 3], format: rate },
+    ],
+    times_taken: [
+      { name: "p99", values: history.map((one) => one[4]), colour: "--p-connect", dash: [6, 3], format: ms },
+      { name: "p50", values: history.map((one) => one[3]), colour: "--p-first", format: ms },
+    ],
+  }, [history]);
+  if (!drawn) return null;
+  const name = cut(route.route, 60);
+  return html`
+    <section class="card sides close" key=${route.route} aria-label=${`Route ${name}`}>
+      <div><h3 class="text">${name}: requests and errors</h3>
+        <${Chart} times=${drawn.times} lines=${drawn.rates} label=${`${name}: ${rate(route.rate)}, errors ${rate(route.errors)}`} /></div>
+      <div><h3 class="text">${name}: time taken</h3>
+        <${Chart} times=${drawn.times} lines=${drawn.times_taken} label=${`${name}: median ${ms(route.p50_ms)}, 99th percentile ${ms(route.p99_ms)}`} /></div>
     </section>`;
 }
 
