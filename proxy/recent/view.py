@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from proxy.recent.ring import Store, Stored
 
 Wait = Future[Any]
+Step = Any  # a Wait, or None: what generators here yield
 Piece = tuple[list[Stored], int]  # batches, and where to go on; 0 = nowhere
 NONE = 1 << 63  # above all numbers
 

@@ -90,15 +90,14 @@ class Archive:
                 self.lost.queue_full += stored.items
             return
         self._handed += stored.size
-        is_first = not self._waiting
         self._waiting.append(stored)
-        if is_first:
-            self._jobs.put(None)  # it is awake within FLUSH from now
+        if len(self._waiting) == 1:  # else who has put the first has said so
+            self._jobs.put(None)
 
     def resize(self, limit: int) -> None:
         """As another configuration says."""
         self._limit = limit
-        self._jobs.put(self._trim)
+        self._jobs.put(self._trim_now)
 
     def has(self, number: int) -> bool:
         """Whether that batch of this process is there."""
@@ -128,9 +127,7 @@ class Archive:
 
     # What follows is done by the thread.
 
-    def _answer(
-        self, future: Future[Result], work: Callable[[], Result], nothing: Result
-    ) -> None:
+    def _answer(self, future: Future[Result], work: Callable[[], Result], nothing: Result) -> None:
         if not future.set_running_or_notify_cancel():
             return
         result = nothing
@@ -192,9 +189,9 @@ class Archive:
         self._publish()
         if shelf.foreign:
             names = ", ".join(shelf.foreign[:3])
-            self._told(f"{names} in {self._folder} cannot be read and is left alone; delete it")
+            self._wrong(f"{names} in {self._folder} cannot be read and is left alone; delete it")
         elif shelf.damaged:
-            self._told(f"{shelf.damaged} batches in {self._folder} were damaged and are left out")
+            self._wrong(f"{shelf.damaged} batches in {self._folder} were damaged and are left out")
         else:
             self._well()
 
@@ -227,6 +224,7 @@ class Archive:
             else:
                 self._note(lot)
                 self._well()
+                self._trim()
 
     def _note(self, lot: list[Stored]) -> None:
         ranges = list(self._ranges)
@@ -244,14 +242,18 @@ class Archive:
         self.size = self._shelf.size
 
     def _trim(self) -> None:
-        if self._shelf is None:
-            return
-        self._shelf.limit = self._limit
-        try:
-            self._shelf.make_room()
-        except OSError as error:
-            self._wrong(error)
-        self._publish()
+        if self._shelf is not None:
+            try:
+                self._shelf.trim()
+            except OSError as error:
+                self._wrong(error)
+
+    def _trim_now(self) -> None:
+        """To another limit."""
+        if self._shelf is not None:
+            self._shelf.limit = self._limit
+            self._trim()
+            self._publish()
 
     def _read(self, file: Sealed, at: int, below: int) -> Piece:
         batches, after = file.read(at)

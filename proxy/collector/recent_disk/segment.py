@@ -30,7 +30,7 @@ class Sealed:
 
     path: Path
     index: Index
-    bytes: int  # with its index
+    weight: int  # bytes, with its index
 
     def read(self, at: int) -> tuple[list[Stored], int]:
         """Batches from there on, about AT_ONCE bytes of them, and where to go on; 0 = nowhere."""
@@ -126,7 +126,8 @@ def read(path: Path, at: int, size: int) -> tuple[list[Stored], int]:
             data = os.pread(file.fileno(), min(header.size, size - at), at)
     found: list[Stored] = []
     end = 0
-    for _, stored, end in record.records(data):
+    for _, stored, after in record.records(data):
+        end = after
         if stored is not None:
             found.append(stored)
     return found, at + end if end and at + end < size else 0

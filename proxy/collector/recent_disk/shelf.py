@@ -47,7 +47,7 @@ class Shelf:
         self.gone = 0  # numbers up to that one, of this run, may be gone
         try:
             self._recover()
-            self.make_room()
+            self.trim()
         except BaseException:
             self._lock.release()
             raise
@@ -56,7 +56,7 @@ class Shelf:
     def size(self) -> int:
         """Bytes of all files."""
         sealed = (*self._batches.values(), *self._kept.values())
-        return sum(file.bytes for file in sealed) + (self._open.size if self._open else 0)
+        return sum(file.weight for file in sealed) + (self._open.size if self._open else 0)
 
     def files(self) -> Sequence[Sealed]:
         """All that can be read, the latest first."""
@@ -71,9 +71,18 @@ class Shelf:
             self._open = Open(self._path(self._next, BATCHES), self._run, self._judge)
             self._next += 1
         self._open.append(batches)
-        if self._open.size >= self._each:
+
+    def trim(self) -> None:
+        """Begin another file where this one is full, and let the oldest go."""
+        if self._open is not None and self._open.size >= self._each:
             self.seal()
-            self.make_room()
+        size = sum(file.weight for file in self._batches.values())
+        size += self._open.size if self._open is not None else 0
+        while self._batches and size > self.limit - self.limit // 4:
+            number = min(self._batches)
+            size -= self._batches[number].weight
+            self._reduce(number)
+        self._trim_kept()
 
     def find(self, ids: Collection[bytes]) -> list[tuple[Stored, int]]:
         """What there is of these traces, and by which run it was written."""
@@ -94,19 +103,11 @@ class Shelf:
             self._batches[number] = self._open.seal()
             self._open = None
 
-    def make_room(self) -> None:
-        """Let the oldest files go."""
-        written = self._open.size if self._open is not None else 0
-        size = sum(file.bytes for file in self._batches.values()) + written
-        while self._batches and size > self.limit - self.limit // 4:
-            number = min(self._batches)
-            size -= self._batches[number].bytes
-            self._reduce(number)
-        size = sum(file.bytes for file in self._kept.values())
+    def _trim_kept(self) -> None:
+        size = sum(file.weight for file in self._kept.values())
         while self._kept and (size > self.limit // 4 or len(self._kept) > MOST_KEPT):
-            number = min(self._kept)
-            gone = self._kept.pop(number)
-            size -= gone.bytes
+            gone = self._kept.pop(min(self._kept))
+            size -= gone.weight
             if gone.index.run == self._run:
                 self.gone = max(self.gone, gone.index.number)
             gone.remove()
@@ -136,9 +137,7 @@ class Shelf:
     def _worth(self, file: Sealed, worth: dict[bytes, None]) -> list[Stored]:
         index = file.ids()
         return [
-            only
-            for stored in file.take(index, worth)
-            if (only := stored.only(worth)) is not None
+            only for stored in file.take(index, worth) if (only := stored.only(worth)) is not None
         ]
 
     def _recover(self) -> None:
