@@ -21,6 +21,7 @@ from proxy.config.check_collector import check_collector
 from proxy.config.check_errors import check_errors
 from proxy.config.check_ports import check_ports
 from proxy.config.check_rates import check_redis
+from proxy.config.check_recent import check_recent
 from proxy.config.check_routes import check_routes
 from proxy.config.check_tls import check_tls
 from proxy.config.checks import check
@@ -135,6 +136,7 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     check_redis(config, report)
     if pages := check_errors(config, report):
         material = msgspec.structs.replace(material, pages=pages)
+    config = msgspec.structs.replace(config, recent=check_recent(config, report))
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
     warnings = report.settle()

@@ -34,7 +34,8 @@ AGAIN = 1.0  # seconds between two tries of a disk that takes nothing
 LOT = 2 * 1024 * 1024  # bytes that are written at once
 
 Result = TypeVar("Result")
-Told = Callable[[OSError | Busy | str | None], None]
+Trouble = OSError | Busy | str | None  # None: all is well again
+Told = Callable[[Trouble], None]
 Job = Callable[[], None]
 
 
@@ -56,7 +57,7 @@ class Archive:
         self.lost = Lost()
         self.size = 0  # bytes of all files
         self._folder = folder
-        self._limit = limit
+        self.limit = limit
         self._told = told
         self._run = secrets.randbits(63)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -96,7 +97,7 @@ class Archive:
 
     def resize(self, limit: int) -> None:
         """As another configuration says."""
-        self._limit = limit
+        self.limit = limit
         self._jobs.put(self._trim_now)
 
     def has(self, number: int) -> bool:
@@ -181,7 +182,7 @@ class Archive:
 
     def _open(self) -> None:
         try:
-            self._shelf = shelf = Shelf(self._folder, self._limit, self._run)
+            self._shelf = shelf = Shelf(self._folder, self.limit, self._run)
         except (OSError, Busy) as error:
             self._again = time.monotonic() + AGAIN
             self._wrong(error)
@@ -251,7 +252,7 @@ class Archive:
     def _trim_now(self) -> None:
         """To another limit."""
         if self._shelf is not None:
-            self._shelf.limit = self._limit
+            self._shelf.limit = self.limit
             self._trim()
             self._publish()
 
