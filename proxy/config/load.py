@@ -22,6 +22,7 @@ from proxy.config.check_collector import check_collector
 from proxy.config.check_errors import check_errors
 from proxy.config.check_ports import check_ports
 from proxy.config.check_rates import check_redis
+from proxy.config.check_recent import check_recent
 from proxy.config.check_routes import check_routes
 from proxy.config.check_slo import check_slo
 from proxy.config.check_tls import check_tls
@@ -142,6 +143,7 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     check_slo(config, report)
     if pages := check_errors(config, report):
         material = msgspec.structs.replace(material, pages=pages)
+    config = msgspec.structs.replace(config, recent=check_recent(config, report))
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
     warnings = report.settle()
