@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from proxy.admin.buttons import Button, to_environment
 from proxy.demo import EXAMPLE, load
-from proxy.demo.buttons import Button, to_environment
 from proxy.demo.compiled import follow
 from proxy.demo.gateway import Gateway, Places
 from proxy.demo.services import ENDLESS, LOST, UNLUCKY, Services

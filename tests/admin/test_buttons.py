@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.admin.buttons import MOST, MOST_TEXT, VARIABLE, from_environment, to_environment
 from proxy.demo.__main__ import BUTTONS
-from proxy.demo.buttons import MOST, MOST_TEXT, VARIABLE, from_environment, to_environment
 
 GATEWAY = "http://localhost:8080"
 
