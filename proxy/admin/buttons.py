@@ -1,7 +1,8 @@
 """Requests that the pages of the admin port offer as buttons while a demo runs.
 
 The demo says them in a variable of the gateway's environment, with paths alone, since nobody knows
-the port before the gateway has it. Whoever serves the pages reads them there. No I/O in here.
+the port before the gateway has it. Whoever serves /api/info reads them there. No I/O in here, and
+what a demo is is not known.
 """
 
 from __future__ import annotations
@@ -31,11 +32,6 @@ class Button(msgspec.Struct, frozen=True):
 
 class _Said(msgspec.Struct, frozen=True):
     requests: list[msgspec.Raw]
-
-
-def to_environment(buttons: tuple[Button, ...]) -> dict[str, str]:
-    """What `from_environment` reads."""
-    return {VARIABLE: msgspec.json.encode({"requests": buttons}).decode()}
 
 
 def from_environment(
