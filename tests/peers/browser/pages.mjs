@@ -210,6 +210,11 @@ const scenes = {
     const { page, problems, close } = await opened("light", `/ui/trace/${ids.large}`);
     await page.locator("[data-span-id]").first().waitFor();
     const drawn = await page.locator("[data-span-id]").count();
+    await page.getByRole("searchbox").fill("step 3333");
+    await page.getByText("1 found").waitFor();
+    await page.keyboard.press("Enter");
+    await page.locator(".fall .at.hit").waitFor();
+    const hit = await page.locator(".fall .at .name").innerText();
     await page.locator("[role=treegrid]").focus();
     await page.keyboard.press("End");
     const last = await page.locator(".fall .at .name").innerText();
@@ -217,7 +222,7 @@ const scenes = {
     await page.keyboard.press("ArrowLeft");
     await page.waitForFunction(() => document.querySelectorAll("[data-span-id]").length === 1);
     await close();
-    return { drawn, last, problems };
+    return { drawn, hit, last, problems };
   },
 
   async compare() {
@@ -240,6 +245,9 @@ const scenes = {
   async token() {
     const { page, close } = await opened("light");
     await page.goto(`${guarded}/ui/traces`);
+    await page.getByRole("textbox", { name: "Token" }).press("Escape");
+    await page.getByText("a token is needed").waitFor();
+    await page.reload();
     await page.getByRole("textbox", { name: "Token" }).fill("wrong");
     await page.keyboard.press("Enter");
     await page.getByText("That is not the token.").waitFor();
