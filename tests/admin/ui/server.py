@@ -35,10 +35,9 @@ async def serving(port: int = 0, token: str = "") -> AsyncIterator[str]:
     """The pages at the URL that this yields; with `token`, /api/ asks for it."""
     app = web.Application(middlewares=[guarded(token)])
     app.router.add_get("/api/{what:.*}", answer)
-    app.router.add_get("/demo/{what:.*}", lambda _: web.Response(text="here you are"))
+    app.router.add_get("/demo/{what:.*}", shop)
     app.router.add_get("/ui/{path:.*}", file)
     app.router.add_post("/upstreams/{what:.*}", change)
-    app.router.add_post("/shape/{what}", shape)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -88,12 +87,6 @@ async def change(request: web.Request) -> web.Response:
     return web.Response(status=status, text=text)
 
 
-async def shape(request: web.Request) -> web.Response:
-    """For the browser's own script: what the next answers are like."""
-    hub_data.SHAPE["map"] = request.match_info["what"].removeprefix("usual")
-    return web.Response()
-
-
 def answers(what: str, query: dict[str, str]) -> Any:
     if what == "info":
         return data.info()
@@ -113,6 +106,10 @@ def of_trace(which: str, query: dict[str, str]) -> Any:
         return data.large_trace()
     numbers = [n for n in range(1000) if data.trace_id(n) == which]
     return data.trace(numbers[0]) if numbers else None
+
+
+async def shop(request: web.Request) -> web.Response:
+    return web.Response(text="here you are")
 
 
 async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse:
