@@ -191,14 +191,11 @@ def phase(name: str, start: float, duration: float) -> dict[str, Any]:
     return {"name": name, "start_us": float(start), "duration_us": float(duration)}
 
 
-def phases(start: float, duration: float, whose: str) -> list[dict[str, Any]]:
-    """As a CLIENT span or a SERVER span of the gateway has them."""
-    if whose == "client":
-        shares = [("queue", 0.06), ("connect", 0.14), ("first_byte", 0.66), ("transfer", 0.14)]
-    else:
-        shares = [("overhead", 0.05)]
+def phases(start: float, duration: float) -> list[dict[str, Any]]:
+    """As a SERVER span of the gateway has them."""
+    shares = {"queue": 0.05, "connect": 0.1, "first_byte": 0.7, "transfer": 0.1, "overhead": 0.05}
     found, at = [], start
-    for name, share in shares:
+    for name, share in shares.items():
         found.append(phase(name, at, duration * share))
         at += duration * share
     return found
@@ -226,9 +223,8 @@ def trace(number: int) -> dict[str, Any]:
 
     def add(parent: str, name: str, start: float, duration: float, **more: Any) -> str:
         made = span(len(spans), parent, name, (start * slow, duration * slow), **more)
-        kind = made["kind"]
-        if kind in ("client", "server") and made["service"] == "spangate":
-            made["phases"] = phases(made["start_us"], made["duration_us"], kind)
+        if made["kind"] == "server" and made["service"] == "spangate":
+            made["phases"] = phases(made["start_us"], made["duration_us"])
         spans.append(made)
         return str(made["span_id"])
 
@@ -238,7 +234,7 @@ def trace(number: int) -> dict[str, Any]:
     )  # fmt: skip
     shop = add(
         root, "GET", 2_000, 92_000, kind="client", depth=1,
-        attributes={"spangate.upstream": "shop", "http.response.status_code": 200},
+        attributes={"peer.service": "shop", "http.response.status_code": 200},
         critical=[[2_000 * slow, 8_000 * slow], [90_000 * slow, 94_000 * slow]],
     )  # fmt: skip
     orders = add(
@@ -251,7 +247,7 @@ def trace(number: int) -> dict[str, Any]:
     )  # fmt: skip
     add(
         pay, "GET", 22_000, 24_000, kind="client", depth=4, status="error", message="503",
-        attributes={"http.response.status_code": 503, "error.type": "503"},
+        attributes={"peer.service": "payments", "error.type": "503"},
         events=[
             {
                 "name": "exception",
@@ -263,7 +259,7 @@ def trace(number: int) -> dict[str, Any]:
     )  # fmt: skip
     add(
         pay, "GET", 56_000, 28_000, kind="client", depth=4,
-        attributes={"http.response.status_code": 200, "http.request.resend_count": 1},
+        attributes={"peer.service": "payments", "http.request.resend_count": 1},
         links=[{"trace_id": trace_id(1), "span_id": hexes(7, 16), "attributes": {"why": "retry"}}],
         critical=[[56_000 * slow, 84_000 * slow]],
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import json
 import mimetypes
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 TOKEN = "let me in"
+SPEED = web.AppKey("speed", list[int])
 
 
 @contextlib.asynccontextmanager
@@ -35,6 +37,8 @@ async def serving(port: int = 0, token: str = "") -> AsyncIterator[str]:
     """The pages at the URL that this yields; with `token`, /api/ asks for it."""
     app = web.Application(middlewares=[guarded(token)])
     app.router.add_get("/api/{what:.*}", answer)
+    app[SPEED] = [60]
+    app.router.add_get("/fixture/speed/{n}", hurry)
     app.router.add_get("/demo/{what:.*}", shop)
     app.router.add_get("/ui/{path:.*}", file)
     app.router.add_post("/upstreams/{what:.*}", change)
@@ -112,11 +116,16 @@ async def shop(request: web.Request) -> web.Response:
     return web.Response(text="here you are")
 
 
+async def hurry(request: web.Request) -> web.Response:
+    request.app[SPEED][0] = int(request.match_info["n"])
+    return web.Response()
+
+
 async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse:
-    """As many events a second as the Referer-less query `speed` of tests says."""
+    """As many events a second as `hurry` was told when the stream began."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    speed = request.app.get("speed", 20)
+    speed = request.app[SPEED][0]
     number = 0
     with contextlib.suppress(ConnectionError, asyncio.CancelledError):
         while True:
@@ -126,7 +135,7 @@ async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse
                 event = data.request(number)
                 if keeps(event, query):
                     batch.append(f"event: request\nid: {number}\ndata: {json.dumps(event)}\n\n")
-            if number % 200 == 0:
+            if number % 1000 == 0:
                 batch.append('event: dropped\ndata: {"count": 7}\n\n')
             await response.write("".join(batch).encode() or b":\n\n")
             await asyncio.sleep(0.05)
@@ -134,14 +143,15 @@ async def tap(request: web.Request, query: dict[str, str]) -> web.StreamResponse
 
 
 def keeps(event: dict[str, Any], query: dict[str, str]) -> bool:
-    if query.get("route") and event["route"] != query["route"]:
-        return False
-    if query.get("error") == "true" and not event["error"]:
-        return False
-    status = query.get("status")
-    if status and str(event["status"]) != status and f"{event['status'] // 100}xx" != status:
-        return False
-    return event["duration_ms"] >= float(query.get("min_ms") or 0)
+    status = query.get("status") or str(event["status"])
+    return (
+        event["route"] == (query.get("route") or event["route"])
+        and (event["error"] != "" or query.get("error") != "true")
+        and status in (str(event["status"]), f"{event['status'] // 100}xx")
+        and (query.get("method") or event["method"]).upper() == event["method"]
+        and fnmatch.fnmatchcase(event["path"], query.get("path") or "*")
+        and event["duration_ms"] >= float(query.get("min_ms") or 0)
+    )
 
 
 async def main() -> None:

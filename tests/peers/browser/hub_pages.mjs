@@ -237,6 +237,7 @@ const scenes = {
       stops[which] = [];
       for (let at = 0; at < 9; at += 1) {
         await page.keyboard.press("Tab");
+        if (await page.evaluate(() => document.activeElement === document.body)) break; // the end
         stops[which].push(await page.evaluate(() => {
           const is = document.activeElement;
           const ring = getComputedStyle(is);

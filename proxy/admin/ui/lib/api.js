@@ -12,6 +12,7 @@ export const asking = signal(null);
 let token = stored();
 let answered = null; // the promise of the token that is asked for
 let answer = null;
+let declined = false; // nobody is asked twice by pages that ask the gateway every second
 
 function stored() {
   try { return sessionStorage.getItem(KEY) ?? ""; } catch { return ""; }
@@ -21,12 +22,14 @@ function stored() {
 export function giveToken(text) {
   token = text.trim();
   try { sessionStorage.setItem(KEY, token); } catch { /* a browser that keeps nothing */ }
+  declined = token === "";
   asking.value = null;
   answer?.(token !== "");
   answered = answer = null;
 }
 
 function askToken() {
+  if (declined) return Promise.resolve(false);
   answered ??= new Promise((resolve) => { answer = resolve; });
   asking.value = { wrong: token !== "" };
   return answered;
@@ -83,6 +86,8 @@ export async function send(method, path, body) {
   try { return JSON.parse(text); } catch { return text; }
 }
 
+const DEAR = 5; // what takes long to answer is asked for less often: at most a sixth of the time
+
 /**
  * JSON of `path` now and every `everyMs` (0: once): {data, error}. The last data stays beside an
  * error. Nothing is asked while nobody looks at the tab, nor for a path that is null.
@@ -95,14 +100,18 @@ export function usePolled(path, everyMs = 2000) {
     let timer = 0;
     const turn = async () => {
       clearTimeout(timer);
+      const begin = performance.now();
+      let took = 0;
       try {
         const data = await getJson(path, { signal: abort.signal });
+        took = performance.now() - begin;
         setState({ data, error: null, path });
       } catch (error) {
         if (abort.signal.aborted) return;
         setState((old) => ({ data: old.path === path ? old.data : null, error, path }));
       }
-      if (everyMs > 0 && !document.hidden && !abort.signal.aborted) timer = setTimeout(turn, everyMs);
+      if (everyMs > 0 && !document.hidden && !abort.signal.aborted)
+        timer = setTimeout(turn, Math.max(everyMs, DEAR * took));
     };
     const shown = () => { if (!document.hidden && everyMs > 0) turn(); };
     document.addEventListener("visibilitychange", shown);

@@ -15,7 +15,7 @@ export function Detail({ span, own, traceId, heading }) {
       <h2 id="span" tabindex="-1" ref=${heading} class="text">${cut(span.name || "(no name)", 300)}</h2>
       <p class="strip flat wrap">
         <${Badge} kind=${span.status === "error" ? "bad" : span.status === "ok" ? "good" : "plain"}>${span.status === "unset" ? "no status" : span.status}<//>
-        <${Badge}>${span.kind}<//> <span class="text">${cut(span.service || "(no service)", 100)}</span>
+        ${span.kind && html`<${Badge}>${cut(span.kind, 20)}<//>`} <span class="text">${cut(span.service || "(no service)", 100)}</span>
         ${!span.sampled && html`<${Badge} kind="warn">not sampled<//>`}
       </p>
       ${span.message && html`<p class="notice bad text"><${Icon} name="bad" /> <${Value} value=${span.message} /></p>`}
@@ -45,8 +45,8 @@ export function Words({ title, words, open = false }) {
   const [all, setAll] = useState(false);
   const entries = Object.entries(words ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
   if (!entries.length && !title) return null;
-  const list = html`<dl class="facts">${entries.slice(0, all ? Infinity : MANY).map(([name, value]) => html`
-    <dt class="mono">${cut(name, 200)}</dt><dd><${Value} value=${value} /></dd>`)}</dl>
+  const list = html`<dl class="pairs">${entries.slice(0, all ? Infinity : MANY).map(([name, value]) => html`
+    <div key=${name}><dt class="mono">${cut(name, 200)}</dt><dd><${Value} value=${value} /></dd></div>`)}</dl>
     ${entries.length > MANY && !all && html`<button type="button" onClick=${() => setAll(true)}>Show all ${entries.length}</button>`}`;
   if (!title) return list;
   return html`<details open=${open}><summary>${title} <span class="muted small">${entries.length}</span></summary>${list}</details>`;

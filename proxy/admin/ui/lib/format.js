@@ -77,11 +77,7 @@ export const shortId = (id) => String(id ?? "").slice(0, 8);
 // Controls, and what changes the direction of text or has no width: none of it may act here.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
-const named = (mark) => {
-  const code = mark.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code); // U+2400: pictures of controls
-  return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
-};
+const named = (mark) => `⟨U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 
 /** Text of strangers with what cannot be seen made visible; tabs and line ends stay. */
 export const visible = (text) => String(text ?? "").replace(UNSEEN, named);

@@ -133,9 +133,10 @@ function timeScale(from, to) {
 function logScale(from, to) {
   const low = Math.floor(Math.log10(from) * 2) / 2;
   const high = Math.max(low + 0.5, Math.log10(to) + 0.05);
+  const marks = high - low > 1.6 ? [1] : [1, 2, 5];
   const ticks = [];
-  for (let power = Math.ceil(low); power <= high; power += 1) ticks.push(10 ** power);
-  if (ticks.length < 2) ticks.push(3 * 10 ** Math.floor(low));
+  for (let power = Math.floor(low); power <= high; power += 1)
+    for (const mark of marks) ticks.push(mark * 10 ** power);
   const at = (n) => TOP + (1 - (Math.log10(Math.max(n, 0.001)) - low) / (high - low)) * (H - TOP - BOTTOM);
   return { ticks: ticks.filter((n) => at(n) >= TOP && at(n) <= H - BOTTOM + 1), at };
 }

@@ -56,17 +56,18 @@ export function Table({
     open?.(row);
   };
 
+  // Lines have no keys: one that leaves sight becomes the next one, and few elements are made.
   const sight = rows.slice(first, last);
-  const active = sight.some((row) => rowKey(row) === at) ? `${id}-${at}` : undefined;
+  const active = sight.findIndex((row) => rowKey(row) === at);
   return html`
     <div class="rows" role="grid" tabindex="0" ref=${box} aria-label=${label}
-      aria-rowcount=${rows.length + 1} aria-activedescendant=${active}
+      aria-rowcount=${rows.length + 1} aria-activedescendant=${active < 0 ? undefined : `${id}-${first + active}`}
       aria-multiselectable=${mark ? "true" : undefined} onKeyDown=${onKey} style=${{ height }}>
       <div class="head" role="rowgroup"><div class="line" role="row" aria-rowindex="1">
         ${columns.map((column) => html`<div role="columnheader" class=${classes(column)}>${column.title}</div>`)}
       </div></div>
       <div class="body" role="rowgroup" style=${{ height: `${rows.length * rowHeight}px` }}>
-        ${sight.map((row, offset) => html`<${Line} key=${rowKey(row)} id=${`${id}-${rowKey(row)}`} row=${row}
+        ${sight.map((row, offset) => html`<${Line} id=${`${id}-${first + offset}`} row=${row}
           columns=${columns} index=${first + offset} height=${rowHeight} at=${rowKey(row) === at}
           marked=${mark ? Boolean(isMarked(row)) : undefined} failed=${isFailed?.(row)} can=${Boolean(open)}
           onClick=${onClick} />`)}
@@ -103,17 +104,19 @@ export function useSight(box, length, rowHeight) {
 /** Who has scrolled down keeps what they look at when rows come in above. */
 function useAnchor(box, rows, rowKey, rowHeight, scrolled) {
   const anchor = useRef(null);
+  const hold = () => {
+    // Asking the element for its scrollTop would make the browser lay out all, for each new row.
+    const index = scrolled > 0 ? Math.min(rows.length - 1, Math.ceil(scrolled / rowHeight)) : 0;
+    anchor.current = index > 0 ? { key: rowKey(rows[index]), index } : null;
+  };
   useLayoutEffect(() => {
     const held = anchor.current;
-    if (held && box.current.scrollTop > 0) {
-      const now = rows.findIndex((row) => rowKey(row) === held.key);
-      if (now >= 0 && now !== held.index) box.current.scrollTop += (now - held.index) * rowHeight;
-    }
+    const now = held ? rows.findIndex((row) => rowKey(row) === held.key) : -1;
+    if (now < 0) { hold(); return; }
+    if (now !== held.index) box.current.scrollTop += (now - held.index) * rowHeight;
+    held.index = now;
   }, [rows]);
-  useLayoutEffect(() => {
-    const index = Math.min(rows.length - 1, Math.ceil(box.current.scrollTop / rowHeight));
-    anchor.current = index > 0 ? { key: rowKey(rows[index]), index } : null;
-  }, [rows, scrolled]);
+  useLayoutEffect(hold, [scrolled]);
 }
 
 /** Scroll so that a row is in sight, below the heading that stays. */

@@ -1,9 +1,10 @@
 // Requests as they come: what is kept of the stream, and which of it the filters let through.
-// Nothing is drawn here; the page is told once for each frame of the screen.
+// Nothing is drawn here; the page is told of many at once, before a frame of the screen.
 import { useEffect, useRef, useState } from "./ui.js";
 import { stream } from "./api.js";
 
 export const MOST = 2000; // requests that are kept
+const REST = 80; // ms between two drawings: nobody reads faster
 
 export const FILTERS = ["route", "status", "min_ms", "path", "method", "error"];
 
@@ -44,21 +45,29 @@ const globbed = (glob) => new RegExp(
  */
 export function useTap(params, paused) {
   const path = tapUrl(params);
-  const kept = useRef({ rows: [], fresh: [], missed: 0, number: 0, frame: 0, paused });
+  const kept = useRef({ rows: [], fresh: [], missed: 0, number: 0, frame: 0, timer: 0, drawn: 0, paused });
   const [shown, show] = useState({ rows: [], missed: 0, waiting: 0 });
   const [link, setLink] = useState({ state: "waiting", error: null });
   kept.current.paused = paused;
 
   const draw = () => {
     const all = kept.current;
-    all.frame = 0;
+    all.frame = all.timer = 0;
+    all.drawn = performance.now();
     if (!all.paused && all.fresh.length) {
       all.rows = [...all.fresh.reverse(), ...all.rows].slice(0, MOST);
       all.fresh = [];
     }
     show({ rows: all.rows, missed: all.missed, waiting: all.fresh.length });
   };
-  const soon = () => { kept.current.frame ||= requestAnimationFrame(draw); };
+  const soon = () => {
+    const all = kept.current;
+    if (all.frame || all.timer) return;
+    const wait = all.drawn + REST - performance.now();
+    const ask = () => { all.frame = requestAnimationFrame(draw); };
+    if (wait > 0) all.timer = setTimeout(ask, wait);
+    else ask();
+  };
 
   useEffect(() => {
     const all = kept.current;
@@ -75,7 +84,12 @@ export function useTap(params, paused) {
     const onState = (state, error) => setLink({ state, error });
     stream(path, onEvent, { signal: abort.signal, onState })
       .catch((error) => setLink({ state: "refused", error }));
-    return () => { abort.abort(); cancelAnimationFrame(all.frame); all.frame = 0; };
+    return () => {
+      abort.abort();
+      cancelAnimationFrame(all.frame);
+      clearTimeout(all.timer);
+      all.frame = all.timer = 0;
+    };
   }, [path]);
   useEffect(soon, [paused]);
 

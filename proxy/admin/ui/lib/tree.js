@@ -35,10 +35,20 @@ export function parentOf(spans, index) {
   return -1;
 }
 
-/** By service a number from 0 to 7, in the order in which they appear. */
+/** Whom a span asked, if it says so and asked somebody; else "". */
+export function peerOf({ kind, attributes }) {
+  if (kind !== "client" && kind !== "producer") return "";
+  const named = attributes["service.peer.name"] ?? attributes["peer.service"];
+  return typeof named === "string" ? named : "";
+}
+
+/** Whose time a span's is: of whom it asked, else its own service's. */
+export const partyOf = (span) => peerOf(span) || span.service;
+
+/** By party a number from 0 to 7, in the order in which they appear. */
 export function colours(spans) {
   const found = new Map();
-  for (const { service } of spans) if (!found.has(service)) found.set(service, found.size % 8);
+  for (const span of spans) if (!found.has(partyOf(span))) found.set(partyOf(span), found.size % 8);
   return found;
 }
 
@@ -58,7 +68,7 @@ export function extent(spans) {
 export function ticks([from, to], about = 6) {
   const rough = (to - from) / about;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= rough);
   const found = [];
   for (let n = Math.ceil(from / step); n * step <= to; n += 1) found.push(n * step);
   return found;
@@ -79,4 +89,34 @@ export function ownTime(spans, index, counts) {
     last = Math.max(last, to);
   }
   return span.duration_us - covered;
+}
+
+const texts = new WeakMap(); // by span all that is searched of it, in small letters
+
+function textOf(span) {
+  if (!texts.has(span))
+    texts.set(span, JSON.stringify([span.name, span.service, span.kind, span.status, span.message, span.span_id,
+      span.attributes, span.events]).toLowerCase());
+  return texts.get(span);
+}
+
+/** Ids of the spans that have `words` in their name, service, ids, attributes or events. */
+export function matching(spans, words) {
+  const wanted = words.trim().toLowerCase();
+  if (!wanted) return new Set();
+  return new Set(spans.filter((span) => textOf(span).includes(wanted)).map((span) => span.span_id));
+}
+
+/** The next id of `hits` after `selected`, in the order of `spans`, beginning again at the end. */
+export function nextOf(spans, hits, selected) {
+  const at = spans.findIndex((span) => span.span_id === selected);
+  const turned = [...spans.slice(at + 1), ...spans.slice(0, at + 1)];
+  return turned.find((span) => hits.has(span.span_id))?.span_id ?? selected;
+}
+
+/** `folded` without whatever hides the span at `index`. */
+export function unfoldedFor(spans, index, folded) {
+  const open = new Set(folded);
+  for (let at = parentOf(spans, index); at >= 0; at = parentOf(spans, at)) open.delete(spans[at].span_id);
+  return open;
 }

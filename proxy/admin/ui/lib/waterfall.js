@@ -6,7 +6,7 @@ import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } fr
 import { cut, digits, us } from "./format.js";
 import { Icon } from "./parts.js";
 import { reveal, useSight } from "./table.js";
-import { below, extent, parentOf, shownLines, ticks } from "./tree.js";
+import { below, extent, matching, nextOf, parentOf, partyOf, peerOf, shownLines, ticks, unfoldedFor } from "./tree.js";
 
 const RULER = 30; // px
 
@@ -34,6 +34,15 @@ export function Waterfall({ spans, hues, selected, select, open }) {
     if (on) now.add(span.span_id); else now.delete(span.span_id);
     return now;
   });
+  const [words, setWords] = useState("");
+  const hits = useMemo(() => matching(spans, words), [spans, words]);
+  const seek = (event) => {
+    event.preventDefault();
+    if (!hits.size) return;
+    const found = nextOf(spans, hits, selected);
+    setFolded((old) => unfoldedFor(spans, spans.findIndex((span) => span.span_id === found), old));
+    select(found);
+  };
   const moveTo = (line) => select(spans[lines[Math.max(0, Math.min(lines.length - 1, line))]].span_id);
   const keys = {
     ArrowDown: () => moveTo(at + 1),
@@ -70,7 +79,12 @@ export function Waterfall({ spans, hues, selected, select, open }) {
     <${Overview} spans=${spans} hues=${hues} whole=${whole} range=${range} setRange=${setRange} />
     <div class="strip small keys">
       <${Legend} />
-      <div class="tools push">
+      <form class="tools push" role="search" aria-label="Find spans" onSubmit=${seek}>
+        <input type="search" class="w-m" aria-label="Find in spans; Enter goes to the next" placeholder="Find in spans"
+          value=${words} onInput=${(event) => setWords(event.target.value)} />
+        <span role="status" class="found">${words.trim() ? `${digits(hits.size)} found` : ""}</span>
+      </form>
+      <div class="tools">
         ${zoomed && html`<button type="button" onClick=${() => setRange(whole)}>Whole trace</button>`}
         <button type="button" onClick=${() => setFolded(new Set(spans.filter((s, i) => counts[i] && s.depth > 0).map((s) => s.span_id)))}>Fold all</button>
         <button type="button" onClick=${() => setFolded(new Set())} disabled=${!folded.size}>Unfold all</button>
@@ -86,8 +100,8 @@ export function Waterfall({ spans, hues, selected, select, open }) {
       </div></div>
       <div class="body" role="rowgroup" style=${{ height: `${lines.length * rowHeight}px` }}>
         ${lines.slice(first, last).map((index, offset) => html`<${Line} key=${spans[index].span_id} id=${`${id}-${spans[index].span_id}`}
-          span=${spans[index]} hue=${hues.get(spans[index].service)} line=${first + offset} height=${rowHeight} range=${range}
-          under=${counts[index]} folded=${folded.has(spans[index].span_id)} at=${spans[index].span_id === selected} fold=${fold} select=${select} />`)}
+          span=${spans[index]} hue=${hues.get(partyOf(spans[index]))} line=${first + offset} height=${rowHeight} range=${range}
+          under=${counts[index]} folded=${folded.has(spans[index].span_id)} at=${spans[index].span_id === selected} hit=${hits.has(spans[index].span_id)} fold=${fold} select=${select} />`)}
       </div>
     </div>`;
 }
@@ -121,20 +135,18 @@ const Legend = () => html`
     <li class="bad"><${Icon} name="bad" /> error</li>
   </ul>`;
 
-function Line({ id, span, hue, line, height, range, under, folded, at, fold, select }) {
+function Line({ id, span, hue, line, height, range, under, folded, at, hit, fold, select }) {
   const failed = span.status === "error";
-  const end = span.start_us + span.duration_us;
-  const right = share(end, range) < 0.82; // where the duration has room
   return html`
     <div role="row" id=${id} aria-rowindex=${line + 2} aria-level=${span.depth + 1} aria-selected=${at}
-      aria-expanded=${under ? !folded : undefined} class=${`span${at ? " at" : ""}${failed ? " failed" : ""}`}
+      aria-expanded=${under ? !folded : undefined} class=${`span${at ? " at" : ""}${failed ? " failed" : ""}${hit ? " hit" : ""}`}
       onClick=${() => select(span.span_id)} style=${{ height: `${height}px`, transform: `translateY(${line * height}px)` }}>
       <div role="gridcell" class="name clip" style=${{ paddingLeft: `${Math.min(span.depth, 24) * 14 + 6}px` }}>
         ${under ? html`<span class="fold" onClick=${(event) => { event.stopPropagation(); fold(span, !folded); }}>
           <${Icon} name=${folded ? "right" : "open"} /></span>` : html`<span class="fold" />`}
         <span class=${`dot hue${hue}`} aria-hidden="true" />
         ${failed && html`<span class="bad"><${Icon} name="bad" /><span class="unseen">failed </span></span>`}
-        <span class="muted">${cut(span.service || "(no service)", 40)}</span> ${cut(span.name || "(no name)", 120)}
+        <${Names} span=${span} />
         ${folded && html` <span class="muted small">+${under}</span>`}
       </div>
       <div role="gridcell" class="track">
@@ -145,10 +157,31 @@ function Line({ id, span, hue, line, height, range, under, folded, at, fold, sel
         </div>
         ${span.critical.map(([from, to]) => html`<span class="critical" style=${{ left: part(from, range), width: part(range[0] + to - from, range) }} />`)}
         ${span.events.slice(0, 50).map((event) => html`<span class="diamond" title=${cut(event.name, 80)} style=${{ left: part(event.time_us, range) }}>◆</span>`)}
-        <span class=${`took ${right ? "" : "before"}`} style=${right ? { left: part(Math.max(end, range[0]), range) } : { right: `${((1 - Math.min(1, share(Math.min(span.start_us, end), range))) * 100).toFixed(3)}%` }}>
-          ${us(span.duration_us)}${span.critical.length ? html`<span class="unseen"> on the critical path</span>` : null}</span>
+        <${Took} span=${span} range=${range} />
       </div>
     </div>`;
+}
+
+/** Who, whom if it asked somebody, what, which try it was and how it failed. */
+function Names({ span }) {
+  const peer = peerOf(span);
+  const again = span.attributes["http.request.resend_count"];
+  const why = span.status === "error" ? span.attributes["error.type"] : null;
+  return html`<span class="muted">${cut(span.service || "(no service)", 40)}${peer && html`<span class="unseen"> to</span><span aria-hidden="true"> →</span>`}</span>
+    ${peer && html` <strong>${cut(peer, 40)}</strong>`} ${cut(span.name || "(no name)", 120)}
+    ${typeof again === "number" && again > 0 ? html` <span class="muted small">try ${again + 1}</span>` : ""}
+    ${typeof why === "string" ? html` <span class="bad small">${cut(why, 40)}</span>` : ""}`;
+}
+
+// Behind the bar, before it, or inside it: where the duration has room.
+function Took({ span, range }) {
+  const from = Math.max(0, share(span.start_us, range));
+  const to = Math.min(1, share(span.start_us + span.duration_us, range));
+  const right = `${((1 - to) * 100).toFixed(3)}%`;
+  const [place, style] = to < 0.84 ? ["", { left: `${(Math.max(0, to) * 100).toFixed(3)}%` }]
+    : from > 0.16 ? ["before", { right: `${((1 - Math.min(1, from)) * 100).toFixed(3)}%` }] : ["inside", { right }];
+  return html`<span class=${`took ${place}`} style=${style}>${us(span.duration_us)}
+    ${span.critical.length > 0 && html`<span class="unseen"> on the critical path</span>`}</span>`;
 }
 
 const within = (phase, span) => {
@@ -191,7 +224,7 @@ function overviewPaths(spans, hues, whole) {
   const step = Math.min(6, (DEEP - 4) / Math.max(1, spans.length));
   const paths = new Map();
   spans.forEach((span, index) => {
-    const kind = span.status === "error" ? "failed" : `hue${hues.get(span.service)}`;
+    const kind = span.status === "error" ? "failed" : `hue${hues.get(partyOf(span))}`;
     const x = share(span.start_us, whole) * 1000;
     const width = Math.max(2, (span.duration_us / (whole[1] - whole[0])) * 1000);
     const y = 2 + index * step + step / 2;

@@ -1,6 +1,7 @@
 // Live: what every route does now, and each request as it comes.
 import { html, useMemo, useState } from "../lib/ui.js";
 import { usePolled } from "../lib/api.js";
+import { Chart } from "../lib/chart.js";
 import { Checked, Chosen, Typed, useFilters } from "../lib/filters.js";
 import { clock, count, cut, digits, ms, percent, rate, shortId } from "../lib/format.js";
 import { Empty, Failure, Heading, Icon, Status } from "../lib/parts.js";
@@ -14,10 +15,9 @@ const SHOWN = 8; // routes, of which the busiest come first
 export function Page({ params }) {
   const rates = usePolled("/api/rates", 1000);
   const info = usePolled("/api/info", 0);
-  const [paused, setPaused] = useState(false);
-  const tap = useTap(params, paused);
   const filter = useFilters("", params);
-  const routes = useMemo(() => (rates.data?.routes ?? []).map((r) => r.route).sort(), [rates.data]);
+  const names = JSON.stringify((rates.data?.routes ?? []).map((r) => r.route).sort());
+  const routes = useMemo(() => JSON.parse(names), [names]);
   return html`
     <${Heading} title="Live" note="Every request as it is answered, sampled or not.">
       <${Totals} total=${rates.data?.total} />
@@ -25,6 +25,13 @@ export function Page({ params }) {
     <${Failure} error=${rates.error} />
     <${Demo} demo=${info.data?.demo} />
     <${Routes} rates=${rates.data} chosen=${params.route} choose=${(route) => filter({ route })} />
+    <${Requests} params=${params} filter=${filter} routes=${routes} />`;
+}
+
+function Requests({ params, filter, routes }) {
+  const [paused, setPaused] = useState(false);
+  const tap = useTap(params, paused);
+  return html`
     <section class="card flush" aria-labelledby="requests">
       <div class="strip">
         <h2 id="requests">Requests</h2>
@@ -37,7 +44,7 @@ export function Page({ params }) {
       </div>
       <${Filters} params=${params} filter=${filter} routes=${routes} />
       <${Failure} error=${tap.state === "refused" ? tap.error : null} />
-      <${Requests} rows=${tap.rows} narrowed=${FILTERS.some((name) => params[name])} />
+      <${List} rows=${tap.rows} narrowed=${FILTERS.some((name) => params[name])} />
     </section>`;
 }
 
@@ -60,8 +67,34 @@ function Routes({ rates, chosen, choose }) {
         ${most.map((route) => html`<${Route} key=${route.route} route=${route}
           chosen=${route.route === chosen} choose=${choose} />`)}
       </div>
+      <${Close} route=${sorted.find((route) => route.route === chosen)} />
       ${sorted.length > SHOWN && html`<p class="tools more"><button type="button" class="quiet"
         aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Show the busiest" : `Show all ${sorted.length} routes`}</button></p>`}
+    </section>`;
+}
+
+/** The chosen route's last minutes with axes. */
+function Close({ route }) {
+  const history = route?.history;
+  const drawn = useMemo(() => history && {
+    times: history.map(([at]) => at / 1000),
+    rates: [
+      { name: "requests", values: history.map((one) => one[1]), colour: "--p-first", format: rate },
+      { name: "errors", values: history.map((one) => one[2]), colour: "--bad", dash: [3, 3], format: rate },
+    ],
+    times_taken: [
+      { name: "p99", values: history.map((one) => one[4]), colour: "--p-connect", dash: [6, 3], format: ms },
+      { name: "p50", values: history.map((one) => one[3]), colour: "--p-first", format: ms },
+    ],
+  }, [history]);
+  if (!drawn) return null;
+  const name = cut(route.route, 60);
+  return html`
+    <section class="card sides close" key=${route.route} aria-label=${`Route ${name}`}>
+      <div><h3 class="text">${name}: requests and errors</h3>
+        <${Chart} times=${drawn.times} lines=${drawn.rates} label=${`${name}: ${rate(route.rate)}, errors ${rate(route.errors)}`} /></div>
+      <div><h3 class="text">${name}: time taken</h3>
+        <${Chart} times=${drawn.times} lines=${drawn.times_taken} label=${`${name}: median ${ms(route.p50_ms)}, 99th percentile ${ms(route.p99_ms)}`} /></div>
     </section>`;
 }
 
@@ -127,12 +160,12 @@ const COLUMNS = [
     : html`<span class="muted" title="Not sampled: there are no spans of it">no trace</span>`) },
 ];
 
-function Requests({ rows, narrowed }) {
+function List({ rows, narrowed }) {
   if (!rows.length)
     return html`<${Empty} title=${narrowed ? "No request has passed the filters yet" : "No request yet"}>
       ${narrowed ? "They are applied to what comes from now on." : "Send one through the gateway: it appears here when it is answered."}<//>`;
   return html`<${Table} label="Requests, newest first" columns=${COLUMNS} rows=${rows} rowKey=${(r) => r.key}
-    open=${(r) => r.trace_id && go(traceUrl(r.trace_id))} isFailed=${(r) => r.error !== "" || r.status >= 500}
+    open=${(r) => r.sampled && go(traceUrl(r.trace_id))} isFailed=${(r) => r.error !== "" || r.status >= 500}
     rowHeight=${34} height="max(22rem, calc(100vh - 21rem))" />`;
 }
 

@@ -10,15 +10,16 @@ import { below, colours, ownTime } from "../lib/tree.js";
 import { Waterfall } from "../lib/waterfall.js";
 
 const FRESH = 60_000; // ms for which spans of a trace may still come
+const SOON = 500; // ms: a span is here a moment after its request
 const apiUrl = (id) => `/api/traces/${encodeURIComponent(id)}`;
 
 export function Page({ params }) {
   const { id } = params;
-  const [every, setEvery] = useState(2000);
+  const [every, setEvery] = useState(SOON);
   const { data, error } = usePolled(apiUrl(id), every);
   const trace = useSettled(data);
-  useEffect(() => setEvery(2000), [id]);
-  useEffect(() => { if (data && Date.now() - data.start_unix_ms > FRESH) setEvery(0); }, [data]);
+  useEffect(() => setEvery(SOON), [id]);
+  useEffect(() => { if (data) setEvery(Date.now() - data.start_unix_ms > FRESH ? 0 : 2000); }, [data]);
   if (!trace) return html`<${Waiting} id=${id} error=${error} />`;
   return html`<${Shown} trace=${trace} span=${params.span} />`;
 }
@@ -36,7 +37,7 @@ function useSettled(data) {
 function Waiting({ id, error }) {
   if (error?.status === 404)
     return html`<${Heading} title="Trace" /><section class="card"><${Empty} title="This trace is not kept here">
-      It may be older than what the gateway keeps, was not sampled, or has not arrived yet. This page asks again every 2 s.<//></section>`;
+      It may be older than what the gateway keeps, was not sampled, or has not arrived yet. This page goes on asking.<//></section>`;
   return html`<${Heading} title="Trace" note=${error ? "" : `Asking for ${shortId(id)}…`} /><${Failure} error=${error} />`;
 }
 
@@ -57,13 +58,15 @@ function Shown({ trace, span }) {
   return html`
     <${Top} trace=${trace} />
     <div class="trace">
-      <section class="card flush" aria-label="Waterfall">
-        <${Waterfall} spans=${spans} hues=${hues} selected=${current?.span_id} select=${setSelected} open=${open} />
-      </section>
+      <div class="stack">
+        <section class="card flush" aria-label="Waterfall">
+          <${Waterfall} spans=${spans} hues=${hues} selected=${current?.span_id} select=${setSelected} open=${open} />
+        </section>
+        <${Logs} logs=${trace.logs} select=${setSelected} />
+      </div>
       ${current && html`<${Detail} key=${current.span_id} span=${current} own=${ownTime(spans, index, counts)}
         traceId=${trace.trace_id} heading=${heading} />`}
-    </div>
-    <${Logs} logs=${trace.logs} select=${setSelected} />`;
+    </div>`;
 }
 
 function Top({ trace }) {

@@ -20,7 +20,7 @@ function searchUrl(params) {
 
 export function Page({ params }) {
   const [live, setLive] = useState(true);
-  const { data, error } = usePolled(searchUrl(params), live ? 2000 : 0);
+  const { data, error } = usePolled(searchUrl(params), live ? 1000 : 0);
   const filter = useFilters("traces", params);
   const seen = useLast(data);
   const [marked, setMarked] = useState([]);
@@ -29,7 +29,7 @@ export function Page({ params }) {
   return html`
     <${Heading} title="Traces" note=${searched(seen)}>
       <button type="button" aria-pressed=${live} onClick=${() => setLive(!live)}>
-        <${Icon} name=${live ? "pause" : "play"} /> ${live ? "Stop looking" : "Keep looking"}</button>
+        <${Icon} name=${live ? "pause" : "play"} /> ${live ? "Pause" : "Resume"}</button>
       <button type="button" class="main" disabled=${marked.length !== 2}
         onClick=${() => go(url("compare", { a: marked[0], b: marked[1] }))}>
         <${Icon} name="swap" /> Compare ${marked.length === 2 ? "the two" : `(${marked.length} of 2)`}</button>
