@@ -17,6 +17,7 @@ from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
+from proxy.telemetry.people import WHOLE, Look
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.span import SpanEncoder
@@ -54,8 +55,8 @@ class Recorder:
         self._watched = False
         self.configure(config, json=json)
 
-    def configure(self, config: Config, *, json: bool = True) -> None:
-        """Go by `config` from now on; access lines are JSON, or text for people.
+    def configure(self, config: Config, *, json: bool = True, look: Look = WHOLE) -> None:
+        """Go by `config` from now on; access lines are JSON, or text for people with that look.
 
         Without a destination nothing is encoded: spans need [export] otlp or console with
         "traces" among its signals, OTLP logs need otlp with "logs".
@@ -65,7 +66,7 @@ class Recorder:
         self._takes_logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.watch(self._watched)
         self.lines = access.stdout
-        self.json = json
+        self.json, self._record.look = json, look
         self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
