@@ -58,6 +58,10 @@ class View:
         self._kept = [stored for stored in store.kept() if not archive.has(stored.number)]
         self._recalled: dict[bytes, list[Stored]] = {}
 
+    @property
+    def is_off(self) -> bool:
+        return self._store.is_off
+
     def batches(self, after: int = 0) -> list[Stored]:
         return self._store.batches(after) if after else self._batches
 
