@@ -70,14 +70,14 @@ def test_a_reload_moves_to_another_folder(tmp_path: Path) -> None:
         hub.get("/pong/1")
         until(lambda: paths(hub) == {"/pong/1"})
         hub.rewrite(text("two"))
-        until(lambda: hub.stats()["generation"] == 2)
+        until(lambda: hub.values()["spangate_config_generation", ()] == 2)
         hub.get("/pong/2")
         until(lambda: paths(hub) == {"/pong/1", "/pong/2"})
         disk = json.loads(hub.ask("/pipelines")[2])["recent"]["disk"]
         assert disk["path"] == str(tmp_path / "two")
         assert disk["healthy"]
         hub.rewrite(text(""))
-        until(lambda: hub.stats()["generation"] == 3)
+        until(lambda: hub.values()["spangate_config_generation", ()] == 3)
         assert "recent" not in json.loads(hub.ask("/pipelines")[2])
         assert hub.end() == 0
     for folder, path in (("one", "/pong/1"), ("two", "/pong/2")):
