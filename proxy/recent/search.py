@@ -25,7 +25,7 @@ from proxy.recent.view import Run, Step, Wait, at_hand, runs_of
 STEP = 2000  # spans between two steps: about 2 ms
 SKEW = 5_000_000_000  # ns that the clocks of others may be ahead, for what is on disk
 LATE = 3_600_000_000_000  # ns that a span may come after the beginning of its trace
-MOST_OPEN = 50_000  # traces that are waited for to be whole, and are then taken as they are
+MOST_OPEN = 10_000  # traces that are waited for to be whole, and are then taken as they are
 
 Steps = Generator[Step, None, "Found"]
 
@@ -100,6 +100,7 @@ def search(store: Store, query: Query) -> Steps:
         if run.last + SKEW < query.since or run.first - LATE > query.until:
             continue
         seeking.settle(run.last + SKEW)
+        seeking.cut()
         if seeking.has_all:
             seeking.more = True
             break
@@ -193,6 +194,9 @@ class _Seeking:
             if self._is_among(start):
                 self._best[trace_id] = _summary(trace_id, trace)
         self._oldest = min((t.start for _, t in over), default=self._oldest)
+
+    def cut(self) -> None:
+        """Let go of batches: what is needed of them is copied."""
         for trace in self._traces.values():
             trace.cut()
 
@@ -222,6 +226,7 @@ def _read(run: Run, seeking: _Seeking) -> Generator[Step, None, None]:
         coming = run.fetch(after) if after else None
         for stored in batches:
             yield from seeking.take(stored)
+        seeking.cut()
 
 
 def _scoped(stored: Stored) -> Iterator[tuple[str, bytes, Sequence[Row]]]:

@@ -48,6 +48,8 @@ retry.elapsed = "1ms"
 batch_age = "50ms"
 [redis]
 url = "unix:///nowhere"
+[recent]
+path = "recent"
 [[route]]
 path = "/limited"
 to = "found"

@@ -1,7 +1,7 @@
 """Shelf: the files of one folder: which there are, which is written, and which make room.
 
-N.batches holds what came, about a 64th of the limit; when the oldest of them has to go, what is in
-it of failed and slow traces goes to N.kept. A quarter of the limit is for those. So the same is
+N.batches holds what came, a 64th of the limit or 4 MiB; when the oldest of them has to go, what is
+in it of failed and slow traces goes to N.kept. A quarter of the limit is for those. So the same is
 never in two files, and after the end of the process at any moment N.kept is given up where
 N.batches is still there. For one thread, which may have to wait for the disk; raises OSError.
 """
@@ -20,9 +20,9 @@ from proxy.kernel.spanscan import Judge
 from proxy.recent.ring import Stored
 
 BATCHES, KEPT = ".batches", ".kept"
-FILES = 64  # of them, about
-LEAST, MOST = 256 * 1024, 16 * 1024 * 1024  # bytes of one
-MOST_KEPT = 1000  # files of failed and slow traces
+FILES = 64  # of them, at least
+LEAST, MOST = 256 * 1024, 4 * 1024 * 1024  # bytes of one; a search holds the traces of one file
+MOST_KEPT = 4000  # files of failed and slow traces
 _NAME = re.compile(r"(\d{10})\.(?:batches|kept)")
 _REMAINS = re.compile(r"\d{10}\.(?:batches|kept)(?:\.partial|\.index|\.partial\.index)")
 
@@ -40,6 +40,8 @@ class Shelf:
         self._open: Open | None = None
         self._batches: dict[int, Sealed] = {}
         self._kept: dict[int, Sealed] = {}
+        self._order: list[Sealed] | None = None  # of both, as `files` has them; None: not made yet
+        self._size = 0  # of both
         self._next = 1
         self.limit = limit
         self.damaged = 0
@@ -55,15 +57,13 @@ class Shelf:
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        sealed = (*self._batches.values(), *self._kept.values())
-        return sum(file.weight for file in sealed) + (self._open.size if self._open else 0)
+        self._sorted()
+        return self._size + (self._open.size if self._open else 0)
 
     def files(self) -> Sequence[Sealed]:
         """All that can be read, the latest first."""
-        found = [*self._batches.values(), *self._kept.values()]
-        if self._open is not None:
-            found.append(self._open.sealed())
-        return sorted(found, key=lambda file: file.index.last, reverse=True)
+        files = self._sorted()
+        return [self._open.sealed(), *files] if self._open is not None else files
 
     def append(self, batches: Collection[Stored]) -> None:
         """All of them or none."""
@@ -101,12 +101,13 @@ class Shelf:
         if self._open is not None:
             number = int(self._open.path.name.partition(".")[0])
             self._batches[number] = self._open.seal()
-            self._open = None
+            self._open = self._order = None
 
     def _trim_kept(self) -> None:
         size = sum(file.weight for file in self._kept.values())
         while self._kept and (size > self.limit // 4 or len(self._kept) > MOST_KEPT):
             gone = self._kept.pop(min(self._kept))
+            self._order = None
             size -= gone.weight
             if gone.index.run == self._run:
                 self.gone = max(self.gone, gone.index.number)
@@ -118,6 +119,13 @@ class Shelf:
         finally:
             self._lock.release()
 
+    def _sorted(self) -> list[Sealed]:
+        if self._order is None:
+            files = [*self._batches.values(), *self._kept.values()]
+            self._order = sorted(files, key=lambda file: file.index.last, reverse=True)
+            self._size = sum(file.weight for file in files)
+        return self._order
+
     @property
     def _each(self) -> int:
         return max(LEAST, min(MOST, self.limit // FILES))
@@ -125,6 +133,7 @@ class Shelf:
     def _reduce(self, number: int) -> None:
         """To what is kept of it, which may be nothing."""
         file = self._batches.pop(number)
+        self._order = None
         after = self._batches.get(number + 1)
         worth = dict.fromkeys([*file.index.worth, *(after.index.worth if after else ())])
         kept = self._worth(file, worth) if worth else []
