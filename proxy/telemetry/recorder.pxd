@@ -14,7 +14,7 @@ from proxy.telemetry.span cimport SpanEncoder
 cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
-    cdef public bint spans, logs, lines, json
+    cdef public bint spans, logs, lines, json, hints
     cdef Pen _pen
     cdef SpanEncoder _span
     cdef RecordEncoder _record
@@ -24,6 +24,10 @@ cdef class Recorder:
     cdef dict _active
     cdef str _active_scheme
     cdef Number _active_number
+    cdef dict _contexts
+    cdef int _context
+    cdef Number _context_number
+    cdef long long _next_hint
     cdef frozenset _methods
     cdef bint _body_sizes, _exemplars
     cdef RouteBlocks _no_route
@@ -35,7 +39,14 @@ cdef class Recorder:
     @cython.locals(number=Number)
     cdef _activate(self, str scheme)
 
-    @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
+    cpdef brought(self, int code)
+
+    @cython.locals(number=Number)
+    cdef _turn_to(self, int code)
+
+    cdef bint _is_hinted(self, long long now)
+
+    @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, counted=str)
     cpdef finish(self, Exchange exchange)
     cpdef mirrored(self, Exchange exchange)
 
@@ -49,7 +60,7 @@ cdef class Recorder:
                    attempt=Attempt, client=ClientBlock)
     cdef _trace(self, Exchange exchange, ServerBlock block, str query)
 
-    cdef _tell(self, Exchange exchange, ServerBlock block, str query)
+    cdef _tell(self, Exchange exchange, ServerBlock block, str query, bint hinted)
 
     @cython.locals(route=RouteBlocks, error=str, block=ServerBlock)
     cdef ServerBlock _server_block(self, Exchange exchange)

@@ -21,8 +21,12 @@ from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.span import SpanEncoder
+from proxy.tracing.brought import BROUGHT
 
 SCHEMES = ("http", "https", "ws", "wss")
+
+HINT_EVERY = 20_000_000  # ns: 50 a second of requests that are not recorded,
+HINTS_AHEAD = 1_000_000_000  # and so many at once
 
 
 class Lane(Protocol):
@@ -51,14 +55,16 @@ class Sink(Protocol):
 class Recorder:
     """Turns exchanges into what is recorded of them, which is in the sink when `finish` returns.
 
-    `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too.
+    `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too. `hints`: some
+    requests that are not recorded leave an access record, for who looks at recent telemetry.
     """
 
     __slots__ = (
-        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars",
-        "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
-        "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "finished",
-        "json", "lines", "logs", "registry", "sink", "spans",
+        "_active", "_active_number", "_active_scheme", "_body_sizes", "_context",
+        "_context_number", "_contexts", "_exemplars", "_line_lane", "_line_window", "_log_lane",
+        "_log_window", "_methods", "_next_hint", "_no_route", "_pen", "_record", "_redactor",
+        "_routes", "_span", "_span_lane", "_span_window", "finished", "hints", "json", "lines",
+        "logs", "registry", "sink", "spans",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -73,6 +79,11 @@ class Recorder:
         self._active: dict[str, Number] = {}
         self._active_scheme = ""  # that of the number that was counted in last
         self._active_number = Number()
+        self._contexts: dict[int, Number] = {}
+        self._context = -1  # as _active_scheme, an index of BROUGHT
+        self._context_number = Number()
+        self._next_hint = 0
+        self.hints = False
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
         self.configure(config, json=json)
@@ -117,6 +128,20 @@ class Recorder:
             self._active[scheme] = number
         self._active_scheme, self._active_number = scheme, number
 
+    def brought(self, code: int) -> None:
+        """Count a request by the trace context that it brought, an index of BROUGHT."""
+        if code != self._context:
+            self._turn_to(code)
+        self._context_number.value += 1
+
+    def _turn_to(self, code: int) -> None:
+        number = self._contexts.get(code)
+        if number is None:
+            result, form = BROUGHT[code]
+            labels = (("result", result), ("format", form))
+            number = self._contexts[code] = self.registry.number(instruments.TRACE_CONTEXT, labels)
+        self._context, self._context_number = code, number
+
     def reject(self, reason: str) -> None:
         """Count input that never became an exchange; `reason` is one of a few words."""
         self.registry.number(instruments.REJECTED, (("spangate.reason", reason),)).value += 1
@@ -141,18 +166,26 @@ class Recorder:
             block.request_size.record(exchange.body_in)
             block.response_size.record(exchange.body_out)
         traced, query = exchange.sampled and self.spans, exchange.query
-        if query and (traced or self.logs or self.lines):
+        hinted = self.hints and not exchange.sampled and self._is_hinted(exchange.end)
+        if query and (traced or hinted or self.logs or self.lines):
             query = self._redactor.query(query)
         try:
             if traced:
                 self._trace(exchange, block, query)
             else:
                 self._count(exchange, block)
-            if self.logs or self.lines:
-                self._tell(exchange, block, query)
+            if hinted or self.logs or self.lines:
+                self._tell(exchange, block, query, hinted)
         except BaseException:  # half an entry, or one that would not be counted
             self._pen.clear()
             raise
+
+    def _is_hinted(self, now: int) -> bool:
+        """Whether a request that was not recorded and ended then may leave its record."""
+        if self._next_hint > now + HINTS_AHEAD:
+            return False
+        self._next_hint = max(self._next_hint, now) + HINT_EVERY
+        return True
 
     def aside(self, exchange: Exchange, attempt: Attempt) -> None:
         """Record an attempt that is none of its request's; `exchange` tells of it alone."""
@@ -228,10 +261,10 @@ class Recorder:
             self._pen.clear()
             raise
 
-    def _tell(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
+    def _tell(self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool) -> None:
         """Its access record, in the forms that are wanted."""
-        if self.logs:
-            self._record.record(exchange, block, query)
+        if self.logs or hinted:
+            self._record.record(exchange, block, query, hinted)
             self._pen.pour(self._log_window, self._log_lane, 1)
         if self.lines:
             if self.json:
@@ -253,6 +286,8 @@ class Recorder:
     def _let_go(self) -> None:
         self._active = {scheme: n for scheme, n in self._active.items() if n.kept}
         self._active_scheme = ""
+        self._contexts = {code: n for code, n in self._contexts.items() if n.kept}
+        self._context = -1
         for route in self._routes:
             route.let_go()
 
