@@ -7,6 +7,7 @@ are plain, escaped, and may neither be framed nor run scripts.
 /live     200 while the hub lives  /config   the configuration in force, JSON, secrets redacted
 /ready    200 or 503 with reason   /stats    workers, routes, upstreams, books, JSON
 /upstreams each endpoint, and why   /pipelines   the collector's stages, JSON
+/ui/      pages                     /api/…   what they show, and /jaeger, /zipkin, /tempo: see.py
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin.changes import RELOAD, Changes
 from proxy.admin.exposition import OPENMETRICS, TEXT, lines, wants_openmetrics
+from proxy.admin.gate import Gate
 from proxy.admin.hosts import Hosts
 from proxy.admin.page import Pages, json_pieces
+from proxy.admin.see import PREFIXES, See
 from proxy.admin.view import Hand, View
+from proxy.config.model import Admin as AdminSettings
 from proxy.web import GuardedServer, Guards
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 PAGES = {
+    "/ui/": "requests as they come, traces, map, doctor: everything to be looked at",
     "/live": "200 while the hub lives",
     "/ready": "200 when traffic may come, else 503 with the reason",
     "/metrics": "metrics for Prometheus; exemplars with OpenMetrics",
@@ -46,6 +51,8 @@ _HEADERS = {
 }
 
 
+_SEEN = frozenset(prefix[1:] for prefix in PREFIXES)
+
 _REFUSALS = {
     400: "400 Bad Request: one Host is needed, a name or an address with or without a port\n",
     403: "403 Forbidden: this Host is not one of the admin port; `[admin] hosts` can allow it\n",
@@ -59,15 +66,17 @@ GRACE = 1.0  # seconds that an answer gets when the port closes
 class Admin:
     """Serves one View on one socket."""
 
-    __slots__ = ("_pages", "_routes", "_server", "_view", "changes", "hosts")
+    __slots__ = ("_changes", "_pages", "_routes", "_server", "_view", "gate", "hosts", "see")
 
     def __init__(
         self, view: View, listen_host: str, guards: Guards = GUARDS, hand: Hand | None = None
     ) -> None:
         self._view = view
-        self.changes = Changes(hand, _text)
+        self.gate = Gate(_text, listen_host)
+        self._changes = Changes(hand, _text, self.gate)
         self.hosts = Hosts(listen_host)
         self._pages = Pages()
+        self.see = See(view, self.gate, _text, _HEADERS, self._pages)
         self._server = GuardedServer(self._handle, guards)
         self._routes: dict[str, Handler] = {
             "/": self._index,
@@ -79,6 +88,11 @@ class Admin:
             "/upstreams": self._upstreams,
             "/pipelines": self._pipelines,
         }
+
+    def configure(self, settings: AdminSettings) -> None:
+        """Guard it by these from now on."""
+        self.hosts.configure(settings.hosts)
+        self.gate.configure(settings.token, settings.ui)
 
     async def start(self, sock: socket.socket) -> None:
         """Answer on `sock`, which is bound and listening."""
@@ -92,7 +106,9 @@ class Admin:
         if refusal := self.hosts.refusal(request.headers.getall("Host", [])):
             return _text(refusal, _REFUSALS[refusal])
         if request.path == RELOAD or request.path.startswith("/upstreams/"):
-            return await self.changes.handle(request)
+            return await self._changes.handle(request)
+        if request.path.startswith(PREFIXES) and request.path.split("/")[1] in _SEEN:
+            return await self.see.handle(request)
         if handler is None:
             return _text(404, "404 Not Found\n")
         if request.method not in ("GET", "HEAD"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from proxy.telemetry.metrics import Series
@@ -37,6 +37,31 @@ class View(Protocol):
 
     def upstreams(self) -> Mapping[str, Any]:
         """Each endpoint with its state and why: what `/upstreams` shows."""
+
+    # What the pages below /ui/ show.
+
+    def info(self) -> Mapping[str, Any]:
+        """What they need to know at their start: /api/info."""
+
+    async def known(
+        self, path: str, params: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Any] | None:
+        """What is asked below /api/ and known without the collector; None = not here.
+
+        Raises ValueError, in words, for parameters that cannot be understood.
+        """
+
+    async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
+        """Status, content type and body of what is asked of recent telemetry."""
+
+    async def tap(
+        self, query: str, tell: Callable[[Sequence[str], int], None]
+    ) -> Callable[[], None]:
+        """Have requests told as they end, in lines of JSON, and how many were left out.
+
+        What is returned ends it. When it returns, every worker knows that somebody watches.
+        Raises ValueError, in words, for a filter that cannot be understood.
+        """
 
 
 class Hand(Protocol):

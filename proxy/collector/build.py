@@ -91,6 +91,7 @@ class _Builder:
             resource=world.resource,
             pipeline=node.pipeline,
             turns=world.turns,
+            recent=world.recent,
             **more,
         )
         node.stage = component.factory()(node.settings, context)

@@ -11,6 +11,7 @@ import logging
 
 from proxy.collector.build import build
 from proxy.collector.graph import Graph, Node, World, retire, start_all
+from proxy.collector.shortform import NOTHING_RECENT
 from proxy.config.observe import Collector
 from proxy.errors import ConfigError
 from proxy.tasks import spawn
@@ -24,6 +25,7 @@ class Change:
     def __init__(self, before: Graph, plan: Collector, world: World) -> None:
         self._before = before
         self.after = build(plan, world, before)
+        self.recent = NOTHING_RECENT
         kept = {*before.stages(), *before.receivers()}
         self._stages = [node for node in self.after.stages() if node not in kept]
         fresh = [node for node in self.after.receivers() if node not in kept]

@@ -19,6 +19,7 @@ from proxy.collector.condition import Condition
 from proxy.collector.counters import Counters
 from proxy.collector.stage import Outlet, Sink
 from proxy.otlp.turns import Turns
+from proxy.recent.ring import Ring
 
 
 class _Nowhere:
@@ -58,6 +59,7 @@ class Context:
     counters: Counters = field(default_factory=Counters)  # metrics of the component's own
     resource: Mapping[str, str | int] = field(default_factory=dict)  # attributes of this process
     console: TextIO = field(default_factory=lambda: sys.stderr)
+    recent: Ring = field(default_factory=lambda: Ring(0, 0))  # what can be looked at
     turns: Turns = field(default_factory=Turns)  # what one turn of the loop has room for
     now_ns: Callable[[], int] = time.time_ns
     random: Callable[[], float] = random.random

@@ -9,7 +9,8 @@ the batch, with a reason in the books, and neither its sender nor the ways besid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 
 from proxy.collector.batch import Batch, Signal
 from proxy.collector.books import Account, Books, Ledger
@@ -128,20 +129,37 @@ class Entry:
 
 
 class Junction:
-    """The Outlet of one receiver or connector; a reload gives it other pipelines."""
+    """The Outlet of one receiver or connector; a reload gives it other pipelines.
 
-    __slots__ = ("_books", "_flow", "_ways", "flows", "malformed")
+    Pipelines that lead to nobody but `recent` look on: they get what others have taken, and what
+    nobody else takes. What they hold is no reason not to have the sender come again.
+    """
+
+    __slots__ = ("_asides", "_books", "_flow", "_onlookers", "_ways", "flows", "malformed")
 
     def __init__(self, books: Books, flow: Callable[[Signal], Flow]) -> None:
         """`flow` opens the counter of a signal."""
         self._books = books
         self._flow = flow
         self._ways: dict[Signal, tuple[Entry, ...]] = {}
+        self._asides: dict[Signal, tuple[Entry, ...]] = {}  # where there are others
+        self._onlookers: dict[Signal, tuple[Entry, ...]] = {}  # wherever they are
         self.flows: dict[Signal, Flow] = {}
         self.malformed = 0  # batches that turned out to be none
 
-    def lead_to(self, ways: dict[Signal, tuple[Entry, ...]]) -> None:
-        self._ways = ways
+    def lead_to(
+        self,
+        ways: dict[Signal, tuple[Entry, ...]],
+        asides: Container[Entry] = frozenset(),
+    ) -> None:
+        """Of these ways, those in `asides` look on where there are others."""
+        self._ways, self._asides, self._onlookers = {}, {}, {}
+        for signal, entries in ways.items():
+            ahead = tuple(entry for entry in entries if entry not in asides)
+            self._ways[signal] = ahead or entries
+            self._onlookers[signal] = tuple(entry for entry in entries if entry in asides)
+            if ahead and len(ahead) < len(entries):
+                self._asides[signal] = self._onlookers[signal]
         self.flows = {signal: self._flow(signal) for signal in ways}
 
     def wants(self, signal: Signal) -> bool:
@@ -151,7 +169,7 @@ class Junction:
         """Of all pipelines that take the signal; the account of nobody if there is none."""
         ways = self._ways.get(signal)
         if ways:
-            return [way.account for way in ways]
+            return [way.account for way in (*ways, *self._asides.get(signal, ()))]
         return [Account([self._books.open(signal, NOBODY)])]
 
     def consume(self, batch: Batch) -> bool:
@@ -160,6 +178,8 @@ class Junction:
             return False
         flow = self.flows[batch.signal]
         items = batch.items
+        asides = self._asides.get(batch.signal)
+        batch.shared = batch.shared or asides is not None
         try:
             taken = ways[0].consume(batch) if len(ways) == 1 else self._spread(batch, ways)
         except WireError:
@@ -168,6 +188,8 @@ class Junction:
         if taken:
             flow.accepted += items
             flow.batches += 1
+            if asides is not None:
+                self.show(batch)
         else:
             flow.refused += items
         return taken
@@ -180,9 +202,19 @@ class Junction:
             reason = ""
         except WireError:
             reason = "malformed"
-        for account in self.accounts(batch.signal):
+        ways = self._ways.get(batch.signal)
+        accounts = [way.account for way in ways] if ways else self.accounts(batch.signal)
+        for account in accounts:
             account.add(items)
             account.drop(items, reason or self._why(batch.signal, account))
+        if not reason and batch.signal in self._asides:  # they see it all the same
+            self.show(batch)
+
+    def show(self, batch: Batch) -> None:
+        """Give it to those alone who look on."""
+        for aside in self._onlookers.get(batch.signal, ()):
+            with suppress(WireError):
+                aside.consume(batch)
 
     def _why(self, signal: Signal, account: Account) -> str:
         return account.refusal if self.wants(signal) else "no_exporter"

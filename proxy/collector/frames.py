@@ -10,6 +10,9 @@ down  START      Setup            first of all
       REPORT     a SeriesTable    of the gateway's own metrics, for the pipelines that take them
       COLLECT    -                answer with SERIES, STANDINGS, VIEW, then COLLECTED
       STOP       seconds          read what the workers left, deliver, end
+      ASK        [target, accept] answer with ANSWER; items = a number for it
+      TAP        a query          tell with TAPPED; items = a number for who watches
+      UNTAP      -                no more for that one
 up    DONE       -                START, PREPARE, ADOPT or ABANDON has succeeded; items = its kind
       FAILED     list[Problem]    it has not, and nothing has changed; items = its kind
       SERIES     a SeriesTable    one slice of what the collector counts
@@ -17,6 +20,8 @@ up    DONE       -                START, PREPARE, ADOPT or ABANDON has succeeded
       VIEW       a map            for /pipelines
       COLLECTED  nanoseconds      items = the number that came with COLLECT; how late its loop was
       FINISHED   -                items = the number of a ring of which everything is safe
+      ANSWER     an Answer        a piece of the answer to that ASK, or what is wrong with that TAP
+      TAPPED     [lines, missed]  requests for who watches, and how many were left out
 
 Beside the link there is a socket for rings alone: each message is a u32 number with two
 descriptors, the ring's memory and the pipe that wakes its reader.
@@ -35,15 +40,17 @@ from proxy.collector import registry
 from proxy.collector.books import Standing
 from proxy.config.model import Config
 from proxy.config.observe import Collector, Export, Log
+from proxy.config.see_model import Recent
 from proxy.config.units import Seconds, Share, Size
 from proxy.errors import Problem
 from proxy.telemetry.instruments import Instrument
 from proxy.telemetry.metrics import Attributes, Point, Series
 
-START, PREPARE, ADOPT, ABANDON, REPORT, COLLECT, STOP = range(1, 8)
-DONE, FAILED, SERIES, STANDINGS, VIEW, COLLECTED, FINISHED = range(32, 39)
+START, PREPARE, ADOPT, ABANDON, REPORT, COLLECT, STOP, ASK, TAP, UNTAP = range(1, 11)
+DONE, FAILED, SERIES, STANDINGS, VIEW, COLLECTED, FINISHED, ANSWER, TAPPED = range(32, 41)
 
 RING = struct.Struct("<I")  # the number that comes with a ring's descriptors
+PIECE = 256 * 1024  # bytes of an answer in one frame
 SLICE = 256  # series of one frame, so that nobody's turn is long
 
 Resource = Mapping[str, str | int]
@@ -64,6 +71,25 @@ class Setup(msgspec.Struct, frozen=True):
     resource: dict[str, str | int]
     patience: float  # seconds that workers have to end when the hub is gone
     log: Log = Log()
+    recent: Recent = Recent()
+    trace_url: str = ""
+    takes_logs: bool = True  # whether access records go to the pipelines that take logs
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """A piece of an answer: the body of all of them together is the answer's."""
+
+    status: int  # of HTTP
+    content_type: str
+    body: bytes
+    is_last: bool
+
+
+def pieces(status: int, content_type: str, body: bytes) -> Iterator[bytes]:
+    """Answers of at most PIECE bytes each."""
+    for at in range(0, max(len(body), 1), PIECE):
+        is_last = at + PIECE >= len(body)
+        yield encode(Answer(status, content_type, body[at : at + PIECE], is_last))
 
 
 class SeriesTable(msgspec.Struct, frozen=True, array_like=True):
@@ -80,7 +106,16 @@ class SeriesTable(msgspec.Struct, frozen=True, array_like=True):
 
 
 def setup(config: Config, resource: Resource) -> Setup:
-    return Setup(config.export, config.collector, dict(resource), config.drain_timeout, config.log)
+    return Setup(
+        config.export,
+        config.collector,
+        dict(resource),
+        config.drain_timeout,
+        config.log,
+        config.recent,
+        config.ui.trace_url,
+        config.access_log.otlp,
+    )
 
 
 def encode(value: Any) -> bytes:
@@ -112,6 +147,18 @@ def decode_problems(payload: bytes) -> list[Problem]:
 
 def decode_lag(payload: bytes) -> int:
     return msgspec.msgpack.decode(payload, type=int)
+
+
+def decode_answer(payload: bytes) -> Answer:
+    return msgspec.msgpack.decode(payload, type=Answer)
+
+
+def decode_question(payload: bytes) -> tuple[str, str]:
+    return msgspec.msgpack.decode(payload, type=tuple[str, str])
+
+
+def decode_tapped(payload: bytes) -> tuple[list[str], int]:
+    return msgspec.msgpack.decode(payload, type=tuple[list[str], int])
 
 
 def decode_series(payload: bytes) -> SeriesTable:

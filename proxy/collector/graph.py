@@ -22,12 +22,15 @@ from proxy.collector.fanout import Entry, FanOut, Junction, Step
 from proxy.collector.farewell import Farewell
 from proxy.collector.guard import REASON, Guard
 from proxy.collector.receivers.gateway.receiver import Gateway
+from proxy.collector.shortform import type_of
 from proxy.collector.startup import diagnose
 from proxy.config.locate import dotted
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.turns import Turns
+from proxy.recent.ring import Ring
 
 GATEWAY = "gateway"
+RECENT = "recent"
 
 Ways = dict[Signal, tuple[Entry, ...]]
 
@@ -41,6 +44,7 @@ class World:
     resource: Mapping[str, str | int]
     console: TextIO | None = None  # None = stderr
     turns: Turns = field(default_factory=Turns)
+    recent: Ring = field(default_factory=lambda: Ring(0, 0))
 
 
 class Node:
@@ -131,6 +135,11 @@ class Chain:
     entry: Entry
     fanout: FanOut
 
+    @property
+    def is_aside(self) -> bool:
+        """Whether it leads to nobody but `recent`, so that senders need not wait for it."""
+        return all(end.kind == "exporter" and type_of(end.id) == RECENT for end in self.ends)
+
 
 @dataclass(slots=True)
 class Graph:
@@ -161,7 +170,11 @@ class Graph:
         """Lead receivers and connectors to this graph's pipelines."""
         for node, ways in self.wiring:
             assert node.junction is not None
-            node.junction.lead_to(ways)
+            node.junction.lead_to(ways, self._asides)
+
+    @property
+    def _asides(self) -> frozenset[Entry]:
+        return frozenset(chain.entry for chain in self.chains.values() if chain.is_aside)
 
     def restore(self, before: Node) -> None:
         """Put back a receiver in the place of the one that should have replaced it."""

@@ -15,6 +15,7 @@ from proxy.collector.change import Change
 from proxy.collector.frames import SeriesTable, Setup
 from proxy.collector.page import Page
 from proxy.collector.pipeline import Pipeline
+from proxy.collector.reception import Reception
 from proxy.collector.rings import Rings
 from proxy.collector.stdout import Stdout
 from proxy.telemetry.metrics import Series
@@ -42,15 +43,22 @@ class Host:
         self._rings: Rings | None = None
         self._stdout: Stdout | None = None
         self._waiting: list[tuple[int, int, int]] = []
+        self.reception: Reception | None = None  # from `start` on
 
     async def start(self, setup: Setup) -> None:
         """Raises ConfigError when the settings cannot work."""
         loop = asyncio.get_running_loop()
         pipeline = Pipeline(
-            setup.export, setup.resource, collector=setup.collector, books=self.books
+            setup.export,
+            setup.resource,
+            collector=setup.collector,
+            books=self.books,
+            recent=setup.recent,
         )
         await pipeline.start()
         self._setup, self._pipeline = setup, pipeline
+        self.reception = Reception(pipeline.recent)
+        self._follow(setup)
         self._stdout = Stdout(self._out, loop.call_soon_threadsafe)
         self._rings = Rings(pipeline, self._stdout, self._finished)
         for ring in self._waiting:
@@ -68,7 +76,9 @@ class Host:
     async def prepare(self, setup: Setup) -> None:
         """Start the next configuration, which is not in force yet; raises ConfigError."""
         assert self._pipeline is not None
-        change = await self._pipeline.prepare(setup.export, setup.resource, setup.collector)
+        change = await self._pipeline.prepare(
+            setup.export, setup.resource, setup.collector, setup.recent
+        )
         self._next = setup, change
 
     async def adopt(self, deadline: float) -> None:
@@ -77,11 +87,18 @@ class Host:
             (setup, change), self._next = self._next, None
             await self._pipeline.adopt(change, deadline)
             self._setup = setup
+            self._follow(setup)
 
     async def abandon(self) -> None:
         if self._next is not None:
             (_, change), self._next = self._next, None
             await change.abandon()
+
+    def _follow(self, setup: Setup) -> None:
+        if self.reception is not None:
+            self.reception.desk.trace_url = setup.trace_url
+        if self._pipeline is not None:
+            self._pipeline.graph.gateway.logs_are_taken = setup.takes_logs
 
     def report(self, table: SeriesTable) -> None:
         """Offer metrics of the gateway to the pipelines."""
@@ -121,6 +138,8 @@ class Host:
 
         `patience`: seconds that workers have to end before that.
         """
+        if self.reception is not None:
+            await self.reception.close()
         if self._rings is not None:
             await self._rings.read_out(max(patience, min(deadline, READ_OUT)))
         if self._pipeline is not None:

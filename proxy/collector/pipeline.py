@@ -22,9 +22,11 @@ from proxy.collector.counters import Meters
 from proxy.collector.fanout import NOBODY as NOBODY
 from proxy.collector.graph import Graph, World
 from proxy.collector.rates import INTERVAL, Rates
-from proxy.collector.shortform import lengthen
+from proxy.collector.shortform import NOTHING_RECENT, lengthen
 from proxy.config.observe import Collector, Export
+from proxy.config.see_model import Recent
 from proxy.otlp.turns import Turns
+from proxy.recent.ring import Ring
 from proxy.telemetry.metrics import Series
 
 Resource = Mapping[str, str | int]
@@ -49,12 +51,15 @@ class Pipeline:
         collector: Collector | None = None,
         books: Books | None = None,
         console: TextIO | None = None,
+        recent: Recent = NOTHING_RECENT,
     ) -> None:
         self.books = Books() if books is None else books
         self.meters = Meters()
         self._console = console
         self._turns = Turns()
-        self.graph: Graph = build(lengthen(settings, collector), self._world(resource))
+        self.recent = Ring(recent.size, recent.failed)
+        plan = lengthen(settings, collector, recent)
+        self.graph: Graph = build(plan, self._world(resource))
         self.graph.connect()
         self._flushing: set[asyncio.Task[None]] = set()
         self._rates = Rates()
@@ -91,19 +96,26 @@ class Pipeline:
         self.graph.gateway.note_dropped(signal, items, reason)
 
     async def prepare(
-        self, settings: Export, resource: Resource, collector: Collector | None = None
+        self,
+        settings: Export,
+        resource: Resource,
+        collector: Collector | None = None,
+        recent: Recent = NOTHING_RECENT,
     ) -> Change:
         """The next configuration, started beside this one; raises ConfigError.
 
         It has no effect until `adopt`; `Change.abandon` gives it up.
         """
-        change = Change(self.graph, lengthen(settings, collector), self._world(resource))
+        plan = lengthen(settings, collector, recent)
+        change = Change(self.graph, plan, self._world(resource))
+        change.recent = recent
         await change.begin()
         return change
 
     async def adopt(self, change: Change, deadline: float) -> None:
         """Switch over; what is not needed any more delivers what it has within `deadline` s."""
         flush = await change.commit(deadline)
+        self.recent.resize(change.recent.size, change.recent.failed)
         self.graph = change.after
         self._flushing.add(flush)
         flush.add_done_callback(self._flushing.discard)
@@ -126,4 +138,4 @@ class Pipeline:
             await asyncio.sleep(INTERVAL)
 
     def _world(self, resource: Resource) -> World:
-        return World(self.books, self.meters, resource, self._console, self._turns)
+        return World(self.books, self.meters, resource, self._console, self._turns, self.recent)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import mmap
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from proxy.errors import ConfigError, Problem
 from proxy.frames import Frames, encode
 from proxy.lag import Lag
 from proxy.log import configure
+from proxy.recent.desk import Reply, refusal
+from proxy.tasks import spawn
 
 
 class Collector(asyncio.Protocol):
@@ -37,6 +40,7 @@ class Collector(asyncio.Protocol):
         self._transport: Any = None
         self._orders: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
         self._patience = 0.0
+        self._taps: dict[int, int] = {}  # our numbers by the hub's
         self._log = Log()
         self._closed = asyncio.Event()
         self._acts: dict[int, Callable[[bytes], Awaitable[None]]] = {
@@ -57,6 +61,8 @@ class Collector(asyncio.Protocol):
                 self._tell(items)
             elif kind == frames.REPORT:
                 self.host.report(frames.decode_series(payload))
+            elif kind in (frames.ASK, frames.TAP, frames.UNTAP):
+                self._question(kind, items, payload)
             else:
                 self._orders.put_nowait((kind, payload))
 
@@ -111,6 +117,33 @@ class Collector(asyncio.Protocol):
         asyncio.get_running_loop().remove_reader(self._rings)
         await self.host.stop(deadline, self._patience if self._transport is None else 0.0)
         self._tell(0)
+
+    def _question(self, kind: int, number: int, payload: bytes) -> None:
+        reception = self.host.reception
+        if kind == frames.ASK:
+            spawn(self._answer(number, payload), "answer a question")
+        elif kind == frames.UNTAP and reception is not None:
+            reception.untap(self._taps.pop(number, 0))
+        elif kind == frames.TAP and reception is not None:
+            try:
+                self._taps[number] = reception.tap(payload.decode(), partial(self._told, number))
+            except ValueError as error:
+                self._reply(number, refusal(400, str(error)))
+
+    def _told(self, number: int, lines: Sequence[str], missed: int) -> None:
+        self._send(frames.TAPPED, frames.encode((lines, missed)), number)
+
+    async def _answer(self, number: int, payload: bytes) -> None:
+        reception = self.host.reception
+        if reception is None:
+            reply = refusal(503, "the collector is starting; try again")
+        else:
+            reply = await reception.ask(*frames.decode_question(payload))
+        self._reply(number, reply)
+
+    def _reply(self, number: int, reply: Reply) -> None:
+        for piece in frames.pieces(reply.status, reply.content_type, reply.body):
+            self._send(frames.ANSWER, piece, number)
 
     def _ring_came(self) -> bool:
         try:

@@ -93,6 +93,7 @@ COMPONENTS = (
     Component("exporter", "otlp_websocket", ALL),
     Component("exporter", "console", TRACES),
     Component("exporter", "debug", ALL),
+    Component("exporter", "recent", ("traces", "logs")),
     Component("exporter", "file", ALL),
     Component("exporter", "jaeger", TRACES),
     Component("exporter", "zipkin", TRACES),

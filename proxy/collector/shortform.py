@@ -6,6 +6,7 @@ is called by its URL, which is also its name in the books.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Literal
 
 import msgspec
@@ -14,19 +15,66 @@ from proxy.collector import parts
 from proxy.collector.exporters.console.settings import Settings as Console
 from proxy.collector.exporters.otlp_grpc import settings as export_otlp_grpc
 from proxy.collector.exporters.otlp_http import settings as export_otlp_http
+from proxy.collector.exporters.recent.settings import Settings as RecentSettings
 from proxy.collector.processors.batch import settings as process_batch
 from proxy.config.observe import Collector, CollectorPipeline, Export
+from proxy.config.see_model import Recent
 from proxy.config.units import Size
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.endpoint import Endpoint, parse
 from proxy.otlp.transport import MAX_REQUEST
 
 EXPORT = "export"
+RECENT = "recent"
+NOTHING_RECENT = Recent(size=Size(0))
 BATCH = f"batch/{EXPORT}"
 
 
-def lengthen(export: Export, collector: Collector | None) -> Collector:
-    """Both forms as one; raises ConfigError for URLs that cannot be used."""
+def lengthen(
+    export: Export, collector: Collector | None, recent: Recent = NOTHING_RECENT
+) -> Collector:
+    """Both forms as one, and what keeps recent telemetry; raises ConfigError for URLs that cannot
+    be used."""
+    return _with_recent(_both(export, collector), recent)
+
+
+def _with_recent(plan: Collector, recent: Recent) -> Collector:
+    """What flows through the pipelines is kept too, and the gateway's own in any case.
+
+    A receiver that some pipeline of the user's leads to `recent` is left to that: what is changed
+    on that way must not be seen as it was.
+    """
+    if not recent.size:
+        return plan
+    pipelines: dict[str, CollectorPipeline] = {}
+    for signal in ("traces", "logs"):
+        of_signal = [p for n, p in plan.pipelines.items() if n.partition("/")[0] == signal]
+        named = {
+            r
+            for p in of_signal
+            if any(type_of(e) == RECENT for e in p.exporters)
+            for r in p.receivers
+        }
+        receivers = dict.fromkeys(["gateway", *(r for p in of_signal for r in p.receivers)])
+        left = [r for r in receivers if r not in named and r not in plan.connectors]
+        if left:
+            pipelines[_free(f"{signal}/{RECENT}", plan.pipelines)] = CollectorPipeline(
+                left, [RECENT]
+            )
+    return msgspec.structs.replace(
+        plan,
+        exporters={RECENT: RecentSettings(), **plan.exporters},
+        pipelines={**plan.pipelines, **pipelines},
+    )
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _both(export: Export, collector: Collector | None) -> Collector:
     plan = collector or Collector()
     exporters: dict[str, Any] = {}
     pipelines: dict[str, CollectorPipeline] = {}

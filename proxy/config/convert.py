@@ -19,6 +19,7 @@ from proxy.config import (
     observe,
     rate_model,
     retry_model,
+    see_model,
     split_model,
     upstream_model,
 )
@@ -153,7 +154,8 @@ def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
 @cache
 def _tables() -> dict[str, tuple[str, ...]]:
     """Every table of the model, and its keys."""
-    modules = (observe, model, upstream_model, retry_model, rate_model, split_model, error_model)
+    others = (upstream_model, retry_model, rate_model, split_model, error_model, see_model)
+    modules = (observe, model, *others)
     sections = {name: found for module in modules for name, found in vars(module).items()}.values()
     found = [s for s in sections if isinstance(s, type) and issubclass(s, Section)]
     return {table.__name__: tuple(_fields(table)) for table in found if table is not Section}

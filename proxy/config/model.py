@@ -30,6 +30,7 @@ from proxy.config.rate_model import RateLimit, Redis
 from proxy.config.retry_model import GrpcCode as GrpcCode
 from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
+from proxy.config.see_model import Recent, Ui
 from proxy.config.split_model import Mirror as Mirror
 from proxy.config.split_model import SplitBy
 from proxy.config.units import Seconds, Size
@@ -83,7 +84,11 @@ class Admin(Section, frozen=True):
     listen: str = "127.0.0.1:9901"  # "" = no admin port
     # names that Host may have besides addresses and local names: "gw1.corp", "*.corp.example"
     hosts: list[str] = field(default_factory=list)
-    token: str = ""  # what those must show who change something: Authorization: Bearer …
+    # what must be shown for pages, /api/ and whatever changes something: Authorization: Bearer …
+    token: str = ""
+    # /ui/, /api/ and what peers' tools ask; by default where `listen` is on loopback or a Unix
+    # socket, and elsewhere with a `token`
+    ui: bool | None = None
 
 
 class Limits(Section, frozen=True):
@@ -260,6 +265,8 @@ class Config(Section, frozen=True):
     export: Export = field(default_factory=Export)
     collector: Collector | None = None  # the long form of export; see docs/collector.md
     admin: Admin = field(default_factory=Admin)
+    recent: Recent = field(default_factory=Recent)
+    ui: Ui = field(default_factory=Ui)
     log: Log = field(default_factory=Log)
     access_log: AccessLog = field(default_factory=AccessLog)
     metrics: Metrics = field(default_factory=Metrics)

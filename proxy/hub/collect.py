@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from proxy import __version__
@@ -23,6 +23,7 @@ from proxy.collector import resource
 from proxy.collector.books import as_dict
 from proxy.collector.farewell import cut_short
 from proxy.collector.pipeline import Pipeline
+from proxy.collector.reception import Reception
 from proxy.config.load import Loaded, load
 from proxy.config.placed import placing
 from proxy.config.redact import shown
@@ -30,6 +31,7 @@ from proxy.errors import ConfigError
 from proxy.hub import gauges
 from proxy.hub.hand import CollectHand
 from proxy.hub.main import run_hub
+from proxy.hub.questions import AGAIN, Tell
 from proxy.hub.reload import Reloads, failed, succeeded
 from proxy.hub.reloader import Reloader
 from proxy.hub.said import plural
@@ -61,6 +63,7 @@ class CollectHub:
         self.changing = asyncio.Lock()
         self.lag = Lag()
         self.pipeline: Pipeline | None = None
+        self.reception: Reception | None = None
         self._admin = admin
         self._started = time.monotonic()
         self._started_ns = time.time_ns()
@@ -82,9 +85,10 @@ class CollectHub:
         try:
             with placing(self.loaded):
                 self.pipeline = self._make(self.loaded)
-                if not self.pipeline.graph.chains:
+                if all(chain.is_aside for chain in self.pipeline.graph.chains.values()):
                     raise OSError("there is nothing to collect: add [collector] with pipelines")
                 await self.pipeline.start()
+                self.reception = Reception(self.pipeline.recent)
             if self._admin is not None:
                 await server.start(self._admin)
         except (ConfigError, OSError) as error:
@@ -148,20 +152,40 @@ class CollectHub:
     def pipelines(self) -> Mapping[str, Any]:
         return self.pipeline.view() if self.pipeline is not None else {}
 
+    def info(self) -> Mapping[str, Any]:
+        return {"service": "", "trace_url": self.loaded.config.ui.trace_url, "demo": None}
+
+    async def known(
+        self, path: str, params: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Any] | None:
+        return None
+
+    async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
+        if self.reception is None:
+            return AGAIN
+        reply = await self.reception.ask(target, accept)
+        return reply.status, reply.content_type, reply.body
+
+    async def tap(self, query: str, tell: Tell) -> Callable[[], None]:
+        raise ValueError("a collector alone serves no requests that could be watched")
+
     # -- the rest ---------------------------------------------------------------------------------
 
     def _make(self, loaded: Loaded) -> Pipeline:
         config = loaded.config
         self._resource = resource.detect(config.resource, os.environ)
-        return Pipeline(config.export, self._resource, collector=config.collector)
+        return Pipeline(
+            config.export, self._resource, collector=config.collector, recent=config.recent
+        )
 
     async def _obey(self) -> None:
         while await self._signals.get() == signal.SIGHUP:
             self.reloader.ask()
 
     def _guard(self, loaded: Loaded) -> None:
-        self._server.hosts.configure(loaded.config.admin.hosts)
-        self._server.changes.configure(loaded.config.admin.token)
+        self._server.configure(loaded.config.admin)
+        if self.reception is not None:
+            self.reception.desk.trace_url = loaded.config.ui.trace_url
 
     def _read(self) -> Loaded:
         self.reloads.tried += 1
@@ -177,7 +201,9 @@ class CollectHub:
             config = loaded.config
             attributes = resource.detect(config.resource, os.environ)
             with placing(loaded):
-                change = await pipeline.prepare(config.export, attributes, config.collector)
+                change = await pipeline.prepare(
+                    config.export, attributes, config.collector, config.recent
+                )
         except (ConfigError, OSError) as error:
             failed(self, "the configuration in force stays", *getattr(error, "problems", [error]))
             return ""

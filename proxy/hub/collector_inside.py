@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from proxy.collector import frames, resource
@@ -17,6 +18,7 @@ from proxy.collector.farewell import cut_short
 from proxy.collector.host import FLUSH_DEADLINE, Host
 from proxy.config.model import Config
 from proxy.hub.parts import Change
+from proxy.hub.questions import AGAIN, Answered, Tell
 from proxy.hub.rings import Ring, Rings
 from proxy.tasks import gently
 from proxy.telemetry.metrics import Series
@@ -49,6 +51,18 @@ class CollectorInside:
 
     def series(self) -> Iterable[Series]:
         return self._host.series()
+
+    async def ask(self, target: str, accept: str) -> Answered:
+        if self._host.reception is None:
+            return AGAIN
+        reply = await self._host.reception.ask(target, accept)
+        return reply.status, reply.content_type, reply.body
+
+    def tap(self, query: str, tell: Tell) -> Callable[[], None]:
+        reception = self._host.reception
+        if reception is None:
+            return lambda: None
+        return partial(reception.untap, reception.tap(query, tell))
 
     def standings(self) -> Sequence[Standing]:
         return self._host.standings()

@@ -12,7 +12,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +27,7 @@ from proxy.hub.carried import Carried
 from proxy.hub.collector_run import Died, Run
 from proxy.hub.ended import backoff, describe_exit
 from proxy.hub.parts import Change
+from proxy.hub.questions import AGAIN, Answered, Tell, Watching
 from proxy.hub.rings import Ring, Rings
 from proxy.hub.supervisor import QUICK
 from proxy.tasks import cancel, spawn
@@ -65,6 +66,7 @@ class CollectorProcess:
         self._quick = 0
         self._stopping = False
         self._restarting: asyncio.Task[None] | None = None
+        self._watching: list[Watching] = []
         rings.opened = self._opened
 
     @property
@@ -98,6 +100,21 @@ class CollectorProcess:
 
     def series(self) -> Iterable[Series]:
         return self._series
+
+    async def ask(self, target: str, accept: str) -> Answered:
+        return AGAIN if self._run is None else await self._run.questions.ask(target, accept)
+
+    def tap(self, query: str, tell: Tell) -> Callable[[], None]:
+        watching = Watching(query, tell)
+        self._watching.append(watching)
+        if self._run is not None:
+            watching.begin(self._run.questions)
+
+        def end() -> None:
+            self._watching.remove(watching)
+            watching.end()
+
+        return end
 
     def standings(self) -> Sequence[Standing]:
         if self._standings is not None:
@@ -145,6 +162,8 @@ class CollectorProcess:
         except Died:
             return  # and is replaced
         self._running.set()
+        for watching in self._watching:
+            watching.begin(run.questions)
         if config is not self._config:
             await self._catch_up(run)
 

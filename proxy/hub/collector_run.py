@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from proxy.collector import frames
 from proxy.errors import ConfigError
 from proxy.hub.link import Link, pair
+from proxy.hub.questions import Questions
 from proxy.hub.rings import Ring
 from proxy.tasks import spawn
 
@@ -38,6 +39,7 @@ class Run:
         self.link = Link(self._take)
         self._tell = tell
         self._ended = ended
+        self.questions = Questions(self.link)
         self._rings: socket.socket
         self._gone = asyncio.Event()
         self._answers: dict[int, asyncio.Future[None]] = {}
@@ -113,6 +115,8 @@ class Run:
             self.failed = self.failed or items == frames.START
             problems = frames.decode_problems(payload)
             _settle(self._answers.pop(items, None), ConfigError(problems))
+        elif kind in (frames.ANSWER, frames.TAPPED):
+            self.questions.take(kind, items, payload)
         else:
             self._tell(kind, items, payload)
             if kind == frames.COLLECTED:
@@ -133,6 +137,7 @@ class Run:
             self.link.close()
         self._rings.close()
         self._gone.set()
+        self.questions.end()
         self._ended(self, self.process.returncode, spent)
         for future in self._answers.values():
             _settle(future, Died("the collector has ended"))

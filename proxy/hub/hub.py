@@ -16,12 +16,14 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proxy.config.load import Loaded
 from proxy.config.placed import placing
 from proxy.errors import ConfigError
 from proxy.hub.boards import Boards
+from proxy.hub.greeting import greet
 from proxy.hub.late import import_services, make_collector, settle
 from proxy.hub.maintenance import Switch
 from proxy.hub.notify import Notifier
@@ -37,7 +39,7 @@ from proxy.hub.sockets import Sockets
 from proxy.hub.supervisor import COMMAND, RollFailed, Shared, Supervisor
 from proxy.hub.takeover import Takeover
 from proxy.hub.upgrade import Upgrade, last_words
-from proxy.hub.worker import Worker
+from proxy.hub.viewers import Viewers
 from proxy.lag import Lag
 from proxy.server import frames, tls_tickets
 from proxy.server.tls_tickets import TicketKeys
@@ -98,8 +100,9 @@ class Hub:
         self.roster.configure(loaded.config.upstream)
         shared = Shared(self.rings, self.boards)
         self.supervisor = Supervisor(
-            sockets, shared, self.totals, greet=self._greet, command=begun.command
+            sockets, shared, self.totals, greet=partial(greet, self), command=begun.command
         )
+        self.viewers = Viewers(self)
         self.switch = Switch(lambda: self.loaded, self.supervisor.broadcast)
         self._keylog = begun.keylog
         self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
@@ -325,17 +328,6 @@ class Hub:
 
     def left(self) -> None:
         self._signals.put_nowait(LEFT)
-
-    def _greet(self, worker: Worker) -> None:
-        """Tell a new worker what is in force."""
-        worker.link.send(frames.SECRETS, self.secrets)
-        worker.link.send(*self.switch.told)
-        number = worker.answers.asked = self.generation.number
-        for message in self.generation.messages:
-            worker.link.send(frames.SNAPSHOT, message, number)
-        for payload in self.roster.messages():
-            worker.link.send(frames.ENDPOINTS, payload)
-        worker.link.send(frames.APPLY, items=number)
 
     def _status_line(self) -> str:
         """For `systemctl status`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from proxy.config.model import Config
 from proxy.errors import Problem
 from proxy.hub.boards import Boards
 from proxy.hub.maintenance import Switch
+from proxy.hub.questions import Answered, Tell
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
 from proxy.hub.settled import Marks
@@ -97,6 +98,17 @@ class Reloading(Protocol):
         """Held by whoever changes the configuration."""
 
 
+class Viewers(Protocol):
+    """Who watches requests."""
+
+    @property
+    def told(self) -> tuple[int, bytes]:
+        """The frame that a new worker goes by."""
+
+    async def add(self, query: str, tell: Tell) -> Callable[[], None]:
+        """One more; what is returned ends it."""
+
+
 class Whole(Reloading, Protocol):
     """The hub."""
 
@@ -126,6 +138,12 @@ class Whole(Reloading, Protocol):
     def switch(self) -> Switch: ...
     @property
     def collector(self) -> Collector: ...
+    @property
+    def viewers(self) -> Viewers: ...
+
+    @property
+    def secrets(self) -> bytes:
+        """What SECRETS frames carry."""
 
     @property
     def before(self) -> Before | None:
@@ -184,6 +202,15 @@ class Collector(Protocol):
 
     def view(self) -> Mapping[str, Any]:
         """For /pipelines."""
+
+    async def ask(self, target: str, accept: str) -> Answered:
+        """What is known of recent telemetry: the answer to that path and query of a URL."""
+
+    def tap(self, query: str, tell: Tell) -> Callable[[], None]:
+        """Have requests told as they end, in lines of JSON; what is returned ends it.
+
+        Raises ValueError for a filter that cannot be understood.
+        """
 
     @property
     def lines_dropped(self) -> int:

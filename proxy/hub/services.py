@@ -92,8 +92,7 @@ class Services:
         """Judge, and guard the admin port, by this configuration; the roster does already."""
         self.ejections.configure(config.upstream)
         if self._admin is not None:
-            self._admin.hosts.configure(config.admin.hosts)
-            self._admin.changes.configure(config.admin.token)
+            self._admin.configure(config.admin)
 
     async def secure(self, loaded: Loaded) -> None:
         """Probe as the workers connect."""
@@ -156,8 +155,7 @@ class Services:
         settings = self._hub.loaded.config.admin
         host = split_address(settings.listen)[0]
         self._admin = make(self._status, host, hand=Hand(self._hub))
-        self._admin.hosts.configure(settings.hosts)
-        self._admin.changes.configure(settings.token)
+        self._admin.configure(settings)
         await self._admin.start(admin)
 
     async def _report_regularly(self) -> None:

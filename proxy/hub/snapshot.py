@@ -50,7 +50,7 @@ def wanted(config: Config) -> list[str]:
     found: set[str] = {
         signal for signal in export.signals if export.otlp or getattr(export, signal)
     }
-    if export.console and "traces" in export.signals:
+    if (export.console and "traces" in export.signals) or config.recent.size:
         found.add("traces")
     pipelines = config.collector.pipelines if config.collector is not None else {}
     for name, pipeline in pipelines.items():

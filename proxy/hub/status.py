@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from proxy.hub.ejections import Ejections
 from proxy.hub.parts import Whole
 from proxy.hub.probes import Prober
 from proxy.hub.procfs import usage
+from proxy.hub.questions import Tell
 from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
 from proxy.hub.standings import Standings, probe
@@ -106,6 +107,22 @@ class Status:
 
     def pipelines(self) -> Mapping[str, Any]:
         return self._hub.collector.view()
+
+    def info(self) -> Mapping[str, Any]:
+        config = self._hub.loaded.config
+        name = str(config.resource.get("service.name", "")) or "spangate"
+        return {"service": name, "trace_url": config.ui.trace_url, "demo": None}
+
+    async def known(
+        self, path: str, params: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Any] | None:
+        return None
+
+    async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
+        return await self._hub.collector.ask(target, accept)
+
+    async def tap(self, query: str, tell: Tell) -> Callable[[], None]:
+        return await self._hub.viewers.add(query, tell)
 
     def _records(self) -> Iterable[Series]:
         rings = self._hub.rings

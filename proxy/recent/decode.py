@@ -9,8 +9,9 @@ Source: opentelemetry-proto common/v1, resource/v1, trace/v1, logs/v1, by their 
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
+from typing import Any
 
 from proxy.kernel.spanscan import select
 from proxy.otlp.wire import WireError, fields
@@ -22,10 +23,23 @@ _TRACE_OF = {"traces": 1, "logs": 9}  # field number of the trace id
 _DOUBLE = struct.Struct("<d")
 
 
+Part = tuple[Attributes, str, bytes, int, int]  # resource, scope's name, buffer, begin, end
+
+
 def spans(payload: bytes, only: Container[bytes] | None = None) -> list[Span]:
     """All spans of an ExportTraceServiceRequest, or those of the trace ids in `only`."""
+    return spans_in(scopes(payload), only)
+
+
+def records(payload: bytes, only: Container[bytes] | None = None) -> list[Record]:
+    """The same of an ExportLogsServiceRequest."""
+    return records_in(scopes(payload), only)
+
+
+def spans_in(parts: Iterable[Part], only: Container[bytes] | None = None) -> list[Span]:
+    """The same, of runs of spans (fields 2)."""
     found: list[Span] = []
-    for resource, scope, buf, begin, end in scopes(payload):
+    for resource, scope, buf, begin, end in parts:
         if only is not None:
             buf = select(buf, begin, end, _TRACE_OF["traces"], only)
             begin, end = 0, len(buf)
@@ -34,20 +48,20 @@ def spans(payload: bytes, only: Container[bytes] | None = None) -> list[Span]:
     return found
 
 
-def records(payload: bytes, only: Container[bytes] | None = None) -> list[Record]:
-    """The same of an ExportLogsServiceRequest."""
+def records_in(parts: Iterable[Part], only: Container[bytes] | None = None) -> list[Record]:
+    """The same of log records."""
     found: list[Record] = []
-    for resource, scope, buf, begin, end in scopes(payload):
+    for resource, scope, buf, begin, end in parts:
         if only is not None:
             buf = select(buf, begin, end, _TRACE_OF["logs"], only)
             begin, end = 0, len(buf)
         for start, stop in _items(buf, begin, end):
-            found.append(_record(buf, start, stop, resource, scope))
+            found.append(record_at(buf, start, stop, resource, scope))
     return found
 
 
-def scopes(payload: bytes) -> Iterator[tuple[Attributes, str, bytes, int, int]]:
-    """(resource, scope's name, buffer, begin, end) of each ScopeSpans or ScopeLogs.
+def scopes(payload: bytes) -> Iterator[Part]:
+    """Each ScopeSpans or ScopeLogs.
 
     The numbers are the same in both: ResourceX.resource = 1, scope_x = 2; ScopeX.scope = 1.
     """
@@ -92,8 +106,11 @@ def _span(buf: bytes, begin: int, end: int, resource: Attributes, scope: str) ->
     return span
 
 
-def _record(buf: bytes, begin: int, end: int, resource: Attributes, scope: str) -> Record:
-    record = Record(0, resource=resource, scope=scope)
+def record_at(
+    buf: bytes, begin: int, end: int, resource: Attributes | None = None, scope: str = ""
+) -> Record:
+    """The LogRecord in buf[begin:end]."""
+    record = Record(0, resource=resource or {}, scope=scope)
     observed = 0
     with suppress(WireError):
         for number, wire, _, start, stop in fields(buf, begin, end):
@@ -208,7 +225,9 @@ def _kind(span: Span, buf: bytes, start: int, stop: int) -> None:
     span.kind = _varint(buf, start, stop)
 
 
-_SPAN = {
+_Read = Callable[[Any, bytes, int, int], None]
+
+_SPAN: dict[int, _Read] = {
     1: lambda span, buf, start, stop: setattr(span, "trace_id", buf[start:stop]),
     2: lambda span, buf, start, stop: setattr(span, "span_id", buf[start:stop]),
     3: lambda span, buf, start, stop: setattr(span, "trace_state", _text(buf, start, stop)),
@@ -224,7 +243,7 @@ _SPAN = {
     16: lambda span, buf, start, stop: setattr(span, "flags", _fixed(buf, start, stop)),
 }
 
-_RECORD = {
+_RECORD: dict[int, _Read] = {
     1: lambda record, buf, start, stop: setattr(record, "time", _fixed(buf, start, stop)),
     2: lambda record, buf, start, stop: setattr(record, "severity", _varint(buf, start, stop)),
     3: lambda record, buf, start, stop: setattr(record, "severity_text", _text(buf, start, stop)),

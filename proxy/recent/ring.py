@@ -10,13 +10,15 @@ Sizes are in bytes of OTLP; each batch counts OVERHEAD more, for what Python nee
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
+from functools import lru_cache
 from typing import Protocol
 
 from proxy.kernel.spanscan import Judge, select
 from proxy.otlp.envelope import Envelope
 from proxy.otlp.wire import WireError, fields, split, split_entries
-from proxy.recent.decode import scopes
+from proxy.recent.decode import Part, records_in, scopes, spans_in
+from proxy.recent.model import Attributes, Record, Span
 from proxy.telemetry.protobuf import delimited
 
 OVERHEAD = 300
@@ -60,13 +62,20 @@ class Stored:
         """The serialised Export…ServiceRequest."""
         return self._envelope.request([self._data]) if self._envelope is not None else self._data
 
-    def runs(self) -> Iterator[tuple[bytes, int, int]]:
-        """Where spans or records are: (buffer, begin, end) of runs of fields 2."""
-        if self._envelope is not None:
-            yield self._data, 0, len(self._data)
+    def parts(self) -> Iterator[Part]:
+        """Where spans or records are, and whose they are."""
+        if self._envelope is None:
+            yield from scopes(self._data)
         else:
-            for _, _, buf, begin, end in scopes(self._data):
-                yield buf, begin, end
+            resource, scope = _enclosing(self._envelope)
+            yield resource, scope, self._data, 0, len(self._data)
+
+    def spans(self, only: Container[bytes] | None = None) -> list[Span]:
+        """Decoded, all or those of these traces."""
+        return spans_in(self.parts(), only) if self.signal == "traces" else []
+
+    def records(self, only: Container[bytes] | None = None) -> list[Record]:
+        return records_in(self.parts(), only) if self.signal == "logs" else []
 
     def only(self, wanted: dict[bytes, None]) -> Stored | None:
         """Of these traces alone; None where there is nothing of them."""
@@ -79,7 +88,7 @@ class Stored:
             return None
         kept = Stored(self.signal, data, self._envelope, 0, self.at)
         kept.number = self.number
-        kept.items = sum(_count(*run) for run in kept.runs())
+        kept.items = sum(_count(*part[2:]) for part in kept.parts())
         return kept
 
 
@@ -106,22 +115,20 @@ class Ring:
         self.used = self.used_failed = 0  # bytes
         self.number = 0  # of the last batch
         self.spans = 0  # in both
+        self.followers: list[Callable[[Stored], None]] = []  # who are given what comes
 
     def resize(self, size: int, failed: int) -> None:
         """As another configuration says."""
         self._size, self._failed = size, failed
         self._make_room()
 
-    def add(
-        self, signal: str, data: bytes, envelope: Envelope | None, items: int, at: int
-    ) -> list[Stored]:
-        """Keep that batch; `at` in Unix ns. What was stored, to be shown to who follows."""
-        stored = [
-            self._store(signal, piece, envelope, amount, at)
-            for piece, amount in _pieces(signal, data, envelope, items)
-        ]
+    def add(self, signal: str, data: bytes, envelope: Envelope | None, items: int, at: int) -> None:
+        """Keep that batch; `at` in Unix ns."""
+        for piece, amount in _pieces(signal, data, envelope, items):
+            stored = self._store(signal, piece, envelope, amount, at)
+            for follower in self.followers:
+                follower(stored)
         self._make_room()
-        return stored
 
     def batches(self, after: int = 0) -> list[Stored]:
         if not after:
@@ -152,8 +159,8 @@ class Ring:
         return stored
 
     def _look(self, stored: Stored) -> None:
-        for run in stored.runs():
-            for trace in self._judge.look(*run):
+        for part in stored.parts():
+            for trace in self._judge.look(*part[2:]):
                 self._worth[trace] = None
         while len(self._worth) > MOST_WORTH:
             del self._worth[next(iter(self._worth))]
@@ -175,6 +182,14 @@ class Ring:
             self._kept.append(stored)
             self.used_failed += stored.size
             self.spans += stored.items if stored.signal == "traces" else 0
+
+
+@lru_cache(8)
+def _enclosing(envelope: Envelope) -> tuple[Attributes, str]:
+    """Resource and scope's name."""
+    for resource, scope, _, _, _ in scopes(envelope.request([])):
+        return resource, scope
+    return {}, ""
 
 
 def _pieces(

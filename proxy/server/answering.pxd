@@ -4,6 +4,7 @@ from proxy.server cimport added
 from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Attempt, Call, Exchange
+from proxy.telemetry.contexts cimport Contexts
 from proxy.telemetry.recorder cimport Recorder
 from proxy.tracing cimport decision
 

@@ -34,7 +34,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
         sampler = snapshot.never
     parent, trusted = snapshot.extractor.read(head, head.seen), story.client.trusted
     x.brought = snapshot.extractor.brought(parent, trusted, head, head.seen)
-    story.worker.recorder.brought(x.brought)
+    story.worker.recorder.contexts.count(x.brought)
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.begin(
         parent, trusted, sampler, snapshot.untrusted, story.worker.getrandbits
     )

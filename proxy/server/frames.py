@@ -19,6 +19,7 @@ down  SNAPSHOT   config.wire       items = generation; several frames, of which 
       FORGET     -                 items = generation, throw away what was prepared
       SECRETS    tls_tickets       what all workers seal sessions of TLS with
       MAINTAIN   b"1" or nothing   an operator has switched maintenance on, or off
+      WATCH      b"1" or nothing   somebody watches: an access record of each request, or as before
 
 Orders are carried out one after the other; see server/orders.py for the two that do not wait.
 """
@@ -30,4 +31,4 @@ from proxy.frames import encode as encode
 
 READY, METRICS, COLLECTED, DRAINING, DRAINED = 1, 4, 5, 6, 7
 APPLIED, REFUSED, PREPARED = 8, 9, 10
-SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET, SECRETS, MAINTAIN = range(16, 24)
+SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET, SECRETS, MAINTAIN, WATCH = range(16, 25)

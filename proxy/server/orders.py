@@ -6,8 +6,9 @@ of the loop, and answered with PREPARED or REFUSED; APPLY puts what was prepared
 few assignments and is answered with APPLIED, FORGET throws it away. What is told of endpoints
 between two configurations waits for its turn like them.
 
-Two orders do not wait. DRAIN: whoever stops must not go on accepting until a configuration is
-compiled that it will never use. COLLECT: it asks for what has been recorded until now.
+Three orders do not wait. DRAIN: whoever stops must not go on accepting until a configuration is
+compiled that it will never use. COLLECT: it asks for what has been recorded until now. WATCH: the
+next request is recorded for who watches.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from proxy.server.pools import Pools
 from proxy.server.snapshot import Snapshot
 from proxy.server.tls_keyring import Keyring
 from proxy.tasks import spawn
+from proxy.telemetry.recorder import Recorder
 from proxy.upstream.state import Upstreams
 
 log = logging.getLogger("spangate")
@@ -43,6 +45,8 @@ Frame = tuple[int, int, bytes]
 class Worker(Protocol):
     """Who carries them out."""
 
+    @property
+    def recorder(self) -> Recorder: ...
     @property
     def upstreams(self) -> Upstreams: ...
     @property
@@ -96,6 +100,8 @@ class Orders:
             self._worker.drain()
         elif kind == frames.COLLECT:
             self._worker.collect(items)
+        elif kind == frames.WATCH:
+            self._worker.recorder.watch(payload == b"1")
         else:
             self._queue.append((kind, items, payload))
             if not self._working:

@@ -6,6 +6,7 @@ from proxy.kernel.lane cimport Window
 from proxy.kernel.pen cimport Pen
 from proxy.telemetry.access cimport RecordEncoder
 from proxy.telemetry.blocks cimport ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.contexts cimport Contexts, Few
 from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.telemetry.redact cimport Redactor
 from proxy.telemetry.span cimport SpanEncoder
@@ -15,6 +16,7 @@ cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
     cdef public bint spans, logs, lines, json, hints
+    cdef bint _takes_logs, _watched
     cdef Pen _pen
     cdef SpanEncoder _span
     cdef RecordEncoder _record
@@ -24,10 +26,8 @@ cdef class Recorder:
     cdef dict _active
     cdef str _active_scheme
     cdef Number _active_number
-    cdef dict _contexts
-    cdef int _context
-    cdef Number _context_number
-    cdef long long _next_hint
+    cdef readonly Contexts contexts
+    cdef Few _few
     cdef frozenset _methods
     cdef bint _body_sizes, _exemplars
     cdef RouteBlocks _no_route
@@ -38,13 +38,6 @@ cdef class Recorder:
 
     @cython.locals(number=Number)
     cdef _activate(self, str scheme)
-
-    cpdef brought(self, int code)
-
-    @cython.locals(number=Number)
-    cdef _turn_to(self, int code)
-
-    cdef bint _is_hinted(self, long long now)
 
     @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, counted=str)
     cpdef finish(self, Exchange exchange)

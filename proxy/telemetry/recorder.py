@@ -8,48 +8,21 @@ hottest function of the package (benchmarks/micro_telemetry.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from proxy.config.model import Config
 from proxy.kernel.counts import Number
-from proxy.kernel.lane import Window
 from proxy.kernel.pen import Pen
 from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.contexts import Contexts, Few
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.redact import Redactor
+from proxy.telemetry.sink import Sink
 from proxy.telemetry.span import SpanEncoder
-from proxy.tracing.brought import BROUGHT
 
 SCHEMES = ("http", "https", "ws", "wss")
-
-HINT_EVERY = 20_000_000  # ns: 50 a second of requests that are not recorded,
-HINTS_AHEAD = 1_000_000_000  # and so many at once
-
-
-class Lane(Protocol):
-    """Where entries of one kind go. It takes them at once, or drops and counts them.
-
-    What fits into its window, where it has one, may be written there instead.
-    """
-
-    @property
-    def window(self) -> Window | None: ...
-
-    def write(self, entries: bytes, items: int) -> object: ...
-
-
-class Sink(Protocol):
-    """Where records go: `ScopeSpans.spans` and `ScopeLogs.log_records` entries, lines of JSON."""
-
-    @property
-    def spans(self) -> Lane: ...
-    @property
-    def logs(self) -> Lane: ...
-    @property
-    def lines(self) -> Lane: ...
 
 
 class Recorder:
@@ -60,11 +33,11 @@ class Recorder:
     """
 
     __slots__ = (
-        "_active", "_active_number", "_active_scheme", "_body_sizes", "_context",
-        "_context_number", "_contexts", "_exemplars", "_line_lane", "_line_window", "_log_lane",
-        "_log_window", "_methods", "_next_hint", "_no_route", "_pen", "_record", "_redactor",
-        "_routes", "_span", "_span_lane", "_span_window", "finished", "hints", "json", "lines",
-        "logs", "registry", "sink", "spans",
+        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_few",
+        "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
+        "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "_takes_logs",
+        "_watched", "contexts", "finished", "hints", "json", "lines", "logs", "registry", "sink",
+        "spans",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -79,13 +52,11 @@ class Recorder:
         self._active: dict[str, Number] = {}
         self._active_scheme = ""  # that of the number that was counted in last
         self._active_number = Number()
-        self._contexts: dict[int, Number] = {}
-        self._context = -1  # as _active_scheme, an index of BROUGHT
-        self._context_number = Number()
-        self._next_hint = 0
-        self.hints = False
+        self.contexts = Contexts(self.registry)
+        self._few = Few()
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
+        self._watched = False
         self.configure(config, json=json)
 
     def configure(self, config: Config, *, json: bool = True) -> None:
@@ -96,7 +67,9 @@ class Recorder:
         """
         export, access = config.export, config.access_log
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
-        self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
+        self._takes_logs = access.otlp and "logs" in export.signals and bool(export.otlp)
+        self.watch(self._watched)
+        self.hints = config.recent.size > 0
         self.lines = access.stdout
         self.json = json
         self._methods = frozenset(config.tracing.known_methods)
@@ -109,6 +82,11 @@ class Recorder:
         for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
             route.clear()
         self._routes.clear()
+
+    def watch(self, on: bool) -> None:
+        """Make an access record of each request, whether any pipeline takes logs or not."""
+        self._watched = on
+        self.logs = self._takes_logs or on
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
@@ -127,20 +105,6 @@ class Recorder:
             number = self.registry.number(instruments.ACTIVE, (("url.scheme", scheme),))
             self._active[scheme] = number
         self._active_scheme, self._active_number = scheme, number
-
-    def brought(self, code: int) -> None:
-        """Count a request by the trace context that it brought, an index of BROUGHT."""
-        if code != self._context:
-            self._turn_to(code)
-        self._context_number.value += 1
-
-    def _turn_to(self, code: int) -> None:
-        number = self._contexts.get(code)
-        if number is None:
-            result, form = BROUGHT[code]
-            labels = (("result", result), ("format", form))
-            number = self._contexts[code] = self.registry.number(instruments.TRACE_CONTEXT, labels)
-        self._context, self._context_number = code, number
 
     def reject(self, reason: str) -> None:
         """Count input that never became an exchange; `reason` is one of a few words."""
@@ -166,7 +130,7 @@ class Recorder:
             block.request_size.record(exchange.body_in)
             block.response_size.record(exchange.body_out)
         traced, query = exchange.sampled and self.spans, exchange.query
-        hinted = self.hints and not exchange.sampled and self._is_hinted(exchange.end)
+        hinted = self.hints and not exchange.sampled and self._few.lets(exchange.end)
         if query and (traced or hinted or self.logs or self.lines):
             query = self._redactor.query(query)
         try:
@@ -179,13 +143,6 @@ class Recorder:
         except BaseException:  # half an entry, or one that would not be counted
             self._pen.clear()
             raise
-
-    def _is_hinted(self, now: int) -> bool:
-        """Whether a request that was not recorded and ended then may leave its record."""
-        if self._next_hint > now + HINTS_AHEAD:
-            return False
-        self._next_hint = max(self._next_hint, now) + HINT_EVERY
-        return True
 
     def aside(self, exchange: Exchange, attempt: Attempt) -> None:
         """Record an attempt that is none of its request's; `exchange` tells of it alone."""
@@ -286,8 +243,7 @@ class Recorder:
     def _let_go(self) -> None:
         self._active = {scheme: n for scheme, n in self._active.items() if n.kept}
         self._active_scheme = ""
-        self._contexts = {code: n for code, n in self._contexts.items() if n.kept}
-        self._context = -1
+        self.contexts.let_go()
         for route in self._routes:
             route.let_go()
 

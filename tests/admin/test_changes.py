@@ -60,7 +60,7 @@ class Port:
 async def opened(token: str, place: str = "127.0.0.1:0") -> AsyncIterator[Port]:
     hand = Hand()
     admin = Admin(Gateway(), "127.0.0.1", hand=hand)
-    admin.changes.configure(token)
+    admin.gate.configure(token, None)
     sock = listen_once(place, "admin.listen")
     await admin.start(sock)
     unix = place.removeprefix("unix:") if place.startswith("unix:") else ""

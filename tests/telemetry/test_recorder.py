@@ -252,7 +252,7 @@ def test_a_route_of_the_configuration_before_makes_its_blocks_anew() -> None:
 def test_trace_contexts_are_counted_by_result_and_format() -> None:
     by = recorder()
     for code in (0, 0, 1, 0, 3):
-        by.brought(code)
+        by.contexts.count(code)
 
     assert numbers(by.registry.report(), instruments.TRACE_CONTEXT) == {
         (("result", "continued"), ("format", "w3c")): 3,
@@ -264,10 +264,10 @@ def test_trace_contexts_are_counted_by_result_and_format() -> None:
 def test_a_forgotten_count_of_trace_contexts_begins_anew() -> None:
     by = recorder()
     by.registry.forget = 60
-    by.brought(0)
+    by.contexts.count(0)
     list(by.reports(0.0))
     list(by.reports(100.0))
-    by.brought(0)
+    by.contexts.count(0)
 
     (report,) = (r for r in by.reports(101.0) if r)
     assert list(numbers(report, instruments.TRACE_CONTEXT).values()) == [1]

@@ -17,13 +17,15 @@ from proxy.otlp.envelope import Envelope
 class Gateway:
     """A Source. Nothing here blocks or raises."""
 
-    __slots__ = ("_envelope", "_outlet", "_stopped")
+    __slots__ = ("_envelope", "_outlet", "_stopped", "logs_are_taken")
 
     def __init__(self, context: Context) -> None:
         assert isinstance(context.outlet, Junction)
         self._outlet = context.outlet
         self._envelope = Envelope(context.resource)
         self._stopped = False
+        # Else access records are made for nobody but who looks on (`[access_log] otlp = false`).
+        self.logs_are_taken = True
 
     async def start(self) -> None:
         return None
@@ -50,6 +52,9 @@ class Gateway:
             account.drop(items, reason)
 
     def _push(self, batch: Batch) -> None:
+        if batch.signal == "logs" and not self.logs_are_taken and not self._stopped:
+            self._outlet.show(batch)
+            return
         if self._stopped and self._outlet.wants(batch.signal):
             self.note_dropped(batch.signal, batch.items, "shutdown")
         else:

@@ -1,0 +1,68 @@
+"""Live: requests as server-sent events, to whoever can keep up.
+
+What a viewer has not read waits for it, up to MOST_WAITING requests; what is more is left out, and
+it is told how many. Nobody else waits for it: one who reads nothing at all is cut off by the
+port's guard, as is any answer that nobody reads.
+
+Source: WHATWG HTML, "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+MOST_WAITING = 1000
+BEAT = 15.0  # seconds between two comments, so that everybody knows that the other is there
+_COUNTED = 1 << 53
+
+
+class Line:
+    """What one viewer has not read."""
+
+    __slots__ = ("_came", "_lines", "_missed", "_number")
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+        self._missed = 0
+        self._number = 0
+        self._came = asyncio.Event()
+
+    def tell(self, lines: Sequence[str], missed: int) -> None:
+        """More requests, each a line of JSON, and how many were left out before."""
+        room = MOST_WAITING - len(self._lines)
+        self._lines.extend(lines[:room])
+        self._missed += missed + max(0, len(lines) - room)
+        self._came.set()
+
+    async def next(self) -> bytes:
+        """What is there, when there is something; a comment after BEAT seconds without."""
+        try:
+            await asyncio.wait_for(self._came.wait(), BEAT)
+        except TimeoutError:
+            return b": nothing yet\n\n"
+        self._came.clear()
+        pieces = []
+        if self._missed:
+            pieces.append(f'event: dropped\ndata: {{"count":{min(self._missed, _COUNTED)}}}\n\n')
+            self._missed = 0
+        while self._lines:
+            self._number += 1
+            pieces.append(f"event: request\nid: {self._number}\ndata: {self._lines.popleft()}\n\n")
+        return "".join(pieces).encode()
+
+
+async def send(
+    request: web.BaseRequest, headers: Mapping[str, str], line: Line
+) -> web.StreamResponse:
+    """Until the viewer leaves."""
+    response = web.StreamResponse(
+        headers={**headers, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+    )
+    await response.prepare(request)
+    await response.write(b": requests follow\n\n")
+    while True:
+        await response.write(await line.next())

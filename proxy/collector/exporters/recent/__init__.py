@@ -1,0 +1,1 @@
+"""Exporter `recent`: what flows here can be looked at for a while."""

@@ -1,0 +1,105 @@
+"""Reception: who asks for recent telemetry gets an answer, a few milliseconds of work at a time.
+
+The same in the collector's own process, where questions come by the link (process.py), and in the
+hub's. A question has MOST_SECONDS; ANSWERS of them are worked on at once and the others wait, so
+that who asks a hundred things slows whoever else asks, and not the collector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import parse_qs
+
+from proxy.recent.desk import Desk, Reply, refusal
+from proxy.recent.ring import Ring, Stored
+from proxy.recent.tap import Viewer, take
+from proxy.tasks import cancel, spawn
+
+TURN = 0.004  # seconds of work in one turn of the loop
+REST = 0.001  # seconds between two turns
+ANSWERS = 2  # at once
+MOST_SECONDS = 20.0
+TELL_EVERY = 0.1  # seconds between two lots of requests for who watches
+MOST_WAITING = 64  # batches that wait for that; older ones are left out
+VIEWERS = 64
+
+Tell = Callable[[Sequence[str], int], None]
+
+
+class Reception:
+    """That of one ring."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self.desk = Desk(ring)
+        self._places = asyncio.Semaphore(ANSWERS)
+        self._viewers: dict[int, Viewer] = {}
+        self._next = 0
+        self._waiting: list[Stored] = []
+        self._telling: asyncio.Task[None] | None = None
+
+    async def ask(self, target: str, accept: str) -> Reply:
+        """The answer to that path and query."""
+        try:
+            async with asyncio.timeout(MOST_SECONDS), self._places:
+                return await self._work(target, accept)
+        except TimeoutError:
+            return refusal(503, f"no answer within {MOST_SECONDS:.0f} s; ask for less")
+
+    async def _work(self, target: str, accept: str) -> Reply:
+        steps = self.desk.ask(target, accept, time.time_ns())
+        end = time.perf_counter() + TURN
+        while True:
+            try:
+                next(steps)
+            except StopIteration as answered:
+                reply: Reply = answered.value
+                return reply
+            if time.perf_counter() > end:
+                await asyncio.sleep(REST)
+                end = time.perf_counter() + TURN
+
+    def tap(self, query: str, tell: Tell) -> int:
+        """Tell of requests from now on; a number to stop it by.
+
+        Raises ValueError, in words, for a filter that cannot be understood.
+        """
+        if len(self._viewers) >= VIEWERS:
+            raise ValueError(f"{VIEWERS} are watching already")
+        viewer = Viewer(parse_qs(query, keep_blank_values=True, max_num_fields=64), tell)
+        self._next += 1
+        self._viewers[self._next] = viewer
+        if self._telling is None:
+            self._ring.followers.append(self._came)
+            self._telling = spawn(self._tell(), "tell who watches")
+        return self._next
+
+    def untap(self, number: int) -> None:
+        self._viewers.pop(number, None)
+
+    async def close(self) -> None:
+        self._viewers.clear()
+        await cancel(self._telling)
+
+    def _came(self, stored: Stored) -> None:
+        if stored.signal == "logs" and stored.is_own:
+            self._waiting.append(stored)
+            if len(self._waiting) > MOST_WAITING:
+                for viewer in self._viewers.values():
+                    viewer.missed += self._waiting[0].items
+                del self._waiting[0]
+
+    async def _tell(self) -> None:
+        """As long as somebody watches."""
+        try:
+            while self._viewers:
+                await asyncio.sleep(TELL_EVERY)
+                batches, self._waiting = self._waiting, []
+                if batches:
+                    take(batches, list(self._viewers.values()))
+        finally:
+            self._ring.followers.remove(self._came)
+            self._waiting = []
+            self._telling = None

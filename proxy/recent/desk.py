@@ -1,0 +1,142 @@
+"""Desk: what is asked of recent telemetry, answered in steps.
+
+`ask` gives a generator: it yields None where the loop may have its turn, and returns a Reply.
+Paths that are not here are somebody else's. Everything is GET, and changes nothing.
+
+/api/traces, /api/traces/{id}     proxy/recent/show.py
+/api/map                          proxy/recent/map.py
+/jaeger/…, /zipkin/…, /tempo/…    what those projects' tools ask, each in a module of its own
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from proxy.recent.otlpjson import traces_data
+from proxy.recent.query import Params, query_of, word
+from proxy.recent.ring import Store
+from proxy.recent.search import search, trace_of
+from proxy.recent.show import found_as_json, trace_as_json
+
+JSON = "application/json; charset=utf-8"
+MOST_PARAMETERS = 64
+
+_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of HTTP."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question. `path` is unquoted segment by segment; `now` in Unix ns."""
+
+    path: tuple[str, ...]
+    params: Params
+    accept: str
+    now: int
+    store: Store
+    trace_url: str = ""  # of [ui]: where a trace is kept for good; has {trace_id} in it
+    memory: Any = None  # what handlers keep from one question to the next (`Desk.memory`)
+
+
+Answer = Generator[None, None, Reply]
+Handler = Callable[[Asked], Answer]
+
+# Modules with `answer(asked) -> Answer`, imported when they are first asked.
+_MODULES = {
+    ("jaeger",): "proxy.recent.jaeger",
+    ("zipkin",): "proxy.recent.zipkin",
+    ("tempo",): "proxy.recent.tempo",
+    ("api", "map"): "proxy.recent.map",
+    ("api", "doctor"): "proxy.recent.examine",
+}
+
+
+class Desk:
+    """Answers for one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.trace_url = ""
+        self.memory: dict[str, Any] = {}
+
+    def ask(self, target: str, accept: str, now: int) -> Answer:
+        """`target` is path and query of a URL; raises nothing."""
+        split = urlsplit(target)
+        path = tuple(unquote(segment) for segment in split.path.strip("/").split("/"))
+        try:
+            params = parse_qs(split.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+            asked = Asked(path, params, accept, now, self.store, self.trace_url, self.memory)
+            return (yield from _handler(path)(asked))
+        except ValueError as error:
+            return refusal(400, str(error))
+
+
+def _handler(path: tuple[str, ...]) -> Handler:
+    if path == ("api", "traces"):
+        return _traces
+    if path[:2] == ("api", "traces") and len(path) == 3:
+        return _trace
+    for prefix, module in _MODULES.items():
+        if path[: len(prefix)] == prefix:
+            found: Handler = importlib.import_module(module).answer
+            return found
+    return _unknown
+
+
+def _traces(asked: Asked) -> Answer:
+    found = yield from search(asked.store, query_of(asked.params, asked.now))
+    return reply(found_as_json(found))
+
+
+def _trace(asked: Asked) -> Answer:
+    yield
+    trace_id = trace_id_of(asked.path[2])
+    spans = trace_of(asked.store, trace_id)
+    if not spans:
+        return refusal(404, "no such trace is here; it may have made room for newer ones")
+    yield
+    if word(asked.params, "format") == "otlp":
+        return reply(traces_data(spans))
+    records = [
+        record
+        for stored in (*asked.store.kept(), *asked.store.batches())
+        if stored.signal == "logs" and trace_id in stored.data
+        for record in stored.records((trace_id,))
+    ]
+    yield
+    return reply(trace_as_json(spans, records, asked.trace_url))
+
+
+def trace_id_of(text: str) -> bytes:
+    """16 bytes; ValueError for what is no trace id."""
+    if not _ID.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no trace id: 32 hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+def reply(value: Mapping[str, Any] | list[Any], status: int = 200) -> Reply:
+    """As JSON; halves of surrogate pairs, which UTF-8 cannot hold, are escaped."""
+    return Reply(status, json.dumps(value, separators=(",", ":")).encode())
+
+
+def refusal(status: int, why: str) -> Reply:
+    return reply({"error": why}, status)
+
+
+def _unknown(asked: Asked) -> Answer:
+    yield
+    return refusal(404, "there is no such thing here")
