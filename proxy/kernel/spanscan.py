@@ -5,7 +5,7 @@ and a `Judge` notes which traces are worth keeping: those with an error, and tho
 SERVER span took longer than 99 of 100 of its name. What is malformed ends the walk, quietly: it is
 what a sender wrote, and others are behind it.
 
-Source: opentelemetry-proto trace/v1/trace.proto, field numbers of Span and Status; logs/v1/logs.proto.
+Source: opentelemetry-proto trace/v1 and logs/v1, by their field numbers.
 """
 
 from __future__ import annotations
