@@ -27,7 +27,7 @@ TRUSTING = '[forwarding]\ntrust = ["127.0.0.1"]'
         (ALWAYS, [SAMPLED], {}),
         (ALWAYS, [CLEARED], {"spangate.trace_context.sampled": False}),
         ("", ["baggage: a=1"], {"spangate.baggage": True}),
-        ("[tracing]\nbaggage = false", ["baggage: a=1"], {}),
+        ("[tracing]\nbaggage = false", ["baggage: a=1"], {"spangate.baggage": False}),
         (TRUSTING, ["X-Request-Id: mine"], {"spangate.request_id": "mine"}),
         ('[forwarding]\ntrust = ["10.0.0.1"]', ["X-Request-Id: a-stranger-s"], {}),
     ],
