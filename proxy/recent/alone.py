@@ -22,7 +22,7 @@ from ipaddress import ip_address
 from math import exp, lgamma, log
 from statistics import median
 
-from proxy.recent.callers import ELSEWHERE, Callers
+from proxy.recent.callers import Callers
 from proxy.recent.calls import Call, Try
 
 CHANCE = 1e-4
@@ -123,7 +123,7 @@ def _share_of_room(callers: Callers, around: Around, blame: Blame) -> Generator[
             made = callers.made.get(call.span_id)
             whole += fits
             room += fits if one.upstream == blame.upstream else 0
-            if made is not None and made.how not in ELSEWHERE:  # it is not the innermost there
+            if made is not None and not made.is_elsewhere:  # it is not the innermost there
                 whole -= fits
                 room -= fits if made.during.upstream == blame.upstream else 0
     return max(room / whole if whole > 0 else 1.0, FLOOR)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from proxy.recent.calls import Call, Calls, Own, Trace, Try
 
 MOST_PARENTS = 64
-ELSEWHERE = ("span_id", "trace_id", "request_id")  # the call is in another trace
 SLACK = 1_000_000  # ns by which times of two processes may differ
 
 
@@ -34,6 +33,11 @@ class Made:
     how: str
     lost: bool = False
     doubtful: bool = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the call is in another trace than its service was given."""
+        return self.call.trace_id != self.given.trace_id
 
 
 class Callers:
@@ -75,7 +79,7 @@ class Callers:
             self.made[call.span_id] = found
         elif not call.linked:
             self.orphans.append(call)
-        if found is None or found.how in ELSEWHERE:
+        if found is None or found.is_elsewhere:
             self.roots.append(call)
 
     def _maker(self, call: Call, trace: Trace) -> Made | None:
@@ -150,7 +154,10 @@ class Callers:
             if other is first or other.request_id == call.request_id
         ]
         at_work, doubtful = self.innermost(call, with_it)
-        return None if at_work is None else Made(call, *at_work, "request_id", doubtful=doubtful)
+        if at_work is None:
+            return None
+        lost = climb(call.parent_id, self._calls.traces[call.trace_id])[1]
+        return Made(call, *at_work, "request_id", lost, doubtful)
 
 
 def climb(span_id: bytes, trace: Trace) -> tuple[Own | None, bool]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from proxy.recent import findings as kinds
 from proxy.recent import symptoms
 from proxy.recent.alone import Around, Blame, blames, brackets, busy_shares
-from proxy.recent.callers import ELSEWHERE, Callers, Made
+from proxy.recent.callers import Callers
 from proxy.recent.calls import Call, Calls
 from proxy.recent.findings import Finding
 from proxy.recent.model import Record, Span
@@ -123,7 +123,7 @@ class Doctor:
             if number % 64 == 0:
                 yield
             service = made.during.upstream
-            if made.how in ELSEWHERE:
+            if made.is_elsewhere:
                 if made.during.withheld != "all":
                     tallies[service, symptoms.elsewhere(made, callers)].add(made, True)
                 continue

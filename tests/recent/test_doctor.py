@@ -45,9 +45,7 @@ def three(way: str, **more: object) -> World:
 @pytest.mark.parametrize("asked", [["first", "middle", "last"], ["first"], ["middle", "last"]])
 def test_a_broken_service_is_named(way: str, context: Context, kind: str, asked: list[str]) -> None:
     world = three(way)
-    rounds(world, asked, 8, context)
-    if way == "sets":  # of requests that are not sampled only the record of the request is there
-        rounds(world, asked, 8)
+    rounds(world, asked, 20, context)
     assert named(world) == {("middle", kind)}
 
 
