@@ -6,6 +6,7 @@
 # make test-all  what make test does, then a part of it under every other Python that is at hand
 # make build     compile what has changed; everything above that runs compiled does so by itself
 # make packages  build wheel and source archive and use both as their users would
+# make ui        bundle again what the admin port's pages use of others (needs npm)
 # make bench     this gateway and its peers, side by side
 # make micro     what one request costs, part by part
 # make bench-check   no request may cost more instructions than benchmarks/baseline*.json say
@@ -38,8 +39,8 @@ endif
 PURE := $(wildcard tests/kernel) tests/http tests/routing tests/tracing tests/upstream \
     tests/telemetry tests/test_end_to_end.py
 
-.PHONY: run test test-pure test-sanitized fuzz test-all build packages lint types bench \
-    bench-check micro clean
+.PHONY: run test test-pure test-sanitized fuzz test-all build packages lint types ui \
+    bench bench-check micro clean
 
 $(VENV)/.run: pyproject.toml
 	@echo "Setting up $(VENV), once; this takes a minute."
@@ -96,6 +97,11 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+
+# Not needed to run, test or install: what it makes is committed.
+ui:
+	npm ci --prefix ui --ignore-scripts --no-audit --no-fund --loglevel=error
+	node ui/build.mjs
 
 bench: $(VENV)/.bench $(VENV)/.compiled
 	$(BIN)/python -m benchmarks.run

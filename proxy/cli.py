@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from proxy import __version__
+from proxy.dashboards import commands as dashboards
 from proxy.plain import told
+from proxy.terminal.commands import COMMANDS
 
 if TYPE_CHECKING:
     from proxy.config.loaded import Loaded
     from proxy.errors import Problem
 
 DEFAULT_FILE = "routes.toml"
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="spangate %(version)s")
 def main() -> None:
     """Spangate: a reverse proxy in which every request leaves a correct trace."""
+
+
+for _command in (*COMMANDS, dashboards.dashboard, dashboards.alerts):
+    main.add_command(_command)
 
 
 @main.command()
@@ -79,35 +86,41 @@ def collect(file: str) -> None:
 @main.command()
 @click.argument("file", default=DEFAULT_FILE)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
-def check(file: str, strict: bool) -> None:
+@_AS_JSON
+def check(file: str, strict: bool, as_json: bool) -> None:
     """Print everything that is wrong with FILE (routes.toml); exit code 1 if anything is.
 
     FILE may be - for what comes through a pipe.
     """
-    loaded = _load(file, err=False)
-    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded)]
-    _print(warnings)
-    routes, upstreams = len(loaded.config.route), len(loaded.config.upstream)
-    if strict and warnings:
+    loaded = _load(file, err=False, broken=_checked if as_json else None)
+    warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded), *_misfits(loaded)]
+    is_ok, config = not (strict and warnings), loaded.config
+    sizes = {"route": len(config.route), "upstream": len(config.upstream)}
+    if config.collector is not None:
+        sizes["pipeline"] = len(config.collector.pipelines)
+    if as_json:
+        _checked(warnings, {f"{noun}s": number for noun, number in sizes.items()}, ok=is_ok)
+    else:
+        _print(warnings)
+    if not is_ok:
         sys.exit(1)
-    counts = [_count(routes, "route"), _count(upstreams, "upstream")]
-    if loaded.config.collector is not None:
-        counts.append(_count(len(loaded.config.collector.pipelines), "pipeline"))
-    click.echo(f"ok: {', '.join(counts)}")
-    for line in _made(loaded):
-        click.echo(line)
+    if not as_json:
+        click.echo(f"ok: {', '.join(_count(number, noun) for noun, number in sizes.items())}")
+        for line in _made(loaded):
+            click.echo(line)
 
 
 @main.command()
 @click.argument("words", nargs=-1, metavar="[FILE] [METHOD] URL")
 @click.option("-H", "--header", "headers", multiple=True, help="A request header: 'name: value'.")
-def explain(words: tuple[str, ...], headers: tuple[str, ...]) -> None:
+@_AS_JSON
+def explain(words: tuple[str, ...], headers: tuple[str, ...], as_json: bool) -> None:
     """Tell what happens to a request: explain [FILE] [METHOD] URL.
 
     Without a METHOD it is GET. FILE may be - for what comes through a pipe.
     """
     file, method, url = _request(words)
-    loaded = _load(file, err=True)
+    loaded = _load(file, err=True, broken=_not_explained if as_json else None)
     from proxy.errors import BadRequest
     from proxy.explain import explain as explained
     from proxy.explain import read_request, scheme_of
@@ -118,20 +131,31 @@ def explain(words: tuple[str, ...], headers: tuple[str, ...]) -> None:
         taken, lines = False, [f"answer     {error.status}: {error.detail}"]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    click.echo("\n".join(lines))
+    if as_json:
+        from proxy.terminal.problems import explained as told_as_json
+
+        told_as_json(taken, lines)
+    else:
+        click.echo("\n".join(lines))
     sys.exit(0 if taken else 1)
 
 
 @main.command()
 @click.argument("file", default="")
-def demo(file: str) -> None:
-    """Show it: three small services behind the gateway, and every trace.
+@click.option(
+    "--load",
+    type=float,
+    metavar="RATE",
+    help="Requests a second that it makes by itself, up to 1000; without it, LOAD says, or none.",
+)
+def demo(file: str, load: float | None) -> None:
+    """Show it: five small services behind the gateway, and every trace.
 
     FILE is another configuration than that of `spangate example`.
     """
     from proxy.demo.__main__ import main as show
 
-    sys.exit(show(file))
+    sys.exit(show(file, load))
 
 
 @main.command()
@@ -199,15 +223,30 @@ def _request(words: tuple[str, ...]) -> tuple[str, str, str]:
     return DEFAULT_FILE, first, url
 
 
-def _load(file: str, *, err: bool) -> Loaded:
-    """The file, or its problems on the screen and exit code 1."""
+def _checked(problems: Iterable[Problem], sizes: Mapping[str, int] = {}, ok: bool = False) -> None:
+    from proxy.terminal.problems import checked
+
+    checked(problems, sizes, ok=ok)
+
+
+def _not_explained(problems: Iterable[Problem]) -> None:
+    from proxy.terminal.problems import explained
+
+    explained(False, (), problems)
+
+
+def _load(file: str, *, err: bool, broken: Callable[[list[Problem]], None] | None = None) -> Loaded:
+    """The file, or its problems on the screen, or told to `broken`, and exit code 1."""
     from proxy.config.load import load
     from proxy.errors import ConfigError
 
     try:
         return load(file, os.environ)
     except ConfigError as error:
-        _print(error.problems, err=err)
+        if broken is not None:
+            broken(error.problems)
+        else:
+            _print(error.problems, err=err)
         sys.exit(1)
 
 
@@ -255,6 +294,13 @@ def _passed_by(loaded: Loaded) -> list[Problem]:
         )
         for denies, taker, path in bypass.find(Table.compile(routes), routes)
     ]
+
+
+def _misfits(loaded: Loaded) -> list[Problem]:
+    """A warning for each promised latency that the histograms cannot tell."""
+    from proxy.dashboards.objectives import misfits
+
+    return misfits(loaded)
 
 
 def _print(problems: Iterable[Problem], *, err: bool = False) -> None:

@@ -303,6 +303,9 @@ class NoHttp2(UpstreamError):
     error_type = "http2_required"
 
 
+UNKNOWN_KEY = "unknown key"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a configuration file, and what to write instead."""
@@ -314,6 +317,11 @@ class Problem:
     file: str = ""
     warning: bool = False
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the key is none that anybody knows."""
+        return self.message == UNKNOWN_KEY
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         kind = "warning: " if self.warning else ""
@@ -322,11 +330,13 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; `problems` holds all that was found."""
+    """A configuration that cannot be used; `problems` holds all that was found, `text` the file
+    that was read, if it was one."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(p) for p in problems))
         self.problems = problems
+        self.text = ""
 
 
 _LISTEN = {

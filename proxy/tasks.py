@@ -50,4 +50,9 @@ async def gently(items: Iterable[T], seconds: float = SLICE) -> AsyncIterator[T]
 def _done(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("background task %s failed", task.get_name(), exc_info=error)
+        log.error(
+            "background task %s failed",
+            task.get_name(),
+            exc_info=error,
+            extra={"key": "task.failed"},
+        )

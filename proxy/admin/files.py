@@ -71,9 +71,7 @@ class Files:
         name = request.path.removeprefix(PREFIX)
         file = self._files.get(name)
         if file is None:
-            last = name.rpartition("/")[2]
-            ending = last.rpartition(".")[2]
-            file = self._files.get(INDEX) if "." not in last or ending not in _TYPES else None
+            file = None if "." in name else self._files.get(INDEX)
         if file is None:
             return web.Response(status=404, text="404 Not Found\n")
         return self._send(request, file)

@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from proxy import __version__
-from proxy.admin import live
+from proxy.admin import api, live
 from proxy.admin.files import PREFIX, Files
 from proxy.admin.gate import Gate
 from proxy.admin.page import Pages, json_pieces
@@ -64,14 +63,12 @@ class See:
     async def _data(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/api/info":
             return self._json(200, {"version": __version__, "ui": True, **self._view.info()})
-        params = parse_qs(request.query_string, keep_blank_values=True, max_num_fields=64)
-        try:
-            found = await self._view.known(request.path, params)
-        except ValueError as error:
-            return self._json(400, {"error": str(error)})
-        if found is not None:
+        if (known := await api.answer(self._view, request.path, request.query)) is not None:
+            status, value = known
+            if status != 200:
+                return self._json(status, value)
             headers = {**self._headers, "Content-Type": JSON, "Vary": "Accept-Encoding"}
-            return await self._pages.send(request, headers, json_pieces(found))
+            return await self._pages.send(request, headers, json_pieces(value))
         accept = ",".join(request.headers.getall("Accept", []))
         status, content_type, body = await self._view.ask(request.path_qs, accept)
         response = web.Response(

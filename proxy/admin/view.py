@@ -43,14 +43,6 @@ class View(Protocol):
     def info(self) -> Mapping[str, Any]:
         """What they need to know at their start: /api/info."""
 
-    async def known(
-        self, path: str, params: Mapping[str, Sequence[str]]
-    ) -> Mapping[str, Any] | None:
-        """What is asked below /api/ and known without the collector; None = not here.
-
-        Raises ValueError, in words, for parameters that cannot be understood.
-        """
-
     async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
         """Status, content type and body of what is asked of recent telemetry."""
 
@@ -61,6 +53,24 @@ class View(Protocol):
 
         What is returned ends it. When it returns, every worker knows that somebody watches.
         Raises ValueError, in words, for a filter that cannot be understood.
+        """
+
+    def losses(self) -> Sequence[Mapping[str, Any]]:
+        """Telemetry that was lost: exporter, signal, reason, items; "" = nobody's exporter."""
+
+    def configuration(self) -> Mapping[str, Any]:
+        """What is in force, the last reloads, all settings: what `/api/config` shows."""
+
+    async def rates(self, points: int) -> Mapping[str, Any]:
+        """Requests of each route and upstream now, and so many points of each route's history."""
+
+    async def routes(self) -> Mapping[str, Any]:
+        """Each route with what the file says."""
+
+    async def explain(self, method: str, url: str, headers: Sequence[str]) -> Mapping[str, Any]:
+        """What would become of a request, in lines; headers are like `name: value`.
+
+        ValueError for what is no request, LookupError where there are no routes.
         """
 
 

@@ -285,6 +285,18 @@ def left_behind(page: Page) -> list[Standing]:
     return found
 
 
+def losses(standings: Iterable[Standing]) -> list[dict[str, object]]:
+    """What was dropped, most first: {exporter, signal, reason, items}."""
+    found: list[tuple[int, Standing, str]] = [
+        (items, book, reason) for book in standings for reason, items in book.dropped.items()
+    ]
+    found.sort(key=lambda one: -one[0])
+    return [
+        {"exporter": book.exporter, "signal": book.signal, "reason": reason, "items": items}
+        for items, book, reason in found
+    ]
+
+
 _CONDITION = ("healthy", "paused", "last_error", "last_error_seconds_ago")
 
 

@@ -67,6 +67,10 @@ class Change:
             await start_all([node])
         except ConfigError as error:
             for problem in error.problems:
-                log.error("%s; the receiver goes on as it was", problem)
+                log.error(
+                    "%s; the receiver goes on as it was",
+                    problem,
+                    extra={"key": "receiver.unchanged"},
+                )
             self.after.restore(before)
             await before.start()

@@ -76,7 +76,14 @@ class Condition:
             self._silent += 1
             return
         more = f" ({self._silent} more like it not shown)" if self._silent else ""
-        log.warning("%s: %s%s", self.title, self.error, more, exc_info=error)
+        log.warning(
+            "%s: %s%s",
+            self.title,
+            self.error,
+            more,
+            exc_info=error,
+            extra={"key": "component.failing"},
+        )
         self._next = now + COMPLAIN_EVERY
         self._silent = 0
         self._told = True
@@ -93,7 +100,7 @@ class Condition:
         self._note(text, signal)
         if not trouble.paused:
             trouble.paused = True
-            log.warning("%s: %s", self.title, self.error)
+            log.warning("%s: %s", self.title, self.error, extra={"key": "component.paused"})
 
     def fail(self, text: str) -> None:
         """It could not start; whoever started it tells."""
@@ -107,7 +114,7 @@ class Condition:
         trouble = self.signals.get(signal)
         if trouble is not None and trouble.paused:
             trouble.paused = trouble.troubled = False
-            log.info("%s: %s %s", self.title, text, signal)
+            log.info("%s: %s %s", self.title, text, signal, extra={"key": "component.resumed"})
         if not self.own.troubled and (trouble is None or not trouble.troubled):
             return
         self.own.troubled = False
@@ -116,7 +123,7 @@ class Condition:
         # Once for each trouble that was told: what comes and goes must not fill the log.
         if self._told and not self.troubled:
             self._told = False
-            log.info("%s: %s", self.title, text)
+            log.info("%s: %s", self.title, text, extra={"key": "component.recovered"})
 
     def _note(self, text: str, signal: str) -> None:
         now = time.time()

@@ -41,7 +41,13 @@ class Farewell:
             if any(lost.values()):
                 condition = stage.condition
                 why = condition.error if condition.troubled else NO_TIME
-                log.warning("%s: %s not delivered: %s", condition.title, _amounts(lost), why)
+                log.warning(
+                    "%s: %s not delivered: %s",
+                    condition.title,
+                    _amounts(lost),
+                    why,
+                    extra={"key": "component.not_delivered"},
+                )
 
 
 def cut_short(standings: Iterable[Standing], why: str) -> None:
@@ -51,7 +57,13 @@ def cut_short(standings: Iterable[Standing], why: str) -> None:
         if book.queued:
             queued.setdefault(book.exporter, {})[book.signal] = book.queued
     for exporter, amounts in queued.items():
-        log.warning("exporter %s: %s not delivered: %s", exporter, _amounts(amounts), why)
+        log.warning(
+            "exporter %s: %s not delivered: %s",
+            exporter,
+            _amounts(amounts),
+            why,
+            extra={"key": "exporter.not_delivered"},
+        )
 
 
 def _lost(stage: Leaving) -> dict[str, int]:

@@ -95,10 +95,12 @@ class Host:
             await change.abandon()
 
     def _follow(self, setup: Setup) -> None:
-        if self.reception is not None:
-            self.reception.desk.trace_url = setup.trace_url
-        if self._pipeline is not None:
-            self._pipeline.graph.gateway.logs_are_taken = setup.takes_logs
+        pipeline, reception = self._pipeline, self.reception
+        if pipeline is not None:
+            pipeline.graph.gateway.logs_are_taken = setup.takes_logs
+        if pipeline is not None and reception is not None:
+            reception.desk.trace_url = setup.trace_url
+            reception.desk.archive = pipeline.keeper.archive
 
     def report(self, table: SeriesTable) -> None:
         """Offer metrics of the gateway to the pipelines."""

@@ -22,6 +22,7 @@ from proxy.collector.counters import Meters
 from proxy.collector.fanout import NOBODY as NOBODY
 from proxy.collector.graph import Graph, World
 from proxy.collector.rates import INTERVAL, Rates
+from proxy.collector.recent_disk.keeper import Keeper
 from proxy.collector.shortform import NOTHING_RECENT, lengthen
 from proxy.config.observe import Collector, Export
 from proxy.config.see_model import Recent
@@ -58,6 +59,8 @@ class Pipeline:
         self._console = console
         self._turns = Turns()
         self.recent = Ring(recent.size, recent.failed)
+        self.keeper = Keeper(self.recent)
+        self._settings = recent
         plan = lengthen(settings, collector, recent)
         self.graph: Graph = build(plan, self._world(resource))
         self.graph.connect()
@@ -73,15 +76,20 @@ class Pipeline:
     async def start(self) -> None:
         """Open exporters and receivers; what was offered before waits in their queues."""
         await self.graph.start()
+        await self.keeper.follow(self._settings)
         self._sampling = tasks.spawn(self._sample(), "rates of flows")
 
     def series(self) -> Iterator[Series]:
         """What the collector counts, for /metrics and OTLP; the books are told elsewhere."""
-        return observe.series(self.graph)
+        yield from observe.series(self.graph)
+        yield from self.keeper.series()
 
     def view(self) -> dict[str, Any]:
         """For /pipelines."""
-        return observe.view(self.graph, self._rates.at(time.monotonic()))
+        view = observe.view(self.graph, self._rates.at(time.monotonic()))
+        if disk := self.keeper.view():
+            view["recent"] = {"disk": disk}
+        return view
 
     def offer(self, signal: Signal, entries: bytes, items: int, receipt: object = None) -> None:
         """Take concatenated `ScopeSpans.spans` or `ScopeLogs.log_records` fields (number 2)."""
@@ -116,6 +124,7 @@ class Pipeline:
         """Switch over; what is not needed any more delivers what it has within `deadline` s."""
         flush = await change.commit(deadline)
         self.recent.resize(change.recent.size, change.recent.failed)
+        await self.keeper.follow(change.recent)
         self.graph = change.after
         self._flushing.add(flush)
         flush.add_done_callback(self._flushing.discard)
@@ -131,6 +140,7 @@ class Pipeline:
             await asyncio.wait(self._flushing, timeout=deadline_seconds / 2)
         await self.graph.stop(max(0.0, deadline_seconds - (time.monotonic() - begun)))
         await asyncio.gather(*self._flushing, return_exceptions=True)
+        await self.keeper.stop()
 
     async def _sample(self) -> None:
         while True:

@@ -53,10 +53,13 @@ class Reception:
         end = time.perf_counter() + TURN
         while True:
             try:
-                next(steps)
+                wait = next(steps)
             except StopIteration as answered:
                 reply: Reply = answered.value
                 return reply
+            if wait is not None:  # for the disk
+                await asyncio.wrap_future(wait)
+                end = time.perf_counter() + TURN
             if time.perf_counter() > end:
                 await asyncio.sleep(REST)
                 end = time.perf_counter() + TURN

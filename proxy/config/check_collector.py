@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.config.collector import GATEWAY, ID, KINDS, SIGNALS, find
+from proxy.config.collector import GATEWAY, ID, KINDS, RECENT, SIGNALS, find
 from proxy.config.locate import Path
 from proxy.config.observe import Collector, CollectorPipeline
 from proxy.config.report import Report, suggestion
@@ -65,8 +65,9 @@ class _Check:
         kind = section.removesuffix("s")
         if section != "processors" and id in self._collector.connectors:
             kind, section = "connector", "connectors"
-        elif id not in getattr(self._collector, section) and not (
-            section == "receivers" and id == GATEWAY
+        elif id not in getattr(self._collector, section) and (section, id) not in (
+            ("receivers", GATEWAY),
+            ("exporters", RECENT),
         ):
             broken = self._report.is_broken("collector", section, id)
             if not broken and not self._report.has_failed("collector", section):

@@ -14,6 +14,7 @@ from proxy.config.check_balance import check_balance
 from proxy.config.check_discover import check_discover, check_resolvers
 from proxy.config.check_health import check_health
 from proxy.config.check_limits import check_limits
+from proxy.config.check_see import check_see
 from proxy.config.disk import file_in_the_way
 from proxy.config.hedges import parse_hedge
 from proxy.config.locate import Path
@@ -22,7 +23,6 @@ from proxy.config.report import Report
 from proxy.config.slips_observe import own_paths
 from proxy.config.syntax import (
     is_authority,
-    is_bearer,
     is_field_value,
     is_token,
     is_unix,
@@ -45,6 +45,7 @@ def check(config: Config, report: Report) -> None:
     _processes(config, report)
     _tracing(config, report)
     check_attributes(config, report)
+    check_see(config, report)
     _export(config, report)
     _limits(config, report)
     check_resolvers(config, report)
@@ -87,10 +88,6 @@ def _listeners(config: Config, report: Report) -> None:
             _listener(listener, ("listen", i), config, report)
     if config.admin.listen and not report.is_broken("admin", "listen"):
         attempt(parse_listen, config.admin.listen, ("admin", "listen"), report)
-    token = config.admin.token
-    if token and not report.is_broken("admin", "token") and not is_bearer(token):
-        remedy = "letters, digits and -._~+/ without blanks (RFC 6750 §2.1)"
-        report.error(("admin", "token"), "this cannot be sent as a bearer token", remedy)
 
 
 def _listener(listener: Listener, path: Path, config: Config, report: Report) -> None:

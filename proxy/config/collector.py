@@ -23,6 +23,7 @@ from proxy.config.words.collector import translate
 KINDS = ("receiver", "processor", "exporter", "connector")
 SIGNALS = ("traces", "metrics", "logs", "profiles")
 GATEWAY = "gateway"  # a receiver that needs no table
+RECENT = "recent"  # an exporter that needs none
 
 ID = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}(?:/[!-~]{1,1024})?")
 

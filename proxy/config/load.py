@@ -8,6 +8,7 @@ Each step reports and goes on, so that one run tells all. Only this module knows
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import re
 import sys
@@ -21,7 +22,9 @@ from proxy.config.check_collector import check_collector
 from proxy.config.check_errors import check_errors
 from proxy.config.check_ports import check_ports
 from proxy.config.check_rates import check_redis
+from proxy.config.check_recent import check_recent
 from proxy.config.check_routes import check_routes
+from proxy.config.check_slo import check_slo
 from proxy.config.check_tls import check_tls
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
@@ -82,10 +85,14 @@ def loads(text: str, file: str, environ: Mapping[str, str], known: Material = NO
     try:
         if file.endswith(YAML):
             return _of_collector(text, file, environ)
-        return _build(_parse(text, file), Report(file, locate(text)), environ, known)
+        loaded = _build(_parse(text, file), Report(file, locate(text)), environ, known)
+        return dataclasses.replace(loaded, text=text)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
         raise ConfigError([problem]) from None
+    except ConfigError as error:
+        error.text = text
+        raise
     finally:
         if collecting:
             gc.enable()
@@ -133,8 +140,10 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     check_ports(config, report)
     check_routes(config, report)
     check_redis(config, report)
+    check_slo(config, report)
     if pages := check_errors(config, report):
         material = msgspec.structs.replace(material, pages=pages)
+    config = msgspec.structs.replace(config, recent=check_recent(config, report))
     tell_slips(config, report)
     tell_telemetry_slips(config, report)
     warnings = report.settle()

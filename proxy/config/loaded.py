@@ -22,6 +22,7 @@ class Loaded:
     lines: Lines = field(default_factory=Lines)
     expanded: Mapping[Path, Expanded] = field(default_factory=dict)  # what ${…} put in
     material: Material = NONE  # what the files of TLS hold
+    text: str = ""  # the file as it was read, with its secrets; "" = it is no TOML
 
     def where(self, path: Path) -> str:
         """ "routes.toml:12" for a key that the file says, "" for one that it leaves out."""

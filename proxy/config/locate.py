@@ -81,6 +81,20 @@ def locate(text: str) -> Lines:
     return _Walk(text.replace("\r\n", "\n")).document()
 
 
+def marked(text: str) -> tuple[list[tuple[Path, int, int]], list[tuple[Path, int]]]:
+    """Where each value of a valid TOML document with plain newlines begins and ends, those in
+    arrays and inline tables before these themselves; and the headers of tables with their places.
+
+    ValueError if it could not be read to its end.
+    """
+    walk = _Walk(text)
+    walk.values, walk.headers = [], []
+    walk.document()
+    if walk.pos < len(text):
+        raise ValueError(f"no TOML from character {walk.pos} on")
+    return walk.values, walk.headers
+
+
 def dotted(path: Path) -> str:
     """A key path as people write it: `route[2].headers.request.set."x-a.b"`."""
     text = ""
@@ -96,7 +110,7 @@ def dotted(path: Path) -> str:
 class _Walk:
     """One pass over one document."""
 
-    __slots__ = ("at", "newlines", "pos", "tables", "text")
+    __slots__ = ("at", "headers", "newlines", "pos", "tables", "text", "values")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -104,6 +118,8 @@ class _Walk:
         self.newlines = [m.start() for m in re.finditer("\n", text)]
         self.at: dict[Path, int] = {}
         self.tables: dict[Path, int] = {}  # [[x]] so far
+        self.values: list[tuple[Path, int, int]] | None = None  # None = nobody asks
+        self.headers: list[tuple[Path, int]] | None = None
 
     def document(self) -> Lines:
         prefix: Path = ()
@@ -112,6 +128,8 @@ class _Walk:
             start = self.pos
             if self.text[start] == "[":
                 prefix = self.header()
+                if self.headers is not None:
+                    self.headers.append((prefix, start))
             else:
                 self.pair(prefix)
             self.skip(_BLANK)
@@ -152,13 +170,16 @@ class _Walk:
         self.value(path)
 
     def value(self, path: Path) -> None:
-        first = self.text[self.pos : self.pos + 1]
+        start = self.pos
+        first = self.text[start : start + 1]
         if first == "[":
             self.several(path, "]")
         elif first == "{":
             self.several(path, "}")
         elif first not in ('"', "'") or not self.string():
             self.skip(_BARE_VALUE)
+        if self.values is not None:
+            self.values.append((path, start, self.pos))
 
     def several(self, path: Path, end: str) -> None:
         """An array or an inline table."""

@@ -31,6 +31,7 @@ from proxy.config.retry_model import GrpcCode as GrpcCode
 from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.see_model import Recent, Ui
+from proxy.config.slo_model import Slo as Slo
 from proxy.config.split_model import Mirror as Mirror
 from proxy.config.split_model import SplitBy
 from proxy.config.units import Seconds, Size
@@ -205,6 +206,7 @@ class Defaults(Section, frozen=True):
     # an exchange from its head to its end, tunnels and streams too (Envoy's max_stream_duration)
     stream_timeout: Seconds = Seconds(0)
     retry: Retry | None = None  # extra tries; a number, or a table
+    slo: Slo | None = None  # what routes to upstreams promise: alerts are made of it
 
 
 class Route(Section, frozen=True):
@@ -242,6 +244,7 @@ class Route(Section, frozen=True):
     maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says
     # which requests are refused last, and first, where an upstream's `limits` are reached
     priority: Literal["high", "normal", "low"] = "normal"
+    slo: Slo | None = None  # what it promises; a table, or false for nothing
     trace: RouteTrace = field(default_factory=RouteTrace)
     propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs

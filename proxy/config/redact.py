@@ -14,7 +14,7 @@ import msgspec
 from proxy.config.expand import KEY, Expanded
 from proxy.config.loaded import Loaded
 from proxy.config.locate import Path
-from proxy.config.model import Config
+from proxy.config.model import Config, Route
 from proxy.config.secrets import REDACTED, is_secret, without_secrets
 from proxy.config.units import Seconds, Size, seconds_text, size_text
 
@@ -47,6 +47,13 @@ def shown_config(loaded: Loaded) -> Config:
     config = _veiled(loaded.config, (), loaded.expanded)
     assert isinstance(config, Config)
     return config
+
+
+def shown_route(loaded: Loaded, index: int) -> Route:
+    """The same of one route."""
+    route = _veiled(loaded.config.route[index], ("route", index), loaded.expanded)
+    assert isinstance(route, Route)
+    return route
 
 
 def made_from(loaded: Loaded, text: str, *path: str | int) -> str:

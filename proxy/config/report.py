@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from proxy.config.locate import Lines, Path, dotted
 from proxy.config.secrets import without_secrets
-from proxy.errors import ConfigError, Problem
+from proxy.errors import UNKNOWN_KEY, ConfigError, Problem
 
 
 class Report:
@@ -47,7 +47,7 @@ class Report:
     def unknown(self, path: Path, value: object, remedy: str) -> None:
         """An unknown key: what its table lacks is probably what it says under another name."""
         self._foreign.setdefault(path[:-1], []).append(value)
-        self.error(path, "unknown key", remedy)
+        self.error(path, UNKNOWN_KEY, remedy)
 
     def is_foreign(self, path: Path) -> bool:
         """Whether the table at `path` has unknown keys: what it lacks is not one more mistake."""

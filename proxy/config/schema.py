@@ -71,6 +71,7 @@ _SHORT: dict[tuple[type, str], list[Schema]] = {
     (model.Upstream, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Defaults, "retry"): [{"type": "integer", "minimum": 0}],
     (model.Route, "compress"): [{"type": "boolean"}],
+    (model.Route, "slo"): [{"const": False}],
     (model.Route, "rate"): [_STRING, {"$ref": "#/$defs/RateLimit"}],
     (model.Errors, "maintenance"): [_STRING, {"type": "boolean"}],
     (model.Compress, "types"): [_STRING],

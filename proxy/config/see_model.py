@@ -15,6 +15,7 @@ class Recent(Section, frozen=True):
     size: Size = Size(16 * 1024 * 1024)  # of the latest; 0 = nothing is kept, and no pages show it
     failed: Size = Size(4 * 1024 * 1024)  # of failed and slow traces, which stay for longer
     path: str = ""  # a folder, to keep them on disk as well; "" = in memory alone
+    disk: Size = Size(1024 * 1024 * 1024)  # bytes of it; a quarter is for failed and slow traces
 
 
 class Ui(Section, frozen=True):

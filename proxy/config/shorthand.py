@@ -18,6 +18,7 @@
     backup = ["http://a"]            backup = { "http://a" = 1 }
     mirror = "shadow"                mirror = { to = "shadow" }; it may be a URL, as in `to`
     compress = true, false           compress = {}, nothing
+    slo = false                      slo = {}, which takes that of [defaults] away
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
     errors.pages.503 = "503.html"    errors.pages.503 = { file = "503.html" }
     maintenance = true, = "/run/m"   of [errors]: maintenance = { on = true }, = { file = "/run/m" }
@@ -111,6 +112,8 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _inside(route, ("route", index, "respond"), {str: "body", int: "status"}, report)
     _mirror(route, index, raw, report)
     _compress(route)
+    if route.get("slo") is False:
+        route["slo"] = {}
     _rate(route, ("route", index, "rate"), report)
     _errors(route, ("route", index), report)
     if isinstance(when := route.get("when"), dict):

@@ -1,4 +1,4 @@
-"""What `make run` and `spangate demo` show: three small services behind the gateway.
+"""What `make run` and `spangate demo` show: five small services behind the gateway.
 
 It owns the example configuration too, so that a wheel has one.
 """

@@ -1,35 +1,29 @@
-"""`make run`, `spangate demo`: start everything, tell what to type, show traces as they come.
+"""`make run`, `spangate demo`: start everything, tell where to look, show traces as they come.
 
 The services run in this process, the gateway in others. Everything goes to stdout. PORT,
 HTTPS_PORT and ADMIN_PORT choose other ports than 8080, 8443 and 9901; where PORT is said and
-HTTPS_PORT is not, HTTPS takes any that is free.
+HTTPS_PORT is not, HTTPS takes any that is free. LOAD is requests a second that it makes by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from proxy.demo import EXAMPLE
+from proxy.demo import EXAMPLE, load
+from proxy.demo.buttons import Button, to_environment
 from proxy.demo.compiled import follow
 from proxy.demo.gateway import Gateway, Places
-from proxy.demo.services import ENDLESS, UNLUCKY, Services
+from proxy.demo.services import ENDLESS, LOST, UNLUCKY, Services
 from proxy.tasks import cancel, spawn
 
 ABOUT = """\
-Spangate demo: shop calls orders, orders calls payments, each call through the gateway.
-
-  gateway   {gateway}
-  admin     {admin}
-  services  {services}
-  routes    {file}
-            edit it, then: kill -HUP {pid}
-
-Type in another terminal:
+{pages}Shop calls orders, orders calls payments, each call through the gateway. Type elsewhere:
 
   curl {http}/shop/orders/42
       six spans: into the gateway and out of it, for each of three services
@@ -37,19 +31,46 @@ Type in another terminal:
       payments fails at first, and the gateway tries again: one span more
   curl {http}/shop/orders/{endless}
       payments hangs: cut off after a second, and the trace shows where
-{by_https}  curl {admin}/metrics
-      what was counted
+  curl {http}/shop/stock/42
+      stock calls warehouse and forgets the trace: what was one request is two traces
+{by_https}{metrics}
+  gateway   {gateway}
+  admin     {admin}
+  services  {services}
+  routes    {file}
+            edit it, then: kill -HUP {pid}
+  shop      {page}/shop/
+            in a browser, with an event stream and a WebSocket
 
-In a browser, with an event stream and a WebSocket:
+{traces} Ctrl-C ends everything."""
 
-  {page}/shop/
+PAGES = """
+  Open this:  {strong}{admin}/ui/{plain}
 
-Traces appear here, a second after their request. Ctrl-C ends everything."""
+"""
 
 BY_HTTPS = """\
   curl -k {https}/shop/orders/42
       the same by HTTP/2; -k, because the certificate was made just now
 """
+
+METRICS = """\
+  curl {admin}/metrics
+      what was counted
+"""
+
+TRACES = "Traces appear here too, a second after their request."
+TRACES_UNDER_LOAD = "{rate:g} requests a second are made; their traces are on the pages alone."
+
+BUTTONS = (
+    Button("An order", "/shop/orders/42", "Three services, six spans, all well."),
+    Button(
+        "Tried again", f"/shop/orders/{UNLUCKY}", "payments fails at first; the second try helps."
+    ),
+    Button("Hangs", f"/shop/orders/{ENDLESS}", "payments is cut off after a second."),
+    Button("Fails", f"/shop/orders/{LOST}", "orders answers 500, and so the shop 502."),
+    Button("Loses its trace", "/shop/stock/42", "stock forgets the context: see the doctor."),
+)
 
 NOT_STARTED = """
 The gateway has not started; the reason is above. Where a port is taken, put other ones before
@@ -57,24 +78,28 @@ the command: PORT=8090 HTTPS_PORT=8453 ADMIN_PORT=9911
 """
 
 
-async def run(file: Path) -> int:
+async def run(file: Path, rate: float = 0.0) -> int:
     """Until a signal comes or the gateway ends; returns the exit code."""
     services = Services()
-    gateway = Gateway(_show, terminal=sys.stdout.isatty())
+    show = load.WithoutTrees(_show) if rate else _show
+    gateway = Gateway(show, terminal=sys.stdout.isatty())
     asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, _stop, gateway, asked)
     try:
         await services.start()
-        gateway.start(str(file), _addresses(services))
+        gateway.start(str(file), _addresses(services) | to_environment(BUTTONS))
         await _first(gateway.ready, gateway.ended, asked)
         if gateway.ready.done() and not asked.done():
             places = gateway.ready.result()
-            services.reach(places.first.replace("//localhost", "//127.0.0.1"))
-            _show(_about(places, services, file, gateway.pid))
-            following = spawn(follow(places.admin, _show), "follow the compiler")
+            reached = places.first.replace("//localhost", "//127.0.0.1")
+            services.reach(reached)
+            running = [spawn(follow(places.admin, _show), "follow the compiler")]
+            if rate:
+                running.append(spawn(load.run(reached, rate), "load"))
+            _show(_about(places, services, file, gateway.pid, rate))
             await _first(gateway.ended, asked)
-            await cancel(following)
+            await cancel(*running)
         if asked.done():
             gateway.stop()
         code = await gateway.ended
@@ -108,13 +133,19 @@ def _addresses(services: Services) -> dict[str, str]:
     return found
 
 
-def _about(places: Places, services: Services, file: Path, pid: int) -> str:
+def _about(places: Places, services: Services, file: Path, pid: int, rate: float) -> str:
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    strong, plain = ("\x1b[1m", "\x1b[0m") if coloured else ("", "")
+    shown = {"admin": places.admin, "strong": strong, "plain": plain}
     return ABOUT.format(
+        pages=PAGES.format(**shown) if places.admin else "",
+        metrics=METRICS.format(**shown) if places.admin else "",
+        traces=TRACES_UNDER_LOAD.format(rate=rate) if rate else TRACES,
         http=places.first,
         gateway=places.first + (f", {places.https}" if places.https else ""),
         by_https=BY_HTTPS.format(https=places.https) if places.https else "",
         page=places.https or places.first,
-        admin=places.admin,
+        admin=places.admin or "off",
         services=", ".join(f"{name} :{port}" for name, port in services.ports.items()),
         file=os.path.relpath(file),
         pid=pid,
@@ -131,9 +162,23 @@ def _show(line: str) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def main(file: str = "") -> int:
-    return asyncio.run(run(Path(file) if file else EXAMPLE.resolve()))
+def main(file: str = "", rate: float | None = None) -> int:
+    """`rate` is requests a second that the demo makes; without one, LOAD says."""
+    try:
+        checked = _rate(os.environ.get("LOAD", "") or "0" if rate is None else str(rate))
+    except ValueError as error:
+        _show(str(error))
+        return 2
+    return asyncio.run(run(Path(file) if file else EXAMPLE.resolve(), checked))
+
+
+def _rate(said: str) -> float:
+    """Raises ValueError with the remedy."""
+    with contextlib.suppress(ValueError):
+        if 0 <= (rate := float(said)) <= load.MOST:
+            return rate
+    raise ValueError(f"load {said!r}: say requests a second, 0 to {load.MOST:g}, as in LOAD=5")
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2]))
+    sys.exit(main("".join(sys.argv[1:2])))

@@ -1,8 +1,10 @@
-"""Shop, orders and payments: ordinary web services that know nothing of tracing.
+"""Shop, orders, payments, stock and warehouse: ordinary services that know nothing of tracing.
 
-A shop page asks orders, orders asks payments, each by way of the gateway. All that they do for
-tracing is what any service behind a gateway must: hand on the trace headers of the request that
-they serve. One of them is not well: payments fails at times (order 13) and hangs (order 99).
+A shop page asks orders, which asks payments, or stock, which asks warehouse, each by way of the
+gateway. All that they do for tracing is what any service behind a gateway must: hand on the trace
+headers of the request that they serve. Three of them are not well, each in a way of its own:
+payments fails at times (order 13) and hangs (order 99), orders cannot find one order (66), and
+stock breaks every trace, since it hands nothing on but the id that its own log is full of.
 """
 
 from __future__ import annotations
@@ -16,18 +18,23 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
 from proxy.demo import live
 
-PORTS = {"shop": 8001, "orders": 8002, "payments": 8003}  # as in routes.toml
+PORTS = {
+    "shop": 8001, "orders": 8002, "payments": 8003, "stock": 8004, "warehouse": 8005,
+}  # fmt: skip
 HANDED_ON = (
     "traceparent", "tracestate", "baggage", "x-request-id",
     "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-flags",
 )  # fmt: skip
 
+FORGETFUL = ("x-request-id",)  # what stock hands on
+
 UNLUCKY = "13"  # every other try of it fails
 ENDLESS = "99"  # it takes longer than anybody waits
+LOST = "66"  # orders fails for it, always
 
 
 class Services:
-    """The three, in this process. What they ask each other waits until the gateway is known."""
+    """All of them, in this process. What they ask each other waits until the gateway is known."""
 
     def __init__(self) -> None:
         self._gateway: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -42,17 +49,13 @@ class Services:
         # on this machine, whatever its certificate.
         connector = TCPConnector(force_close=True, ssl=False)
         self._client = ClientSession(connector=connector, timeout=ClientTimeout(total=10))
-        handlers = {"shop": self._shop, "orders": self._orders, "payments": self._payments}
-        for name, handler in handlers.items():
-            path = "/payments/{id}" if name == "payments" else "/orders/{id}"
+        for name, port in PORTS.items():
             app = web.Application()
-            app.router.add_get(path, handler)
-            if name == "shop":
-                live.add(app)
+            self._add(app, name)
             runner = web.AppRunner(app, access_log=None, handle_signals=False)
             await runner.setup()
             self._runners.append(runner)
-            sock = _listen(PORTS[name])
+            sock = _listen(port)
             self.ports[name] = sock.getsockname()[1]
             await web.SockSite(runner, sock).start()
 
@@ -66,17 +69,32 @@ class Services:
         if self._client is not None:
             await self._client.close()
 
+    def _add(self, app: web.Application, name: str) -> None:
+        if name == "shop":
+            app.router.add_get("/orders/{id}", self._shop)
+            app.router.add_get("/stock/{id}", self._shop)
+            live.add(app)
+        else:
+            handlers = {
+                "orders": self._orders, "payments": self._payments, "stock": self._stock,
+                "warehouse": self._warehouse,
+            }  # fmt: skip
+            app.router.add_get(f"/{name}/{{id}}", handlers[name])
+
     async def _shop(self, request: web.Request) -> web.Response:
+        """Orders and stock, each from the service of that name."""
         await asyncio.sleep(0.004)
-        status, order = await self._ask(f"/orders/{request.match_info['id']}", request.headers)
+        status, found = await self._ask(request.path, request.headers)
         if status != 200:
-            return _json({"sorry": "no orders today"}, status=502)
+            return _json({"sorry": "not today"}, status=502)
         await asyncio.sleep(0.002)
-        return _json({"shop": "Teapots & Sons", **order})
+        return _json({"shop": "Teapots & Sons", **found})
 
     async def _orders(self, request: web.Request) -> web.Response:
         number = request.match_info["id"]
         await asyncio.sleep(0.012)
+        if number == LOST:
+            return _json({"sorry": "this order is lost"}, status=500)
         status, payment = await self._ask(f"/payments/{number}", request.headers)
         # An order can be shown without its payment: the client need not suffer, the trace tells.
         paid = payment["payment"] if status == 200 else "unknown"
@@ -91,10 +109,22 @@ class Services:
         self._failed.discard(number)
         return _json({"payment": "received"})
 
-    async def _ask(self, path: str, received: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+    async def _stock(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(0.006)
+        path = f"/warehouse/{request.match_info['id']}"
+        status, shelf = await self._ask(path, request.headers, FORGETFUL)
+        return _json({"item": "teapot", "shelf": shelf["shelf"] if status == 200 else "unknown"})
+
+    async def _warehouse(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(0.015)
+        return _json({"shelf": f"aisle {request.match_info['id']}"})
+
+    async def _ask(
+        self, path: str, received: Mapping[str, str], handed_on: tuple[str, ...] = HANDED_ON
+    ) -> tuple[int, dict[str, str]]:
         """(status, body) of another service, which is asked on behalf of `received`."""
         assert self._client is not None
-        headers = {name: received[name] for name in HANDED_ON if name in received}
+        headers = {name: received[name] for name in handed_on if name in received}
         gateway = await asyncio.shield(self._gateway)  # whoever gives up must not cancel it for all
         try:
             async with self._client.get(gateway + path, headers=headers) as response:

@@ -71,7 +71,12 @@ class Certificates:
         if made is not None and made.mark != self._told:
             self._told = made.mark
             names = ", ".join(made.names[:MOST_TOLD]) + (", …" if made.names[MOST_TOLD:] else "")
-            log.info("self-signed certificate for %s; SHA-256 %s", names, made.fingerprint)
+            log.info(
+                "self-signed certificate for %s; SHA-256 %s",
+                names,
+                made.fingerprint,
+                extra={"key": "certificates.self_signed"},
+            )
 
     async def _renew(self, loaded: Loaded) -> None:
         hub = self._hub
@@ -90,7 +95,11 @@ class Certificates:
         else:
             succeeded(hub)
             await self._services.secure(hub.loaded)
-            log.info("certificates reloaded: %s", _why(loaded, read))
+            log.info(
+                "certificates reloaded: %s",
+                _why(loaded, read),
+                extra={"key": "certificates.reloaded"},
+            )
 
 
 def _marks(loaded: Loaded) -> Marks:
@@ -103,7 +112,7 @@ def _read(loaded: Loaded) -> Loaded:
     material = check_tls(loaded.config, report, loaded.material)
     material = msgspec.structs.replace(material, pages=loaded.material.pages)
     for warning in report.settle():
-        log.warning("%s", warning)
+        log.warning("%s", warning, extra={"key": "certificates.warning"})
     return dataclasses.replace(loaded, material=material or NONE)
 
 

@@ -20,11 +20,12 @@ from proxy import __version__
 from proxy.admin.app import Admin
 from proxy.admin.exposition import grouped
 from proxy.collector import resource
-from proxy.collector.books import as_dict
+from proxy.collector.books import as_dict, losses
 from proxy.collector.farewell import cut_short
 from proxy.collector.pipeline import Pipeline
 from proxy.collector.reception import Reception
-from proxy.config.load import Loaded, load
+from proxy.config.load import Loaded
+from proxy.config.model import Config
 from proxy.config.placed import placing
 from proxy.config.redact import shown
 from proxy.errors import ConfigError
@@ -32,11 +33,13 @@ from proxy.hub import gauges
 from proxy.hub.hand import CollectHand
 from proxy.hub.main import run_hub
 from proxy.hub.questions import AGAIN, Tell
+from proxy.hub.rates import History
 from proxy.hub.reload import Reloads, failed, succeeded
 from proxy.hub.reloader import Reloader
 from proxy.hub.said import plural
 from proxy.hub.settled import Marks, whole
 from proxy.hub.sockets import split_address
+from proxy.hub.standings import when
 from proxy.hub.watched import ConfigWatch, config_marks
 from proxy.lag import Lag
 from proxy.log import configure
@@ -65,6 +68,8 @@ class CollectHub:
         self.pipeline: Pipeline | None = None
         self.reception: Reception | None = None
         self._admin = admin
+        self._booted = loaded.config
+        self._loaded_at = time.time()
         self._started = time.monotonic()
         self._started_ns = time.time_ns()
         self._resource: dict[str, str | int] = {}
@@ -155,11 +160,6 @@ class CollectHub:
     def info(self) -> Mapping[str, Any]:
         return {"service": "", "trace_url": self.loaded.config.ui.trace_url, "demo": None}
 
-    async def known(
-        self, path: str, params: Mapping[str, Sequence[str]]
-    ) -> Mapping[str, Any] | None:
-        return None
-
     async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
         if self.reception is None:
             return AGAIN
@@ -168,6 +168,30 @@ class CollectHub:
 
     async def tap(self, query: str, tell: Tell) -> Callable[[], None]:
         raise ValueError("a collector alone serves no requests that could be watched")
+
+    def losses(self) -> list[dict[str, object]]:
+        return losses(self.pipeline.books.standings()) if self.pipeline is not None else []
+
+    async def rates(self, points: int) -> Mapping[str, Any]:
+        now = time.time()  # nobody asks a collector for anything by a route
+        return History(now).view(now * 1000, (), points)
+
+    async def routes(self) -> Mapping[str, Any]:
+        return {"routes": []}
+
+    async def explain(self, method: str, url: str, headers: Sequence[str]) -> Mapping[str, Any]:
+        raise LookupError("a collector has no routes")
+
+    def configuration(self) -> Mapping[str, Any]:
+        return {
+            "generation": self.number,
+            "loaded_at": when(self._loaded_at),
+            "pending_restart": _pending(self._booted, self.loaded.config),
+            "last_reload_error": self.reloads.error,
+            "file": self.loaded.file,
+            "history": self.reloads.history.view(),
+            "settings": shown(self.loaded),
+        }
 
     # -- the rest ---------------------------------------------------------------------------------
 
@@ -190,7 +214,7 @@ class CollectHub:
     def _read(self) -> Loaded:
         self.reloads.tried += 1
         self.reloads.seen = config_marks(self.loaded.file)
-        return load(self.loaded.file, os.environ)
+        return self.reloads.load(self.loaded.file)
 
     async def _reload(self) -> str:
         """Once, for whoever has asked; see Reloader."""
@@ -208,15 +232,23 @@ class CollectHub:
             failed(self, "the configuration in force stays", *getattr(error, "problems", [error]))
             return ""
         for warning in loaded.warnings:
-            log.warning("%s", warning)
+            log.warning("%s", warning, extra={"key": "config.warning"})
         if self.loaded.config.admin.listen != config.admin.listen:
-            log.warning("admin.listen changed: takes effect after a restart")
+            log.warning(
+                "admin.listen changed: takes effect after a restart",
+                extra={"key": "admin.unchanged"},
+            )
         await pipeline.adopt(change, FLUSH_DEADLINE)
         self.loaded, self._resource, self.number = loaded, attributes, self.reloads.tried
+        self._loaded_at = time.time()
         succeeded(self)
         self._guard(loaded)
         configure(config.log.format, config.log.level)
-        log.info("reloaded: %s", plural(len(pipeline.graph.chains), "pipeline"))
+        log.info(
+            "reloaded: %s",
+            plural(len(pipeline.graph.chains), "pipeline"),
+            extra={"key": "collector.reloaded"},
+        )
         return ""
 
     async def _report_regularly(self) -> None:
@@ -242,7 +274,7 @@ class CollectHub:
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
         cut = not stop.done()
         if cut:
-            log.warning("stopping at once")
+            log.warning("stopping at once", extra={"key": "stop.at_once"})
             cut_short(pipeline.books.standings(), "stopped at once")
         await cancel(stop, again)
         await server.stop()
@@ -267,7 +299,17 @@ class CollectHub:
         places.append(f"{len(graph.chains)} pipelines")
         if WHY_PLAIN:
             places.append(told())
-        log.info("spangate %s collector ready: %s", __version__, ", ".join(places))
+        log.info(
+            "spangate %s collector ready: %s",
+            __version__,
+            ", ".join(places),
+            extra={"key": "collector.ready"},
+        )
+
+
+def _pending(booted: Config, now: Config) -> list[str]:
+    """What waits for a restart."""
+    return ["admin.listen"] if booted.admin.listen != now.admin.listen else []
 
 
 def run(path: str) -> int:

@@ -141,7 +141,7 @@ class CollectorProcess:
             try:
                 await self._launch()
             except (ConfigError, OSError) as error:
-                log.error("%s", error)
+                log.error("%s", error, extra={"key": "collector.refused"})
         if self._run is not None and not await self._run.end(deadline, GRACE):
             cut_short(self.standings(), "the collector did not end in time")
 
@@ -175,7 +175,9 @@ class CollectorProcess:
         except Died:
             return
         except ConfigError as error:
-            log.error("the collector goes on as it was: %s", error)
+            log.error(
+                "the collector goes on as it was: %s", error, extra={"key": "collector.unchanged"}
+            )
 
     def _ended(self, run: Run, status: int, spent: float) -> None:
         self.cpu_spent += spent
@@ -187,7 +189,12 @@ class CollectorProcess:
         self.lag = 0
         if self._stopping or run.failed:
             return
-        log.error("collector (pid %d) %s", run.process.pid, describe_exit(status))
+        log.error(
+            "collector (pid %d) %s",
+            run.process.pid,
+            describe_exit(status),
+            extra={"key": "collector.exited"},
+        )
         self._again(time.monotonic() - run.started < QUICK)
 
     def _again(self, quick: bool) -> None:
@@ -202,7 +209,9 @@ class CollectorProcess:
         try:
             await self._launch()
         except (ConfigError, OSError) as error:
-            log.error("cannot start the collector: %s", error)
+            log.error(
+                "cannot start the collector: %s", error, extra={"key": "collector.not_started"}
+            )
             self._again(quick=True)
 
     async def _living(self) -> Run | None:

@@ -71,7 +71,7 @@ class Ejections:
             try:
                 await self.look()
             except Exception:
-                log.exception("endpoints could not be judged")
+                log.exception("endpoints could not be judged", extra={"key": "ejections.failed"})
             took = time.monotonic() - began
 
     async def look(self) -> None:
@@ -126,9 +126,19 @@ class Ejections:
             self._roster.eject((name, turn.url), True)
             out = sum(1 for record in ejector.records.values() if record.until)
             text = "%s is ejected for %g s: %s; %d of %d are out"
-            log.warning(text, place, turn.until - now, turn.why, out, len(ejector.records))
+            log.warning(
+                text,
+                place,
+                turn.until - now,
+                turn.why,
+                out,
+                len(ejector.records),
+                extra={"key": "endpoint.ejected"},
+            )
         elif turn.back:
             self._roster.eject((name, turn.url), False)
-            log.warning("%s is back, on trial: %s", place, turn.why)
+            log.warning("%s is back, on trial: %s", place, turn.why, extra={"key": "endpoint.back"})
         else:
-            log.warning("%s is not ejected: %s", place, turn.why)
+            log.warning(
+                "%s is not ejected: %s", place, turn.why, extra={"key": "endpoint.not_ejected"}
+            )

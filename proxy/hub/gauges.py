@@ -34,6 +34,13 @@ FILES = Instrument(
     "Open file descriptors.",
     page="process_open_fds",
 )
+MOST_FILES = Instrument(
+    "spangate.process.file_descriptor.limit",
+    _G,
+    "{file_descriptor}",
+    "How many file descriptors may be open; 0 = any number.",
+    page="process_max_fds",
+)
 WORKERS = Instrument("spangate.workers", _G, "{process}", "Worker processes, by state.")
 RESTARTS = Instrument(
     "spangate.worker.restarts", _C, "{restart}", "Workers replaced because they had died."
@@ -175,7 +182,7 @@ def processes(slots: Iterable[Slot], alive: Iterable[Worker]) -> Iterator[Series
     for slot in slots:
         labels: Attributes = (("spangate.process", "worker"), ("spangate.worker", slot.number))
         now = usage(slot.current.pid) if slot.current is not None else None
-        yield from _process(labels, now or Usage(0, 0.0, 0), slot.cpu_spent)
+        yield from _process(labels, now or Usage(0, 0.0, 0, 0), slot.cpu_spent)
         yield Series(RESTARTS, (("spangate.worker", slot.number),), slot.restarts)
     states = [worker.state for worker in alive]
     for state in (WorkerState.STARTING, WorkerState.READY, WorkerState.DRAINING):
@@ -187,7 +194,7 @@ def collector(process: Collector) -> Iterator[Series]:
     now = usage(process.pid) if process.pid else None
     if now is not None or process.restarts:
         labels: Attributes = (("spangate.process", "collector"),)
-        yield from _process(labels, now or Usage(0, 0.0, 0), process.cpu_spent)
+        yield from _process(labels, now or Usage(0, 0.0, 0, 0), process.cpu_spent)
     yield Series(COLLECTOR_RESTARTS, (), process.restarts)
 
 
@@ -206,3 +213,4 @@ def _process(labels: Attributes, now: Usage, spent: float) -> Iterator[Series]:
     yield Series(MEMORY, labels, now.resident)
     yield Series(CPU, labels, round((now.cpu + spent) * 1_000_000))
     yield Series(FILES, labels, now.files)
+    yield Series(MOST_FILES, labels, now.most_files)

@@ -28,7 +28,13 @@ class Hand:
         if member.drained == drained:
             return f"upstream {upstream}: {url} was {what} already"
         self._hub.roster.drain((upstream, url), drained)
-        log.warning("upstream %s: %s is %s by an operator", upstream, url, what)
+        log.warning(
+            "upstream %s: %s is %s by an operator",
+            upstream,
+            url,
+            what,
+            extra={"key": "endpoint.drained" if drained else "endpoint.undrained"},
+        )
         return f"upstream {upstream}: {url} is {what}"
 
     async def reload(self) -> tuple[int, Mapping[str, Any]]:
@@ -64,7 +70,7 @@ class CollectHand:
 
 
 async def _reload(hub: Reloading) -> tuple[int, Mapping[str, Any]]:
-    log.info("a reload was asked for by the admin port")
+    log.info("a reload was asked for by the admin port", extra={"key": "reload.asked"})
     outcome = await hub.reloader.ask()
     answer: dict[str, Any] = {"generation": outcome.generation}
     if outcome.reasons:

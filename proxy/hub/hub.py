@@ -195,7 +195,8 @@ class Hub:
         self._notifier.ready(self._status_line())
         self._notifier.watch()
         settle()
-        log.info(ready_line(self.loaded.config, self.sockets, self.admin, self._count))
+        line = ready_line(self.loaded.config, self.sockets, self.admin, self._count)
+        log.info(line, extra={"key": "gateway.ready"})
         return True
 
     async def _follow(self, before: Takeover) -> None:
@@ -253,7 +254,7 @@ class Hub:
         again = spawn(self._second_signal(), "second signal")
         await asyncio.wait([stop, again], return_when=asyncio.FIRST_COMPLETED)
         if cut := not stop.done():
-            log.warning("stopping at once")
+            log.warning("stopping at once", extra={"key": "stop.at_once"})
             await cancel(stop)
             await self.supervisor.kill()
             await self._stop_services(0.0)

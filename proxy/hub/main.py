@@ -41,7 +41,11 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
 
     def start(loaded: Loaded, admin: socket.socket | None) -> Coroutine[Any, Any, int]:
         if keylog:
-            log.warning("the keys of all TLS connections are written to %s: not secret", keylog)
+            log.warning(
+                "the keys of all TLS connections are written to %s: not secret",
+                keylog,
+                extra={"key": "tls.keys_written"},
+            )
         return Hub(loaded, sockets, admin, Begun(count, command, keylog, seen, before)).run()
 
     seen = config_marks(path)
@@ -76,13 +80,17 @@ def _run(
     begin("hub")
     configure(loaded.config.log.format, loaded.config.log.level)
     for warning in loaded.warnings:
-        log.warning("%s", warning)
+        log.warning("%s", warning, extra={"key": "config.warning"})
     raise_descriptor_limit()
     try:
         if sockets is not None:
             sockets.open(loaded.config.listen)
             for what in sockets.unclaimed() if before is None else ():
-                log.warning("%s was given to listen on, and no listener is for it", what)
+                log.warning(
+                    "%s was given to listen on, and no listener is for it",
+                    what,
+                    extra={"key": "socket.unused"},
+                )
         admin = before.admin(loaded.config.admin.listen) if before is not None else None
         admin = admin or _admin_socket(loaded)
     except ListenError as error:

@@ -65,9 +65,12 @@ class Switch:
             return False
         self.is_on = on
         if on:
-            log.warning("maintenance is on: there is %s", path)
+            log.warning("maintenance is on: there is %s", path, extra={"key": "maintenance.on"})
         elif path:
-            log.warning("maintenance is off: %s is gone", path)
+            log.warning("maintenance is off: %s is gone", path, extra={"key": "maintenance.off"})
         else:
-            log.warning("maintenance is off: the configuration names no file any more")
+            log.warning(
+                "maintenance is off: the configuration names no file any more",
+                extra={"key": "maintenance.unnamed"},
+            )
         return True

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from proxy.collector.books import Standing
 from proxy.config.load import Loaded
+from proxy.config.material import Material
 from proxy.config.model import Config
 from proxy.errors import Problem
 from proxy.hub.boards import Boards
+from proxy.hub.config_history import ConfigHistory
 from proxy.hub.maintenance import Switch
 from proxy.hub.questions import Answered, Tell
 from proxy.hub.rings import Rings
@@ -35,6 +37,11 @@ class Outcomes(Protocol):
     reasons: Sequence[object]  # the same, as they were found
     tried: int
     seen: Marks  # the files as they were when they were last read
+    text: str  # of the file that was tried last
+    history: ConfigHistory
+
+    def load(self, file: str, known: Material) -> Loaded:
+        """Read the file; ConfigError if it cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)

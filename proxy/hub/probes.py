@@ -260,12 +260,17 @@ class Prober:
             verdict.said,
             verdict.seconds,
             times,
+            extra={"key": "endpoint.up" if probed.up else "endpoint.down"},
         )
 
     def _tell_prevented(self, verdict: Verdict) -> None:
         """Once, until one could be made again."""
         if verdict.ok is None and not self._prevented:
-            log.error("health probes cannot be made: %s; servers stay as they are", verdict.said)
+            log.error(
+                "health probes cannot be made: %s; servers stay as they are",
+                verdict.said,
+                extra={"key": "probes.impossible"},
+            )
         self._prevented = verdict.ok is None
 
 

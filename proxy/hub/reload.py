@@ -15,10 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Protocol
 
+from proxy.collector import frames
 from proxy.config.load import Loaded, load
+from proxy.config.material import NONE, Material
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError, Problem
+from proxy.hub.config_history import ConfigHistory
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Reloading, Whole
 from proxy.hub.rollout import Refused, Rollout
@@ -35,7 +38,10 @@ log = logging.getLogger("spangate")
 class Reloads:
     """How reloads went."""
 
-    __slots__ = ("error", "failed", "last", "reasons", "refused", "seen", "succeeded", "tried")
+    __slots__ = (
+        "error", "failed", "history", "last", "reasons", "refused", "seen", "succeeded", "text",
+        "tried",
+    )  # fmt: skip
 
     def __init__(self, seen: Marks | None = None) -> None:
         self.succeeded = 0
@@ -46,6 +52,19 @@ class Reloads:
         self.reasons: Sequence[object] = ()  # the same, as they were found
         self.tried = 1  # the highest generation
         self.seen: Marks = seen or {}  # the files as they were when they were last read
+        self.text = ""  # of the file that was tried last; "" = it could not be read, or is known
+        self.history = ConfigHistory()
+
+    def load(self, file: str, known: Material = NONE) -> Loaded:
+        """`config.load.load`, with the text kept, whatever it is worth."""
+        self.text = ""
+        try:
+            loaded = load(file, os.environ, known)
+        except ConfigError as error:
+            self.text = error.text
+            raise
+        self.text = loaded.text
+        return loaded
 
 
 class Services(Protocol):
@@ -83,7 +102,9 @@ async def reload(hub: Whole, services: Services) -> bool:
         return _failed(hub, error)
     succeeded(hub)
     configure(new.loaded.config.log.format, new.loaded.config.log.level)
-    log.info("reloaded: %s", plural(len(new.loaded.config.route), "route"))
+    log.info(
+        "reloaded: %s", plural(len(new.loaded.config.route), "route"), extra={"key": "reload.done"}
+    )
     await asyncio.to_thread(_free, before)
     return True
 
@@ -121,7 +142,7 @@ def _read_now(hub: Whole) -> Generation:
     at, old = time.time(), hub.loaded
     _must_not_wait(old.file)
     hub.reloads.seen = config_marks(old.file)
-    return generation(hub.reloads.tried, load(old.file, os.environ, old.material), at)
+    return generation(hub.reloads.tried, hub.reloads.load(old.file, old.material), at)
 
 
 def _must_not_wait(file: str) -> None:
@@ -139,19 +160,24 @@ def failed(hub: Reloading, what_stays: str, *reasons: object) -> bool:
     """Say and count that a reload came to nothing; False."""
     for reason in reasons:
         mild = getattr(reason, "warning", False)
-        log.log(logging.WARNING if mild else logging.ERROR, "%s", reason)
+        log.log(
+            logging.WARNING if mild else logging.ERROR,
+            "%s",
+            reason,
+            extra={"key": "reload.problem"},
+        )
     hub.reloads.failed += 1
     hub.reloads.last = False
     hub.reloads.reasons = reasons
     hub.reloads.error = "\n".join(str(reason) for reason in reasons)
-    log.error("reload failed: %s", what_stays)
+    log.error("reload failed: %s", what_stays, extra={"key": "reload.failed"})
     return False
 
 
 async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     old, config = hub.generation, new.loaded.config
     for warning in new.loaded.warnings:
-        log.warning("%s", warning)
+        log.warning("%s", warning, extra={"key": "config.warning"})
     addresses = [listener.address for listener in config.listen]
     with placing(new.loaded):
         opened = hub.sockets.open(config.listen)
@@ -202,7 +228,11 @@ def _tell_restart(hub: Whole, old: Config) -> None:
     known = needs_restart(hub.booted, old)
     for key in needs_restart(hub.booted, hub.loaded.config):
         if key not in known:
-            log.warning("%s changed: takes effect after a restart", key)
+            log.warning(
+                "%s changed: takes effect after a restart",
+                key,
+                extra={"key": "reload.needs_restart"},
+            )
 
 
 def _set(hub: Whole, new: Generation) -> None:
@@ -217,10 +247,8 @@ def _close_all_but(hub: Whole, addresses: list[str]) -> None:
 
 
 def exports_differ(old: Config, new: Config) -> bool:
-    """Whether the pipeline must be built anew."""
-    return (
-        old.export != new.export or old.collector != new.collector or old.resource != new.resource
-    )
+    """Whether the collector must be told."""
+    return frames.setup(old, old.resource) != frames.setup(new, new.resource)
 
 
 # What is made once, before the first worker starts.

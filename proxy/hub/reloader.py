@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
+from proxy.errors import Problem
+from proxy.hub.config_history import Reloaded, difference
 from proxy.hub.parts import Outcome, Reloading
 from proxy.hub.reload import failed
 from proxy.tasks import cancel, spawn
@@ -47,13 +51,17 @@ class Reloader:
         while self._next is not None:
             async with self._hub.changing:
                 waiting, self._next = self._next, None
+                began, before = time.time(), self._hub.loaded.text
                 outcome = self._refused("the gateway is stopping")
                 try:
                     refusal = await self._run()
                     outcome = self._refused(refusal) if refusal else self._outcome()
+                    if not refusal:
+                        await self._note(began, before)
                 except Exception as error:  # a fault of ours must not end reloads for good
-                    log.exception("a reload failed inside the gateway")
+                    log.exception("a reload failed inside the gateway", extra={"key": "reload.bug"})
                     outcome = self._broken(error)
+                    await self._note(began, before)
                 finally:
                     self._settle(waiting, outcome)
 
@@ -65,6 +73,16 @@ class Reloader:
         reason = f"it failed inside the gateway ({type(error).__name__}: {error}): see its log"
         failed(self._hub, f"generation {self._hub.number} is in force", reason)
         return self._outcome()
+
+    async def _note(self, began: float, before: str) -> None:
+        """For the history; `before`: the text of what was in force."""
+        reloads = self._hub.reloads
+        unknown = {p.key for p in reloads.reasons if isinstance(p, Problem) and p.is_unknown}
+        # A thread: to compare ten thousand routes takes a while.
+        diff = await asyncio.to_thread(difference, before, reloads.text, unknown)
+        reloads.text = ""
+        at = datetime.fromtimestamp(began, UTC).isoformat(timespec="milliseconds")
+        reloads.history.note(Reloaded(at, reloads.tried, reloads.last, reloads.error, diff))
 
     def _refused(self, reason: str) -> Outcome:
         return Outcome(self._hub.number, (reason,))

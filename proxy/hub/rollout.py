@@ -58,7 +58,7 @@ class Rollout:
         try:
             await self._until(self._all_applied, "apply")
         except Refused as error:
-            log.error("%s, and is killed", error)
+            log.error("%s, and is killed", error, extra={"key": "worker.killed_by_rollout"})
             for worker in self._behind():
                 worker.kill()
 

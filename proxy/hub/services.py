@@ -24,6 +24,7 @@ from proxy.hub.hand import Hand
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
 from proxy.hub.receivers import without_receivers
+from proxy.hub.sampler import Sampler
 from proxy.hub.snapshot import wanted
 from proxy.hub.sockets import split_address
 from proxy.hub.status import Status
@@ -47,7 +48,8 @@ class Services:
         self.prober = Prober(self._health_changed)
         self.discoveries = Discoveries(hub.roster.discovered, self.prober.discovered)
         self.ejections = Ejections(hub.boards, hub.roster)
-        self._status = Status(hub, self.prober, self.ejections, self.discoveries)
+        self._sampler = Sampler(hub.totals)
+        self._status = Status(hub, self.prober, self.ejections, self.discoveries, self._sampler)
         self._hub = hub
         self._admin: Admin | None = None
         self._port: socket.socket | None = None  # which the first visitor opens
@@ -77,6 +79,7 @@ class Services:
         """Answer on the admin port."""
         if admin is not None:
             self._port = admin
+            self._watching.append(spawn(self._sampler.run(), "sample rates"))
             asyncio.get_running_loop().add_reader(admin, self._visited, admin)
 
     async def prepare(self, config: Config) -> Change:
@@ -143,7 +146,9 @@ class Services:
         try:
             await self._hub.collector.adopt(config, await self.prepare(config))
         except (ConfigError, OSError) as error:
-            log.warning("receivers listen until the end: %s", error)
+            log.warning(
+                "receivers listen until the end: %s", error, extra={"key": "receivers.listen_on"}
+            )
 
     def _visited(self, admin: socket.socket) -> None:
         """Somebody is in the queue of the admin port."""

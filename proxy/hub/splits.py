@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from proxy.config.model import Route
@@ -64,7 +64,7 @@ def _told(counted: Mapping[tuple[str, str], Counts], route: str, side: str) -> d
     }
 
 
-def quantile(buckets: list[int], share: float) -> float | None:
+def quantile(buckets: Sequence[int], share: float) -> float | None:
     """Seconds below which that share lies, as even as a bucket's may lie; None of nothing. What
     lies beyond the last boundary counts as that."""
     wanted = share * sum(buckets)

@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy import __version__
 from proxy.admin.exposition import grouped
-from proxy.collector.books import as_dict
+from proxy.collector.books import as_dict, losses
 from proxy.config.model import Route, Upstream
 from proxy.config.redact import Computed, shown
 from proxy.hub import gauges
@@ -21,8 +21,10 @@ from proxy.hub.procfs import usage
 from proxy.hub.questions import Tell
 from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
+from proxy.hub.sampler import Sampler
 from proxy.hub.standings import Standings, probe
 from proxy.hub.supervisor import Slot
+from proxy.hub.told_routes import ToldRoutes, action
 from proxy.hub.worker import Worker
 from proxy.plain import told
 from proxy.telemetry.instruments import INSTRUMENTS, LINES_DROPPED
@@ -32,11 +34,18 @@ from proxy.telemetry.metrics import Series
 class Status:
     """One hub, read only."""
 
-    __slots__ = ("_discoveries", "_hub", "_prober", "_standings")
+    __slots__ = ("_discoveries", "_hub", "_prober", "_routes", "_sampler", "_standings")
 
     def __init__(
-        self, hub: Whole, prober: Prober, ejections: Ejections, discoveries: Discoveries
+        self,
+        hub: Whole,
+        prober: Prober,
+        ejections: Ejections,
+        discoveries: Discoveries,
+        sampler: Sampler,
     ) -> None:
+        self._routes = ToldRoutes()
+        self._sampler = sampler
         self._discoveries = discoveries
         self._hub = hub
         self._prober = prober
@@ -105,6 +114,27 @@ class Status:
     def upstreams(self) -> Mapping[str, Any]:
         return self._standings.view()
 
+    async def rates(self, points: int) -> Mapping[str, Any]:
+        await self._hub.refresh()
+        history = await self._sampler.ask()
+        names = [route.name or route.path for route in self._hub.loaded.config.route]
+        return history.view(self._sampler.now() * 1000, names, points)
+
+    async def routes(self) -> Mapping[str, Any]:
+        return await self._routes.view(self._hub.number, self._hub.loaded)
+
+    async def explain(self, method: str, url: str, headers: Sequence[str]) -> Mapping[str, Any]:
+        return await self._routes.explain(self._hub.loaded, method, url, headers)
+
+    def configuration(self) -> Mapping[str, Any]:
+        hub = self._hub
+        file, history = hub.loaded.file, hub.reloads.history.view()
+        settings = shown(hub.loaded)
+        return {**in_force(hub), "file": file, "history": history, "settings": settings}
+
+    def losses(self) -> list[dict[str, Any]]:
+        return losses(self._hub.collector.standings())
+
     def pipelines(self) -> Mapping[str, Any]:
         return self._hub.collector.view()
 
@@ -112,11 +142,6 @@ class Status:
         config = self._hub.loaded.config
         name = str(config.resource.get("service.name", "")) or "spangate"
         return {"service": name, "trace_url": config.ui.trace_url, "demo": None}
-
-    async def known(
-        self, path: str, params: Mapping[str, Sequence[str]]
-    ) -> Mapping[str, Any] | None:
-        return None
 
     async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
         return await self._hub.collector.ask(target, accept)
@@ -186,11 +211,10 @@ def _worker(worker: Worker, slot: Slot) -> dict[str, Any]:
 
 
 def _route(route: Route) -> dict[str, Any]:
-    action = "redirect" if route.redirect else "respond" if route.respond else "proxy"
     return {
         "name": route.name or route.path,
         "host": route.host,
         "path": route.path,
-        "action": action,
+        "action": action(route),
         "to": dict(route.to),
     }

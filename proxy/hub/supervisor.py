@@ -186,7 +186,11 @@ class Supervisor:
         )
         late = [w for w in workers if w.state < WorkerState.GONE]
         for worker in late:
-            log.warning("worker %d did not finish in time and is killed", worker.id)
+            log.warning(
+                "worker %d did not finish in time and is killed",
+                worker.id,
+                extra={"key": "worker.killed"},
+            )
         await self.kill()
         return not late
 
@@ -263,7 +267,13 @@ class Supervisor:
         self.stirred.set()
         spawn(self._bury(worker), f"bury worker {worker.id}")
         if not expected or status > 0:
-            log.error("worker %d (pid %d) %s", worker.id, worker.pid, describe_exit(status))
+            log.error(
+                "worker %d (pid %d) %s",
+                worker.id,
+                worker.pid,
+                describe_exit(status),
+                extra={"key": "worker.exited"},
+            )
         if slot.current is worker and not self._stopping:
             slot.current = None
             quick = time.monotonic() - worker.started < QUICK
@@ -295,7 +305,7 @@ class Supervisor:
         try:
             await self._launch(slot)
         except OSError as error:  # no memory or no process to be had now
-            log.error("cannot start a worker: %s", error)
+            log.error("cannot start a worker: %s", error, extra={"key": "worker.not_started"})
             slot.quick += 1
             self._replace(slot, backoff(slot.quick + 1))
 
@@ -308,7 +318,11 @@ class Supervisor:
 
     async def _end(self, worker: Worker, timeout: float) -> None:
         if not await worker.reached(WorkerState.GONE, timeout):
-            log.warning("worker %d did not finish in time and is killed", worker.id)
+            log.warning(
+                "worker %d did not finish in time and is killed",
+                worker.id,
+                extra={"key": "worker.killed"},
+            )
             worker.kill()
 
     def _report(self, worker: int, report: Report) -> None:

@@ -124,7 +124,11 @@ class Takeover:
             self._channel.close()
             self._gone.set()
             self._mine()
-            log.info("the gateway before this one (pid %d) has ended", self.handed.pid)
+            log.info(
+                "the gateway before this one (pid %d) has ended",
+                self.handed.pid,
+                extra={"key": "upgrade.predecessor_ended"},
+            )
 
     def _mine(self) -> None:
         self.is_mine = True

@@ -105,7 +105,12 @@ class Upgrade:
     def ended(self, counted: Mapping[str, Any]) -> None:
         """Say what this one has counted, as its last word: in the log, and to the new one."""
         if self._lines is not None:
-            log.info("upgrade: the books of process %d: %s", os.getpid(), json.dumps(counted))
+            log.info(
+                "upgrade: the books of process %d: %s",
+                os.getpid(),
+                json.dumps(counted),
+                extra={"key": "upgrade.books"},
+            )
             self._lines.send({"ended": counted})
 
     def _refusal(self) -> str | None:
@@ -130,7 +135,10 @@ class Upgrade:
             return
         async with hub.changing:  # a reload that runs is in force or refused before
             hub.upgrading(ended=False)
-            log.info("upgrade: starting the program that follows this one")
+            log.info(
+                "upgrade: starting the program that follows this one",
+                extra={"key": "upgrade.starting"},
+            )
             try:
                 pid = await self._start()
             except asyncio.CancelledError:
@@ -138,7 +146,11 @@ class Upgrade:
                 raise
             except (Failed, OSError) as error:
                 hub.upgrading(ended=True)
-                log.error("upgrade failed: %s; this process goes on", error)
+                log.error(
+                    "upgrade failed: %s; this process goes on",
+                    error,
+                    extra={"key": "upgrade.failed"},
+                )
                 asker.tell({"failed": str(error).split("\n")})
                 return
             await self._leave(pid)
@@ -153,7 +165,11 @@ class Upgrade:
         finally:
             assert self._lines is not None
             self._lines.send({"go": True})
-            log.info("upgrade: process %d is in charge; this one finishes what it has begun", pid)
+            log.info(
+                "upgrade: process %d is in charge; this one finishes what it has begun",
+                pid,
+                extra={"key": "upgrade.done"},
+            )
             self._hub.left()
 
     async def _others_end(self) -> str | None:
@@ -162,7 +178,11 @@ class Upgrade:
         hub, before = self._hub, self._hub.before
         if before is None or not before.drains or not on_disk(hub.loaded.config):
             return None
-        log.info("upgrade: waiting for process %d, which has the queues on disk", before.handed.pid)
+        log.info(
+            "upgrade: waiting for process %d, which has the queues on disk",
+            before.handed.pid,
+            extra={"key": "upgrade.waits_for_queues"},
+        )
         if not await before.gone(hub.loaded.config.drain_timeout + KILL_AFTER):
             return f"process {before.handed.pid} before this one still has the queues on disk"
         await asyncio.sleep(OPENED)
@@ -244,7 +264,7 @@ class Child:
 
 
 def _refuse(asker: Asker, why: str) -> None:
-    log.error("upgrade refused: %s", why)
+    log.error("upgrade refused: %s", why, extra={"key": "upgrade.refused"})
     asker.tell({"failed": [why]})
 
 

@@ -1,7 +1,9 @@
 """Desk: what is asked of recent telemetry, answered in steps.
 
-`ask` gives a generator: it yields None where the loop may have its turn, and returns a Reply.
-Paths that are not here are somebody else's. Everything is GET, and changes nothing.
+`ask` gives a generator: it yields None where the loop may have its turn, or a future that has to be
+waited for before the next step, and returns a Reply. What a path or a parameter names of traces on
+disk is at hand before anybody answers. Paths that are not here are somebody else's. Everything is
+GET, and changes nothing.
 
 /api/traces, /api/traces/{id}     proxy/recent/show.py
 /api/map                          proxy/recent/map.py
@@ -19,15 +21,18 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from proxy.recent.otlpjson import traces_data
-from proxy.recent.query import Params, query_of, word
+from proxy.recent.query import MOST, Params, query_of, word
 from proxy.recent.ring import Store
-from proxy.recent.search import search, trace_of
+from proxy.recent.search import records_of, search, trace_of
 from proxy.recent.show import found_as_json, trace_as_json
+from proxy.recent.view import Archive, Step, View, recall
 
 JSON = "application/json; charset=utf-8"
 MOST_PARAMETERS = 64
 
 _ID = re.compile(r"[0-9a-fA-F]{32}")
+_ANY_ID = re.compile(r"[0-9a-fA-F]{1,32}")
+_TRACES = ("traceID", "traceIds")  # parameters that name some
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Asked:
     memory: Any = None  # what handlers keep from one question to the next (`Desk.memory`)
 
 
-Answer = Generator[None, None, Reply]
+Answer = Generator[Step, None, Reply]
 Handler = Callable[[Asked], Answer]
 
 # Modules with `answer(asked) -> Answer`, imported when they are first asked.
@@ -66,10 +71,11 @@ _MODULES = {
 
 
 class Desk:
-    """Answers for one store."""
+    """Answers for one store, and for what is on disk of it."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.archive: Archive | None = None
         self.trace_url = ""
         self.memory: dict[str, Any] = {}
 
@@ -77,12 +83,25 @@ class Desk:
         """`target` is path and query of a URL; raises nothing."""
         split = urlsplit(target)
         path = tuple(unquote(segment) for segment in split.path.strip("/").split("/"))
+        if self.store.is_off:
+            return refusal(404, "nothing is kept: [recent] size = 0")
         try:
             params = parse_qs(split.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
-            asked = Asked(path, params, accept, now, self.store, self.trace_url, self.memory)
+            store = View(self.store, self.archive) if self.archive is not None else self.store
+            asked = Asked(path, params, accept, now, store, self.trace_url, self.memory)
+            yield from recall(store, _named(path, params))
             return (yield from _handler(path)(asked))
         except ValueError as error:
             return refusal(400, str(error))
+
+
+def _named(path: tuple[str, ...], params: Params) -> list[bytes]:
+    """The traces that a question is about, as far as it tells: ids of 64 bits are such of 128."""
+    words = [
+        path[-1],
+        *(w for key in _TRACES for value in params.get(key, ()) for w in value.split(",")),
+    ]
+    return [bytes.fromhex(word.zfill(32)) for word in words[:MOST] if _ANY_ID.fullmatch(word)]
 
 
 def _handler(path: tuple[str, ...]) -> Handler:
@@ -111,12 +130,7 @@ def _trace(asked: Asked) -> Answer:
     yield
     if word(asked.params, "format") == "otlp":
         return reply(traces_data(spans))
-    records = [
-        record
-        for stored in (*asked.store.kept(), *asked.store.batches())
-        if stored.signal == "logs" and trace_id in stored.data
-        for record in stored.records((trace_id,))
-    ]
+    records = records_of(asked.store, trace_id)
     yield
     return reply(trace_as_json(spans, records, asked.trace_url))
 

@@ -95,6 +95,10 @@ class Stored:
 class Store(Protocol):
     """What may be asked."""
 
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is kept."""
+
     def batches(self, after: int = 0) -> list[Stored]:
         """The latest, oldest first, of which the number is above `after`."""
 
@@ -116,6 +120,10 @@ class Ring:
         self.number = 0  # of the last batch
         self.spans = 0  # in both
         self.followers: list[Callable[[Stored], None]] = []  # who are given what comes
+
+    @property
+    def is_off(self) -> bool:
+        return not self._size
 
     def resize(self, size: int, failed: int) -> None:
         """As another configuration says."""

@@ -17,13 +17,17 @@ from proxy.kernel import spanscan
 if TYPE_CHECKING:
     from proxy.kernel.spanscan import Row
 from proxy.recent.match import Match
-from proxy.recent.model import CLIENT, ERROR, Span, text
+from proxy.recent.model import CLIENT, ERROR, Record, Span, text
 from proxy.recent.query import Query
 from proxy.recent.ring import Store, Stored
+from proxy.recent.view import Run, Step, Wait, at_hand, runs_of
 
 STEP = 2000  # spans between two steps: about 2 ms
+SKEW = 5_000_000_000  # ns that the clocks of others may be ahead, for what is on disk
+LATE = 3_600_000_000_000  # ns that a span may come after the beginning of its trace
+MOST_OPEN = 50_000  # traces that are waited for to be whole, and are then taken as they are
 
-Steps = Generator[None, None, "Found"]
+Steps = Generator[Step, None, "Found"]
 
 _ROOT = {
     b"spangate.route": 0, b"http.route": 1, b"http.request.method": 2, b"url.path": 3,
@@ -78,41 +82,52 @@ class _Trace:
         self.services: dict[str, int] = {}
         self.failures: dict[str, int] = {}
 
+    def cut(self) -> None:
+        """Keep no more of a batch than is of use."""
+        if self.root is not None and len(self.root[5]) > self.root[3][9] - self.root[3][8]:
+            length, start, is_client, row, service, buf = self.root
+            cut = buf[row[8] : row[9]]
+            self.root = length, start, is_client, (*row[:8], 0, len(cut)), service, cut
+
 
 def search(store: Store, query: Query) -> Steps:
-    """A generator: its steps yield None, and it returns what was Found."""
-    match = Match(query)
-    traces: dict[bytes, _Trace] = {}
-    looked = since = 0
-    for stored in _batches(store):
-        for service, buf, rows in _scoped(stored):
-            for at in range(0, len(rows), STEP):
-                part = rows[at : at + STEP]
-                _gather(traces, match, service, buf, part)
-                looked += len(part)
-                since += len(part)
-                if since >= STEP:
-                    since = 0
-                    yield
-    fitting = [
-        (trace.start, trace_id)
-        for trace_id, trace in traces.items()
-        if match.takes(trace_id, trace)
-    ]
-    latest = heapq.nlargest(query.limit, fitting)
-    oldest = min((trace.start for trace in traces.values()), default=None)
-    found = [_summary(trace_id, traces[trace_id]) for _, trace_id in latest]
-    return Found(found, len(fitting) > len(found), looked, len(traces), oldest)
+    """A generator: its steps yield None, or what has to be waited for, and it returns what was
+    Found. What is on disk is read from the latest on, until it cannot matter any more."""
+    seeking = _Seeking(query)
+    for stored in (*store.kept(), *store.batches()):
+        yield from seeking.take(stored)
+    for run in sorted(runs_of(store), key=lambda run: run.last, reverse=True):
+        if run.last + SKEW < query.since or run.first - LATE > query.until:
+            continue
+        seeking.settle(run.last + SKEW)
+        if seeking.has_all:
+            seeking.more = True
+            break
+        yield from _read(run, seeking)
+    return seeking.found()
 
 
 def trace_of(store: Store, trace_id: bytes) -> list[Span]:
-    """All spans of one trace by start, each once; empty if nothing is there of it."""
+    """All spans of one trace by start, each once; empty if nothing is there of it.
+
+    Of those on disk, what was asked for by `recall`.
+    """
     found: dict[bytes, Span] = {}
-    for stored in _batches(store):
+    for stored in at_hand(store):
         if trace_id in stored.data:  # 0.5 ms a MiB
             for span in stored.spans((trace_id,)):
                 found.setdefault(span.span_id, span)
     return sorted(found.values(), key=lambda span: (span.start, span.end))
+
+
+def records_of(store: Store, trace_id: bytes) -> list[Record]:
+    """The log records of that trace."""
+    return [
+        record
+        for stored in at_hand(store)
+        if stored.signal == "logs" and trace_id in stored.data
+        for record in stored.records((trace_id,))
+    ]
 
 
 def payload_of(store: Store, trace_id: bytes) -> bytes:
@@ -120,16 +135,93 @@ def payload_of(store: Store, trace_id: bytes) -> bytes:
     wanted = {trace_id: None}
     parts = [
         only.payload
-        for stored in _batches(store)
-        if trace_id in stored.data and (only := stored.only(wanted)) is not None
+        for stored in at_hand(store)
+        if stored.signal == "traces"
+        and trace_id in stored.data
+        and (only := stored.only(wanted)) is not None
     ]
     return b"".join(parts)
 
 
-def _batches(store: Store, signal: str = "traces") -> Iterator[Stored]:
-    for stored in (*store.kept(), *store.batches()):
-        if stored.signal == signal:
-            yield stored
+class _Seeking:
+    """A search as it goes on."""
+
+    __slots__ = ("_all", "_best", "_fitting", "_looked", "_match", "_oldest", "_query", "_since",
+                 "_traces", "more")  # fmt: skip
+
+    def __init__(self, query: Query) -> None:
+        self.more = False
+        self._query = query
+        self._match = Match(query)
+        self._traces: dict[bytes, _Trace] = {}  # of which there may be more
+        self._best: dict[bytes, Summary] = {}  # the latest of those that fit
+        self._fitting = self._all = self._looked = self._since = 0
+        self._oldest: int | None = None
+
+    @property
+    def has_all(self) -> bool:
+        """Whether those that are settled are enough."""
+        return len(self._best) >= self._query.limit
+
+    def take(self, stored: Stored) -> Generator[Step, None, None]:
+        """Look at all of its spans."""
+        if stored.signal != "traces":
+            return
+        for service, buf, rows in _scoped(stored):
+            for at in range(0, len(rows), STEP):
+                part = rows[at : at + STEP]
+                _gather(self._traces, self._match, service, buf, part)
+                self._looked += len(part)
+                self._since += len(part)
+                if self._since >= STEP:
+                    self._since = 0
+                    yield
+
+    def settle(self, after: int) -> None:
+        """Nothing comes any more of traces that begin after that time: which of them fit?"""
+        if len(self._traces) > MOST_OPEN:
+            after = -1
+        over = [(trace_id, t) for trace_id, t in self._traces.items() if t.start > after]
+        fitting = []
+        for trace_id, trace in over:
+            del self._traces[trace_id]
+            if self._match.takes(trace_id, trace) and trace_id not in self._best:
+                fitting.append((trace.start, trace_id, trace))
+        self._fitting += len(fitting)
+        self._all += len(over)
+        for start, trace_id, trace in heapq.nlargest(self._query.limit, fitting):
+            if self._is_among(start):
+                self._best[trace_id] = _summary(trace_id, trace)
+        self._oldest = min((t.start for _, t in over), default=self._oldest)
+        for trace in self._traces.values():
+            trace.cut()
+
+    def found(self) -> Found:
+        self.settle(-1)
+        latest = sorted(self._best.values(), key=lambda s: (s.start, s.trace_id), reverse=True)
+        more = self.more or self._fitting > len(latest)
+        return Found(latest, more, self._looked, self._all, self._oldest)
+
+    def _is_among(self, start: int) -> bool:
+        """Whether a trace that began then is one of the latest; makes room for it."""
+        if not self.has_all:
+            return True
+        last = min(self._best.values(), key=lambda summary: summary.start)
+        if start <= last.start:
+            return False
+        del self._best[last.trace_id]
+        return True
+
+
+def _read(run: Run, seeking: _Seeking) -> Generator[Step, None, None]:
+    """The next piece is fetched while one is looked at."""
+    coming: Wait | None = run.fetch(0)
+    while coming is not None:
+        yield coming
+        batches, after = coming.result()
+        coming = run.fetch(after) if after else None
+        for stored in batches:
+            yield from seeking.take(stored)
 
 
 def _scoped(stored: Stored) -> Iterator[tuple[str, bytes, Sequence[Row]]]:

@@ -83,6 +83,7 @@ class Descriptors:
                 "out of file descriptors (%d at most): new clients wait until others leave; raise"
                 " the limit (LimitNOFILE= of the unit, ulimit -n) or lower limits.connections",
                 _limit(),
+                extra={"key": "descriptors.exhausted"},
             )
         self._pause()
 

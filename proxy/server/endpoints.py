@@ -85,7 +85,7 @@ def apply(upstreams: Known, payload: bytes) -> list[Endpoint]:
                 try:
                     state.add(url, change.weight or 1)
                 except ValueError as error:
-                    log.error("upstream %s: %s", name, error)
+                    log.error("upstream %s: %s", name, error, extra={"key": "endpoints.refused"})
             _note(state, url, change)
     return gone
 

@@ -100,7 +100,10 @@ class Pending:
                 story.client.close_after()
             return own
         except Exception:
-            log.exception("asking for an error page failed inside the gateway")
+            log.exception(
+                "asking for an error page failed inside the gateway",
+                extra={"key": "error_page.bug"},
+            )
             return own
         return own if got is None else _with_body(own, got.kind, got.body)
 

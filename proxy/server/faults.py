@@ -42,7 +42,13 @@ class Faults:
         said = self._said.get(upstream)
         if said is None:
             self._said[upstream] = _Said(now)
-            log.warning("upstream %s: bad answer of %s: %s", upstream, endpoint, error.detail)
+            log.warning(
+                "upstream %s: bad answer of %s: %s",
+                upstream,
+                endpoint,
+                error.detail,
+                extra={"key": "upstream.bad_answer"},
+            )
         else:
             said.more += 1
             said.endpoint, said.why = endpoint, error.detail
@@ -50,7 +56,7 @@ class Faults:
     def say(self, lines: Iterable[str]) -> None:
         """What was found out about endpoints, each once."""
         for line in lines:
-            log.warning("%s", line)
+            log.warning("%s", line, extra={"key": "endpoint.found_out"})
 
     def sum_up(self, now: int) -> None:
         """Say how many there were of those whose time has come; a few times a second."""
@@ -62,5 +68,13 @@ class Faults:
                 continue
             text = "upstream %s: %d more bad answers in %d s, the last of %s: %s"
             seconds = (now - said.at) // 1_000_000_000
-            log.warning(text, upstream, said.more, seconds, said.endpoint, said.why)
+            log.warning(
+                text,
+                upstream,
+                said.more,
+                seconds,
+                said.endpoint,
+                said.why,
+                extra={"key": "upstream.more_bad_answers"},
+            )
             self._said[upstream] = _Said(now)

@@ -100,7 +100,12 @@ class Limiter:
         said = self._said.get(rule.route)
         if said is None:
             self._said[rule.route] = [now, 0]
-            log.warning("route %s: refused by its rate limit %s", rule.route, rule.title)
+            log.warning(
+                "route %s: refused by its rate limit %s",
+                rule.route,
+                rule.title,
+                extra={"key": "rate_limit.refused"},
+            )
         else:
             said[1] += 1
 
@@ -110,7 +115,12 @@ class Limiter:
             if now - said[0] < _EVERY:
                 continue
             if said[1]:
-                log.warning("route %s: %d more refused by its rate limits in 10 s", route, said[1])
+                log.warning(
+                    "route %s: %d more refused by its rate limits in 10 s",
+                    route,
+                    said[1],
+                    extra={"key": "rate_limit.more_refused"},
+                )
                 self._said[route] = [now, 0]
             else:
                 del self._said[route]

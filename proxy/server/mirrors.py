@@ -231,7 +231,7 @@ async def _run(story: Story, mirrors: Mirrors) -> None:
         assert story.entry is not None and story.target is not None
         mirrors.drop(story.entry, story.target, reason)
     except Exception:
-        log.exception("a copy of a request failed inside the gateway")
+        log.exception("a copy of a request failed inside the gateway", extra={"key": "mirror.bug"})
     finally:
         _finish(story, mirrors)
 

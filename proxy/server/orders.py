@@ -132,7 +132,7 @@ class Orders:
                 gone = endpoints.apply(self._upstreams(), payload)
                 await in_slices(self._worker.pools.close_of(gone))
         except Exception as error:
-            log.exception("an order of the hub failed")
+            log.exception("an order of the hub failed", extra={"key": "worker.order_failed"})
             if kind in (frames.SNAPSHOT, frames.APPLY):
                 self._refuse(items, reason(error))
 

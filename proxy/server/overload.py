@@ -109,7 +109,14 @@ class Overload:
             episode = self._episodes[name] = Episode(now)
             active, pending = ticket.bounds.total()
             text = "upstream %s: requests are refused: limit %s is reached; %d are under way, "
-            log.warning(text + "%d wait", name, _said(ticket.bounds, which), active, pending)
+            log.warning(
+                text + "%d wait",
+                name,
+                _said(ticket.bounds, which),
+                active,
+                pending,
+                extra={"key": "overload.refusing"},
+            )
         episode.last = now
         key = (which, priority)
         episode.counts[key] = episode.counts.get(key, 0) + 1
@@ -184,7 +191,15 @@ class Overload:
             which, whose = _shares(episode, 0), _shares(episode, 1)
             seconds = (episode.last - episode.since) / 1e9
             text = "upstream %s: requests are refused no longer: %d were in %.1f s (by limit: %s; "
-            log.warning(text + "by priority: %s)", name, many, seconds, which, whose)
+            log.warning(
+                text + "by priority: %s)",
+                name,
+                many,
+                seconds,
+                which,
+                whose,
+                extra={"key": "overload.over"},
+            )
 
 
 async def turn(story: Story) -> None:

@@ -228,7 +228,7 @@ class Pool(Home):
             self._talks = True
             text = "upstream %s: %s sends bodies after its answers to HEAD; connections on which"
             text += " it answered one are not used again"
-            log.warning(text, self.upstream, self.place)
+            log.warning(text, self.upstream, self.place, extra={"key": "upstream.talks_after_head"})
 
     def expire(self, now: int) -> None:
         """Close what has been idle for too long or is too old, and end rests."""

@@ -159,7 +159,7 @@ class Redis(asyncio.Protocol):
         self._failures = 0
         if self._down:
             self._down = False
-            log.warning("redis: connected again")
+            log.warning("redis: connected again", extra={"key": "redis.connected"})
 
     def _look(self) -> None:
         """Tell those who have waited long enough."""
@@ -185,7 +185,7 @@ class Redis(asyncio.Protocol):
         self._ready = False
         transport, self._transport = self._transport, None
         if transport is not None:
-            log.warning("redis: %s", why)
+            log.warning("redis: %s", why, extra={"key": "redis.lost"})
             transport.abort()
         self._give_up()
 
@@ -213,7 +213,11 @@ class Redis(asyncio.Protocol):
             return
         if not self._down:
             self._down = True
-            log.warning("redis: not connected (%s); limits go by when_down", why)
+            log.warning(
+                "redis: not connected (%s); limits go by when_down",
+                why,
+                extra={"key": "redis.down"},
+            )
         pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
         self._failures += 1
         self._again = asyncio.get_running_loop().call_later(pause, self.open)

@@ -23,7 +23,7 @@ class Refusals:
         said = self._said.get(reason)
         if said is None:
             self._said[reason] = (now, 0, "")
-            log.warning("connection refused: %s", text)
+            log.warning("connection refused: %s", text, extra={"key": "connection.refused"})
         else:
             self._said[reason] = (said[0], said[1] + 1, text)
 
@@ -36,5 +36,12 @@ class Refusals:
                 del self._said[reason]
                 continue
             seconds = (now - at) // 1_000_000_000
-            log.warning("%d more refused in %d s (%s), the last: %s", more, seconds, reason, text)
+            log.warning(
+                "%d more refused in %d s (%s), the last: %s",
+                more,
+                seconds,
+                reason,
+                text,
+                extra={"key": "connection.more_refused"},
+            )
             self._said[reason] = (now, 0, "")

@@ -69,7 +69,7 @@ async def serve(story: Story) -> None:
     except ProxyError as error:
         answering.fail(story, error, _entry(story, error))
     except Exception as error:
-        log.exception("a request failed inside the gateway")
+        log.exception("a request failed inside the gateway", extra={"key": "request.bug"})
         answering.fail(story, ProxyError(type(error).__name__), story.entry)
     finally:
         answering.finish(story)

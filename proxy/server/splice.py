@@ -193,7 +193,7 @@ class Flow:
         try:
             step(self._files)
         except Exception:
-            log.exception("a connection failed inside the gateway")
+            log.exception("a connection failed inside the gateway", extra={"key": "connection.bug"})
             self.stop()
             self._source.transport.abort()
             self._sink.transport.abort()

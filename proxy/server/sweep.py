@@ -70,7 +70,7 @@ class Sweep:
         try:
             go_on = self._each(now)
         except Exception:
-            log.exception("a deadline could not be checked")
+            log.exception("a deadline could not be checked", extra={"key": "deadline.bug"})
             go_on = True
         if go_on:
             asyncio.get_running_loop().call_later(SWEEP, self._turn)
@@ -90,7 +90,7 @@ class Sweep:
             guest.tick(now)
             since = guest.idle_since()
         except Exception:
-            log.exception("a connection failed inside the gateway")
+            log.exception("a connection failed inside the gateway", extra={"key": "connection.bug"})
             guest.transport.abort()
             since = 0
         if since < 0:

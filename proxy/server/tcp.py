@@ -61,7 +61,7 @@ async def carry(story: Story, about: streams.Stream) -> None:
     except ProxyError as error:
         _fail(story, error)
     except Exception as error:
-        log.exception("a connection failed inside the gateway")
+        log.exception("a connection failed inside the gateway", extra={"key": "connection.bug"})
         _fail(story, ProxyError(type(error).__name__))
     finally:
         _finish(story, about)

@@ -74,7 +74,11 @@ def _library() -> Any:
     try:
         return _tried()
     except (ImportError, OSError, AttributeError, RuntimeError, ValueError, TypeError) as error:
-        log.info("TLS sessions are not resumed across workers: %s", error)
+        log.info(
+            "TLS sessions are not resumed across workers: %s",
+            error,
+            extra={"key": "tls.no_shared_tickets"},
+        )
         return None
 
 

@@ -51,7 +51,9 @@ class Turns:
             try:
                 busy.go_on()
             except Exception:
-                log.exception("a connection failed inside the gateway")
+                log.exception(
+                    "a connection failed inside the gateway", extra={"key": "connection.bug"}
+                )
                 busy.transport.abort()
             self._waiting.popleft()
             if monotonic_ns() > end:

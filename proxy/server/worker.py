@@ -19,7 +19,7 @@ from proxy.errors import ClientError
 from proxy.http.target import Authorities
 from proxy.kernel.chance import source
 from proxy.lag import Lag
-from proxy.log import configure, is_json
+from proxy.log import configure, is_coloured, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
 from proxy.server.choosing import equip
@@ -51,6 +51,7 @@ from proxy.server.sweep import SWEEP_NS, Sweep
 from proxy.server.tls_keyring import Contexts, Keyring
 from proxy.server.turns import Turns
 from proxy.telemetry import instruments
+from proxy.telemetry.people import Look
 from proxy.telemetry.recorder import Recorder
 from proxy.upstream.board import Board
 from proxy.upstream.endpoint import Endpoint
@@ -130,8 +131,10 @@ class Worker(House):
         equip(self.upstreams)
         self.snapshot, self._contexts = compiler.snapshot, compiler.tls
         configure(config.log.format, config.log.level)
-        json = is_json(config.log.format, terminal=sys.stdout.isatty())
-        self.recorder.configure(config, json=json)
+        terminal = sys.stdout.isatty()
+        look = Look(short=terminal, colour=is_coloured(sys.stdout, os.environ))
+        json = is_json(config.log.format, terminal=terminal)
+        self.recorder.configure(config, json=json, look=look)
         self.limiter.configure(config.redis)
         self.maintain(self.switched)
         self._sweep.keep(config.limits.keepalive, self._connections)

@@ -8,6 +8,7 @@ from proxy.telemetry.facts cimport Attempt, Exchange
 
 
 cdef class RecordEncoder:
+    cdef public object look
     cdef Pen _pen
     cdef Lines _lines
     cdef Sources _sources

@@ -7,11 +7,10 @@ Source of the record: opentelemetry/proto/logs/v1, LogRecord.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from proxy.kernel.lines import Lines, quote
 from proxy.kernel.pen import Doubles, IntAttribute, Pen, TextAttribute
 from proxy.kernel.sources import Sources
+from proxy.telemetry import people
 from proxy.telemetry.blocks import LOG_ATTRIBUTES, NO_MESSAGE, ServerBlock
 from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import Exchange
@@ -25,9 +24,11 @@ class RecordEncoder:
 
     __slots__ = (
         "_duration", "_in", "_lines", "_out", "_path", "_pen", "_query", "_request_id", "_sources",
+        "look",
     )  # fmt: skip
 
     def __init__(self, pen: Pen) -> None:
+        self.look = people.WHOLE
         self._pen = pen
         self._lines = Lines(pen)
         self._sources = Sources(pen, LOG_ATTRIBUTES)
@@ -95,24 +96,8 @@ class RecordEncoder:
         lines.end(exchange.request_id, exchange.trace_id, exchange.span_id, exchange.sampled)
 
     def people(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
-        """A line for somebody who watches, in local time; `query` without secrets."""
-        count = len(exchange.attempts)
-        last = exchange.attempts[count - 1] if count else None
-        begun = datetime.fromtimestamp(exchange.wall_ns // 1_000_000 / 1e3)
-        parts = (
-            begun.isoformat(timespec="milliseconds")[11:],
-            f"{block.shown or '-':>3}",
-            block.code if block.code != "OK" else "",
-            _plain(exchange.method),
-            _plain(exchange.host) + _plain(exchange.path) + (query and "?" + _plain(query)),
-            f"{(exchange.end - exchange.start) / 1e6:.1f} ms",
-            block.error,
-            f"({_plain(exchange.why)})" if exchange.why else "",
-            f"{_plain(last.upstream)} {_plain(last.address)}" if last else "",
-            f"{count} attempts" if count > 1 else "",
-            exchange.trace_id.decode("ascii"),
-        )
-        self._pen.line("  ".join(filter(None, parts)).encode("ascii") + b"\n")
+        """A line of text, as `look` says; `query` without secrets."""
+        self._pen.line(people.line(exchange, block, query, self.look))
 
 
 def _hints(exchange: Exchange) -> list[tuple[str, Value]]:
@@ -124,12 +109,6 @@ def _hints(exchange: Exchange) -> list[tuple[str, Value]]:
         if context.sampled is not None:
             found.append((SAID, context.sampled))
     return found
-
-
-def _plain(value: str | bytes) -> str:
-    """As in JSON, without its quotes."""
-    quoted = quote(value)
-    return quoted[1 : len(quoted) - 1]
 
 
 def _because(members: str, why: str) -> str:

@@ -18,6 +18,7 @@ from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, Server
 from proxy.telemetry.contexts import Contexts, Few
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
+from proxy.telemetry.people import WHOLE, Look
 from proxy.telemetry.redact import Redactor
 from proxy.telemetry.sink import Sink
 from proxy.telemetry.span import SpanEncoder
@@ -59,8 +60,8 @@ class Recorder:
         self._watched = False
         self.configure(config, json=json)
 
-    def configure(self, config: Config, *, json: bool = True) -> None:
-        """Go by `config` from now on; access lines are JSON, or text for people.
+    def configure(self, config: Config, *, json: bool = True, look: Look = WHOLE) -> None:
+        """Go by `config` from now on; access lines are JSON, or text for people with that look.
 
         Without a destination nothing is encoded: spans need [export] otlp or console with
         "traces" among its signals, OTLP logs need otlp with "logs".
@@ -71,7 +72,7 @@ class Recorder:
         self.watch(self._watched)
         self.hints = config.recent.size > 0
         self.lines = access.stdout
-        self.json = json
+        self.json, self._record.look = json, look
         self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,26 @@ class Gateway:
 
     def config(self) -> Mapping[str, Any]:
         return {"route": "</script>\x1b[31m"}
+
+    def losses(self) -> list[dict[str, Any]]:
+        return [{"exporter": "o", "signal": "traces", "reason": "queue_full", "items": 3}]
+
+    def configuration(self) -> Mapping[str, Any]:
+        return {"generation": 1, "history": [], "settings": {}}
+
+    async def rates(self, points: int) -> Mapping[str, Any]:
+        return {"points": points}
+
+    async def routes(self) -> Mapping[str, Any]:
+        return {"routes": []}
+
+    async def explain(self, method: str, url: str, headers: Sequence[str]) -> Mapping[str, Any]:
+        if method == "CONNECT":
+            raise LookupError("a collector has no routes")
+        return {"taken": True, "lines": [method, url, *headers]}
+
+    def pipelines(self) -> Mapping[str, Any]:
+        return {"balanced": True}
 
     def upstreams(self) -> Mapping[str, Any]:
         return {"u": {}}

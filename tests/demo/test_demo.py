@@ -14,11 +14,13 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from proxy.demo.services import PORTS
 from tests import processes
 
 DEADLINE = 30.0  # seconds: generous, since others run at once
@@ -111,6 +113,72 @@ def test_the_first_curl_leaves_a_tree_and_ctrl_c_leaves_nothing(demo: Demo) -> N
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_the_pages_are_what_is_seen_first(demo: Demo) -> None:
+    """One URL, before all others, on the port that the gateway really has."""
+    demo.wait_for("Ctrl-C ends everything")
+    first = re.findall(r"https?://\S+", demo.text)[0]
+    assert demo.wait_for(r"\n\n  Open this:  (\S+)\n\n")[1] == first
+    port = re.fullmatch(r"http://127.0.0.1:(\d+)/ui/", first)
+    assert port is not None, first
+    assert len(workers(int(port[1]))) == 2
+
+
+def test_one_service_loses_the_trace(demo: Demo) -> None:
+    """What is one request of the client is two traces: the second begins at warehouse."""
+    demo.wait_for("Ctrl-C ends everything")
+    status, body = demo.get("/shop/stock/42")
+    assert (status, json.loads(body)["shelf"]) == (200, "aisle 42")
+    lost = demo.wait_for(r"trace ([0-9a-f]{32})  2 spans.*\nGET /warehouse/\{id\} +server +200 ")
+    kept = demo.wait_for(r"trace ([0-9a-f]{32})  4 spans.*\nGET /shop/\* +server +200 ")
+    assert kept[1] != lost[1]
+
+
+def test_one_order_fails(demo: Demo) -> None:
+    demo.wait_for("Ctrl-C ends everything")
+    assert demo.get("/shop/orders/66")[0] == 502
+    tree = demo.wait_for(r"trace [0-9a-f]{32}  4 spans.*\n((?:.+\n){4})")[1]
+    assert re.findall(r" (?:server|client) +(\d+) ", tree) == ["502", "502", "500", "500"]
+
+
+def test_under_load_the_terminal_stays_as_it_was() -> None:
+    """Requests are made, more than one kind of them, and counted; no tree of them is shown."""
+    demo = Demo(LOAD="50")
+    try:
+        demo.wait_for("50 requests a second are made.* Ctrl-C ends everything")
+        admin = int(demo.wait_for(r"admin +http://127.0.0.1:(\d+)")[1])
+        wanted = {"/shop/*", "/orders/{id}", "/payments/{id}", "/stock/{id}", "/warehouse/{id}"}
+        until = time.monotonic() + DEADLINE
+        while not wanted <= served(admin):
+            assert time.monotonic() < until, served(admin)
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.end() == 0
+        assert demo.text.endswith("Ctrl-C ends everything.\n\nStopping …\nStopped.\n")
+        assert not re.search("trace [0-9a-f]{32}", demo.text)
+    finally:
+        close(demo)
+
+
+def served(admin: int) -> set[str]:
+    """Templates of the routes that have answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=DEADLINE)
+    connection.request("GET", "/metrics")
+    page = connection.getresponse().read().decode()
+    connection.close()
+    return set(
+        re.findall(r'^http_server_request_duration\w*_count\{.*http_route="([^"]+)"', page, re.M)
+    )
+
+
+@pytest.mark.parametrize("said", ["lots", "-1", "1001", "nan", "inf"])
+def test_a_load_that_is_none_is_told(said: str) -> None:
+    demo = Demo(LOAD=said)
+    try:
+        assert demo.end() == 2
+    finally:
+        close(demo)
+    assert demo.text == f"load {said!r}: say requests a second, 0 to 1000, as in LOAD=5\n"
+
+
 def test_what_it_says_to_type_is_what_works(demo: Demo) -> None:
     """Every URL after `curl` answers; order 99 is the one that is cut off in its middle."""
     demo.wait_for("Ctrl-C ends everything")
@@ -179,7 +247,7 @@ def test_killed_it_takes_the_gateway_and_its_workers_along(terminal: bool) -> No
 
 def test_services_go_elsewhere_where_their_ports_are_taken() -> None:
     sockets = []
-    for port in (8001, 8002, 8003):
+    for port in PORTS.values():
         try:
             sockets.append(socket.create_server(("127.0.0.1", port)))
         except OSError:

@@ -18,7 +18,8 @@ from tests.ports import free_port
 PROMETHEUS = shutil.which("prometheus")
 
 CONFIG = """
-global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 1s}}
+rule_files: [rules.yml]
 scrape_configs:
 - job_name: spangate
   static_configs: [{{targets: ["127.0.0.1:{admin}"]}}]
@@ -26,8 +27,9 @@ scrape_configs:
 
 
 class Prometheus:
-    def __init__(self, folder: Path, hub: Gateway) -> None:
+    def __init__(self, folder: Path, hub: Gateway, rules: str = "") -> None:
         self.port = free_port()
+        (folder / "rules.yml").write_text(rules)
         file = folder / "prometheus.yml"
         file.write_text(CONFIG.format(admin=hub.admin))
         self.log = (folder / "prometheus.log").open("w+")

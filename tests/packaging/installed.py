@@ -68,7 +68,9 @@ def version() -> None:
     build = " ".join(sys.argv[1:]) or "(compiled|plain)"
     told = answer(SPANGATE, "version")
     assert re.match(rf"spangate \d+\.\d+\.\d+ \({build}\b", told), told
-    assert importlib.resources.files("proxy").joinpath("py.typed").is_file()
+    package = importlib.resources.files("proxy")
+    for name in ("py.typed", "admin/ui/index.html", "admin/ui/lib/ui.js", "admin/ui/LICENSES.txt"):
+        assert package.joinpath(name).is_file(), name
 
 
 def example() -> None:

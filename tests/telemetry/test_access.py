@@ -10,6 +10,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 
 from proxy.config.model import Config
 from proxy.telemetry.facts import Exchange
+from proxy.telemetry.people import WHOLE, Look
 
 from .exchanges import (
     MS,
@@ -88,14 +89,21 @@ def test_status_and_error(made: Exchange, status: int, error: str) -> None:
     assert (found["status"], found["error"]) == (status, error)
 
 
-def text_line(made: Exchange) -> list[str]:
-    """The columns of a line for people, but for the time of day."""
+def text(made: Exchange, look: Look = WHOLE) -> str:
+    """Its line for people, without the end."""
     by = recorder()
-    by.configure(Config(), json=False)
+    by.configure(Config(), json=False, look=look)
     by.finish(made)
     line = kept(by).lines.take()[0]
-    assert line.endswith(b"\n") and line.isascii() and line[:-1].decode().isprintable()
-    time, *columns = line.decode().rstrip("\n").split("  ")
+    assert line.endswith(b"\n") and line.isascii()
+    return line[:-1].decode()
+
+
+def text_line(made: Exchange, look: Look = WHOLE) -> list[str]:
+    """The columns of a line for people, but for the time of day."""
+    line = text(made, look)
+    assert line.isprintable()
+    time, *columns = line.split("  ")
     assert re.fullmatch(r"\d\d:\d\d:20\.123", time)
     return columns
 
@@ -104,23 +112,52 @@ def test_a_line_for_people_leaves_out_what_there_is_not() -> None:
     asked, trace = "shop.example/api/orders/42", TRACE.decode()
 
     assert text_line(answered(200, query="a=1&sig=x")) == [
-        "200", "GET", f"{asked}?a=1&sig=REDACTED", "20.0 ms", "orders orders.internal:8000", trace
+        "200", "GET", f"{asked}?a=1&sig=REDACTED", "20.0 ms", "orders",
+        "orders orders.internal:8000", trace,
     ]  # fmt: skip
     assert text_line(exchange(503, error="no_endpoint")) == [
-        "503", "GET", asked, "20.0 ms", "no_endpoint", trace
+        "503", "GET", asked, "20.0 ms", "no_endpoint", "orders", trace
     ]  # fmt: skip
     assert text_line(exchange(0, client_gone=True)) == [
-        "499", "GET", asked, "20.0 ms", "client_gone", trace
+        "499", "GET", asked, "20.0 ms", "client_gone", "orders", trace
     ]  # fmt: skip
     assert text_line(exchange(404, route=None, trace_id=b"", sampled=False)) == [
         "404", "GET", asked, "20.0 ms"
     ]  # fmt: skip
 
 
-@given(st.binary(), st.text())
+def test_a_terminal_gets_the_beginning_of_the_trace_id() -> None:
+    whole, short = text_line(answered(200)), text_line(answered(200), Look(short=True))
+    assert short[:-1] == whole[:-1]
+    assert (short[-1], len(short[-1])) == (whole[-1][:8], 8)
+
+
+@pytest.mark.parametrize(
+    ("made", "painted"),
+    [
+        (answered(200), "\x1b[32m200\x1b[0m"),
+        (answered(302), "\x1b[36m302\x1b[0m"),
+        (answered(404), "\x1b[33m404\x1b[0m"),
+        (answered(500), "\x1b[1;31m500\x1b[0m"),
+        (exchange(503, error="no_endpoint"), "\x1b[1;31mno_endpoint\x1b[0m"),
+        (exchange(0, client_gone=True), "\x1b[1;31m499\x1b[0m"),
+    ],
+)
+def test_colours_say_the_class_of_the_status(made: Exchange, painted: str) -> None:
+    line = text(made, Look(short=True, colour=True))
+    assert painted in line
+    assert re.sub(r"\x1b\[[\d;]+m", "", line).split("  ")[1:] == text_line(made, Look(short=True))
+
+
+@given(st.binary(), st.text(), st.booleans())
 @settings(deadline=None)
-def test_no_client_can_act_on_the_terminal_that_lines_are_read_on(raw: bytes, said: str) -> None:
-    text_line(answered(200, host=said, path=said, query=said, method=raw.decode("latin-1")))
+def test_no_client_can_act_on_the_terminal_that_lines_are_read_on(
+    raw: bytes, said: str, colour: bool
+) -> None:
+    made = answered(200, host=said, path=said, query=said, method=raw.decode("latin-1"))
+    line = text(made, Look(colour=colour))
+    ours = re.sub(r"\x1b\[(?:0|1|2|32|34|36)m", "", line) if colour else line
+    assert ours.isprintable()
 
 
 def test_seconds_change() -> None:

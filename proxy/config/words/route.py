@@ -103,6 +103,8 @@ description comment
     write a comment: # …
 enabled disabled
     there is no switch: put # before the lines of a route that is not wanted
+slos sla objective objectives error_budget service_level_objective service_level
+    write slo = { availability = 0.999, latency = "300ms", quantile = 0.99 }
 tags
     write labels = { team = "shop" }: on spans, metrics and logs
 tracing

@@ -161,3 +161,16 @@ content_type body body_format text_format json_format
 status code response
     an answer keeps the status that it has
 """)
+
+SLO = read("""
+objective target goal success success_rate uptime
+    write availability = 0.999, the share of requests that do not fail
+error_rate errors error_budget
+    write availability = 0.999: what is left of 1 may fail
+threshold latency_threshold duration response_time max_latency
+    write latency = <"300ms">
+percentile percentiles p99
+    write quantile = 0.99, the share of requests that `latency` is promised for
+window period days time_window budget_window
+    it is 30 days for all: leave it out
+""")

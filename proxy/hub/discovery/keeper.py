@@ -111,7 +111,9 @@ class Watch:
             level = logging.WARNING if not servers else logging.INFO
             again = "found again" if failed and servers else ""
             parts = [f"{len(servers)} discovered", changed, note, again]
-            log.log(level, "upstream %s: %s", *self._about(parts))
+            log.log(
+                level, "upstream %s: %s", *self._about(parts), extra={"key": "discovery.changed"}
+            )
         self.note = note
         self.told.set()
 
@@ -119,7 +121,11 @@ class Watch:
         """See Tell."""
         self.results["failure"] += 1
         if reason != self.reason:
-            log.warning("upstream %s: %s", *self._about([reason, self._kept()]))
+            log.warning(
+                "upstream %s: %s",
+                *self._about([reason, self._kept()]),
+                extra={"key": "discovery.failed"},
+            )
         self.reason = reason
         self.told.set()
 

@@ -233,7 +233,10 @@ class _Files:
             except WireError:
                 done.spoilt[batch] = "malformed"
             except Exception:
-                log.exception("a batch could not be encoded; this is a bug, please report it")
+                log.exception(
+                    "a batch could not be encoded; this is a bug, please report it",
+                    extra={"key": "file.not_encoded"},
+                )
                 done.spoilt[batch] = guard.REASON
             else:
                 groups.setdefault(path, []).append((batch, entry))

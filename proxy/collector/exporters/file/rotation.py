@@ -103,14 +103,29 @@ class RotatingFile:
             return
         if self._layout == "json":
             self._lead = b"\n"
-            log.warning("%s: ends with %d bytes of a line that was cut off", self._path, half)
+            log.warning(
+                "%s: ends with %d bytes of a line that was cut off",
+                self._path,
+                half,
+                extra={"key": "file.half_line"},
+            )
         elif end:
             os.truncate(self._path, end)
-            log.warning("%s: removed %d bytes of a message that was cut off", self._path, half)
+            log.warning(
+                "%s: removed %d bytes of a message that was cut off",
+                self._path,
+                half,
+                extra={"key": "file.half_message"},
+            )
         else:
             target = self._backup_name(now)
             os.rename(self._path, target)
-            log.warning("%s: begins with nothing of ours, put away as %s", self._path, target)
+            log.warning(
+                "%s: begins with nothing of ours, put away as %s",
+                self._path,
+                target,
+                extra={"key": "file.put_away"},
+            )
 
     def _put(self, content: bytes) -> None:
         view = memoryview(content)

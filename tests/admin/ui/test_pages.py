@@ -1,0 +1,238 @@
+"""The pages in a real browser: it is started once, and each test looks at one scene it saw."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.admin.ui.data import trace_id
+from tests.admin.ui.server import TOKEN, serving
+
+VISITOR = Path(__file__).parents[2] / "peers" / "browser"
+CHROMIUM = shutil.which("chromium")
+# Seconds for all scenes together. They take 20 on two idle cores, and ten times that on busy ones.
+PATIENCE = 280.0
+
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None
+        or shutil.which("node") is None
+        or not (VISITOR / "node_modules" / "axe-core").is_dir(),
+        reason="needs chromium, node, and `npm ci` in tests/peers/browser",
+    ),
+    pytest.mark.timeout(PATIENCE + 30),
+]
+
+LOOKS = ("light", "dark", "phone")
+TITLES = {
+    "live": "Live",
+    "traces": "Traces",
+    "heat": "Traces",
+    "trace": "Trace",
+    "compare": "Compare",
+}
+HOST = {"url.scheme": "http", "server.address": "a.example", "url.path": "/x"}
+# By attributes of a SERVER span: the words that a shell reads, or None where there is no command.
+CURL: list[tuple[dict[str, Any], list[str] | None]] = [
+    (HOST, ["http://a.example/x"]),
+    ({**HOST, "server.port": 80, "url.query": "a=1&b={2}"}, ["http://a.example/x?a=1&b={2}"]),
+    ({**HOST, "server.port": 8080}, ["http://a.example:8080/x"]),
+    ({**HOST, "server.address": "::1", "server.port": 81}, ["http://[::1]:81/x"]),
+    ({**HOST, "http.request.method": "HEAD"}, ["--head", "http://a.example/x"]),
+    ({**HOST, "http.request.method": "POST"}, ["-X", "POST", "http://a.example/x"]),
+    ({**HOST, "http.request.method": "a b; rm"}, ["http://a.example/x"]),
+    ({**HOST, "url.path": "/'; touch x; '"}, ["http://a.example/';%20touch%20x;%20'"]),
+    ({**HOST, "url.path": "/\x1b]0;x\x07\n\u202e"}, ["http://a.example/%1B]0;x%07%0A%E2%80%AE"]),
+    ({**HOST, "user_agent.original": "it's\x1b[A\n"}, ["-A", "it's?[A?", "http://a.example/x"]),
+    ({**HOST, "url.scheme": "javascript"}, None),
+    ({"url.full": "javascript:alert(1)"}, None),
+    ({"url.full": "https://b.example/$(id)`id`"}, ["https://b.example/$(id)`id`"]),
+    ({}, None),
+]
+MS = {
+    0: "0 ms", 0.25: "250 µs", 1.234: "1.23 ms", 45.67: "45.7 ms", 999: "999 ms",
+    1500: "1.5 s", 185_000: "3 min 5 s", None: "–",
+}  # fmt: skip
+LINKS = {
+    "https://a.example/x": "https://a.example/x",
+    "http://a.example": "http://a.example/",
+    "javascript:alert(1)": None,
+    "data:text/html,x": None,
+    "/ui/": None,
+    "": None,
+}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """By name what was seen; of several processes with tests of this file, one has visited."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    seen = folder / "scenes.json"
+    with (folder / "scenes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not seen.exists():
+            seen.write_text(json.dumps(asyncio.run(visit())))
+    return dict(json.loads(seen.read_text()))
+
+
+async def visit() -> dict[str, Any]:
+    given = {
+        "first": trace_id(0),
+        "second": trace_id(1),
+        "large": trace_id(5000),
+        "cases": {"curl": [about for about, _ in CURL], "ms": list(MS), "links": list(LINKS)},
+    }
+    async with serving() as url, serving(token=TOKEN) as guarded:
+        process = await asyncio.create_subprocess_exec(
+            "node", str(VISITOR / "pages.mjs"), str(CHROMIUM), url, guarded, json.dumps(given),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            out, told = await asyncio.wait_for(process.communicate(), PATIENCE)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    print(told.decode())
+    assert process.returncode == 0, told.decode()
+    return dict(json.loads(out))
+
+
+def scene(scenes: dict[str, Any], name: str) -> dict[str, Any]:
+    """What was seen in it; a scene that broke off or a red line of the console is a failure."""
+    found: dict[str, Any] = scenes[name]
+    assert "failure" not in found, found["failure"]
+    assert found.get("problems", []) == []
+    return found
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_each_page_is_shown_to_everybody_and_does_what_no_stranger_says(
+    scenes: dict[str, Any], look: str
+) -> None:
+    seen = scene(scenes, look)["seen"]
+    assert {name: page["title"] for name, page in seen.items()} == {
+        name: f"{title} · Spangate" for name, title in TITLES.items()
+    }
+    for name, page in seen.items():
+        assert page["violations"] == [], name
+        assert page["overflow"] <= 0, name
+        assert (page["hit"], page["acting"]) == (None, ""), name
+
+
+def test_light_and_dark_are_as_the_system_says(scenes: dict[str, Any]) -> None:
+    light, dark = (scene(scenes, look)["seen"]["live"]["ground"] for look in ("light", "dark"))
+    assert (light, dark) == ("rgb(244, 246, 250)", "rgb(11, 16, 27)")
+
+
+def test_filters_narrow_what_is_shown_and_are_in_the_address(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "filters")["seen"]
+    assert {name: seen[name]["address"] for name in seen if name != "search"} == {
+        "route": "?route=orders",
+        "path": "?path=%2Fshop%2F*",
+        "method": "?method=post",
+        "status": "?status=4xx",
+        "errors": "?error=true",
+        "least": "?min_ms=40",
+    }
+    assert all(path.startswith("/orders/") for path in seen["route"]["paths"])
+    assert all(path.startswith("/shop/") for path in seen["path"]["paths"])
+    assert seen["search"] == "?limit=250&error=true&min_ms=100000"
+
+
+def test_two_thousand_requests_a_second_do_not_hold_the_page(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "flood")
+    # While 4,000 came: a page that had to draw each of them would have drawn a few frames.
+    assert seen["frames"] >= 20
+    assert seen["drawn"] <= 60
+    assert seen["paused"] == seen["still"]
+    assert seen["missed"] == 1
+
+
+def test_a_keyboard_is_enough(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "keyboard")
+    assert seen["stops"][0]["name"] == "Skip to the page"
+    assert seen["stops"][-1]["name"] == "Traces, newest first"
+    assert all(stop["ring"] for stop in seen["stops"]), seen["stops"]
+    assert (seen["marked"], seen["last"]) == (2, "101")
+    assert seen["opened_trace"] == f"/ui/trace/{trace_id(0)}"
+    asked = "spangate to → shop GET"
+    assert seen["walk"] == [asked, "spangate GET /orders/{id}", asked, "spangate GET /shop/*"]
+    assert (seen["open"], seen["folded"], seen["unfolded"]) == (6, 2, 6)
+    assert seen["detail"]["role"] == "H2"
+
+
+def test_a_trace_shows_its_phases_and_goes_elsewhere(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "trace")
+    words = shlex.split(seen["curl"])
+    address = "https://shop.example.com:8443/shop/orders/13?x=it's"
+    assert words[-3:] == ["-A", "curl/8.5 (it's)", address]
+    assert (seen["spans"], seen["otlp"]) == (7, {"resourceSpans": []})
+    assert seen["name"] == f"trace-{trace_id(1)[:8]}.json"
+    phases = {"queue", "connect", "first_byte", "transfer", "overhead"}
+    assert {name.split()[-1] for name in seen["phases"]} == phases
+    assert seen["critical"] == 8
+    assert "exception.type" in seen["detail"] and "<script>window.hit=1</script>" in seen["detail"]
+    assert "⟨U+202E⟩" in seen["detail"] and "⟨U+001B⟩" in seen["detail"]
+    assert seen["shown"] == 1 << 20
+    assert seen["outside"] == f"https://traces.example.com/{trace_id(1)}"
+
+
+def test_of_five_thousand_spans_those_in_sight_are_drawn(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "large")
+    assert 5 < seen["drawn"] < 60
+    assert seen["last"].endswith("step 4998")
+
+
+def test_of_fifty_thousand_rows_those_in_sight_are_drawn_and_stay_in_sight(
+    scenes: dict[str, Any],
+) -> None:
+    seen = scene(scenes, "table")
+    assert 5 < seen["drawn"] < 40
+    assert (seen["last"], seen["above"]) == ("49999", 49990)
+    assert seen["before"] == seen["after"]  # though two rows came in above
+
+
+def test_two_traces_are_compared(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "compare")
+    assert "6 pairs, 0 only in A, 1 only in B." in seen["text"]
+    assert "+96 ms" in seen["text"] and "100 % slower" in seen["text"]
+    assert "6 pairs, 1 only in A, 0 only in B." in seen["swapped"]
+    assert "−96 ms" in seen["swapped"] and "50 % faster" in seen["swapped"]
+
+
+def test_the_token_is_asked_for_once_and_kept_in_its_tab(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "token")
+    assert (seen["asked"], seen["again"]) == ([], 0)
+    assert seen["stored"] == [[TOKEN], [], ""]
+
+
+def test_the_shell_finds_its_way(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "shell")
+    assert seen["blocking"] == ["/ui/style.css"]
+    assert (seen["theme"], seen["current"]) == ("dark", ["Traces"])
+
+
+def test_commands_links_and_numbers(scenes: dict[str, Any]) -> None:
+    seen = scene(scenes, "library")
+    for (about, words), command in zip(CURL, seen["curl"], strict=True):
+        if words is None:
+            assert command is None, about
+        else:
+            assert shlex.split(command) == ["curl", "--globoff", "--path-as-is", *words]
+            assert command.isascii() and command.isprintable()
+    assert seen["ms"] == list(MS.values())
+    assert seen["links"] == list(LINKS.values())
+    assert seen["event"] == {"event": "request", "data": "{\n}", "id": "7"}
+    assert seen["comment"] is None
+    pairs = [(None, "x"), ("a", "a"), (None, "y"), ("b", None), ("a", "a"), (None, "a")]
+    assert [tuple(pair) for pair in seen["pairs"]] == pairs

@@ -1,0 +1,3 @@
+"""For the contract test."""
+
+EXAMPLE = ""
