@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from proxy.recent.desk import Answer, Asked, refusal, reply
 from proxy.recent.graph import SECOND, Counts, Edge, Graph, begin
 from proxy.recent.show import cut
-
-if TYPE_CHECKING:
-    from proxy.recent.desk import Answer, Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +29,6 @@ class Dependency:
 
 def answer(asked: Asked) -> Answer:
     """What GET /api/map answers."""
-    from proxy.recent.desk import refusal, reply
-
     if len(asked.path) > 2:
         return refusal(404, "there is no such thing here")
     graph, edges = yield from _graph(asked)
