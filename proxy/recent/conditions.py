@@ -19,14 +19,12 @@ from proxy.kernel import spanscan
 if TYPE_CHECKING:
     from proxy.kernel.spanscan import Row
 from proxy.otlp.wire import WireError, fields
+from proxy.recent.comparers import Literal, comparer
 from proxy.recent.model import KINDS, STATUSES, Value
-from proxy.recent.regex import Regex
 
 MOST_TRACE_WISE = 3  # different questions about the trace as a whole: 8 bits
 
 _ATTRIBUTES, _STATUS = 9, 15  # fields of a span
-
-Literal = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +105,78 @@ _Test = Callable[[Subject], int]  # a mask
 _Get = Callable[[Subject], Any]
 
 
+class Reader:
+    """Values of spans, where they lie; the keys of all that is asked are looked for at once."""
+
+    __slots__ = ("_keys", "_subject")
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, int] = {}
+        self._subject = Subject()
+
+    def at(self, resource: Mapping[str, Value], buf: bytes, row: Row) -> Subject:
+        """That span; until the next one is asked for."""
+        subject = self._subject
+        subject.resource, subject.buf, subject.row, subject.picked = resource, buf, row, None
+        return subject
+
+    def getter(self, field: Field) -> _Get:
+        name = field.name
+        if field.scope == "intrinsic":
+            return _INTRINSIC[name]
+        if field.scope == "resource":
+            return lambda subject: subject.resource.get(name)
+        place = self._keys.setdefault(name.encode("utf-8", "replace"), len(self._keys))
+        if field.scope == "span":
+            return lambda subject: self._picked(subject)[place]
+
+        def get(subject: Subject) -> Any:
+            value = self._picked(subject)[place]
+            return subject.resource.get(name) if value is None else value
+
+        return get
+
+    def _picked(self, subject: Subject) -> Sequence[object]:
+        if subject.picked is None:
+            row = subject.row
+            subject.picked = spanscan.pick(subject.buf, row[8], row[9], _ATTRIBUTES, self._keys)
+        return subject.picked
+
+
+class Reading:
+    """One value of each span; of the resource's where it has none, if the scope is "any"."""
+
+    __slots__ = ("_get", "_reader", "field")
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self._reader = Reader()
+        self._get = self._reader.getter(field)
+
+    def of(self, resource: Mapping[str, Value], buf: bytes, row: Row) -> Value:
+        """Texts are decoded; None where there is none."""
+        value = self._get(self._reader.at(resource, buf, row))
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
 class Condition:
     """A tree, made ready. ValueError for a pattern that is none, or too many questions."""
 
-    __slots__ = ("_full", "_keys", "_questions", "_subject", "_test", "_trace_wise", "width")
+    __slots__ = ("_full", "_questions", "_reader", "_test", "_trace_wise", "width")
 
     def __init__(self, tree: Tree) -> None:
         self._trace_wise = _trace_wise(tree)
         if len(self._trace_wise) > MOST_TRACE_WISE:
             raise ValueError(f"more than {MOST_TRACE_WISE} conditions on whole traces")
-        self._questions = [_comparer(one.op, one.value) for one in self._trace_wise]
+        self._questions = [comparer(one.op, one.value) for one in self._trace_wise]
         self.width = 1 << len(self._trace_wise)
         self._full = (1 << self.width) - 1
-        self._keys: dict[bytes, int] = {}
-        self._subject = Subject()
+        self._reader = Reader()
         self._test = self._made(tree)
 
     def mask(self, resource: Mapping[str, Value], buf: bytes, row: Row) -> int:
         """Of `width` bits."""
-        subject = self._subject
-        subject.resource, subject.buf, subject.row, subject.picked = resource, buf, row, None
-        return self._test(subject)
+        return self._test(self._reader.at(resource, buf, row))
 
     def bit(self, whole: Whole) -> int:
         """Which one of a mask counts for that trace, as a mask."""
@@ -185,31 +234,9 @@ class Condition:
             place = self._trace_wise.index(compare)
             mask = sum(1 << number for number in range(self.width) if number >> place & 1)
             return lambda subject: mask
-        full, get = self._full, self._getter(compare.field)
-        fits = _comparer(compare.op, compare.value)
+        full, get = self._full, self._reader.getter(compare.field)
+        fits = comparer(compare.op, compare.value)
         return lambda subject: full if fits(get(subject)) else 0
-
-    def _getter(self, field: Field) -> _Get:
-        name = field.name
-        if field.scope == "intrinsic":
-            return _INTRINSIC[name]
-        if field.scope == "resource":
-            return lambda subject: subject.resource.get(name)
-        place = self._keys.setdefault(name.encode("utf-8", "replace"), len(self._keys))
-        if field.scope == "span":
-            return lambda subject: self._picked(subject)[place]
-
-        def get(subject: Subject) -> Any:
-            value = self._picked(subject)[place]
-            return subject.resource.get(name) if value is None else value
-
-        return get
-
-    def _picked(self, subject: Subject) -> Sequence[object]:
-        if subject.picked is None:
-            row = subject.row
-            subject.picked = spanscan.pick(subject.buf, row[8], row[9], _ATTRIBUTES, self._keys)
-        return subject.picked
 
 
 def _trace_wise(tree: Tree) -> list[Compare]:
@@ -256,72 +283,3 @@ _INTRINSIC: dict[str, _Get] = {
 
 def _named(names: Sequence[str], number: int) -> str:
     return names[number] if number < len(names) else ""
-
-
-def intrinsic(name: str, resource: Mapping[str, Value], buf: bytes, row: Row) -> Any:
-    """One of INTRINSICS."""
-    subject = Subject()
-    subject.resource, subject.buf, subject.row = resource, buf, row
-    value = _INTRINSIC[name](subject)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _comparer(op: str, wanted: Literal) -> Callable[[Any], bool]:
-    if wanted is None:
-        return (lambda value: value is None) if op == "=" else (lambda value: value is not None)
-    if op in ("=~", "!~"):
-        return _by_pattern(Regex(str(wanted)), op == "=~")
-    if op in ("is", "has"):
-        return _by_text(op, str(wanted))
-    if isinstance(wanted, bool):
-        return lambda value: isinstance(value, bool) and _compared(op, value, wanted)
-    if isinstance(wanted, str):
-        raw = wanted.encode("utf-8", "replace")
-        return lambda value: (
-            _compared(op, value, raw)
-            if isinstance(value, bytes)
-            else isinstance(value, str) and _compared(op, value, wanted)
-        )
-    return lambda value: (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and _compared(op, value, wanted)
-    )
-
-
-def _compared(op: str, value: Any, wanted: Any) -> bool:
-    if op in ("=", "!="):
-        return bool((value == wanted) == (op == "="))
-    if op in ("<", "<="):
-        return bool(value < wanted or (op == "<=" and value == wanted))
-    return bool(value > wanted or (op == ">=" and value == wanted))
-
-
-def _by_pattern(regex: Regex, positive: bool) -> Callable[[Any], bool]:
-    def fits(value: Any) -> bool:
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        return isinstance(value, str) and regex.fits(value) == positive
-
-    return fits
-
-
-def _by_text(op: str, wanted: str) -> Callable[[Any], bool]:
-    lower = wanted.lower()
-
-    def fits(value: Any) -> bool:
-        if value is None:
-            return False
-        told = as_text(value)
-        return told == wanted if op == "is" else lower in told.lower()
-
-    return fits
-
-
-def as_text(value: Any) -> str:
-    """A value as tags have it."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

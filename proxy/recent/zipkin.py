@@ -19,7 +19,8 @@ from proxy.formats.zipkin.from_otlp import from_otlp
 from proxy.formats.zipkin.model import Span
 from proxy.kernel import spanscan
 from proxy.otlp.wire import WireError, split
-from proxy.recent.conditions import Both, Compare, Either, Field, Holds, Tree, as_text
+from proxy.recent.comparers import as_text
+from proxy.recent.conditions import Both, Compare, Either, Field, Holds, Tree
 from proxy.recent.desk import JSON, Answer, Asked, Reply, reply
 from proxy.recent.map import dependencies
 from proxy.recent.match import pair
