@@ -144,43 +144,17 @@ def test_bounds() -> None:
         Selection(Query(), parse(f"{{{many}}}").wanted)
 
 
+WORDS = (
+    "{", "}", "(", ")", "&&", "||", "!", "=", "=~", ">", "|", ".a", "name", "status", "error", "1",
+    "5ms", "`x`", '"', "nil", "true", "select", "count", ",", "with", "traceDuration", "-1", "0.5",
+)  # fmt: skip
+
+
 @given(
     st.one_of(
         st.text(max_size=60),
         st.lists(
-            st.sampled_from(
-                [
-                    "{",
-                    "}",
-                    "(",
-                    ")",
-                    "&&",
-                    "||",
-                    "!",
-                    "=",
-                    "=~",
-                    ">",
-                    "|",
-                    ".a",
-                    "name",
-                    "status",
-                    "error",
-                    "1",
-                    "5ms",
-                    "`x`",
-                    '"',
-                    "nil",
-                    "true",
-                    "select",
-                    "count",
-                    ",",
-                    "with",
-                    "traceDuration",
-                    "rootName",
-                    "-1",
-                    "0.5",
-                ]
-            ),
+            st.sampled_from(WORDS),
             max_size=14,
         ).map(" ".join),
     )
