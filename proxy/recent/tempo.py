@@ -33,7 +33,7 @@ from proxy.recent.query import FOREVER, SECOND, Params, Query, duration, whole, 
 from proxy.recent.search import STEP, Summary, runs, search
 from proxy.recent.selection import Selection, Some
 from proxy.recent.show import cut, plain
-from proxy.recent.traceql import Asking, parse
+from proxy.recent.traceql import MOST_LENGTH, Asking, parse
 from proxy.telemetry.protobuf import delimited
 
 DEFAULT_LIMIT, MOST_TRACES = 20, 1000
@@ -157,7 +157,7 @@ def _window(params: Params) -> tuple[int, int]:
 
 def _search(asked: Asked) -> Answer:
     params = asked.params
-    asking = parse(q) if (q := word(params, "q")) else _by_tags(word(params, "tags"))
+    asking = parse(q) if (q := word(params, "q", MOST_LENGTH)) else _by_tags(word(params, "tags"))
     since, until = _window(params)
     limit = min(whole(params, "limit", DEFAULT_LIMIT, 1_000_000), MOST_TRACES)
     shown = min(whole(params, "spss", DEFAULT_SPANS, 1_000_000), MOST_SPANS)

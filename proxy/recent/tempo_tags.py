@@ -17,7 +17,7 @@ from proxy.recent.ring import Store
 from proxy.recent.search import STEP, runs, search
 from proxy.recent.selection import Some
 from proxy.recent.show import cut
-from proxy.recent.traceql import INTRINSICS, field_of, parse
+from proxy.recent.traceql import INTRINSICS, MOST_LENGTH, field_of, parse
 from proxy.telemetry.protobuf import delimited
 
 MOST_LIKE = 20
@@ -141,7 +141,7 @@ def _found(asked: Asked, field: Field) -> Generator[None, None, set[tuple[str, s
 
 
 def _picked(asked: Asked, field: Field, limit: int) -> Generator[None, None, set[tuple[str, str]]]:
-    reading, only = Reading(field), _filter(word(asked.params, "q"))
+    reading, only = Reading(field), _filter(word(asked.params, "q", MOST_LENGTH))
     bit = 0 if only is None else only.bit(_WHOLE)
     found: set[tuple[str, str]] = set()
     since = 0
