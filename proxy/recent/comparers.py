@@ -11,6 +11,8 @@ from typing import Any
 
 from proxy.recent.regex import Regex
 
+MOST_KNOWN = 1000  # texts of which it is remembered whether a pattern fits
+
 Literal = str | int | float | bool | None
 
 
@@ -46,10 +48,18 @@ def _compared(op: str, value: Any, wanted: Any) -> bool:
 
 
 def _by_pattern(regex: Regex, positive: bool) -> Callable[[Any], bool]:
+    known: dict[bytes | str, bool] = {}  # the same few names come again and again
+
     def fits(value: Any) -> bool:
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        return isinstance(value, str) and regex.fits(value) == positive
+        if not isinstance(value, bytes | str):
+            return False
+        found = known.get(value)
+        if found is None:
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            found = regex.fits(text) == positive
+            if len(known) < MOST_KNOWN:
+                known[value] = found
+        return found
 
     return fits
 

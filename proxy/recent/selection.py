@@ -57,7 +57,7 @@ class Selection:
             return False
         if not query.shortest <= trace.end - trace.start <= query.longest:
             return False
-        return self._fits(self._wanted, trace.fits, whole_of(trace))
+        return self._fits(self._wanted, trace)
 
     def is_matched(self, resource: Mapping[str, Value], buf: bytes, row: Row, whole: Whole) -> bool:
         """Whether some condition holds of that span, of that trace."""
@@ -75,12 +75,14 @@ class Selection:
         for part in wanted.parts:
             self._prepare(part)
 
-    def _fits(self, wanted: Some | Sets, fits: int, whole: Whole) -> bool:
+    def _fits(self, wanted: Some | Sets, trace: Any) -> bool:
         if isinstance(wanted, Some):
             condition, place = self._places[id(wanted)]
-            return bool(fits >> place & condition.bit(whole))
+            # Most ask nothing of the trace as a whole.
+            bit = 1 if condition.width == 1 else condition.bit(whole_of(trace))
+            return bool(trace.fits >> place & bit)
         joined = all if wanted.is_all else any
-        return joined(self._fits(part, fits, whole) for part in wanted.parts)
+        return joined(self._fits(part, trace) for part in wanted.parts)
 
 
 def whole_of(trace: Any) -> Whole:
