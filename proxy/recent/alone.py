@@ -23,7 +23,7 @@ from math import exp, lgamma, log
 from statistics import median
 
 from proxy.recent.callers import Callers
-from proxy.recent.calls import Call, Try
+from proxy.recent.visits import Call, Try
 
 CHANCE = 1e-4
 FEWEST = 3

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from proxy.recent.calls import Call, Calls, Own, Trace, Try
+from proxy.recent.visits import Call, Calls, Own, Trace, Try
 
 MOST_PARENTS = 64
 SLACK = 1_000_000  # ns by which times of two processes may differ

@@ -1,223 +1,148 @@
-"""Calls: the requests of which spans and records tell, and what services' own spans say beside.
+"""Calls: who called whom in one trace, told by its spans.
 
-A Call is one request through the gateway, a Try one of its attempts against an upstream. What is
-kept is bounded: the oldest traces go first. Everything in them is strangers' input and only
-compared, never trusted.
+A call is a CLIENT or PRODUCER span. Whom it called is the service that recorded the SERVER span
+below it, else what the span itself says (`peer.service`, a database, a broker). Who made it is the
+service that recorded it; for a gateway, which only hands on, it is the service whose call came in:
+the parent of the gateway's SERVER span. Where that parent is a gateway's own CLIENT span, the
+service it had called has no spans of its own and passed the context on, so it is the caller. That
+is how services without instrumentation have a place on the map. Where nobody else is known, the
+gateway is the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.recent.model import CLIENT, SERVER, Record, Span
+from proxy.kernel import spanscan
 
-MOST_CALLS = 20_000
-MOST_OWN = 40_000
+if TYPE_CHECKING:
+    from proxy.kernel.spanscan import Row
+from proxy.otlp.envelope import SCOPE_NAME
+from proxy.recent.model import CLIENT, CONSUMER, ERROR, PRODUCER, SERVER
 
+GATEWAY = SCOPE_NAME  # the scope of a gateway's spans, this one's or another's
+MOST_NAME = 200  # characters of a node's name
 
-@dataclass(slots=True, eq=False)
-class Try:
-    """An attempt; of a request that was not sampled the whole request, without an id."""
-
-    upstream: str
-    span_id: bytes
-    start: int
-    end: int
-    peer: str = ""  # address of the endpoint
-    withheld: str = ""  # what of the context was not sent: "tracestate", "all"
-    state: str = ""
+_ATTRIBUTES = 9  # field of a span
+_PEER = {
+    b"peer.service": 0, b"db.namespace": 1, b"db.system.name": 2, b"db.system": 3,
+    b"messaging.destination.name": 4, b"messaging.system": 5, b"server.address": 6,
+    b"server.port": 7,
+}  # fmt: skip
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """A request. `parent_id` is b"" if no valid context came."""
-
-    trace_id: bytes
-    span_id: bytes
-    parent_id: bytes
-    start: int
-    end: int
-    route: str
-    sampled: bool
-    said: bool | None = None  # the sampled flag that came
-    state: str = ""  # tracestate
-    result: str = ""  # "invalid": what came was no context
-    format: str = ""  # "b3", "b3multi"; "" = W3C or nothing
-    baggage: bool | None = None  # None: none came; whether it was passed on
-    request_id: str = ""  # that came with it
-    peer: str = ""
-    agent: str = ""
-    linked: bool = False  # a context came from somebody who is not trusted
-    tries: list[Try] = field(default_factory=list)
-
-
-@dataclass(slots=True, eq=False)
-class Own:
-    """A span that a service has exported itself."""
+class Piece(NamedTuple):
+    """What the map needs of one span; times in Unix ns."""
 
     span_id: bytes
     parent_id: bytes
     kind: int
     start: int
     end: int
+    failed: bool
     service: str
+    is_gateway: bool
+    peer: str  # whom it says that it called, "" if it does not
 
 
-@dataclass(slots=True, eq=False)
-class Trace:
-    """What is known of one."""
-
-    calls: list[Call] = field(default_factory=list)
-    own: dict[bytes, Own] = field(default_factory=dict)
-
-    def end(self) -> int:
-        """When the last of it ended."""
-        ends = [call.end for call in self.calls] + [own.end for own in self.own.values()]
-        return max(ends, default=0)
-
-    def tries(self) -> Iterator[tuple[Call, Try]]:
-        for call in self.calls:
-            for one in call.tries:
-                yield call, one
+class Call(NamedTuple):
+    source: str
+    target: str
+    took: int  # ns
+    failed: bool
+    is_continued: bool  # the target's own span is a child of the call's
+    is_through: bool  # by a gateway
 
 
-class Calls:
-    """By trace, the newest."""
-
-    def __init__(self) -> None:
-        self.traces: dict[bytes, Trace] = {}
-        self.calls = self.own = 0
-        self._by_id: dict[bytes, Call] = {}  # by the SERVER span's id
-        self._early: dict[bytes, list[Try]] = {}  # tries whose request has not come yet
-
-    def span(self, span: Span) -> None:
-        """Take a span, the gateway's or a service's."""
-        if len(span.trace_id) != 16 or len(span.span_id) != 8:
-            return
-        if span.kind == SERVER and "spangate.phase.overhead_ms" in span.attributes:
-            self._call(_call_of(span))
-        elif span.kind == CLIENT and "spangate.upstream" in span.attributes:
-            self._try(span)
-        elif "spangate.upstream" not in span.attributes:
-            trace = self._trace(span.trace_id)
-            if span.span_id not in trace.own:
-                self.own += 1
-            trace.own[span.span_id] = Own(
-                span.span_id, span.parent_id, span.kind, span.start, span.end, span.service
-            )
-
-    def record(self, record: Record) -> None:
-        """Take an access record, if it is of a request that was not sampled."""
-        told = record.attributes
-        if record.flags & 1 or len(record.trace_id) != 16 or "spangate.duration_ms" not in told:
-            return
-        if record.span_id not in self._by_id:
-            self._call(_call_of_record(record))
-
-    def by_id(self, span_id: bytes) -> Call | None:
-        """The request with that SERVER span."""
-        return self._by_id.get(span_id)
-
-    def forget(self, before: int) -> None:
-        """Forget the oldest traces as far as they ended before that (Unix ns)."""
-        while self.traces:
-            trace = self.traces[next(iter(self.traces))]
-            if trace.end() >= before:
-                break
-            self._forget_first()
-
-    def _forget_first(self) -> None:
-        trace = self.traces.pop(next(iter(self.traces)))
-        self.calls -= len(trace.calls)
-        self.own -= len(trace.own)
-        for call in trace.calls:
-            self._by_id.pop(call.span_id, None)
-
-    def make_room(self) -> None:
-        """Forget the oldest traces beyond what is kept."""
-        while (self.calls > MOST_CALLS or self.own > MOST_OWN) and self.traces:
-            self._forget_first()
-        while len(self._early) > MOST_CALLS:
-            del self._early[next(iter(self._early))]
-
-    def _trace(self, trace_id: bytes) -> Trace:
-        trace = self.traces.get(trace_id)
-        if trace is None:
-            trace = self.traces[trace_id] = Trace()
-        return trace
-
-    def _call(self, call: Call) -> None:
-        if call.span_id in self._by_id:
-            return
-        call.tries += self._early.pop(call.span_id, [])
-        self._by_id[call.span_id] = call
-        self._trace(call.trace_id).calls.append(call)
-        self.calls += 1
-
-    def _try(self, span: Span) -> None:
-        told = span.attributes
-        one = Try(
-            _text(told, "spangate.upstream"), span.span_id, span.start, span.end,
-            _text(told, "network.peer.address"), _text(told, "spangate.trace_context.withheld"),
-            span.trace_state,
-        )  # fmt: skip
-        call = self._by_id.get(span.parent_id)
-        if told.get("spangate.mirror") is True:
-            return
-        if call is None:
-            self._early.setdefault(span.parent_id, []).append(one)
-        elif all(known.span_id != one.span_id for known in call.tries):
-            call.tries.append(one)
-
-
-def _call_of(span: Span) -> Call:
-    told = span.attributes
-    baggage = told.get("spangate.baggage")
-    said = False if told.get("spangate.trace_context.sampled") is False else None
-    return Call(
-        span.trace_id, span.span_id, span.parent_id, span.start, span.end,
-        _text(told, "spangate.route"), True,
-        said=True if said is None and span.parent_id else said,
-        state=span.trace_state,
-        result=_text(told, "spangate.trace_context.result"),
-        format=_text(told, "spangate.trace_context.format"),
-        baggage=baggage if isinstance(baggage, bool) else None,
-        request_id=_text(told, "spangate.request_id"),
-        peer=_text(told, "network.peer.address"),
-        agent=_text(told, "user_agent.original"),
-        linked=bool(span.links),
+def piece(service: str, scope: str, buf: bytes, row: Row) -> Piece:
+    """`row` is of `buf`; a service without a name is called "unknown"."""
+    kind, is_gateway = row[4], scope == GATEWAY
+    peer = _peer(buf, row, is_gateway) if kind in (CLIENT, PRODUCER) else ""
+    service = service[:MOST_NAME] or "unknown"
+    return Piece(
+        row[1], row[2], kind, row[5], row[6], row[7] == ERROR, service, is_gateway, peer
     )  # fmt: skip
 
 
-def _call_of_record(record: Record) -> Call:
-    told = record.attributes
-    took = told.get("spangate.duration_ms")
-    start = record.time
-    end = start + int(took * 1e6 if isinstance(took, int | float) and took >= 0 else 0)
-    said = told.get("spangate.trace_context.sampled")
-    upstream, given = _text(told, "spangate.upstream"), _text(told, "spangate.request_id")
-    return Call(
-        record.trace_id, record.span_id, _id(_text(told, "spangate.parent_span_id")), start, end,
-        _text(told, "spangate.route"), False,
-        said=said if isinstance(said, bool) else None,
-        result=_text(told, "spangate.trace_context.result"),
-        format=_text(told, "spangate.trace_context.format"),
-        request_id="" if given.endswith(record.span_id.hex()) else given,  # ours ends so
-        peer=_text(told, "network.peer.address"),
-        agent=_text(told, "user_agent.original"),
-        tries=[Try(upstream, b"", start, end)] if upstream else [],
-    )  # fmt: skip
+def _peer(buf: bytes, row: Row, is_gateway: bool) -> str:
+    found = spanscan.pick(buf, row[8], row[9], _ATTRIBUTES, _PEER)
+    words = [_word(value) for value in found]
+    service, database, system, old_system, destination, broker, host, port = words
+    if service:
+        return service
+    if system := system or old_system:
+        return f"{system}/{database}" if database else system
+    if broker or destination:
+        return f"{broker}/{destination}" if broker and destination else broker or destination
+    # Hosts of other applications' calls are too many to be services.
+    return (f"{host}:{port}" if port else host) if is_gateway else ""
 
 
-def _text(attributes: dict[str, Any], key: str) -> str:
-    value = attributes.get(key)
-    return value if isinstance(value, str) else ""
+def _word(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")[:MOST_NAME]
+    return "" if value is None else str(value)
 
 
-def _id(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text) if len(text) == 16 else b""
-    except ValueError:
-        return b""
+def has_orphans(pieces: Collection[Piece]) -> bool:
+    """Whether some span has a parent that is not there."""
+    ids = {one.span_id for one in pieces}
+    return any(one.parent_id and one.parent_id not in ids for one in pieces)
+
+
+def calls(pieces: Collection[Piece]) -> Iterator[Call]:
+    """All calls of one trace."""
+    by_id = {one.span_id: one for one in pieces}
+    served: dict[bytes, Piece] = {}  # by the id of the call
+    called: set[bytes] = set()  # gateway spans that made calls
+    for one in by_id.values():
+        if one.kind in (SERVER, CONSUMER):
+            served.setdefault(one.parent_id, one)
+        elif one.kind == CLIENT and one.is_gateway:
+            called.add(one.parent_id)
+    for one in by_id.values():
+        call = None
+        if one.kind in (CLIENT, PRODUCER):
+            call = _made(one, by_id, served.get(one.span_id), called)
+        elif one.kind in (SERVER, CONSUMER) and not one.is_gateway:
+            call = _received(one, by_id.get(one.parent_id))
+        if call is not None:
+            yield call
+
+
+def _made(
+    one: Piece, by_id: Mapping[bytes, Piece], server: Piece | None, called: set[bytes]
+) -> Call | None:
+    """What a CLIENT span tells."""
+    if server is not None and server.is_gateway:
+        if one.is_gateway:
+            server = None  # what was called has no spans of its own, and passed the context on
+        elif server.span_id in called:
+            return None  # the gateway hands it on, and tells whom to
+    source = _caller(by_id.get(one.parent_id), by_id, one) if one.is_gateway else one.service
+    target = server.service if server is not None else one.peer
+    if not target:
+        return None
+    failed = one.failed or (server is not None and server.failed)
+    took = max(0, one.end - one.start)
+    is_continued = server is not None
+    return Call(source, target, took, failed, is_continued, one.is_gateway)
+
+
+def _caller(request: Piece | None, by_id: Mapping[bytes, Piece], one: Piece) -> str:
+    """Whose request that gateway served when it made this call."""
+    parent = by_id.get(request.parent_id) if request is not None else None
+    if parent is None:
+        return one.service
+    if parent.is_gateway:
+        return parent.peer if parent.kind == CLIENT and parent.peer else one.service
+    return parent.service
+
+
+def _received(one: Piece, parent: Piece | None) -> Call | None:
+    """What a SERVER span tells: that it was called, if no CLIENT span does."""
+    if parent is None or parent.kind in (CLIENT, PRODUCER) or parent.service == one.service:
+        return None
+    took = max(0, one.end - one.start)
+    return Call(parent.service, one.service, took, one.failed, True, parent.is_gateway)

@@ -16,7 +16,7 @@ from proxy.recent import findings as kinds
 from proxy.recent import symptoms
 from proxy.recent.alone import Around, Blame, blames, brackets, busy_shares
 from proxy.recent.callers import Callers
-from proxy.recent.calls import Call, Calls
+from proxy.recent.visits import Call, Calls
 from proxy.recent.findings import Finding
 from proxy.recent.model import Record, Span
 from proxy.recent.verdicts import Tally, by_time, told

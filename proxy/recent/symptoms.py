@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from proxy.recent import findings as kinds
 from proxy.recent.callers import Callers, Made
-from proxy.recent.calls import Call, Trace
+from proxy.recent.visits import Call, Trace
 from proxy.recent.model import SERVER
 
 SKEWED = 50_000_000  # ns by which a service's span lies outside of its call
