@@ -16,10 +16,10 @@ from proxy.recent import findings as kinds
 from proxy.recent import symptoms
 from proxy.recent.alone import Around, Blame, blames, brackets, busy_shares
 from proxy.recent.callers import Callers
-from proxy.recent.visits import Call, Calls
 from proxy.recent.findings import Finding
 from proxy.recent.model import Record, Span
 from proxy.recent.verdicts import Tally, by_time, told
+from proxy.recent.visits import Call, Calls
 
 STEP = 100  # spans decoded in a step, 10 to 15 µs each
 MOST_SPANS = 60_000  # decoded in one feed; of more only some traces

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from proxy.recent import findings as kinds
 from proxy.recent.callers import Callers, Made
-from proxy.recent.visits import Call, Trace
 from proxy.recent.model import SERVER
+from proxy.recent.visits import Call, Trace
 
 SKEWED = 50_000_000  # ns by which a service's span lies outside of its call
 ROOM = 5_000_000  # ns by which it may be longer than that

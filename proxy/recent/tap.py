@@ -28,7 +28,7 @@ _KEYS = (
     "http.request.method", "url.path", "url.query", "server.address", "server.port",
     "http.response.status_code", "spangate.route", "http.route", "spangate.upstream",
     "spangate.endpoint", "spangate.attempts", "spangate.duration_ms", "error.type",
-    "client.address",
+    "client.address", "spangate.left_out",
 )  # fmt: skip
 _PLACES = {key.encode(): place for place, key in enumerate(_KEYS)}
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)|0", re.IGNORECASE)
@@ -113,8 +113,10 @@ def take(batches: Sequence[Stored], viewers: Sequence[Viewer]) -> None:
     told: list[list[str]] = [[] for _ in viewers]
     for buf, start, stop in found[skipped:]:
         event = _event(buf, start, stop)
+        missed = event.pop("left_out")
         line = ""
         for viewer, lines in zip(viewers, told, strict=True):
+            viewer.missed += missed
             if not viewer.filter.takes(event):
                 continue
             if len(lines) >= MOST_TOLD:
@@ -132,7 +134,7 @@ def _event(buf: bytes, start: int, stop: int) -> Event:
     """What filters ask for."""
     picked = pick(buf, start, stop, _ATTRIBUTES, _PLACES)
     method, path, query, host, port, status, route, template, upstream, *rest = picked
-    address, attempts, took, error, client = rest
+    address, attempts, took, error, client, left_out = rest
     return {
         "method": _text(method),
         "path": _text(path),
@@ -147,6 +149,7 @@ def _event(buf: bytes, start: int, stop: int) -> Event:
         "duration_ms": took if isinstance(took, float) else 0.0,
         "error": _text(error),
         "client": _text(client),
+        "left_out": left_out if isinstance(left_out, int) else 0,
     }
 
 

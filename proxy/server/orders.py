@@ -101,7 +101,7 @@ class Orders:
         elif kind == frames.COLLECT:
             self._worker.collect(items)
         elif kind == frames.WATCH:
-            self._worker.recorder.watch(payload == b"1")
+            self._worker.recorder.watched = payload == b"1"
         else:
             self._queue.append((kind, items, payload))
             if not self._working:

@@ -40,12 +40,17 @@ class RecordEncoder:
         self._out = IntAttribute(LOG_ATTRIBUTES, "http.response.body.size")
 
     def record(
-        self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool = False
+        self,
+        exchange: Exchange,
+        block: ServerBlock,
+        query: str,
+        hinted: bool = False,
+        left_out: int = 0,
     ) -> None:
         """A `ScopeLogs.log_records` entry (field 2); `query` without secrets.
 
         `hinted`: it stands in for a span that is not recorded, and tells what that would of its
-        trace.
+        trace. `left_out`: requests before it that have none, because nobody could read so many.
         """
         pen, sources = self._pen, self._sources
         took = exchange.end - exchange.start
@@ -75,6 +80,8 @@ class RecordEncoder:
             pen.put(attributes(LOG_ATTRIBUTES, [("spangate.error.message", exchange.why)]))
         if hinted:
             pen.put(attributes(LOG_ATTRIBUTES, _hints(exchange)))
+        if left_out:
+            pen.put(attributes(LOG_ATTRIBUTES, [("spangate.left_out", left_out)]))
         pen.end()
 
     def line(self, exchange: Exchange, block: ServerBlock, query: str) -> None:

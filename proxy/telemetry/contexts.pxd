@@ -16,6 +16,13 @@ cdef class Contexts:
 
 
 cdef class Few:
-    cdef long long _next
+    cdef long long _next, _every
 
     cpdef bint lets(self, long long now) except -1
+
+
+cdef class Seen:
+    cdef Few _all, _remarkable
+    cdef public long long left_out
+
+    cpdef bint lets(self, long long now, long long took, bint failed) except -1

@@ -1,4 +1,4 @@
-"""Contexts: what trace context requests bring, counted. Few: lets some of many through."""
+"""Contexts: what trace context requests bring, counted. Few, Seen: let some of many through."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from proxy.telemetry.instruments import TRACE_CONTEXT
 from proxy.telemetry.metrics import Registry
 from proxy.tracing.brought import BROUGHT
 
-EVERY = 20_000_000  # ns: 50 a second of requests that are not recorded,
-AHEAD = 1_000_000_000  # and so many at once
+AHEAD = 1_000_000_000  # ns: what may pass in that time may pass at once
+HINTS = 50  # a second, of requests that are not recorded
+WATCHED = 2000  # a second, of requests that somebody watches, and
+REMARKABLE = 5000  # of those that have failed, or took longer than
+LONG = 50_000_000  # ns
 
 
 class Contexts:
@@ -43,16 +46,36 @@ class Contexts:
 
 
 class Few:
-    """At most 50 a second, by the times of those who ask."""
+    """At most so many a second, by the times of those who ask."""
 
-    __slots__ = ("_next",)
+    __slots__ = ("_every", "_next")
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int) -> None:
+        self._every = 1_000_000_000 // rate
         self._next = 0
 
     def lets(self, now: int) -> bool:
         """Whether one may pass at that time (ns)."""
         if self._next > now + AHEAD:
             return False
-        self._next = max(self._next, now) + EVERY
+        self._next = max(self._next, now) + self._every
         return True
+
+
+class Seen:
+    """Which requests are told to who watches: as many as anybody can read, and so few that it is
+    nothing to the gateway. Those that have failed or took long have more room."""
+
+    __slots__ = ("_all", "_remarkable", "left_out")
+
+    def __init__(self) -> None:
+        self._all = Few(WATCHED)
+        self._remarkable = Few(REMARKABLE)
+        self.left_out = 0  # since it was told last
+
+    def lets(self, now: int, took: int, failed: bool) -> bool:
+        """Whether that one is told, which has ended `now` (ns)."""
+        if ((failed or took > LONG) and self._remarkable.lets(now)) or self._all.lets(now):
+            return True
+        self.left_out += 1
+        return False

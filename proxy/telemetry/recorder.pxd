@@ -6,7 +6,7 @@ from proxy.kernel.lane cimport Window
 from proxy.kernel.pen cimport Pen
 from proxy.telemetry.access cimport RecordEncoder
 from proxy.telemetry.blocks cimport ClientBlock, RouteBlocks, ServerBlock
-from proxy.telemetry.contexts cimport Contexts, Few
+from proxy.telemetry.contexts cimport Contexts, Few, Seen
 from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.telemetry.redact cimport Redactor
 from proxy.telemetry.span cimport SpanEncoder
@@ -15,8 +15,7 @@ from proxy.telemetry.span cimport SpanEncoder
 cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
-    cdef public bint spans, logs, lines, json, hints
-    cdef bint _takes_logs, _watched
+    cdef public bint spans, logs, lines, json, hints, watched
     cdef Pen _pen
     cdef SpanEncoder _span
     cdef RecordEncoder _record
@@ -28,6 +27,7 @@ cdef class Recorder:
     cdef Number _active_number
     cdef readonly Contexts contexts
     cdef Few _few
+    cdef Seen _seen
     cdef frozenset _methods
     cdef bint _body_sizes, _exemplars
     cdef RouteBlocks _no_route
@@ -39,8 +39,12 @@ cdef class Recorder:
     @cython.locals(number=Number)
     cdef _activate(self, str scheme)
 
-    @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, counted=str)
+    @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, logged=bint,
+                   counted=str)
     cpdef finish(self, Exchange exchange)
+
+    @cython.locals(failed=bint)
+    cdef bint _is_seen(self, Exchange exchange, ServerBlock block) except -1
     cpdef mirrored(self, Exchange exchange)
 
     cdef ServerBlock _call_block(self, RouteBlocks route, Exchange exchange, str error)
@@ -53,7 +57,10 @@ cdef class Recorder:
                    attempt=Attempt, client=ClientBlock)
     cdef _trace(self, Exchange exchange, ServerBlock block, str query)
 
-    cdef _tell(self, Exchange exchange, ServerBlock block, str query, bint hinted)
+    @cython.locals(left_out="long long")
+    cdef _log(self, Exchange exchange, ServerBlock block, str query, bint hinted)
+
+    cdef _line(self, Exchange exchange, ServerBlock block, str query)
 
     @cython.locals(route=RouteBlocks, error=str, block=ServerBlock)
     cdef ServerBlock _server_block(self, Exchange exchange)

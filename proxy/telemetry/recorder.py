@@ -15,7 +15,7 @@ from proxy.kernel.pen import Pen
 from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
-from proxy.telemetry.contexts import Contexts, Few
+from proxy.telemetry.contexts import HINTS, Contexts, Few, Seen
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.people import WHOLE, Look
@@ -31,14 +31,15 @@ class Recorder:
 
     `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too. `hints`: some
     requests that are not recorded leave an access record, for who looks at recent telemetry.
+    `watched`: so do as many as anybody can read, for who watches.
     """
 
     __slots__ = (
         "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_few",
         "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
-        "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "_takes_logs",
-        "_watched", "contexts", "finished", "hints", "json", "lines", "logs", "registry", "sink",
-        "spans",
+        "_record", "_redactor", "_routes", "_seen", "_span", "_span_lane", "_span_window",
+        "contexts", "finished", "hints", "json", "lines", "logs", "registry", "sink", "spans",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -54,10 +55,11 @@ class Recorder:
         self._active_scheme = ""  # that of the number that was counted in last
         self._active_number = Number()
         self.contexts = Contexts(self.registry)
-        self._few = Few()
+        self._few = Few(HINTS)
+        self._seen = Seen()
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
-        self._watched = False
+        self.watched = False
         self.configure(config, json=json)
 
     def configure(self, config: Config, *, json: bool = True, look: Look = WHOLE) -> None:
@@ -68,8 +70,7 @@ class Recorder:
         """
         export, access = config.export, config.access_log
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
-        self._takes_logs = access.otlp and "logs" in export.signals and bool(export.otlp)
-        self.watch(self._watched)
+        self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.hints = config.recent.size > 0
         self.lines = access.stdout
         self.json, self._record.look = json, look
@@ -83,11 +84,6 @@ class Recorder:
         for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
             route.clear()
         self._routes.clear()
-
-    def watch(self, on: bool) -> None:
-        """Make an access record of each request, whether any pipeline takes logs or not."""
-        self._watched = on
-        self.logs = self._takes_logs or on
 
     def begin(self, exchange: Exchange) -> None:
         """Count `exchange` as active; `finish` ends that."""
@@ -132,18 +128,28 @@ class Recorder:
             block.response_size.record(exchange.body_out)
         traced, query = exchange.sampled and self.spans, exchange.query
         hinted = self.hints and not exchange.sampled and self._few.lets(exchange.end)
-        if query and (traced or hinted or self.logs or self.lines):
+        logged = self.logs or hinted
+        if self.watched and not logged:
+            logged = self._is_seen(exchange, block)
+        if query and (traced or logged or self.lines):
             query = self._redactor.query(query)
         try:
             if traced:
                 self._trace(exchange, block, query)
             else:
                 self._count(exchange, block)
-            if hinted or self.logs or self.lines:
-                self._tell(exchange, block, query, hinted)
+            if logged:
+                self._log(exchange, block, query, hinted)
+            if self.lines:
+                self._line(exchange, block, query)
         except BaseException:  # half an entry, or one that would not be counted
             self._pen.clear()
             raise
+
+    def _is_seen(self, exchange: Exchange, block: ServerBlock) -> bool:
+        """Whether it is told to who watches."""
+        failed = block.error != "" or exchange.status >= 500
+        return self._seen.lets(exchange.end, exchange.end - exchange.start, failed)
 
     def aside(self, exchange: Exchange, attempt: Attempt) -> None:
         """Record an attempt that is none of its request's; `exchange` tells of it alone."""
@@ -219,17 +225,19 @@ class Recorder:
             self._pen.clear()
             raise
 
-    def _tell(self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool) -> None:
-        """Its access record, in the forms that are wanted."""
-        if self.logs or hinted:
-            self._record.record(exchange, block, query, hinted)
-            self._pen.pour(self._log_window, self._log_lane, 1)
-        if self.lines:
-            if self.json:
-                self._record.line(exchange, block, query)
-            else:
-                self._record.people(exchange, block, query)
-            self._pen.pour(self._line_window, self._line_lane, 1)
+    def _log(self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool) -> None:
+        """Its access record, with how many were left out before it."""
+        left_out, self._seen.left_out = self._seen.left_out, 0
+        self._record.record(exchange, block, query, hinted, left_out)
+        self._pen.pour(self._log_window, self._log_lane, 1)
+
+    def _line(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
+        """Its access record, as a line."""
+        if self.json:
+            self._record.line(exchange, block, query)
+        else:
+            self._record.people(exchange, block, query)
+        self._pen.pour(self._line_window, self._line_lane, 1)
 
     def reports(self, now: float) -> Iterator[Report]:
         """Numbers that changed since the last pass, in slices that must all reach the hub.

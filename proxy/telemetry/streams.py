@@ -76,7 +76,7 @@ def finish(recorder: Recorder, stream: Stream) -> None:
         for attempt in x.attempts:
             _client(pen, stream, attempt)
         pen.pour(sink.spans.window, sink.spans, 1 + len(x.attempts))
-    if recorder.logs:
+    if recorder.logs or recorder.watched:
         _log(pen, stream)
         pen.pour(sink.logs.window, sink.logs, 1)
     if recorder.lines:
