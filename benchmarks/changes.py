@@ -196,7 +196,8 @@ def balance(gateway: Gateway, received: int) -> bool:
     books = [
         book
         for pid in gateway.pids
-        for exporter in gateway.books.get(pid, {}).values()
+        for name, exporter in gateway.books.get(pid, {}).items()
+        if name != "recent"
         for signal_name, book in exporter.items()
         if signal_name == "traces"
     ]

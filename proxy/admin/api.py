@@ -14,13 +14,17 @@ JSON for the pages and for terminals. Times that end in `_unix_ms` are Unix mill
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-from multidict import MultiMapping
+from typing import Any, Protocol
 
 from proxy.admin.view import View
 
-Query = MultiMapping[str]
+
+class Query(Protocol):
+    """The parameters of a URL, as aiohttp reads them."""
+
+    def get(self, key: str, default: str, /) -> str: ...
+    def getall(self, key: str, default: list[str], /) -> list[str]: ...
+
 
 POINTS = 120  # of a history, at most
 LONGEST = 8192  # characters of a URL or header that somebody asks about
@@ -56,8 +60,8 @@ async def _routes(view: View, query: Query) -> Mapping[str, Any]:
 
 async def _explain(view: View, query: Query) -> Mapping[str, Any]:
     method, url, headers = (
-        query.get("method") or "GET",
-        query.get("url"),
+        query.get("method", "") or "GET",
+        query.get("url", ""),
         query.getall("header", []),
     )
     if not url:

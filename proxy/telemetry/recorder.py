@@ -128,9 +128,7 @@ class Recorder:
             block.response_size.record(exchange.body_out)
         traced, query = exchange.sampled and self.spans, exchange.query
         hinted = self.hints and not exchange.sampled and self._few.lets(exchange.end)
-        logged = self.logs or hinted
-        if self.watched and not logged:
-            logged = self._is_seen(exchange, block)
+        logged = self.logs or hinted or (self.watched and self._is_seen(exchange, block))
         if query and (traced or logged or self.lines):
             query = self._redactor.query(query)
         try:

@@ -36,7 +36,8 @@ FILE = MINIMAL.replace("[admin]", '[admin]\ntoken = "hunter2"').format(more=SHOP
 
 def asked(hub: Gateway, path: str, status: int = 200, **query: str) -> Any:
     query_text = f"?{urlencode(query)}" if query else ""
-    found, _, body = fetch(hub.admin, path + query_text)
+    shown = {"Authorization": "Bearer hunter2"}
+    found, _, body = fetch(hub.admin, path + query_text, shown)
     assert found == status, body
     return json.loads(body)
 

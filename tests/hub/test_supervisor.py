@@ -22,7 +22,7 @@ def created(hub: Gateway, signal_name: str = "traces") -> tuple[float, float, fl
     label = ("signal", signal_name)
     return (
         values["spangate_records_created_total", (label,)],
-        values.get(("spangate_export_created_total", (("exporter", "none"), label)), 0.0),
+        values.get(("spangate_export_created_total", (("exporter", "recent"), label)), 0.0),
         values["spangate_link_pending", (label,)],
     )
 
