@@ -83,6 +83,8 @@ def request(number: int, at: float = NOW) -> dict[str, Any]:
 
 def rates() -> dict[str, Any]:
     routes = [rated(name, at) for at, name in enumerate(ROUTES)]
+    still = {"rate": 0.0, "errors": 0.0, "p50_ms": None, "p99_ms": None, "requests": 0}
+    routes.append({**still, "route": HOSTILE, "failed": 0, "last_hit_unix_ms": None, "history": []})
     total = {
         "rate": sum(r["rate"] for r in routes),
         "errors": sum(r["errors"] for r in routes),

@@ -4,9 +4,10 @@
 // the first child, Enter opens the details, + and - change the range of time around the selection.
 import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./ui.js";
 import { cut, digits, us } from "./format.js";
+import { Names } from "./names.js";
 import { Icon } from "./parts.js";
 import { reveal, useSight } from "./table.js";
-import { below, extent, matching, nextOf, parentOf, partyOf, peerOf, shownLines, ticks, unfoldedFor } from "./tree.js";
+import { below, extent, matching, nextOf, parentOf, partyOf, shownLines, ticks, unfoldedFor } from "./tree.js";
 
 const RULER = 30; // px
 
@@ -96,7 +97,7 @@ export function Waterfall({ spans, hues, selected, select, open }) {
       <div class="head ruler" role="rowgroup"><div role="row" class="span" aria-rowindex="1">
         <div role="columnheader" class="name">Service and span</div>
         <div role="columnheader" class="track" aria-label="Time">
-          ${ticks(range).map((t) => html`<span class="tick" style=${{ left: part(t, range) }}>${us(t)}</span>`)}</div>
+          ${ticks(range).filter((t) => share(t, range) < 0.93).map((t) => html`<span class="tick" style=${{ left: part(t, range) }}>${us(t)}</span>`)}</div>
       </div></div>
       <div class="body" role="rowgroup" style=${{ height: `${lines.length * rowHeight}px` }}>
         ${lines.slice(first, last).map((index, offset) => html`<${Line} key=${spans[index].span_id} id=${`${id}-${spans[index].span_id}`}
@@ -160,17 +161,6 @@ function Line({ id, span, hue, line, height, range, under, folded, at, hit, fold
         <${Took} span=${span} range=${range} />
       </div>
     </div>`;
-}
-
-/** Who, whom if it asked somebody, what, which try it was and how it failed. */
-function Names({ span }) {
-  const peer = peerOf(span);
-  const again = span.attributes["http.request.resend_count"];
-  const why = span.status === "error" ? span.attributes["error.type"] : null;
-  return html`<span class="muted">${cut(span.service || "(no service)", 40)}${peer && html`<span class="unseen"> to</span><span aria-hidden="true"> →</span>`}</span>
-    ${peer && html` <strong>${cut(peer, 40)}</strong>`} ${cut(span.name || "(no name)", 120)}
-    ${typeof again === "number" && again > 0 ? html` <span class="muted small">try ${again + 1}</span>` : ""}
-    ${typeof why === "string" ? html` <span class="bad small">${cut(why, 40)}</span>` : ""}`;
 }
 
 // Behind the bar, before it, or inside it: where the duration has room.

@@ -11,6 +11,7 @@ import { Table } from "../lib/table.js";
 import { FILTERS, MOST, useTap } from "../lib/tap.js";
 
 const SHOWN = 8; // routes, of which the busiest come first
+const MANY = 20; // names of idle ones
 
 export function Page({ params }) {
   const rates = usePolled("/api/rates", 1000);
@@ -60,7 +61,9 @@ function Routes({ rates, chosen, choose }) {
   const [all, setAll] = useState(false);
   if (!rates?.routes.length) return null;
   const sorted = [...rates.routes].sort((a, b) => b.rate - a.rate || (b.route < a.route ? 1 : -1));
-  const most = all ? sorted : sorted.slice(0, SHOWN);
+  const busy = sorted.filter((route) => route.rate > 0 || route.route === chosen || route.history.some((one) => one[1] > 0));
+  const idle = sorted.filter((route) => !busy.includes(route));
+  const most = all ? busy : busy.slice(0, SHOWN);
   return html`
     <section aria-label="Routes">
       <div class="cards routes">
@@ -68,8 +71,11 @@ function Routes({ rates, chosen, choose }) {
           chosen=${route.route === chosen} choose=${choose} />`)}
       </div>
       <${Close} route=${sorted.find((route) => route.route === chosen)} />
-      ${sorted.length > SHOWN && html`<p class="tools more"><button type="button" class="quiet"
-        aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Show the busiest" : `Show all ${sorted.length} routes`}</button></p>`}
+      ${busy.length > SHOWN && html`<p class="tools more"><button type="button" class="quiet"
+        aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Show the busiest" : `Show all ${busy.length} routes`}</button></p>`}
+      ${idle.length > 0 && html`<p class="tools more small"><span class="muted idle">No requests in the last minutes:</span>
+        ${idle.slice(0, MANY).map((route) => html`<button type="button" class="quiet small" onClick=${() => choose(route.route)}>${cut(route.route, 60)}</button>`)}
+        ${idle.length > MANY && html`<span class="muted idle">and ${count(idle.length - MANY)} more</span>`}</p>`}
     </section>`;
 }
 
