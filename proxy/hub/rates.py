@@ -155,10 +155,12 @@ class History:
         reading = Reading()
         for one in series:
             reading.add(one)
-        self.take(reading, now)
+        for _ in self.take(reading, now):
+            pass
 
-    def take(self, reading: Reading, now: float) -> None:
-        """A reading that was made at `now`; one that is no later than the last is passed over."""
+    def take(self, reading: Reading, now: float) -> Iterator[None]:
+        """A reading that was made at `now`, in steps; one that is no later than the last is passed
+        over. Until the last step a view may have a part of it."""
         if now <= self._samples[-1]:
             return
         for metric, names in reading.by_metric.items():
@@ -169,25 +171,28 @@ class History:
                     account = accounts[name] = Account()
                 if account.read(counted, now):
                     accounts[name] = accounts.pop(name)
+                yield
             for name in list(accounts)[:-MOST]:
                 del accounts[name]
         self._samples.append(now)
         while len(self._samples) > 2 and self._samples[1] <= now - WINDOW:
             self._samples.popleft()
         if now - self._closed >= STEP:
-            self._close(now)
+            yield from self._close(now)
 
-    def _close(self, now: float) -> None:
+    def _close(self, now: float) -> Iterator[None]:
         accounts = list(self._accounts[SERVER_DURATION].values())
         for account in accounts[-REMEMBERED:]:
             account.note(self._closed, now)
+            yield
         for account in accounts[:-REMEMBERED]:
             if account.points:
                 account.points = array("d")
         self._closed = now
         for found in self._accounts.values():
-            for account in found.values():
+            for account in list(found.values()):
                 account.forget(self._samples[0])
+                yield
 
     def view(
         self, now_unix_ms: float, routes: Iterable[str] = (), points: int = POINTS

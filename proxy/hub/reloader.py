@@ -20,6 +20,8 @@ from proxy.tasks import cancel, spawn
 
 log = logging.getLogger("spangate")
 
+LARGE = 256 * 1024  # characters of a file that is compared when its reload is over: 0.2 s and more
+
 
 class Reloader:
     """Of one hub. `run` reads the file and applies it; what came of it is in `hub.reloads`. What
@@ -52,18 +54,22 @@ class Reloader:
             async with self._hub.changing:
                 waiting, self._next = self._next, None
                 began, before = time.time(), self._hub.loaded.text
+                is_noted = False
                 outcome = self._refused("the gateway is stopping")
                 try:
                     refusal = await self._run()
                     outcome = self._refused(refusal) if refusal else self._outcome()
-                    if not refusal:
+                    is_noted = bool(refusal)
+                    if not is_noted and len(before) <= LARGE:
                         await self._note(began, before)
+                        is_noted = True
                 except Exception as error:  # a fault of ours must not end reloads for good
                     log.exception("a reload failed inside the gateway", extra={"key": "reload.bug"})
                     outcome = self._broken(error)
-                    await self._note(began, before)
                 finally:
                     self._settle(waiting, outcome)
+                if not is_noted:
+                    await self._note(began, before)
 
     def _outcome(self) -> Outcome:
         hub = self._hub

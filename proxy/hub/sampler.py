@@ -56,7 +56,8 @@ class Sampler:
             async for one in gently(self._series()):
                 reading.add(one)
             self._read = time.monotonic()
-            self.history.take(reading, self.now())
+            async for _ in gently(self.history.take(reading, self.now())):
+                pass
 
     def _series(self) -> Iterator[Series]:
         for name in NAMES:

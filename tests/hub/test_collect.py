@@ -100,6 +100,9 @@ class Collecting:
     def view(self) -> Any:
         return json.loads(self.ask("/pipelines")[1])
 
+    def api_config(self) -> Any:
+        return json.loads(self.ask("/api/config")[1])
+
     def reloads(self) -> Any:
         return json.loads(self.ask("/stats")[1])["reloads"]
 
@@ -148,6 +151,10 @@ def test_from_ready_to_stopped(tmp_path: Path, backend: Collector) -> None:
         assert 'spangate_export_queued{exporter="otlp_http",signal="traces"} 4.0' in metrics
         assert json.loads(running.ask("/stats")[1])["ready"] is True
         assert json.loads(running.ask("/config")[1])["collector"]["pipelines"]
+        assert json.loads(running.ask("/api/routes")[1]) == {"routes": []}
+        assert json.loads(running.ask("/api/rates")[1])["total"]["requests"] == 0
+        assert json.loads(running.ask("/api/pipelines")[1])["losses"] == []
+        assert running.ask("/api/explain?url=/")[0] == 404
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(DEADLINE) == 0
     assert spans(backend) == 4
@@ -175,6 +182,10 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
         running.file.write_text(text.replace("1h", "10ms"))
         running.process.send_signal(signal.SIGHUP)
         until(lambda: running.reloads()["succeeded"])
+        told = until(lambda: len((c := running.api_config())["history"]) == 4 and c)
+        assert [one["ok"] for one in told["history"]] == [True, False, False, False]
+        assert '-timeout = "1h"\n+timeout = "10ms"' in told["history"][0]["diff"]
+        assert (told["generation"], told["pending_restart"]) == (5, [])
         assert running.port == port
         until(lambda: spans(backend) == 4)
         assert running.send(2) == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.config.load import loads
 from proxy.hub.reload import Reloads
-from proxy.hub.reloader import Reloader
+from proxy.hub.reloader import LARGE, Reloader
 
 
 class Small:
@@ -43,3 +43,24 @@ async def test_a_fault_of_ours_is_told_counted_and_the_next_one_runs(caplog: Any
         assert "ZeroDivisionError" in hub.reloads.error
         assert (await hub.reloader.ask()).reasons == ()
     assert "Traceback" in caplog.text
+
+
+async def test_each_reload_is_in_the_history_a_broken_one_too() -> None:
+    hub = Small()
+    async with asyncio.timeout(20):
+        await hub.reloader.ask()
+        await hub.reloader.ask()
+    good, broken = hub.reloads.history.view()
+    assert (broken["ok"], "ZeroDivisionError" in broken["error"]) == (False, True)
+    assert good["diff"] == broken["diff"] == ""
+
+
+async def test_a_large_file_is_compared_when_its_reload_is_over() -> None:
+    hub = Small()
+    hub.runs = 1
+    hub.loaded = loads(f'[[route]]\npath = "/*"\nrespond = "{"x" * LARGE}"\n', "t", {})
+    async with asyncio.timeout(20):
+        assert (await hub.reloader.ask()).reasons == ()
+        while not hub.reloads.history.view():
+            await asyncio.sleep(0)
+    assert len(hub.reloads.history.view()) == 1
