@@ -229,7 +229,6 @@ def _read(run: Run, seeking: _Seeking) -> Generator[Step, None, None]:
         coming = run.fetch(after) if after else None
         for stored in batches:
             yield from seeking.take(stored)
-        seeking.cut()
 
 
 def _scoped(stored: Stored) -> Iterator[tuple[str, bytes, Sequence[Row]]]:
