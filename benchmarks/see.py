@@ -117,20 +117,31 @@ def _request(bed: Bed, program: str, proxy: Running, rate: float, seconds: float
 
 
 def worker() -> list[str]:
-    """Instructions with the store and without, as `benchmarks.features` counts them."""
+    """Instructions with the store, while somebody looks, and without the store, as
+    `benchmarks.features` counts them."""
     requests = [workload.request(trace_id) for trace_id in workload.trace_ids()]
     lines = []
     for what, export in (("exported", TRACES), ("no exporter", "")):
+        admin = peers.free_port()
         on = Feature(what, tracing="", export=export)
-        with counted(on.text()) as bed:
-            found = [bed.instructions(requests)]
-            bed.use(replace(on, top=OFF).text())
-            found.append(bed.instructions(requests))
+        with counted(_with_admin(replace(on, top=OFF), admin)) as bed:
+            bare = bed.instructions(requests)
+            bed.use(_with_admin(on, admin))
+            stored = bed.instructions(requests)
+            with Viewers(admin, VIEWERS):
+                time.sleep(1.0)
+                watched = bed.instructions(requests)
         lines.append(
-            f"instructions of the worker, {what}: {found[0]:,} with the store, {found[1]:,}"
-            f" without; ratio {found[0] / found[1]:.3f}"
+            f"instructions of the worker, {what}: {stored:,} with the store, {watched:,} while"
+            f" somebody looks, {bare:,} without; ratios {stored / bare:.3f}, {watched / bare:.3f}"
         )
     return lines
+
+
+def _with_admin(feature: Feature, port: int) -> str:
+    off = '[admin]\nlisten = ""'
+    assert off in feature.text()
+    return feature.text().replace(off, f'[admin]\nlisten = "127.0.0.1:{port}"')
 
 
 def used(proxy: Running) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -58,14 +59,16 @@ class File:
 class Files:
     """All of them, read when the first is asked for."""
 
-    __slots__ = ("_files", "connect")
+    __slots__ = ("_files",)
 
     def __init__(self) -> None:
         self._files: dict[str, File] = {}
-        self.connect = ""  # origins that the pages may ask besides this one: the demo's
 
-    def answer(self, request: web.BaseRequest) -> web.Response:
-        """The file at that path; the index where there is none, 404 for a name with an ending."""
+    def answer(self, request: web.BaseRequest, origins: Iterable[str] = ()) -> web.Response:
+        """The file at that path; the index where there is none, 404 for a name with an ending.
+
+        `origins` may be asked by the pages besides the port's own.
+        """
         if not self._files:
             self._files = dict(_read(resources.files("proxy.admin") / "ui", ""))
         name = request.path.removeprefix(PREFIX)
@@ -74,11 +77,11 @@ class Files:
             file = None if "." in name else self._files.get(INDEX)
         if file is None:
             return web.Response(status=404, text="404 Not Found\n")
-        return self._send(request, file)
+        return self._send(request, file, "".join(f" {origin}" for origin in origins))
 
-    def _send(self, request: web.BaseRequest, file: File) -> web.Response:
+    def _send(self, request: web.BaseRequest, file: File, origins: str) -> web.Response:
         headers = {**HEADERS, "ETag": file.etag, "Content-Type": file.type}
-        policy = headers["Content-Security-Policy"].replace(" {connect}", self.connect)
+        policy = headers["Content-Security-Policy"].replace(" {connect}", origins)
         headers["Content-Security-Policy"] = policy
         if file.etag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 MOST_WAITING = 1000
+LOOK = 0.5  # seconds after which it is looked whether the viewer is still there
 BEAT = 15.0  # seconds between two comments, so that everybody knows that the other is there
 _COUNTED = 1 << 53
 
@@ -39,11 +40,11 @@ class Line:
         self._came.set()
 
     async def next(self) -> bytes:
-        """What is there, when there is something; a comment after BEAT seconds without."""
+        """What is there, when there is something; b"" after LOOK seconds without."""
         try:
-            await asyncio.wait_for(self._came.wait(), BEAT)
+            await asyncio.wait_for(self._came.wait(), LOOK)
         except TimeoutError:
-            return b": nothing yet\n\n"
+            return b""
         self._came.clear()
         pieces = []
         if self._missed:
@@ -64,5 +65,12 @@ async def send(
     )
     await response.prepare(request)
     await response.write(b": requests follow\n\n")
-    while True:
-        await response.write(await line.next())
+    silent = 0.0
+    while request.transport is not None and not request.transport.is_closing():
+        told = await line.next()
+        silent = 0.0 if told else silent + LOOK
+        if silent >= BEAT:
+            told, silent = b": nothing yet\n\n", 0.0
+        if told:
+            await response.write(told)
+    return response

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -53,7 +54,7 @@ class See:
         if request.path == "/ui":
             return web.Response(status=308, headers={**self._headers, "Location": PREFIX})
         if request.path.startswith(PREFIX):
-            return self.files.answer(request)
+            return self.files.answer(request, origins(self._view.info()))
         if unseen := self.gate.unseen(request):
             return unseen
         if request.path == "/api/tap":
@@ -96,3 +97,10 @@ class See:
             body=json.dumps(value).encode(),
             headers={**self._headers, "Content-Type": JSON},
         )
+
+
+def origins(info: Mapping[str, Any]) -> list[str]:
+    """Whom the buttons of a demo ask."""
+    requests = (info.get("demo") or {}).get("requests", ())
+    urls = [urlsplit(request["url"]) for request in requests]
+    return sorted({f"{url.scheme}://{url.netloc}" for url in urls})

@@ -8,6 +8,7 @@ that who asks a hundred things slows whoever else asks, and not the collector.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
@@ -16,6 +17,8 @@ from proxy.recent.desk import Desk, Reply, refusal
 from proxy.recent.ring import Ring, Stored
 from proxy.recent.tap import Viewer, take
 from proxy.tasks import cancel, spawn
+
+log = logging.getLogger("spangate")
 
 TURN = 0.004  # seconds of work in one turn of the loop
 REST = 0.001  # seconds between two turns
@@ -47,6 +50,9 @@ class Reception:
                 return await self._work(target, accept)
         except TimeoutError:
             return refusal(503, f"no answer within {MOST_SECONDS:.0f} s; ask for less")
+        except Exception:  # whoever asks is told at once, and the collector goes on
+            log.exception("a question could not be answered", extra={"key": "recent.failed"})
+            return refusal(500, "this could not be answered; the collector's log says why")
 
     async def _work(self, target: str, accept: str) -> Reply:
         steps = self.desk.ask(target, accept, time.time_ns())

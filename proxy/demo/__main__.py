@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from proxy.demo import EXAMPLE, load
-from proxy.demo.buttons import Button, to_environment
+from proxy.demo.buttons import to_environment
 from proxy.demo.compiled import follow
 from proxy.demo.gateway import Gateway, Places
-from proxy.demo.services import ENDLESS, LOST, UNLUCKY, Services
+from proxy.demo.services import ENDLESS, UNLUCKY, Services
 from proxy.tasks import cancel, spawn
 
 ABOUT = """\
@@ -62,16 +62,6 @@ METRICS = """\
 TRACES = "Traces appear here too, a second after their request."
 TRACES_UNDER_LOAD = "{rate:g} requests a second are made; their traces are on the pages alone."
 
-BUTTONS = (
-    Button("An order", "/shop/orders/42", "Three services, six spans, all well."),
-    Button(
-        "Tried again", f"/shop/orders/{UNLUCKY}", "payments fails at first; the second try helps."
-    ),
-    Button("Hangs", f"/shop/orders/{ENDLESS}", "payments is cut off after a second."),
-    Button("Fails", f"/shop/orders/{LOST}", "orders answers 500, and so the shop 502."),
-    Button("Loses its trace", "/shop/stock/42", "stock forgets the context: see the doctor."),
-)
-
 NOT_STARTED = """
 The gateway has not started; the reason is above. Where a port is taken, put other ones before
 the command: PORT=8090 HTTPS_PORT=8453 ADMIN_PORT=9911
@@ -88,7 +78,7 @@ async def run(file: Path, rate: float = 0.0) -> int:
         asyncio.get_running_loop().add_signal_handler(number, _stop, gateway, asked)
     try:
         await services.start()
-        gateway.start(str(file), _addresses(services) | to_environment(BUTTONS))
+        gateway.start(str(file), _addresses(services) | to_environment())
         await _first(gateway.ready, gateway.ended, asked)
         if gateway.ready.done() and not asked.done():
             places = gateway.ready.result()

@@ -25,6 +25,15 @@ def ready_line(config: Config, sockets: Sockets, admin: socket.socket | None, wo
     return f"spangate {__version__} ready: {', '.join(parts)}"
 
 
+def gateway_url(config: Config, sockets: Sockets) -> str:
+    """Where this machine finds the gateway by HTTP without TLS; "" where it does not."""
+    for listener in config.listen:
+        if _scheme(listener) == "http" and (port := sockets.port(listener.address)):
+            host = listener.address.rpartition(":")[0]
+            return f"http://{'127.0.0.1' if is_everywhere(host) else host}:{port}"
+    return ""
+
+
 def _places(listeners: Sequence[Listener], sockets: Sockets) -> Iterator[str]:
     """ "http on :8080", "https on :8443": who speaks what, and where."""
     by_scheme: dict[str, list[str]] = {}

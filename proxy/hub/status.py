@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from proxy import __version__
+from proxy.admin.buttons import from_environment
 from proxy.admin.exposition import grouped
 from proxy.collector.books import as_dict, losses
 from proxy.config.model import Route, Upstream
@@ -21,6 +23,7 @@ from proxy.hub.procfs import usage
 from proxy.hub.questions import Tell
 from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
+from proxy.hub.said import gateway_url
 from proxy.hub.sampler import Sampler
 from proxy.hub.standings import Standings, probe
 from proxy.hub.supervisor import Slot
@@ -141,7 +144,8 @@ class Status:
     def info(self) -> Mapping[str, Any]:
         config = self._hub.loaded.config
         name = str(config.resource.get("service.name", "")) or "spangate"
-        return {"service": name, "trace_url": config.ui.trace_url, "demo": None}
+        demo = from_environment(os.environ, gateway_url(config, self._hub.sockets))
+        return {"service": name, "trace_url": config.ui.trace_url, "demo": demo}
 
     async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
         return await self._hub.collector.ask(target, accept)

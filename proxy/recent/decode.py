@@ -100,8 +100,8 @@ def _those(buf: bytes, begin: int, end: int, wanted: int) -> Iterator[tuple[int,
 def _span(buf: bytes, begin: int, end: int, resource: Attributes, scope: str) -> Span:
     span = Span(b"", b"", resource=resource, scope=scope)
     with suppress(WireError):
-        for number, _, _, start, stop in fields(buf, begin, end):
-            if read := _SPAN.get(number):
+        for number, wire, _, start, stop in fields(buf, begin, end):
+            if read := _SPAN.get((number, wire)):
                 read(span, buf, start, stop)
     return span
 
@@ -116,7 +116,7 @@ def record_at(
         for number, wire, _, start, stop in fields(buf, begin, end):
             if number == 11 and wire == 1:
                 observed = _fixed(buf, start, stop)
-            elif read := _RECORD.get(number):
+            elif read := _RECORD.get((number, wire)):
                 read(record, buf, start, stop)
     record.time = record.time or observed
     return record
@@ -125,12 +125,12 @@ def record_at(
 def _event(buf: bytes, begin: int, end: int) -> Event:
     event = Event(0, "", {})
     with suppress(WireError):
-        for number, _, _, start, stop in fields(buf, begin, end):
-            if number == 1:
+        for number, wire, _, start, stop in fields(buf, begin, end):
+            if number == 1 and wire == 1:
                 event.time = _fixed(buf, start, stop)
-            elif number == 2:
+            elif number == 2 and wire == 2:
                 event.name = _text(buf, start, stop)
-            elif number == 3:
+            elif number == 3 and wire == 2:
                 _pair(event.attributes, buf, start, stop)
     return event
 
@@ -138,7 +138,9 @@ def _event(buf: bytes, begin: int, end: int) -> Event:
 def _link(buf: bytes, begin: int, end: int) -> Link:
     link = Link(b"", b"", "", {})
     with suppress(WireError):
-        for number, _, _, start, stop in fields(buf, begin, end):
+        for number, wire, _, start, stop in fields(buf, begin, end):
+            if wire != 2:
+                continue
             if number == 1:
                 link.trace_id = buf[start:stop]
             elif number == 2:
@@ -174,12 +176,12 @@ def _value(buf: bytes, begin: int, end: int, depth: int) -> Value:
     value: Value = None
     with suppress(WireError):
         for number, wire, _, start, stop in fields(buf, begin, end):
-            if wire == 0:
+            if wire == 0 and number in (2, 3):
                 whole = _varint(buf, start, stop)
                 value = bool(whole) if number == 2 else whole - (whole >> 63 << 64)
-            elif wire == 1:
+            elif wire == 1 and number == 4:
                 value = _DOUBLE.unpack_from(buf, start)[0]
-            elif wire == 2:
+            elif wire == 2 and number in (1, 5, 6, 7):
                 value = _long(number, buf, start, stop, depth)
     return value
 
@@ -212,44 +214,52 @@ def _varint(buf: bytes, start: int, stop: int) -> int:
     return value & (1 << 64) - 1
 
 
+def _enum(buf: bytes, start: int, stop: int) -> int:
+    """Its lowest 32 bits, as `kernel/spanscan` reads it."""
+    return _varint(buf, start, stop) & 0xFFFFFFFF
+
+
 def _status(span: Span, buf: bytes, begin: int, end: int) -> None:
     with suppress(WireError):
         for number, wire, _, start, stop in fields(buf, begin, end):
             if number == 2 and wire == 2:
                 span.message = _text(buf, start, stop)
             elif number == 3 and wire == 0:
-                span.status = _varint(buf, start, stop)
+                span.status = _enum(buf, start, stop)
 
 
 def _kind(span: Span, buf: bytes, start: int, stop: int) -> None:
-    span.kind = _varint(buf, start, stop)
+    span.kind = _enum(buf, start, stop)
 
 
 _Read = Callable[[Any, bytes, int, int], None]
 
-_SPAN: dict[int, _Read] = {
-    1: lambda span, buf, start, stop: setattr(span, "trace_id", buf[start:stop]),
-    2: lambda span, buf, start, stop: setattr(span, "span_id", buf[start:stop]),
-    3: lambda span, buf, start, stop: setattr(span, "trace_state", _text(buf, start, stop)),
-    4: lambda span, buf, start, stop: setattr(span, "parent_id", buf[start:stop]),
-    5: lambda span, buf, start, stop: setattr(span, "name", _text(buf, start, stop)),
-    6: _kind,
-    7: lambda span, buf, start, stop: setattr(span, "start", _fixed(buf, start, stop)),
-    8: lambda span, buf, start, stop: setattr(span, "end", _fixed(buf, start, stop)),
-    9: lambda span, buf, start, stop: _pair(span.attributes, buf, start, stop),
-    11: lambda span, buf, start, stop: span.events.append(_event(buf, start, stop)),
-    13: lambda span, buf, start, stop: span.links.append(_link(buf, start, stop)),
-    15: _status,
-    16: lambda span, buf, start, stop: setattr(span, "flags", _fixed(buf, start, stop)),
+# By number and wire type: what comes as another type is no such field.
+_SPAN: dict[tuple[int, int], _Read] = {
+    (1, 2): lambda span, buf, start, stop: setattr(span, "trace_id", buf[start:stop]),
+    (2, 2): lambda span, buf, start, stop: setattr(span, "span_id", buf[start:stop]),
+    (3, 2): lambda span, buf, start, stop: setattr(span, "trace_state", _text(buf, start, stop)),
+    (4, 2): lambda span, buf, start, stop: setattr(span, "parent_id", buf[start:stop]),
+    (5, 2): lambda span, buf, start, stop: setattr(span, "name", _text(buf, start, stop)),
+    (6, 0): _kind,
+    (7, 1): lambda span, buf, start, stop: setattr(span, "start", _fixed(buf, start, stop)),
+    (8, 1): lambda span, buf, start, stop: setattr(span, "end", _fixed(buf, start, stop)),
+    (9, 2): lambda span, buf, start, stop: _pair(span.attributes, buf, start, stop),
+    (11, 2): lambda span, buf, start, stop: span.events.append(_event(buf, start, stop)),
+    (13, 2): lambda span, buf, start, stop: span.links.append(_link(buf, start, stop)),
+    (15, 2): _status,
+    (16, 5): lambda span, buf, start, stop: setattr(span, "flags", _fixed(buf, start, stop)),
 }
 
-_RECORD: dict[int, _Read] = {
-    1: lambda record, buf, start, stop: setattr(record, "time", _fixed(buf, start, stop)),
-    2: lambda record, buf, start, stop: setattr(record, "severity", _varint(buf, start, stop)),
-    3: lambda record, buf, start, stop: setattr(record, "severity_text", _text(buf, start, stop)),
-    5: lambda record, buf, start, stop: setattr(record, "body", _value(buf, start, stop, 0)),
-    6: lambda record, buf, start, stop: _pair(record.attributes, buf, start, stop),
-    8: lambda record, buf, start, stop: setattr(record, "flags", _fixed(buf, start, stop)),
-    9: lambda record, buf, start, stop: setattr(record, "trace_id", buf[start:stop]),
-    10: lambda record, buf, start, stop: setattr(record, "span_id", buf[start:stop]),
+_RECORD: dict[tuple[int, int], _Read] = {
+    (1, 1): lambda record, buf, start, stop: setattr(record, "time", _fixed(buf, start, stop)),
+    (2, 0): lambda record, buf, start, stop: setattr(record, "severity", _enum(buf, start, stop)),
+    (3, 2): lambda record, buf, start, stop: setattr(
+        record, "severity_text", _text(buf, start, stop)
+    ),
+    (5, 2): lambda record, buf, start, stop: setattr(record, "body", _value(buf, start, stop, 0)),
+    (6, 2): lambda record, buf, start, stop: _pair(record.attributes, buf, start, stop),
+    (8, 5): lambda record, buf, start, stop: setattr(record, "flags", _fixed(buf, start, stop)),
+    (9, 2): lambda record, buf, start, stop: setattr(record, "trace_id", buf[start:stop]),
+    (10, 2): lambda record, buf, start, stop: setattr(record, "span_id", buf[start:stop]),
 }

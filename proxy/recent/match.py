@@ -11,11 +11,12 @@ bool_value = 2, int_value = 3.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proxy.kernel.spanscan import Row
+from proxy.recent.model import Value, text
 from proxy.recent.query import FOREVER, Query
 from proxy.telemetry.protobuf import delimited, varint
 
@@ -39,8 +40,9 @@ class Match:
         self._lower = bool(query.text)
         self.looks = bool(self._conditions)
 
-    def bits(self, service: str, buf: bytes, row: Row) -> int:
+    def bits(self, resource: Mapping[str, Value], buf: bytes, row: Row) -> int:
         """The conditions that this span fulfils."""
+        service = text(resource.get("service.name", ""))
         lower = self._fold(buf) if self._lower else b""
         found = 0
         for place, condition in enumerate(self._conditions):
@@ -125,13 +127,13 @@ def _lasting(shortest: int, longest: int) -> Condition:
     return lambda service, buf, lower, row: shortest <= row[6] - row[5] <= longest
 
 
-def _text(text: str) -> Condition:
-    needle = text.encode("utf-8", "replace").lower()
-    exact = _PAIR.fullmatch(text)
+def _text(wanted: str) -> Condition:
+    needle = wanted.encode("utf-8", "replace").lower()
+    exact = _PAIR.fullmatch(wanted)
     named = _any(pair(exact[1], exact[2])) if exact else None
 
     def fits(service: str, buf: bytes, lower: bytes, row: Row) -> bool:
-        if lower.find(needle, row[8], row[9]) >= 0 or text.lower() == service.lower():
+        if lower.find(needle, row[8], row[9]) >= 0 or wanted.lower() == service.lower():
             return True
         return named is not None and named(service, buf, lower, row)
 

@@ -19,8 +19,8 @@ FOREVER = 1 << 63
 
 Params = Mapping[str, Sequence[str]]  # as urllib.parse.parse_qs makes them
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h|d))+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
 _UNITS = {
     "ns": 1, "us": 1000, "µs": 1000, "ms": MS, "s": SECOND,
     "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86_400 * SECOND,
@@ -65,13 +65,13 @@ def query_of(params: Params, now: int) -> Query:
     )
 
 
-def word(params: Params, name: str) -> str:
-    """A text, "" where there is none."""
+def word(params: Params, name: str, most: int = _MOST_TEXT) -> str:
+    """A text of at most so many characters, "" where there is none."""
     values = params.get(name, ())
     if len(values) > 1:
         raise ValueError(f"{name} is there {len(values)} times; once is enough")
-    if values and len(values[0]) > _MOST_TEXT:
-        raise ValueError(f"{name} is longer than {_MOST_TEXT} characters")
+    if values and len(values[0]) > most:
+        raise ValueError(f"{name} is longer than {most} characters")
     return values[0] if values else ""
 
 
@@ -113,7 +113,10 @@ def duration(value: str) -> int:
     """Such as "5m", "1m30s" or "1.5s", in ns; ValueError."""
     if not _DURATION.fullmatch(value):
         raise ValueError(f'{value[:40]!r} is no duration; write "30s", "5m" or "1h30m"')
-    return sum(int(float(number) * _UNITS[unit]) for number, unit in _PART.findall(value))
+    ns = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    if ns >= FOREVER:
+        raise ValueError(f"{value[:40]!r} is too long a time")
+    return round(ns)
 
 
 def moment(params: Params, name: str, now: int, default: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Protocol
 
@@ -217,11 +218,12 @@ def _count(buf: bytes, begin: int, end: int) -> int:
 
 def _select(request: bytes, field: int, wanted: dict[bytes, None]) -> bytes:
     """A request with those items alone, each in what enclosed it; b"" if there are none."""
-    return b"".join(
-        delimited(1, made)
-        for number, wire, _, begin, end in fields(request, 0, len(request))
-        if number == 1 and wire == 2 and (made := _resource(request, begin, end, field, wanted))
-    )
+    made: list[bytes] = []
+    with suppress(WireError):  # what is malformed is not kept
+        for number, wire, _, begin, end in fields(request, 0, len(request)):
+            if number == 1 and wire == 2:
+                made.append(_resource(request, begin, end, field, wanted))
+    return b"".join(delimited(1, one) for one in made if one)
 
 
 def _resource(buf: bytes, begin: int, end: int, field: int, wanted: dict[bytes, None]) -> bytes:

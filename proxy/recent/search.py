@@ -8,16 +8,16 @@ It goes in steps, of a batch or STEP spans each, so that nobody's loop is held b
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.kernel import spanscan
 
 if TYPE_CHECKING:
     from proxy.kernel.spanscan import Row
 from proxy.recent.match import Match
-from proxy.recent.model import CLIENT, ERROR, Record, Span, text
+from proxy.recent.model import CLIENT, ERROR, Record, Span, Value, text
 from proxy.recent.query import Query
 from proxy.recent.ring import Store, Stored
 from proxy.recent.view import Run, Step, Wait, at_hand, runs_of
@@ -90,10 +90,22 @@ class _Trace:
             self.root = length, start, is_client, (*row[:8], 0, len(cut)), service, cut
 
 
-def search(store: Store, query: Query) -> Steps:
+class Matcher(Protocol):
+    """Which traces are wanted; `Match` is one, of a Query, and `selection.Selection` another."""
+
+    looks: bool  # at spans; else only traces are asked for
+
+    def bits(self, resource: Mapping[str, Value], buf: bytes, row: Row) -> int:
+        """What this span fulfils; a trace has the bits of all of its spans."""
+
+    def takes(self, trace_id: bytes, trace: Any) -> bool:
+        """Whether that one fits, of which all spans were looked at."""
+
+
+def search(store: Store, query: Query, match: Matcher | None = None) -> Steps:
     """A generator: its steps yield None, or what has to be waited for, and it returns what was
     Found. What is on disk is read from the latest on, until it cannot matter any more."""
-    seeking = _Seeking(query)
+    seeking = _Seeking(query, Match(query) if match is None else match)
     for stored in (*store.kept(), *store.batches()):
         yield from seeking.take(stored)
     for run in sorted(runs_of(store), key=lambda run: run.last, reverse=True):
@@ -150,10 +162,10 @@ class _Seeking:
     __slots__ = ("_all", "_best", "_fitting", "_looked", "_match", "_oldest", "_query", "_since",
                  "_traces", "more")  # fmt: skip
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, match: Matcher) -> None:
         self.more = False
         self._query = query
-        self._match = Match(query)
+        self._match = match
         self._traces: dict[bytes, _Trace] = {}  # of which there may be more
         self._best: dict[bytes, Summary] = {}  # the latest of those that fit
         self._fitting = self._all = self._looked = self._since = 0
@@ -167,10 +179,10 @@ class _Seeking:
         """Look at all of its spans."""
         if stored.signal != "traces":
             return
-        for service, buf, rows in _scoped(stored):
+        for resource, buf, rows in _scoped(stored):
             for at in range(0, len(rows), STEP):
                 part = rows[at : at + STEP]
-                _gather(self._traces, self._match, service, buf, part)
+                _gather(self._traces, self._match, resource, buf, part)
                 self._looked += len(part)
                 self._since += len(part)
                 if self._since >= STEP:
@@ -231,16 +243,20 @@ def _read(run: Run, seeking: _Seeking) -> Generator[Step, None, None]:
             yield from seeking.take(stored)
 
 
-def _scoped(stored: Stored) -> Iterator[tuple[str, bytes, Sequence[Row]]]:
+def _scoped(stored: Stored) -> Iterator[tuple[Mapping[str, Value], bytes, Sequence[Row]]]:
     for resource, _, buf, begin, end in stored.parts():
-        service = text(resource.get("service.name", ""))
-        yield service, buf, spanscan.rows(buf, begin, end)
+        yield resource, buf, spanscan.rows(buf, begin, end)
 
 
 def _gather(
-    traces: dict[bytes, _Trace], match: Match, service: str, buf: bytes, rows: Sequence[Row]
+    traces: dict[bytes, _Trace],
+    match: Matcher,
+    resource: Mapping[str, Value],
+    buf: bytes,
+    rows: Sequence[Row],
 ) -> None:
     looks = match.looks
+    service = text(resource.get("service.name", ""))
     for row in rows:
         trace_id, _, parent, _, kind, start, end, status, _, _ = row
         trace = traces.get(trace_id)
@@ -262,7 +278,7 @@ def _gather(
             if trace.root is None or root[:3] < trace.root[:3]:
                 trace.root = root
         if looks:
-            trace.fits |= match.bits(service, buf, row)
+            trace.fits |= match.bits(resource, buf, row)
 
 
 def _summary(trace_id: bytes, trace: _Trace) -> Summary:

@@ -40,7 +40,7 @@ def summary_as_json(summary: Summary) -> dict[str, Any]:
         "status": summary.status,
         "error": summary.errors > 0,
         "start_unix_ms": summary.start / 1e6,
-        "duration_ms": (summary.end - summary.start) / 1e6,
+        "duration_ms": max(0, summary.end - summary.start) / 1e6,
         "spans": summary.spans,
         "errors": summary.errors,
         "services": sorted(cut(name) for name in summary.services if name),
@@ -56,7 +56,7 @@ def trace_as_json(
     return {
         "trace_id": trace_id,
         "start_unix_ms": start / 1e6,
-        "duration_ms": (max(span.end for span in spans) - start) / 1e6,
+        "duration_ms": max(0, max(span.end for span in spans) - start) / 1e6,
         "error": any(span.failed for span in spans),
         "services": sorted({cut(span.service) for span in spans if span.service}),
         "spans": [_span(node, start) for node in grown(spans)],
@@ -74,7 +74,7 @@ def _span(node: Node, start: int) -> dict[str, Any]:
         "kind": KINDS[span.kind] if span.kind < len(KINDS) else "",
         "service": cut(span.service),
         "start_us": (span.start - start) / 1e3,
-        "duration_us": (span.end - span.start) / 1e3,
+        "duration_us": max(0, span.end - span.start) / 1e3,  # a clock may have been set between
         "status": STATUSES[span.status] if span.status < len(STATUSES) else "unset",
         "message": cut(span.message),
         "attributes": plain(span.attributes),

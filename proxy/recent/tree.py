@@ -62,17 +62,16 @@ def _mark(roots: Sequence[Node]) -> None:
     if not roots:
         return
     last = max(roots, key=lambda node: node.span.end)
-    stack = [(last, last.span.end)]
+    stack = [(last, last.span.start, last.span.end)]
     while stack:
-        node, cursor = stack.pop()
-        begin = node.span.start
+        node, begin, cursor = stack.pop()
         for child in sorted(node.children, key=lambda child: child.span.end, reverse=True):
             start, end = max(child.span.start, begin), min(child.span.end, node.span.end)
             if end > cursor or start >= end:
                 continue
             if end < cursor:
                 node.critical.append((end, cursor))
-            stack.append((child, end))
+            stack.append((child, start, end))
             cursor = start
         if begin < cursor:
             node.critical.append((begin, cursor))

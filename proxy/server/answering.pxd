@@ -4,7 +4,11 @@ from proxy.server cimport added
 from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Attempt, Call, Exchange
+from proxy.telemetry.contexts cimport Contexts
+from proxy.telemetry.recorder cimport Recorder
 from proxy.tracing cimport decision
+
+cdef int ID_ENDS
 
 cpdef trace(Story story, RouteEntry entry)
 cpdef reply(Story story, own, RouteEntry entry)

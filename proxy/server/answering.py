@@ -22,6 +22,7 @@ from proxy.server.story import Story
 from proxy.telemetry.facts import Call, Exchange
 from proxy.tracing import decision
 
+ID_ENDS = 16  # of a request id that is made here the rest is its SERVER span's id
 LATE = "the client's deadline is over"
 
 
@@ -31,16 +32,18 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     sampler = snapshot.sampler if entry is None else entry.sampler
     if snapshot.untraced and head.path in snapshot.untraced:
         sampler = snapshot.never
+    parent, trusted = snapshot.extractor.read(head, head.seen), story.client.trusted
+    x.brought = snapshot.extractor.brought(parent, trusted, head, head.seen)
+    story.worker.recorder.contexts.count(x.brought)
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.begin(
-        snapshot.extractor.read(head, head.seen),
-        story.client.trusted,
-        sampler,
-        snapshot.untrusted,
-        story.worker.getrandbits,
+        parent, trusted, sampler, snapshot.untrusted, story.worker.getrandbits
     )
     if sampler is snapshot.never:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
-    x.span_id = span_id(story.worker.getrandbits)
+    if x.request_id and not x.is_id_given:
+        x.span_id = x.request_id[ID_ENDS:]  # so a call that passes it on tells whose it is
+    else:
+        x.span_id = span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:
         x.captured += snapshot.attributes.read(head, story.client.trusted)
 

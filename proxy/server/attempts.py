@@ -185,6 +185,7 @@ def introduce(story: Story, target: Target, attempt: Attempt, upstream: Upstream
     attempt.scheme = upstream.scheme
     attempt.version = upstream.version
     attempt.sent = attempt.connected
+    attempt.withheld = target.injector.withheld
     return target.injector.inject(x.trace_id, attempt.span_id, x.sampled, x.flags_random, x.context)
 
 

@@ -24,6 +24,7 @@ from proxy.tracing.baggage import passed_on
 USER_AGENT, REQUEST_ID = own(b"user-agent"), own(b"x-request-id")
 _FORWARDED = bits(FORWARDING)
 _OWN_ID = bits([REQUEST_ID])
+BAGGAGE = "spangate.baggage"  # of a span: whether the baggage that came was passed on
 _MOST_REQUEST_ID = 128  # bytes of an X-Request-Id that is passed on
 
 
@@ -74,6 +75,7 @@ def request_id(story: Story) -> bytes:
     head = story.head
     given = head.field(REQUEST_ID) if head.seen & _OWN_ID else None
     if given and story.client.forwards and len(given) <= _MOST_REQUEST_ID and given.isascii():
+        story.x.is_id_given = True
         return given
     return hexes.request_id(story.worker.getrandbits)
 
@@ -141,10 +143,11 @@ def _add_rare(edits: Edits, story: Story) -> None:
         edits.add(b"expect", expect)
     assert story.target is not None
     given = fields.get(b"baggage")
-    if given is not None and story.target.baggage and story.client.trusted:
-        baggage = passed_on(given)
+    if given is not None and story.client.trusted:
+        baggage = passed_on(given) if story.target.baggage else b""
         if baggage:
             edits.add(b"baggage", baggage)
+        story.x.captured.append((BAGGAGE, bool(baggage)))
     hops = fields.get(b"max-forwards")
     if hops is not None:
         edits.add(b"max-forwards", _fewer(hops, story.head.method))

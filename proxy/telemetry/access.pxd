@@ -18,7 +18,7 @@ cdef class RecordEncoder:
 
     @cython.locals(pen=Pen, sources=Sources, took="long long", flags=int, attempts=list,
                    last=Attempt)
-    cpdef record(self, Exchange exchange, ServerBlock block, str query)
+    cpdef record(self, Exchange exchange, ServerBlock block, str query, bint hinted=*)
 
     @cython.locals(lines=Lines, took="long long", attempts=list, last=Attempt)
     cpdef line(self, Exchange exchange, ServerBlock block, str query)

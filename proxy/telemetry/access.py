@@ -14,7 +14,9 @@ from proxy.telemetry import people
 from proxy.telemetry.blocks import LOG_ATTRIBUTES, NO_MESSAGE, ServerBlock
 from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import Exchange
-from proxy.telemetry.protobuf import attributes
+from proxy.telemetry.protobuf import Value, attributes
+from proxy.telemetry.span import SAID
+from proxy.tracing import brought
 
 
 class RecordEncoder:
@@ -37,8 +39,14 @@ class RecordEncoder:
         self._in = IntAttribute(LOG_ATTRIBUTES, "http.request.body.size")
         self._out = IntAttribute(LOG_ATTRIBUTES, "http.response.body.size")
 
-    def record(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
-        """A `ScopeLogs.log_records` entry (field 2); `query` without secrets."""
+    def record(
+        self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool = False
+    ) -> None:
+        """A `ScopeLogs.log_records` entry (field 2); `query` without secrets.
+
+        `hinted`: it stands in for a span that is not recorded, and tells what that would of its
+        trace.
+        """
         pen, sources = self._pen, self._sources
         took = exchange.end - exchange.start
         flags = 0
@@ -65,6 +73,8 @@ class RecordEncoder:
             pen.put(attributes(LOG_ATTRIBUTES, originals(exchange, block.method)))
         if exchange.why:
             pen.put(attributes(LOG_ATTRIBUTES, [("spangate.error.message", exchange.why)]))
+        if hinted:
+            pen.put(attributes(LOG_ATTRIBUTES, _hints(exchange)))
         pen.end()
 
     def line(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
@@ -88,6 +98,17 @@ class RecordEncoder:
     def people(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """A line of text, as `look` says; `query` without secrets."""
         self._pen.line(people.line(exchange, block, query, self.look))
+
+
+def _hints(exchange: Exchange) -> list[tuple[str, Value]]:
+    """What the SERVER span would have said of the trace context that came."""
+    context = exchange.context
+    found: list[tuple[str, Value]] = [*brought.attributes(exchange.brought)]
+    if context is not None and context.span_id:
+        found.append(("spangate.parent_span_id", context.span_id))
+        if context.sampled is not None:
+            found.append((SAID, context.sampled))
+    return found
 
 
 def _because(members: str, why: str) -> str:

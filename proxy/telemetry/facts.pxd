@@ -1,6 +1,8 @@
 from proxy.telemetry.blocks cimport RouteBlocks
 from proxy.tracing.context cimport TraceContext
 
+cdef int NOTHING
+
 
 cdef class Call:
     cdef public str name, web
@@ -12,7 +14,7 @@ cdef class Call:
 
 cdef class Attempt:
     cdef public long long start, connected, sent, first_byte, cost_connect, end
-    cdef public int ordinal, status, code
+    cdef public int ordinal, status, code, withheld
     cdef public long long port
     cdef public bytes span_id
     cdef public str retry_reason, upstream, address, scheme, host, version, error, why
@@ -28,7 +30,7 @@ cdef class Attempt:
 cdef class Exchange:
     cdef public long long start, wall_ns, end, first_byte, body_in, body_out
     cdef public long long host_port, peer_port
-    cdef public int status
+    cdef public int status, brought
     cdef public str method, scheme, path, query, sent_path, host, version, client, peer, error, why
     cdef public str counted
     cdef public bytes user_agent, request_id, trace_id, span_id
@@ -37,6 +39,6 @@ cdef class Exchange:
     cdef public Call call
     cdef public RouteBlocks route
     cdef public TraceContext context, link
-    cdef public bint sampled, flags_random, head_sent, client_gone
+    cdef public bint sampled, flags_random, head_sent, client_gone, is_id_given
 
     cpdef begin(self, long long start, long long wall_ns)

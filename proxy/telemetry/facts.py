@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from proxy.http.grpc import CANCELLED
 from proxy.telemetry.blocks import RouteBlocks
+from proxy.tracing.brought import NOTHING
 from proxy.tracing.context import TraceContext
 from proxy.upstream.state import Use
 
@@ -68,6 +69,7 @@ class Attempt:
         "use",
         "version",
         "why",
+        "withheld",
     )
 
     def __init__(self, start: int, span_id: bytes, ordinal: int) -> None:
@@ -88,6 +90,7 @@ class Attempt:
         self.peer: tuple[str, int] | None = None  # network.peer.address, .port, once connected
         self.tls: bytes | None = None  # what spans say of TLS on this hop (telemetry/tls.py)
         self.reused = False  # a warm connection
+        self.withheld = 0  # of the trace context, see tracing/propagate.py
         self.connected = 0  # when a connection was at hand
         self.sent = 0  # when the head was written
         self.first_byte = 0  # when the response head was complete
@@ -113,6 +116,7 @@ class Exchange:
         "attempts",
         "body_in",
         "body_out",
+        "brought",
         "call",
         "captured",
         "client",
@@ -126,6 +130,7 @@ class Exchange:
         "head_sent",
         "host",
         "host_port",
+        "is_id_given",
         "link",
         "method",
         "path",
@@ -173,6 +178,7 @@ class Exchange:
         self.peer_port = 0
         self.tls: bytes | None = None  # as an attempt's, of the client's connection
         self.request_id = b""
+        self.is_id_given = False  # the request brought it, from a peer who is believed
         self.call: Call | None = None  # of gRPC
         # (attribute key, value): allow-listed headers, and what few requests have
         self.captured: list[tuple[str, str | int]] = []
@@ -187,6 +193,7 @@ class Exchange:
         self.flags_random = True  # W3C level 2 flag that goes with trace_id
         self.context: TraceContext | None = None  # the trusted caller's: parent of the SERVER span
         self.link: TraceContext | None = None  # an untrusted caller's
+        self.brought = NOTHING  # what it had of trace context, an index of BROUGHT
         # how it ended
         self.status = 0  # sent to the client, 0 = nothing was sent
         self.error = ""  # error.type; 5xx answers have the status here

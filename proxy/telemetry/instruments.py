@@ -62,6 +62,7 @@ SPLIT_DURATION = "spangate.split.request.duration"
 SHED = "spangate.upstream.shed"
 RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
+TRACE_CONTEXT = "spangate.trace_context"
 RATE_REFUSED = "spangate.rate_limit.refused"
 RATE_KEYLESS = "spangate.rate_limit.keyless"
 RATE_FALLBACKS = "spangate.rate_limit.fallbacks"
@@ -142,6 +143,12 @@ INSTRUMENTS: dict[str, Instrument] = {
         ),
         Instrument(RETRIES, _C, "{retry}", "Attempts after the first, by the reason for them."),
         Instrument(REJECTED, _C, "{request}", "Input that never became a request, by reason."),
+        Instrument(
+            TRACE_CONTEXT,
+            _C,
+            "{request}",
+            "Requests by the trace context that they brought: its result and format.",
+        ),
         Instrument(RATE_REFUSED, _C, "{request}", "Requests refused by a rate limit."),
         Instrument(RATE_KEYLESS, _C, "{request}", "Requests without what a rate limit counts by."),
         Instrument(RATE_FALLBACKS, _C, "{request}", "Requests for which Redis gave no answer."),

@@ -6,6 +6,7 @@ from proxy.kernel.lane cimport Window
 from proxy.kernel.pen cimport Pen
 from proxy.telemetry.access cimport RecordEncoder
 from proxy.telemetry.blocks cimport ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.contexts cimport Contexts, Few
 from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.telemetry.redact cimport Redactor
 from proxy.telemetry.span cimport SpanEncoder
@@ -14,7 +15,7 @@ from proxy.telemetry.span cimport SpanEncoder
 cdef class Recorder:
     cdef public object registry, sink
     cdef public long long finished
-    cdef public bint spans, logs, lines, json
+    cdef public bint spans, logs, lines, json, hints
     cdef bint _takes_logs, _watched
     cdef Pen _pen
     cdef SpanEncoder _span
@@ -25,6 +26,8 @@ cdef class Recorder:
     cdef dict _active
     cdef str _active_scheme
     cdef Number _active_number
+    cdef readonly Contexts contexts
+    cdef Few _few
     cdef frozenset _methods
     cdef bint _body_sizes, _exemplars
     cdef RouteBlocks _no_route
@@ -36,7 +39,7 @@ cdef class Recorder:
     @cython.locals(number=Number)
     cdef _activate(self, str scheme)
 
-    @cython.locals(block=ServerBlock, query=str, traced=bint, counted=str)
+    @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, counted=str)
     cpdef finish(self, Exchange exchange)
     cpdef mirrored(self, Exchange exchange)
 
@@ -50,7 +53,7 @@ cdef class Recorder:
                    attempt=Attempt, client=ClientBlock)
     cdef _trace(self, Exchange exchange, ServerBlock block, str query)
 
-    cdef _tell(self, Exchange exchange, ServerBlock block, str query)
+    cdef _tell(self, Exchange exchange, ServerBlock block, str query, bint hinted)
 
     @cython.locals(route=RouteBlocks, error=str, block=ServerBlock)
     cdef ServerBlock _server_block(self, Exchange exchange)

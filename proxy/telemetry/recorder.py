@@ -15,6 +15,7 @@ from proxy.kernel.pen import Pen
 from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.contexts import Contexts, Few
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.people import WHOLE, Look
@@ -28,14 +29,16 @@ SCHEMES = ("http", "https", "ws", "wss")
 class Recorder:
     """Turns exchanges into what is recorded of them, which is in the sink when `finish` returns.
 
-    `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too.
+    `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too. `hints`: some
+    requests that are not recorded leave an access record, for who looks at recent telemetry.
     """
 
     __slots__ = (
-        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars",
+        "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_few",
         "_line_lane", "_line_window", "_log_lane", "_log_window", "_methods", "_no_route", "_pen",
         "_record", "_redactor", "_routes", "_span", "_span_lane", "_span_window", "_takes_logs",
-        "_watched", "finished", "json", "lines", "logs", "registry", "sink", "spans",
+        "_watched", "contexts", "finished", "hints", "json", "lines", "logs", "registry", "sink",
+        "spans",
     )  # fmt: skip
 
     def __init__(self, config: Config, sink: Sink, *, json: bool = True) -> None:
@@ -50,6 +53,8 @@ class Recorder:
         self._active: dict[str, Number] = {}
         self._active_scheme = ""  # that of the number that was counted in last
         self._active_number = Number()
+        self.contexts = Contexts(self.registry)
+        self._few = Few()
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
         self._watched = False
@@ -65,6 +70,7 @@ class Recorder:
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
         self._takes_logs = access.otlp and "logs" in export.signals and bool(export.otlp)
         self.watch(self._watched)
+        self.hints = config.recent.size > 0
         self.lines = access.stdout
         self.json, self._record.look = json, look
         self._methods = frozenset(config.tracing.known_methods)
@@ -125,15 +131,16 @@ class Recorder:
             block.request_size.record(exchange.body_in)
             block.response_size.record(exchange.body_out)
         traced, query = exchange.sampled and self.spans, exchange.query
-        if query and (traced or self.logs or self.lines):
+        hinted = self.hints and not exchange.sampled and self._few.lets(exchange.end)
+        if query and (traced or hinted or self.logs or self.lines):
             query = self._redactor.query(query)
         try:
             if traced:
                 self._trace(exchange, block, query)
             else:
                 self._count(exchange, block)
-            if self.logs or self.lines:
-                self._tell(exchange, block, query)
+            if hinted or self.logs or self.lines:
+                self._tell(exchange, block, query, hinted)
         except BaseException:  # half an entry, or one that would not be counted
             self._pen.clear()
             raise
@@ -212,10 +219,10 @@ class Recorder:
             self._pen.clear()
             raise
 
-    def _tell(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
+    def _tell(self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool) -> None:
         """Its access record, in the forms that are wanted."""
-        if self.logs:
-            self._record.record(exchange, block, query)
+        if self.logs or hinted:
+            self._record.record(exchange, block, query, hinted)
             self._pen.pour(self._log_window, self._log_lane, 1)
         if self.lines:
             if self.json:
@@ -237,6 +244,7 @@ class Recorder:
     def _let_go(self) -> None:
         self._active = {scheme: n for scheme, n in self._active.items() if n.kept}
         self._active_scheme = ""
+        self.contexts.let_go()
         for route in self._routes:
             route.let_go()
 

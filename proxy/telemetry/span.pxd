@@ -7,13 +7,14 @@ from proxy.telemetry.facts cimport Attempt, Exchange
 from proxy.tracing.context cimport TraceContext
 
 
-cdef int SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE, OURS, OURS_RANDOM
+cdef int SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE, OURS, OURS_RANDOM, ORDINARY, ALL_WITHHELD
+cdef bytes _NOT_SAMPLED, _ALL_WITHHELD, _STATE_WITHHELD
 
 
 cdef class SpanEncoder:
     cdef Pen _pen
     cdef Sources _sources
-    cdef TextAttribute _path, _query, _url
+    cdef TextAttribute _path, _query, _request_id, _url
     cdef Doubles _all_phases, _unanswered, _own_only
 
     @cython.locals(pen=Pen, sources=Sources, context=TraceContext, flags=int, parent=bytes,

@@ -25,19 +25,29 @@ from proxy.telemetry.blocks import LOST, SPAN_ATTRIBUTES, ClientBlock, ServerBlo
 from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
 from proxy.telemetry.protobuf import Value, attributes, delimited, text
+from proxy.tracing import brought
+from proxy.tracing.brought import ORDINARY
 from proxy.tracing.context import TraceContext
+from proxy.tracing.propagate import ALL_WITHHELD
 
 # Span.flags: bits 0–7 are the W3C trace flags, the others say what we know of the parent.
 SAMPLED, RANDOM, HAS_IS_REMOTE, IS_REMOTE = 0x1, 0x2, 0x100, 0x200
 OURS = SAMPLED | HAS_IS_REMOTE
 OURS_RANDOM = OURS | RANDOM
 
+SAID = "spangate.trace_context.sampled"  # the flag that came, where it is not the one that counts
+WITHHELD = "spangate.trace_context.withheld"
+_ALL_WITHHELD = attributes(SPAN_ATTRIBUTES, [(WITHHELD, "all")])
+_STATE_WITHHELD = attributes(SPAN_ATTRIBUTES, [(WITHHELD, "tracestate")])
+_NOT_SAMPLED = attributes(SPAN_ATTRIBUTES, [(SAID, False)])
+
 
 class SpanEncoder:
     """Writes spans with that pen."""
 
     __slots__ = (
-        "_all_phases", "_own_only", "_path", "_pen", "_query", "_sources", "_unanswered", "_url",
+        "_all_phases", "_own_only", "_path", "_pen", "_query", "_request_id", "_sources",
+        "_unanswered", "_url",
     )  # fmt: skip
 
     def __init__(self, pen: Pen) -> None:
@@ -46,6 +56,7 @@ class SpanEncoder:
         self._path = TextAttribute(SPAN_ATTRIBUTES, "url.path")
         self._query = TextAttribute(SPAN_ATTRIBUTES, "url.query")
         self._url = TextAttribute(SPAN_ATTRIBUTES, "url.full")
+        self._request_id = TextAttribute(SPAN_ATTRIBUTES, "spangate.request_id")
         queue, connect, first_byte, overhead = (
             f"spangate.phase.{name}_ms" for name in ("queue", "connect", "first_byte", "overhead")
         )
@@ -69,6 +80,8 @@ class SpanEncoder:
         sources.asked(exchange.host, exchange.host_port, exchange.user_agent)
         sources.sent_by(exchange.client, exchange.peer, exchange.peer_port)
         self._phases(exchange)
+        if exchange.is_id_given:
+            pen.text(self._request_id, exchange.request_id)
         if exchange.tls is not None:
             pen.put(exchange.tls)
         if query:
@@ -77,6 +90,10 @@ class SpanEncoder:
             pen.put(delimited(3, text(context.state)))
         if exchange.link is not None or exchange.captured:
             pen.put(_rare(exchange))
+        if exchange.brought > ORDINARY:
+            pen.put(attributes(SPAN_ATTRIBUTES, brought.attributes(exchange.brought)))
+        if context is not None and context.sampled is False:
+            pen.put(_NOT_SAMPLED)  # the caller did not ask for what is recorded here
         if block.other:
             pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         pen.end()
@@ -99,8 +116,10 @@ class SpanEncoder:
             pen.put(_resend(exchange, attempt))
         if block.other:
             pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
-        if context is not None and context.state:
+        if context is not None and context.state:  # also where it is not sent: it has our share
             pen.put(delimited(3, text(context.state)))
+        if attempt.withheld:
+            pen.put(_ALL_WITHHELD if attempt.withheld == ALL_WITHHELD else _STATE_WITHHELD)
         if not exchange.span_id:
             pen.put(_rare(exchange))  # of a copy, which has no SERVER span
         pen.end()

@@ -7,6 +7,7 @@ Trouble that says what to do about it.
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,6 +21,8 @@ PATIENCE = 10.0  # seconds for an answer
 # The gateway writes a comment every 15 s where nothing happens; three that fail to come are a loss.
 SILENCE = 50.0
 MOST = 64 * 1024 * 1024  # bytes of an answer
+
+_TOLD = re.compile(r"[45]\d\d [A-Z][A-Za-z ]+: (.+)")
 
 Query = Mapping[str, str]
 
@@ -160,8 +163,8 @@ class Gateway:
             remedy = "give that of its [admin] token by --token or SPANGATE_ADMIN_TOKEN"
             return Trouble(f"{where} {what}: {remedy}", status=status)
         if status == 403:
-            remedy = "name it in [admin] hosts, or ask by its address"
-            return Trouble(f"{where} does not answer to this name: {remedy}", status=status)
+            remedy = "this name is not one of the admin port's; name it in [admin] hosts"
+            return Trouble(f"{where}: {said or remedy}", status=status)
         if status == 404 and not said:
             return Trouble(
                 f"{where} has no {path}: it is an older gateway, one with [admin] ui = false,"
@@ -181,10 +184,11 @@ class Gateway:
 
 
 def _error(body: bytes) -> str:
-    """What an answer in JSON says is wrong, "" if it is none."""
+    """What an answer says is wrong: `{"error": …}`, or the rest of "403 Forbidden: …"; or ""."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        return ""
+        told = _TOLD.match(body.decode(errors="replace"))
+        return told[1] if told else ""
     said = answer.get("error") if isinstance(answer, dict) else None
     return said if isinstance(said, str) else ""

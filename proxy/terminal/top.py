@@ -29,11 +29,10 @@ _UPSTREAMS = (Column("upstream", gives=True), *_NUMBERS, Column("tries", right=T
 
 def once(gateway: Gateway, sort: str, *, as_json: bool) -> None:
     """As it is now."""
-    rates = gateway.get("/api/rates")
     if as_json:
-        document(rates)
+        document(gateway.get("/api/rates"))
         return
-    screen, told = Screen(), table(rates)
+    screen, told = Screen(), _rates(gateway)
     screen.line(_heading(told))
     screen.table(_ROUTES, [_route(each) for each in ordered(tables(told, "routes"), sort, "route")])
     upstreams = ordered(tables(told, "upstreams"), sort, "upstream")
@@ -46,7 +45,7 @@ def live(gateway: Gateway, sort: str, interval: float) -> None:
     """Until Ctrl-C; `interval` in seconds. A gateway that goes away is waited for."""
     from rich.live import Live
 
-    screen, told, trouble = Screen(), table(gateway.get("/api/rates")), ""
+    screen, told, trouble = Screen(), _rates(gateway), ""
     resized = {signal.SIGWINCH}
     signal.pthread_sigmask(signal.SIG_BLOCK, resized)  # it is waited for instead
     try:
@@ -61,10 +60,14 @@ def live(gateway: Gateway, sort: str, interval: float) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, resized)
 
 
+def _rates(gateway: Gateway) -> Table:
+    return table(gateway.get("/api/rates", {"points": str(_HISTORY)}))
+
+
 def _next(gateway: Gateway, told: Table) -> tuple[Table, str]:
     """What is known now, and why it is no more than before."""
     try:
-        return table(gateway.get("/api/rates")), ""
+        return _rates(gateway), ""
     except Trouble as trouble:
         if not trouble.gone:
             raise

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proxy.kernel.hexes import is_hex
-from proxy.tracing.context import TraceContext
+from proxy.tracing.context import FORMATS, TraceContext
 
 Pair = tuple[bytes, bytes]
 
@@ -21,6 +21,8 @@ SINGLE_FIELDS = frozenset({b"b3"})
 MULTI_FIELDS = frozenset(
     {b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"}
 )
+
+SINGLE, MULTI = FORMATS.index("b3"), FORMATS.index("b3multi")
 
 _OWS = b" \t"
 _NO_TRACE = b"0" * 32
@@ -40,6 +42,7 @@ def extract(fields: Mapping[bytes, bytes]) -> TraceContext | None:
     if header is not None:
         context = parse_single(header)
         if context is not None:
+            context.format = SINGLE
             return context
     return extract_multi(fields)
 
@@ -82,6 +85,7 @@ def extract_multi(fields: Mapping[bytes, bytes]) -> TraceContext | None:
         if parsed is None:
             return None
         context = parsed
+    context.format = MULTI
     if debug:  # implies accept, whatever X-B3-Sampled says
         context.sampled = context.debug = True
     elif said is not None:

@@ -5,11 +5,13 @@ Ids are kept as lower-case hex bytes, the form in which they come and go in head
 
 from __future__ import annotations
 
+FORMATS = ("w3c", "b3", "b3multi")  # what `format` counts
+
 
 class TraceContext:
     """A caller's trace. `sampled` is None where the decision was left to us (B3 "defer")."""
 
-    __slots__ = ("debug", "random", "sampled", "span_id", "state", "trace_id")
+    __slots__ = ("debug", "format", "random", "sampled", "span_id", "state", "trace_id")
 
     def __init__(
         self,
@@ -27,10 +29,11 @@ class TraceContext:
         self.debug = debug  # B3 debug: accept, and tell the next one
         self.random = random  # W3C level 2 flag, passed on exactly as it came
         self.state = state  # tracestate, all headers joined; b"" if none or unusable
+        self.format = 0  # in which of FORMATS it came: how it was said, not what
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TraceContext) and all(
-            getattr(self, n) == getattr(other, n) for n in self.__slots__
+            getattr(self, n) == getattr(other, n) for n in self.__slots__ if n != "format"
         )
 
     def __repr__(self) -> str:

@@ -13,12 +13,15 @@ from proxy.http.headers import TRACE, bits, own
 from proxy.kernel.hexes import parent_fields
 from proxy.kernel.scan import Head
 from proxy.tracing import b3, w3c
+from proxy.tracing.brought import NOTHING, trusted_as, unread, untrusted_as
 from proxy.tracing.context import TraceContext
 from proxy.tracing.w3c import extract as extract_w3c
 from proxy.tracing.w3c import parse_parent, parse_state
 
 PARENT, STATE = own(b"traceparent"), own(b"tracestate")
 _PARENT, _STATE, _CONTEXT = bits([PARENT]), bits([STATE]), bits(TRACE)
+
+STATE_WITHHELD, ALL_WITHHELD = 1, 2
 
 Pair = tuple[bytes, bytes]
 Extract = Callable[[Mapping[bytes, bytes]], TraceContext | None]
@@ -57,10 +60,11 @@ class Extractor:
     values by lower-case name, those that came several times joined with ", ".
     """
 
-    __slots__ = ("_rows", "_w3c_first")
+    __slots__ = ("_reads", "_rows", "_w3c_first")
 
     def __init__(self, formats: Sequence[str]) -> None:
         rows = tuple(FORMATS[name].extract for name in formats)
+        self._reads = frozenset(formats)
         self._w3c_first = rows[:1] == (w3c.extract,)
         self._rows: tuple[Extract, ...] = rows[1:] if self._w3c_first else rows
 
@@ -89,16 +93,23 @@ class Extractor:
                 return context
         return self.extract(head.some(_CONTEXT)) if seen & _CONTEXT else None
 
+    def brought(self, context: TraceContext | None, trusted: bool, head: Head, seen: int) -> int:
+        """An index of brought.BROUGHT: what the head had, of which `read` has made `context`."""
+        if context is None:
+            return unread(head.some(_CONTEXT), self._reads) if seen & _CONTEXT else NOTHING
+        return trusted_as(context) if trusted else untrusted_as(context)
+
 
 class Injector:
     """Writes a context in every configured format, as (lower-case name, value) pairs.
 
     `inject(trace_id, span_id, sampled, random, context)`: ids as hex bytes, `span_id` of the span
     that makes the call, `context` what was received, for what it adds (tracestate, debug).
-    `random_flag`: write that flag of W3C level 2; `state`: pass tracestate on.
+    `random_flag`: write that flag of W3C level 2; `state`: pass tracestate on. `withheld`: what
+    whoever is called does not get, 0 or one of the two below.
     """
 
-    __slots__ = ("_random_flag", "_rows", "_state", "_w3c_only")
+    __slots__ = ("_random_flag", "_rows", "_state", "_w3c_only", "withheld")
 
     def __init__(
         self, formats: Sequence[str], *, random_flag: bool = True, state: bool = True
@@ -108,6 +119,7 @@ class Injector:
         self._w3c_only = list(formats) == ["w3c"]
         self._random_flag = random_flag
         self._state = state
+        self.withheld = (0 if state else STATE_WITHHELD) if formats else ALL_WITHHELD
 
     def inject(
         self,

@@ -54,6 +54,7 @@ def parse_parent(header: bytes) -> TraceContext | None:
     context.debug = False
     context.random = flags & 2 == 2  # bits that we do not know are ignored, §3.2.2.5
     context.state = b""
+    context.format = 0
     return context
 
 

@@ -120,7 +120,14 @@ def test_the_pages_are_what_is_seen_first(demo: Demo) -> None:
     assert demo.wait_for(r"\n\n  Open this:  (\S+)\n\n")[1] == first
     port = re.fullmatch(r"http://127.0.0.1:(\d+)/ui/", first)
     assert port is not None, first
-    assert len(workers(int(port[1]))) == 2
+    assert b"<title>Spangate</title>" in asked(int(port[1]), "/ui/")
+    assert demo.get("/shop/orders/42")[0] == 200
+    until = time.monotonic() + DEADLINE
+    seen = ""  # until its last span has come a trace has another root
+    while seen != "/shop/orders/42":
+        assert time.monotonic() < until, seen
+        found = json.loads(asked(int(port[1]), "/api/traces"))["traces"]
+        seen = found[0]["path"] if found else ""
 
 
 def test_one_service_loses_the_trace(demo: Demo) -> None:
@@ -290,8 +297,16 @@ def test_workers_are_replaced_when_the_compiler_is_done(tmp_path: Path) -> None:
 
 def workers(admin: int) -> set[int]:
     """Processes of workers that accept connections."""
-    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=DEADLINE)
-    connection.request("GET", "/stats")
-    found = json.loads(connection.getresponse().read())["workers"]
-    connection.close()
+    found = json.loads(asked(admin, "/stats"))["workers"]
     return {one["pid"] for one in found if one["state"] == "ready"}
+
+
+def asked(admin: int, path: str) -> bytes:
+    """The body of an answer of the admin port, which must be 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", admin, timeout=DEADLINE)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status == 200, body
+    return body

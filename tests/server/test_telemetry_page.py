@@ -441,11 +441,23 @@ async def told() -> Told:
     async with running(Situation(more=trusting)) as (gate, _):
         await gate.exchange(get("/x", "X-Request-Deadline: soon"))
         await seen.add(gate, 1)
+    await seen_by_contexts(seen)
     await seen_by_tls(seen)
     await seen_by_unix_sockets(seen)
     for names in (seen.server, seen.client, seen.log):
         names.remove("zone")  # a label
     return seen
+
+
+async def seen_by_contexts(seen: Told) -> None:
+    """Callers that say something unusual of their trace, and an upstream that is told nothing."""
+    trusting = "[forwarding]\ntrust = ['127.0.0.1']\n[tracing]\nsampler = 'always'"
+    ids = f"{'a' * 32}-{'b' * 16}"
+    told_nothing = Situation(more=trusting, route="propagate = { context = 'drop' }")
+    async with running(told_nothing) as (gate, _):
+        await gate.exchange(get("/x", "traceparent: 00-0"))
+        await gate.exchange(get("/x", f"b3: {ids}-0", "baggage: a=1", "X-Request-Id: 7"))
+        await seen.add(gate, 3)
 
 
 async def seen_by_tls(seen: Told) -> None:
@@ -508,7 +520,7 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
     left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
     left_out += ("spangate.denied.", "spangate.deadline.", "spangate.overload.")
-    left_out += ("spangate.chosen_by",)
+    left_out += ("spangate.chosen_by", "spangate.trace_context.", "spangate.baggage")
     kept = {n for n in seen.server if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}
     (keys,) = seen.line

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from proxy.config.model import Config
@@ -9,14 +10,17 @@ from proxy.config.units import Seconds
 from proxy.telemetry import instruments
 from proxy.telemetry.metrics import Point, Report
 from proxy.telemetry.recorder import Recorder
+from proxy.tracing.context import TraceContext
 
 from .exchanges import (
+    CALLER,
     MS,
     SERVER,
     TRACE,
     Kept,
     answered,
     attempt,
+    attributes,
     exchange,
     kept,
     orders,
@@ -243,3 +247,68 @@ def test_a_route_of_the_configuration_before_makes_its_blocks_anew() -> None:
     by.finish(answered(200, route=route))
     (point,) = points(by.registry.report(7.0), instruments.SERVER_DURATION).values()
     assert sum(point.counts) == 1
+
+
+def test_trace_contexts_are_counted_by_result_and_format() -> None:
+    by = recorder()
+    for code in (0, 0, 1, 0, 3):
+        by.contexts.count(code)
+
+    assert numbers(by.registry.report(), instruments.TRACE_CONTEXT) == {
+        (("result", "continued"), ("format", "w3c")): 3,
+        (("result", "absent"), ("format", "none")): 1,
+        (("result", "continued"), ("format", "b3")): 1,
+    }
+
+
+def test_a_forgotten_count_of_trace_contexts_begins_anew() -> None:
+    by = recorder()
+    by.registry.forget = 60
+    by.contexts.count(0)
+    list(by.reports(0.0))
+    list(by.reports(100.0))
+    by.contexts.count(0)
+
+    (report,) = (r for r in by.reports(101.0) if r)
+    assert list(numbers(report, instruments.TRACE_CONTEXT).values()) == [1]
+
+
+def hinting() -> Recorder:
+    by = Recorder(Config(access_log=AccessLog(stdout=False)), Kept())
+    by.hints = True
+    return by
+
+
+def records(by: Recorder) -> list[LogRecord]:
+    return list(ScopeLogs.FromString(kept(by).logs.take()[0]).log_records)
+
+
+def test_an_unsampled_request_leaves_a_record_that_tells_of_its_caller() -> None:
+    by = hinting()
+    x = answered(200, sampled=False)
+    x.context = TraceContext(TRACE, CALLER, False)
+    x.query = "sig=secret"
+    by.finish(x)
+
+    (record,) = records(by)
+    told = attributes(record)
+    assert told["spangate.parent_span_id"] == CALLER.decode()
+    assert told["spangate.trace_context.sampled"] is False
+    assert told["url.query"] == "sig=REDACTED"
+    assert (record.trace_id.hex(), record.flags & 1) == (TRACE.decode(), 0)
+
+
+def test_a_sampled_request_leaves_no_such_record() -> None:
+    by = hinting()
+    by.finish(answered(200))
+    assert records(by) == []
+
+
+def test_such_records_are_few() -> None:
+    by = hinting()
+    for number in range(10_000):  # in two seconds
+        x = answered(200, sampled=False)
+        x.start += number * MS // 5
+        x.end += number * MS // 5
+        by.finish(x)
+    assert 140 < len(records(by)) < 160  # a second's at once, and two seconds' share

@@ -75,6 +75,8 @@ def test_the_token_is_shown() -> None:
         ),
         ((403, "403 Forbidden\n"), 1, "[admin] hosts"),
         ((404, "404 Not Found\n"), 1, "an older gateway, one with [admin] ui = false, or not the"),
+        ((403, "403 Forbidden: this Host is not one of us\n"), 1, ": this Host is not one of us"),
+        ((404, "404 Not Found: `ui = false` in [admin]\n"), 1, ": `ui = false` in [admin]"),
         ((400, {"error": "since: no duration"}), 2, "since: no duration"),
         ((503, {"error": "the collector restarts"}), 1, "the collector restarts"),
         ((500, "oh"), 1, "status 500"),

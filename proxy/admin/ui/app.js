@@ -14,6 +14,7 @@ const PARENTS = { trace: "traces", compare: "traces" }; // whose place in the na
 const main = document.getElementById("main");
 const modules = signal({}); // by page: {Page} or {error}
 const begun = new Set();
+let shown = null; // the page that was shown last
 
 async function load(page) {
   if (page in modules.peek() || begun.has(page)) return;
@@ -36,6 +37,8 @@ function App() {
   useEffect(() => {
     document.title = `${TITLES[page] ?? "Not found"} · Spangate`;
     mark(PARENTS[page] ?? page);
+    if (shown !== null && shown !== page) main.focus({ preventScroll: true }); // where Tab goes on from
+    shown = page;
   }, [page]);
   if (!known) return html`<${Missing} title="No such page" text="Nothing is shown under this address." />`;
   if (!module) return null;

@@ -150,7 +150,10 @@ class Archive:
             try:
                 due = self._turn(due)
             except Exception:
-                log.exception("recent telemetry on disk: this is a bug, please report it")
+                log.exception(
+                    "recent telemetry on disk: this is a bug, please report it",
+                    extra={"key": "recent.bug"},
+                )
                 due = time.monotonic() + AGAIN
             if self._ending and self._jobs.empty():
                 break

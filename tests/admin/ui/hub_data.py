@@ -8,8 +8,6 @@ from tests.admin.ui.data import HOSTILE, trace_id
 
 DRAINED: set[str] = set()  # endpoints that somebody has drained
 CHANGES: list[str] = []  # everything that was asked for by POST
-LARGE = 60  # services of a large map
-SHAPE = {"map": ""}  # "large", "none": what the next answers are like
 
 
 def answers(what: str, query: dict[str, str]) -> Any:
@@ -36,10 +34,6 @@ def edge(source: str, target: str, rate: float, errors: float = 0.0, **more: Any
 
 
 def service_map() -> dict[str, Any]:
-    if SHAPE["map"] == "large":
-        return large_map()
-    if SHAPE["map"] == "none":
-        return {"nodes": [], "edges": []}
     return {
         "nodes": [
             {"name": "spangate", "kind": "gateway"},
@@ -58,16 +52,7 @@ def service_map() -> dict[str, Any]:
     }
 
 
-def large_map() -> dict[str, Any]:
-    return {
-        "nodes": [{"name": f"service-{i}", "kind": "service"} for i in range(LARGE)],
-        "edges": [edge(f"service-{(i - 1) // 3}", f"service-{i}", i) for i in range(1, LARGE)],
-    }
-
-
 def doctor() -> dict[str, Any]:
-    if SHAPE["map"] == "none":
-        return {"findings": [], "checked": {"spans": 0, "services": []}}
     return {
         "findings": [
             {

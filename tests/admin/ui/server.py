@@ -42,7 +42,6 @@ async def serving(port: int = 0, token: str = "") -> AsyncIterator[str]:
     app.router.add_get("/demo/{what:.*}", shop)
     app.router.add_get("/ui/{path:.*}", file)
     app.router.add_post("/upstreams/{what:.*}", change)
-    app.router.add_post("/shape/{what}", shape)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -90,12 +89,6 @@ async def answer(request: web.Request) -> web.StreamResponse:
 async def change(request: web.Request) -> web.Response:
     status, text = hub_data.change(request.path)
     return web.Response(status=status, text=text)
-
-
-async def shape(request: web.Request) -> web.Response:
-    """For the browser's own script: what the next answers are like."""
-    hub_data.SHAPE["map"] = request.match_info["what"].removeprefix("usual")
-    return web.Response()
 
 
 def answers(what: str, query: dict[str, str]) -> Any:

@@ -190,6 +190,7 @@ def test_a_trace_shows_its_phases_and_goes_elsewhere(scenes: dict[str, Any]) -> 
 def test_of_five_thousand_spans_those_in_sight_are_drawn(scenes: dict[str, Any]) -> None:
     seen = scene(scenes, "large")
     assert 5 < seen["drawn"] < 60
+    assert seen["hit"].endswith("step 3333")
     assert seen["last"].endswith("step 4998")
 
 
@@ -218,7 +219,8 @@ def test_the_token_is_asked_for_once_and_kept_in_its_tab(scenes: dict[str, Any])
 
 def test_the_shell_finds_its_way(scenes: dict[str, Any]) -> None:
     seen = scene(scenes, "shell")
-    assert seen["blocking"] == ["/ui/style.css"]
+    # Style sheets alone are waited for before the first paint.
+    assert seen["blocking"] and all(path.endswith(".css") for path in seen["blocking"])
     assert (seen["theme"], seen["current"]) == ("dark", ["Traces"])
 
 

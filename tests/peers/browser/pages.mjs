@@ -39,11 +39,11 @@ async function opened(look, url = "") {
   return { page, problems, close: () => context.close() };
 }
 
-const violations = (page) => page.evaluate(async () => {
-  const found = await axe.run(document, { resultTypes: ["violations"] });
+const violations = (page, rules = null) => page.evaluate(async (runOnly) => {
+  const found = await axe.run(document, { resultTypes: ["violations"], ...(runOnly && { runOnly }) });
   return found.violations.filter((v) => ["serious", "critical"].includes(v.impact))
     .map((v) => `${v.id}: ${v.nodes[0].target} ${v.nodes[0].failureSummary}`);
-});
+}, rules);
 
 async function look(name) {
   const { page, problems, close } = await opened(name);
@@ -59,7 +59,8 @@ async function look(name) {
       overflow: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
       scheme: await page.evaluate(() => getComputedStyle(document.body).colorScheme),
       ground: await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor),
-      violations: name === "phone" ? [] : await violations(page), // the same elements as in light
+      // The same elements as in light: dark has other colours alone, and a phone none.
+      violations: name === "phone" ? [] : await violations(page, name === "dark" ? ["color-contrast"] : null),
       acting: ACTING.exec(text)?.[0] ?? "",
       hit: await page.evaluate(() => globalThis.hit ?? null),
     };
@@ -210,6 +211,11 @@ const scenes = {
     const { page, problems, close } = await opened("light", `/ui/trace/${ids.large}`);
     await page.locator("[data-span-id]").first().waitFor();
     const drawn = await page.locator("[data-span-id]").count();
+    await page.getByRole("searchbox").fill("step 3333");
+    await page.getByText("1 found").waitFor();
+    await page.keyboard.press("Enter");
+    await page.locator(".fall .at.hit").waitFor();
+    const hit = await page.locator(".fall .at .name").innerText();
     await page.locator("[role=treegrid]").focus();
     await page.keyboard.press("End");
     const last = await page.locator(".fall .at .name").innerText();
@@ -217,7 +223,7 @@ const scenes = {
     await page.keyboard.press("ArrowLeft");
     await page.waitForFunction(() => document.querySelectorAll("[data-span-id]").length === 1);
     await close();
-    return { drawn, last, problems };
+    return { drawn, hit, last, problems };
   },
 
   async compare() {
@@ -240,6 +246,9 @@ const scenes = {
   async token() {
     const { page, close } = await opened("light");
     await page.goto(`${guarded}/ui/traces`);
+    await page.getByRole("textbox", { name: "Token" }).press("Escape");
+    await page.getByText("a token is needed").waitFor();
+    await page.reload();
     await page.getByRole("textbox", { name: "Token" }).fill("wrong");
     await page.keyboard.press("Enter");
     await page.getByText("That is not the token.").waitFor();

@@ -15,10 +15,11 @@ export function Chart({ times, lines, label, height = 180 }) {
   const box = useRef(null);
   const plot = useRef(null);
   useEffect(() => {
-    const made = new uPlot(options(lines, height, box.current), [[], ...lines.map(() => [])], box.current);
-    const fit = () => made.setSize({ width: box.current.clientWidth, height });
+    const place = box.current; // told of its size once more when it has left the page
+    const made = new uPlot(options(lines, height, place), [[], ...lines.map(() => [])], place);
+    const fit = () => place.isConnected && made.setSize({ width: place.clientWidth, height });
     const watcher = new ResizeObserver(fit);
-    watcher.observe(box.current);
+    watcher.observe(place);
     // Canvas knows no custom properties: another theme is another drawing.
     const theme = matchMedia("(prefers-color-scheme: dark)");
     const redraw = () => made.redraw(false);

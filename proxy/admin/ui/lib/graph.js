@@ -107,11 +107,11 @@ export function Node({ place, width, height, kind = "", href, label, title, line
     <rect class="box" x=${-width / 2} y=${-height / 2} width=${width} height=${height} rx="9" />
     <text class="name" y=${lines.length ? -height / 2 + 21 : 5}>${title}</text>
     ${lines.map(({ text, kind: how = "" }, i) => html`
-      <text class=${`line ${how}`} y=${-height / 2 + 38 + i * 15}>${text}</text>`)}
-    <title>${label}</title>`;
+      <text class=${`line ${how}`} y=${-height / 2 + 38 + i * 15}> ${text}</text>`)}`;
   return html`
     <g class=${`node ${kind}`} style=${moved(place)} ...${more}>
-      ${href ? html`<a href=${href} aria-label=${label}>${inside}</a>` : inside}
+      <title>${label}</title>
+      ${href ? html`<a href=${href}>${inside}</a>` : inside}
     </g>`;
 }
 

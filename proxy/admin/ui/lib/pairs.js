@@ -1,9 +1,10 @@
 // Two traces side by side: which span of one is which of the other. No drawing.
+import { peerOf } from "./tree.js";
 
 /**
  * Lines {a, b, depth, key}: spans of both in the order of `a`, those that only `b` has after the
- * one they follow there. A pair has the same service, kind and name, and is the same one of its
- * like: the first GET with the first GET.
+ * one they follow there. A pair has the same service, kind, name and peer, and is the same one of
+ * its like: the first GET with the first GET.
  */
 export function paired(spansA, spansB) {
   const keysB = keyed(spansB);
@@ -29,8 +30,8 @@ export function paired(spansA, spansB) {
 
 function keyed(spans) {
   const seen = new Map();
-  return spans.map(({ service, kind, name }) => {
-    const like = JSON.stringify([service, kind, name]);
+  return spans.map((span) => {
+    const like = JSON.stringify([span.service, span.kind, peerOf(span), span.name]);
     const ordinal = seen.get(like) ?? 0;
     seen.set(like, ordinal + 1);
     return `${like}${ordinal}`;

@@ -90,3 +90,33 @@ export function ownTime(spans, index, counts) {
   }
   return span.duration_us - covered;
 }
+
+const texts = new WeakMap(); // by span all that is searched of it, in small letters
+
+function textOf(span) {
+  if (!texts.has(span))
+    texts.set(span, JSON.stringify([span.name, span.service, span.kind, span.status, span.message, span.span_id,
+      span.attributes, span.events]).toLowerCase());
+  return texts.get(span);
+}
+
+/** Ids of the spans that have `words` in their name, service, ids, attributes or events. */
+export function matching(spans, words) {
+  const wanted = words.trim().toLowerCase();
+  if (!wanted) return new Set();
+  return new Set(spans.filter((span) => textOf(span).includes(wanted)).map((span) => span.span_id));
+}
+
+/** The next id of `hits` after `selected`, in the order of `spans`, beginning again at the end. */
+export function nextOf(spans, hits, selected) {
+  const at = spans.findIndex((span) => span.span_id === selected);
+  const turned = [...spans.slice(at + 1), ...spans.slice(0, at + 1)];
+  return turned.find((span) => hits.has(span.span_id))?.span_id ?? selected;
+}
+
+/** `folded` without whatever hides the span at `index`. */
+export function unfoldedFor(spans, index, folded) {
+  const open = new Set(folded);
+  for (let at = parentOf(spans, index); at >= 0; at = parentOf(spans, at)) open.delete(spans[at].span_id);
+  return open;
+}

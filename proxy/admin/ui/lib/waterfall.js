@@ -4,9 +4,10 @@
 // the first child, Enter opens the details, + and - change the range of time around the selection.
 import { html, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./ui.js";
 import { cut, digits, us } from "./format.js";
+import { Names } from "./names.js";
 import { Icon } from "./parts.js";
 import { reveal, useSight } from "./table.js";
-import { below, extent, parentOf, partyOf, peerOf, shownLines, ticks } from "./tree.js";
+import { below, extent, matching, nextOf, parentOf, partyOf, shownLines, ticks, unfoldedFor } from "./tree.js";
 
 const RULER = 30; // px
 
@@ -34,6 +35,15 @@ export function Waterfall({ spans, hues, selected, select, open }) {
     if (on) now.add(span.span_id); else now.delete(span.span_id);
     return now;
   });
+  const [words, setWords] = useState("");
+  const hits = useMemo(() => matching(spans, words), [spans, words]);
+  const seek = (event) => {
+    event.preventDefault();
+    if (!hits.size) return;
+    const found = nextOf(spans, hits, selected);
+    setFolded((old) => unfoldedFor(spans, spans.findIndex((span) => span.span_id === found), old));
+    select(found);
+  };
   const moveTo = (line) => select(spans[lines[Math.max(0, Math.min(lines.length - 1, line))]].span_id);
   const keys = {
     ArrowDown: () => moveTo(at + 1),
@@ -70,7 +80,12 @@ export function Waterfall({ spans, hues, selected, select, open }) {
     <${Overview} spans=${spans} hues=${hues} whole=${whole} range=${range} setRange=${setRange} />
     <div class="strip small keys">
       <${Legend} />
-      <div class="tools push">
+      <form class="tools push" role="search" aria-label="Find spans" onSubmit=${seek}>
+        <input type="search" class="w-m" aria-label="Find in spans; Enter goes to the next" placeholder="Find in spans"
+          value=${words} onInput=${(event) => setWords(event.target.value)} />
+        <span role="status" class="found">${words.trim() ? `${digits(hits.size)} found` : ""}</span>
+      </form>
+      <div class="tools">
         ${zoomed && html`<button type="button" onClick=${() => setRange(whole)}>Whole trace</button>`}
         <button type="button" onClick=${() => setFolded(new Set(spans.filter((s, i) => counts[i] && s.depth > 0).map((s) => s.span_id)))}>Fold all</button>
         <button type="button" onClick=${() => setFolded(new Set())} disabled=${!folded.size}>Unfold all</button>
@@ -82,12 +97,12 @@ export function Waterfall({ spans, hues, selected, select, open }) {
       <div class="head ruler" role="rowgroup"><div role="row" class="span" aria-rowindex="1">
         <div role="columnheader" class="name">Service and span</div>
         <div role="columnheader" class="track" aria-label="Time">
-          ${ticks(range).map((t) => html`<span class="tick" style=${{ left: part(t, range) }}>${us(t)}</span>`)}</div>
+          ${ticks(range).filter((t) => share(t, range) < 0.93).map((t) => html`<span class="tick" style=${{ left: part(t, range) }}>${us(t)}</span>`)}</div>
       </div></div>
       <div class="body" role="rowgroup" style=${{ height: `${lines.length * rowHeight}px` }}>
         ${lines.slice(first, last).map((index, offset) => html`<${Line} key=${spans[index].span_id} id=${`${id}-${spans[index].span_id}`}
           span=${spans[index]} hue=${hues.get(partyOf(spans[index]))} line=${first + offset} height=${rowHeight} range=${range}
-          under=${counts[index]} folded=${folded.has(spans[index].span_id)} at=${spans[index].span_id === selected} fold=${fold} select=${select} />`)}
+          under=${counts[index]} folded=${folded.has(spans[index].span_id)} at=${spans[index].span_id === selected} hit=${hits.has(spans[index].span_id)} fold=${fold} select=${select} />`)}
       </div>
     </div>`;
 }
@@ -121,11 +136,11 @@ const Legend = () => html`
     <li class="bad"><${Icon} name="bad" /> error</li>
   </ul>`;
 
-function Line({ id, span, hue, line, height, range, under, folded, at, fold, select }) {
+function Line({ id, span, hue, line, height, range, under, folded, at, hit, fold, select }) {
   const failed = span.status === "error";
   return html`
     <div role="row" id=${id} aria-rowindex=${line + 2} aria-level=${span.depth + 1} aria-selected=${at}
-      aria-expanded=${under ? !folded : undefined} class=${`span${at ? " at" : ""}${failed ? " failed" : ""}`}
+      aria-expanded=${under ? !folded : undefined} class=${`span${at ? " at" : ""}${failed ? " failed" : ""}${hit ? " hit" : ""}`}
       onClick=${() => select(span.span_id)} style=${{ height: `${height}px`, transform: `translateY(${line * height}px)` }}>
       <div role="gridcell" class="name clip" style=${{ paddingLeft: `${Math.min(span.depth, 24) * 14 + 6}px` }}>
         ${under ? html`<span class="fold" onClick=${(event) => { event.stopPropagation(); fold(span, !folded); }}>
@@ -146,17 +161,6 @@ function Line({ id, span, hue, line, height, range, under, folded, at, fold, sel
         <${Took} span=${span} range=${range} />
       </div>
     </div>`;
-}
-
-/** Who, whom if it asked somebody, what, which try it was and how it failed. */
-function Names({ span }) {
-  const peer = peerOf(span);
-  const again = span.attributes["http.request.resend_count"];
-  const why = span.status === "error" ? span.attributes["error.type"] : null;
-  return html`<span class="muted">${cut(span.service || "(no service)", 40)}${peer && html`<span class="unseen"> to</span><span aria-hidden="true"> →</span>`}</span>
-    ${peer && html` <strong>${cut(peer, 40)}</strong>`} ${cut(span.name || "(no name)", 120)}
-    ${typeof again === "number" && again > 0 ? html` <span class="muted small">try ${again + 1}</span>` : ""}
-    ${typeof why === "string" ? html` <span class="bad small">${cut(why, 40)}</span>` : ""}`;
 }
 
 // Behind the bar, before it, or inside it: where the duration has room.

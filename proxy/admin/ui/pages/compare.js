@@ -4,6 +4,7 @@ import { usePolled } from "../lib/api.js";
 import { Checked, Typed } from "../lib/filters.js";
 import { count, cut, moment, ms, percent, shortId, us } from "../lib/format.js";
 import { Badge, Empty, Failure, Heading, Icon } from "../lib/parts.js";
+import { Names } from "../lib/names.js";
 import { difference, paired } from "../lib/pairs.js";
 import { go, traceUrl, url } from "../lib/router.js";
 import { Table } from "../lib/table.js";
@@ -18,7 +19,7 @@ export function Page({ params }) {
   const set = (changes) => go(url("compare", { a, b, ...changes }), { replace: true });
   const both = one.data && other.data;
   return html`
-    <${Heading} title="Compare" note="Spans of two traces are paired by service, kind and name, the first with the first." >
+    <${Heading} title="Compare" note="Spans are paired by who, whom and what: the first of its like with the first." >
       ${a && b && html`<button type="button" onClick=${() => set({ a: b, b: a })}><${Icon} name="swap" /> Swap A and B</button>`}
     <//>
     <div class="sides">
@@ -104,9 +105,9 @@ const lineColumns = (most, tree) => [
 ];
 
 function Name({ line, tree }) {
-  const { service, name } = line.a ?? line.b;
-  return html`<span style=${{ paddingLeft: tree ? `${Math.min(line.depth, 20) * 12}px` : "0" }} title=${cut(name, 300)}>
-    <span class="muted">${cut(service || "(no service)", 40)}</span> ${cut(name || "(no name)", 120)}</span>`;
+  const span = line.a ?? line.b;
+  return html`<span style=${{ paddingLeft: tree ? `${Math.min(line.depth, 20) * 12}px` : "0" }} title=${cut(span.name, 300)}>
+    <${Names} span=${span} /></span>`;
 }
 
 const Time = ({ span }) => (span ? html`<span>${span.status === "error" ? html`<span class="bad"><${Icon} name="bad" /><span class="unseen">failed, </span></span> ` : ""}${us(span.duration_us)}</span>`

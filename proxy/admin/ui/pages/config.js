@@ -1,4 +1,5 @@
 // Configuration: what is in force, what waits, why the last reload failed, and what each changed.
+import "../lib/sheet.js";
 import { html, useState } from "../lib/ui.js";
 import { usePolled } from "../lib/api.js";
 import { ago, count, cut, moment } from "../lib/format.js";

@@ -1,4 +1,5 @@
 // Doctor: which service breaks traces or wastes requests, how sure that is, and what to do.
+import "../lib/sheet.js";
 import { html } from "../lib/ui.js";
 import { usePolled } from "../lib/api.js";
 import { count, cut, percent, shortId } from "../lib/format.js";

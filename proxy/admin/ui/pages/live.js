@@ -165,7 +165,7 @@ function List({ rows, narrowed }) {
     return html`<${Empty} title=${narrowed ? "No request has passed the filters yet" : "No request yet"}>
       ${narrowed ? "They are applied to what comes from now on." : "Send one through the gateway: it appears here when it is answered."}<//>`;
   return html`<${Table} label="Requests, newest first" columns=${COLUMNS} rows=${rows} rowKey=${(r) => r.key}
-    open=${(r) => r.trace_id && go(traceUrl(r.trace_id))} isFailed=${(r) => r.error !== "" || r.status >= 500}
+    open=${(r) => r.sampled && go(traceUrl(r.trace_id))} isFailed=${(r) => r.error !== "" || r.status >= 500}
     rowHeight=${34} height="max(22rem, calc(100vh - 21rem))" />`;
 }
 

@@ -1,4 +1,5 @@
 // Map: who calls whom, how often, and where the trace breaks; as a drawing and as a table.
+import "../lib/sheet.js";
 import { html, useState } from "../lib/ui.js";
 import { usePolled } from "../lib/api.js";
 import { count, cut, digits, ms, rate } from "../lib/format.js";
@@ -64,7 +65,7 @@ function Drawing({ nodes, edges }) {
         ${boxes.map((box) => html`
           <${Node} key=${box.id} place=${layout.nodes[box.id]} width=${box.width} height=${box.height} kind=${`${KINDS[box.kind] ?? "service"} ${chosen === box.id ? "chosen" : ""}`}
             title=${box.title} lines=${[{ text: KINDS[box.kind] ?? "service" }]} href=${url("traces", { service: box.name })}
-            label=${`${box.title} ${KINDS[box.kind] ?? "service"}: its traces`} ...${picked(box.id)} />`)}
+            label=${`${cut(box.name)}, ${KINDS[box.kind] ?? "service"}: its traces`} ...${picked(box.id)} />`)}
       <//>
     </section>`;
 }

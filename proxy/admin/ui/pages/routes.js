@@ -1,4 +1,5 @@
 // Routes: what each one does, how it does now, what the file says; and what becomes of a request.
+import "../lib/sheet.js";
 import { html, useState } from "../lib/ui.js";
 import { getJson, usePolled } from "../lib/api.js";
 import { ago, count, cut, ms, rate } from "../lib/format.js";
@@ -86,9 +87,9 @@ function Where({ route }) {
 
 /** A path that this route would take, as far as one can tell from its pattern. */
 const example = (route) => {
-  const host = hosts(route)[0]?.replace("*.", "www.") ?? "localhost";
+  const host = hosts(route)[0]?.replace("*.", "www.") ?? "";
   const path = route.path.startsWith("~") ? "/" : route.path.replaceAll(/\{[^}]*\}/g, "1").replace(/\*$/, "");
-  return `http://${host}${path || "/"}`;
+  return `${host}${path || "/"}`;
 };
 
 const Said = ({ route, now }) => html`
@@ -122,7 +123,7 @@ function Explain({ asked }) {
       <h2 id="explain">What would become of a request?</h2>
       <form class="explain" ref=${begin} onSubmit=${submit}>
         <label class="field">Method <select name="method">${METHODS.map((m) => html`<option>${m}</option>`)}</select></label>
-        <label class="field grow">URL or path <input name="address" required autocomplete="off" spellcheck=${false} value=${asked.url} placeholder="/orders/42 or https://shop.example/orders/42" /></label>
+        <label class="field grow">URL or path <input name="address" required autocomplete="off" spellcheck=${false} value=${asked.url} placeholder="/orders/42, or shop.example/orders/42" /></label>
         <label class="field grow">Headers, one a line <textarea name="headers" rows="1" spellcheck=${false} placeholder="name: value"></textarea></label>
         <button type="submit" class="main">Explain</button>
       </form>

@@ -1,4 +1,5 @@
 // Telemetry: the collector's pipelines as a graph, what flows, what waits, and what was lost.
+import "../lib/sheet.js";
 import { html, useRef } from "../lib/ui.js";
 import { usePolled } from "../lib/api.js";
 import { bytes, count, cut, digits, percent, rate } from "../lib/format.js";

@@ -1,4 +1,5 @@
 // Upstreams: each endpoint with its state, why it is so, its load, and the drain button.
+import "../lib/sheet.js";
 import { html, useState } from "../lib/ui.js";
 import { send, usePolled } from "../lib/api.js";
 import { ago, count, cut, digits, ms, percent, rate } from "../lib/format.js";

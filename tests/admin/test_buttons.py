@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.demo.__main__ import BUTTONS
-from proxy.demo.buttons import MOST, MOST_TEXT, VARIABLE, from_environment, to_environment
+from proxy.admin.buttons import MOST, MOST_TEXT, VARIABLE, from_environment
+from proxy.demo.buttons import to_environment
 
 GATEWAY = "http://localhost:8080"
 
@@ -23,7 +23,7 @@ def one(**about: object) -> str:
 
 
 def test_what_the_demo_says_comes_back_with_the_gateway_s_url() -> None:
-    found = from_environment(to_environment(BUTTONS), GATEWAY + "/")
+    found = from_environment(to_environment(), GATEWAY + "/")
     assert found is not None
     assert [request["url"] for request in found["requests"]] == [
         "http://localhost:8080/shop/orders/42",
