@@ -29,9 +29,11 @@ from proxy.recent.peer import most_spans, padded_id, unix
 from proxy.recent.pieces import encoded
 from proxy.recent.query import FOREVER, MS, Params, Query, whole, word
 from proxy.recent.ring import Stored
-from proxy.recent.search import STEP, runs, search
+from proxy.recent.search import STEP, search
 from proxy.recent.selection import Selection, Sets, Some
 from proxy.recent.show import cut
+from proxy.recent.traces import runs
+from proxy.recent.view import at_hand
 from proxy.telemetry.protobuf import delimited
 
 DEFAULT_LIMIT, MOST_TRACES = 10, 1000
@@ -128,7 +130,7 @@ def _read(asked: Asked, wanted: list[bytes]) -> Generator[None, None, Traces]:
 
 
 def _requests(asked: Asked, wanted: dict[bytes, None]) -> Iterator[Any]:
-    for stored in (*asked.store.kept(), *asked.store.batches()):
+    for stored in at_hand(asked.store):
         if stored.signal == "traces" and (only := _only(stored, wanted)) is not None:
             try:
                 for piece, _ in split("traces", only.payload, _PIECE):
