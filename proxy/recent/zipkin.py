@@ -33,7 +33,7 @@ from proxy.recent.search import STEP, search
 from proxy.recent.selection import Selection, Sets, Some
 from proxy.recent.show import cut
 from proxy.recent.traces import runs
-from proxy.recent.view import at_hand
+from proxy.recent.view import Step, at_hand, recall
 from proxy.telemetry.protobuf import delimited
 
 DEFAULT_LIMIT, MOST_TRACES = 10, 1000
@@ -114,8 +114,9 @@ def _trace(asked: Asked) -> Answer:
     return Reply(200, encoded(found[trace_id]), JSON)
 
 
-def _read(asked: Asked, wanted: list[bytes]) -> Generator[None, None, Traces]:
+def _read(asked: Asked, wanted: list[bytes]) -> Generator[Step, None, Traces]:
     """All spans of these traces, each once, by time."""
+    yield from recall(asked.store, wanted)
     found: dict[bytes, dict[str | None, Span]] = {}
     for request in _requests(asked, dict.fromkeys(wanted)):
         for span in from_otlp(request):
