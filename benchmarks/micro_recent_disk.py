@@ -32,7 +32,7 @@ NOW = 1_800_000_000 * SECOND
 BATCH = 500  # spans
 EACH = 5  # spans of a trace
 PACE = 20_000  # spans a second, as their times say
-ROUNDS = 5
+ROUNDS = 2
 
 
 def batches(spans: int) -> Iterator[Stored]:

@@ -28,10 +28,11 @@ from proxy.recent.otlpjson import traces_data
 from proxy.recent.peer import between, most_spans, padded_id
 from proxy.recent.pieces import encoded, runs
 from proxy.recent.query import FOREVER, Params, Query, duration, moment, word
-from proxy.recent.search import STEP, Found, Summary, search, traces_of
-from proxy.recent.search import runs as rows_of
+from proxy.recent.search import STEP, Found, Summary, search
 from proxy.recent.selection import Selection, Some
 from proxy.recent.show import cut
+from proxy.recent.traces import runs as rows_of
+from proxy.recent.traces import traces_of
 
 _GRPC = {400: 3, 404: 5, 501: 12}  # INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED
 # What it is called in requests of its UI, which are older than the names of today.

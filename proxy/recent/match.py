@@ -82,7 +82,9 @@ def _conditions(query: Query) -> list[Condition]:
     if query.shortest_span or query.longest_span < FOREVER:
         spanwise.append(_lasting(query.shortest_span, query.longest_span))
     spanwise += [_any(pair(key, value)) for key, value in query.tags.items()]
-    if spanwise:  # of one and the same span
+    if len(spanwise) == 1:
+        found.append(spanwise[0])
+    elif spanwise:  # of one and the same span
         found.append(lambda *span: all(condition(*span) for condition in spanwise))
     if query.text:
         found.append(_text(query.text))

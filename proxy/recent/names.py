@@ -7,8 +7,9 @@ from collections.abc import Generator
 from proxy.kernel import spanscan
 from proxy.recent.model import CLIENT, CONSUMER, PRODUCER, text
 from proxy.recent.ring import Store
-from proxy.recent.search import STEP, runs
+from proxy.recent.search import STEP
 from proxy.recent.show import cut
+from proxy.recent.traces import runs
 
 MOST = 10_000  # different ones; what comes after them is left out
 

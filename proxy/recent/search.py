@@ -25,7 +25,7 @@ from proxy.recent.view import Run, Step, Wait, at_hand, runs_of
 STEP = 2000  # spans between two steps: about 2 ms
 SKEW = 5_000_000_000  # ns that the clocks of others may be ahead, for what is on disk
 LATE = 3_600_000_000_000  # ns that a span may come after the beginning of its trace
-MOST_OPEN = 10_000  # traces that are waited for to be whole, and are then taken as they are
+MOST_OPEN = 10_000  # traces that are waited for to be whole: 13 MB; some are taken as they are
 
 Steps = Generator[Step, None, "Found"]
 
@@ -113,7 +113,7 @@ def search(store: Store, query: Query, match: Matcher | None = None) -> Steps:
             continue
         seeking.settle(run.last + SKEW)
         seeking.cut()
-        if seeking.has_all:
+        if seeking.has_all(run.last + SKEW):
             seeking.more = True
             break
         yield from _read(run, seeking)
@@ -171,10 +171,9 @@ class _Seeking:
         self._fitting = self._all = self._looked = self._since = 0
         self._oldest: int | None = None
 
-    @property
-    def has_all(self) -> bool:
-        """Whether those that are settled are enough."""
-        return len(self._best) >= self._query.limit
+    def has_all(self, after: int) -> bool:
+        """Whether there are enough of them that began after that time."""
+        return len(self._best) >= self._query.limit and self._last().start > after
 
     def take(self, stored: Stored) -> Generator[Step, None, None]:
         """Look at all of its spans."""
@@ -192,8 +191,9 @@ class _Seeking:
 
     def settle(self, after: int) -> None:
         """Nothing comes any more of traces that begin after that time: which of them fit?"""
-        if len(self._traces) > MOST_OPEN:
-            after = -1
+        if len(self._traces) > MOST_OPEN:  # the later half of them is whole, most likely
+            starts = sorted(trace.start for trace in self._traces.values())
+            after = min(after, starts[len(starts) // 2] - 1)
         over = [(trace_id, t) for trace_id, t in self._traces.items() if t.start > after]
         fitting = []
         for trace_id, trace in over:
@@ -220,13 +220,16 @@ class _Seeking:
 
     def _is_among(self, start: int) -> bool:
         """Whether a trace that began then is one of the latest; makes room for it."""
-        if not self.has_all:
+        if len(self._best) < self._query.limit:
             return True
-        last = min(self._best.values(), key=lambda summary: summary.start)
+        last = self._last()
         if start <= last.start:
             return False
         del self._best[last.trace_id]
         return True
+
+    def _last(self) -> Summary:
+        return min(self._best.values(), key=lambda summary: summary.start)
 
 
 def _read(run: Run, seeking: _Seeking) -> Generator[Step, None, None]:
@@ -238,7 +241,6 @@ def _read(run: Run, seeking: _Seeking) -> Generator[Step, None, None]:
         coming = run.fetch(after) if after else None
         for stored in batches:
             yield from seeking.take(stored)
-        seeking.cut()
 
 
 def _scoped(stored: Stored) -> Iterator[tuple[Mapping[str, Value], bytes, Sequence[Row]]]:

@@ -14,10 +14,11 @@ from proxy.recent.desk import Answer, Asked, reply
 from proxy.recent.model import KINDS, STATUSES, Span, Value, text
 from proxy.recent.query import Params, Query, whole, word
 from proxy.recent.ring import Store
-from proxy.recent.search import STEP, runs, search
+from proxy.recent.search import STEP, search
 from proxy.recent.selection import Some
 from proxy.recent.show import cut
 from proxy.recent.traceql import INTRINSICS, MOST_LENGTH, field_of, parse
+from proxy.recent.traces import runs
 from proxy.telemetry.protobuf import delimited
 
 MOST_LIKE = 20
