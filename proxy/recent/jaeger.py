@@ -29,8 +29,9 @@ from proxy.recent.jaeger_query import (
 from proxy.recent.names import operations
 from proxy.recent.peer import between, most_spans, padded_id, unix
 from proxy.recent.query import FOREVER, MS, Params, Query, duration, whole, word
-from proxy.recent.search import search, traces_of
+from proxy.recent.search import search
 from proxy.recent.selection import Selection, Some
+from proxy.recent.traces import traces_of
 
 US = 1000
 

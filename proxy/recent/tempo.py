@@ -30,10 +30,12 @@ from proxy.recent.otlpjson import any_value
 from proxy.recent.peer import padded_id, unix
 from proxy.recent.pieces import encoded
 from proxy.recent.query import FOREVER, SECOND, Params, Query, duration, whole, word
-from proxy.recent.search import STEP, Summary, runs, search
+from proxy.recent.search import STEP, Summary, search
 from proxy.recent.selection import Selection, Some
 from proxy.recent.show import cut, plain
 from proxy.recent.traceql import MOST_LENGTH, Asking, parse
+from proxy.recent.traces import runs
+from proxy.recent.view import Step, at_hand, recall
 from proxy.telemetry.protobuf import delimited
 
 DEFAULT_LIMIT, MOST_TRACES = 20, 1000
@@ -120,13 +122,14 @@ def _trace_v2(asked: Asked) -> Answer:
     return Reply(200, b'{"trace":{"resourceSpans":' + body + b'},"metrics":{}}', JSON)
 
 
-def _payload(asked: Asked, trace_id: bytes) -> Generator[None, None, bytes]:
+def _payload(asked: Asked, trace_id: bytes) -> Generator[Step, None, bytes]:
     """As `search.payload_of`, in steps: a MiB is looked through in half a ms."""
     _window(asked.params)  # it finds more than what was then, but not by words
     wanted = {trace_id: None}
+    yield from recall(asked.store, wanted)
     parts: list[bytes] = []
     looked = 0
-    for stored in (*asked.store.kept(), *asked.store.batches()):
+    for stored in at_hand(asked.store):
         if stored.signal != "traces":
             continue
         if trace_id in stored.data and (only := stored.only(wanted)) is not None:
@@ -138,7 +141,7 @@ def _payload(asked: Asked, trace_id: bytes) -> Generator[None, None, bytes]:
     return b"".join(parts)
 
 
-def _as_json(payload: bytes) -> Generator[None, None, bytes]:
+def _as_json(payload: bytes) -> Generator[Step, None, bytes]:
     """Its ResourceSpans as protobuf's mapping has them: ids in base64, enums by name."""
     written: list[bytes] = []
     try:
@@ -210,8 +213,9 @@ class _Matched:
 
 def _matched(
     asked: Asked, found: list[Summary], selection: Selection, fields: list[Field], most: int
-) -> Generator[None, None, dict[bytes, _Matched]]:
+) -> Generator[Step, None, dict[bytes, _Matched]]:
     """A second pass, over the traces that were found."""
+    yield from recall(asked.store, [one.trace_id for one in found])
     readings = [Reading(field) for field in fields]
     wholes = {s.trace_id: Whole(s.end - s.start, s.name, s.service) for s in found}
     sets = {trace_id: _Matched() for trace_id in wholes}

@@ -29,9 +29,11 @@ from proxy.recent.peer import most_spans, padded_id, unix
 from proxy.recent.pieces import encoded
 from proxy.recent.query import FOREVER, MS, Params, Query, whole, word
 from proxy.recent.ring import Stored
-from proxy.recent.search import STEP, runs, search
+from proxy.recent.search import STEP, search
 from proxy.recent.selection import Selection, Sets, Some
 from proxy.recent.show import cut
+from proxy.recent.traces import runs
+from proxy.recent.view import Step, at_hand, recall
 from proxy.telemetry.protobuf import delimited
 
 DEFAULT_LIMIT, MOST_TRACES = 10, 1000
@@ -112,8 +114,9 @@ def _trace(asked: Asked) -> Answer:
     return Reply(200, encoded(found[trace_id]), JSON)
 
 
-def _read(asked: Asked, wanted: list[bytes]) -> Generator[None, None, Traces]:
+def _read(asked: Asked, wanted: list[bytes]) -> Generator[Step, None, Traces]:
     """All spans of these traces, each once, by time."""
+    yield from recall(asked.store, wanted)
     found: dict[bytes, dict[str | None, Span]] = {}
     for request in _requests(asked, dict.fromkeys(wanted)):
         for span in from_otlp(request):
@@ -128,7 +131,7 @@ def _read(asked: Asked, wanted: list[bytes]) -> Generator[None, None, Traces]:
 
 
 def _requests(asked: Asked, wanted: dict[bytes, None]) -> Iterator[Any]:
-    for stored in (*asked.store.kept(), *asked.store.batches()):
+    for stored in at_hand(asked.store):
         if stored.signal == "traces" and (only := _only(stored, wanted)) is not None:
             try:
                 for piece, _ in split("traces", only.payload, _PIECE):

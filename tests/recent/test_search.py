@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from proxy.recent.query import Query
 from proxy.recent.ring import Ring
-from proxy.recent.search import DECODED, STEP, Found, payload_of, search, trace_of, traces_of
+from proxy.recent.search import STEP, Found, payload_of, search, trace_of
+from proxy.recent.traces import DECODED, traces_of
 from tests.recent.samples import (
     CLIENT,
     INTERNAL,
