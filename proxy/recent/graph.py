@@ -126,7 +126,8 @@ Edges = dict[tuple[str, str], Edge]
 class Graph:
     """What is kept between two questions."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_OPEN) -> None:
+        self._most = most
         self.edges: Edges = {}
         self.gateways: dict[str, int] = {}  # when their spans came last
         self.roots: dict[str, int] = {}  # services with SERVER spans that have no parent
@@ -208,7 +209,7 @@ class Graph:
                 trace.pieces.append(one)
                 self.held += 1
                 self._note(one, at)
-        while self.held > MOST_OPEN and self._thinned < MOST_THINNED:
+        while self.held > self._most and self._thinned < MOST_THINNED:
             self._thin()
 
     def _note(self, one: Piece, at: int) -> None:
@@ -252,7 +253,7 @@ class Graph:
             if seen >= STEP:
                 seen = 0
                 yield
-        if self._thinned and self.held < MOST_OPEN // 8:
+        if self._thinned and self.held < self._most // 8:
             self._thinned -= 1
 
     def _forget(self, now: int) -> None:

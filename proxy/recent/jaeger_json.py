@@ -17,6 +17,7 @@ from proxy.otlp.ids import is_span_id, is_trace_id
 from proxy.recent.model import KINDS, Span, Value
 from proxy.recent.pieces import encoded, listed
 from proxy.recent.show import cut, plain
+from proxy.recent.view import Step
 
 NO_SERVICE = "OTLPResourceNoServiceName"  # as Jaeger says
 
@@ -25,7 +26,7 @@ Json = dict[str, Any]
 _STATUSES = ("", "OK", "ERROR")
 
 
-def trace_as_json(spans: Sequence[Span]) -> Generator[None, None, bytes]:
+def trace_as_json(spans: Sequence[Span]) -> Generator[Step, None, bytes]:
     """One of "data"; `spans` are of one trace, and not none."""
     trace_id = spans[0].trace_id.hex()
     processes = _Processes()

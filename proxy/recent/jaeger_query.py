@@ -11,6 +11,7 @@ from proxy.recent.map import dependencies
 from proxy.recent.match import pair
 from proxy.recent.model import KINDS
 from proxy.recent.query import FOREVER, Params, whole
+from proxy.recent.view import Step
 
 DEFAULT_LIMIT = 100
 MOST_TRACES = 1500  # as its UI offers
@@ -97,7 +98,7 @@ def _tag(key: str, value: str) -> Tree:
 
 def calls_between(
     asked: Asked, since: int, until: int
-) -> Generator[None, None, list[tuple[str, str, int]]]:
+) -> Generator[Step, None, list[tuple[str, str, int]]]:
     """Parents, children and calls; an edge counts whole if some of it was then."""
     found = yield from dependencies(asked)
     return [

@@ -33,6 +33,7 @@ from proxy.recent.selection import Selection, Some
 from proxy.recent.show import cut
 from proxy.recent.traces import runs as rows_of
 from proxy.recent.traces import traces_of
+from proxy.recent.view import Step, recall
 
 _GRPC = {400: 3, 404: 5, 501: 12}  # INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED
 # What it is called in requests of its UI, which are older than the names of today.
@@ -141,10 +142,11 @@ def _summary(summary: Summary, orphans: int) -> dict[str, Any]:
     }
 
 
-def _orphans(asked: Asked, wanted: Iterable[bytes]) -> Generator[None, None, dict[bytes, int]]:
+def _orphans(asked: Asked, wanted: Iterable[bytes]) -> Generator[Step, None, dict[bytes, int]]:
     """Of each trace, the spans whose parents are not there."""
     ids: dict[bytes, set[bytes]] = {trace_id: set() for trace_id in wanted}
     parents: dict[bytes, list[bytes]] = {trace_id: [] for trace_id in ids}
+    yield from recall(asked.store, ids)
     since = 0
     for _, _, rows in rows_of(asked.store) if ids else ():
         for row in rows:
@@ -176,7 +178,7 @@ def _dependencies(asked: Asked) -> Answer:
     )
 
 
-def _found(asked: Asked) -> Generator[None, None, Found]:
+def _found(asked: Asked) -> Generator[Step, None, Found]:
     """What is asked for by `query.…`."""
     params = named(asked.params)
     if word(params, "filter"):

@@ -13,6 +13,7 @@ from typing import Any
 from proxy.recent.desk import Answer, Asked, refusal, reply
 from proxy.recent.graph import SECOND, Counts, Edge, Graph, begin
 from proxy.recent.show import cut
+from proxy.recent.view import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def answer(asked: Asked) -> Answer:
     return reply(as_json(graph, edges, asked.now))
 
 
-def dependencies(asked: Asked) -> Generator[None, None, list[Dependency]]:
+def dependencies(asked: Asked) -> Generator[Step, None, list[Dependency]]:
     """The same as sums, by name."""
     _, edges = yield from _graph(asked)
     return [
@@ -46,7 +47,7 @@ def dependencies(asked: Asked) -> Generator[None, None, list[Dependency]]:
 
 def _graph(
     asked: Asked,
-) -> Generator[None, None, tuple[Graph, Mapping[tuple[str, str], Edge]]]:
+) -> Generator[Step, None, tuple[Graph, Mapping[tuple[str, str], Edge]]]:
     memory = asked.memory if isinstance(asked.memory, dict) else {}
     graph = memory.setdefault("graph", Graph())
     # Two viewers may ask at once; each step is whole, and a batch is counted by whoever is first.

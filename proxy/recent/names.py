@@ -10,6 +10,7 @@ from proxy.recent.ring import Store
 from proxy.recent.search import STEP
 from proxy.recent.show import cut
 from proxy.recent.traces import runs
+from proxy.recent.view import Step
 
 MOST = 10_000  # different ones; what comes after them is left out
 
@@ -19,7 +20,7 @@ _PEER = {b"peer.service": 0}
 _ATTRIBUTES = 9
 
 
-def operations(store: Store) -> Generator[None, None, Operations]:
+def operations(store: Store) -> Generator[Step, None, Operations]:
     """Of all services that have recorded spans."""
     found: Operations = {}
     seen: set[tuple[str, bytes, int]] = set()
@@ -40,7 +41,7 @@ def operations(store: Store) -> Generator[None, None, Operations]:
     return found
 
 
-def peers(store: Store, service: str) -> Generator[None, None, list[str]]:
+def peers(store: Store, service: str) -> Generator[Step, None, list[str]]:
     """Whom that service says that it has called (`peer.service`)."""
     found: set[bytes] = set()
     since = 0

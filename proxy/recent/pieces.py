@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from proxy.recent.view import Step
+
 STEP = 250  # things between two steps: about 5 ms for spans
 MOST_SPANS = 20_000  # in one answer
 
-Bytes = Generator[None, None, bytes]
+Bytes = Generator[Step, None, bytes]
 
 _encode = msgspec.json.Encoder().encode
 

@@ -122,10 +122,11 @@ def _trace_v2(asked: Asked) -> Answer:
     return Reply(200, b'{"trace":{"resourceSpans":' + body + b'},"metrics":{}}', JSON)
 
 
-def _payload(asked: Asked, trace_id: bytes) -> Generator[None, None, bytes]:
+def _payload(asked: Asked, trace_id: bytes) -> Generator[Step, None, bytes]:
     """As `search.payload_of`, in steps: a MiB is looked through in half a ms."""
     _window(asked.params)  # it finds more than what was then, but not by words
     wanted = {trace_id: None}
+    yield from recall(asked.store, wanted)
     parts: list[bytes] = []
     looked = 0
     for stored in at_hand(asked.store):
@@ -140,7 +141,7 @@ def _payload(asked: Asked, trace_id: bytes) -> Generator[None, None, bytes]:
     return b"".join(parts)
 
 
-def _as_json(payload: bytes) -> Generator[None, None, bytes]:
+def _as_json(payload: bytes) -> Generator[Step, None, bytes]:
     """Its ResourceSpans as protobuf's mapping has them: ids in base64, enums by name."""
     written: list[bytes] = []
     try:
@@ -214,7 +215,7 @@ def _matched(
     asked: Asked, found: list[Summary], selection: Selection, fields: list[Field], most: int
 ) -> Generator[Step, None, dict[bytes, _Matched]]:
     """A second pass, over the traces that were found."""
-    yield from recall(asked.store, [summary.trace_id for summary in found])
+    yield from recall(asked.store, [one.trace_id for one in found])
     readings = [Reading(field) for field in fields]
     wholes = {s.trace_id: Whole(s.end - s.start, s.name, s.service) for s in found}
     sets = {trace_id: _Matched() for trace_id in wholes}

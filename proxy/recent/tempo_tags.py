@@ -19,6 +19,7 @@ from proxy.recent.selection import Some
 from proxy.recent.show import cut
 from proxy.recent.traceql import INTRINSICS, MOST_LENGTH, field_of, parse
 from proxy.recent.traces import runs
+from proxy.recent.view import Step
 from proxy.telemetry.protobuf import delimited
 
 MOST_LIKE = 20
@@ -72,7 +73,7 @@ def _scopes(params: Params) -> Iterable[str]:
     return (scope,)
 
 
-def _names(store: Store) -> Generator[None, None, Tags]:
+def _names(store: Store) -> Generator[Step, None, Tags]:
     found: Tags = {scope: set() for scope in _SCOPES}
     found["intrinsic"].update(INTRINSICS)
     looked: dict[tuple[str, bytes], int] = {}
@@ -126,7 +127,7 @@ def _values_v2(asked: Asked) -> Answer:
     return reply({"tagValues": values, "metrics": {}})
 
 
-def _found(asked: Asked, field: Field) -> Generator[None, None, set[tuple[str, str]]]:
+def _found(asked: Asked, field: Field) -> Generator[Step, None, set[tuple[str, str]]]:
     """Types and values."""
     limit = min(whole(asked.params, "limit", MOST_VALUES, 1_000_000), MOST_VALUES)
     if field.scope == "trace":
@@ -141,7 +142,7 @@ def _found(asked: Asked, field: Field) -> Generator[None, None, set[tuple[str, s
     return (yield from _picked(asked, field, limit))
 
 
-def _picked(asked: Asked, field: Field, limit: int) -> Generator[None, None, set[tuple[str, str]]]:
+def _picked(asked: Asked, field: Field, limit: int) -> Generator[Step, None, set[tuple[str, str]]]:
     reading, only = Reading(field), _filter(word(asked.params, "q", MOST_LENGTH))
     bit = 0 if only is None else only.bit(_WHOLE)
     found: set[tuple[str, str]] = set()
@@ -161,7 +162,7 @@ def _picked(asked: Asked, field: Field, limit: int) -> Generator[None, None, set
 
 def _of_roots(
     asked: Asked, field: Field, limit: int
-) -> Generator[None, None, set[tuple[str, str]]]:
+) -> Generator[Step, None, set[tuple[str, str]]]:
     found = yield from search(asked.store, Query(limit=limit))
     if field.name == "duration":
         return set()

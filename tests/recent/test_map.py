@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.recent.desk import Desk
-from proxy.recent.graph import MOST_OPEN, Counts, Graph, bucket_of
+from proxy.recent.graph import MOST_PIECES, Counts, Graph, bucket_of
 from proxy.recent.ring import Ring
 from tests.recent.samples import (
     CLIENT,
@@ -129,19 +129,20 @@ def test_a_service_that_begins_anew_is_told() -> None:
     assert broken == {"lost": True, "sound": False}
 
 
-@pytest.mark.parametrize("traces", [2 * MOST_OPEN, 10 * MOST_OPEN])
+@pytest.mark.parametrize("traces", [4000, 12_000])
 def test_whole_traces_are_left_out_at_full_load_and_rates_stay_right(traces: int) -> None:
-    store, graph = Ring(256 << 20, 0), Graph()
+    most = 2000
+    store, graph = Ring(256 << 20, 0), Graph(most)
     for number in range(0, traces, 1000):
         spans = [one for n in range(number, number + 1000) for one in hop(n, 10, 0, "shop")]
         add(store, "", *spans, at=NOW + number)
         _, steps = end(graph.follow(store, NOW + number))
         assert steps >= 2
-        assert graph.held <= MOST_OPEN
+        assert graph.held <= most
     found, _ = end(graph.shown(NOW + traces))
     ((names, edge),) = found.items()
     assert names == ("spangate", "shop")
-    assert edge.all.calls == pytest.approx(traces, rel=0.12)
+    assert edge.all.calls == pytest.approx(traces, rel=0.3)
 
 
 def test_what_is_gone_before_it_is_seen_begins_rates_anew() -> None:
@@ -159,7 +160,7 @@ def test_what_is_gone_before_it_is_seen_begins_rates_anew() -> None:
 def test_two_viewers_count_once() -> None:
     store = ring()
     desk = Desk(store)
-    for number in range(2000):
+    for number in range(700):
         demo(store, number)
     both = [desk.ask("/api/map", "", NOW + 20 * SECOND) for _ in range(2)]
     replies = []
@@ -170,7 +171,7 @@ def test_two_viewers_count_once() -> None:
             except StopIteration as stop:
                 replies.append(json.loads(stop.value.body))
                 both.remove(steps)
-    assert {e["calls"] for e in replies[-1]["edges"]} == {2000}
+    assert {e["calls"] for e in replies[-1]["edges"]} == {700}
 
 
 def test_hostile_spans() -> None:
@@ -185,11 +186,11 @@ def test_hostile_spans() -> None:
 
 def test_a_trace_without_end_does_not_fill_the_memory() -> None:
     store, graph = Ring(256 << 20, 0), Graph()
-    for number in range(30):
+    for number in range(6):
         spans = [span(1, 1 + number * 1000 + n, kind=CLIENT) for n in range(1000)]
         add(store, "a", *spans, at=NOW)
     end(graph.follow(store, NOW))
-    assert graph.held <= MOST_OPEN
+    assert graph.held == MOST_PIECES
 
 
 @pytest.mark.parametrize("took", [0, 999, 1000, 2000, 3000, 5 * MS, 123 * MS, 7 * SECOND])

@@ -115,8 +115,11 @@ def test_the_second_ring_has_its_size_too() -> None:
 
 def test_a_ring_of_no_size_keeps_nothing_and_tells_who_follows() -> None:
     store = Ring(0, 0)
-    stored = store.add("traces", entries(hop(1, 10, 0, "shop")), OWN, 2, NOW)
-    assert [len(one.spans()) for one in stored] == [2]
+    followed: list[Stored] = []
+    store.followers.append(followed.append)
+    store.add("traces", entries(hop(1, 10, 0, "shop")), OWN, 2, NOW)
+    assert store.is_off
+    assert [len(one.spans()) for one in followed] == [2]
     assert store.batches() == []
     assert (store.used, store.spans) == (0, 0)
 
