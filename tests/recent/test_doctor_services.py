@@ -36,6 +36,8 @@ servers = ["http://127.0.0.1:{port}"]
 """
 ROUNDS = 12
 
+pytestmark = pytest.mark.timeout(180)  # thousands of requests by plain Python on both sides
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Town]]:
