@@ -29,7 +29,7 @@ def of_call(made: Made, w3c_sent: bool) -> Iterator[Symptom]:
     else:
         yield kinds.FLAG + AGAIN, call.said is True
     sent = _keys(during.state)
-    if sent and call.sampled and not during.withheld:
+    if sent and call.sampled and not during.withheld and not call.format:  # B3 has none
         yield kinds.STATE, not sent & _keys(call.state)
     if given.baggage and call.sampled and call.tries:
         yield kinds.BAGGAGE, call.baggage is None
@@ -41,7 +41,8 @@ def of_orphan(call: Call, callers: Callers) -> str:
         return kinds.CORRUPTED
     if not call.parent_id:
         return kinds.B3 if call.format.startswith("b3") else kinds.DROPPED
-    return kinds.MISSING if len(callers.trace_of(call).calls) > 1 else kinds.RESTARTED
+    begins = callers.trace_of(call).calls[0] is call
+    return kinds.RESTARTED if begins else kinds.MISSING
 
 
 def elsewhere(made: Made, callers: Callers) -> str:
