@@ -81,7 +81,10 @@ def trace(number: int) -> list[Span]:
         failed = number % 50 == 0 and hop == 2
         server, client = (number * 8 + hop * 2 + 1, number * 8 + hop * 2 + 2)
         name = f"GET /{upstream}/{{id}}"
-        common = {"server.address": "127.0.0.1", "server.port": 8000 + hop}
+        common: dict[str, str | int] = {
+            "server.address": "127.0.0.1",
+            "server.port": 8000 + hop,
+        }
         spans.append(
             span(number, server, parent, name, 2, start, failed, {
                 **common, "http.request.method": "GET", "url.path": f"/{upstream}/{number}",

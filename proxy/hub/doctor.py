@@ -6,13 +6,14 @@ knows nothing of traces.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.config.model import Config, Route
-from proxy.recent.findings import Finding
+from proxy.recent.findings import Finding, as_json
 from proxy.telemetry.instruments import (
     CLIENT_DURATION,
     DURATIONS,
@@ -75,6 +76,20 @@ def findings(series: Iterable[Series], config: Config, uptime: float) -> list[Fi
     found += _timeouts(routes, config)
     found += _unused(routes, config, uptime)
     return found
+
+
+def joined(answer: tuple[int, str, bytes], own: list[Finding]) -> tuple[int, str, bytes]:
+    """An answer of the collector's doctor with these besides, the surest first.
+
+    Where no telemetry is kept (404) these are all there is; what else went wrong stays as it is.
+    """
+    status, content_type, body = answer
+    if status not in (200, 404):
+        return answer
+    said = json.loads(body) if status == 200 else {"checked": {"spans": 0, "services": []}}
+    found = [*said.get("findings", ()), *as_json(own)]
+    found.sort(key=lambda finding: -finding["confidence"])
+    return 200, content_type, json.dumps({**said, "findings": found}).encode()
 
 
 def _count(one: Series, upstreams: dict[str, _Counts], routes: dict[str, _Counts]) -> None:

@@ -14,13 +14,13 @@ from proxy.admin.exposition import grouped
 from proxy.collector.books import as_dict, losses
 from proxy.config.model import Route, Upstream
 from proxy.config.redact import Computed, shown
-from proxy.hub import gauges
+from proxy.hub import doctor, gauges
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.ejections import Ejections
 from proxy.hub.parts import Whole
 from proxy.hub.probes import Prober
 from proxy.hub.procfs import usage
-from proxy.hub.questions import Tell
+from proxy.hub.questions import Answered, Tell
 from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
 from proxy.hub.said import gateway_url
@@ -32,6 +32,8 @@ from proxy.hub.worker import Worker
 from proxy.plain import told
 from proxy.telemetry.instruments import INSTRUMENTS, LINES_DROPPED
 from proxy.telemetry.metrics import Series
+
+DOCTOR = "/api/doctor"
 
 
 class Status:
@@ -148,7 +150,15 @@ class Status:
         return {"service": name, "trace_url": config.ui.trace_url, "demo": demo}
 
     async def ask(self, target: str, accept: str) -> tuple[int, str, bytes]:
-        return await self._hub.collector.ask(target, accept)
+        answer = await self._hub.collector.ask(target, accept)
+        return answer if target.partition("?")[0] != DOCTOR else await self._diagnosed(answer)
+
+    async def _diagnosed(self, answer: Answered) -> Answered:
+        """What the collector's doctor says, and what the hub's numbers add."""
+        await self._hub.refresh()
+        uptime = time.monotonic() - self._hub.started
+        own = doctor.findings(self.series(), self._hub.loaded.config, uptime)
+        return doctor.joined(answer, own)
 
     async def tap(self, query: str, tell: Tell) -> Callable[[], None]:
         return await self._hub.viewers.add(query, tell)
