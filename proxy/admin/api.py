@@ -14,17 +14,20 @@ JSON for the pages and for terminals. Times that end in `_unix_ms` are Unix mill
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-from multidict import MultiMapping
+from typing import Any, Protocol
 
 from proxy.admin.view import View
-
-Query = MultiMapping[str]
 
 POINTS = 120  # of a history, at most
 LONGEST = 8192  # characters of a URL or header that somebody asks about
 MOST_HEADERS = 100
+
+
+class Query(Protocol):
+    """What aiohttp makes of a query string."""
+
+    def get(self, key: str, default: str, /) -> str: ...
+    def getall(self, key: str, default: list[str]) -> list[str]: ...
 
 
 async def answer(view: View, path: str, query: Query) -> tuple[int, Mapping[str, Any]] | None:
@@ -56,8 +59,8 @@ async def _routes(view: View, query: Query) -> Mapping[str, Any]:
 
 async def _explain(view: View, query: Query) -> Mapping[str, Any]:
     method, url, headers = (
-        query.get("method") or "GET",
-        query.get("url"),
+        query.get("method", "") or "GET",
+        query.get("url", ""),
         query.getall("header", []),
     )
     if not url:
