@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from proxy.admin.view import View
 
+<<<<<<< HEAD
 
 class Query(Protocol):
     """The parameters of a URL, as aiohttp reads them."""
@@ -26,9 +27,18 @@ class Query(Protocol):
     def getall(self, key: str, default: list[str], /) -> list[str]: ...
 
 
+=======
+>>>>>>> wt-pages
 POINTS = 120  # of a history, at most
 LONGEST = 8192  # characters of a URL or header that somebody asks about
 MOST_HEADERS = 100
+
+
+class Query(Protocol):
+    """What aiohttp makes of a query string."""
+
+    def get(self, key: str, default: str, /) -> str: ...
+    def getall(self, key: str, default: list[str]) -> list[str]: ...
 
 
 async def answer(view: View, path: str, query: Query) -> tuple[int, Mapping[str, Any]] | None:

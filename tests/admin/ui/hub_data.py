@@ -57,7 +57,7 @@ def doctor() -> dict[str, Any]:
         "findings": [
             {
                 "service": "stock",
-                "kind": "drops",
+                "kind": "context_dropped",
                 "confidence": 0.97,
                 "summary": "138 of 138 calls of stock came without the context that it was given.",
                 "remedy": "Instrument its HTTP client: for Python's requests install "

@@ -256,7 +256,7 @@ const scenes = {
     const seen = await page.evaluate(async (all) => {
       const [{ why, REASONS }, { inWords }] = await Promise.all([import("/ui/lib/remedies.js"), import("/ui/pages/doctor.js")]);
       return { whys: Object.fromEntries(all.map((reason) => [reason, why(reason)])), known: Object.keys(REASONS),
-        kinds: ["drops", "some_new-kind", "constructor"].map(inWords) };
+        kinds: ["context_dropped", "some_new-kind", "constructor"].map(inWords) };
     }, reasons);
     await close();
     return { ...seen, problems };

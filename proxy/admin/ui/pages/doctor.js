@@ -10,21 +10,20 @@ const SHOWN = 8; // traces of one finding
 
 // In words: what is wrong. What is not listed is shown as it is called.
 export const KINDS = {
-  drops: "Drops the trace context",
-  restarts: "Begins a new trace",
-  corrupts: "Changes the trace context",
-  unsampled: "Changes the sampled flag",
-  sampled_changed: "Changes the sampled flag",
+  context_dropped: "Drops the trace context",
+  context_restarted: "Begins new traces",
+  context_corrupted: "Sends trace headers that are not valid",
+  sampled_flag_changed: "Changes the sampled flag",
   tracestate_lost: "Loses tracestate",
   baggage_lost: "Loses baggage",
-  b3_instead: "Sends B3 where it was given W3C",
-  format_changed: "Sends another format than it was given",
+  b3_for_w3c: "Sends B3 where it was sent W3C",
+  trace_id_truncated: "Cuts trace ids in half",
   clock_skew: "Its clock is wrong",
-  missing_spans: "Its spans never arrive",
-  no_keep_alive: "Closes its connections",
-  useless_retries: "Retries never help",
-  timeout_too_long: "Its timeout is longer than the client's",
-  never_hit: "Is never asked",
+  spans_missing: "Its spans never arrive",
+  no_keepalive: "Closes its connections",
+  retries_never_help: "Retries never help",
+  timeout_too_long: "Its timeout outlasts the clients",
+  route_never_hit: "Is never asked",
 };
 
 const CHECKS = [
