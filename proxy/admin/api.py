@@ -18,17 +18,6 @@ from typing import Any, Protocol
 
 from proxy.admin.view import View
 
-<<<<<<< HEAD
-
-class Query(Protocol):
-    """The parameters of a URL, as aiohttp reads them."""
-
-    def get(self, key: str, default: str, /) -> str: ...
-    def getall(self, key: str, default: list[str], /) -> list[str]: ...
-
-
-=======
->>>>>>> wt-pages
 POINTS = 120  # of a history, at most
 LONGEST = 8192  # characters of a URL or header that somebody asks about
 MOST_HEADERS = 100
