@@ -43,6 +43,7 @@ from proxy.config.observe import Collector, Export, Log
 from proxy.config.see_model import Recent
 from proxy.config.units import Seconds, Share, Size
 from proxy.errors import Problem
+from proxy.recent.desk import About
 from proxy.telemetry.instruments import Instrument
 from proxy.telemetry.metrics import Attributes, Point, Series
 
@@ -73,7 +74,19 @@ class Setup(msgspec.Struct, frozen=True):
     log: Log = Log()
     recent: Recent = Recent()
     trace_url: str = ""
+    w3c_sent: bool = True  # whether upstreams are sent W3C trace context
     takes_logs: bool = True  # whether access records go to the pipelines that take logs
+
+    @property
+    def about(self) -> About:
+        """What who answers questions must know of it."""
+        pipelines = self.collector.pipelines if self.collector is not None else {}
+        receives = any(
+            set(pipeline.receivers) - {"gateway"}
+            for name, pipeline in pipelines.items()
+            if name.partition("/")[0] == "traces"
+        )
+        return About(self.trace_url, self.w3c_sent, receives)
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -114,6 +127,7 @@ def setup(config: Config, resource: Resource) -> Setup:
         config.log,
         config.recent,
         config.ui.trace_url,
+        "w3c" in config.tracing.inject,
         config.access_log.otlp,
     )
 

@@ -99,7 +99,7 @@ class Host:
         if pipeline is not None:
             pipeline.graph.gateway.logs_are_taken = setup.takes_logs
         if pipeline is not None and reception is not None:
-            reception.desk.trace_url = setup.trace_url
+            reception.desk.about = setup.about
             reception.desk.archive = pipeline.keeper.archive
 
     def report(self, table: SeriesTable) -> None:

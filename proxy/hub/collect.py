@@ -19,7 +19,7 @@ from typing import Any
 from proxy import __version__
 from proxy.admin.app import Admin
 from proxy.admin.exposition import grouped
-from proxy.collector import resource
+from proxy.collector import frames, resource
 from proxy.collector.books import as_dict, losses
 from proxy.collector.farewell import cut_short
 from proxy.collector.pipeline import Pipeline
@@ -94,6 +94,7 @@ class CollectHub:
                     raise OSError("there is nothing to collect: add [collector] with pipelines")
                 await self.pipeline.start()
                 self.reception = Reception(self.pipeline.recent)
+                self._guard(self.loaded)
             if self._admin is not None:
                 await server.start(self._admin)
         except (ConfigError, OSError) as error:
@@ -208,8 +209,9 @@ class CollectHub:
 
     def _guard(self, loaded: Loaded) -> None:
         self._server.configure(loaded.config.admin)
-        if self.reception is not None:
-            self.reception.desk.trace_url = loaded.config.ui.trace_url
+        if self.reception is not None and self.pipeline is not None:
+            self.reception.desk.about = frames.setup(loaded.config, {}).about
+            self.reception.desk.archive = self.pipeline.keeper.archive
 
     def _read(self) -> Loaded:
         self.reloads.tried += 1

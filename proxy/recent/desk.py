@@ -45,6 +45,15 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What is known of the configuration."""
+
+    trace_url: str = ""  # of [ui]: where a trace is kept for good; has {trace_id} in it
+    w3c_sent: bool = True  # whether upstreams are sent W3C trace context
+    receives: bool = False  # whether applications can send their spans here
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A question. `path` is unquoted segment by segment; `now` in Unix ns."""
 
@@ -53,7 +62,7 @@ class Asked:
     accept: str
     now: int
     store: Store
-    trace_url: str = ""  # of [ui]: where a trace is kept for good; has {trace_id} in it
+    about: About = About()
     memory: Any = None  # what handlers keep from one question to the next (`Desk.memory`)
 
 
@@ -76,7 +85,7 @@ class Desk:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.archive: Archive | None = None
-        self.trace_url = ""
+        self.about = About()
         self.memory: dict[str, Any] = {}
 
     def ask(self, target: str, accept: str, now: int) -> Answer:
@@ -88,7 +97,7 @@ class Desk:
         try:
             params = parse_qs(split.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
             store = View(self.store, self.archive) if self.archive is not None else self.store
-            asked = Asked(path, params, accept, now, store, self.trace_url, self.memory)
+            asked = Asked(path, params, accept, now, store, self.about, self.memory)
             yield from recall(store, _named(path, params))
             return (yield from _handler(path)(asked))
         except ValueError as error:
@@ -132,7 +141,7 @@ def _trace(asked: Asked) -> Answer:
         return reply(traces_data(spans))
     records = records_of(asked.store, trace_id)
     yield
-    return reply(trace_as_json(spans, records, asked.trace_url))
+    return reply(trace_as_json(spans, records, asked.about.trace_url))
 
 
 def trace_id_of(text: str) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.recent.broken import with_broken
 from proxy.recent.desk import Answer, Asked, refusal, reply
 from proxy.recent.graph import SECOND, Counts, Edge, Graph, begin
 from proxy.recent.show import cut
@@ -33,7 +34,7 @@ def answer(asked: Asked) -> Answer:
     if len(asked.path) > 2:
         return refusal(404, "there is no such thing here")
     graph, edges = yield from _graph(asked)
-    return reply(as_json(graph, edges, asked.now))
+    return reply((yield from with_broken(asked, as_json(graph, edges, asked.now))))
 
 
 def dependencies(asked: Asked) -> Generator[Step, None, list[Dependency]]:
