@@ -46,11 +46,11 @@ def _targets(asked: Asked, finding: Mapping[str, Any]) -> Generator[Step, None, 
     """Whom the calls reached that the finding is about."""
     found: dict[str, None] = {}
     for trace_id in finding["evidence"]:
-        for span in trace_of(asked.store, bytes.fromhex(trace_id)):
-            if span.kind == CLIENT and (name := text(span.attributes.get("peer.service"))):
-                if name != finding["service"]:
-                    found[name] = None
-                break
+        spans = trace_of(asked.store, bytes.fromhex(trace_id))
+        called = [text(s.attributes.get("peer.service")) for s in spans if s.kind == CLIENT]
+        # Where the service is called itself, its own call is in another trace.
+        if called and called[0] and finding["service"] not in called:
+            found[called[0]] = None
         yield None
     return list(found)
 
