@@ -21,7 +21,7 @@ from tests.admin.ui.server import serving
 
 VISITOR = Path(__file__).parents[2] / "peers" / "browser"
 CHROMIUM = shutil.which("chromium")
-PATIENCE = 110.0  # seconds for all scenes together; a browser is slow beside other tests
+PATIENCE = 200.0  # seconds for all scenes together; a browser is slow beside other tests
 
 pytestmark = [
     pytest.mark.skipif(

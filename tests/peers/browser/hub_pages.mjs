@@ -25,7 +25,7 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] }
 async function opened(look, page_name = "", answers = {}) {
   const context = await browser.newContext(LOOKS[look]);
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   const problems = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("console", (line) => line.type() === "error" && problems.push(line.text()));
@@ -35,7 +35,7 @@ async function opened(look, page_name = "", answers = {}) {
     await page.route(`**/api/${path}`, (route) => route.fulfill({ json: typeof json === "function" ? json() : json }));
   if (page_name) {
     await page.goto(`${base}/ui/${page_name}`);
-    await page.locator("main h1").waitFor();
+    await page.locator(PAGES[page_name]).first().waitFor({ state: "attached" });
   }
   return { page, problems, close: () => context.close() };
 }
@@ -130,6 +130,7 @@ const scenes = {
   async routes() {
     const { page, problems, close } = await opened("light", "routes");
     const orders = page.locator('[data-route="orders"]');
+    await orders.getByText("103/s").waitFor();
     const card = await orders.innerText();
     await orders.getByRole("button", { name: "What the file says" }).click();
     const said = await orders.innerText();
