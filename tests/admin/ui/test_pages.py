@@ -121,7 +121,9 @@ def test_each_page_is_shown_to_everybody_and_does_what_no_stranger_says(
 ) -> None:
     seen = scene(scenes, look)["seen"]
     assert {name: page["title"] for name, page in seen.items()} == {
-        name: f"{title} · Spangate" for name, title in TITLES.items()
+        name: f"{title} · Spangate"
+        for name, title in TITLES.items()
+        if name != "heat" or look == "light"
     }
     for name, page in seen.items():
         assert page["violations"] == [], name
