@@ -24,13 +24,20 @@ _COUNTED = 1 << 53
 class Line:
     """What one viewer has not read."""
 
-    __slots__ = ("_came", "_lines", "_missed", "_number")
+    __slots__ = ("_came", "_limit", "_lines", "_missed", "_number")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 0) -> None:
+        """`limit`: requests after which it is over; 0 = none."""
+        self._limit = limit
         self._lines: deque[str] = deque()
         self._missed = 0
         self._number = 0
         self._came = asyncio.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been told of as many as it wanted."""
+        return bool(self._limit) and self._number >= self._limit
 
     def tell(self, lines: Sequence[str], missed: int) -> None:
         """More requests, each a line of JSON, and how many were left out before."""
@@ -50,7 +57,7 @@ class Line:
         if self._missed:
             pieces.append(f'event: dropped\ndata: {{"count":{min(self._missed, _COUNTED)}}}\n\n')
             self._missed = 0
-        while self._lines:
+        while self._lines and not self.is_over:
             self._number += 1
             pieces.append(f"event: request\nid: {self._number}\ndata: {self._lines.popleft()}\n\n")
         return "".join(pieces).encode()
@@ -59,14 +66,14 @@ class Line:
 async def send(
     request: web.BaseRequest, headers: Mapping[str, str], line: Line
 ) -> web.StreamResponse:
-    """Until the viewer leaves."""
+    """Until the viewer leaves, or has what it wanted."""
     response = web.StreamResponse(
         headers={**headers, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
     )
     await response.prepare(request)
     await response.write(b": requests follow\n\n")
     silent = 0.0
-    while request.transport is not None and not request.transport.is_closing():
+    while not line.is_over and request.transport is not None and not request.transport.is_closing():
         told = await line.next()
         silent = 0.0 if told else silent + LOOK
         if silent >= BEAT:

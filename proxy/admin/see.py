@@ -81,7 +81,8 @@ class See:
         return response
 
     async def _tap(self, request: web.BaseRequest) -> web.StreamResponse:
-        line = live.Line()
+        limit = request.query.get("limit", "")
+        line = live.Line(int(limit) if limit.isascii() and limit.isdigit() else 0)
         try:
             end = await self._view.tap(request.query_string, line.tell)
         except ValueError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from proxy.kernel.spanscan import pick
 from proxy.otlp.wire import fields
 from proxy.recent.decode import record_at
-from proxy.recent.query import Params, milliseconds, truth, word
+from proxy.recent.query import FOREVER, MOST, Params, milliseconds, moment, truth, whole, word
 from proxy.recent.ring import Stored
 
 MOST_LOOKED = 2000
@@ -33,6 +33,12 @@ _KEYS = (
 _PLACES = {key.encode(): place for place, key in enumerate(_KEYS)}
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)|0", re.IGNORECASE)
 
+# What `q` is looked for in.
+_WORDS = (
+    "method", "path", "query", "host", "status", "route", "template", "upstream", "address",
+    "error", "client",
+)  # fmt: skip
+
 Event = dict[str, Any]
 _Test = Callable[[Event], bool]
 
@@ -43,9 +49,14 @@ class Filter:
     __slots__ = ("_tests",)
 
     def __init__(self, params: Params) -> None:
-        known = {"route", "service", "status", "min_ms", "min", "path", "method", "error"}
+        known = {
+            "route", "service", "status", "min_ms", "min", "path", "method", "error", "q",
+            "since", "limit",
+        }  # fmt: skip
         if unknown := sorted(params.keys() - known):
             raise ValueError(f"unknown parameter {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        moment(params, "since", FOREVER, 0)  # whoever watches sees what comes, and so all of that
+        whole(params, "limit", 1, MOST)  # is counted by who sends (`admin/live.py`)
         self._tests = [*_tests(params)]
 
     def takes(self, event: Event) -> bool:
@@ -68,6 +79,8 @@ def _tests(params: Params) -> list[_Test]:
     if method := word(params, "method"):
         methods = {one.strip().upper() for one in method.split(",")}
         found.append(lambda event: event["method"] in methods)
+    if text := word(params, "q").lower():
+        found.append(lambda event: any(text in str(event[key]).lower() for key in _WORDS))
     shortest = max(milliseconds(params, "min_ms", 0), milliseconds(params, "min", 0)) / 1e6
     if shortest:
         found.append(lambda event: event["duration_ms"] >= shortest)

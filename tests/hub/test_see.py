@@ -117,6 +117,9 @@ def test_a_request_is_found_and_shown(tmp_path: Path) -> None:
         ("/api/traces?rout=a", 400, "unknown parameter 'rout'"),
         ("/api/tap?status=teapot", 400, "status is 'teapot'"),
         ("/api/tap?min=soon", 400, "min is 'soon'"),
+        ("/api/tap?limit=0", 400, "limit is 0"),
+        ("/api/tap?since=never", 400, "since is 'never'"),
+        ("/api/tap?colour=red", 400, "unknown parameter 'colour'"),
         ("/api/nothing", 404, "no such thing"),
     ],
 )
@@ -147,6 +150,15 @@ def test_who_watches_sees_requests_that_leave_no_trace(tmp_path: Path) -> None:
             ("gone", "connection_refused", 1)
         ]
         assert traces(hub) == []
+
+
+def test_a_limit_ends_the_stream(tmp_path: Path) -> None:
+    with gateway(tmp_path, text()) as hub, tapped(hub, "limit=2&q=PONG&since=5m") as told:
+        hub.get("/gone")
+        for number in range(5):
+            hub.get(f"/pong/{number}")
+        until(lambda: len(told) == 2)
+        assert {event["route"] for event in told} == {"pong"}
 
 
 def test_nobody_watches_and_no_records_are_made(tmp_path: Path) -> None:
