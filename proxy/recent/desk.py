@@ -90,11 +90,11 @@ class Desk:
 
     def ask(self, target: str, accept: str, now: int) -> Answer:
         """`target` is path and query of a URL; raises nothing."""
-        split = urlsplit(target)
-        path = tuple(unquote(segment) for segment in split.path.strip("/").split("/"))
         if self.store.is_off:
             return refusal(404, "nothing is kept: [recent] size = 0")
         try:
+            split = urlsplit(target)
+            path = tuple(unquote(segment) for segment in split.path.strip("/").split("/"))
             params = parse_qs(split.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
             store = View(self.store, self.archive) if self.archive is not None else self.store
             asked = Asked(path, params, accept, now, store, self.about, self.memory)
