@@ -31,12 +31,12 @@ x-team = "hunter2"
 [upstream.nobody]
 servers = ["http://127.0.0.1:9"]
 """
-FILE = MINIMAL.replace("[admin]", '[admin]\ntoken = "hunter2"').format(more=SHOP)
+FILE = MINIMAL.replace("[admin]", '[admin]\ntoken = "sesame"').format(more=SHOP)
 
 
 def asked(hub: Gateway, path: str, status: int = 200, **query: str) -> Any:
     query_text = f"?{urlencode(query)}" if query else ""
-    shown = {"Authorization": "Bearer hunter2"}
+    shown = {"Authorization": "Bearer sesame"}
     found, _, body = fetch(hub.admin, path + query_text, shown)
     assert found == status, body
     return json.loads(body)
