@@ -6,21 +6,19 @@ try of a service may be that service's; or somebody else's who came at that mome
 - Only quiet moments count: requests that lie within each other like brackets. Where some of those
   that are open overlap otherwise, several callers are at work, and nothing is learnt.
 - It must not be by chance. A service that is at work for the share u of the time would have k of n
-  orphans of one route within its tries with a probability that is known; and so it is with those
-  that are within tries of any service, by the room that there is in each. One of the two must be
-  below CHANCE.
+  orphans of one route within its tries with a probability that is known; it must be below CHANCE.
+  All orphans are among the n, those of other moments too: a long one is rarely quiet outside.
 - The other end: where orphan and service have addresses of their own, they must agree.
 - A client's own name: browsers, and whoever calls himself as the client of the request around it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from math import exp, lgamma, log
-from statistics import median
 
 from proxy.recent.callers import Callers
 from proxy.recent.visits import Call, Try
@@ -67,22 +65,21 @@ Around = list[tuple[Call, Call | None]]
 
 
 def blames(
-    callers: Callers, busy: dict[str, float], around: Around, mine: set[int]
+    callers: Callers, busy: dict[str, float], around: Around, mine: dict[int, Call]
 ) -> Generator[None, None, list[Blame]]:
-    """Who is to blame for orphans with one symptom, `mine` by `id()`; in steps.
+    """Who is to blame for `mine`, orphans with one symptom by `id()`; in steps.
 
     `busy`: the share of time that each upstream had a call in flight.
     """
     found: dict[tuple[str, str], Blame] = {}
     credits: dict[str, int] = defaultdict(int)
-    routes: dict[str, int] = defaultdict(int)
+    routes = Counter(call.route for call in mine.values())
     totals: dict[str, int] = defaultdict(int)
     called: dict[str, int] = defaultdict(int)
     for number, (call, outer) in enumerate(around):
         if number % 64 == 0:
             yield
         totals[call.route] += 1
-        routes[call.route] += id(call) in mine
         for one in call.tries[:1]:
             called[one.upstream] += 1
         pair = _at_work(callers, call, outer) if outer is not None else None
@@ -93,40 +90,14 @@ def blames(
         if id(call) in mine:
             blame = found.setdefault((one.upstream, call.route), Blame(one.upstream, call.route))
             blame.add(call, given, outer, doubtful)
-    nested: dict[str, int] = defaultdict(int)
-    for blame in found.values():
-        nested[blame.route] += len(blame.calls)
     for blame in found.values():
         blame.of = routes[blame.route]
         share = max(busy.get(blame.upstream, 1.0), FLOOR)
         others = len(around) - totals[blame.route]
         if others >= CONTROLS:
             share = max(share, (credits[blame.upstream] - len(blame.calls)) / others)
-        blame.chance = 2 * len(found) * tail(len(blame.calls), blame.of, share)
-        if len(blame.calls) >= FEWEST and blame.chance >= CHANCE:
-            share = yield from _share_of_room(callers, around, blame)
-            among = tail(len(blame.calls), nested[blame.route], share)
-            blame.chance = min(blame.chance, 2 * len(found) * among)
+        blame.chance = len(found) * tail(len(blame.calls), blame.of, share)
     return [blame for blame in found.values() if blame.is_sure(called[blame.upstream])]
-
-
-def _share_of_room(callers: Callers, around: Around, blame: Blame) -> Generator[None, None, float]:
-    """Of all places in quiet tries where one of those orphans would fit, the share in tries of the
-    one who is blamed: so many would be there if they came at any time."""
-    took = int(median(call.end - call.start for call in blame.calls))
-    room = whole = 0
-    for number, (root, _) in enumerate(around):
-        if number % 32 == 0:
-            yield
-        for call, one in callers.trace_of(root).tries():
-            fits = max(one.end - one.start - took, 0)
-            made = callers.made.get(call.span_id)
-            whole += fits
-            room += fits if one.upstream == blame.upstream else 0
-            if made is not None and not made.is_elsewhere:  # it is not the innermost there
-                whole -= fits
-                room -= fits if made.during.upstream == blame.upstream else 0
-    return max(room / whole if whole > 0 else 1.0, FLOOR)
 
 
 def brackets(roots: list[Call]) -> Generator[None, None, Around]:

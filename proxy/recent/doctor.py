@@ -171,13 +171,13 @@ class Doctor:
                 if kind != kinds.MISSING or all(given.sampled for given in blame.given):
                     by_time(tallies[blame.upstream, kind], blame)
 
-    def _pools(self, callers: Callers, now: int) -> dict[str, set[int]]:
-        """Orphans by their symptom, as `id()`."""
-        pools: dict[str, set[int]] = defaultdict(set)
+    def _pools(self, callers: Callers, now: int) -> dict[str, dict[int, Call]]:
+        """Orphans by their symptom and `id()`."""
+        pools: dict[str, dict[int, Call]] = defaultdict(dict)
         for call in callers.orphans:
             kind = symptoms.of_orphan(call, callers)
             if kind != kinds.MISSING or self._is_missed(call, now):
-                pools[kind].add(id(call))
+                pools[kind][id(call)] = call
         return pools
 
     def _unseen(self, now: int) -> set[int]:
