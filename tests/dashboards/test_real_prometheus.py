@@ -65,6 +65,7 @@ SILENT = {
     "spangate_upstream_discovered",
     "spangate_descriptors_exhausted_total",
     "spangate_access_log_dropped_total",
+    "spangate_trace_context_total",  # of invalid ones there are none
     "spangate_upstream_ejections_total",
     "spangate_config_generation",  # which does not change any more
 }

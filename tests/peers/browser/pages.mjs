@@ -85,6 +85,7 @@ const scenes = {
     const seen = {};
     const narrow = async (name, act, good) => {
       await act();
+      await page.waitForFunction(() => location.search); // a moment after the last key
       await page.waitForFunction(([selector, pattern]) => {
         const found = [...document.querySelectorAll(`.rows .body [role=row] ${selector}`)];
         return found.length > 1 && found.every((one) => new RegExp(pattern).test(one.textContent));
