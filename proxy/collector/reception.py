@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import parse_qs
 
 from proxy.recent.desk import Desk, Reply, refusal
@@ -21,6 +21,7 @@ from proxy.tasks import cancel, spawn
 log = logging.getLogger("spangate")
 
 TURN = 0.004  # seconds of work in one turn of the loop
+SHORT_TURN = 0.0005  # of what is done again and again, beside workers that are at work
 REST = 0.001  # seconds between two turns
 ANSWERS = 2  # at once
 MOST_SECONDS = 20.0
@@ -107,8 +108,17 @@ class Reception:
                 await asyncio.sleep(TELL_EVERY)
                 batches, self._waiting = self._waiting, []
                 if batches:
-                    take(batches, list(self._viewers.values()))
+                    await _gently(take(batches, list(self._viewers.values())))
         finally:
             self._ring.followers.remove(self._came)
             self._waiting = []
             self._telling = None
+
+
+async def _gently(steps: Iterator[None]) -> None:
+    """All of them, with a rest after each SHORT_TURN."""
+    end = time.perf_counter() + SHORT_TURN
+    for _ in steps:
+        if time.perf_counter() > end:
+            await asyncio.sleep(REST)
+            end = time.perf_counter() + SHORT_TURN
