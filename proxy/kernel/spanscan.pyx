@@ -207,8 +207,9 @@ cdef class Judge:
             read(field.value, p, &seen)
             slow = False
             if seen.kind == SERVER:
-                if not known or seen.name_size != PyBytes_GET_SIZE(last) or memcmp(
-                    seen.name, PyBytes_AS_STRING(last), seen.name_size
+                # Of a span without a name there is no place, which memcmp must not be given.
+                if not known or seen.name_size != PyBytes_GET_SIZE(last) or (
+                    seen.name_size and memcmp(seen.name, PyBytes_AS_STRING(last), seen.name_size)
                 ):
                     last = taken(seen.name, seen.name_size)
                     pace = self.paces.get(last)
