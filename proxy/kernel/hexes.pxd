@@ -5,3 +5,4 @@ cpdef bint reaches(bytes trace_id, bytes bound) except -1
 cpdef bytes trace_id(object getrandbits)
 cpdef bytes span_id(object getrandbits)
 cpdef bytes request_id(object getrandbits)
+cpdef bytes span_of(bytes request_id)

@@ -65,6 +65,17 @@ def request_id(getrandbits: GetRandBits) -> bytes:
     return hexlify(getrandbits(128).to_bytes(16, "big"))
 
 
+def span_of(request_id: bytes) -> bytes:
+    """The id of the span whose request has that id, one of 32 digits: its last 16, never all zero.
+
+    ValueError if it has not 32.
+    """
+    if len(request_id) != 32:
+        raise ValueError(f"{len(request_id)} digits")
+    found = request_id[16:]
+    return found if found != _NO_SPAN else b"0" * 15 + b"1"
+
+
 def span_id(getrandbits: GetRandBits) -> bytes:
     """16 digits, never all zero."""
     return hexlify((getrandbits(64) or 1).to_bytes(8, "big"))

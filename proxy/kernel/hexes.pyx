@@ -35,6 +35,7 @@ cdef extern from *:
     """
     int spangate_int_bytes(object number, uint8_t* to, Py_ssize_t size) except -1
 
+cdef bytes NEXT_TO_NONE = b"0000000000000001"
 cdef char PAIRS[512]     # the two digits of each byte
 
 cdef void fill_pairs() noexcept:
@@ -190,3 +191,11 @@ cpdef bytes request_id(object getrandbits):
 
 cpdef bytes span_id(object getrandbits):
     return drawn(getrandbits, 8, True)
+
+
+cpdef bytes span_of(bytes request_id):
+    cdef const uint8_t* p
+    if request_id is None or PyBytes_GET_SIZE(request_id) != 32:
+        raise ValueError("not 32 digits")
+    p = <const uint8_t*>PyBytes_AS_STRING(request_id) + 16
+    return PyBytes_FromStringAndSize(<const char*>p, 16) if not all_zero(p, 16) else NEXT_TO_NONE

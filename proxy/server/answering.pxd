@@ -1,5 +1,5 @@
 from proxy.kernel.clock cimport monotonic_ns
-from proxy.kernel.hexes cimport span_id
+from proxy.kernel.hexes cimport span_id, span_of
 from proxy.server cimport added
 from proxy.server.snapshot cimport RouteEntry
 from proxy.server.story cimport Story
@@ -7,8 +7,6 @@ from proxy.telemetry.facts cimport Attempt, Call, Exchange
 from proxy.telemetry.contexts cimport Contexts
 from proxy.telemetry.recorder cimport Recorder
 from proxy.tracing cimport decision
-
-cdef int ID_ENDS
 
 cpdef trace(Story story, RouteEntry entry)
 cpdef reply(Story story, own, RouteEntry entry)

@@ -13,7 +13,7 @@ from proxy.http import grpc
 from proxy.http.edits import NO_EDITS, WANTS_TUNNEL
 from proxy.http.head import made_response
 from proxy.kernel.clock import monotonic_ns
-from proxy.kernel.hexes import span_id
+from proxy.kernel.hexes import span_id, span_of
 from proxy.server import added, grpc_calls, split, tunnel
 from proxy.server.reply import Reply, as_call, synthesize, synthesize_call
 from proxy.server.sides import NO_TRAILERS
@@ -22,7 +22,6 @@ from proxy.server.story import Story
 from proxy.telemetry.facts import Call, Exchange
 from proxy.tracing import decision
 
-ID_ENDS = 16  # of a request id that is made here the rest is its SERVER span's id
 LATE = "the client's deadline is over"
 
 
@@ -41,7 +40,7 @@ def trace(story: Story, entry: RouteEntry | None) -> None:
     if sampler is snapshot.never:
         x.sampled = False  # not even for a caller in debug, whom samplers obey
     if x.request_id and not x.is_id_given:
-        x.span_id = x.request_id[ID_ENDS:]  # so a call that passes it on tells whose it is
+        x.span_id = span_of(x.request_id)  # so a call that passes it on tells whose it is
     else:
         x.span_id = span_id(story.worker.getrandbits)
     if snapshot.attributes is not None and x.sampled:

@@ -5,6 +5,10 @@ from proxy.kernel.pen cimport Doubles, IntAttribute, Pen, TextAttribute
 from proxy.kernel.sources cimport Sources
 from proxy.telemetry.blocks cimport ServerBlock
 from proxy.telemetry.facts cimport Attempt, Exchange
+from proxy.tracing.context cimport TraceContext
+
+cdef int ORDINARY
+cdef bytes _ASKED_FOR, _NOT_ASKED_FOR
 
 
 cdef class RecordEncoder:
@@ -12,7 +16,7 @@ cdef class RecordEncoder:
     cdef Pen _pen
     cdef Lines _lines
     cdef Sources _sources
-    cdef TextAttribute _path, _query, _request_id
+    cdef TextAttribute _path, _query, _request_id, _parent
     cdef Doubles _duration
     cdef IntAttribute _in, _out
 
@@ -25,3 +29,6 @@ cdef class RecordEncoder:
     cpdef line(self, Exchange exchange, ServerBlock block, str query)
 
     cpdef people(self, Exchange exchange, ServerBlock block, str query)
+
+    @cython.locals(context=TraceContext, pen=Pen)
+    cdef _hint(self, Exchange exchange)

@@ -14,17 +14,21 @@ from proxy.telemetry import people
 from proxy.telemetry.blocks import LOG_ATTRIBUTES, NO_MESSAGE, ServerBlock
 from proxy.telemetry.calls import originals
 from proxy.telemetry.facts import Exchange
-from proxy.telemetry.protobuf import Value, attributes
+from proxy.telemetry.protobuf import attributes
 from proxy.telemetry.span import SAID
 from proxy.tracing import brought
+from proxy.tracing.brought import ORDINARY
+
+_ASKED_FOR = attributes(LOG_ATTRIBUTES, [(SAID, True)])
+_NOT_ASKED_FOR = attributes(LOG_ATTRIBUTES, [(SAID, False)])
 
 
 class RecordEncoder:
     """Writes access records with that pen."""
 
     __slots__ = (
-        "_duration", "_in", "_lines", "_out", "_path", "_pen", "_query", "_request_id", "_sources",
-        "look",
+        "_duration", "_in", "_lines", "_out", "_parent", "_path", "_pen", "_query", "_request_id",
+        "_sources", "look",
     )  # fmt: skip
 
     def __init__(self, pen: Pen) -> None:
@@ -35,6 +39,7 @@ class RecordEncoder:
         self._path = TextAttribute(LOG_ATTRIBUTES, "url.path")
         self._query = TextAttribute(LOG_ATTRIBUTES, "url.query")
         self._request_id = TextAttribute(LOG_ATTRIBUTES, "spangate.request_id")
+        self._parent = TextAttribute(LOG_ATTRIBUTES, "spangate.parent_span_id")
         self._duration = Doubles(LOG_ATTRIBUTES, "spangate.duration_ms")
         self._in = IntAttribute(LOG_ATTRIBUTES, "http.request.body.size")
         self._out = IntAttribute(LOG_ATTRIBUTES, "http.response.body.size")
@@ -79,10 +84,20 @@ class RecordEncoder:
         if exchange.why:
             pen.put(attributes(LOG_ATTRIBUTES, [("spangate.error.message", exchange.why)]))
         if hinted:
-            pen.put(attributes(LOG_ATTRIBUTES, _hints(exchange)))
+            self._hint(exchange)
         if left_out:
             pen.put(attributes(LOG_ATTRIBUTES, [("spangate.left_out", left_out)]))
         pen.end()
+
+    def _hint(self, exchange: Exchange) -> None:
+        """What the SERVER span would have said of the trace context that came."""
+        context, pen = exchange.context, self._pen
+        if exchange.brought > ORDINARY:
+            pen.put(attributes(LOG_ATTRIBUTES, brought.attributes(exchange.brought)))
+        if context is not None and context.span_id:
+            pen.text(self._parent, context.span_id)
+            if context.sampled is not None:
+                pen.put(_ASKED_FOR if context.sampled else _NOT_ASKED_FOR)
 
     def line(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """A line of JSON; `query` without secrets. All keys are always there."""
@@ -105,17 +120,6 @@ class RecordEncoder:
     def people(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
         """A line of text, as `look` says; `query` without secrets."""
         self._pen.line(people.line(exchange, block, query, self.look))
-
-
-def _hints(exchange: Exchange) -> list[tuple[str, Value]]:
-    """What the SERVER span would have said of the trace context that came."""
-    context = exchange.context
-    found: list[tuple[str, Value]] = [*brought.attributes(exchange.brought)]
-    if context is not None and context.span_id:
-        found.append(("spangate.parent_span_id", context.span_id))
-        if context.sampled is not None:
-            found.append((SAID, context.sampled))
-    return found
 
 
 def _because(members: str, why: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.config.model import Config
 from proxy.kernel.counts import Number
 from proxy.telemetry.instruments import TRACE_CONTEXT
 from proxy.telemetry.metrics import Registry
@@ -12,6 +13,12 @@ HINTS = 50  # a second, of requests that are not recorded
 WATCHED = 2000  # a second, of requests that somebody watches, and
 REMARKABLE = 5000  # of those that have failed, or took longer than
 LONG = 50_000_000  # ns
+
+
+def traces_begin(config: Config) -> bool:
+    """Whether any request may be sampled: else there is no context that could get lost."""
+    own = (route.trace.sampler for route in config.route)
+    return any(sampler not in (None, "never") for sampler in (config.tracing.sampler, *own))
 
 
 class Contexts:

@@ -15,7 +15,7 @@ from proxy.kernel.pen import Pen
 from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
 from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
-from proxy.telemetry.contexts import HINTS, Contexts, Few, Seen
+from proxy.telemetry.contexts import HINTS, Contexts, Few, Seen, traces_begin
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
 from proxy.telemetry.people import WHOLE, Look
@@ -71,7 +71,7 @@ class Recorder:
         export, access = config.export, config.access_log
         self.spans = "traces" in export.signals and bool(export.otlp or export.console)
         self.logs = access.otlp and "logs" in export.signals and bool(export.otlp)
-        self.hints = config.recent.size > 0
+        self.hints = config.recent.size > 0 and traces_begin(config)
         self.lines = access.stdout
         self.json, self._record.look = json, look
         self._methods = frozenset(config.tracing.known_methods)

@@ -139,3 +139,19 @@ def test_other_types_are_refused_and_do_no_harm(value: object) -> None:
             continue
         with pytest.raises(TypeError):
             call()
+
+
+@given(
+    st.binary(max_size=40) | st.text("0123456789abcdef", min_size=32, max_size=32).map(str.encode)
+)
+@example(b"a" * 16 + b"0" * 16)
+@example(TRACE)
+def test_a_request_id_tells_its_span(value: bytes) -> None:
+    if len(value) != 32:
+        for module in (kernel, twin):
+            with pytest.raises(ValueError, match="digits"):
+                module.span_of(value)
+        return
+    found = kernel.span_of(value)
+    assert found == twin.span_of(value)
+    assert found == (value[16:] if value[16:] != b"0" * 16 else b"0" * 15 + b"1")

@@ -4,6 +4,7 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
+from proxy.config.load import loads
 from proxy.config.model import Config
 from proxy.config.observe import AccessLog, Export, Metrics, Tracing
 from proxy.config.units import Seconds
@@ -312,3 +313,45 @@ def test_such_records_are_few() -> None:
         x.end += number * MS // 5
         by.finish(x)
     assert 140 < len(records(by)) < 160  # a second's at once, and two seconds' share
+
+
+@pytest.mark.parametrize(
+    ("text", "some"),
+    [
+        ("", True),
+        ("[recent]\nsize = 0", False),
+        ('[tracing]\nsampler = "never"', False),
+        ('[tracing]\nsampler = "never"\n[[route]]\npath = "/"\ntrace = {sampler = "always"}', True),
+        ('[[route]]\npath = "/"\ntrace = {sampler = "never"}', True),
+    ],
+)
+def test_there_are_such_records_where_something_may_be_sampled(text: str, some: bool) -> None:
+    by = recorder()
+    text = text.replace('path = "/"\n', 'path = "/"\nrespond = "x"\n')
+    by.configure(loads(text, "routes.toml", {}).config)
+    assert by.hints == some
+
+
+def test_who_watches_is_told_of_few_and_of_how_many_were_left_out() -> None:
+    """Those that have failed or took long have room of their own."""
+    by = recorder()
+    by.logs = by.hints = False
+    by.watched = True
+
+    def finish(number: int, status: int) -> None:
+        x = answered(status)
+        x.start += number * 1000
+        x.end += number * 1000
+        by.finish(x)
+
+    for number in range(10_000):  # in ten milliseconds
+        finish(number, 200)
+    fast = records(by)
+    assert 1900 < len(fast) <= 2100
+    for number in range(10_000, 11_000):
+        finish(number, 503)
+    failed = records(by)
+    assert len(failed) == 1000
+    left_out = [attributes(record).get("spangate.left_out", 0) for record in [*fast, *failed]]
+    assert sum(left_out) == 10_000 - len(fast)
+    assert not any(left_out[-999:])
