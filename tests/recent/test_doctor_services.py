@@ -106,7 +106,8 @@ def test_no_sound_service_is_named_while_many_ask(place: tuple[Gateway, Town]) -
         answer: dict[str, Any] = json.loads(hub.ask("/api/doctor")[2])
         return answer
 
-    until(lambda: said()["checked"]["spans"] > 1000)
+    while said()["checked"]["spans"] <= 2000:  # as much as it takes, however slow the machine is
+        services.run(at_once(services, 32, 60))
     assert {finding["service"] for finding in said()["findings"]} <= EXPECTED.keys()
 
 

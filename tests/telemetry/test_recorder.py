@@ -328,6 +328,7 @@ def test_such_records_are_few() -> None:
 def test_there_are_such_records_where_something_may_be_sampled(text: str, some: bool) -> None:
     by = recorder()
     text = text.replace('path = "/"\n', 'path = "/"\nrespond = "x"\n')
+    text += '\n[[route]]\npath = "/other"\nrespond = "x"\n'
     by.configure(loads(text, "routes.toml", {}).config)
     assert by.hints == some
 
