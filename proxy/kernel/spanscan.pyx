@@ -15,11 +15,12 @@ cdef enum:
     WINDOW = 4096
 
 cdef struct Field:
+    const uint8_t *tag
     uint64_t number
     uint32_t wire
     uint64_t varint
     const uint8_t *value
-    const uint8_t *end  # of the field; NULL = malformed
+    const uint8_t *end  # of the field; NULL = there is none
 
 
 cdef inline const uint8_t *varint(
@@ -39,21 +40,26 @@ cdef inline const uint8_t *varint(
     return NULL
 
 
-cdef inline void next_field(const uint8_t *p, const uint8_t *end, Field *field) noexcept nogil:
+cdef inline bint advance(
+    const uint8_t **at, const uint8_t *end, Field *field
+) noexcept nogil:
+    """Read the field there and go on behind it; False at the end, and where it is malformed."""
+    cdef const uint8_t *p = at[0]
     cdef uint64_t key, size
     field.end = NULL
+    field.tag = p
     p = varint(p, end, &key)
     if p is NULL:
-        return
+        return False
     field.number = key >> 3
     field.wire = key & 7
     if not 0 < field.number < 1 << 29:
-        return
+        return False
     field.value = p
     if field.wire == 2:
         p = varint(p, end, &size)
         if p is NULL or size > <uint64_t>(end - p):
-            return
+            return False
         field.value = p
         field.end = p + size
     elif field.wire == 0:
@@ -64,16 +70,16 @@ cdef inline void next_field(const uint8_t *p, const uint8_t *end, Field *field) 
     elif field.wire == 5:
         if end - p >= 4:
             field.end = p + 4
+    if field.end is NULL:
+        return False
+    at[0] = field.end
+    return True
 
 
 cdef void read(const uint8_t *p, const uint8_t *end, Seen *seen) noexcept nogil:
     cdef Field field
     memset(seen, 0, sizeof(Seen))
-    while p < end:
-        next_field(p, end, &field)
-        if field.end is NULL:
-            return
-        p = field.end
+    while advance(&p, end, &field):
         if field.wire == 2:
             if field.number == 1:
                 seen.trace, seen.trace_size = field.value, p - field.value
@@ -97,11 +103,7 @@ cdef void read(const uint8_t *p, const uint8_t *end, Seen *seen) noexcept nogil:
 cdef uint32_t code(const uint8_t *p, const uint8_t *end) noexcept nogil:
     cdef Field field
     cdef uint32_t found = 0
-    while p < end:
-        next_field(p, end, &field)
-        if field.end is NULL:
-            break
-        p = field.end
+    while advance(&p, end, &field):
         if field.number == 3 and field.wire == 0:
             found = <uint32_t>field.varint
     return found
@@ -111,26 +113,22 @@ cdef inline bytes taken(const uint8_t *p, Py_ssize_t size):
     return PyBytes_FromStringAndSize(<const char *>p, size) if size else b""
 
 
-cdef int check(bytes buf, Py_ssize_t begin, Py_ssize_t end) except -1:
-    if begin < end and (begin < 0 or end > PyBytes_GET_SIZE(buf)):
+cdef const uint8_t *start_of(bytes buf, Py_ssize_t begin, Py_ssize_t end) except NULL:
+    """Where the buffer begins, of which that part is to be read."""
+    if not 0 <= begin <= end <= PyBytes_GET_SIZE(buf):
         raise IndexError(f"{begin} to {end} of {len(buf)} bytes")
-    return 0
+    return <const uint8_t *>PyBytes_AS_STRING(buf)
 
 
 def rows(bytes buf not None, Py_ssize_t begin, Py_ssize_t end):
     """One of each span in a run of `ScopeSpans.spans` fields; times in Unix ns."""
-    cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(buf)
+    cdef const uint8_t *first = start_of(buf, begin, end)
     cdef const uint8_t *p = first + begin
     cdef const uint8_t *stop = first + end
     cdef Field field
     cdef Seen seen
     cdef list found = []
-    check(buf, begin, end)
-    while p < stop:
-        next_field(p, stop, &field)
-        if field.end is NULL:
-            break
-        p = field.end
+    while advance(&p, stop, &field):
         if field.number == 2 and field.wire == 2:
             read(field.value, p, &seen)
             found.append((
@@ -143,31 +141,20 @@ def rows(bytes buf not None, Py_ssize_t begin, Py_ssize_t end):
 
 def select(bytes buf not None, Py_ssize_t begin, Py_ssize_t end, int number, wanted):
     """The entries (fields 2) in which field `number` is among those, as they are."""
-    cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(buf)
+    cdef const uint8_t *first = start_of(buf, begin, end)
     cdef const uint8_t *p = first + begin
     cdef const uint8_t *stop = first + end
-    cdef const uint8_t *tag
     cdef const uint8_t *at
     cdef Field field, inner
     cdef list picked = []
     cdef bytes found, last = b""
     cdef bint is_wanted = b"" in wanted
-    check(buf, begin, end)
-    while p < stop:
-        tag = p
-        next_field(p, stop, &field)
-        if field.end is NULL:
-            break
-        p = field.end
+    while advance(&p, stop, &field):
         if field.number != 2 or field.wire != 2:
             continue
         at = field.value
         found = b""
-        while at < p:
-            next_field(at, p, &inner)
-            if inner.end is NULL:
-                break
-            at = inner.end
+        while advance(&at, p, &inner):
             if inner.number == <uint64_t>number and inner.wire == 2:
                 found = taken(inner.value, at - inner.value)
                 break
@@ -175,7 +162,7 @@ def select(bytes buf not None, Py_ssize_t begin, Py_ssize_t end, int number, wan
             last = found
             is_wanted = found in wanted
         if is_wanted:
-            picked.append(taken(tag, p - tag))
+            picked.append(taken(field.tag, p - field.tag))
     return b"".join(picked)
 
 
@@ -187,7 +174,7 @@ cdef class Judge:
 
     def look(self, bytes buf not None, Py_ssize_t begin, Py_ssize_t end):
         """The trace ids of those in a run of `ScopeSpans.spans` fields."""
-        cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(buf)
+        cdef const uint8_t *first = start_of(buf, begin, end)
         cdef const uint8_t *p = first + begin
         cdef const uint8_t *stop = first + end
         cdef Field field
@@ -196,12 +183,7 @@ cdef class Judge:
         cdef bytes name, last = b""
         cdef Pace pace = None
         cdef bint slow, known = False
-        check(buf, begin, end)
-        while p < stop:
-            next_field(p, stop, &field)
-            if field.end is NULL:
-                break
-            p = field.end
+        while advance(&p, stop, &field):
             if field.number != 2 or field.wire != 2:
                 continue
             read(field.value, p, &seen)
@@ -275,17 +257,12 @@ cdef inline uint32_t bucket(long long took) noexcept nogil:
 
 def pick(bytes buf not None, Py_ssize_t begin, Py_ssize_t end, int number, dict keys not None):
     """Attributes of the span or record `buf[begin:end]`, which are its fields `number`."""
-    cdef const uint8_t *first = <const uint8_t *>PyBytes_AS_STRING(buf)
+    cdef const uint8_t *first = start_of(buf, begin, end)
     cdef const uint8_t *p = first + begin
     cdef const uint8_t *stop = first + end
     cdef Field field
     cdef list found = [None] * len(keys)
-    check(buf, begin, end)
-    while p < stop:
-        next_field(p, stop, &field)
-        if field.end is NULL:
-            break
-        p = field.end
+    while advance(&p, stop, &field):
         if field.number == <uint64_t>number and field.wire == 2:
             pair(field.value, p, keys, found)
     return found
@@ -298,11 +275,7 @@ cdef int pair(const uint8_t *p, const uint8_t *end, dict keys, list found) excep
     cdef object place
     cdef const uint8_t *value = NULL
     cdef const uint8_t *stop = NULL
-    while p < end:
-        next_field(p, end, &field)
-        if field.end is NULL:
-            break
-        p = field.end
+    while advance(&p, end, &field):
         if field.wire == 2:
             if field.number == 1:
                 key = taken(field.value, p - field.value)
@@ -318,11 +291,7 @@ cdef object any_value(const uint8_t *p, const uint8_t *end):
     cdef Field field
     cdef double number
     cdef object value = None
-    while p < end:
-        next_field(p, end, &field)
-        if field.end is NULL:
-            break
-        p = field.end
+    while advance(&p, end, &field):
         if field.number == 1 and field.wire == 2:
             value = taken(field.value, p - field.value)
         elif field.number == 2 and field.wire == 0:
