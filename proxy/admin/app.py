@@ -25,7 +25,7 @@ from proxy.admin.exposition import OPENMETRICS, TEXT, lines, wants_openmetrics
 from proxy.admin.gate import Gate
 from proxy.admin.hosts import Hosts
 from proxy.admin.page import Pages, json_pieces
-from proxy.admin.see import PREFIXES, See
+from proxy.admin.see import SEEN, See
 from proxy.admin.view import Hand, View
 from proxy.config.model import Admin as AdminSettings
 from proxy.web import GuardedServer, Guards
@@ -50,8 +50,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
-
-_SEEN = frozenset(prefix[1:] for prefix in PREFIXES)
 
 _REFUSALS = {
     400: "400 Bad Request: one Host is needed, a name or an address with or without a port\n",
@@ -107,7 +105,7 @@ class Admin:
             return _text(refusal, _REFUSALS[refusal])
         if request.path == RELOAD or request.path.startswith("/upstreams/"):
             return await self._changes.handle(request)
-        if request.path.startswith(PREFIXES) and request.path.split("/")[1] in _SEEN:
+        if request.path.split("/", 2)[1] in SEEN:
             return await self.see.handle(request)
         if handler is None:
             return _text(404, "404 Not Found\n")

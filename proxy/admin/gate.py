@@ -10,12 +10,13 @@ tells (RFC 6454 §7), gets neither.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from proxy.config.syntax import is_loopback
 
 Answer = Callable[[int, str], web.Response]
 
@@ -83,14 +84,6 @@ class Gate:
         scheme, _, shown = fields[0].partition(" ") if len(fields) == 1 else ("", "", "")
         same = hmac.compare_digest(shown.strip().encode("utf-8", "replace"), self._token)
         return same and scheme.lower() == "bearer"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it; the host of a Unix socket is "localhost"."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _is_by_unix(request: web.BaseRequest) -> bool:

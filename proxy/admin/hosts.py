@@ -22,6 +22,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 
+from proxy.config.syntax import is_loopback
 from proxy.errors import BadRequest
 from proxy.http.target import Authorities, split_authority
 
@@ -36,7 +37,7 @@ class Hosts:
     def __init__(self, listen_host: str) -> None:
         """`listen_host` as in `admin.listen`, without port and brackets."""
         self._authorities = Authorities()
-        self._loopback = _is_loopback(listen_host)
+        self._loopback = is_loopback(listen_host)
         self._own = {listen_host.lower(), "localhost"}
         if not self._loopback:
             self._own.add(socket.gethostname().lower())
@@ -67,10 +68,3 @@ class Hosts:
         except ValueError:
             return not self._loopback and ("." not in name or name.endswith(_PRIVATE))
         return not self._loopback or address.is_loopback
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

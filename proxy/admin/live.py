@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+TYPE = "text/event-stream"
 MOST_WAITING = 1000
 LOOK = 0.5  # seconds after which it is looked whether the viewer is still there
 BEAT = 15.0  # seconds between two comments, so that everybody knows that the other is there
@@ -68,7 +69,7 @@ async def send(
 ) -> web.StreamResponse:
     """Until the viewer leaves, or has what it wanted."""
     response = web.StreamResponse(
-        headers={**headers, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        headers={**headers, "Content-Type": TYPE, "X-Accel-Buffering": "no"}
     )
     await response.prepare(request)
     await response.write(b": requests follow\n\n")

@@ -22,7 +22,7 @@ from proxy.admin.gate import Gate
 from proxy.admin.page import Pages, json_pieces
 from proxy.admin.view import View
 
-PREFIXES = ("/ui", "/api", "/jaeger", "/zipkin", "/tempo")
+SEEN = frozenset(("ui", "api", "jaeger", "zipkin", "tempo"))  # first segments of its paths
 JSON = "application/json; charset=utf-8"
 
 Answer = Callable[[int, str], web.Response]
@@ -81,6 +81,8 @@ class See:
         return response
 
     async def _tap(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={**self._headers, "Content-Type": live.TYPE})
         limit = request.query.get("limit", "")
         line = live.Line(int(limit) if limit.isascii() and limit.isdigit() else 0)
         try:

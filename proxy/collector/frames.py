@@ -11,7 +11,8 @@ down  START      Setup            first of all
       COLLECT    -                answer with SERIES, STANDINGS, VIEW, then COLLECTED
       STOP       seconds          read what the workers left, deliver, end
       ASK        [target, accept] answer with ANSWER; items = a number for it
-      TAP        a query          tell with TAPPED; items = a number for who watches
+      TAP        a query          tell with TAPPED; items = a number for who watches. The hub has
+                                  read it: it is good
       UNTAP      -                no more for that one
 up    DONE       -                START, PREPARE, ADOPT or ABANDON has succeeded; items = its kind
       FAILED     list[Problem]    it has not, and nothing has changed; items = its kind
@@ -20,7 +21,7 @@ up    DONE       -                START, PREPARE, ADOPT or ABANDON has succeeded
       VIEW       a map            for /pipelines
       COLLECTED  nanoseconds      items = the number that came with COLLECT; how late its loop was
       FINISHED   -                items = the number of a ring of which everything is safe
-      ANSWER     an Answer        a piece of the answer to that ASK, or what is wrong with that TAP
+      ANSWER     an Answer        a piece of the answer to that ASK
       TAPPED     [lines, missed]  requests for who watches, and how many were left out
 
 Beside the link there is a socket for rings alone: each message is a u32 number with two

@@ -24,13 +24,13 @@ from proxy.collector.guard import REASON, Guard
 from proxy.collector.receivers.gateway.receiver import Gateway
 from proxy.collector.shortform import type_of
 from proxy.collector.startup import diagnose
+from proxy.config.collector import RECENT
 from proxy.config.locate import dotted
 from proxy.errors import ConfigError, Problem
 from proxy.otlp.turns import Turns
 from proxy.recent.ring import Ring
 
 GATEWAY = "gateway"
-RECENT = "recent"
 
 Ways = dict[Signal, tuple[Entry, ...]]
 

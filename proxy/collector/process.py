@@ -125,10 +125,7 @@ class Collector(asyncio.Protocol):
         elif kind == frames.UNTAP and reception is not None:
             reception.untap(self._taps.pop(number, 0))
         elif kind == frames.TAP and reception is not None:
-            try:
-                self._taps[number] = reception.tap(payload.decode(), partial(self._told, number))
-            except ValueError as error:
-                self._reply(number, refusal(400, str(error)))
+            self._taps[number] = reception.tap(payload.decode(), partial(self._told, number))
 
     def _told(self, number: int, lines: Sequence[str], missed: int) -> None:
         self._send(frames.TAPPED, frames.encode((lines, missed)), number)

@@ -27,7 +27,6 @@ ANSWERS = 2  # at once
 MOST_SECONDS = 20.0
 TELL_EVERY = 0.1  # seconds between two lots of requests for who watches
 MOST_WAITING = 64  # batches that wait for that; older ones are left out
-VIEWERS = 64
 
 Tell = Callable[[Sequence[str], int], None]
 
@@ -76,8 +75,6 @@ class Reception:
 
         Raises ValueError, in words, for a filter that cannot be understood.
         """
-        if len(self._viewers) >= VIEWERS:
-            raise ValueError(f"{VIEWERS} are watching already")
         viewer = Viewer(parse_qs(query, keep_blank_values=True, max_num_fields=64), tell)
         self._next += 1
         self._viewers[self._next] = viewer

@@ -17,6 +17,7 @@ from proxy.collector.exporters.otlp_grpc import settings as export_otlp_grpc
 from proxy.collector.exporters.otlp_http import settings as export_otlp_http
 from proxy.collector.exporters.recent.settings import Settings as RecentSettings
 from proxy.collector.processors.batch import settings as process_batch
+from proxy.config.collector import RECENT
 from proxy.config.observe import Collector, CollectorPipeline, Export
 from proxy.config.see_model import Recent
 from proxy.config.units import Size
@@ -25,7 +26,6 @@ from proxy.otlp.endpoint import Endpoint, parse
 from proxy.otlp.transport import MAX_REQUEST
 
 EXPORT = "export"
-RECENT = "recent"
 NOTHING_RECENT = Recent(size=Size(0))
 BATCH = f"batch/{EXPORT}"
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from proxy.config.model import Config
 from proxy.config.report import Report
-from proxy.config.syntax import is_bearer, is_unix
+from proxy.config.syntax import is_bearer, is_loopback, is_unix
 
 _TOKEN = 'write token = "${file:/run/secrets/admin}"'
 
@@ -60,8 +59,4 @@ def _is_near(listen: str) -> bool:
     """Whether only this machine can reach it."""
     if is_unix(listen):
         return True
-    host = listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return is_loopback(listen.rpartition(":")[0].removeprefix("[").removesuffix("]"))

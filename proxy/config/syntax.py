@@ -70,6 +70,14 @@ def parse_address(text: str) -> tuple[str, int]:
     return _checked_host(found[1] or "", text), _port(found[2], text)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address or name, without port and brackets."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def parse_listen(text: str) -> None:
     """Check where to listen: what `parse_address` takes, or a Unix socket."""
     if is_unix(text):

@@ -12,6 +12,8 @@ from proxy.hub.parts import Whole
 from proxy.hub.questions import Tell
 from proxy.server import frames
 
+MOST = 32  # at once: each takes one of the admin port's connections for as long as it watches
+
 
 class Viewers:
     """Those of one hub."""
@@ -27,6 +29,8 @@ class Viewers:
 
     async def add(self, query: str, tell: Tell) -> Callable[[], None]:
         """One more; see `admin.view.View.tap`."""
+        if self._count >= MOST:
+            raise ValueError(f"{MOST} are watching already")
         end = self._hub.collector.tap(query, tell)
         self._count += 1
         self._hub.supervisor.broadcast(*self.told)

@@ -38,26 +38,24 @@ def records(payload: bytes, only: Container[bytes] | None = None) -> list[Record
 
 def spans_in(parts: Iterable[Part], only: Container[bytes] | None = None) -> list[Span]:
     """The same, of runs of spans (fields 2)."""
-    found: list[Span] = []
-    for resource, scope, buf, begin, end in parts:
-        if only is not None:
-            buf = select(buf, begin, end, _TRACE_OF["traces"], only)
-            begin, end = 0, len(buf)
-        for start, stop in _items(buf, begin, end):
-            found.append(_span(buf, start, stop, resource, scope))
-    return found
+    return [_span(*item) for item in _items_of(parts, _TRACE_OF["traces"], only)]
 
 
 def records_in(parts: Iterable[Part], only: Container[bytes] | None = None) -> list[Record]:
     """The same of log records."""
-    found: list[Record] = []
+    return [record_at(*item) for item in _items_of(parts, _TRACE_OF["logs"], only)]
+
+
+def _items_of(
+    parts: Iterable[Part], field: int, only: Container[bytes] | None
+) -> Iterator[tuple[bytes, int, int, Attributes, str]]:
+    """Each span or record: the buffer, where it is, and whose. `field` is that of its trace id."""
     for resource, scope, buf, begin, end in parts:
         if only is not None:
-            buf = select(buf, begin, end, _TRACE_OF["logs"], only)
+            buf = select(buf, begin, end, field, only)
             begin, end = 0, len(buf)
-        for start, stop in _items(buf, begin, end):
-            found.append(record_at(buf, start, stop, resource, scope))
-    return found
+        for start, stop in _those(buf, begin, end, 2):
+            yield buf, start, stop, resource, scope
 
 
 def scopes(payload: bytes) -> Iterator[Part]:
@@ -83,10 +81,6 @@ def _scope(buf: bytes, begin: int, end: int) -> str:
         for first, last in _those(buf, start, stop, 1):
             return _text(buf, first, last)
     return ""
-
-
-def _items(buf: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    return _those(buf, begin, end, 2)
 
 
 def _those(buf: bytes, begin: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:

@@ -52,12 +52,7 @@ class Match:
 
     def takes(self, trace_id: bytes, trace: Any) -> bool:
         """Whether that trace fits, of which all spans were looked at."""
-        query = self._query
-        if query.error is not None and query.error != bool(trace.errors):
-            return False
-        if not (query.since <= trace.end and trace.start <= query.until):
-            return False
-        if not query.shortest <= trace.end - trace.start <= query.longest:
+        if not is_within(self._query, trace):
             return False
         if trace.fits == self._all:
             return True
@@ -70,6 +65,16 @@ class Match:
         if self._folded[0] is not buf:
             self._folded = (buf, buf.lower())
         return self._folded[1]
+
+
+def is_within(query: Query, trace: Any) -> bool:
+    """Whether time, duration and failures of that trace are what is asked for."""
+    return (
+        query.error in (None, bool(trace.errors))
+        and query.since <= trace.end
+        and trace.start <= query.until
+        and query.shortest <= trace.end - trace.start <= query.longest
+    )
 
 
 def _conditions(query: Query) -> list[Condition]:

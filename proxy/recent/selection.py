@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from proxy.kernel.spanscan import Row
 from proxy.recent.conditions import Condition, Tree, Whole
+from proxy.recent.match import is_within
 from proxy.recent.model import Value
 from proxy.recent.query import Query
 
@@ -50,14 +51,7 @@ class Selection:
         return found
 
     def takes(self, trace_id: bytes, trace: Any) -> bool:
-        query = self._query
-        if query.error is not None and query.error != bool(trace.errors):
-            return False
-        if not (query.since <= trace.end and trace.start <= query.until):
-            return False
-        if not query.shortest <= trace.end - trace.start <= query.longest:
-            return False
-        return self._fits(self._wanted, trace)
+        return is_within(self._query, trace) and self._fits(self._wanted, trace)
 
     def is_matched(self, resource: Mapping[str, Value], buf: bytes, row: Row, whole: Whole) -> bool:
         """Whether some condition holds of that span, of that trace."""

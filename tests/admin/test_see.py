@@ -196,3 +196,10 @@ async def test_who_watches_is_told_and_forgotten_when_he_leaves() -> None:
             response.close()
         async with port.session.get(f"{port.url}/api/tap") as response:
             await response.content.readany()
+
+
+async def test_a_head_of_the_tap_is_answered_and_nobody_watches() -> None:
+    async with opened() as port:
+        status, headers, body = await port.ask("/api/tap", "HEAD")
+        assert (status, headers["Content-Type"], body) == (200, "text/event-stream", b"")
+        assert port.view.watching == 0

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from tests.hub import seen
 from tests.hub.gateway import Gateway, gateway, until
-
-TEXT = """
-listen = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-[recent]
-path = "{path}"
-[[route]]
-name = "pong"
-path = "/pong/{{x}}"
-respond = "pong"
-[[route]]
-name = "gone"
-path = "/gone"
-to = "http://127.0.0.1:1"
-"""
+from tests.hub.seen import traces
 
 
 def text(path: str = "${RECENT_FOLDER:-kept}") -> str:
-    return TEXT.format(path=path)
-
-
-def traces(hub: Gateway, query: str = "") -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = json.loads(hub.ask(f"/api/traces?{query}")[2])["traces"]
-    return listed
+    return seen.text(f'[recent]\npath = "{path}"')
 
 
 def paths(hub: Gateway, query: str = "") -> set[str]:

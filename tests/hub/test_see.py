@@ -8,47 +8,17 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.hub.gateway import DEADLINE, Gateway, gateway, until
+from tests.hub.gateway import DEADLINE, Gateway, children, gateway, until
+from tests.hub.seen import asked, text, traces
 from tests.otlp import samples
 from tests.ports import free_port
-
-TEXT = """
-listen = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-{more}
-[[route]]
-name = "pong"
-path = "/pong/{{x}}"
-respond = "pong"
-[[route]]
-name = "gone"
-path = "/gone"
-to = "http://127.0.0.1:1"
-"""
-
-
-def text(more: str = "") -> str:
-    return TEXT.format(more=more)
-
-
-def asked(hub: Gateway, path: str, **headers: str) -> tuple[int, Any]:
-    status, _, body = hub.ask(path, **headers)
-    return status, json.loads(body)
-
-
-def traces(hub: Gateway, query: str = "") -> list[dict[str, Any]]:
-    status, found = asked(hub, f"/api/traces?{query}")
-    assert status == 200, found
-    listed: list[dict[str, Any]] = found["traces"]
-    return listed
 
 
 @contextmanager
@@ -207,18 +177,8 @@ def test_a_collector_that_dies_takes_no_viewer_along(tmp_path: Path) -> None:
 
 
 def collector_of(hub: Gateway) -> int:
-    """Its process id, by the parent that all processes of ours have."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            parent = int(stat.rpartition(")")[2].split()[1])
-            if parent == hub.process.pid and b"proxy.collector" in line:
-                return int(entry.name)
-    return 0
+    """Its process id; 0 while there is none."""
+    return next(iter(children(hub.process.pid, "proxy.collector")), 0)
 
 
 @pytest.mark.parametrize("processes", ["separate", "small"])
@@ -275,3 +235,12 @@ def test_a_new_size_comes_with_a_reload(tmp_path: Path) -> None:
         found = until(lambda: traces(hub))
         _, trace = asked(hub, f"/api/traces/{found[0]['trace_id']}")
         assert trace["trace_url"] == f"https://jaeger.example/trace/{found[0]['trace_id']}"
+
+
+def test_so_many_may_watch_that_the_port_is_there_for_others(tmp_path: Path) -> None:
+    with gateway(tmp_path, text(), workers=1) as hub, ExitStack() as viewers:
+        for _ in range(32):
+            viewers.enter_context(tapped(hub))
+        status, said = asked(hub, "/api/tap")
+        assert (status, said["error"]) == (400, "32 are watching already")
+        assert asked(hub, "/api/traces")[0] == 200

@@ -3,35 +3,21 @@ once; each test looks at one scene that it saw."""
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import json
-import os
 import re
-import shutil
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
 from proxy.collector import books
+from tests.admin.ui.browser import needed, scene, seen, visited
 from tests.admin.ui.data import trace_id
 from tests.admin.ui.server import serving
 
-VISITOR = Path(__file__).parents[2] / "peers" / "browser"
-CHROMIUM = shutil.which("chromium")
 PATIENCE = 200.0  # seconds for all scenes together; a browser is slow beside other tests
 
-pytestmark = [
-    pytest.mark.skipif(
-        CHROMIUM is None
-        or shutil.which("node") is None
-        or not (VISITOR / "node_modules" / "axe-core").is_dir(),
-        reason="needs chromium, node, and `npm ci` in tests/peers/browser",
-    ),
-    pytest.mark.timeout(PATIENCE + 30),
-]
+pytestmark = needed(PATIENCE)
 
 LOOKS = ("light", "dark", "phone")
 TITLES = {
@@ -49,40 +35,13 @@ OTHERS = ["permanent_http_400", "permanent_http_401", "permanent_grpc_internal",
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """By name what was seen; of several processes with tests of this file, one has visited."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    seen = folder / "hub_scenes.json"
-    with (folder / "hub_scenes.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not seen.exists():
-            seen.write_text(json.dumps(asyncio.run(visit())))
-    return dict(json.loads(seen.read_text()))
+    return seen(tmp_path_factory, "hub_scenes", visit)
 
 
 async def visit() -> dict[str, Any]:
     async with serving() as url:
-        process = await asyncio.create_subprocess_exec(
-            "node", str(VISITOR / "hub_pages.mjs"), str(CHROMIUM), url,
-            json.dumps([*REASONS, *OTHERS]),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            out, told = await asyncio.wait_for(process.communicate(), PATIENCE)
-        finally:
-            if process.returncode is None:
-                process.kill()
-    assert process.returncode == 0, told.decode()
-    return dict(json.loads(out))
-
-
-def scene(scenes: dict[str, Any], name: str) -> dict[str, Any]:
-    """What was seen in it; a scene that broke off or a red line of the console is a failure."""
-    found: dict[str, Any] = scenes[name]
-    assert "failure" not in found, found["failure"]
-    assert found["problems"] == []
-    return found
+        reasons = json.dumps([*REASONS, *OTHERS])
+        return await visited("hub_pages.mjs", PATIENCE, url, reasons)
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import json
-import os
 import shlex
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.admin.ui.browser import needed, scene, seen, visited
 from tests.admin.ui.data import trace_id
 from tests.admin.ui.server import TOKEN, serving
 
-VISITOR = Path(__file__).parents[2] / "peers" / "browser"
-CHROMIUM = shutil.which("chromium")
 # Seconds for all scenes together. They take 20 on two idle cores, and ten times that on busy ones.
 PATIENCE = 280.0
 
-pytestmark = [
-    pytest.mark.skipif(
-        CHROMIUM is None
-        or shutil.which("node") is None
-        or not (VISITOR / "node_modules" / "axe-core").is_dir(),
-        reason="needs chromium, node, and `npm ci` in tests/peers/browser",
-    ),
-    pytest.mark.timeout(PATIENCE + 30),
-]
+pytestmark = needed(PATIENCE)
 
 LOOKS = ("light", "dark", "phone")
 TITLES = {
@@ -73,16 +59,7 @@ LINKS = {
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """By name what was seen; of several processes with tests of this file, one has visited."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    seen = folder / "scenes.json"
-    with (folder / "scenes.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not seen.exists():
-            seen.write_text(json.dumps(asyncio.run(visit())))
-    return dict(json.loads(seen.read_text()))
+    return seen(tmp_path_factory, "scenes", visit)
 
 
 async def visit() -> dict[str, Any]:
@@ -93,26 +70,7 @@ async def visit() -> dict[str, Any]:
         "cases": {"curl": [about for about, _ in CURL], "ms": list(MS), "links": list(LINKS)},
     }
     async with serving() as url, serving(token=TOKEN) as guarded:
-        process = await asyncio.create_subprocess_exec(
-            "node", str(VISITOR / "pages.mjs"), str(CHROMIUM), url, guarded, json.dumps(given),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            out, told = await asyncio.wait_for(process.communicate(), PATIENCE)
-        finally:
-            if process.returncode is None:
-                process.kill()
-    print(told.decode())
-    assert process.returncode == 0, told.decode()
-    return dict(json.loads(out))
-
-
-def scene(scenes: dict[str, Any], name: str) -> dict[str, Any]:
-    """What was seen in it; a scene that broke off or a red line of the console is a failure."""
-    found: dict[str, Any] = scenes[name]
-    assert "failure" not in found, found["failure"]
-    assert found.get("problems", []) == []
-    return found
+        return await visited("pages.mjs", PATIENCE, url, guarded, json.dumps(given))
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { played } from "./scenes.mjs";
 
 const [executablePath, base, guarded, given] = process.argv.slice(2);
 const ids = JSON.parse(given); // {first, second, large}: traces
@@ -352,23 +353,8 @@ const scenes = {
   },
 };
 
-const found = {};
 try {
-  // Two at a time: what takes long is mostly waiting.
-  const queue = Object.entries(scenes);
-  const work = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const begin = performance.now();
-      try {
-        found[next[0]] = await next[1]();
-      } catch (error) {
-        found[next[0]] = { failure: String(error.stack ?? error) };
-      }
-      console.error(next[0], `${Math.round(performance.now() - begin)} ms`);
-    }
-  };
-  await Promise.all([work(), work()]);
+  console.log(JSON.stringify(await played(scenes)));
 } finally {
   await browser.close();
 }
-console.log(JSON.stringify(found));
