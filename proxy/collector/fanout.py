@@ -135,15 +135,14 @@ class Junction:
     nobody else takes. What they hold is no reason not to have the sender come again.
     """
 
-    __slots__ = ("_asides", "_books", "_flow", "_onlookers", "_ways", "flows", "malformed")
+    __slots__ = ("_books", "_flow", "_onlookers", "_ways", "flows", "malformed")
 
     def __init__(self, books: Books, flow: Callable[[Signal], Flow]) -> None:
         """`flow` opens the counter of a signal."""
         self._books = books
         self._flow = flow
         self._ways: dict[Signal, tuple[Entry, ...]] = {}
-        self._asides: dict[Signal, tuple[Entry, ...]] = {}  # where there are others
-        self._onlookers: dict[Signal, tuple[Entry, ...]] = {}  # wherever they are
+        self._onlookers: dict[Signal, tuple[Entry, ...]] = {}
         self.flows: dict[Signal, Flow] = {}
         self.malformed = 0  # batches that turned out to be none
 
@@ -153,13 +152,10 @@ class Junction:
         asides: Container[Entry] = frozenset(),
     ) -> None:
         """Of these ways, those in `asides` look on where there are others."""
-        self._ways, self._asides, self._onlookers = {}, {}, {}
+        self._ways, self._onlookers = {}, {}
         for signal, entries in ways.items():
-            ahead = tuple(entry for entry in entries if entry not in asides)
-            self._ways[signal] = ahead or entries
-            self._onlookers[signal] = tuple(entry for entry in entries if entry in asides)
-            if ahead and len(ahead) < len(entries):
-                self._asides[signal] = self._onlookers[signal]
+            looking = self._onlookers[signal] = tuple(e for e in entries if e in asides)
+            self._ways[signal] = tuple(e for e in entries if e not in asides) or looking
         self.flows = {signal: self._flow(signal) for signal in ways}
 
     def wants(self, signal: Signal) -> bool:
@@ -169,7 +165,7 @@ class Junction:
         """Of all pipelines that take the signal; the account of nobody if there is none."""
         ways = self._ways.get(signal)
         if ways:
-            return [way.account for way in (*ways, *self._asides.get(signal, ()))]
+            return [way.account for way in (*ways, *self._beside(signal))]
         return [Account([self._books.open(signal, NOBODY)])]
 
     def consume(self, batch: Batch) -> bool:
@@ -178,8 +174,8 @@ class Junction:
             return False
         flow = self.flows[batch.signal]
         items = batch.items
-        asides = self._asides.get(batch.signal)
-        batch.shared = batch.shared or asides is not None
+        beside = bool(self._beside(batch.signal))
+        batch.shared = batch.shared or beside
         try:
             taken = ways[0].consume(batch) if len(ways) == 1 else self._spread(batch, ways)
         except WireError:
@@ -188,7 +184,7 @@ class Junction:
         if taken:
             flow.accepted += items
             flow.batches += 1
-            if asides is not None:
+            if beside:
                 self.show(batch)
         else:
             flow.refused += items
@@ -207,7 +203,7 @@ class Junction:
         for account in accounts:
             account.add(items)
             account.drop(items, reason or self._why(batch.signal, account))
-        if not reason and batch.signal in self._asides:  # they see it all the same
+        if not reason and self._beside(batch.signal):  # they see it all the same
             self.show(batch)
 
     def show(self, batch: Batch) -> None:
@@ -215,6 +211,11 @@ class Junction:
         for aside in self._onlookers.get(batch.signal, ()):
             with suppress(WireError):
                 aside.consume(batch)
+
+    def _beside(self, signal: Signal) -> tuple[Entry, ...]:
+        """Who looks on where others decide."""
+        looking = self._onlookers.get(signal, ())
+        return () if looking is self._ways.get(signal) else looking
 
     def _why(self, signal: Signal, account: Account) -> str:
         return account.refusal if self.wants(signal) else "no_exporter"

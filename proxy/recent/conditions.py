@@ -30,7 +30,8 @@ _ATTRIBUTES, _STATUS = 9, 15  # fields of a span
 @dataclass(frozen=True, slots=True)
 class Field:
     """Where a value is. `scope`: "span", "resource", "any" (span, then resource), "intrinsic" or
-    "trace"; the names of the last two are in `INTRINSICS` and `OF_TRACES`."""
+    "trace"; names of "intrinsic" are in `INTRINSICS`; of "trace" they are
+    duration, rootName and rootService."""
 
     scope: str
     name: str
@@ -77,7 +78,6 @@ Tree = Compare | Not | Both | Either | Truth | Holds
 
 INTRINSICS = ("name", "status", "statusMessage", "kind", "duration", "id", "parentID", "traceID",
               "nestedSetParent")  # fmt: skip
-OF_TRACES = ("duration", "rootName", "rootService")
 
 
 class Subject:

@@ -22,6 +22,7 @@ from proxy.recent.query import Query
 from proxy.recent.ring import Store, Stored
 from proxy.recent.view import Run, Step, Wait, at_hand, runs_of
 
+LOOKED = 8 << 20  # bytes between two steps, where a trace is looked for by its id
 STEP = 2000  # spans between two steps: about 2 ms
 SKEW = 5_000_000_000  # ns that the clocks of others may be ahead, for what is on disk
 LATE = 3_600_000_000_000  # ns that a span may come after the beginning of its trace
@@ -143,16 +144,23 @@ def records_of(store: Store, trace_id: bytes) -> list[Record]:
     ]
 
 
-def payload_of(store: Store, trace_id: bytes) -> bytes:
-    """The same as they came: a serialised ExportTraceServiceRequest; b"" if nothing is there."""
+def payload_of(store: Store, trace_id: bytes) -> Generator[Step, None, bytes]:
+    """The same as they came: a serialised ExportTraceServiceRequest; b"" if nothing is there.
+
+    In steps: a MiB is looked through in half a ms.
+    """
     wanted = {trace_id: None}
-    parts = [
-        only.payload
-        for stored in at_hand(store)
-        if stored.signal == "traces"
-        and trace_id in stored.data
-        and (only := stored.only(wanted)) is not None
-    ]
+    parts: list[bytes] = []
+    looked = 0
+    for stored in at_hand(store):
+        if stored.signal != "traces":
+            continue
+        if trace_id in stored.data and (only := stored.only(wanted)) is not None:
+            parts.append(only.payload)
+        looked += stored.size
+        if looked > LOOKED:
+            looked = 0
+            yield
     return b"".join(parts)
 
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urlencode, urlsplit
 
-DEFAULT = "http://127.0.0.1:9901"  # [admin] listen, where the file says nothing
-
 PATIENCE = 10.0  # seconds for an answer
 # The gateway writes a comment every 15 s where nothing happens; three that fail to come are a loss.
 SILENCE = 50.0

@@ -18,7 +18,6 @@ from proxy.terminal.screen import Cell, Column, Line, Screen, document, fitted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SORTS = ("rate", "errors", "p50", "p99", "requests", "name")
 _KEYS = {"rate": "rate", "errors": "errors", "p50": "p50_ms", "p99": "p99_ms"}
 _HISTORY = 30  # values of the small bars
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from proxy.kernel import spanscan
 from proxy.otlp.messages import REQUESTS
-from proxy.recent.decode import DEPTH, records, spans
+from proxy.recent.decode import DEPTH, records, scopes, spans
 from proxy.recent.model import Record, Span
-from proxy.recent.rows import rows
 from tests.kernel import otlp_samples
 
 
@@ -99,9 +99,12 @@ def test_spans_are_what_protobuf_reads(seed: int) -> None:
     read = spans(payload)
     for span, said in zip(read, told, strict=True):
         check_span(span, *said)
-    for row, (span, _, _) in zip(rows(payload), told, strict=True):
-        assert (row.trace_id, row.span_id) == (span.trace_id, span.span_id)
-        assert (row.kind, row.status) == (span.kind % 2**32, span.status.code % 2**32)
+    rows = [
+        row for _, _, buf, begin, end in scopes(payload) for row in spanscan.rows(buf, begin, end)
+    ]
+    for row, (span, _, _) in zip(rows, told, strict=True):
+        assert row[:2] == (span.trace_id, span.span_id)
+        assert (row[4], row[7]) == (span.kind % 2**32, span.status.code % 2**32)
     some = {span.trace_id for span in read[::2]}
     assert [one.span_id for one in spans(payload, some)] == [
         one.span_id for one in read if one.trace_id in some

@@ -19,6 +19,7 @@ from tests.recent.samples import (
     NOW,
     OWN,
     add,
+    end,
     entries,
     hop,
     request,
@@ -91,7 +92,7 @@ def test_failed_traces_are_kept_whole() -> None:
     assert [r.trace_id for one in store.kept() for r in one.records()] == [trace_id(5)]
     assert store.used_failed <= 20_000
     assert (store.used, store.used_failed, store.spans) == sizes(store)
-    told = ExportTraceServiceRequest.FromString(payload_of(store, trace_id(5)))
+    told = ExportTraceServiceRequest.FromString(end(payload_of(store, trace_id(5)))[0])
     assert sum(len(s.spans) for r in told.resource_spans for s in r.scope_spans) == 4
 
 

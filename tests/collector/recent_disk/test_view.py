@@ -191,7 +191,7 @@ def test_payloads_of_both_are_one_request(tmp_path: Path) -> None:
         stepped(recall(view, [trace_id(1), trace_id(2)]))  # again, and one that is nowhere
         assert len(trace_of(view, trace_id(1))) == 2
         again = Ring(1 << 20, 0)
-        again.add("traces", payload_of(view, trace_id(1)), None, 2, NOW)
+        again.add("traces", stepped(payload_of(view, trace_id(1))), None, 2, NOW)
         assert [span.span_id for span in trace_of(again, trace_id(1))] == [
             span.span_id for span in trace_of(view, trace_id(1))
         ]
