@@ -136,3 +136,38 @@ def test_what_nobody_wants() -> None:
     way.push(batch("logs"))
     assert books.as_dict()["none"]["logs"]["dropped"] == {"no_exporter": 3}
     assert books.balanced()
+
+
+@pytest.mark.parametrize(
+    ("mood", "pushed", "taken", "dropped", "seen"),
+    [
+        ("takes", False, True, {}, 1),
+        ("takes", True, True, {}, 1),
+        ("refuses", False, False, {}, 0),  # the sender comes again, and it is seen then
+        ("refuses", True, False, {"queue_full": 3}, 1),  # this one's cannot
+        ("chokes", True, False, {"malformed": 3}, 0),
+    ],
+)
+def test_who_looks_on_changes_nothing(
+    mood: str, pushed: bool, taken: bool, dropped: dict[str, int], seen: int
+) -> None:
+    ahead, looks = Pipe(mood), Pipe("takes", name="looks")
+    way = Junction(ahead.books, lambda signal: Flow())
+    way.lead_to({"traces": (ahead.entry, looks.entry)}, {looks.entry})
+    given = batch()
+    if pushed:
+        way.push(given)
+    else:
+        assert way.consume(given) == taken
+    assert (ahead.dropped(), looks.dropped()) == ([dropped], [{}])
+    assert len(looks.ends[0].took) == seen
+
+
+def test_where_nobody_else_is_who_looks_on_takes() -> None:
+    looks = Pipe("takes")
+    way = Junction(looks.books, lambda signal: Flow())
+    way.lead_to({"traces": (looks.entry,)}, {looks.entry})
+    assert way.consume(batch())
+    way.push(batch())
+    assert way.wants("traces") and len(looks.ends[0].took) == 2
+    assert looks.books.balanced()
