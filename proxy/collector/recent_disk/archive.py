@@ -53,7 +53,7 @@ class Lost:
 class Archive:
     """`told` is called in its thread: with what is wrong, or None when all is well again."""
 
-    def __init__(self, folder: Path, limit: int, told: Told) -> None:
+    def __init__(self, folder: Path, limit: int, told: Told, flush: float = FLUSH) -> None:
         self.lost = Lost()
         self.size = 0  # bytes of all files
         self._folder = folder
@@ -70,6 +70,7 @@ class Archive:
         self._troubled = False
         self._again = 0.0  # when the disk is tried again, of the monotonic clock
         self._ending = False
+        self._flush_after = flush  # seconds
         self._thread = threading.Thread(target=self._work, name="recent on disk", daemon=True)
 
     def start(self) -> None:
@@ -167,7 +168,7 @@ class Archive:
         if job is not None:
             job()
         if self._waiting and not due:
-            due = time.monotonic() + FLUSH
+            due = time.monotonic() + self._flush_after
         if due and (time.monotonic() >= due or self._ending):
             self._flush()
             due = 0.0

@@ -67,7 +67,7 @@ class Store:
     def __init__(self, folder: Path, limit: int = LIMIT, size: int = 1 << 24) -> None:
         self.troubles: list[Trouble] = []
         self.ring = Ring(size, size // 4)
-        self.archive = Archive(folder, limit, self._hear)
+        self.archive = Archive(folder, limit, self._hear, flush=0.001)
         self.ring.followers.append(self.archive.add)
         self._heard = threading.Condition()
         self.archive.start()
