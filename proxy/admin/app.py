@@ -105,7 +105,7 @@ class Admin:
             return _text(refusal, _REFUSALS[refusal])
         if request.path == RELOAD or request.path.startswith("/upstreams/"):
             return await self._changes.handle(request)
-        if request.path.split("/", 2)[1] in SEEN:
+        if request.path.removeprefix("/").partition("/")[0] in SEEN:
             return await self.see.handle(request)
         if handler is None:
             return _text(404, "404 Not Found\n")
