@@ -355,6 +355,9 @@ async def test_who_does_not_read_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
             sock.setblocking(False)
             await until(lambda: len(port.server))
             line = next(iter(port.server._lines))
+            # Answers are small: megabytes of the kernel's room would take very many of them.
+            served = line.transport.get_extra_info("socket")
+            served.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
             async def send() -> None:
                 loop = asyncio.get_running_loop()
