@@ -21,6 +21,10 @@
     slo = false                      slo = {}, which takes that of [defaults] away
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
     errors.pages.503 = "503.html"    errors.pages.503 = { file = "503.html" }
+    auth = "staff", ["a", "b"]       auth = { any = ["staff"] }; "none" = {}
+    allow = "10.0.0.0/8"             a list of one, as with `deny`
+    cors.origins = "*"               lists of one
+    secure_headers = true, false     secure_headers = {}, nothing
     maintenance = true, = "/run/m"   of [errors]: maintenance = { on = true }, = { file = "/run/m" }
 
 What has the wrong type altogether is left alone: the conversion reports it.
@@ -39,6 +43,11 @@ from proxy.config.report import Report
 
 Raw = dict[str, Any]
 
+# of the tables in `[auth.NAME]`
+_LISTS = (
+    "audience", "algorithms", "scopes", "in", "headers", "cookies", "send", "cache_key",
+    "identities", "subjects",
+)  # fmt: skip
 _ROUTE_KEYS = frozenset(Route.__struct_fields__)
 
 
@@ -51,7 +60,9 @@ def lengthen(raw: Raw, report: Report) -> None:
             _one_as_list(export, key)
     if isinstance(defaults := raw.get("defaults"), dict):
         _retry(defaults)
+        _auth(defaults)
     _errors(raw, (), report)
+    _checks(raw.get("auth"))
     _upstreams(raw.get("upstream"), report)
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
@@ -114,6 +125,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _compress(route)
     if route.get("slo") is False:
         route["slo"] = {}
+    _access(route)
     _rate(route, ("route", index, "rate"), report)
     _errors(route, ("route", index), report)
     if isinstance(when := route.get("when"), dict):
@@ -144,6 +156,38 @@ def _compress(route: Raw) -> None:
     elif isinstance(compress, dict):
         _one_as_list(compress, "types")
         _one_as_list(compress, "with")
+
+
+def _access(route: Raw) -> None:
+    _auth(route)
+    for key in ("allow", "deny"):
+        _one_as_list(route, key)
+    if isinstance(cors := route.get("cors"), dict):
+        for key in ("origins", "methods", "headers", "expose"):
+            _one_as_list(cors, key)
+    if route.get("secure_headers") is True:
+        route["secure_headers"] = {}
+    elif route.get("secure_headers") is False:
+        del route["secure_headers"]
+
+
+def _auth(table: Raw) -> None:
+    auth = table.get("auth")
+    if isinstance(auth, str):
+        table["auth"] = {} if auth == "none" else {"any": [auth]}
+    elif isinstance(auth, list):
+        table["auth"] = {"any": auth}
+    elif isinstance(auth, dict):
+        for key in ("any", "all", "scopes"):
+            _one_as_list(auth, key)
+
+
+def _checks(checks: object) -> None:
+    """Lists of one in `[auth.NAME]`."""
+    for _, check in _named(checks):
+        for _, table in _named(check):
+            for key in _LISTS:
+                _one_as_list(table, key)
 
 
 def _rate(route: Raw, place: Path, report: Report) -> None:
