@@ -105,7 +105,7 @@ def _rsa(key: Any, alg: str, signed: bytes, signature: bytes) -> bool:
         way = padding.PKCS1v15()
     try:
         key.verify(signature, signed, way, digest)
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -122,7 +122,7 @@ def _ecdsa(key: Any, alg: str, signed: bytes, signature: bytes) -> bool:
         return False  # CVE-2022-21449
     try:
         key.verify(utils.encode_dss_signature(r, s), signed, ec.ECDSA(_digest(alg)))
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -132,7 +132,7 @@ def _eddsa(key: Any, alg: str, signed: bytes, signature: bytes) -> bool:
 
     try:
         key.verify(signature, signed)
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -144,7 +144,9 @@ def _hmac(key: bytes, alg: str, signed: bytes, signature: bytes) -> bool:
 def _digest(alg: str) -> Any:
     from cryptography.hazmat.primitives import hashes
 
-    return {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}[alg[2:]]()
+    if alg.endswith("256"):
+        return hashes.SHA256()
+    return hashes.SHA384() if alg.endswith("384") else hashes.SHA512()
 
 
 _VERIFY: dict[str, Verify] = {

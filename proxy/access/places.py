@@ -54,9 +54,9 @@ def _authorization(head: RequestHead) -> bytes | None:
         return None
     if value[:7].lower() == BEARER:
         return value[7:].lstrip(b" ")
-    if b" " in value.strip() and not value[:7].lower() == b"bearer\t":
-        return None  # another scheme, which another check may know
-    raise Unsound(MALFORMED)
+    if b" " not in value.strip() or value[:6].lower() == b"bearer":
+        raise Unsound(MALFORMED)  # no scheme, or "Bearer" and a tab
+    return None  # another scheme, which another check may know
 
 
 def _header(name: bytes) -> Look:
