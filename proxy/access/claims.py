@@ -85,20 +85,6 @@ def texts(value: object) -> list[str]:
     raise Unsound(MALFORMED)
 
 
-def find(claims: Claims, path: str) -> Any:
-    """The claim of that name; with "." in it else what is so named within others; None = it is not
-    there. A name as it stands comes first, since URLs are names of claims too."""
-    if path in claims:
-        return claims[path]
-    place = path.find(".")
-    while place > 0:
-        inner = claims.get(path[:place])
-        if isinstance(inner, dict) and (found := find(inner, path[place + 1 :])) is not None:
-            return found
-        place = path.find(".", place + 1)
-    return None
-
-
 def scopes(claims: Claims) -> frozenset[str]:
     """Of `scope` (RFC 8693 §4.2: names with spaces between them), or else of `scp`, which some
     issuers write as a list. Neither = none."""
@@ -106,18 +92,6 @@ def scopes(claims: Claims) -> frozenset[str]:
     if isinstance(said, str):
         return frozenset(said.split(" ")) - {""}
     return frozenset(texts(said))
-
-
-def has(claims: Claims, wanted: Mapping[str, str]) -> bool:
-    """Whether each of these claims is that, or a list with that in it. Numbers and booleans count
-    as JSON writes them."""
-    return all(_is(find(claims, path), value) for path, value in wanted.items())
-
-
-def _is(said: object, wanted: str) -> bool:
-    if isinstance(said, list):
-        return any(_text(one) == wanted for one in said)
-    return _text(said) == wanted
 
 
 def _text(value: object) -> str | None:

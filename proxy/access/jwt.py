@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, Protocol
 
 from proxy.access import claims as claim
 from proxy.access.check import ABSENT, Asked, Identity, Pending, Refusal, Verdict
+from proxy.access.conditions import fulfils, lookup
 from proxy.access.jws import ALGORITHM, MALFORMED, TYPE, Jws, Unsound, parse
-from proxy.access.keyset import KIND, Key, KeySet, warm
+from proxy.access.keyset import Key, KeySet, warm
 from proxy.access.places import look_for, named
 from proxy.access.remembered import Remembered
 from proxy.config.access_model import Jwt as Said
-from proxy.config.packed_keys import SECRET, is_url
+from proxy.config.packed_keys import is_url
 
 SIGNATURE, UNKNOWN, MISSING = "signature", "key_unknown", "keys_missing"
 REALM = b'Bearer realm="spangate"'
@@ -60,7 +61,8 @@ def make(name: str, said: Said, made: Any) -> Jwt:
     warm(said.algorithms)
     files = [said.secret, "" if is_url(said.jwks) else said.jwks]
     held = [made.material.credentials.get(file, b"") for file in files if file]
-    return Jwt(name, said, KeySet(*held), made.house.keysets if is_url(said.jwks) else None)
+    keys = made.house.keysets if is_url(said.jwks) and made.house is not None else None
+    return Jwt(name, said, KeySet(*held), keys)
 
 
 class Jwt:
@@ -150,16 +152,16 @@ class Jwt:
         said, scopes = self._said, claim.scopes(claims)
         if not scopes.issuperset(said.scopes):
             raise Unsound(claim.SCOPE)
-        if said.claims and not claim.has(claims, said.claims):
+        if said.claims and not fulfils(claims, said.claims):
             raise Unsound(claim.CLAIMS)
         identity = Identity(self.name, claims.get("sub", ""))
         identity.claims, identity.scopes = claims, scopes
         identity.cookies, identity.queries = self.hidden_cookies, self.hidden_queries
         for field, path in said.headers.items():
-            if (value := claim.line(claim.find(claims, path))) is not None:
+            if (value := claim.line(lookup(claims, path))) is not None:
                 identity.headers.append((field.lower().encode(), value))
         for key, path in said.attributes.items():
-            if (told := claim.attribute(claim.find(claims, path))) is not None:
+            if (told := claim.attribute(lookup(claims, path))) is not None:
                 identity.attributes.append((key, told))
         return identity
 
@@ -206,8 +208,3 @@ def _refusals(said: Said) -> dict[str, Refusal]:
     found[claim.SCOPE] = Refusal(403, claim.SCOPE, wanted)
     found[MISSING] = Refusal(503, MISSING, lines=((b"retry-after", b"5"),))
     return found
-
-
-def is_shared(algorithm: str) -> bool:
-    """Whether whoever can verify it can sign too."""
-    return KIND[algorithm] == SECRET

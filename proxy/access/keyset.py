@@ -11,16 +11,19 @@ import hmac
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from proxy.config.packed_keys import EDDSA, P256, P384, P521, RSA, SECRET, PackedKey, unpack
+from proxy.config.packed_keys import (
+    EDDSA,
+    KIND,
+    P256,
+    P384,
+    P521,
+    RSA,
+    SECRET,
+    SHORTEST,
+    PackedKey,
+    unpack,
+)
 
-KIND = {
-    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), RSA),
-    "ES256": P256,
-    "ES384": P384,
-    "ES512": P521,
-    "EdDSA": EDDSA,
-    **dict.fromkeys(("HS256", "HS384", "HS512"), SECRET),
-}
 TRIED = 4  # keys that are tried with one token, where its head names none or several have its name
 
 _COORDINATE = {P256: 32, P384: 48, P521: 66}  # bytes of r and of s (RFC 7518 §3.4)
@@ -40,6 +43,8 @@ class Key:
     def fits(self, alg: str) -> bool:
         """Whether it may verify that algorithm."""
         packed = self._packed
+        if packed.kind == SECRET and len(packed.data) < SHORTEST.get(alg, 0):
+            return False  # RFC 7518 §3.2: as long as the digest, at least
         return packed.kind == KIND.get(alg) and (not packed.alg or packed.alg == alg)
 
     def verifies(self, alg: str, signed: bytes, signature: bytes) -> bool:

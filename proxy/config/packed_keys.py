@@ -12,6 +12,18 @@ import msgspec
 
 RSA, P256, P384, P521, EDDSA, SECRET = "RSA", "P-256", "P-384", "P-521", "EdDSA", "oct"
 
+# Which kind of key an algorithm takes (RFC 7518 §3.1, RFC 8037 §3.1).
+KIND = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), RSA),
+    "ES256": P256,
+    "ES384": P384,
+    "ES512": P521,
+    "EdDSA": EDDSA,
+    **dict.fromkeys(("HS256", "HS384", "HS512"), SECRET),
+}
+# Bytes that a secret has at least (RFC 7518 §3.2).
+SHORTEST = {"HS256": 32, "HS384": 48, "HS512": 64}
+
 
 class PackedKey(msgspec.Struct, frozen=True, array_like=True):
     """One key."""
