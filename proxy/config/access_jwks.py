@@ -216,13 +216,14 @@ def _key(jwk: Any) -> PackedKey:
         raise Useless("no key for the algorithm that it names")
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return PackedKey(
-        kid, kind, alg, public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PackedKey(kid, kind, alg, der)
 
 
 def _public(jwk: dict[str, Any]) -> tuple[str, Any]:
     """Its kind, and the key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
         if jwk.get("kty") == "RSA":
             return RSA, _rsa(jwk)
@@ -232,7 +233,7 @@ def _public(jwk: dict[str, Any]) -> tuple[str, Any]:
             return EDDSA, _edwards(jwk)
     except Useless:
         raise
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise Useless("the numbers are those of no key") from error
     raise Useless("of a kind that is not known here")
 
@@ -255,10 +256,9 @@ def _ec(jwk: dict[str, Any]) -> Any:
     x, y = _bytes(jwk, "x"), _bytes(jwk, "y")
     if len(x) != size or len(y) != size:
         raise Useless("the coordinates are too long or too short")
-    curve = {P256: ec.SECP256R1, P384: ec.SECP384R1, P521: ec.SECP521R1}[jwk["crv"]]()
-    numbers = ec.EllipticCurvePublicNumbers(
-        int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve
-    )
+    curves: dict[str, Any] = {P256: ec.SECP256R1, P384: ec.SECP384R1, P521: ec.SECP521R1}
+    point = int.from_bytes(x, "big"), int.from_bytes(y, "big")
+    numbers = ec.EllipticCurvePublicNumbers(*point, curves[jwk["crv"]]())
     return numbers.public_key()  # ValueError unless the point is on the curve
 
 

@@ -82,11 +82,10 @@ class Jwks:
             if source.task is not None:
                 source.task.cancel()
         for url, said in wanted.items():
-            source = self._sources.get(url)
-            if source is None:
-                source = self._sources[url] = Source(url, said)
-                source.task = spawn(self._keep(source), "keep the keys of an issuer")
-            source.terms = said
+            if url not in self._sources:
+                new = self._sources[url] = Source(url, said)
+                new.task = spawn(self._keep(new), "keep the keys of an issuer")
+            self._sources[url].terms = said
         self._tell()
 
     async def first(self, seconds: float) -> None:
