@@ -276,24 +276,10 @@ def _shadowed(loaded: Loaded) -> list[Problem]:
 
 
 def _passed_by(loaded: Loaded) -> list[Problem]:
-    """A warning for each route that denies and that path parameters lead past."""
-    from proxy.config.locate import dotted
-    from proxy.errors import Problem
-    from proxy.routing import bypass
-    from proxy.routing.table import Table
+    """A warning for each route that keeps requests away which reach servers past it."""
+    from proxy.routing.passed_by import passed_by
 
-    routes = loaded.config.route
-    return [
-        Problem(
-            dotted(("route", denies)),
-            f"{path} goes past it to {routes[taker].name!r}: to some servers that is the same path",
-            f'say path_parameters = "reject" (or "keep") on route {routes[taker].name!r}',
-            loaded.lines.near(("route", denies)),
-            loaded.file,
-            warning=True,
-        )
-        for denies, taker, path in bypass.find(Table.compile(routes), routes)
-    ]
+    return passed_by(loaded)
 
 
 def _misfits(loaded: Loaded) -> list[Problem]:

@@ -110,7 +110,8 @@ def _read(loaded: Loaded) -> Loaded:
     """The same configuration with what its files hold now; ConfigError if that is no use."""
     report = Report(loaded.file, loaded.lines)
     material = check_tls(loaded.config, report, loaded.material)
-    material = msgspec.structs.replace(material, pages=loaded.material.pages)
+    old = loaded.material
+    material = msgspec.structs.replace(material, pages=old.pages, credentials=old.credentials)
     for warning in report.settle():
         log.warning("%s", warning, extra={"key": "certificates.warning"})
     return dataclasses.replace(loaded, material=material or NONE)

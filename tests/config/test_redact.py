@@ -59,7 +59,7 @@ def test_what_is_shown_can_be_loaded_again() -> None:
         ),
         '[auth.login.oidc]\nissuer = "https://id"\nclient_secret = "hunter2"',
         '[auth.login.oidc]\nissuer = "https://id"\nsecret = "hunter2"',
-        '[auth.staff.jwt]\nsecret = "hunter2"',
+        '[auth.staff.jwt]\nalgorithms = "HS256"\nsecret = "hunter2"',
         '[auth.sso.forward]\nto = "http://u:hunter2@127.0.0.1/"',
         '[auth.sso.forward]\nto = "http://127.0.0.1/?token=hunter2"',
         '[[route]]\npath = "/a"\nrespond.headers = { x-team = "hunter2" }',
