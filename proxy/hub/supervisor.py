@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from proxy.hub.asks import Asks
 from proxy.hub.boards import Boards
 from proxy.hub.ended import BACKOFF, backoff, describe_exit, reap
 from proxy.hub.keepers import Keepers
@@ -81,6 +82,7 @@ class Supervisor:
         self.slots: list[Slot] = []
         self.alive: set[Worker] = set()  # everything started and not yet buried
         self.stirred = asyncio.Event()  # a worker came, went, or said something of a configuration
+        self.asks = Asks()  # what workers want to know
         self.listeners: tuple[str, ...] = ()  # addresses that new workers get
         self._sockets = sockets
         self._keepers = Keepers(sockets)
@@ -229,7 +231,7 @@ class Supervisor:
         pidfd = os.pidfd_open(worker.pid)
         loop.add_reader(pidfd, self._exited, slot, worker, pidfd)
         await loop.create_unix_connection(lambda: worker.link, sock=ours)
-        worker.stirred = self.stirred.set
+        worker.stirred, worker.asks = self.stirred.set, self.asks.take
         self._greet(worker)
         self.stirred.set()
         spawn(self._mind(slot, worker), f"watch worker {worker.id}")

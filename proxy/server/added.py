@@ -32,8 +32,10 @@ def lines(x: Exchange, snapshot: Snapshot, edits: Edits, head: ResponseHead) -> 
         more.append((snapshot.trace_header, x.trace_id))
     if not head.dated and head.status != 101:
         more.append((b"date", imf_fixdate(int(time()))))  # RFC 9110 §6.6.1
-    if x.rate is not None:
-        more += x.rate
+    if x.told is not None:
+        head.remove(x.told.drops)
+        more += x.told.rate
+        more += x.told.lines
     if edits.removed is not None:
         more = without(more, edits.removed)
     if snapshot.response_headers:

@@ -88,6 +88,7 @@ class House:
     mirrors: Any  # a mirrors.Mirrors
     overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
+    asks: Any  # an Asks (`asks.py`): questions to the hub
     draining: bool
     in_maintenance: bool  # routes to upstreams are closed
     switched: bool  # maintenance is on by the hub's word, whatever the configuration says

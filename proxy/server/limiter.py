@@ -94,6 +94,15 @@ class Limiter:
         attributes = (("spangate.rate_limit", rule.title), ("spangate.route", rule.route))
         self._registry.number(name, tuple(sorted((*attributes, *more)))).value += 1
 
+    def count_denied(self, rule: Rule) -> None:
+        """Among all refusals of access control."""
+        labels = (
+            ("spangate.check", "rate_limit"),
+            ("spangate.denied.reason", "rate_limited"),
+            ("spangate.route", rule.route),
+        )
+        self._registry.number(instruments.ACCESS_DENIED, labels).value += 1
+
     def deny(self, rule: Rule, now: int) -> None:
         """Count it and say so, once in ten seconds for a route."""
         self.count(instruments.RATE_REFUSED, rule)

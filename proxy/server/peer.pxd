@@ -6,6 +6,6 @@ cdef class Peer:
     cdef public tuple where
     cdef public object identity
     cdef public tuple about
-    cdef public tuple local
+    cdef public tuple local, proof
     cdef public bytes certificate, tls
     cdef public str listener

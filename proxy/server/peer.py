@@ -16,7 +16,7 @@ class Peer:
 
     __slots__ = (
         "about", "address", "certificate", "encoded", "identity", "is_unix", "listener", "local",
-        "port", "tls", "where",
+        "port", "proof", "tls", "where",
     )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
@@ -29,6 +29,8 @@ class Peer:
         self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
         self.listener = ""  # the name of that by which it came in
         self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
+        # (its URI names, its subject) where a certificate was verified (RFC 4514)
+        self.proof: tuple[tuple[str, ...], str] | None = None
         self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
         self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
 

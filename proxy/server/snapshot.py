@@ -96,6 +96,7 @@ class RouteEntry:
     __slots__ = (
         "_split",
         "_targets",
+        "access",
         "answer",
         "blocks",
         "compression",
@@ -140,6 +141,7 @@ class RouteEntry:
         self.is_health = route.respond is not None and route.respond.grpc_health
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
+        self.access: Any = None  # Access (`access.py`), if not everybody may come in
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
         self.mirror: Any = None  # Mirroring (`mirrors.py`), if requests are copied
         self.sticky: Any = None  # what reads who a request is from, if its side is by that
@@ -159,6 +161,11 @@ class RouteEntry:
         self.only = targets[next(iter(route.to))] if len(route.to) == 1 else None
         self._split = Split(route.to) if len(route.to) > 1 else None
         self._targets = targets if len(route.to) > 1 else None
+
+    def guard(self, access: Any) -> None:
+        """Ask who comes in."""
+        self.access = access
+        self.is_special = True
 
     def pick(self, random: float) -> Target:
         """The upstream that gets this request; `random` in [0, 1)."""
@@ -182,6 +189,7 @@ class Snapshot:
         "by_listener",
         "config",
         "connects",
+        "cors",
         "errors",
         "extractor",
         "forwarding",
@@ -213,6 +221,7 @@ class Snapshot:
         self.request_id = config.forwarding.request_id
         self.tells_deadline = config.forwarding.deadline
         self.by_listener = any(entry.route.when.listener for entry in entries)
+        self.cors = any(entry.route.cors is not None for entry in entries)
         self.connects = any(entry.route.connect for entry in entries)
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")

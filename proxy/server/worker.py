@@ -22,6 +22,7 @@ from proxy.lag import Lag
 from proxy.log import configure, is_coloured, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
+from proxy.server.asks import Asks
 from proxy.server.choosing import equip
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
@@ -114,6 +115,7 @@ class Worker(House):
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
+        self.asks = Asks(self.link)
         self.reports = Reports(self.recorder, self.link, self._measure, self.pools.known)
 
     # the hub's orders

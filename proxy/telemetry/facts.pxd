@@ -35,8 +35,9 @@ cdef class Exchange:
     cdef public str counted
     cdef public bytes user_agent, request_id, trace_id, span_id
     cdef public bytes tls
-    cdef public list captured, attempts, rate
+    cdef public list captured, attempts
     cdef public Call call
+    cdef public object told
     cdef public RouteBlocks route
     cdef public TraceContext context, link
     cdef public bint sampled, flags_random, head_sent, client_gone, is_id_given
