@@ -29,12 +29,10 @@ _WITHOUT_SCOPES = ("basic", "mtls", "forward")
 
 def check_access(config: Config, report: Report) -> dict[str, bytes]:
     """Report what cannot work and what is left open; what the files of checks hold, by path."""
-    credentials: dict[str, bytes] = {}
-    for name, check in config.auth.items():
-        if name == "none":
-            message = 'auth = "none" means that nobody is asked'
-            report.error(("auth", name), message, "give this check another name")
-        check_auth(check, ("auth", name), config, report, credentials)
+    credentials = read_credentials(config, report)
+    if "none" in config.auth:
+        message = 'auth = "none" means that nobody is asked'
+        report.error(("auth", "none"), message, "give this check another name")
     uses = list(_uses(config))
     for path, use in uses:
         _use(use, path, config, report)
@@ -46,6 +44,14 @@ def check_access(config: Config, report: Report) -> dict[str, bytes]:
     _left_open(config, report)
     _overheard(config, report)
     _per_client(config, report)
+    return credentials
+
+
+def read_credentials(config: Config, report: Report) -> dict[str, bytes]:
+    """What the files of checks hold, by path; what is wrong with the checks is reported."""
+    credentials: dict[str, bytes] = {}
+    for name, check in config.auth.items():
+        check_auth(check, ("auth", name), config, report, credentials)
     return credentials
 
 
@@ -83,7 +89,7 @@ def _use(use: AuthUse, path: Path, config: Config, report: Report) -> None:
         report.error(path, message, 'write any = ["staff"] beside it, the name of a check')
     kinds = {kind_of(config.auth[name]) for name in use.names if name in config.auth}
     if use.scopes and kinds and kinds <= set(_WITHOUT_SCOPES):
-        message = f"{' and '.join(sorted(kinds))} know of no scopes, so everybody is refused"
+        message = f"checks by {' and '.join(sorted(kinds))} tell no scopes: everybody is refused"
         report.warn((*path, "scopes"), message, "leave it out")
 
 
@@ -92,7 +98,7 @@ def _name(name: str, path: Path, config: Config, report: Report) -> None:
         report.error(path, '"none" stands alone', 'write auth = "none"')
     elif (
         name not in config.auth
-        and not report.is_broken("auth")
+        and not report.has_failed("auth", name)
         and not report.is_foreign(("auth",))
     ):
         remedy = suggestion(name, config.auth) or f"add [auth.{name}]"

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import ipaddress
-import os
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
+from proxy.config.access_model import Jwt
 from proxy.config.attributes import RESERVED
 from proxy.config.locate import Path
 from proxy.config.model import Auth, Config
@@ -57,15 +55,14 @@ class _Of:
     def warn(self, key: str, message: str, remedy: str = "") -> None:
         self.report.warn((*self.path, key) if key else self.path, message, remedy)
 
-    def file(self, key: str, module: str, missing: str) -> None:
+    def file(self, key: str, module: str, missing: str = "") -> None:
         """Read the file that `key` names, by `read` of `module`; what it holds is kept."""
         name = self.get(key)
         if name == "":
             if not self.report.is_foreign(self.path):
                 self.error("", f"`{key}` is missing", missing)
         elif isinstance(name, str) and name not in self.credentials:
-            place = os.path.join(os.path.dirname(self.report.file), name)
-            packed = part(module, "read", place, self.report, (*self.path, key))
+            packed = part(module, "read", name, self.report, (*self.path, key))
             if packed:
                 self.credentials[name] = packed
 
@@ -96,85 +93,40 @@ def part(module: str, name: str, *asked: object) -> bytes | None:
 
 
 def _jwt(of: _Of) -> None:
-    algorithms = [a for a in of.get("algorithms") or () if a is not None]  # type: ignore[attr-defined]
-    by_secret = [a for a in algorithms if a.startswith("HS")]
-    if of.get("algorithms") == []:
-        of.error("algorithms", "no algorithm is taken", 'write algorithms = ["RS256"]')
-    _keys(of, algorithms, by_secret)
-    _for_whom(of)
-    _lifetime(of)
-    _places(of, _WHERE, 'write "header:authorization", "cookie:token" or "query:token"')
+    from proxy.config.access_jwks import doubts, problems
+    from proxy.config.packed_keys import is_url
+
+    said = of.said
+    assert isinstance(said, Jwt)
+    if not of.report.is_broken(*of.path):
+        for key, message, remedy in problems(said):
+            if key or not of.report.is_foreign(of.path):
+                of.error(key, message, remedy)
+        for key, message, remedy in doubts(said):
+            of.warn(key, message, remedy)
+    if said.jwks and not is_url(said.jwks):
+        of.file("jwks", "access_jwks")
+    if said.secret:
+        of.file("secret", "access_jwks")
+        _length(of, said)
+    _bounds(of)
     _told(of)
     _scopes(of)
 
 
-def _keys(of: _Of, algorithms: list[str], by_secret: list[str]) -> None:
-    """Where keys come from, and that they are of the kind that the algorithms need."""
-    jwks, secret = of.get("jwks"), of.get("secret")
-    if jwks == "" and secret == "" and not of.report.is_foreign(of.path):
-        of.error("", "nothing says who signs", 'write jwks = "https://id.example/jwks"')
-    elif jwks and secret:
-        remedy = 'write two checks, and auth = ["…", "…"] where one of them is enough'
-        of.error("secret", "keys come from `jwks` or from `secret`", remedy)
-    elif jwks and by_secret:
-        message = f"{by_secret[0]} is by a shared secret, and `jwks` has public keys"
-        of.error("algorithms", message, 'leave it out, or write secret = "hmac.key"')
-    elif secret and len(by_secret) < len(algorithms):
-        other = next(a for a in algorithms if a not in by_secret)
-        of.error("algorithms", f"{other} needs a public key, and `secret` is none", _BY_SECRET)
-    if isinstance(secret, str) and secret and not jwks:
-        _file(of, "secret", secret, "read_secret", of.get("algorithms"))
-    if isinstance(jwks, str) and jwks:
-        _jwks(of, jwks)
+def _length(of: _Of, said: Jwt) -> None:
+    from proxy.config.access_jwks import too_short
+
+    packed = of.credentials.get(said.secret)
+    if packed and None not in said.algorithms and (short := too_short(said, packed)):
+        key, message, remedy = short
+        of.error(key, message, remedy)
 
 
-_BY_SECRET = 'write algorithms = ["HS256"]'
-
-
-def _jwks(of: _Of, jwks: str) -> None:
-    if "://" not in jwks:
-        _file(of, "jwks", jwks, "read")
-        return
-    scheme = jwks.partition("://")[0].lower()
-    if scheme not in ("http", "https"):
-        of.error("jwks", f"{jwks!r} is neither https:// nor a file")
-    elif scheme == "http" and not _is_here(jwks):
-        message = "keys over plaintext: who is on the way says who may come in"
-        of.error("jwks", message, f'write "https{jwks[4:]}"')
-
-
-def _is_here(url: str) -> bool:
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _file(of: _Of, key: str, name: str, function: str, *more: object) -> None:
-    if name not in of.credentials:
-        place = os.path.join(os.path.dirname(of.report.file), name)
-        packed = part("access_jwks", function, place, of.report, (*of.path, key), *more)
-        if packed:
-            of.credentials[name] = packed
-
-
-def _for_whom(of: _Of) -> None:
-    if of.get("issuer") == "":
-        message = "whoever signs with these keys is believed, whatever issuer the token names"
-        of.warn("", message, 'write issuer = "https://id.example", as `iss` of its tokens says')
-    if of.get("audience") == []:
-        message = "tokens that the issuer made for other services are taken"
-        of.warn("", message, 'write audience = ["shop"], one of those in `aud` of its tokens')
-
-
-def _lifetime(of: _Of) -> None:
-    leeway, max_age = of.get("leeway"), of.get("max_age")
+def _bounds(of: _Of) -> None:
+    leeway = of.get("leeway")
     if isinstance(leeway, float) and leeway > _LEEWAY:
         of.warn("leeway", "tokens count long after their end", 'write "60s"')
-    if of.get("require_exp") is False and max_age == 0:
-        message = "tokens without `exp` count for ever"
-        of.warn("require_exp", message, 'write max_age = "12h" beside it, or leave it out')
     if of.get("size") == 0:
         of.error("size", "a token cannot be unlimited", "leave it out for the default")
 
