@@ -199,8 +199,9 @@ def _preflight(story: Story, access: Access) -> bool:
     if cors is None or not cors.is_preflight(story.head):
         return False
     assert story.x.told is not None
-    story.x.told.lines = []
-    answering.reply(story, Reply(204, cors.preflight(story.head), b""), story.entry)
+    # not of the reply's own head, from which `drops` go as from an upstream's
+    story.x.told.lines = cors.preflight(story.head)
+    answering.reply(story, Reply(204, [], b""), story.entry)
     return True
 
 
