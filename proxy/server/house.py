@@ -95,6 +95,7 @@ class House:
     overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
     asks: Any  # an Asks (`asks.py`): questions to the hub
+    keysets: Any  # a Keysets (`keysets.py`): what issuers sign with
     draining: bool
     in_maintenance: bool  # routes to upstreams are closed
     switched: bool  # maintenance is on by the hub's word, whatever the configuration says

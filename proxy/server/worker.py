@@ -33,6 +33,7 @@ from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import Waiting
 from proxy.server.house import Guest, House
+from proxy.server.keysets import Keysets
 from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
@@ -118,6 +119,7 @@ class Worker(House):
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
         self.asks = Asks(self.link)
+        self.keysets = Keysets(self.asks)
         self.reports = Reports(self.recorder, self.link, self._measure, self.pools.known)
 
     # the hub's orders
