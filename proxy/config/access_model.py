@@ -75,7 +75,8 @@ class Forward(Section, frozen=True):
     )  # of SERVER spans: { "user.id" = "x-user" }
     timeout: Seconds = Seconds(1)  # then 503
     cache: Seconds = Seconds(0)  # how long an answer counts for the same question; 0 = never
-    # what makes a question the same: "header:NAME", "cookie:NAME", "method", "path", "host"
+    # what makes a question the same: "header:NAME", "cookie:NAME", "method", "path", "host",
+    # "client" (its address)
     cache_key: list[str] = field(
         default_factory=lambda: ["header:authorization", "header:cookie", "method", "host", "path"]
     )

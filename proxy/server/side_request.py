@@ -226,9 +226,7 @@ class SideRequest(StoryEvents):
         else:
             self._tell(None, b"", error)
 
-    def _tell(
-        self, head: ResponseHead | None, body: bytes, error: ProxyError | None
-    ) -> None:
+    def _tell(self, head: ResponseHead | None, body: bytes, error: ProxyError | None) -> None:
         done, self._done = self._done, None
         if done is not None:
             done(head, body, error)
