@@ -21,6 +21,7 @@ down  SNAPSHOT   config.wire       items = generation; several frames, of which 
       SECRETS    tls_tickets       what all workers seal sessions of TLS with
       MAINTAIN   b"1" or nothing   an operator has switched maintenance on, or off
       ANSWER     b"1" and more     items = the number that came with QUESTION; nothing = no answer
+      KEYS       server.keysets    public keys of issuers: all that are known
       WATCH      b"1" or nothing   somebody watches: an access record of each request, or as before
 
 Orders are carried out one after the other; see server/orders.py for those that do not wait.
@@ -34,4 +35,4 @@ from proxy.frames import encode as encode
 READY, METRICS, COLLECTED, DRAINING, DRAINED = 1, 4, 5, 6, 7
 APPLIED, REFUSED, PREPARED, QUESTION = 8, 9, 10, 11
 SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET, SECRETS, MAINTAIN, WATCH = range(16, 25)
-ANSWER = 27
+ANSWER, KEYS = 27, 28

@@ -6,9 +6,10 @@ of the loop, and answered with PREPARED or REFUSED; APPLY puts what was prepared
 few assignments and is answered with APPLIED, FORGET throws it away. What is told of endpoints
 between two configurations waits for its turn like them.
 
-Four orders do not wait. DRAIN: whoever stops must not go on accepting until a configuration is
+Five orders do not wait. DRAIN: whoever stops must not go on accepting until a configuration is
 compiled that it will never use. COLLECT: it asks for what has been recorded until now. WATCH: the
-next request is recorded for who watches. ANSWER: a request waits for it.
+next request is recorded for who watches. ANSWER: a request waits for it. KEYS: an answer may
+follow, and whoever gets that goes by these.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from proxy.errors import reason
 from proxy.server import endpoints, frames
 from proxy.server.asks import Asks
 from proxy.server.compile import Compiler
+from proxy.server.keysets import Keysets
 from proxy.server.link import Link
 from proxy.server.pools import Pools
 from proxy.server.snapshot import Snapshot
@@ -58,6 +60,8 @@ class Worker(Protocol):
     def tls(self) -> Keyring: ...
     @property
     def asks(self) -> Asks: ...
+    @property
+    def keysets(self) -> Keysets: ...
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
         """Bring into force; what was in force before, None the first time."""
@@ -105,6 +109,8 @@ class Orders:
             self._worker.collect(items)
         elif kind == frames.ANSWER:
             self._worker.asks.answer(items, payload)
+        elif kind == frames.KEYS:
+            self._worker.keysets.take(payload)
         elif kind == frames.WATCH:
             self._worker.recorder.watched = payload == b"1"
         else:

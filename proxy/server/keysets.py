@@ -1,0 +1,73 @@
+"""The keys of issuers in one worker: as the hub has last told them, by the URL they are from.
+
+By URL and not by check, so that a check which is given another URL by a reload never goes by the
+keys of the issuer before. They outlive configurations, and are there before the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from proxy.access.keyset import KeySet
+
+QUESTION = b"jwks"  # the kind of question (asks.py); the answer is seconds until the next one
+PAUSE = 5.0  # seconds until the next question where the hub gave no answer
+
+
+class Keysets:
+    """Of one worker. `asks` is its Asks."""
+
+    __slots__ = ("_asks", "_known", "_not_before", "_told", "_waiting")
+
+    def __init__(self, asks: Any) -> None:
+        self._asks = asks
+        self._known: dict[str, KeySet] = {}
+        self._told: dict[str, bytes] = {}  # what these were made of
+        self._not_before: dict[str, float] = {}  # Unix seconds of the next question
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
+
+    def take(self, payload: bytes) -> None:
+        """A KEYS frame: all that is known. What is the same stays the same object, so that what
+        was found out by it still counts."""
+        told = _frame.decode(payload)
+        self._known = {
+            url: self._known[url] if self._told.get(url) == packed else KeySet(packed)
+            for url, packed in told.items()
+        }
+        self._told = told
+
+    def current(self, url: str) -> KeySet | None:
+        return self._known.get(url)
+
+    def may_ask(self, url: str, now: float) -> bool:
+        return url in self._waiting or now >= self._not_before.get(url, 0.0)
+
+    def ask(self, url: str, now: float, done: Callable[[], None]) -> Callable[[], None]:
+        """One question for all that wait."""
+        waiting = self._waiting.get(url)
+        if waiting is not None:
+            waiting.append(done)
+        else:
+            waiting = self._waiting[url] = [done]
+            self._asks.ask(QUESTION, url.encode(), lambda answer: self._answered(url, now, answer))
+
+        def forget() -> None:
+            if done in waiting:
+                waiting.remove(done)
+
+        return forget
+
+    def _answered(self, url: str, now: float, answer: bytes | None) -> None:
+        try:
+            pause = float(answer) if answer else PAUSE
+        except ValueError:
+            pause = PAUSE
+        self._not_before[url] = now + pause
+        for done in self._waiting.pop(url, []):
+            done()
+
+
+_frame = msgspec.msgpack.Decoder(dict[str, bytes])
