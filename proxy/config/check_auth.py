@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 
@@ -61,7 +62,8 @@ class _Of:
             if not self.report.is_foreign(self.path):
                 self.error("", f"`{key}` is missing", missing)
         elif isinstance(name, str) and name not in self.credentials:
-            packed = part(module, "read", name, self.report, (*self.path, key))
+            place = os.path.abspath(os.path.join(os.path.dirname(self.report.file), name))
+            packed = part(module, "read", place, self.report, (*self.path, key))
             if packed:
                 self.credentials[name] = packed
 
