@@ -34,7 +34,7 @@ class CredentialFile:
                 if os.fstat(file.fileno()).st_size > most:
                     self._fail(f"{self._path} is too large: more than {most >> 20} MiB", "")
                     return
-                for number, line in enumerate(file, 1):  # noqa: B007 - for the message below
+                for number, line in enumerate(file, 1):
                     yield number, line.rstrip("\r\n")
         except UnicodeDecodeError:
             message = f"{self._path} is not UTF-8, after line {number}"
