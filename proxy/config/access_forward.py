@@ -17,9 +17,28 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _KINDS = ("method", "path", "host", "client")
 # Where a message ends, where it goes and whose trace it is part of is not for others to say.
 _NOT_COPIED = frozenset(
-    """host connection content-length transfer-encoding te trailer upgrade keep-alive expect
-    proxy-connection proxy-authorization http2-settings traceparent tracestate baggage b3
-    set-cookie via forwarded x-request-id""".split()
+    [
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "keep-alive",
+        "expect",
+        "proxy-connection",
+        "proxy-authorization",
+        "http2-settings",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "b3",
+        "set-cookie",
+        "via",
+        "forwarded",
+        "x-request-id",
+    ]
 )
 _TOLD = ("x-forwarded-", "x-b3-")
 
