@@ -128,16 +128,16 @@ def _lists(route: Route, path: Path, report: Report) -> None:
 
 def _of_pages(route: Route, path: Path, report: Report) -> None:
     """CORS, judged by its own module."""
-    if route.cors is not None and not report.has_failed(*path, "cors"):
-        from proxy.config.check_auth import part
+    if route.cors is not None:
+        from proxy.config.check_cors import check_cors  # which few configurations need
 
-        part("check_cors", "check_cors", route.cors, report, (*path, "cors"))
+        check_cors(route, path, report)
 
 
 def _per_client(config: Config, report: Report) -> None:
-    from proxy.config.check_auth import part
+    from proxy.config.check_clients import check_clients
 
-    part("check_clients", "check_clients", config, report)
+    check_clients(config, report)
 
 
 def _left_open(config: Config, report: Report) -> None:
