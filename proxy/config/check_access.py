@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.check_auth import check_auth
+from proxy.config.check_clients import check_clients
+from proxy.config.check_cors import check_cors
 from proxy.config.checks import attempt
 from proxy.config.locate import Path
 from proxy.config.model import Auth, AuthUse, Config, Listener, Route
@@ -18,12 +20,8 @@ from proxy.config.syntax import is_loopback, is_unix, parse_address, parse_netwo
 
 Use = tuple[Path, AuthUse]
 
-_IN_THE_OPEN = (
-    "jwt",
-    "api_key",
-    "basic",
-    "oidc",
-)  # whose credentials can be used by who hears them
+# Kinds whose credentials can be used by whoever hears them.
+_IN_THE_OPEN = ("jwt", "api_key", "basic", "oidc")
 _WITHOUT_SCOPES = ("basic", "mtls", "forward")
 
 
@@ -38,12 +36,12 @@ def check_access(config: Config, report: Report) -> dict[str, bytes]:
         _use(use, path, config, report)
     for i, route in enumerate(config.route):
         if isinstance(route, Route):  # else it could not be made, and the report knows
+            check_cors(route, ("route", i), report)
             _lists(route, ("route", i), report)
-            _of_pages(route, ("route", i), report)
     _unused(config, {name for _, use in uses for name in use.names}, report)
     _left_open(config, report)
     _overheard(config, report)
-    _per_client(config, report)
+    check_clients(config, report)
     return credentials
 
 
@@ -115,29 +113,15 @@ def _unused(config: Config, used: set[str], report: Report) -> None:
 
 
 def _lists(route: Route, path: Path, report: Report) -> None:
+    """That addresses are ones; how the lists go together is in `check_clients.py`."""
     for key in ("allow", "deny"):
         for i, network in enumerate(getattr(route, key)):
             if not report.is_broken(*path, key, i):
                 attempt(parse_network, network, (*path, key, i), report)
     for both in sorted(set(filter(None, route.allow)) & set(filter(None, route.deny))):
         report.warn((*path, "deny"), f"{both} is in `allow` as well, and `deny` wins")
-    nobody = {"0.0.0.0/0", "::/0"} <= set(route.deny)
-    if nobody and route.to:
+    if route.to and {"0.0.0.0/0", "::/0"} <= set(route.deny):
         report.warn((*path, "deny"), "nobody may come in", "write respond = { status = 403 }")
-
-
-def _of_pages(route: Route, path: Path, report: Report) -> None:
-    """CORS, judged by its own module."""
-    if route.cors is not None and not report.has_failed(*path, "cors"):
-        from proxy.config.check_auth import part
-
-        part("check_cors", "check_cors", route.cors, report, (*path, "cors"))
-
-
-def _per_client(config: Config, report: Report) -> None:
-    from proxy.config.check_auth import part
-
-    part("check_clients", "check_clients", config, report)
 
 
 def _left_open(config: Config, report: Report) -> None:

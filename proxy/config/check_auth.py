@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 
-from proxy.config.access_model import Jwt
+from proxy.config.access_model import Forward, Jwt, Mtls
 from proxy.config.attributes import RESERVED
 from proxy.config.locate import Path
 from proxy.config.model import Auth, Config
@@ -61,7 +62,8 @@ class _Of:
             if not self.report.is_foreign(self.path):
                 self.error("", f"`{key}` is missing", missing)
         elif isinstance(name, str) and name not in self.credentials:
-            packed = part(module, "read", name, self.report, (*self.path, key))
+            place = os.path.abspath(os.path.join(os.path.dirname(self.report.file), name))
+            packed = part(module, "read", place, self.report, (*self.path, key))
             if packed:
                 self.credentials[name] = packed
 
@@ -147,7 +149,11 @@ def _basic(of: _Of) -> None:
 
 
 def _forward(of: _Of) -> None:
-    part("access_forward", "check", of.said, of.report, of.path)
+    from proxy.config.access_forward import check
+
+    assert isinstance(of.said, Forward)
+    if not of.report.is_broken(*of.path):
+        check(of.said, of.path, of.report)
     names = of.get("headers")
     for i, name in enumerate(names if isinstance(names, list) else ()):
         if not of.report.is_broken(*of.path, "headers", i):
@@ -156,15 +162,16 @@ def _forward(of: _Of) -> None:
 
 
 def _mtls(of: _Of) -> None:
-    identities, subjects = of.get("identities"), of.get("subjects")
-    if identities == [] and subjects == []:
+    from proxy.config.access_mtls import check
+
+    assert isinstance(of.said, Mtls)
+    if of.said.identities == [] and of.said.subjects == [] and not of.report.is_broken(*of.path):
         message = "whoever has a certificate of `client_ca` may come in"
         of.warn("", message, 'write identities = ["spiffe://partner/*"], or subjects')
-    part("access_mtls", "check", of.said, of.report, of.path)
+    check(of.said, of.report, of.path)
     _field(of, "header")
-    asks = any(
-        listener and listener.tls and listener.tls.client_ca for listener in of.config.listen
-    )
+    listeners = of.config.listen
+    asks = any(listener and listener.tls and listener.tls.client_ca for listener in listeners)
     if not asks and not of.report.is_broken("listen"):
         remedy = 'write client_ca = "clients.pem" in `tls` of [[listen]]'
         of.error("", "no listener asks for client certificates", remedy)

@@ -239,19 +239,20 @@ class Supervisor:
 
     def _execute(self, worker: Worker, link: int, lent: int) -> None:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
-        ring, board, rates = worker.ring, self._shared.boards.memory, self._shared.boards.rates
+        ring, boards = worker.ring, self._shared.boards
         listening = [sock.fileno() for _, sock in sockets]
         arguments = ["--link", str(link), "--id", str(worker.id), "--slot", str(worker.slot)]
         arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
         arguments += ["--loans", str(lent)]
-        arguments += ["--board", str(board), "--place", str(worker.place)]
-        arguments += ["--rates", str(rates)]
+        arguments += ["--board", str(boards.memory), "--place", str(worker.place)]
+        arguments += ["--rates", str(boards.rates), "--crowd", str(boards.crowd)]
+        shared = [boards.memory, boards.rates, boards.crowd]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(
             [*self._command, *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=[link, lent, board, rates, ring.memory, ring.writer, *listening],
+            pass_fds=[link, lent, *shared, ring.memory, ring.writer, *listening],
             process_group=0,  # Ctrl-C in a terminal reaches the hub alone, and the hub drains
         )
 

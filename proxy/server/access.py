@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from proxy.access.addresses import Addresses
 from proxy.access.check import Check
 from proxy.access.made import Made
 from proxy.access.round import Wanted
 from proxy.config.model import Auth, Config, Route
-from proxy.tracing.trust import Networks
+from proxy.server.house import House
+from proxy.server.snapshot import RouteEntry
+from proxy.telemetry import instruments
 
 NOBODY = Wanted((), (), (), {})
 
@@ -17,27 +20,44 @@ NOBODY = Wanted((), (), (), {})
 class Access:
     """Of one route."""
 
-    __slots__ = ("allow", "cors", "deny", "strips", "wanted")
+    __slots__ = ("addresses", "cors", "requests", "secure", "strips", "wanted")
 
-    def __init__(self, route: Route, wanted: Wanted) -> None:
-        self.allow = Networks(route.allow) if route.allow else None
-        self.deny = Networks(route.deny) if route.deny else None
+    def __init__(
+        self, route: Route, wanted: Wanted, addresses: Addresses | None, requests: int
+    ) -> None:
+        self.addresses = addresses
+        self.requests = requests  # that one client may have under way; 0 = any number
         self.cors: Any = _policy(route)
+        self.secure: Any = _secure(route)
         self.wanted = wanted
         self.strips: frozenset[bytes] = frozenset().union(
             *(check.strips for check in (*wanted.all, *wanted.any))
         )
 
+    def refuses(self, house: House, entry: RouteEntry, address: str) -> bool:
+        """Whether a connection from there, without requests, may not come in, which is counted."""
+        if self.addresses is None or not self.addresses.refuses(address):
+            return False
+        name = entry.route.name or entry.route.path
+        labels = (
+            ("spangate.check", "address"),
+            ("spangate.denied.reason", "address"),
+            ("spangate.route", name),
+        )
+        house.recorder.registry.number(instruments.ACCESS_DENIED, labels).value += 1
+        return True
+
 
 class Checks:
     """The checks of a configuration, each made once, and of those alone that a route asks for."""
 
-    __slots__ = ("_config", "_made", "_ready")
+    __slots__ = ("_addresses", "_config", "_made", "_ready")
 
     def __init__(self, config: Config, made: Made) -> None:
         self._config = config
         self._made = made
         self._ready: dict[str, Check] = {}
+        self._addresses: dict[tuple[tuple[str, ...], ...], Addresses] = {}
 
     def access(self, route: Route) -> Access | None:
         """What the route says, None = everybody may come in."""
@@ -46,9 +66,21 @@ class Checks:
         if use is not None and use.names:
             all_of, any_of = map(self._check, use.all), map(self._check, use.any)
             wanted = Wanted(tuple(all_of), tuple(any_of), use.scopes, use.claims)
-        if not wanted and not route.allow and not route.deny and route.cors is None:
+        requests = self._config.limits.per_client.requests
+        said = route.allow or route.deny or route.cors or route.secure_headers
+        if not wanted and not said and not requests:
             return None
-        return Access(route, wanted)
+        return Access(route, wanted, self._lists(route), requests)
+
+    def _lists(self, route: Route) -> Addresses | None:
+        """Made once for all routes that say the same."""
+        if not route.allow and not route.deny:
+            return None
+        key = (tuple(route.allow), tuple(route.deny))
+        found = self._addresses.get(key)
+        if found is None:
+            found = self._addresses[key] = Addresses(*key)
+        return found
 
     def _check(self, name: str) -> Check:
         check = self._ready.get(name)
@@ -92,3 +124,11 @@ def _policy(route: Route) -> Any:
     from proxy.access.cors import Policy  # which few configurations need
 
     return Policy(route.cors)
+
+
+def _secure(route: Route) -> Any:
+    if route.secure_headers is None:
+        return None
+    from proxy.access.secure_headers import SecureLines
+
+    return SecureLines(route.secure_headers)

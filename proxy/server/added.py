@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import time
 
+from proxy.access.secure_headers import lacking
 from proxy.errors import ClientError
 from proxy.http.date import imf_fixdate
 from proxy.http.edits import NO_EDITS, Edits
@@ -36,6 +37,8 @@ def lines(x: Exchange, snapshot: Snapshot, edits: Edits, head: ResponseHead) -> 
         head.remove(x.told.drops)
         more += x.told.rate
         more += x.told.lines
+        if x.told.secure:
+            more += lacking(x.told.secure, head, edits)
     if edits.removed is not None:
         more = without(more, edits.removed)
     if snapshot.response_headers:

@@ -128,7 +128,8 @@ class Compiler:
 
     def _access(self, route: Route) -> object:
         use = self.config.defaults.auth if route.auth is None else route.auth
-        if use is None and not route.allow and not route.deny and route.cors is None:
+        said = route.allow or route.deny or route.cors or route.secure_headers
+        if use is None and not said and not self.config.limits.per_client.requests:
             return None
         if self._checks is None:
             from proxy.access.made import Made

@@ -103,7 +103,11 @@ def enter(story: Story, access: Access, rates: Any, captures: Mapping[str, str])
     if access.cors is not None:
         told.drops = access.cors.drops
         told.lines = access.cors.lines(story.head.get(b"origin"))
+    if access.secure is not None:
+        told.secure = access.secure.of(story.x.scheme)
     _address(story, access)
+    if access.requests:
+        _per_client(story, told, access.requests)
     if rates is not None:
         if rates.shared:
             return Wait(story, captures, None)
@@ -171,11 +175,23 @@ def _asked(story: Story) -> Asked:
 
 
 def _address(story: Story, access: Access) -> None:
-    client = story.x.client
-    if access.deny is not None and access.deny.holds(client):
+    """Who sent it, as far as trusted peers say so; whoever they hide may be anybody."""
+    addresses = access.addresses
+    if addresses is None:
+        return
+    is_hidden = story.client.forwards and story.snapshot.forwarding.said(story.head.fields).hidden
+    if is_hidden or addresses.refuses(story.x.client):
         raise _denied(story, "address", Refusal(403, "address"))
-    if access.allow is not None and not access.allow.holds(client):
-        raise _denied(story, "address", Refusal(403, "address"))
+
+
+def _per_client(story: Story, told: Told, most: int) -> None:
+    """Count it as one of its client's, until it ends (`answering.finish`)."""
+    claim = story.worker.clients.begin(story.x.client, most)
+    if claim is False:
+        told.rate = [(b"retry-after", b"1")]
+        raise _denied(story, "per_client", Refusal(429, "requests"))
+    if claim is not True:
+        told.claim = claim
 
 
 def _preflight(story: Story, access: Access) -> bool:
@@ -183,8 +199,9 @@ def _preflight(story: Story, access: Access) -> bool:
     if cors is None or not cors.is_preflight(story.head):
         return False
     assert story.x.told is not None
-    story.x.told.lines = []
-    answering.reply(story, Reply(204, cors.preflight(story.head), b""), story.entry)
+    # not of the reply's own head, from which `drops` go as from an upstream's
+    story.x.told.lines = cors.preflight(story.head)
+    answering.reply(story, Reply(204, [], b""), story.entry)
     return True
 
 

@@ -15,8 +15,8 @@ class Peer:
     """The other end of one connection."""
 
     __slots__ = (
-        "about", "address", "certificate", "encoded", "identity", "is_unix", "listener", "local",
-        "port", "proof", "tls", "where",
+        "about", "address", "certificate", "claim", "encoded", "identity", "is_unix", "listener",
+        "local", "port", "proof", "tls", "where",
     )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
@@ -32,6 +32,7 @@ class Peer:
         # (its URI names, its subject) where a certificate was verified (RFC 4514)
         self.proof: tuple[tuple[str, ...], str] | None = None
         self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
+        self.claim: Any = None  # what its connection counts as (`per_client.py`)
         self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
 
     def __repr__(self) -> str:

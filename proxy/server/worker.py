@@ -41,6 +41,7 @@ from proxy.server.mirrors import Mirrors
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.overload import Overload
+from proxy.server.per_client import Clients
 from proxy.server.pool import Pool
 from proxy.server.pools import Pools
 from proxy.server.refusals import Refusals
@@ -88,6 +89,7 @@ class Worker(House):
         self.faults = Faults()
         registry = self.recorder.registry
         self.limiter, self.overload = Limiter(registry), Overload(registry)
+        self.clients = Clients(self.limiter, registry)
         self.mirrors = Mirrors(self)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
@@ -140,6 +142,7 @@ class Worker(House):
         json = is_json(config.log.format, terminal=terminal)
         self.recorder.configure(config, json=json, look=look)
         self.limiter.configure(config.redis)
+        self.clients.configure(config)
         self.maintain(self.switched)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.pools.close_of(gone))
@@ -198,6 +201,7 @@ class Worker(House):
 
     def release(self, guest: Guest) -> None:
         self._connections.pop(guest, None)
+        self.clients.leave(guest.peer)
         self._counts[CONNECTIONS] = len(self._connections)
 
     def succeed(self, guest: Guest, heir: Guest) -> None:

@@ -8,13 +8,15 @@ duration negative.
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.http.grpc import CANCELLED
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.brought import NOTHING
 from proxy.tracing.context import TraceContext
 from proxy.upstream.state import Use
 
-ERROR_PAGE = "error_page"  # why an attempt is made that asks for a page for a failure
+ASIDE = "aside"  # why an attempt is made that is none of its request's (server/side_request.py)
 
 
 class Call:
@@ -113,7 +115,9 @@ class Told:
     """What a client is told besides, and what was found out of it, where the route limits requests
     or says who may come in."""
 
-    __slots__ = ("cookies", "denied", "drops", "headers", "lines", "queries", "rate")
+    __slots__ = (
+        "claim", "cookies", "denied", "drops", "headers", "lines", "queries", "rate", "secure"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.rate: list[tuple[bytes, bytes]] = []  # of the answer: limits
@@ -124,6 +128,8 @@ class Told:
         self.queries: frozenset[str] = frozenset()  # parameters that it must not see
         # (check, reason, Unix ns) of a refusal: an event of the SERVER span
         self.denied: tuple[str, str, int] | None = None
+        self.secure: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, unless it has them
+        self.claim: Any = None  # what its client has of `per_client` until it ends
 
 
 class Exchange:

@@ -156,7 +156,8 @@ class Recorder:
         client.duration.record(max(attempt.end - attempt.start, 0))
         try:
             if exchange.sampled and self.spans:
-                self._span.client(exchange, attempt, client, exchange.query)
+                query = self._redactor.query(exchange.query) if exchange.query else ""
+                self._span.client(exchange, attempt, client, query)
                 self._pen.pour(self._span_window, self._span_lane, 1)
         except BaseException:
             self._pen.clear()
