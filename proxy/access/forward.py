@@ -65,7 +65,8 @@ class Rules:
     """What one check says, ready for requests."""
 
     __slots__ = (
-        "_attributes", "_cookies", "_headers", "_keys", "_name", "_secret", "_send", "cache", "strips"
+        "_attributes", "_cookies", "_headers", "_keys", "_name", "_secret", "_send", "cache",
+        "strips",
     )  # fmt: skip
 
     def __init__(self, name: str, said: Forward, secret: bytes) -> None:

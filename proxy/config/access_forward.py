@@ -17,9 +17,12 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _KINDS = ("method", "path", "host", "client")
 # Where a message ends, where it goes and whose trace it is part of is not for others to say.
 _NOT_COPIED = frozenset(
-    """host connection content-length transfer-encoding te trailer upgrade keep-alive expect
-    proxy-connection proxy-authorization http2-settings traceparent tracestate baggage b3
-    set-cookie via forwarded x-request-id""".split()
+    {
+        *("host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade"),
+        *("keep-alive", "expect", "proxy-connection", "proxy-authorization", "http2-settings"),
+        *("traceparent", "tracestate", "baggage", "b3", "forwarded", "via", "x-request-id"),
+        "set-cookie",
+    }
 )
 _TOLD = ("x-forwarded-", "x-b3-")
 
@@ -79,7 +82,7 @@ def _no_question(to: str) -> tuple[str, str]:
 
 
 def _names(said: Forward, place: Path, report: Report) -> None:
-    places = [(("headers", i), name) for i, name in enumerate(said.headers)]
+    places: list[tuple[Path, str]] = [(("headers", i), name) for i, name in enumerate(said.headers)]
     places += [(("attributes", key), name) for key, name in said.attributes.items()]
     places += [(("send", i), name) for i, name in enumerate(said.send)]
     for where, name in places:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from proxy.config.check_compress import check_compress
 from proxy.config.access_forward import asked_by_checks
+from proxy.config.check_compress import check_compress
 from proxy.config.check_errors import asked_of
 from proxy.config.check_limits import check_priority
 from proxy.config.check_mirror import check_mirror
