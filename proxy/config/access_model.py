@@ -27,9 +27,8 @@ class Jwt(Section, frozen=True):
     # what claims must be: { role = "admin" }, "a.b" = b within a; one of a list is enough
     claims: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)  # to upstreams: { x-user = "sub" }
-    attributes: dict[str, str] = field(
-        default_factory=dict
-    )  # of SERVER spans: { "user.id" = "sub" }
+    # of SERVER spans: { "user.id" = "sub" }
+    attributes: dict[str, str] = field(default_factory=dict)
     # where the token is: "header:NAME" ("Bearer " before it may be left out there), "cookie:NAME",
     # "query:NAME"; the first place that has something counts
     places: list[str] = field(default_factory=lambda: ["header:authorization"], name="in")
@@ -70,9 +69,8 @@ class Forward(Section, frozen=True):
     headers: list[str] = field(default_factory=list)  # of its answer, that upstreams get
     cookies: list[str] = field(default_factory=list)  # that it sets and the client gets: names
     send: list[str] = field(default_factory=list)  # what it gets of the request's; [] = all
-    attributes: dict[str, str] = field(
-        default_factory=dict
-    )  # of SERVER spans: { "user.id" = "x-user" }
+    # of SERVER spans: { "user.id" = "x-user" }
+    attributes: dict[str, str] = field(default_factory=dict)
     timeout: Seconds = Seconds(1)  # then 503
     cache: Seconds = Seconds(0)  # how long an answer counts for the same question; 0 = never
     # what makes a question the same: "header:NAME", "cookie:NAME", "method", "path", "host",
@@ -97,9 +95,9 @@ class Oidc(Section, frozen=True):
     """Login in a browser: OpenID Connect, authorization code with PKCE; the session is a cookie."""
 
     issuer: str = ""  # whose /.well-known/openid-configuration says the rest
-    client_id: str = ""
+    client_id: str = ""  # how the issuer knows this gateway
     client_secret: str = ""  # "${file:…}"; "" = a public client
-    scopes: list[str] = field(default_factory=lambda: ["openid"])
+    scopes: list[str] = field(default_factory=lambda: ["openid"])  # that are asked for
     callback: str = "/oauth2/callback"  # the path to which the issuer sends browsers back
     logout: str = "/oauth2/logout"  # the path that ends the session; "" = none
     secret: str = ""  # what cookies are sealed with, 32 characters or more: "${file:…}"
@@ -113,12 +111,12 @@ class Oidc(Section, frozen=True):
 class Auth(Section, frozen=True):
     """A check by name; exactly one of these."""
 
-    jwt: Jwt | None = None
-    api_key: ApiKey | None = None
-    basic: Basic | None = None
-    forward: Forward | None = None
-    mtls: Mtls | None = None
-    oidc: Oidc | None = None
+    jwt: Jwt | None = None  # signed tokens
+    api_key: ApiKey | None = None  # secrets of machines
+    basic: Basic | None = None  # names and passwords
+    forward: Forward | None = None  # another server decides
+    mtls: Mtls | None = None  # client certificates
+    oidc: Oidc | None = None  # login in a browser
 
 
 class AuthUse(Section, frozen=True):
@@ -151,14 +149,15 @@ class Cors(Section, frozen=True):
 class SecureHeaders(Section, frozen=True):
     """Lines of answers that make browsers careful; "" = not this one. What upstreams say wins."""
 
-    hsts: str = "max-age=31536000; includeSubDomains"  # over TLS alone (RFC 6797 §7.2)
-    content_type_options: str = "nosniff"
-    frame_options: str = "DENY"
-    referrer_policy: str = "strict-origin-when-cross-origin"
-    content_security_policy: str = ""
-    permissions_policy: str = ""
-    cross_origin_opener_policy: str = "same-origin"
-    cross_origin_resource_policy: str = "same-origin"
+    # Strict-Transport-Security, over TLS alone (RFC 6797 §7.2)
+    hsts: str = "max-age=31536000; includeSubDomains"
+    content_type_options: str = "nosniff"  # X-Content-Type-Options
+    frame_options: str = "DENY"  # X-Frame-Options
+    referrer_policy: str = "strict-origin-when-cross-origin"  # Referrer-Policy
+    content_security_policy: str = ""  # Content-Security-Policy
+    permissions_policy: str = ""  # Permissions-Policy
+    cross_origin_opener_policy: str = "same-origin"  # Cross-Origin-Opener-Policy
+    cross_origin_resource_policy: str = "same-origin"  # Cross-Origin-Resource-Policy
 
 
 class PerClient(Section, frozen=True):

@@ -240,6 +240,7 @@ class Route(Section, frozen=True):
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
+    upper_case: Literal["keep", "reject"] | None = None  # "/A": capitals in the path; None = keep
     upgrade: list[str] = field(default_factory=lambda: ["websocket"])  # protocols; others get 426
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC

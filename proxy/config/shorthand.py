@@ -62,7 +62,7 @@ def lengthen(raw: Raw, report: Report) -> None:
             _one_as_list(export, key)
     if isinstance(defaults := raw.get("defaults"), dict):
         _retry(defaults)
-        _auth(defaults)
+        _auth(defaults, ("defaults", "auth"), report)
     _errors(raw, (), report)
     _checks(raw, report)
     _upstreams(raw.get("upstream"), report)
@@ -127,7 +127,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _compress(route)
     if route.get("slo") is False:
         route["slo"] = {}
-    _access(route)
+    _access(route, ("route", index), report)
     _rate(route, ("route", index, "rate"), report)
     _errors(route, ("route", index), report)
     if isinstance(when := route.get("when"), dict):
@@ -160,8 +160,8 @@ def _compress(route: Raw) -> None:
         _one_as_list(compress, "with")
 
 
-def _access(route: Raw) -> None:
-    _auth(route)
+def _access(route: Raw, path: Path, report: Report) -> None:
+    _auth(route, (*path, "auth"), report)
     for key in ("allow", "deny"):
         _one_as_list(route, key)
     if isinstance(cors := route.get("cors"), dict):
@@ -173,15 +173,23 @@ def _access(route: Raw) -> None:
         del route["secure_headers"]
 
 
-def _auth(table: Raw) -> None:
+def _auth(table: Raw, place: Path, report: Report) -> None:
+    """Names of checks in the place of a table; an empty list is a slip and not "none"."""
     auth = table.get("auth")
     if isinstance(auth, str):
         table["auth"] = {} if auth == "none" else {"any": [auth]}
+        report.lines.alias((*place, "any", 0), place)
     elif isinstance(auth, list):
         table["auth"] = {"any": auth}
+        report.lines.move((*place, "any"), place)
+        if not auth:
+            report.error(place, "no check is named", 'write auth = "none" if that is meant')
     elif isinstance(auth, dict):
         for key in ("any", "all", "scopes"):
             _one_as_list(auth, key)
+            if auth.get(key) == [] and key != "scopes":
+                remedy = 'leave it out; auth = "none" asks nobody'
+                report.error((*place, key), "no check is named", remedy)
 
 
 def _checks(raw: Raw, report: Report) -> None:

@@ -32,7 +32,6 @@ _TEXTS = {
     403: "this is not allowed",
     429: "more requests than this client may have",
 }
-_ONE_SECOND: tuple[Pair, ...] = ((b"retry-after", b"1"),)
 
 
 class Denied(ProxyError):
@@ -189,7 +188,8 @@ def _per_client(story: Story, told: Told, most: int) -> None:
     """Count it as one of its client's, until it ends (`answering.finish`)."""
     claim = story.worker.clients.begin(story.x.client, most)
     if claim is False:
-        raise _denied(story, "per_client", Refusal(429, "requests", lines=_ONE_SECOND))
+        told.rate = [(b"retry-after", b"1")]
+        raise _denied(story, "per_client", Refusal(429, "requests"))
     if claim is not True:
         told.claim = claim
 
@@ -199,8 +199,9 @@ def _preflight(story: Story, access: Access) -> bool:
     if cors is None or not cors.is_preflight(story.head):
         return False
     assert story.x.told is not None
-    story.x.told.lines = []
-    answering.reply(story, Reply(204, cors.preflight(story.head), b""), story.entry)
+    # not of the reply's own head, from which `drops` go as from an upstream's
+    story.x.told.lines = cors.preflight(story.head)
+    answering.reply(story, Reply(204, [], b""), story.entry)
     return True
 
 

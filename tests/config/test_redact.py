@@ -57,6 +57,11 @@ def test_what_is_shown_can_be_loaded_again() -> None:
             for edit in ("set", "add")
             for name in ("x-auth", "x-backend-key", "x-team", "remove")
         ),
+        '[auth.login.oidc]\nissuer = "https://id"\nclient_secret = "hunter2"',
+        '[auth.login.oidc]\nissuer = "https://id"\nsecret = "hunter2"',
+        '[auth.staff.jwt]\nalgorithms = "HS256"\nsecret = "hunter2"',
+        '[auth.sso.forward]\nto = "http://u:hunter2@127.0.0.1/"',
+        '[auth.sso.forward]\nto = "http://127.0.0.1/?token=hunter2"',
         '[[route]]\npath = "/a"\nrespond.headers = { x-team = "hunter2" }',
         '[[route]]\npath = "/a"\nto = "http://b"\nwhen.header = { x-auth = "hunter2" }',
         '[[route]]\npath = "/a"\nto = "http://b"\nwhen.query = { sig = "hunter2" }',
@@ -74,6 +79,32 @@ def test_secrets_are_gone(text: str, tmp_path: Path) -> None:
     loaded = loads(f"{text}\n{ROUTE}", "f", {"PASS": "hunter2"})
     assert "hunter2" in repr(loaded.config)
     assert "hunter2" not in json.dumps(redacted(loaded))
+
+
+def test_what_checks_ask_for_is_shown() -> None:
+    text = """
+[auth.staff.jwt]
+issuer = "https://id.example"
+audience = "shop"
+jwks = "https://id.example/jwks"
+in = ["cookie:session"]
+claims = { role = "admin" }
+headers = { x-user = "sub" }
+[[route]]
+to = "http://b"
+auth = { any = "staff", scopes = "orders:read", claims = { team = "blue" } }
+cors = { origins = "https://shop.example", headers = "authorization" }
+allow = "10.0.0.0/8"
+"""
+    shown = redacted(loads(text, "f", {}))
+    staff = shown["auth"]["staff"]["jwt"]
+    assert (staff["issuer"], staff["headers"]) == ("https://id.example", {"x-user": "sub"})
+    assert (staff["claims"], staff["audience"]) == ({"role": "admin"}, ["shop"])
+    route = shown["route"][0]
+    assert route["auth"]["any"] == ["staff"]
+    assert route["auth"]["claims"] == {"team": "blue"}
+    assert route["cors"]["headers"] == ["authorization"]
+    assert "REDACTED" not in json.dumps((shown["auth"], route))
 
 
 def test_names_that_are_edited_are_shown() -> None:
