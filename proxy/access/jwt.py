@@ -75,7 +75,8 @@ class Jwt:
 
     __slots__ = (
         "_absent", "_algorithms", "_bad", "_elsewhere", "_fixed", "_good", "_keys", "_look",
-        "_refusals", "_said", "_wanted", "hidden_cookies", "hidden_queries", "kind", "name", "strips",
+        "_refusals", "_said", "_wanted", "hidden_cookies", "hidden_queries", "kind", "name",
+        "strips",
     )  # fmt: skip
 
     def __init__(
