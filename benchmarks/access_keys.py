@@ -70,7 +70,8 @@ def _load(path: Path) -> bytes:
     gc.enable()
     over.set()
     other.join()
-    print(f"read, judged and packed: {took:.2f} s of CPU; others waited {max(late) * 1e3:.1f} ms at most")
+    waited = f"others waited {max(late) * 1e3:.1f} ms at most"
+    print(f"read, judged and packed: {took:.2f} s of CPU; {waited}")
     return packed
 
 
