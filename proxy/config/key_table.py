@@ -53,6 +53,7 @@ def pack(keys: Iterable[tuple[bytes, Key]]) -> bytes:
             digests.append(digest)
             bodies.append(body)
             ends.append(ends[-1] + len(body))
+        part.clear()  # as little at once as above
     while len(starts) <= 1 << bits:
         starts.append(count)
     return b"".join([_HEAD.pack(count, bits), *_bytes(starts, ends), *digests, *bodies])
