@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy import __version__
+from proxy.credentials import commands as credentials
 from proxy.dashboards import commands as dashboards
 from proxy.plain import told
 from proxy.terminal.commands import COMMANDS
@@ -31,7 +32,13 @@ def main() -> None:
     """Spangate: a reverse proxy in which every request leaves a correct trace."""
 
 
-for _command in (*COMMANDS, dashboards.dashboard, dashboards.alerts):
+for _command in (
+    *COMMANDS,
+    dashboards.dashboard,
+    dashboards.alerts,
+    credentials.key,
+    credentials.password,
+):
     main.add_command(_command)
 
 

@@ -73,7 +73,8 @@ class Forward(Section, frozen=True):
     attributes: dict[str, str] = field(default_factory=dict)
     timeout: Seconds = Seconds(1)  # then 503
     cache: Seconds = Seconds(0)  # how long an answer counts for the same question; 0 = never
-    # what makes a question the same: "header:NAME", "cookie:NAME", "method", "path", "host"
+    # what makes a question the same: "header:NAME", "cookie:NAME", "method", "path", "host",
+    # "client" (its address)
     cache_key: list[str] = field(
         default_factory=lambda: ["header:authorization", "header:cookie", "method", "host", "path"]
     )

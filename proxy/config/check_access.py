@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.check_auth import check_auth
-from proxy.config.checks import attempt
+from proxy.config.check_clients import check_clients
+from proxy.config.check_cors import check_cors
 from proxy.config.locate import Path
 from proxy.config.model import Auth, AuthUse, Config, Listener, Route
 from proxy.config.report import Report, suggestion
-from proxy.config.syntax import is_loopback, is_unix, parse_address, parse_network
+from proxy.config.syntax import is_loopback, is_unix, parse_address
 
 Use = tuple[Path, AuthUse]
 
@@ -38,12 +39,12 @@ def check_access(config: Config, report: Report) -> dict[str, bytes]:
         _use(use, path, config, report)
     for i, route in enumerate(config.route):
         if isinstance(route, Route):  # else it could not be made, and the report knows
-            _lists(route, ("route", i), report)
-            _of_pages(route, ("route", i), report)
+            check_cors(route, ("route", i), report)
+            _nobody(route, ("route", i), report)
     _unused(config, {name for _, use in uses for name in use.names}, report)
     _left_open(config, report)
     _overheard(config, report)
-    _per_client(config, report)
+    check_clients(config, report)
     return credentials
 
 
@@ -114,30 +115,9 @@ def _unused(config: Config, used: set[str], report: Report) -> None:
             report.warn(("auth", name), "no route asks this check", remedy)
 
 
-def _lists(route: Route, path: Path, report: Report) -> None:
-    for key in ("allow", "deny"):
-        for i, network in enumerate(getattr(route, key)):
-            if not report.is_broken(*path, key, i):
-                attempt(parse_network, network, (*path, key, i), report)
-    for both in sorted(set(filter(None, route.allow)) & set(filter(None, route.deny))):
-        report.warn((*path, "deny"), f"{both} is in `allow` as well, and `deny` wins")
-    nobody = {"0.0.0.0/0", "::/0"} <= set(route.deny)
-    if nobody and route.to:
+def _nobody(route: Route, path: Path, report: Report) -> None:
+    if route.to and {"0.0.0.0/0", "::/0"} <= set(route.deny):
         report.warn((*path, "deny"), "nobody may come in", "write respond = { status = 403 }")
-
-
-def _of_pages(route: Route, path: Path, report: Report) -> None:
-    """CORS, judged by its own module."""
-    if route.cors is not None:
-        from proxy.config.check_cors import check_cors  # which few configurations need
-
-        check_cors(route, path, report)
-
-
-def _per_client(config: Config, report: Report) -> None:
-    from proxy.config.check_clients import check_clients
-
-    check_clients(config, report)
 
 
 def _left_open(config: Config, report: Report) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Mapping
 
-from proxy.config.access_model import Jwt
+from proxy.config.access_model import Forward, Jwt, Mtls
 from proxy.config.attributes import RESERVED
 from proxy.config.locate import Path
 from proxy.config.model import Auth, Config
@@ -31,7 +32,6 @@ _TAKEN = frozenset(
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 _WHERE = ("header", "cookie", "query")
 _LEEWAY = 300.0  # seconds; clocks that differ by more are wrong
-_SUBJECT = re.compile(r"\s*[A-Za-z][A-Za-z0-9.-]*\s*=.+", re.DOTALL)
 
 
 class _Of:
@@ -62,7 +62,8 @@ class _Of:
             if not self.report.is_foreign(self.path):
                 self.error("", f"`{key}` is missing", missing)
         elif isinstance(name, str) and name not in self.credentials:
-            packed = part(module, "read", name, self.report, (*self.path, key))
+            place = os.path.abspath(os.path.join(os.path.dirname(self.report.file), name))
+            packed = part(module, "read", place, self.report, (*self.path, key))
             if packed:
                 self.credentials[name] = packed
 
@@ -148,7 +149,11 @@ def _basic(of: _Of) -> None:
 
 
 def _forward(of: _Of) -> None:
-    part("access_forward", "check", of.said, of.report, of.path)
+    from proxy.config.access_forward import check
+
+    assert isinstance(of.said, Forward)
+    if not of.report.is_broken(*of.path):
+        check(of.said, of.path, of.report)
     names = of.get("headers")
     for i, name in enumerate(names if isinstance(names, list) else ()):
         if not of.report.is_broken(*of.path, "headers", i):
@@ -157,24 +162,16 @@ def _forward(of: _Of) -> None:
 
 
 def _mtls(of: _Of) -> None:
-    identities, subjects = of.get("identities"), of.get("subjects")
-    if identities == [] and subjects == []:
+    from proxy.config.access_mtls import check
+
+    assert isinstance(of.said, Mtls)
+    if of.said.identities == [] and of.said.subjects == [] and not of.report.is_broken(*of.path):
         message = "whoever has a certificate of `client_ca` may come in"
         of.warn("", message, 'write identities = ["spiffe://partner/*"], or subjects')
-    for i, identity in enumerate(identities if isinstance(identities, list) else ()):
-        if identity is not None and "://" not in identity and identity != "*":
-            of.error("identities", f"{identity!r} is not a URI", 'write "spiffe://partner/orders"')
-        elif identity is not None and "*" in identity[:-1]:
-            message = f"{identity!r}: * stands for anything at the end alone"
-            of.report.error((*of.path, "identities", i), message, 'write "spiffe://partner/*"')
-    for i, subject in enumerate(subjects if isinstance(subjects, list) else ()):
-        if subject is not None and not _SUBJECT.fullmatch(subject):
-            message = f"{subject!r} is no part of a subject"
-            of.report.error((*of.path, "subjects", i), message, 'write "CN=orders"')
+    check(of.said, of.report, of.path)
     _field(of, "header")
-    asks = any(
-        listener and listener.tls and listener.tls.client_ca for listener in of.config.listen
-    )
+    listeners = of.config.listen
+    asks = any(listener and listener.tls and listener.tls.client_ca for listener in listeners)
     if not asks and not of.report.is_broken("listen"):
         remedy = 'write client_ca = "clients.pem" in `tls` of [[listen]]'
         of.error("", "no listener asks for client certificates", remedy)

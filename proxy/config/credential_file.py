@@ -16,8 +16,7 @@ MOST_TOLD = 20  # mistakes in one file
 
 
 class CredentialFile:
-    """One file: its lines, and what is wrong with them. `path` as the configuration has it, which
-    counts from the folder of that."""
+    """One file: its lines, and what is wrong with them."""
 
     def __init__(self, path: str, report: Report, place: Path, remedy: str) -> None:
         self._path = path
@@ -31,7 +30,7 @@ class CredentialFile:
         bytes that it may have."""
         number = 0
         try:
-            with open(self.full, encoding="utf-8-sig", newline="\n") as file:
+            with open(self._path, encoding="utf-8-sig", newline="\n") as file:
                 if os.fstat(file.fileno()).st_size > most:
                     self._fail(f"{self._path} is too large: more than {most >> 20} MiB", "")
                     return
@@ -44,11 +43,6 @@ class CredentialFile:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             remedy = self._remedy if isinstance(error, FileNotFoundError) else ""
             self._fail(f"cannot read {self._path}: {reason}", remedy)
-
-    @property
-    def full(self) -> str:
-        """The path as the system has it."""
-        return os.path.join(os.path.dirname(self._report.file), self._path)
 
     def wrong(self, line: int, message: str, remedy: str = "") -> None:
         """Report a mistake in that line, unless there are very many."""

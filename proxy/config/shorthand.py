@@ -22,6 +22,7 @@
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
     errors.pages.503 = "503.html"    errors.pages.503 = { file = "503.html" }
     auth = "staff", ["a", "b"]       auth = { any = ["staff"] }; "none" = {}
+    auth.sso.forward.to = "http://a/b"  an upstream "auth.sso" of that server
     allow = "10.0.0.0/8"             a list of one, as with `deny`
     cors.origins = "*"               lists of one
     secure_headers = true, false     secure_headers = {}, nothing
@@ -36,6 +37,7 @@ import re
 from typing import Any
 
 from proxy.config import balance_names
+from proxy.config.access_forward import server_of, upstream_of
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.model import Route
@@ -62,7 +64,7 @@ def lengthen(raw: Raw, report: Report) -> None:
         _retry(defaults)
         _auth(defaults, ("defaults", "auth"), report)
     _errors(raw, (), report)
-    _checks(raw.get("auth"))
+    _checks(raw, report)
     _upstreams(raw.get("upstream"), report)
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
@@ -190,12 +192,25 @@ def _auth(table: Raw, place: Path, report: Report) -> None:
                 report.error((*place, key), "no check is named", remedy)
 
 
-def _checks(checks: object) -> None:
-    """Lists of one in `[auth.NAME]`."""
-    for _, check in _named(checks):
+def _checks(raw: Raw, report: Report) -> None:
+    """Lists of one in `[auth.NAME]`, and upstreams for servers that are asked."""
+    for name, check in _named(raw.get("auth")):
         for _, table in _named(check):
             for key in _LISTS:
                 _one_as_list(table, key)
+        if isinstance(forward := check.get("forward"), dict):
+            _asked(raw, name, forward.get("to"), report)
+
+
+def _asked(raw: Raw, name: str, to: object, report: Report) -> None:
+    """The server of `to` is an upstream; one that the file declares by its host's name is it."""
+    upstreams = raw.setdefault("upstream", {})
+    if not isinstance(to, str) or not isinstance(upstreams, dict) or not (url := server_of(to)):
+        return
+    own, host = upstream_of(name, to)
+    if own not in upstreams and host not in upstreams:
+        upstreams[own] = {"servers": {url: 1}}
+        report.lines.alias(("upstream", own), ("auth", name, "forward", "to"))
 
 
 def _rate(route: Raw, place: Path, report: Report) -> None:

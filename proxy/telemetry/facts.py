@@ -16,7 +16,7 @@ from proxy.tracing.brought import NOTHING
 from proxy.tracing.context import TraceContext
 from proxy.upstream.state import Use
 
-ERROR_PAGE = "error_page"  # why an attempt is made that asks for a page for a failure
+ASIDE = "aside"  # why an attempt is made that is none of its request's (server/side_request.py)
 
 
 class Call:

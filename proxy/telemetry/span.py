@@ -23,7 +23,7 @@ from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import LOST, SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.calls import originals
-from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
+from proxy.telemetry.facts import ASIDE, Attempt, Exchange
 from proxy.telemetry.protobuf import FIXED64, Value, attributes, delimited, tag, text
 from proxy.tracing import brought
 from proxy.tracing.brought import ORDINARY
@@ -159,8 +159,8 @@ class SpanEncoder:
 
 
 def _resend(exchange: Exchange, attempt: Attempt) -> bytes:
-    if attempt.retry_reason == ERROR_PAGE:  # it is none, and has an Exchange of its own
-        return attributes(SPAN_ATTRIBUTES, [("spangate.error_page", exchange.status)])
+    if attempt.retry_reason == ASIDE:  # it is none, and has an Exchange of its own
+        return attributes(SPAN_ATTRIBUTES, list(exchange.captured))
     pairs: list[tuple[str, Value]] = [("http.request.resend_count", attempt.ordinal)]
     if attempt.retry_reason:
         pairs.append(("spangate.retry.reason", attempt.retry_reason))
