@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(line, file=sys.stderr, flush=True)
     print(table(used))
     if not options.dry:
+        report.put("access", table(used), options.rounds)
         facts = {"machine": report.machine(), "versions": report.versions(), "cpu": used}
         print(report.write_json({"commit": report.commit(), **facts}, "access"))
     return 0

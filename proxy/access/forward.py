@@ -34,8 +34,9 @@ _WRITTEN = frozenset(
         b"x-original-url",
     }
 )
+OURS = frozenset(name for name in _WRITTEN if name.endswith((b"method", b"uri", b"url")))
 _TOLD = (b"x-forwarded-", b"x-original-")
-_OURS = frozenset({b"date", b"content-length", b"x-request-id"})  # of every answer
+_OF_ANSWERS = frozenset({b"date", b"content-length", b"x-request-id"})  # of every answer
 _MOST_NAMES = 1024  # of fields, of which it is remembered whether they go
 _MOST_VALUE = 256  # characters of a span attribute
 _MOST_KEPT = 10_000  # answers of one check
@@ -74,7 +75,7 @@ class Rules:
     def __init__(self, name: str, said: Forward, secret: bytes) -> None:
         self._name = name
         self._secret = secret[:64]
-        self._headers = tuple(dict.fromkeys(_bytes(header) for header in said.headers))
+        self._headers = frozenset(_bytes(header) for header in said.headers)
         self._cookies = frozenset(said.cookies)
         self._send = frozenset(_bytes(header) for header in said.send)
         self._attributes = [(key, _bytes(header)) for key, header in said.attributes.items()]
@@ -119,17 +120,19 @@ class Rules:
         if status == 304 or not 300 <= status < 500:
             return UNKNOWN
         lines = [(name.lower(), value) for name, value in head]
-        return Refused(status, [pair for pair in lines if pair[0] not in _OURS], body)
+        return Refused(status, [pair for pair in lines if pair[0] not in _OF_ANSWERS], body)
 
     def _identity(self, head: ResponseHead) -> Identity:
         identity = Identity(self._name, "")
-        lines = [(name.lower(), value.strip()) for name, value in head]
-        wanted = self._headers
-        identity.headers = [pair for pair in lines if pair[0] in wanted]
-        identity.answer = [
-            pair for pair in lines if pair[0] == b"set-cookie" and _cookie(pair[1]) in self._cookies
-        ]
-        identity.claims = _claims(identity.headers)
+        wanted, cookies = self._headers, self._cookies
+        for came, value in head:
+            name = came.lower()
+            if name in wanted:
+                identity.headers.append((name, value.strip()))
+            if cookies and name == b"set-cookie" and _cookie(value) in cookies:
+                identity.answer.append((name, value.strip()))
+        if identity.headers:
+            identity.claims = _claims(identity.headers)
         for key, header in self._attributes:
             value = head.get(header)
             if value:
