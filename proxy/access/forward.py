@@ -134,9 +134,9 @@ class Rules:
         if identity.headers:
             identity.claims = _claims(identity.headers)
         for key, header in self._attributes:
-            value = head.get(header)
-            if value:
-                identity.attributes.append((key, _text(value)[:_MOST_VALUE]))
+            found = head.get(header)
+            if found:
+                identity.attributes.append((key, _text(found)[:_MOST_VALUE]))
         if identity.attributes:
             identity.name = str(identity.attributes[0][1])
         return identity
