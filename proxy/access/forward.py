@@ -65,7 +65,8 @@ class Rules:
     """What one check says, ready for requests."""
 
     __slots__ = (
-        "_attributes", "_cookies", "_headers", "_keys", "_name", "_secret", "_send", "cache", "strips"
+        "_attributes", "_cookies", "_headers", "_keys", "_name", "_secret", "_send", "cache",
+        "strips",
     )  # fmt: skip
 
     def __init__(self, name: str, said: Forward, secret: bytes) -> None:
@@ -112,7 +113,7 @@ class Rules:
         identity.answer = [
             pair for pair in lines if pair[0] == b"set-cookie" and _cookie(pair[1]) in self._cookies
         ]
-        identity.claims = {_text(name): _text(value) for name, value in identity.headers}
+        identity.claims = _claims(identity.headers)
         for key, header in self._attributes:
             value = head.get(header)
             if value:
@@ -197,6 +198,14 @@ class Answers:
         self._kept[key] = (until, size, answer)
         while len(self._kept) > _MOST_KEPT or self._size > _MOST_BYTES:
             self._size -= self._kept.pop(next(iter(self._kept)))[1]
+
+
+def _claims(lines: list[Pair]) -> dict[str, str | list[str]]:
+    """What routes may ask for by `claims`: a list of those that came more than once."""
+    found: dict[str, list[str]] = {}
+    for name, value in lines:
+        found.setdefault(_text(name), []).append(_text(value))
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
 
 
 def _size(answer: Answer) -> int:

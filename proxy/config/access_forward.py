@@ -17,30 +17,19 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _KINDS = ("method", "path", "host", "client")
 # Where a message ends, where it goes and whose trace it is part of is not for others to say.
 _NOT_COPIED = frozenset(
-    [
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "upgrade",
-        "keep-alive",
-        "expect",
-        "proxy-connection",
-        "proxy-authorization",
-        "http2-settings",
-        "traceparent",
-        "tracestate",
-        "baggage",
-        "b3",
+    {
+        *("host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade"),
+        *("keep-alive", "expect", "proxy-connection", "proxy-authorization", "http2-settings"),
+        *("traceparent", "tracestate", "baggage", "b3", "forwarded", "via", "x-request-id"),
         "set-cookie",
-        "via",
-        "forwarded",
-        "x-request-id",
-    ]
+    }
 )
 _TOLD = ("x-forwarded-", "x-b3-")
+_CREDENTIALS = {"header:authorization", "header:cookie"}
+_HARMLESS = {
+    *("header:accept", "header:accept-language", "header:accept-encoding", "header:user-agent"),
+    *("header:referer", "header:origin"),
+}
 
 
 def server_of(to: str) -> str:
@@ -98,7 +87,7 @@ def _no_question(to: str) -> tuple[str, str]:
 
 
 def _names(said: Forward, place: Path, report: Report) -> None:
-    places = [(("headers", i), name) for i, name in enumerate(said.headers)]
+    places: list[tuple[Path, str]] = [(("headers", i), name) for i, name in enumerate(said.headers)]
     places += [(("attributes", key), name) for key, name in said.attributes.items()]
     places += [(("send", i), name) for i, name in enumerate(said.send)]
     for where, name in places:
@@ -131,19 +120,16 @@ def _cache(said: Forward, place: Path, report: Report) -> None:
             message = "with an empty cache_key one answer counts for everybody"
             report.error((*place, "cache_key"), message, 'write ["header:authorization", …]')
         return
-    key = {part.lower() for part in said.cache_key}
-    lacking = [
-        part
-        for part in ("header:authorization", "header:cookie")
-        if part not in key
-        and not (part.endswith("cookie") and _has_cookies(key))
-        and (not said.send or part.partition(":")[2] in {name.lower() for name in said.send})
-    ]
-    if lacking:
+    if lacking := _lacking(said):
         message = f"answers are remembered without {' and '.join(lacking)}, which the server sees"
-        remedy = "add it to cache_key, or leave it out of `send`: one caller may get the answer"
-        report.warn((*place, "cache_key"), message, f"{remedy} of another")
+        remedy = "one caller may get the answer of another: add it to cache_key, or limit `send`"
+        report.warn((*place, "cache_key"), message, remedy)
 
 
-def _has_cookies(key: set[str]) -> bool:
-    return any(part.startswith("cookie:") for part in key)
+def _lacking(said: Forward) -> list[str]:
+    """Credentials that the server sees and by which answers are not told apart."""
+    key = {part.lower() for part in said.cache_key}
+    sent = {f"header:{name.lower()}" for name in said.send} or _CREDENTIALS
+    if any(part.startswith("cookie:") for part in key):
+        sent = sent - {"header:cookie"}
+    return sorted(part for part in sent if part not in key and part not in _HARMLESS)

@@ -27,7 +27,10 @@ def check(said: Mtls, report: Report, path: Path) -> None:
         place = (*path, "identities", i)
         if report.is_broken(*place) or identity is None:
             continue
-        if identity.endswith("*") and not identity.endswith("/*"):
+        if "*" in identity[:-1]:
+            message = f"{identity!r}: * stands for anything at the end alone"
+            report.error(place, message, 'write "spiffe://partner/*"')
+        elif identity.endswith("*") and not identity.endswith("/*"):
             message = f"{identity!r} would hold for other names that begin so"
             report.error(place, message, f'write "{identity.rstrip("*")}/*"')
         elif _IDENTITY.fullmatch(identity) is None:
@@ -39,7 +42,8 @@ def check(said: Mtls, report: Report, path: Path) -> None:
         try:
             parts_of(subject)
         except ValueError as error:
-            report.error(place, f"{subject!r}: {error}", 'write "CN=orders" or "CN=orders,O=Shop"')
+            message = f"{subject!r} is no part of a subject: {error}"
+            report.error(place, message, 'write "CN=orders" or "CN=orders,O=Shop"')
 
 
 def parts_of(text: str) -> frozenset[Part]:

@@ -12,19 +12,16 @@ from collections.abc import Iterator
 from proxy.config.check_auth import check_auth
 from proxy.config.check_clients import check_clients
 from proxy.config.check_cors import check_cors
+from proxy.config.checks import attempt
 from proxy.config.locate import Path
 from proxy.config.model import Auth, AuthUse, Config, Listener, Route
 from proxy.config.report import Report, suggestion
-from proxy.config.syntax import is_loopback, is_unix, parse_address
+from proxy.config.syntax import is_loopback, is_unix, parse_address, parse_network
 
 Use = tuple[Path, AuthUse]
 
-_IN_THE_OPEN = (
-    "jwt",
-    "api_key",
-    "basic",
-    "oidc",
-)  # whose credentials can be used by who hears them
+# Kinds whose credentials can be used by whoever hears them.
+_IN_THE_OPEN = ("jwt", "api_key", "basic", "oidc")
 _WITHOUT_SCOPES = ("basic", "mtls", "forward")
 
 
@@ -40,7 +37,7 @@ def check_access(config: Config, report: Report) -> dict[str, bytes]:
     for i, route in enumerate(config.route):
         if isinstance(route, Route):  # else it could not be made, and the report knows
             check_cors(route, ("route", i), report)
-            _nobody(route, ("route", i), report)
+            _lists(route, ("route", i), report)
     _unused(config, {name for _, use in uses for name in use.names}, report)
     _left_open(config, report)
     _overheard(config, report)
@@ -115,7 +112,14 @@ def _unused(config: Config, used: set[str], report: Report) -> None:
             report.warn(("auth", name), "no route asks this check", remedy)
 
 
-def _nobody(route: Route, path: Path, report: Report) -> None:
+def _lists(route: Route, path: Path, report: Report) -> None:
+    """That addresses are ones; how the lists go together is in `check_clients.py`."""
+    for key in ("allow", "deny"):
+        for i, network in enumerate(getattr(route, key)):
+            if not report.is_broken(*path, key, i):
+                attempt(parse_network, network, (*path, key, i), report)
+    for both in sorted(set(filter(None, route.allow)) & set(filter(None, route.deny))):
+        report.warn((*path, "deny"), f"{both} is in `allow` as well, and `deny` wins")
     if route.to and {"0.0.0.0/0", "::/0"} <= set(route.deny):
         report.warn((*path, "deny"), "nobody may come in", "write respond = { status = 403 }")
 

@@ -33,7 +33,7 @@ def check_cors(route: Route, path: Path, report: Report) -> None:
 
 
 def _origins(cors: Cors, place: Path, report: Report) -> None:
-    if not cors.origins and not report.is_broken(*place):
+    if not cors.origins and not report.is_broken(*place[:-1]):
         message = "no page of another origin may read anything"
         report.error(place, message, 'write origins = ["https://shop.example"]')
     for i, origin in enumerate(cors.origins):

@@ -50,6 +50,8 @@ class Fetcher:
                 return await _get(self._session, url)
         except TimeoutError:
             return Fetched(why=f"no answer within {TIMEOUT:g} s")
+        except aiohttp.ClientResponseError:
+            return Fetched(why="the answer is no HTTP")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Fetched(why=" ".join(str(error).split())[:200] or type(error).__name__)
 

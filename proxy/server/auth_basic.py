@@ -188,6 +188,11 @@ class Room:
         self._busy = False
         self.verify = verify
 
+    @property
+    def waiting(self) -> int:
+        """Hashings that have not begun."""
+        return self._turns.waiting
+
     def add(self, hashing: Hashing) -> int:
         taken = self._turns.add(hashing.address, hashing)
         if taken == TAKEN and not self._busy:

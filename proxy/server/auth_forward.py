@@ -106,9 +106,9 @@ class Asking:
         if x.request_id:
             edits.add(b"x-request-id", x.request_id)
         baggage = head.fields.get(b"baggage")
-        if baggage is not None and client.trusted and self.target is not None:
-            if self.target.baggage and (passed := passed_on(baggage)):
-                edits.add(b"baggage", passed)
+        wanted = self.target is not None and self.target.baggage and client.trusted
+        if baggage is not None and wanted and (passed := passed_on(baggage)):
+            edits.add(b"baggage", passed)
 
 
 class Waiting(Pending):

@@ -15,8 +15,7 @@ from typing import Any
 SLOTS = 65536  # of a place
 BUCKET = 16  # slots
 _CELLS = 2  # of a slot
-_PAGE = 4096
-REGION = SLOTS * _CELLS * 8  # bytes of a place
+REGION = SLOTS * _CELLS * 8  # bytes of a place, whole pages
 _HEADER = 64 * 1024  # bytes: for each place the number of addresses in it
 _MASK = SLOTS // BUCKET - 1
 
@@ -30,8 +29,6 @@ def size(places: int) -> int:
 
 def wipe(memory: mmap.mmap, place: int) -> None:
     """Forget all that the worker in that place has counted."""
-    start = place * 8 // _PAGE * _PAGE  # so that a few bytes need no page of their own
-    assert start < _HEADER
     memory[place * 8 : place * 8 + 8] = bytes(8)
     memory.madvise(mmap.MADV_REMOVE, _HEADER + place * REGION, REGION)
 

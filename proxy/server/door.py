@@ -69,7 +69,7 @@ class Door(Entrance):
     def lets_in(self, peer: Peer) -> bool:
         """Whether its address may have one more connection; a proxy's are those of many clients."""
         house, listener = self._house, self._listener
-        if house.snapshot.forwarding.trusted(peer.address):
+        if not house.clients.counts or house.snapshot.forwarding.trusted(peer.address):
             return True
         reason = house.clients.enter(peer)
         if reason:

@@ -38,7 +38,7 @@ class Client:
 class Clients:
     """All of them, of one worker."""
 
-    __slots__ = ("_clients", "_crowd", "_limiter", "_registry", "_rule", "_said")
+    __slots__ = ("_clients", "_crowd", "_limiter", "_registry", "_rule", "_said", "counts")
 
     def __init__(self, limiter: Limiter, registry: Any) -> None:
         self._limiter = limiter
@@ -47,6 +47,7 @@ class Clients:
         self._said = Said()
         self._rule: Rule | None = None
         self._clients: dict[bytes, Client] = {}
+        self.counts = False  # connections, or new ones
 
     def share(self, crowd: Crowd) -> None:
         """Count together with the other workers."""
@@ -61,14 +62,13 @@ class Clients:
         if said.new_connections:
             limit = RateLimit(limit=said.new_connections, key="client")
             self._rule = Rule(Route(name="limits.per_client"), limit)
+        self.counts = said.connections > 0 or self._rule is not None
 
     # connections
 
     def enter(self, peer: Peer) -> str:
         """Count one more connection of that peer; "" = it may stay, else why not."""
         said = self._said
-        if not said.connections and self._rule is None:
-            return ""
         name = network(peer.address)
         if name is None:
             return ""

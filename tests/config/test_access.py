@@ -108,7 +108,7 @@ def test_a_route_that_cannot_work(auth: str, says: str, folder: Path) -> None:
     [
         ('auth = "keys"\n[[route]]\npath = "/b"\n' + TO, "everybody may come in here"),
         ('auth = { all = "keys", any = "keys" }', "'keys' is in `all` as well"),
-        ('auth = "keys"\nallow = "::1"\ndeny = "::1"', "wins: nobody comes in from here"),
+        ('auth = "keys"\nallow = "::1"\ndeny = "::1"', "::1 is in `allow` as well"),
         ('auth = "keys"\ndeny = ["0.0.0.0/0", "::/0"]', "nobody may come in"),
         ("", "no route asks this check"),
     ],
