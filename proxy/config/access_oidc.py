@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from proxy.config.access_model import Oidc
-from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.report import Report
 from proxy.config.syntax import is_loopback, is_token
@@ -19,13 +18,13 @@ _MADE = '`openssl rand -base64 32` makes one; write secret = "${file:/run/secret
 
 def check(said: Oidc, report: Report, path: Path) -> None:
     """Report what is wrong with it, and what others may come to know."""
+    if report.is_broken(*path):
+        return
     for key, message, remedy in _problems(said):
-        if not report.is_broken(*path, key) and not (
-            report.is_foreign(path) and message.endswith("is missing")
-        ):
+        if not (report.is_foreign(path) and message.endswith("is missing")):
             report.error((*path, key), message, remedy)
-    for key, message, remedy in _doubts(said):
-        if not report.is_broken(*path, key):
+    for key, message, remedy in _doubts(said, report, path):
+        if not report.has_failed(*path, key):
             report.warn((*path, key), message, remedy)
 
 
@@ -36,15 +35,13 @@ def _problems(said: Oidc) -> Iterator[Problem]:
     yield from _secret(said.secret)
     yield from _paths(said)
     yield from _cookie(said.cookie)
-    if said.scopes is not None and "openid" not in said.scopes:
+    if "openid" not in said.scopes:
         yield "scopes", "without openid nobody says who it is", 'write ["openid", "email"]'
-    if said.session is not None and said.session < 1:
+    if said.session < 1:
         yield "session", "a login would be over at once", 'write "8h"'
 
 
 def _issuer(issuer: str) -> Iterator[Problem]:
-    if issuer is None:
-        return
     if issuer == "":
         yield "issuer", "`issuer` is missing", 'write issuer = "https://id.example"'
         return
@@ -64,8 +61,6 @@ def _issuer(issuer: str) -> Iterator[Problem]:
 
 
 def _secret(secret: str) -> Iterator[Problem]:
-    if secret is None:
-        return
     lines = [line.strip() for line in secret.splitlines() if line.strip()]
     if not lines:
         yield "secret", "`secret` is missing", _MADE
@@ -76,7 +71,7 @@ def _secret(secret: str) -> Iterator[Problem]:
 def _paths(said: Oidc) -> Iterator[Problem]:
     for key, example in (("callback", "/oauth2/callback"), ("logout", "/oauth2/logout")):
         value = getattr(said, key)
-        if value is None or (key == "logout" and value == ""):
+        if key == "logout" and value == "":
             continue
         if not value.startswith("/") or value.startswith("//") or not _is_path(value):
             yield key, f"{value!r} is not a path", f'write "{example}"'
@@ -89,8 +84,6 @@ def _is_path(value: str) -> bool:
 
 
 def _cookie(name: str) -> Iterator[Problem]:
-    if name is None:
-        return
     bare = name.removeprefix("__Host-")
     if not bare or not is_token(name) or len(name) > 64:
         yield "cookie", f"{name!r} is no name of a cookie", 'write "__Host-shop"'
@@ -99,12 +92,11 @@ def _cookie(name: str) -> Iterator[Problem]:
         yield "cookie", message, f'write "__Host-{name.removeprefix("__Secure-")}"'
 
 
-def _doubts(said: Oidc) -> Iterator[Problem]:
+def _doubts(said: Oidc, report: Report, path: Path) -> Iterator[Problem]:
     for key in ("client_secret", "secret"):
-        value = getattr(said, key)
-        if value and not isinstance(value, Expanded):
+        if getattr(said, key) and (*path, key) not in report.elsewhere:
             message = "whoever reads this file knows the secret"
             yield key, message, f'write "${{file:/run/secrets/{key}}}"'
-    if said.session is not None and said.session > 30 * 86400:
+    if said.session > 30 * 86400:
         message = "a cookie that is stolen counts for so long"
         yield "session", message, 'write "8h"'

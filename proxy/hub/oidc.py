@@ -45,7 +45,9 @@ class Document(msgspec.Struct, frozen=True):
     token_endpoint: str
     jwks_uri: str
     end_session_endpoint: str = ""
-    token_endpoint_auth_methods_supported: list[str] = ["client_secret_basic"]
+    token_endpoint_auth_methods_supported: list[str] = msgspec.field(
+        default_factory=lambda: ["client_secret_basic"]
+    )
     authorization_response_iss_parameter_supported: bool = False
 
 
