@@ -112,7 +112,8 @@ class Issuer:
             came = await self._client.ask(self._document.jwks_uri)
             keys, why = await asyncio.to_thread(_keys_of, came.body) if not came.why else (None, "")
             self._keys = keys or self._keys
-            self._no_keys_until = now + KEYS_AGAIN
+            if again:
+                self._no_keys_until = now + KEYS_AGAIN
             self._keys_until = now + (FRESH if keys else AGAIN)
             self.tell(came.why or why)
         return self._keys

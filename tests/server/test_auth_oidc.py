@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from proxy.access.oidc_session import Seals, Session
+from proxy.config.access_model import Oidc
+from proxy.hub import oidc_fetch
 from tests.access.tokens import private
 from tests.harness import Backend
 from tests.server.kit import attributes, eventually, number, traces
-from tests.server.oidc_kit import Browser, guarded, issuer
+from tests.server.oidc_kit import CLIENT, SECRET, Browser, guarded, issuer
 
 XHR = "Sec-Fetch-Mode: cors"
 FLOW = "spangate."
@@ -360,8 +364,29 @@ async def test_an_issuer_changes_its_keys() -> None:
     async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
         assert (await Browser(gate).login(at)).status == 303
         at.key, at.kid = private("P-256", 42), "k2"
-        assert (await Browser(gate).login(at)).status == 303 or at.asked.count("/jwks") == 1
+        assert (await Browser(gate).login(at)).status == 303
+        at.kid = "k3"  # again, and too soon: anybody could make up names of keys
+        assert (await Browser(gate).login(at)).status == 403
+        assert await denied(gate, "key_unknown") == 1
+        assert at.asked.count("/jwks") == 2
         assert at.asked.count("/.well-known/openid-configuration") == 1
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_an_issuer_that_does_not_answer_the_exchange(
+    slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_fetch, "TIMEOUT", 0.3)
+    async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
+        browser = Browser(gate)
+        asked = await browser.begin()
+        at.hangs = asyncio.Event() if slow else None
+        at.lies = {"down": not slow}
+        back = urlsplit(at.back(asked))
+        assert (await browser.ask(f"{back.path}?{back.query}")).status == 503
+        assert await denied(gate, "unavailable") == 1
+        if at.hangs is not None:
+            at.hangs.set()
 
 
 async def test_a_browser_that_goes_while_its_code_is_exchanged() -> None:
@@ -400,22 +425,15 @@ async def test_cookies_that_are_no_session() -> None:
         assert (await browser.ask("/")).status == 200
 
 
-async def test_a_session_ends() -> None:
-    more = 'session = "1s"'
-    async with issuer() as at, Backend() as backend, guarded(at, backend, more) as gate:
+@pytest.mark.parametrize(("left", "status"), [(60, 200), (-1, 401)])
+async def test_a_session_ends(left: int, status: int) -> None:
+    async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
         browser = Browser(gate)
-        await browser.login(at)
-        assert (await browser.ask("/")).status == 200
-        kept = dict(browser.cookies)
-
-        async def over() -> bool:
-            browser.cookies = dict(kept)
-            return (await browser.ask("/", XHR)).status == 401
-
-        async with asyncio.timeout(10):
-            while not await over():
-                await asyncio.sleep(0.05)
-        assert await denied(gate, "expired") == 1
+        seals = Seals("login", Oidc(issuer=at.url, client_id=CLIENT, secret=SECRET))
+        session = Session(int(time()) + left, "ada", ["openid"], {"sub": "ada"})
+        browser.cookies = {SESSION: seals.seal_session(session, bytes(12)).decode()}
+        assert (await browser.ask("/", XHR)).status == status
+        assert await denied(gate, "expired") == (status == 401)
 
 
 async def test_secrets_are_replaced_without_ending_sessions() -> None:
