@@ -37,6 +37,6 @@ def is_own(asked: Asked) -> bool:
 
 def origin(asked: Asked) -> str:
     """Of the site as its browsers know it."""
-    host = f"[{asked.host}]" if ":" in asked.host else asked.host
+    host = f"[{asked.host.strip('[]')}]" if ":" in asked.host else asked.host
     is_usual = asked.port in (0, _DEFAULT.get(asked.scheme))
     return f"{asked.scheme}://{host}" if is_usual else f"{asked.scheme}://{host}:{asked.port}"

@@ -277,7 +277,7 @@ class Exchanging(Pending):
 
 def is_secure(asked: Asked) -> bool:
     """Whether its browser keeps cookies that are for TLS alone; on loopback it need not."""
-    return asked.scheme != "http" or not is_loopback(asked.host)
+    return asked.scheme != "http" or not is_loopback(asked.host.strip("[]"))
 
 
 def authorization(endpoint: str, said: Said, flow: Flow) -> str:
