@@ -79,7 +79,13 @@ class Oidc:
     def decide(self, asked: Asked) -> Verdict:
         said, path = self.said, asked.head.path
         names = self.names(asked)
-        jar = Jar(names, asked.head.get(b"cookie"))
+        line = asked.head.get(b"cookie")
+        is_special = path in (said.callback, said.logout)
+        if line is not None and not is_special and (cookie := names.alone(line)) is not None:
+            known = self._opened.get(cookie)
+            if known is not None and asked.now < known[1] and known[0].cookies is names.hidden:
+                return known[0]
+        jar = Jar(names, line)
         if path == said.callback:
             return self._returned(asked, names, jar)
         if path == said.logout and path:
@@ -326,9 +332,9 @@ def _with(url: str, parameters: dict[str, str]) -> str:
 
 def _hiding(identity: Identity, names: Names, jar: Jar) -> Identity:
     """With the names of the cookies that the upstream must not see."""
-    hidden = frozenset({names.session, *jar.flows})
-    if identity.cookies != hidden:
-        if jar.flows:
-            identity = copy(identity)  # for this request alone
-        identity.cookies = hidden
-    return identity
+    if not jar.flows:
+        identity.cookies = names.hidden
+        return identity
+    alike = copy(identity)  # for this request alone
+    alike.cookies = names.hidden | frozenset(jar.flows)
+    return alike

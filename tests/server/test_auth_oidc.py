@@ -8,6 +8,7 @@ from time import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 
 from proxy.access.oidc_session import Seals, Session
@@ -15,6 +16,8 @@ from proxy.config.access_model import Oidc
 from proxy.hub import oidc_fetch
 from tests.access.tokens import private
 from tests.harness import Backend
+from tests.server.grpc_kit import calling
+from tests.server.h2_kit import h2_client
 from tests.server.kit import attributes, eventually, number, traces
 from tests.server.oidc_kit import CLIENT, SECRET, Browser, guarded, issuer
 
@@ -524,3 +527,33 @@ async def test_nothing_of_secrets_is_told() -> None:
         told = repr([attributes(t.server) for t in seen]) + repr(gate.recorded.lines)
         for secret in (session, "s3cret", "0123456789abcdef0123456789abcdef"):
             assert secret not in told
+
+
+async def test_clients_of_http_2() -> None:
+    async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
+        browser = Browser(gate)
+        await browser.login(at)
+        client = await h2_client(gate)
+        got = await client.get("/a", (b"accept", b"text/html"))
+        assert got.status == 403, "gateway.test is not this machine"
+        assert (await client.get("/a")).status == 401
+        session = f"__Host-{SESSION}={browser.cookies[SESSION]}".encode()
+        got = await client.get("/a", (b"cookie", b"a=1"), (b"cookie", session))
+        assert got.status == 200
+        assert backend.field("x-user") == "ada"
+        assert backend.field("cookie") == "a=1"
+
+
+async def test_calls_are_unauthenticated() -> None:
+    async with issuer() as at:
+        top = f"""[auth.login.oidc]
+issuer = "{at.url}"
+client_id = "{CLIENT}"
+secret = "{SECRET}"
+"""
+        async with calling('auth = "login"', top=top) as caller:
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await caller.unary()(b"abc")
+            assert failed.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert caller.service.seen == []
+        assert not at.asked
