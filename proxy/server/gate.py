@@ -179,6 +179,7 @@ def edit(story: Story, access: Access) -> None:
 def _asked(story: Story) -> Asked:
     x, peer = story.x, story.client.peer
     asked = Asked(story.head, x.client, x.scheme, x.host, time())
+    asked.port = x.host_port
     if peer.proof is not None:
         asked.identities, asked.certificate_subject = peer.proof
     return asked
