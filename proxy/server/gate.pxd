@@ -18,7 +18,8 @@ cpdef edit(Story story, access)
 cdef Asked _asked(Story story)
 @cython.locals(head=RequestHead)
 cdef _address(Story story, access)
-cdef _per_client(Story story, Told told, most)
+@cython.locals(told=Told)
+cdef _per_client(Story story, most)
 cdef bint _preflight(Story story, access) except -1
 @cython.locals(x=Exchange, told=Told, identity=Identity, refusal=Refusal)
 cdef bint _settled(Story story, access, Round round_) except -1
