@@ -256,10 +256,10 @@ def _denied(story: Story, check: str, refusal: Refusal) -> Denied:
 
 
 def _hide_cookies(story: Story, names: frozenset[str]) -> None:
-    value = story.head.get(b"cookie")
-    if value is None:
+    lines = story.head.each(b"cookie")  # several are usual in HTTP/2 (RFC 9113 §8.2.3)
+    if not lines:
         return
-    kept = [part for part in value.split(b";") if _name(part) not in names]
+    kept = [part for part in b"; ".join(lines).split(b";") if _name(part) not in names]
     edits = story.edits
     edits.remove(frozenset({b"cookie"}))
     if kept:

@@ -64,7 +64,7 @@ USELESS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "why"), USELESS, ids=str)
+@pytest.mark.parametrize(("key", "why"), USELESS, ids=range(len(USELESS)))
 def test_a_key_that_cannot_be_used_is_left_out_and_told(key: Any, why: str) -> None:
     keys, (told,) = parse(json.dumps({"keys": [key, RSA]}).encode())
     assert len(keys) == 1

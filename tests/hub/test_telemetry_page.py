@@ -16,6 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxy.collector.resource import detect
 from tests.hub.gateway import Gateway, fetch, gateway, until
+from tests.hub.issuer import issuer
 from tests.hub.of_protocols import traffic
 from tests.server.kit import refusing
 
@@ -50,6 +51,12 @@ batch_age = "50ms"
 url = "unix:///nowhere"
 [recent]
 path = "recent"
+[auth.page.jwt]
+jwks = "{jwks}"
+[[route]]
+path = "/closed"
+to = "up"
+auth = "page"
 [[route]]
 path = "/limited"
 to = "found"
@@ -98,13 +105,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
     """Of a gateway to which everything has happened: name -> kind and labels."""
     folder = tmp_path_factory.mktemp("page")
     found = folder / "found.json"
-    with refusing() as down, traffic(folder) as protocols:
+    with refusing() as down, traffic(folder) as protocols, issuer() as idp:
         found.write_text(f'["{down}"]')
         more = protocols.text + MANY
-        with gateway(
-            folder, CONFIG.format(down=down, found=found, admin=9) + more, workers=1
-        ) as hub:
-            hub.rewrite(CONFIG.format(down=down, found=found, admin=hub.admin) + more)
+        text = CONFIG.replace("{jwks}", idp.url)
+        with gateway(folder, text.format(down=down, found=found, admin=9) + more, workers=1) as hub:
+            hub.rewrite(text.format(down=down, found=found, admin=hub.admin) + more)
             until(lambda: "spangate_config_generation 2" in shown(hub))
             happen(hub)
             protocols.happen(hub)
@@ -115,6 +121,7 @@ def happen(hub: Gateway) -> None:
     for path in (
         "/down",
         "/gone",
+        "/closed",
         "/limited",
         "/limited",
         "/denied",

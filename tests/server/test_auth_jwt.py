@@ -164,3 +164,13 @@ def questions(gate: Gateway) -> list[tuple[int, bytes]]:
 
     gate.worker.link.send = listen  # type: ignore[method-assign]
     return found
+
+
+async def test_a_token_in_one_of_several_cookie_lines_is_hidden_too() -> None:
+    more = ', keep = false, in = ["cookie:t"]'
+    async with Backend() as backend, gateway(config(backend, more)) as gate:
+        tell(gate, k1())
+        lines = ("Cookie: a=1", f"Cookie: t={good()}", "Cookie: b=2")
+        assert (await gate.get("/x", *lines)).status == 200
+        assert b"eyJ" not in backend.heads[-1]
+        assert b"a=1" in backend.heads[-1] and b"b=2" in backend.heads[-1]
