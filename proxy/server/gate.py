@@ -16,6 +16,7 @@ from proxy.access.check import Asked, Identity, Pending, Refusal
 from proxy.access.round import Round
 from proxy.errors import ProxyError
 from proxy.http.head import Pair
+from proxy.http.headers import FORWARDING, bits
 from proxy.kernel.clock import time_ns
 from proxy.server import answering, limits
 from proxy.server.access import Access
@@ -27,6 +28,7 @@ from proxy.telemetry.facts import Told
 
 Attributes = list[tuple[str, str | int]]
 
+_FORWARDED = bits(FORWARDING)
 CHECK, REASON = "spangate.check", "spangate.denied.reason"
 _TYPES = {401: "unauthenticated", 403: "forbidden", 429: "rate_limited"}
 _TEXTS = {
@@ -165,7 +167,8 @@ def edit(story: Story, access: Access) -> None:
         _hide_cookies(story, told.cookies)
     if told.queries:
         edits.target = _without(edits.target, told.queries)
-    edits.extend(told.headers)
+    if told.headers:
+        edits.extend(told.headers)
 
 
 def _asked(story: Story) -> Asked:
@@ -181,7 +184,9 @@ def _address(story: Story, access: Access) -> None:
     addresses = access.addresses
     if addresses is None:
         return
-    is_hidden = story.client.forwards and story.snapshot.forwarding.said(story.head.fields).hidden
+    head, is_hidden = story.head, False
+    if story.client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
+        is_hidden = story.snapshot.forwarding.said(head.fields).hidden
     if is_hidden or addresses.refuses(story.x.client):
         raise _denied(story, "address", Refusal(403, "address"))
 
