@@ -26,9 +26,9 @@ from proxy.server.story import Story
 from proxy.telemetry import instruments
 from proxy.telemetry.facts import Told
 
-_FORWARDED = bits(FORWARDING)
 Attributes = list[tuple[str, str | int]]
 
+_FORWARDED = bits(FORWARDING)
 CHECK, REASON = "spangate.check", "spangate.denied.reason"
 _TYPES = {401: "unauthenticated", 403: "forbidden", 429: "rate_limited"}
 _TEXTS = {
