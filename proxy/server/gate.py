@@ -27,6 +27,8 @@ from proxy.telemetry import instruments
 from proxy.telemetry.facts import Told
 
 _FORWARDED = bits(FORWARDING)
+Attributes = list[tuple[str, str | int]]
+
 CHECK, REASON = "spangate.check", "spangate.denied.reason"
 _TYPES = {401: "unauthenticated", 403: "forbidden", 429: "rate_limited"}
 _TEXTS = {
@@ -177,6 +179,7 @@ def edit(story: Story, access: Access) -> None:
 def _asked(story: Story) -> Asked:
     x, peer = story.x, story.client.peer
     asked = Asked(story.head, x.client, x.scheme, x.host, time())
+    asked.port = x.host_port
     if peer.proof is not None:
         asked.identities, asked.certificate_subject = peer.proof
     return asked
@@ -234,9 +237,17 @@ def _settled(story: Story, access: Access, round_: Round) -> bool:
         told.lines += identity.answer
         told.cookies |= identity.cookies
         told.queries |= identity.queries
-        x.captured += identity.attributes
+        if identity.attributes:
+            x.captured = _with(x.captured, identity.attributes)
     x.captured.append((CHECK, ",".join([identity.check for identity in round_.identities])))
     return True
+
+
+def _with(captured: Attributes, found: Attributes) -> Attributes:
+    """What is verified, in the place of what the client says of itself under the same name
+    (`[attributes]`)."""
+    names = {name for name, _ in found}
+    return [*[pair for pair in captured if pair[0] not in names], *found]
 
 
 def _denied(story: Story, check: str, refusal: Refusal) -> Denied:
