@@ -10,7 +10,9 @@ from proxy.telemetry.facts cimport Exchange, Told
 
 cdef long long _FORWARDED
 
-@cython.locals(told=Told, round_=Round)
+@cython.locals(told=Told)
+cpdef tell(Story story, access)
+@cython.locals(round_=Round)
 cpdef enter(Story story, access, rates, captures)
 @cython.locals(told=Told, edits=Edits)
 cpdef edit(Story story, access)
@@ -18,7 +20,8 @@ cpdef edit(Story story, access)
 cdef Asked _asked(Story story)
 @cython.locals(head=RequestHead)
 cdef _address(Story story, access)
-cdef _per_client(Story story, Told told, most)
+@cython.locals(told=Told)
+cdef _per_client(Story story, most)
 cdef bint _preflight(Story story, access) except -1
 @cython.locals(x=Exchange, told=Told, identity=Identity, refusal=Refusal)
 cdef bint _settled(Story story, access, Round round_) except -1
