@@ -10,7 +10,9 @@ from proxy.telemetry.facts cimport Exchange, Told
 
 cdef long long _FORWARDED
 
-@cython.locals(told=Told, round_=Round)
+@cython.locals(told=Told)
+cpdef tell(Story story, access)
+@cython.locals(round_=Round)
 cpdef enter(Story story, access, rates, captures)
 @cython.locals(told=Told, edits=Edits)
 cpdef edit(Story story, access)
