@@ -125,16 +125,21 @@ async def test_a_server_that_is_not_there(kind: str) -> None:
             assert behind.heads == []
 
 
+class LetsIn(Peer):
+    """Says 200 where a handler refuses."""
+
+    def write(self, data: bytes) -> None:
+        for refusal in (b"403 No", b"401 No"):
+            data = data.replace(refusal, b"200 OK")
+        super().write(data)
+
+
 @pytest.mark.parametrize("handler", [resets, stops, drips])
 async def test_what_follows_the_head_of_an_answer_that_lets_in_does_not_matter(
     handler: Handler,
 ) -> None:
     async def lets_in(peer: Peer) -> None:
-        write = peer.write
-        peer.write = lambda data: write(
-            data.replace(b"403 No", b"200 OK").replace(b"401 No", b"200 OK")
-        )  # type: ignore[method-assign]
-        await handler(peer)
+        await handler(LetsIn(peer.reader, peer.writer))
 
     async with asking(lets_in, SHORT) as asked:
         for _ in range(3):
@@ -338,3 +343,34 @@ async def test_time_is_counted_for_each_question_by_itself() -> None:
     deadlines.add(requests[3])
     await eventually(lambda: len(late) == 3)
     assert late == [0, 2, 3]
+
+
+async def test_a_gateway_that_ends_does_not_wait_for_answers() -> None:
+    slow = Slow()
+    async with asking(slow, LONG) as asked:
+        client = await asked.gate.connect()
+        send(client, "GET", "/a")
+        await slow.asked.wait()
+        for guest in list(asked.gate.worker._connections):
+            guest.cut()
+        assert (await client.answer()).status == 503
+        await slow.gone.wait()
+        assert asked.backend.heads == []
+
+
+async def test_many_at_once_and_all_is_given_back() -> None:
+    async with asking(script(YES, reply(401, b"no"), reply(500, b"")), LONG) as asked:
+        for _ in range(3):
+            clients = [await asked.gate.connect() for _ in range(40)]
+            for client in clients:
+                send(client, "GET", "/a", "Cookie: a=1")
+            statuses = [(await client.answer()).status for client in clients]
+            assert set(statuses) <= {200, 401, 503} and len(statuses) == 40
+            for client in clients:
+                await client.close()
+        await asked.gate.recorded.collect()
+        await eventually(lambda: is_settled(asked.gate))
+        await asked.gate.recorded.collect()
+        assert number(asked.gate, "http.server.active_requests") == 0
+        assert number(asked.gate, "http.server.request.duration") == 120
+        assert len(asked.verifier.heads) == 120
