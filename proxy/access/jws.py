@@ -110,7 +110,7 @@ def read_object(text: bytes) -> dict[str, Any]:
         # msgspec refuses NaN, 1e400 and lone surrogates, which `json` takes; `json` alone can show
         # that a name comes twice, of which msgspec keeps the last.
         found = _json.decode(text)
-        json.loads(text, object_pairs_hook=_once)
+        _twice.decode(text.decode())
     except (ValueError, RecursionError, msgspec.MsgspecError):
         raise Unsound(MALFORMED) from None
     if not isinstance(found, dict):
@@ -134,3 +134,4 @@ def _is_shallow(value: object, depth: int) -> bool:
 
 
 _json = msgspec.json.Decoder()
+_twice = json.JSONDecoder(object_pairs_hook=_once)

@@ -26,19 +26,21 @@ from proxy.config.packed_keys import (
 
 TRIED = 4  # keys that are tried with one token, where its head names none or several have its name
 
-_COORDINATE = {P256: 32, P384: 48, P521: 66}  # bytes of r and of s (RFC 7518 §3.4)
+_COORDINATE = {"ES256": 32, "ES384": 48, "ES512": 66}  # bytes of r and of s (RFC 7518 §3.4)
 
-Verify = Callable[[Any, str, bytes, bytes], bool]
+_QUICK = {RSA: 600, EDDSA: 44}  # bytes of DER: 4096 bits have 550, Ed25519 has 44
+
+Verify = Callable[[str, bytes, bytes], bool]  # algorithm, what is signed, signature
 
 
 class Key:
     """One key. It is taken out of its DER form when it is first asked for."""
 
-    __slots__ = ("_made", "_packed")
+    __slots__ = ("_packed", "_verify")
 
     def __init__(self, packed: PackedKey) -> None:
         self._packed = packed
-        self._made: Any = None
+        self._verify: Verify | None = None
 
     def fits(self, alg: str) -> bool:
         """Whether it may verify that algorithm."""
@@ -49,9 +51,15 @@ class Key:
 
     def verifies(self, alg: str, signed: bytes, signature: bytes) -> bool:
         """Whether it has signed that; `alg` is one that it fits."""
-        if self._made is None:
-            self._made = _load(self._packed)
-        return _VERIFY[self._packed.kind](self._made, alg, signed, signature)
+        if self._verify is None:
+            self._verify = _load(self._packed)
+        return self._verify(alg, signed, signature)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether that takes far more than 150 µs: curves but P-256 and Ed25519, long RSA."""
+        packed = self._packed
+        return packed.kind in (P384, P521) or len(packed.data) > _QUICK.get(packed.kind, 1 << 20)
 
 
 class KeySet:
@@ -91,74 +99,87 @@ def warm(algorithms: Iterable[str]) -> None:
         del ec, padding, utils, load_der_public_key
 
 
-def _load(packed: PackedKey) -> Any:
+def _load(packed: PackedKey) -> Verify:
+    """What verifies with it. All that it needs is looked up here, once."""
     if packed.kind == SECRET:
-        return packed.data
+        return _secret(packed.data)
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    return load_der_public_key(packed.data)
+    return _MAKE[packed.kind](load_der_public_key(packed.data))
 
 
-def _rsa(key: Any, alg: str, signed: bytes, signature: bytes) -> bool:
+def _secret(secret: bytes) -> Verify:
+    def verify(alg: str, signed: bytes, signature: bytes) -> bool:
+        return hmac.compare_digest(hmac.digest(secret, signed, f"sha{alg[2:]}"), signature)
+
+    return verify
+
+
+def _rsa(key: Any) -> Verify:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import padding
 
-    digest = _digest(alg)
-    if alg.startswith("PS"):  # RFC 7518 §3.5: the salt is as long as the digest
-        way: Any = padding.PSS(padding.MGF1(digest), digest.digest_size)
-    else:
-        way = padding.PKCS1v15()
-    try:
-        key.verify(signature, signed, way, digest)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    ways: dict[str, tuple[Any, Any]] = {}
+    for size, digest in _digests().items():
+        ways[f"RS{size}"] = (padding.PKCS1v15(), digest)
+        # RFC 7518 §3.5: the salt is as long as the digest
+        ways[f"PS{size}"] = (padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+
+    def verify(alg: str, signed: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, signed, *ways[alg])
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return verify
 
 
-def _ecdsa(key: Any, alg: str, signed: bytes, signature: bytes) -> bool:
+def _ecdsa(key: Any) -> Verify:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-    size = _COORDINATE[KIND[alg]]
-    if len(signature) != 2 * size:
-        return False
-    r, s = (int.from_bytes(half, "big") for half in (signature[:size], signature[size:]))
-    if not r or not s:
-        return False  # CVE-2022-21449
-    try:
-        key.verify(utils.encode_dss_signature(r, s), signed, ec.ECDSA(_digest(alg)))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    ways = {f"ES{size}": ec.ECDSA(digest) for size, digest in _digests().items()}
+
+    def verify(alg: str, signed: bytes, signature: bytes) -> bool:
+        size = _COORDINATE[alg]
+        if len(signature) != 2 * size:
+            return False
+        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+        if not r or not s:
+            return False  # CVE-2022-21449
+        try:
+            key.verify(utils.encode_dss_signature(r, s), signed, ways[alg])
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return verify
 
 
-def _eddsa(key: Any, alg: str, signed: bytes, signature: bytes) -> bool:
+def _eddsa(key: Any) -> Verify:
     from cryptography.exceptions import InvalidSignature
 
-    try:
-        key.verify(signature, signed)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    def verify(alg: str, signed: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, signed)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return verify
 
 
-def _hmac(key: bytes, alg: str, signed: bytes, signature: bytes) -> bool:
-    return hmac.compare_digest(hmac.digest(key, signed, f"sha{alg[2:]}"), signature)
-
-
-def _digest(alg: str) -> Any:
+def _digests() -> dict[str, Any]:
     from cryptography.hazmat.primitives import hashes
 
-    if alg.endswith("256"):
-        return hashes.SHA256()
-    return hashes.SHA384() if alg.endswith("384") else hashes.SHA512()
+    return {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
-_VERIFY: dict[str, Verify] = {
+_MAKE: dict[str, Callable[[Any], Verify]] = {
     RSA: _rsa,
     P256: _ecdsa,
     P384: _ecdsa,
     P521: _ecdsa,
     EDDSA: _eddsa,
-    SECRET: _hmac,
 }

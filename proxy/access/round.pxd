@@ -1,3 +1,6 @@
+from proxy.access.check cimport Asked
+
+
 cdef class Wanted:
     cdef public tuple all, any, checks, names
     cdef public object claims
@@ -5,7 +8,7 @@ cdef class Wanted:
 
 
 cdef class Round:
-    cdef public object _asked
+    cdef public Asked _asked
     cdef public Wanted _wanted
     cdef public int _at
     cdef public list _refusals, identities

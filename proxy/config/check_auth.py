@@ -63,6 +63,10 @@ class _Of:
                 self.error("", f"`{key}` is missing", missing)
         elif isinstance(name, str) and name not in self.credentials:
             place = os.path.abspath(os.path.join(os.path.dirname(self.report.file), name))
+            if key == "secret" and not os.path.exists(place):  # it may be what should be in it
+                remedy = "name the file that the key is in; the key itself does not belong here"
+                self.error(key, "there is no such file", remedy)
+                return
             packed = part(module, "read", place, self.report, (*self.path, key))
             if packed:
                 self.credentials[name] = packed

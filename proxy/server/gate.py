@@ -27,6 +27,8 @@ from proxy.telemetry import instruments
 from proxy.telemetry.facts import Told
 
 _FORWARDED = bits(FORWARDING)
+Attributes = list[tuple[str, str | int]]
+
 CHECK, REASON = "spangate.check", "spangate.denied.reason"
 _TYPES = {401: "unauthenticated", 403: "forbidden", 429: "rate_limited"}
 _TEXTS = {
@@ -99,17 +101,22 @@ class Wait:
             self._story.on_paused_enough()
 
 
-def enter(story: Story, access: Access, rates: Any, captures: Mapping[str, str]) -> Wait | bool:
-    """Whether it may go on; False: the gateway has answered. Raises Denied or RateLimited."""
+def tell(story: Story, access: Access) -> None:
+    """Note what every answer of the route has: one that says that it is closed, too."""
     told = story.x.told = Told()
     if access.cors is not None:
         told.drops = access.cors.drops
         told.lines = access.cors.lines(story.head.get(b"origin"))
     if access.secure is not None:
         told.secure = access.secure.of(story.x.scheme)
+
+
+def enter(story: Story, access: Access, rates: Any, captures: Mapping[str, str]) -> Wait | bool:
+    """Whether it may go on, after `tell`; False: the gateway has answered. Raises Denied or
+    RateLimited."""
     _address(story, access)
     if access.requests:
-        _per_client(story, told, access.requests)
+        _per_client(story, access.requests)
     if rates is not None:
         if rates.shared:
             return Wait(story, captures, None)
@@ -190,8 +197,10 @@ def _address(story: Story, access: Access) -> None:
         raise _denied(story, "address", Refusal(403, "address"))
 
 
-def _per_client(story: Story, told: Told, most: int) -> None:
+def _per_client(story: Story, most: int) -> None:
     """Count it as one of its client's, until it ends (`answering.finish`)."""
+    told = story.x.told
+    assert told is not None
     claim = story.worker.clients.begin(story.x.client, most)
     if claim is False:
         told.rate = [(b"retry-after", b"1")]
@@ -228,9 +237,17 @@ def _settled(story: Story, access: Access, round_: Round) -> bool:
         told.lines += identity.answer
         told.cookies |= identity.cookies
         told.queries |= identity.queries
-        x.captured += identity.attributes
+        if identity.attributes:
+            x.captured = _with(x.captured, identity.attributes)
     x.captured.append((CHECK, ",".join([identity.check for identity in round_.identities])))
     return True
+
+
+def _with(captured: Attributes, found: Attributes) -> Attributes:
+    """What is verified, in the place of what the client says of itself under the same name
+    (`[attributes]`)."""
+    names = {name for name, _ in found}
+    return [*[pair for pair in captured if pair[0] not in names], *found]
 
 
 def _denied(story: Story, check: str, refusal: Refusal) -> Denied:

@@ -181,6 +181,8 @@ def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> b
     answers."""
     if entry.grpc_web and story.x.call is None:
         grpc_calls.translate(story)
+    if entry.access is not None:
+        gate.tell(story, entry.access)
     closed = entry.maintenance
     if closed is not None and (closed.always or story.worker.in_maintenance):
         closed.check(story.x)

@@ -313,7 +313,7 @@ listen = "127.0.0.1:8080"
 [auth.staff]
 jwt = { jwks = "https://id.example/jwks", issuer = "https://id.example", audience = "shop" }
 [auth.sso]
-forward = { to = "http://u:hunter2@127.0.0.1:9000/verify" }
+forward = { to = "http://127.0.0.1:9000/verify" }
 [[route]]
 path = "/admin/*"
 to = "http://127.0.0.1:1"

