@@ -60,7 +60,7 @@ class Oidc:
     kind = "oidc"
 
     __slots__ = (
-        "_local_names", "_names", "_opened", "_refusals", "issuer", "name", "said", "seals",
+        "_local_names", "_names", "_opened", "_own", "_refusals", "issuer", "name", "said", "seals",
         "strips",
     )  # fmt: skip
 
@@ -70,6 +70,7 @@ class Oidc:
         self.issuer = issuer
         self.seals = Seals(name, said)
         self.strips = frozenset(field.lower().encode() for field in said.headers)
+        self._own = (said.callback, said.logout)  # paths that are answered here
         self._names = Names(said.cookie, True)
         self._local_names = Names(said.cookie, False)
         self._opened: Remembered[tuple[Identity, float]] = Remembered(MOST, WEIGHT)
@@ -78,10 +79,9 @@ class Oidc:
 
     def decide(self, asked: Asked) -> Verdict:
         said, path = self.said, asked.head.path
-        names = self.names(asked)
+        names = self._names if asked.scheme == "https" else self.names(asked)
         line = asked.head.get(b"cookie")
-        is_special = path in (said.callback, said.logout)
-        if line is not None and not is_special and (cookie := names.alone(line)) is not None:
+        if line is not None and path not in self._own and (cookie := names.alone(line)) is not None:
             known = self._opened.get(cookie)
             if known is not None and asked.now < known[1] and known[0].cookies is names.hidden:
                 return known[0]

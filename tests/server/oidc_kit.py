@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from time import time
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from proxy.hub.asks import Asks
 from proxy.hub.oidc import Oidc
 from proxy.server import frames
 from tests.access.tokens import jwk, private, token
-from tests.harness import Answer, Backend, Gateway, gateway
+from tests.harness import Answer, Backend, Client, Gateway, gateway
 
 SECRET = "0123456789abcdef0123456789abcdef"
 CLIENT, CLIENT_SECRET = "shop", "s3cret/with+signs"
@@ -187,10 +187,18 @@ async def guarded(
             await hub.oidc.close()
 
 
+class Door(Protocol):
+    """Where it knocks."""
+
+    port: int
+
+    async def connect(self) -> Client: ...
+
+
 class Browser:
     """One user's: it keeps cookies, and goes where it is sent."""
 
-    def __init__(self, gate: Gateway, host: str = "") -> None:
+    def __init__(self, gate: Door, host: str = "") -> None:
         self.gate = gate
         self.host = host or f"127.0.0.1:{gate.port}"
         self.cookies: dict[str, str] = {}

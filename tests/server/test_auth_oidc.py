@@ -557,3 +557,13 @@ secret = "{SECRET}"
             assert failed.value.code() == grpc.StatusCode.UNAUTHENTICATED
             assert caller.service.seen == []
         assert not at.asked
+
+
+async def test_logout_while_the_issuer_is_down() -> None:
+    async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
+        at.lies = {"down": True}
+        browser = Browser(gate)
+        browser.cookies = {SESSION: "x", f"{FLOW}0000000a.abcdefgh": "y"}
+        answer = await browser.ask("/oauth2/logout", "Sec-Fetch-Site: same-origin", method="POST")
+        assert (answer.status, answer["location"]) == (303, "/")
+        assert not browser.cookies
