@@ -48,12 +48,15 @@ def is_basic(field: bytes) -> bool:
 class Users:
     """The hashes of one file, by name."""
 
-    __slots__ = ("_all", "_hashes", "_secret")
+    __slots__ = ("_all", "_chooser", "_hashes", "_secret")
 
     def __init__(self, hashes: dict[str, str], secret: bytes) -> None:
         self._hashes = hashes
-        self._all = tuple(hashes.values())
+        self._all = tuple(sorted(hashes.values()))
         self._secret = secret
+        # The same in all workers, and for who has the file alone: a name for which one worker takes
+        # an Argon2id hash and the next one a bcrypt hash would be known for one that nobody has.
+        self._chooser = blake2b("\n".join(self._all).encode("ascii"), digest_size=32).digest()
 
     def mark(self, name: str, password: bytes) -> bytes:
         """What stands for both in memory."""
@@ -65,7 +68,7 @@ class Users:
         own = self._hashes.get(name)
         if own is not None:
             return own, True
-        number = blake2b(name.encode("utf-8"), digest_size=8, key=self._secret).digest()
+        number = blake2b(name.encode("utf-8"), digest_size=8, key=self._chooser).digest()
         return self._all[int.from_bytes(number, "big") % len(self._all)], False
 
 

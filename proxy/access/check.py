@@ -17,13 +17,16 @@ ABSENT = "absent"  # the reason where a request shows nothing that the check cou
 class Asked:
     """What a request shows. Nobody changes it."""
 
-    __slots__ = ("certificate_subject", "client", "head", "host", "identities", "now", "scheme")
+    __slots__ = (
+        "certificate_subject", "client", "head", "host", "identities", "now", "port", "scheme"
+    )  # fmt: skip
 
     def __init__(self, head: RequestHead, client: str, scheme: str, host: str, now: float) -> None:
         self.head = head
         self.client = client  # the true client's address, "" = a Unix socket
         self.scheme = scheme  # of the client's connection
         self.host = host
+        self.port = 0  # of the authority that was asked for, 0 = not said
         self.now = now  # Unix seconds
         self.identities: tuple[str, ...] = ()  # URI names of the verified certificate
         self.certificate_subject = ""  # its subject (RFC 4514), "" = there is none

@@ -6,7 +6,7 @@ auth_request: which lines go, which come back (docs/access-forward.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -14,7 +14,7 @@ from proxy.access.check import Asked, Identity
 from proxy.access.spellings import spellings
 from proxy.config.access_model import Forward
 from proxy.http.head import Pair, RequestHead, ResponseHead
-from proxy.http.headers import HOP_BY_HOP, tokens
+from proxy.http.headers import HOP_BY_HOP, UNDERSCORED, tokens
 
 # Lines that say something of this exchange, and not of who asks: an answer that depends on them
 # (304, 206, 417) would say nothing of whether the request may come in.
@@ -34,8 +34,10 @@ _WRITTEN = frozenset(
         b"x-original-url",
     }
 )
+OURS = frozenset(name for name in _WRITTEN if name.endswith((b"method", b"uri", b"url")))
 _TOLD = (b"x-forwarded-", b"x-original-")
-_OURS = frozenset({b"date", b"content-length", b"x-request-id"})  # of every answer
+_OF_ANSWERS = frozenset({b"date", b"content-length", b"x-request-id"})  # of every answer
+_MOST_NAMES = 1024  # of fields, of which it is remembered whether they go
 _MOST_VALUE = 256  # characters of a span attribute
 _MOST_KEPT = 10_000  # answers of one check
 _MOST_BYTES = 8 * 1024 * 1024  # of them all
@@ -59,41 +61,56 @@ class Unknown:
 
 UNKNOWN = Unknown()
 Answer = Identity | Refused | Unknown
+Part = Callable[[Asked], bytes]
 
 
 class Rules:
     """What one check says, ready for requests."""
 
     __slots__ = (
-        "_attributes", "_cookies", "_headers", "_keys", "_name", "_secret", "_send", "cache",
-        "strips",
+        "_attributes", "_cookies", "_headers", "_known", "_name", "_parts", "_secret", "_send",
+        "cache", "strips",
     )  # fmt: skip
 
     def __init__(self, name: str, said: Forward, secret: bytes) -> None:
         self._name = name
         self._secret = secret[:64]
-        self._headers = tuple(dict.fromkeys(_bytes(header) for header in said.headers))
+        self._headers = frozenset(_bytes(header) for header in said.headers)
         self._cookies = frozenset(said.cookies)
         self._send = frozenset(_bytes(header) for header in said.send)
         self._attributes = [(key, _bytes(header)) for key, header in said.attributes.items()]
-        self._keys = [part.partition(":")[::2] for part in said.cache_key]
+        self._parts = [_part(*part.partition(":")[::2]) for part in said.cache_key]
+        self._known: dict[bytes, tuple[bytes, bool]] = {}
         self.cache = float(said.cache)
         self.strips = spellings(self._headers)
 
-    def lines(self, head: RequestHead, agent: bytes, trusted: bool) -> Iterator[Pair]:
+    def lines(self, head: RequestHead, agent: bytes, trusted: bool) -> list[Pair]:
         """Those of the client's that go, names in lower case. From strangers nothing goes that
         says what was before them."""
+        known, found = self._known, []
         if agent and (not self._send or b"user-agent" in self._send):
-            yield b"user-agent", agent
+            found.append((b"user-agent", agent))
         for came, value in head:
-            name = came.lower()
-            if self._send and name not in self._send:
-                continue
-            dashed = name.replace(b"_", b"-")
-            if dashed in _NEVER or dashed in _WRITTEN:
-                continue
-            if trusted or not dashed.startswith(_TOLD):
-                yield name, value
+            goes = known.get(came)
+            if goes is None:
+                goes = self._know(came)
+            name, telling = goes
+            if name and (trusted or not telling):
+                found.append((name, value))
+        return found
+
+    def _know(self, came: bytes) -> tuple[bytes, bool]:
+        """How a name goes, b"" = not at all, and whether only trusted peers' does; remembered,
+        since to find out costs more than all else about a line."""
+        name = came.lower()
+        dashed = name.replace(b"_", b"-")
+        goes = dashed not in _NEVER and dashed not in _WRITTEN
+        if self._send and name not in self._send:
+            goes = False
+        if len(self._known) >= _MOST_NAMES:
+            self._known.clear()
+        found = self._known[came] = (name if goes else b"", dashed.startswith(_TOLD))
+        return found
 
     def judge(self, head: ResponseHead, body: bytes) -> Answer:
         """What an answer means."""
@@ -103,35 +120,31 @@ class Rules:
         if status == 304 or not 300 <= status < 500:
             return UNKNOWN
         lines = [(name.lower(), value) for name, value in head]
-        return Refused(status, [pair for pair in lines if pair[0] not in _OURS], body)
+        return Refused(status, [pair for pair in lines if pair[0] not in _OF_ANSWERS], body)
 
     def _identity(self, head: ResponseHead) -> Identity:
         identity = Identity(self._name, "")
-        lines = [(name.lower(), value.strip()) for name, value in head]
-        wanted = self._headers
-        identity.headers = [pair for pair in lines if pair[0] in wanted]
-        identity.answer = [
-            pair for pair in lines if pair[0] == b"set-cookie" and _cookie(pair[1]) in self._cookies
-        ]
-        identity.claims = _claims(identity.headers)
+        wanted, cookies = self._headers, self._cookies
+        for came, value in head:
+            name = came.lower()
+            if name in wanted:
+                identity.headers.append((name, value.strip()))
+            if cookies and name == b"set-cookie" and _cookie(value) in cookies:
+                identity.answer.append((name, value.strip()))
+        if identity.headers:
+            identity.claims = _claims(identity.headers)
         for key, header in self._attributes:
-            value = head.get(header)
-            if value:
-                identity.attributes.append((key, _text(value)[:_MOST_VALUE]))
+            found = head.get(header)
+            if found:
+                identity.attributes.append((key, _text(found)[:_MOST_VALUE]))
         if identity.attributes:
             identity.name = str(identity.attributes[0][1])
         return identity
 
     def key(self, asked: Asked) -> bytes:
         """What makes the question the same as another one."""
-        digest = blake2b(key=self._secret, digest_size=16)
-        for kind, name in self._keys:
-            values = _values(asked, kind, name)
-            digest.update(b"%d\n" % len(values))
-            for value in values:
-                digest.update(b"%d\n" % len(value))
-                digest.update(value)
-        return digest.digest()
+        parts = b"\n".join([part(asked) for part in self._parts])  # which no value has in it
+        return blake2b(parts, key=self._secret, digest_size=16).digest()
 
     def kept(self, head: ResponseHead, answer: Answer) -> float:
         """For how many seconds the answer counts for the same question; 0 = not again."""
@@ -216,30 +229,46 @@ def _size(answer: Answer) -> int:
     return 0
 
 
-def _values(asked: Asked, kind: str, name: str) -> list[bytes]:
-    head = asked.head
+def _part(kind: str, name: str) -> Part:
+    """Reads one part of a key: values as they are, or marks that no value can be."""
     if kind == "header":
-        return head.each(_bytes(name))
+        return _field(_bytes(name))
     if kind == "cookie":
-        return list(_cookies(head, name.encode("latin-1")))
+        wanted = name.encode("latin-1", "replace")
+        return lambda asked: b"\0".join(_cookies(asked.head, wanted))
     if kind == "method":
-        return [head.method.encode("latin-1")]
+        return lambda asked: asked.head.method.encode("latin-1")
     if kind == "path":
-        return [(head.path + head.tail).encode("latin-1")]
+        return lambda asked: (asked.head.path + asked.head.tail).encode("latin-1")
     if kind == "client":
-        return [asked.client.encode("latin-1")]
-    said = (asked.scheme, asked.host, head.authority)
-    return [part.encode("latin-1", "replace") for part in said]
+        return lambda asked: asked.client.encode("latin-1")
+    return _host
+
+
+def _field(name: bytes) -> Part:
+    def read(asked: Asked) -> bytes:
+        head = asked.head
+        if head.seen & UNDERSCORED:  # x_user may be x-user to the server
+            return b"\0".join([b"", *head.each(name)])
+        value = head.get(name)
+        return b"" if value is None else b"\0" + value
+
+    return read
+
+
+def _host(asked: Asked) -> bytes:
+    said = f"{asked.scheme}\0{asked.host}\0{asked.head.authority}"
+    return said.encode("latin-1", "replace")
 
 
 def _cookies(head: RequestHead, name: bytes) -> Iterator[bytes]:
-    """The values of that name, in whichever line they are."""
+    """The values of that name, in whichever line they are, each behind a mark."""
     for field, value in head:
-        if field.lower() == b"cookie":
+        if len(field) == 6 and field.lower() == b"cookie":
             for part in value.split(b";"):
                 found, mark, rest = part.strip().partition(b"=")
                 if mark and found == name:
-                    yield rest
+                    yield b"\0" + rest
 
 
 def _freshness(said: bytes | None, otherwise: float) -> float:

@@ -48,6 +48,10 @@ class Keys(Protocol):
         What is returned ends the waiting."""
 
 
+# Does the first somewhere else, and calls the second with what it says.
+Elsewhere = Callable[[Callable[[], bool], Callable[[bool], None]], None]
+
+
 class Known(NamedTuple):
     """What was found out about a token."""
 
@@ -62,18 +66,27 @@ def make(name: str, said: Said, made: Any) -> Jwt:
     files = [said.secret, "" if is_url(said.jwks) else said.jwks]
     held = [made.material.credentials.get(file, b"") for file in files if file]
     keys = made.house.keysets if is_url(said.jwks) and made.house is not None else None
-    return Jwt(name, said, KeySet(*held), keys)
+    elsewhere = made.house.keysets.elsewhere if made.house is not None else None
+    return Jwt(name, said, KeySet(*held), keys, elsewhere)
 
 
 class Jwt:
     """One check. `fixed` are keys that files hold, `keys` those that are fetched."""
 
     __slots__ = (
-        "_absent", "_algorithms", "_bad", "_fixed", "_good", "_keys", "_look", "_refusals", "_said",
-        "_wanted", "hidden_cookies", "hidden_queries", "kind", "name", "strips",
+        "_absent", "_algorithms", "_bad", "_elsewhere", "_fixed", "_good", "_keys", "_look",
+        "_refusals", "_said", "_wanted", "hidden_cookies", "hidden_queries", "kind", "name",
+        "strips",
     )  # fmt: skip
 
-    def __init__(self, name: str, said: Said, fixed: KeySet, keys: Keys | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        said: Said,
+        fixed: KeySet,
+        keys: Keys | None,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self.name = name
         self.kind = "jwt"
         self.strips = _strips(said)
@@ -83,6 +96,7 @@ class Jwt:
         self._said = said
         self._fixed = fixed
         self._keys = keys
+        self._elsewhere = elsewhere
         self._look = look_for(said.places)
         self._algorithms = frozenset(said.algorithms)
         self._wanted = claim.Wanted(
@@ -115,11 +129,28 @@ class Jwt:
         except Unsound as error:
             return self._refused(error.reason, token, now, again)
 
-    def _find_out(self, token: bytes, digest: bytes, keys: KeySet | None, now: float) -> Identity:
-        said = self._said
-        jws = parse(token, said.size, self._algorithms, said.typ)
+    def _find_out(self, token: bytes, digest: bytes, keys: KeySet | None, now: float) -> Verdict:
+        jws = parse(token, self._said.size, self._algorithms, self._said.typ)
         candidates = self._candidates(jws, keys)
-        if not any(key.verifies(jws.alg, jws.signed, jws.signature) for key in candidates):
+
+        def is_signed() -> bool:
+            return any(key.verifies(jws.alg, jws.signed, jws.signature) for key in candidates)
+
+        def conclude(signed: bool) -> Identity | Refusal:
+            try:
+                return self._conclude(jws if signed else None, token, digest, keys, now)
+            except Unsound as error:
+                return self._refusals[error.reason]
+
+        if self._elsewhere is not None and any(key.is_slow for key in candidates):
+            return Verifying(self._elsewhere, is_signed, conclude)
+        return conclude(is_signed())
+
+    def _conclude(
+        self, jws: Jws | None, token: bytes, digest: bytes, keys: KeySet | None, now: float
+    ) -> Identity:
+        """Whom the token tells of; Unsound if it is not signed (None), or does not suffice."""
+        if jws is None:
             bad = Known(self._refusals[SIGNATURE], now + BAD, keys)
             self._bad.put(digest, bad, len(token))
             raise Unsound(SIGNATURE)
@@ -181,13 +212,47 @@ class Fetching(Pending):
 
     def begin(self, story: Any, done: Callable[[Verdict], None]) -> None:
         def decide() -> None:
-            done(self._check.judge(self._token, self._now, again=True))
+            verdict = self._check.judge(self._token, self._now, again=True)
+            if isinstance(verdict, Pending):
+                self._forget = verdict.stop
+                verdict.begin(story, done)
+            else:
+                done(verdict)
 
-        self._forget = self._keys.ask(self._url, self._now, decide)
+        forget = self._keys.ask(self._url, self._now, decide)
+        self._forget = self._forget or forget  # it may have been answered at once
 
     def stop(self) -> None:
         if self._forget is not None:
             self._forget()
+
+
+class Verifying(Pending):
+    """A signature of a kind that takes long is verified in a thread."""
+
+    __slots__ = ("_conclude", "_elsewhere", "_is_over", "_work")
+
+    def __init__(
+        self,
+        elsewhere: Elsewhere,
+        work: Callable[[], bool],
+        conclude: Callable[[bool], Identity | Refusal],
+    ) -> None:
+        self._elsewhere = elsewhere
+        self._work = work
+        self._conclude = conclude
+        self._is_over = False
+
+    def begin(self, story: Any, done: Callable[[Verdict], None]) -> None:
+        def decide(signed: bool) -> None:
+            verdict = self._conclude(signed)
+            if not self._is_over:
+                done(verdict)
+
+        self._elsewhere(self._work, decide)
+
+    def stop(self) -> None:
+        self._is_over = True
 
 
 def _strips(said: Said) -> frozenset[bytes]:

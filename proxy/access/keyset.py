@@ -28,6 +28,8 @@ TRIED = 4  # keys that are tried with one token, where its head names none or se
 
 _COORDINATE = {"ES256": 32, "ES384": 48, "ES512": 66}  # bytes of r and of s (RFC 7518 §3.4)
 
+_QUICK = {RSA: 600, EDDSA: 44}  # bytes of DER: 4096 bits have 550, Ed25519 has 44
+
 Verify = Callable[[str, bytes, bytes], bool]  # algorithm, what is signed, signature
 
 
@@ -52,6 +54,12 @@ class Key:
         if self._verify is None:
             self._verify = _load(self._packed)
         return self._verify(alg, signed, signature)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether that takes far more than 150 µs: curves but P-256 and Ed25519, long RSA."""
+        packed = self._packed
+        return packed.kind in (P384, P521) or len(packed.data) > _QUICK.get(packed.kind, 1 << 20)
 
 
 class KeySet:

@@ -17,7 +17,7 @@ _SCOPE = b'Bearer error="insufficient_scope"'  # RFC 6750 §3.1
 class Wanted:
     """What a route asks for; made once."""
 
-    __slots__ = ("all", "any", "claims", "names", "scopes")
+    __slots__ = ("all", "any", "checks", "claims", "names", "scopes")
 
     def __init__(
         self,
@@ -30,10 +30,11 @@ class Wanted:
         self.any = tuple(any_of)
         self.scopes = frozenset(scopes)
         self.claims = claims
-        self.names = tuple(check.name for check in (*self.all, *self.any))
+        self.checks = self.all + self.any
+        self.names = tuple([check.name for check in self.checks])
 
     def __bool__(self) -> bool:
-        return bool(self.all or self.any)
+        return bool(self.checks)
 
 
 class Round:
@@ -51,7 +52,7 @@ class Round:
 
     def go(self) -> Pending | None:
         """Ask until all is known (None), or something has to be awaited: then `take` what came."""
-        checks = (*self._wanted.all, *self._wanted.any)
+        checks = self._wanted.checks
         while self.refused is None and self._at < len(checks):
             verdict = checks[self._at].decide(self._asked)
             if isinstance(verdict, Pending):

@@ -117,6 +117,7 @@ def _sources(said: Jwt) -> Iterator[Problem]:
     public = [name for name in said.algorithms if KIND[name] != SECRET]
     if not said.algorithms:
         yield "algorithms", "no algorithm, no token", 'write ["RS256"]'
+        return
     if not said.jwks and not said.secret:
         yield "", "nothing says which keys count", "give `jwks`, or `secret` for HS256"
     elif shared and not said.secret:
@@ -124,9 +125,9 @@ def _sources(said: Jwt) -> Iterator[Problem]:
     elif public and not said.jwks:
         remedy = "give `jwks`, or leave it out" if shared else 'write algorithms = ["HS256"]'
         yield "algorithms", f"{public[0]} needs the issuer's public keys", remedy
-    if said.secret and not shared:
+    if said.secret and said.jwks and not shared:
         yield "secret", "no algorithm uses it", 'add "HS256" to `algorithms`, or leave it out'
-    if said.jwks and not public:
+    if said.secret and said.jwks and not public:
         yield "jwks", "no algorithm uses its keys", 'add "RS256" to `algorithms`, or leave it out'
 
 
@@ -211,6 +212,8 @@ def _key(jwk: Any) -> PackedKey:
         raise Useless("not for verifying")
     if jwk.get("kty") == "oct" or "d" in jwk:
         raise Useless("this is secret, and counts no more once it is published")
+    if not isinstance(jwk.get("crv", ""), str):
+        raise Useless("of a kind that is not known here")
     kind, public = _public(jwk)
     if alg and KIND.get(alg) != kind:
         raise Useless("no key for the algorithm that it names")
@@ -277,6 +280,8 @@ def _bytes(jwk: dict[str, Any], name: str) -> bytes:
     value = jwk.get(name)
     if not isinstance(value, str) or not value.isascii():
         raise Useless(f"`{name}` is missing")
+    if "+" in value or "/" in value:
+        raise Useless(f"`{name}` is no base64url")
     try:
         return base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)
     except ValueError:

@@ -27,10 +27,7 @@ def check(said: Mtls, report: Report, path: Path) -> None:
         place = (*path, "identities", i)
         if report.is_broken(*place) or identity is None:
             continue
-        if "*" in identity[:-1]:
-            message = f"{identity!r}: * stands for anything at the end alone"
-            report.error(place, message, 'write "spiffe://partner/*"')
-        elif identity.endswith("*") and not identity.endswith("/*"):
+        if identity.endswith("*") and not identity.endswith("/*"):
             message = f"{identity!r} would hold for other names that begin so"
             report.error(place, message, f'write "{identity.rstrip("*")}/*"')
         elif _IDENTITY.fullmatch(identity) is None:

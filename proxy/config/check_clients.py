@@ -11,7 +11,7 @@ from proxy.config.locate import Path
 from proxy.config.model import Config, Route
 from proxy.config.rates import parse_limit
 from proxy.config.report import Report
-from proxy.config.syntax import is_field_value
+from proxy.config.syntax import is_field_value, parse_network
 
 _MOST_PAIRS = 100_000  # of `allow` and `deny` that are compared
 _HSTS = re.compile(r'(?i)(?:.*;)?\s*max-age\s*=\s*"?\d+"?\s*(?:;.*)?')
@@ -27,7 +27,10 @@ def check_clients(config: Config, report: Report) -> None:
 
 
 def _lists(route: Route, path: Path, report: Report) -> None:
-    """Malformed ones are told by then (`check_access.py`)."""
+    for key, networks in (("allow", route.allow), ("deny", route.deny)):
+        for i, network in enumerate(networks):
+            if not report.is_broken(*path, key, i):
+                attempt(parse_network, network, (*path, key, i), report)
     if report.is_broken(*path, "allow") or report.is_broken(*path, "deny"):
         return
     if len(route.allow) * len(route.deny) <= _MOST_PAIRS:
@@ -36,8 +39,7 @@ def _lists(route: Route, path: Path, report: Report) -> None:
 
 def _contradictions(route: Route, path: Path, report: Report) -> None:
     for i, allowed in enumerate(route.allow):
-        wider = (denied for denied in route.deny if denied != allowed)
-        by = next((denied for denied in wider if _covers(denied, allowed)), None)
+        by = next((denied for denied in route.deny if _covers(denied, allowed)), None)
         if by is not None:
             message = f'`deny` has "{by}" and wins: nobody comes in from here'
             report.warn((*path, "allow", i), message, "leave it out of one of the two")

@@ -115,6 +115,7 @@ class Converter:
         outside = isinstance(raw, Expanded)
         if outside:
             self.expanded[path] = raw
+            self._report.elsewhere.add(path)
             raw = _number(str(raw)) if kind is Share else str(raw)
         try:
             return msgspec.convert(raw, kind, strict=not outside, dec_hook=_parse)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from proxy.access.addresses import Ranges
 from proxy.config.check_access import kind_of
 from proxy.config.model import Auth, AuthUse, Config, Route
 from proxy.http.head import RequestHead
-from proxy.tracing.trust import Networks
 
 _SECRETS = ("jwt", "api_key", "basic")
 
@@ -36,9 +36,9 @@ def refuses(route: Route, client: str | None) -> str:
     if client is None:
         return ""
     called = f"address {client}" if client else "a Unix socket"
-    if route.deny and Networks(route.deny).holds(client):
+    if route.deny and Ranges(route.deny).holds(client):
         return f"{called} is in `deny`"
-    if route.allow and not Networks(route.allow).holds(client):
+    if route.allow and not Ranges(route.allow).holds(client):
         return f"{called} is not in `allow`"
     return ""
 

@@ -22,6 +22,7 @@ from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.ejections import Ejections
 from proxy.hub.hand import Hand
 from proxy.hub.jwks import Jwks
+from proxy.hub.oidc import Oidc
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
 from proxy.hub.receivers import without_receivers
@@ -51,6 +52,7 @@ class Services:
         self.ejections = Ejections(hub.boards, hub.roster)
         self._sampler = Sampler(hub.totals)
         self._jwks = Jwks(hub)
+        self._oidc = Oidc(hub.supervisor.asks)
         self._status = Status(hub, self.prober, self.ejections, self.discoveries, self._sampler)
         self._status.more = self._jwks.series
         self._hub = hub
@@ -125,6 +127,7 @@ class Services:
         await cancel(self._reporting, *self._watching)
         await self.discoveries.stop()
         await self._jwks.stop()
+        await self._oidc.close()
         await self.prober.stop()
         self.ejections.stop()
         await self._report()

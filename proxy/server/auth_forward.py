@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.access.check import Asked, Identity, Pending, Refusal, Verdict
-from proxy.access.forward import UNKNOWN, Answer, Answers, Refused, Rules, is_shared, told
+from proxy.access.forward import OURS, UNKNOWN, Answer, Answers, Refused, Rules, is_shared, told
 from proxy.access.made import Made
 from proxy.config.access_forward import path_of, upstream_of
 from proxy.config.access_model import Forward
@@ -30,7 +30,7 @@ _TEXT = b"text/plain"
 
 
 def make(name: str, said: Forward, made: Made) -> Asking:
-    """The check. Raises KeyError if its upstream is not there, as a config check would say."""
+    """The check. Raises ValueError if its upstream is not there."""
     target = None if made.targets is None else _target(name, said, made)
     return Asking(name, said, target, made.secret)
 
@@ -43,7 +43,7 @@ def _target(name: str, said: Forward, made: Made) -> Target:
         except KeyError:
             continue
         return target
-    raise KeyError(f"auth.{name} has no upstream")
+    raise ValueError(f"auth.{name} has no upstream")
 
 
 class Asking:
@@ -98,8 +98,7 @@ class Asking:
         peer = client.peer
         self._forwarding.add(edits, head, peer.encoded, client.scheme, client.forwards)
         own = told(head, x.scheme, _authority(edits, head))
-        edits.remove(frozenset(name for name, _ in own))
-        edits.extend(own)
+        edits.added = [pair for pair in edits.added if pair[0] not in OURS] + own
         proof = forwarded(head.fields.get(XFCC) if client.forwards else None, peer.certificate)
         if proof is not None:
             edits.add(XFCC, proof)

@@ -70,11 +70,13 @@ class Crowd:
         """What an address has of that kind in all other places."""
         total = 0
         bucket = (key & _MASK) * BUCKET * _CELLS
-        for place, live in enumerate(self._live):
+        for place, live in enumerate(self._live.tolist()):
             if not live or place == self._mine:
                 continue
             first = place * SLOTS * _CELLS + bucket
             found = self._cells[first : first + BUCKET * _CELLS].tolist()
+            if key not in found:
+                continue
             for at in range(0, BUCKET * _CELLS, _CELLS):
                 if found[at] == key and found[at + 1]:
                     total += found[at + 1] >> kind & 0xFFFFFFFF

@@ -16,6 +16,7 @@ from proxy.access.check import Asked, Identity, Pending, Refusal
 from proxy.access.round import Round
 from proxy.errors import ProxyError
 from proxy.http.head import Pair
+from proxy.http.headers import FORWARDING, bits
 from proxy.kernel.clock import time_ns
 from proxy.server import answering, limits
 from proxy.server.access import Access
@@ -24,6 +25,9 @@ from proxy.server.reply import Reply
 from proxy.server.story import Story
 from proxy.telemetry import instruments
 from proxy.telemetry.facts import Told
+
+_FORWARDED = bits(FORWARDING)
+Attributes = list[tuple[str, str | int]]
 
 CHECK, REASON = "spangate.check", "spangate.denied.reason"
 _TYPES = {401: "unauthenticated", 403: "forbidden", 429: "rate_limited"}
@@ -97,17 +101,22 @@ class Wait:
             self._story.on_paused_enough()
 
 
-def enter(story: Story, access: Access, rates: Any, captures: Mapping[str, str]) -> Wait | bool:
-    """Whether it may go on; False: the gateway has answered. Raises Denied or RateLimited."""
+def tell(story: Story, access: Access) -> None:
+    """Note what every answer of the route has: one that says that it is closed, too."""
     told = story.x.told = Told()
     if access.cors is not None:
         told.drops = access.cors.drops
         told.lines = access.cors.lines(story.head.get(b"origin"))
     if access.secure is not None:
         told.secure = access.secure.of(story.x.scheme)
+
+
+def enter(story: Story, access: Access, rates: Any, captures: Mapping[str, str]) -> Wait | bool:
+    """Whether it may go on, after `tell`; False: the gateway has answered. Raises Denied or
+    RateLimited."""
     _address(story, access)
     if access.requests:
-        _per_client(story, told, access.requests)
+        _per_client(story, access.requests)
     if rates is not None:
         if rates.shared:
             return Wait(story, captures, None)
@@ -163,12 +172,14 @@ def edit(story: Story, access: Access) -> None:
         _hide_cookies(story, told.cookies)
     if told.queries:
         edits.target = _without(edits.target, told.queries)
-    edits.extend(told.headers)
+    if told.headers:
+        edits.extend(told.headers)
 
 
 def _asked(story: Story) -> Asked:
     x, peer = story.x, story.client.peer
     asked = Asked(story.head, x.client, x.scheme, x.host, time())
+    asked.port = x.host_port
     if peer.proof is not None:
         asked.identities, asked.certificate_subject = peer.proof
     return asked
@@ -179,13 +190,17 @@ def _address(story: Story, access: Access) -> None:
     addresses = access.addresses
     if addresses is None:
         return
-    is_hidden = story.client.forwards and story.snapshot.forwarding.said(story.head.fields).hidden
+    head, is_hidden = story.head, False
+    if story.client.forwards and head.seen & _FORWARDED and not FORWARDING.isdisjoint(head.fields):
+        is_hidden = story.snapshot.forwarding.said(head.fields).hidden
     if is_hidden or addresses.refuses(story.x.client):
         raise _denied(story, "address", Refusal(403, "address"))
 
 
-def _per_client(story: Story, told: Told, most: int) -> None:
+def _per_client(story: Story, most: int) -> None:
     """Count it as one of its client's, until it ends (`answering.finish`)."""
+    told = story.x.told
+    assert told is not None
     claim = story.worker.clients.begin(story.x.client, most)
     if claim is False:
         told.rate = [(b"retry-after", b"1")]
@@ -222,9 +237,17 @@ def _settled(story: Story, access: Access, round_: Round) -> bool:
         told.lines += identity.answer
         told.cookies |= identity.cookies
         told.queries |= identity.queries
-        x.captured += identity.attributes
+        if identity.attributes:
+            x.captured = _with(x.captured, identity.attributes)
     x.captured.append((CHECK, ",".join([identity.check for identity in round_.identities])))
     return True
+
+
+def _with(captured: Attributes, found: Attributes) -> Attributes:
+    """What is verified, in the place of what the client says of itself under the same name
+    (`[attributes]`)."""
+    names = {name for name, _ in found}
+    return [*[pair for pair in captured if pair[0] not in names], *found]
 
 
 def _denied(story: Story, check: str, refusal: Refusal) -> Denied:

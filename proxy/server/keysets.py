@@ -6,7 +6,10 @@ keys of the issuer before. They outlive configurations, and are there before the
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -20,13 +23,14 @@ PAUSE = 5.0  # seconds until the next question where the hub gave no answer
 class Keysets:
     """Of one worker. `asks` is its Asks."""
 
-    __slots__ = ("_asks", "_known", "_not_before", "_told", "_waiting")
+    __slots__ = ("_asks", "_known", "_not_before", "_thread", "_told", "_waiting")
 
     def __init__(self, asks: Any) -> None:
         self._asks = asks
         self._known: dict[str, KeySet] = {}
         self._told: dict[str, bytes] = {}  # what these were made of
         self._not_before: dict[str, float] = {}  # Unix seconds of the next question
+        self._thread: ThreadPoolExecutor | None = None  # for signatures that take long
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
     def take(self, payload: bytes) -> None:
@@ -60,14 +64,28 @@ class Keysets:
 
         return forget
 
+    def elsewhere(self, work: Callable[[], bool], done: Callable[[bool], None]) -> None:
+        """Verify in a thread, which `cryptography` leaves the interpreter to others for."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "signatures")
+        loop = asyncio.get_running_loop()
+
+        def over(future: Future[bool]) -> None:
+            signed = future.exception() is None and future.result()
+            with contextlib.suppress(RuntimeError):  # the worker has ended meanwhile
+                loop.call_soon_threadsafe(done, signed)
+
+        self._thread.submit(work).add_done_callback(over)
+
     def _answered(self, url: str, now: float, answer: bytes | None) -> None:
         try:
             pause = float(answer) if answer else PAUSE
         except ValueError:
             pause = PAUSE
         self._not_before[url] = now + pause
-        for done in self._waiting.pop(url, []):
-            done()
+        waiting = self._waiting.pop(url, [])
+        while waiting:  # whoever is called may end the waiting of others
+            waiting.pop(0)()
 
 
 _frame = msgspec.msgpack.Decoder(dict[str, bytes])

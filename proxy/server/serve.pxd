@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.local cimport check_length, last_hop
-from proxy.server cimport added, answering, attempts, outbound, grpc_calls
+from proxy.server cimport added, answering, attempts, gate, outbound, grpc_calls
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide
 from proxy.server.snapshot cimport RouteEntry, Target

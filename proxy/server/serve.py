@@ -50,7 +50,7 @@ async def serve(story: Story, wait: Any = None) -> None:
     try:
         if _goes_on(story) if wait is None else await _waited(story, wait):
             try:  # on a warm connection without a second coroutine: 2,000 less (make bench-check)
-                warm = not story.entry.is_special and attempts.is_sent(story)  # type: ignore[union-attr]
+                warm = not story.entry.is_slow and attempts.is_sent(story)  # type: ignore[union-attr]
                 response = await EVENT if warm else await _dialled(story)
             except UpstreamError as error:
                 another = attempts.after(story, error)
@@ -99,8 +99,13 @@ def _goes_on(story: Story) -> bool:
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
-    if (entry.is_special or story.worker.in_maintenance) and _is_answered(story, entry, captures):
-        return False
+    if entry.is_special or story.worker.in_maintenance:
+        if _is_answered(story, entry, captures):
+            return False
+        _forward(story, entry, captures)
+        if entry.access is not None:
+            gate.edit(story, entry.access)
+        return True
     _forward(story, entry, captures)
     return True
 
@@ -116,6 +121,7 @@ async def _waited(story: Story, wait: Any) -> bool:
     if _has_own(story, entry, captures):
         return False
     _forward(story, entry, captures)
+    gate.edit(story, entry.access)
     return True
 
 
@@ -139,11 +145,9 @@ async def _dialled(story: Story) -> ResponseHead:
     """Send the first try, if what the route's requests share with other gateways allows it, and
     when its upstream's bounds do."""
     entry = story.entry
-    if entry is not None and entry.is_special:
+    if entry is not None and entry.is_slow:
         if entry.access is None:
             await limits.shared(story)
-        else:
-            gate.edit(story, entry.access)
         if entry.mirror is not None:
             story.worker.mirrors.copy(story)
         if story.target is not None and story.target.hedge is not None:
@@ -177,6 +181,8 @@ def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> b
     answers."""
     if entry.grpc_web and story.x.call is None:
         grpc_calls.translate(story)
+    if entry.access is not None:
+        gate.tell(story, entry.access)
     closed = entry.maintenance
     if closed is not None and (closed.always or story.worker.in_maintenance):
         closed.check(story.x)

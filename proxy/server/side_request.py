@@ -220,7 +220,11 @@ class SideRequest(StoryEvents):
         side, self._side = self._side, None
         if side is not None:
             side.abort()
+        attempt = self._attempt
         self._finish(error)
+        if error is not None and attempt is not None:
+            faults = self._house.faults
+            faults.tell(attempt.upstream, attempt.address, error, attempt.end)
         if error is None:
             self._tell(self._response, b"".join(self._pieces), None)
         else:

@@ -43,7 +43,7 @@ cdef class RouteEntry:
     cdef public object errors  # None, or Pages
     cdef public object maintenance  # None, or Closed
     cdef public object compression  # None, or what says which answers are compressed
-    cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special
+    cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special, is_slow
     cdef public Target only
     cdef Split _split
     cdef dict _targets

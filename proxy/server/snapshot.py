@@ -105,6 +105,7 @@ class RouteEntry:
         "host_header",
         "is_health",
         "is_particular",
+        "is_slow",
         "is_special",
         "maintenance",
         "mirror",
@@ -154,6 +155,12 @@ class RouteEntry:
             or route.mirror is not None
             or any(target.hedge is not None for target in targets.values())
             or route.maintenance is True
+        )
+        # Whether more is to be done before a request is sent than to send it.
+        self.is_slow = (
+            any(rate.scope == "shared" for rate in route.rate)
+            or route.mirror is not None
+            or any(target.hedge is not None for target in targets.values())
         )
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)

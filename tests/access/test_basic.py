@@ -79,7 +79,12 @@ def test_an_unknown_name_costs_what_a_known_one_costs() -> None:
     found = {name: users.hash_for(name) for name in map(str, range(40))}
     assert {hashed for hashed, _ in found.values()} == {"hash-a", "hash-b"}
     assert not any(is_own for _, is_own in found.values())
-    assert found == {name: users.hash_for(name) for name in found}  # the same one each time
+    other = Users({"bob": "hash-b", "ann": "hash-a"}, b"x" * 32)  # another worker, another secret
+    assert found == {name: other.hash_for(name) for name in found}
+    changed = Users({"ann": "hash-a", "bob": "hash-c"}, SECRET)  # who has no file cannot tell
+    assert [h == "hash-a" for h, _ in found.values()] != [
+        changed.hash_for(name)[0] == "hash-a" for name in found
+    ]
 
 
 def test_marks_tell_nothing_and_do_not_collide() -> None:

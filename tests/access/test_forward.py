@@ -70,17 +70,31 @@ def test_keys_of_two_gateways_differ() -> None:
     assert one.key(BASE) != two.key(BASE)
 
 
-@given(st.lists(st.binary(max_size=3), max_size=3), st.lists(st.binary(max_size=3), max_size=3))
-def test_no_two_lists_of_values_have_one_key(a: list[bytes], b: list[bytes]) -> None:
-    """Wherever one value ends and the next begins."""
+VALUES = st.none() | st.binary(max_size=3).filter(lambda v: not set(v) & set(b"\0\r\n"))
+
+
+@given(st.lists(VALUES, min_size=2, max_size=2), st.lists(VALUES, min_size=2, max_size=2))
+@pytest.mark.parametrize("underscored", [False, True])
+def test_no_two_requests_have_one_key(
+    underscored: bool, one: list[bytes | None], two: list[bytes | None]
+) -> None:
+    """Wherever one value ends and the next begins; an empty one is not none."""
     checked = rules(cache_key=["header:x-a", "header:x-b"])
 
-    def key(values: list[bytes], others: list[bytes]) -> bytes:
-        lines = [(b"x-a", v) for v in values] + [(b"x-b", v) for v in others]
-        return checked.key(asked(*lines))
+    def key(values: list[bytes | None]) -> bytes:
+        said = asked(
+            *((b"x-" + n, v) for n, v in zip((b"a", b"b"), values, strict=True) if v is not None)
+        )
+        said.head.seen = -1 if underscored else 0
+        return checked.key(said)
 
-    stripped = [[v.strip() for v in values] for values in (a, b)]
-    assert (key(a, b) == key(b, a)) == (stripped[0] == stripped[1])
+    plain = [[v if v is None else v.strip() for v in values] for values in (one, two)]
+    assert (key(one) == key(two)) == (plain[0] == plain[1])
+
+
+def test_names_with_underscores_are_other_questions() -> None:
+    checked = rules(cache_key=["header:x-user"])
+    assert checked.key(asked((b"x_user", b"a"))) != checked.key(asked((b"x_user", b"b")))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from proxy.config.access_forward import check, path_of, server_of
@@ -114,3 +117,18 @@ def test_a_secret_in_a_url_is_not_shown() -> None:
     report = Report("test.toml")
     check(Forward(to="http://me:secret@a/v"), PLACE, report)
     assert "secret" not in str(report.problems)
+
+
+BLOCKS = re.findall(
+    r"```toml\n(.*?)```",
+    (Path(__file__).parents[2] / "docs" / "access-forward.md").read_text(),
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_the_page_shows_works(block: str) -> None:
+    if "[[route]]" not in block:
+        (name,) = re.findall(r"\[auth\.(\w+)\]", block)
+        block += f'\n[[route]]\nto = "http://10.0.0.1"\nauth = "{name}"\n'
+    assert loads(block, "routes.toml", {}).warnings == []

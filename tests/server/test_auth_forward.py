@@ -143,6 +143,23 @@ async def test_an_upstream_of_the_file_is_asked_by_its_name() -> None:
         assert behind.field("x-user") == "joe"
 
 
+async def test_a_server_that_speaks_http_2() -> None:
+    """Another gateway, which lets in by its own answer."""
+    yes = 'respond = { status = 200, headers = { x-user = "joe" } }'
+    no = 'respond = { status = 403, body = "no" }'
+    paths = f'[[route]]\npath = "/yes"\n{yes}\n[[route]]\npath = "/no"\n{no}\n'
+    async with gateway(routing({}, paths)) as other, Backend() as behind:
+        upstream = f'[upstream.v]\nservers = ["http://127.0.0.1:{other.port}"]\nprotocol = "h2"\n'
+        text = file("http://v/yes", behind, ', headers = ["x-user"]') + upstream
+        async with gateway(text) as gate:
+            for _ in range(3):
+                assert (await gate.get("/a", "Cookie: a=1", "X-User: evil")).status == 200
+            assert behind.field("x-user") == "joe"
+            await gate.reload(text.replace("/yes", "/no"))
+            answer = await gate.get("/a")
+            assert (answer.status, answer.body) == (403, b"no")
+
+
 # what comes back
 
 

@@ -151,6 +151,16 @@ async def test_a_key_is_passed_on_if_that_is_said(tmp_path: Path) -> None:
             assert all(key in head for key in (GOOD, OTHER, OFF))
 
 
+async def test_whose_key_it_is_wins_over_what_the_client_says(tmp_path: Path) -> None:
+    top = '[attributes]\n"enduser.id" = "header:x-me"\n'
+    async with Backend() as backend:
+        config = guarded(backend, tmp_path, '"header:x-api-key"', top=top)
+        async with gateway(config) as gate:
+            await gate.get("/x", f"X-Api-Key: {GOOD}", "X-Me: root")
+            (seen,) = await traces(gate)
+            assert seen.about["enduser.id"] == "shop"
+
+
 async def test_scopes_of_keys(tmp_path: Path) -> None:
     async with Backend() as backend:
         config = guarded(backend, tmp_path, '"header:x-api-key"')

@@ -201,3 +201,11 @@ async def test_a_reload_takes_it_away() -> None:
         await gate.reload(routes(backend))
         assert (await gate.get("/", SHOP))[ALLOW] == ""
         await eventually(lambda: len(backend.heads) == 2)
+
+
+async def test_what_is_closed_says_so_to_pages_too() -> None:
+    route = CORS + "maintenance = true\nsecure_headers = true\n"
+    async with Backend() as backend, gateway(routes(backend, route=route)) as gate:
+        answer = await gate.get("/", SHOP)
+        assert answer.status == 503 and is_readable(answer)
+        assert answer["x-content-type-options"] == "nosniff"
