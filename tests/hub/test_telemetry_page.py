@@ -16,7 +16,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxy.collector.resource import detect
 from tests.hub.gateway import Gateway, fetch, gateway, until
-from tests.hub.issuer import issuer
 from tests.hub.of_protocols import traffic
 from tests.server.kit import refusing
 
@@ -51,20 +50,20 @@ batch_age = "50ms"
 url = "unix:///nowhere"
 [recent]
 path = "recent"
-[auth.page.jwt]
-jwks = "{jwks}"
-[[route]]
-path = "/closed"
-to = "up"
-auth = "page"
 [[route]]
 path = "/limited"
 to = "found"
 rate = ["1/d", {{ limit = "9/d", scope = "shared", key = "header:x-no" }}]
+[auth.staff]
+jwt = {{ jwks = "http://127.0.0.1:{own}/jwks", issuer = "https://id.test", audience = "shop" }}
+[[route]]
+path = "/jwks"
+respond = {{ body = '{jwks}' }}
 [[route]]
 path = "/denied"
 to = "found"
 deny = "127.0.0.1"
+auth = "staff"
 [[route]]
 name = "down"
 path = "/down"
@@ -97,6 +96,8 @@ limits = {{ requests = 100, adaptive = true }}
 eject = {{ errors = 5 }}
 breaker = {{ failures = 0.5 }}
 """
+# RFC 8037, appendix A.2
+JWKS = '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in range(40))
 
 
@@ -105,12 +106,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
     """Of a gateway to which everything has happened: name -> kind and labels."""
     folder = tmp_path_factory.mktemp("page")
     found = folder / "found.json"
-    with refusing() as down, traffic(folder) as protocols, issuer() as idp:
+    with refusing() as down, traffic(folder) as protocols:
         found.write_text(f'["{down}"]')
         more = protocols.text + MANY
-        text = CONFIG.replace("{jwks}", idp.url)
-        with gateway(folder, text.format(down=down, found=found, admin=9) + more, workers=1) as hub:
-            hub.rewrite(text.format(down=down, found=found, admin=hub.admin) + more)
+        said = {"down": down, "found": found, "jwks": JWKS}
+        first = CONFIG.format(admin=9, own=9, **said) + more
+        with gateway(folder, first, workers=1) as hub:
+            hub.rewrite(CONFIG.format(admin=hub.admin, own=hub.port, **said) + more)
             until(lambda: "spangate_config_generation 2" in shown(hub))
             happen(hub)
             protocols.happen(hub)
