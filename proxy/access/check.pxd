@@ -5,6 +5,7 @@ cdef class Asked:
     cdef public RequestHead head
     cdef public str client, scheme, host, certificate_subject
     cdef public double now
+    cdef public int port
     cdef public tuple identities
 
 
