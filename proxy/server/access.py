@@ -9,6 +9,7 @@ from proxy.access.addresses import Addresses
 from proxy.access.check import Check
 from proxy.access.made import Made
 from proxy.access.round import Wanted
+from proxy.access.spellings import spellings
 from proxy.config.model import Auth, Config, Route
 from proxy.server.house import House
 from proxy.server.snapshot import RouteEntry
@@ -30,9 +31,7 @@ class Access:
         self.cors: Any = _policy(route)
         self.secure: Any = _secure(route)
         self.wanted = wanted
-        self.strips: frozenset[bytes] = frozenset().union(
-            *(check.strips for check in (*wanted.all, *wanted.any))
-        )
+        self.strips = spellings(name for check in wanted.checks for name in check.strips)
 
     def refuses(self, house: House, entry: RouteEntry, address: str) -> bool:
         """Whether a connection from there, without requests, may not come in, which is counted."""

@@ -225,3 +225,12 @@ async def test_limits_are_told_like_other_refusals() -> None:
         (event,) = (await traces(gate, 2))[1].server.events
         assert event.name == "spangate.access.denied"
         assert await denied(gate, "rate_limit", "rate_limited") == 1
+
+
+async def test_no_spelling_of_what_a_check_adds_comes_from_a_client() -> None:
+    async with Backend() as backend:
+        config = guarded(backend, more='[forwarding]\nunderscores = "pass"\n')
+        async with gateway(config) as gate:
+            answer = await gate.get("/", "X-Say: yes", "X_User: root", "x_uSER: root")
+            assert answer.status == 200
+            assert b"root" not in backend.heads[0]
