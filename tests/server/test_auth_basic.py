@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 
 from proxy.server import auth_basic
 from proxy.tasks import spawn
+from proxy.telemetry import instruments
 from tests.harness import Answer, Backend, Gateway, gateway, routes
 from tests.server.h2_kit import h2_client
 from tests.server.kit import eventually, number, traces
@@ -197,7 +198,8 @@ async def test_one_client_s_requests_share_a_hash(tmp_path: Path, counted: Count
 
 
 def _waiting(gate: Gateway) -> int:
-    return sum(number.value for number in gate.worker.recorder._active.values())
+    registry = gate.worker.recorder.registry
+    return registry.number(instruments.ACTIVE, (("url.scheme", "http"),)).value
 
 
 async def test_who_has_left_is_not_hashed_for(tmp_path: Path, counted: Counted) -> None:
