@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy import __version__
+from proxy.credentials import commands as credentials
 from proxy.dashboards import commands as dashboards
 from proxy.plain import told
 from proxy.terminal.commands import COMMANDS
@@ -31,7 +32,13 @@ def main() -> None:
     """Spangate: a reverse proxy in which every request leaves a correct trace."""
 
 
-for _command in (*COMMANDS, dashboards.dashboard, dashboards.alerts):
+for _command in (
+    *COMMANDS,
+    dashboards.dashboard,
+    dashboards.alerts,
+    credentials.key,
+    credentials.password,
+):
     main.add_command(_command)
 
 
@@ -113,8 +120,11 @@ def check(file: str, strict: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("words", nargs=-1, metavar="[FILE] [METHOD] URL")
 @click.option("-H", "--header", "headers", multiple=True, help="A request header: 'name: value'.")
+@click.option("--client", metavar="ADDRESS", help="Of the client, for `allow` and `deny`.")
 @_AS_JSON
-def explain(words: tuple[str, ...], headers: tuple[str, ...], as_json: bool) -> None:
+def explain(
+    words: tuple[str, ...], headers: tuple[str, ...], client: str | None, as_json: bool
+) -> None:
     """Tell what happens to a request: explain [FILE] [METHOD] URL.
 
     Without a METHOD it is GET. FILE may be - for what comes through a pipe.
@@ -126,7 +136,8 @@ def explain(words: tuple[str, ...], headers: tuple[str, ...], as_json: bool) -> 
     from proxy.explain import read_request, scheme_of
 
     try:
-        taken, lines = explained(loaded, read_request(method, url, headers), scheme_of(url))
+        data = read_request(method, url, headers)
+        taken, lines = explained(loaded, data, scheme_of(url), client)
     except BadRequest as error:
         taken, lines = False, [f"answer     {error.status}: {error.detail}"]
     except ValueError as error:
@@ -276,24 +287,10 @@ def _shadowed(loaded: Loaded) -> list[Problem]:
 
 
 def _passed_by(loaded: Loaded) -> list[Problem]:
-    """A warning for each route that denies and that path parameters lead past."""
-    from proxy.config.locate import dotted
-    from proxy.errors import Problem
-    from proxy.routing import bypass
-    from proxy.routing.table import Table
+    """A warning for each route that keeps requests away which reach servers past it."""
+    from proxy.routing.passed_by import passed_by
 
-    routes = loaded.config.route
-    return [
-        Problem(
-            dotted(("route", denies)),
-            f"{path} goes past it to {routes[taker].name!r}: to some servers that is the same path",
-            f'say path_parameters = "reject" (or "keep") on route {routes[taker].name!r}',
-            loaded.lines.near(("route", denies)),
-            loaded.file,
-            warning=True,
-        )
-        for denies, taker, path in bypass.find(Table.compile(routes), routes)
-    ]
+    return passed_by(loaded)
 
 
 def _misfits(loaded: Loaded) -> list[Problem]:

@@ -21,8 +21,8 @@ PROXY = ROOT / "proxy"
 # Packages and top-level modules; each may import what stands to the left of a "<" before it.
 ORDER = (
     "plain < kernel problem < errors frames lag log ring runner tasks web < config < http"
-    " < routing tracing upstream < telemetry < server otlp < formats < recent"
-    " < collector explain < admin < hub dashboards < demo terminal < cli < __main__"
+    " < access routing tracing upstream < telemetry < server otlp < formats < recent"
+    " < collector explain < admin < hub dashboards < credentials demo terminal < cli < __main__"
 )
 RANKS = {name: rank for rank, group in enumerate(ORDER.split(" < ")) for name in group.split()}
 
@@ -50,6 +50,8 @@ HEAVY = (
     "click",
     "prometheus_client",
     "cryptography",
+    "argon2",
+    "bcrypt",
 )
 NOT_IN_WORKERS = (
     *HEAVY,

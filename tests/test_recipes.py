@@ -31,13 +31,16 @@ CASES = [
     ),
     ("From http to https", "GET", "/x", "X-Forwarded-Proto: https", "first", ""),
     (
-        "CORS", "OPTIONS", "/api/x", "Access-Control-Request-Method: POST",
+        "CORS", "OPTIONS", "/api/x",
+        "Access-Control-Request-Method: POST\r\nOrigin: https://shop.example",
         204, "access-control-allow-origin: https://shop.example",
     ),
     (
         "CORS", "GET", "/api/x", "Origin: https://shop.example",
         "first", "access-control-allow-origin: https://shop.example",
     ),
+    ("An inner part that only some may see", "GET", "/admin/x", "", "first", ""),
+    ("An inner part that only some may see", "GET", "/admin%2Fx", "", 400, ""),
     ("An API whose versions live in different services", "GET", "/v1/x", "", "first", ""),
     ("An API whose versions live in different services", "GET", "/v2/orders/7", "", "second", ""),
     ("Show me only what is slow or failed", "GET", "/x", "", "first", ""),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from proxy.config.access_forward import asked_by_checks
 from proxy.config.check_compress import check_compress
 from proxy.config.check_errors import asked_of
 from proxy.config.check_limits import check_priority
@@ -58,6 +59,7 @@ def check_routes(config: Config, report: Report) -> None:
         used = {name for route in config.route for name in route.to}
         used |= {route.mirror.to for route in config.route if route.mirror is not None}
         used |= {listener.to for listener in config.listen if listener} | asked_of(config)
+        used |= asked_by_checks(config)
         for name in config.upstream:
             if name not in used:
                 remedy = f'write to = "{name}" in a [[route]], or leave it out'

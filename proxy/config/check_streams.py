@@ -17,7 +17,7 @@ _BLANK = Route()
 # Keys of a route that say something of requests, of which a connection has none.
 _OF_REQUESTS: tuple[str, ...] = ("path", "rewrite", "redirect", "respond", "host_header")
 _OF_REQUESTS += ("body_limit", "compress", "connect", "grpc_web", "encoded_slash")
-_OF_REQUESTS += ("path_parameters", "rate")
+_OF_REQUESTS += ("path_parameters", "upper_case", "rate", "auth", "cors", "secure_headers")
 
 
 def check_streams(config: Config, report: Report) -> None:

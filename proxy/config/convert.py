@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from proxy.config import (
+    access_model,
     error_model,
     model,
     observe,
@@ -114,6 +115,7 @@ class Converter:
         outside = isinstance(raw, Expanded)
         if outside:
             self.expanded[path] = raw
+            self._report.elsewhere.add(path)
             raw = _number(str(raw)) if kind is Share else str(raw)
         try:
             return msgspec.convert(raw, kind, strict=not outside, dec_hook=_parse)
@@ -154,7 +156,9 @@ def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
 @cache
 def _tables() -> dict[str, tuple[str, ...]]:
     """Every table of the model, and its keys."""
-    others = (upstream_model, retry_model, rate_model, split_model, error_model, see_model)
+    others = (
+        access_model, upstream_model, retry_model, rate_model, split_model, error_model, see_model
+    )  # fmt: skip
     modules = (observe, model, *others)
     sections = {name: found for module in modules for name, found in vars(module).items()}.values()
     found = [s for s in sections if isinstance(s, type) and issubclass(s, Section)]

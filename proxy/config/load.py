@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.config.check_access import check_access
 from proxy.config.check_collector import check_collector
 from proxy.config.check_errors import check_errors
 from proxy.config.check_ports import check_ports
@@ -141,8 +142,9 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     check_routes(config, report)
     check_redis(config, report)
     check_slo(config, report)
-    if pages := check_errors(config, report):
-        material = msgspec.structs.replace(material, pages=pages)
+    pages, credentials = check_errors(config, report), check_access(config, report)
+    if pages or credentials:
+        material = msgspec.structs.replace(material, pages=pages, credentials=credentials)
     config = msgspec.structs.replace(config, recent=check_recent(config, report))
     tell_slips(config, report)
     tell_telemetry_slips(config, report)

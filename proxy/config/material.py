@@ -1,9 +1,9 @@
-"""Material: certificates, authorities and pages for failures as they were read from their files,
-ready to be sent.
+"""Material: certificates, authorities, credentials and pages for failures as they were read from
+their files, ready to be sent.
 
-The hub reads and judges them (`check_tls.py`, `check_errors.py`), so that all workers have the same
-ones, also a worker that is started when the files are half replaced. Workers get the bytes, and
-what they must know of them without a parser of certificates.
+The hub reads and judges them (`check_tls.py`, `check_errors.py`, `check_access.py`), so that all
+workers have the same ones, also a worker that is started when the files are half replaced. Workers
+get the bytes, and what they must know of them without a parser of certificates.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ class Material(Struct, frozen=True):
     certificates: dict[str, Certified] = field(default_factory=dict)  # by `pair`
     authorities: dict[str, bytes] = field(default_factory=dict)  # PEM, by path
     pages: dict[str, bytes] = field(default_factory=dict)  # by path
+    credentials: dict[str, bytes] = field(default_factory=dict)  # packed by their kind, by path
 
     def __bool__(self) -> bool:
-        return self.is_secure or bool(self.pages)
+        return self.is_secure or bool(self.pages or self.credentials)
 
     @property
     def is_secure(self) -> bool:

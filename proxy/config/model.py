@@ -12,6 +12,11 @@ from typing import Literal
 
 from msgspec import field
 
+from proxy.config.access_model import Auth as Auth
+from proxy.config.access_model import AuthUse as AuthUse
+from proxy.config.access_model import Cors as Cors
+from proxy.config.access_model import PerClient as PerClient
+from proxy.config.access_model import SecureHeaders as SecureHeaders
 from proxy.config.error_model import ErrorPage as ErrorPage
 from proxy.config.error_model import Errors as Errors
 from proxy.config.error_model import Maintenance as Maintenance
@@ -107,6 +112,7 @@ class Limits(Section, frozen=True):
     half_closed: Seconds = Seconds(5)  # a client that shut its end waits so long for an answer
     streams: Positive = 100  # requests at once on one HTTP/2 connection. Envoy's edge: 100
     connections: Count = 10000  # for each worker; 0 = only the file-descriptor limit
+    per_client: PerClient = field(default_factory=PerClient)  # what one address may have
 
 
 class Forwarding(Section, frozen=True):
@@ -207,6 +213,7 @@ class Defaults(Section, frozen=True):
     stream_timeout: Seconds = Seconds(0)
     retry: Retry | None = None  # extra tries; a number, or a table
     slo: Slo | None = None  # what routes to upstreams promise: alerts are made of it
+    auth: AuthUse | None = None  # who may come in: checks by name, "none"
 
 
 class Route(Section, frozen=True):
@@ -233,6 +240,7 @@ class Route(Section, frozen=True):
     body_limit: Size | None = None  # instead of [limits] body
     encoded_slash: Literal["keep", "decode", "reject"] = "keep"  # %2F, RFC 3986 §2.2
     path_parameters: Literal["keep", "reject"] | None = None  # "/a;x", RFC 3986 §3.3; None = keep
+    upper_case: Literal["keep", "reject"] | None = None  # "/A": capitals in the path; None = keep
     upgrade: list[str] = field(default_factory=lambda: ["websocket"])  # protocols; others get 426
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
@@ -240,6 +248,11 @@ class Route(Section, frozen=True):
     mirror: Mirror | None = None  # copies of requests: { to = "shadow", share = 0.1 }
     split: SplitBy | None = None  # with several in `to`: who goes where
     rate: list[RateLimit] = field(default_factory=list)  # "100/s", a table, or several
+    auth: AuthUse | None = None  # who may come in: checks by name, "none"; None = [defaults]
+    allow: list[str] = field(default_factory=list)  # CIDRs of clients, "unix"; [] = all
+    deny: list[str] = field(default_factory=list)  # CIDRs of clients that are refused, "unix"
+    cors: Cors | None = None  # pages of other origins that may read answers
+    secure_headers: SecureHeaders | None = None  # of answers; true, or a table
     errors: RouteErrors | None = None  # answers for failures, before those of [errors]
     maintenance: bool | None = None  # true: 503 now; false: never; None: as [errors] says
     # which requests are refused last, and first, where an upstream's `limits` are reached
@@ -279,5 +292,6 @@ class Config(Section, frozen=True):
     dns: Dns = field(default_factory=Dns)
     redis: Redis = field(default_factory=Redis)
     errors: Errors = field(default_factory=Errors)
+    auth: dict[Name, Auth] = field(default_factory=dict)  # checks of who may come in
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

@@ -16,7 +16,10 @@ from proxy.errors import UNKNOWN_KEY, ConfigError, Problem
 class Report:
     """The problems of one file."""
 
-    __slots__ = ("_broken", "_failed", "_foreign", "_hidden", "_told", "file", "lines", "problems")
+    __slots__ = (
+        "_broken", "_failed", "_foreign", "_hidden", "_told", "elsewhere", "file", "lines",
+        "problems",
+    )  # fmt: skip
 
     def __init__(self, file: str, lines: Lines | None = None) -> None:
         self.file = file
@@ -27,6 +30,7 @@ class Report:
         self._foreign: dict[Path, list[object]] = {}  # table -> values of its unknown keys
         self._told: set[Problem] = set()
         self._hidden: dict[str, str] = {}
+        self.elsewhere: set[Path] = set()  # whose values `${…}` has put in
 
     def error(self, path: Path, message: str, remedy: str = "") -> None:
         self.fail(path)

@@ -21,6 +21,11 @@
     slo = false                      slo = {}, which takes that of [defaults] away
     rate = "100/s", rate = { … }     rate = [{ limit = "100/s" }], a list of one
     errors.pages.503 = "503.html"    errors.pages.503 = { file = "503.html" }
+    auth = "staff", ["a", "b"]       auth = { any = ["staff"] }; "none" = {}
+    auth.sso.forward.to = "http://a/b"  an upstream "auth.sso" of that server
+    allow = "10.0.0.0/8"             a list of one, as with `deny`
+    cors.origins = "*"               lists of one
+    secure_headers = true, false     secure_headers = {}, nothing
     maintenance = true, = "/run/m"   of [errors]: maintenance = { on = true }, = { file = "/run/m" }
 
 What has the wrong type altogether is left alone: the conversion reports it.
@@ -32,6 +37,7 @@ import re
 from typing import Any
 
 from proxy.config import balance_names
+from proxy.config.access_forward import server_of, upstream_of
 from proxy.config.expand import Expanded
 from proxy.config.locate import Path
 from proxy.config.model import Route
@@ -39,6 +45,11 @@ from proxy.config.report import Report
 
 Raw = dict[str, Any]
 
+# of the tables in `[auth.NAME]`
+_LISTS = (
+    "audience", "algorithms", "scopes", "in", "headers", "cookies", "send", "cache_key",
+    "identities", "subjects",
+)  # fmt: skip
 _ROUTE_KEYS = frozenset(Route.__struct_fields__)
 
 
@@ -51,7 +62,9 @@ def lengthen(raw: Raw, report: Report) -> None:
             _one_as_list(export, key)
     if isinstance(defaults := raw.get("defaults"), dict):
         _retry(defaults)
+        _auth(defaults, ("defaults", "auth"), report)
     _errors(raw, (), report)
+    _checks(raw, report)
     _upstreams(raw.get("upstream"), report)
     for name, upstream in _named(raw.get("upstream")):
         _retry(upstream)
@@ -114,6 +127,7 @@ def _route(route: Raw, index: int, raw: Raw, report: Report) -> None:
     _compress(route)
     if route.get("slo") is False:
         route["slo"] = {}
+    _access(route, ("route", index), report)
     _rate(route, ("route", index, "rate"), report)
     _errors(route, ("route", index), report)
     if isinstance(when := route.get("when"), dict):
@@ -144,6 +158,59 @@ def _compress(route: Raw) -> None:
     elif isinstance(compress, dict):
         _one_as_list(compress, "types")
         _one_as_list(compress, "with")
+
+
+def _access(route: Raw, path: Path, report: Report) -> None:
+    _auth(route, (*path, "auth"), report)
+    for key in ("allow", "deny"):
+        _one_as_list(route, key)
+    if isinstance(cors := route.get("cors"), dict):
+        for key in ("origins", "methods", "headers", "expose"):
+            _one_as_list(cors, key)
+    if route.get("secure_headers") is True:
+        route["secure_headers"] = {}
+    elif route.get("secure_headers") is False:
+        del route["secure_headers"]
+
+
+def _auth(table: Raw, place: Path, report: Report) -> None:
+    """Names of checks in the place of a table; an empty list is a slip and not "none"."""
+    auth = table.get("auth")
+    if isinstance(auth, str):
+        table["auth"] = {} if auth == "none" else {"any": [auth]}
+        report.lines.alias((*place, "any", 0), place)
+    elif isinstance(auth, list):
+        table["auth"] = {"any": auth}
+        report.lines.move((*place, "any"), place)
+        if not auth:
+            report.error(place, "no check is named", 'write auth = "none" if that is meant')
+    elif isinstance(auth, dict):
+        for key in ("any", "all", "scopes"):
+            _one_as_list(auth, key)
+            if auth.get(key) == [] and key != "scopes":
+                remedy = 'leave it out; auth = "none" asks nobody'
+                report.error((*place, key), "no check is named", remedy)
+
+
+def _checks(raw: Raw, report: Report) -> None:
+    """Lists of one in `[auth.NAME]`, and upstreams for servers that are asked."""
+    for name, check in _named(raw.get("auth")):
+        for _, table in _named(check):
+            for key in _LISTS:
+                _one_as_list(table, key)
+        if isinstance(forward := check.get("forward"), dict):
+            _asked(raw, name, forward.get("to"), report)
+
+
+def _asked(raw: Raw, name: str, to: object, report: Report) -> None:
+    """The server of `to` is an upstream; one that the file declares by its host's name is it."""
+    upstreams = raw.setdefault("upstream", {})
+    if not isinstance(to, str) or not isinstance(upstreams, dict) or not (url := server_of(to)):
+        return
+    own, host = upstream_of(name, to)
+    if own not in upstreams and host not in upstreams:
+        upstreams[own] = {"servers": {url: 1}}
+        report.lines.alias(("upstream", own), ("auth", name, "forward", "to"))
 
 
 def _rate(route: Raw, place: Path, report: Report) -> None:

@@ -37,6 +37,8 @@ BALANCE = (
 _CONTEXTS = promql.rate("spangate_trace_context_total", "10m", 'result!="absent"', by="format")
 _INVALID = promql.rate("spangate_trace_context_total", "10m", 'result="invalid"', by="format")
 
+DENIED = "spangate_access_denied_total"
+UNKNOWN = 'spangate_denied_reason=~"keys_missing|unavailable"'
 _SOME = f"sum by (spangate_route) (increase({promql.SERVED}_count[5m])) >= 20"
 
 SERVING = (
@@ -97,6 +99,31 @@ SERVING = (
         + " > 0.1",
         f"{PERCENT} of the tries at {UPSTREAM} are retries.",
         "Retries hide failures from clients until the budget for them is used up.",
+    ),
+    Alert(
+        "SpangateAccessUnknown",
+        "page",
+        "2m",
+        promql.rate(DENIED, "5m", UNKNOWN, by="spangate_check, spangate_denied_reason") + " > 0",
+        "{{ $labels.spangate_check }} cannot tell who may come in.",
+        "Requests get 503: an issuer's keys are missing, or the server that is asked is silent.",
+    ),
+    Alert(
+        "SpangateDenials",
+        "ticket",
+        "10m",
+        promql.rate(DENIED, "10m", by="spangate_check, spangate_route")
+        + " > 1\nand "
+        + promql.rate(DENIED, "10m", by="spangate_check, spangate_route")
+        + " > 5 * ("
+        + promql.rate(DENIED, "1h", by="spangate_check, spangate_route").replace(
+            "[1h]", "[1h] offset 1d"
+        )
+        + " or "
+        + promql.rate(DENIED, "10m", by="spangate_check, spangate_route")
+        + " * 0)",
+        f"{{{{ $labels.spangate_check }}}} refuses {VALUE} requests a second.",
+        "That is more than five times as many as a day ago.",
     ),
 )
 

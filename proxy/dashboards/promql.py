@@ -11,7 +11,7 @@ import re
 
 # Why requests fail for which the gateway or a service is to blame. Answers that are the client's
 # doing have an error too, and are none of these (docs/telemetry.md, "Statuses").
-BLAMELESS = ("", "client_gone", "rate_limited", "upgrade_refused")
+BLAMELESS = ("", "client_gone", "forbidden", "rate_limited", "unauthenticated", "upgrade_refused")
 FAILED = 'error_type!~"{}"'.format("|".join(BLAMELESS))
 
 SERVED = "http_server_request_duration_seconds"

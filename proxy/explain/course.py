@@ -45,6 +45,7 @@ class Course:
         self.head = RequestHead()
         self.host = ""
         self.scheme = "http"  # of the client's connection
+        self.client: str | None = None  # its address, if that is said
         self.why: list[str] = []  # a line for each route that was asked
         self.captures: dict[str, str] = {}
         self.is_taken = False  # by a route, or by the gateway with a success

@@ -15,17 +15,21 @@ from proxy.config.rates import parse_limit
 from proxy.config.redact import made_from, shown_config
 from proxy.config.units import seconds_text, size_text
 from proxy.errors import ProxyError, WrongMethod
+from proxy.explain.access import access, judged
 from proxy.explain.course import Course
 from proxy.explain.listeners import secure
 from proxy.http import local
 
 
-def explain(loaded: Loaded, data: bytes, scheme: str = "http") -> tuple[bool, list[str]]:
+def explain(
+    loaded: Loaded, data: bytes, scheme: str = "http", client: str | None = None
+) -> tuple[bool, list[str]]:
     """Whether the request whose head is `data` is taken, and the lines that say why and what
-    follows; `scheme`: of the connection that it comes on."""
+    follows; `scheme`: of the connection that it comes on; `client`: the address of who sends it,
+    None = that is not said."""
     shown = shown_config(loaded)
     course = Course(loaded.config, shown.route)
-    course.scheme = scheme
+    course.scheme, course.client = scheme, client
     lines: list[str] = []
     try:
         lines.extend(_told(loaded, shown, course, data))
@@ -61,6 +65,12 @@ def _told(loaded: Loaded, shown: Config, course: Course, data: bytes) -> Iterato
     yield from _titled("why", course.why)
     yield from _titled("captures", [f"{name} = {value}" for name, value in course.captures.items()])
     yield from _titled("rate", [_rate(rate) for rate in shown.route[index].rate])
+    may, of_address = judged(loaded.config.route[index], course.client)
+    yield from _titled("access", list(access(shown, shown.route[index], head, of_address)))
+    if not may:
+        course.is_taken = False
+        yield f"answer     403: {of_address}"
+        return
     yield from _shared_out(shown.route[index])
     yield from _action(loaded, shown, course, index)
     yield from _observed(loaded, shown, index, head.path)

@@ -52,6 +52,7 @@ class Said:
     hops: bytes = b""  # X-Forwarded-For, up to the peer but without it
     forwarded: bytes = b""  # the Forwarded that came, put right where it contradicts the rest
     elements: bytes = b""  # Forwarded up to the peer, with all that is known
+    hidden: bool = False  # where the client's address should be stands what is none
 
 
 NOTHING = Said()
@@ -66,6 +67,7 @@ class _Source:
     place: int = 0  # of the client's hop among the nodes
     scheme: str = ""
     authority: str = ""
+    hidden: bool = False  # as in Said
     is_sound: bool = True  # nothing in it is malformed, or said by strangers
 
 
@@ -88,6 +90,7 @@ def read(fields: Fields, trusted: Trusted) -> Said:
         _hops(fields, x, chain),
         raw or (whole if forwarded.nodes else b""),
         raw if raw and is_complete and chain is first else whole,
+        x.hidden or forwarded.hidden,
     )
 
 
@@ -97,6 +100,7 @@ def _listed(fields: Fields, trusted: Trusted) -> _Source:
     listed = listed or hops.members(fields.get(b"x-real-ip"))[:1]
     x = _Source([hops.node(member) for member in listed[: hops.MOST]])
     x.client, x.place = hops.client(listed, trusted)
+    x.hidden = _is_hidden(listed, x.place)
     schemes = (_SCHEMES.get(_pick(fields, name, x).lower(), "") for name in _SAYS_SCHEME)
     x.scheme = next(filter(None, schemes), "")
     x.authority = _authority(_pick(fields, b"x-forwarded-host", x))
@@ -107,11 +111,17 @@ def _forwarded(fields: Fields, trusted: Trusted) -> _Source:
     elements = [hops.element(m) for m in hops.members(fields.get(b"forwarded"))[: hops.MOST + 1]]
     f = _Source([element.get("for", "unknown") for element in elements[: hops.MOST]])
     f.client, f.place = hops.client(f.nodes, trusted)
+    f.hidden = _is_hidden(f.nodes, f.place)
     f.is_sound = len(elements) <= f.place + 1 and all(elements)
     for element in elements[: f.place + 1]:  # those further left are nearer to the client
         f.scheme = _SCHEMES.get(element.get("proto", "").lower(), f.scheme)
         f.authority = _authority(element.get("host", "")) or f.authority
     return f
+
+
+def _is_hidden(nodes: list[str], place: int) -> bool:
+    """Whether the search for the client has ended at "unknown", "_hidden" or rubbish."""
+    return place < len(nodes) and not hops.address(nodes[place])
 
 
 def _pick(fields: Fields, name: bytes, x: _Source) -> str:

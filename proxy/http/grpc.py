@@ -177,6 +177,8 @@ def of_error(error: ProxyError) -> int:
         return of_reset(error.code)
     if error.status == 429:
         return RESOURCE_EXHAUSTED
+    if error.status in (401, 403):
+        return of_http(error.status)
     return UNAVAILABLE if error.status in (502, 503, 504) else INTERNAL
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 
 from proxy.kernel.gcra import HEADER, SLOT
+from proxy.server import crowd
 from proxy.upstream.board import ACTIVE, CELLS, ENDPOINTS, size
 
 RATES = HEADER + (1 << 21) * SLOT  # bytes: 1,000,000 keys of rate limits, and as many free
@@ -25,6 +26,9 @@ class Boards:
         self.memory = os.memfd_create("spangate-board")
         os.ftruncate(self.memory, size(places))
         self.rates = rates if rates >= 0 else _rates()
+        self.crowd = os.memfd_create("spangate-clients")
+        os.ftruncate(self.crowd, crowd.size(places))
+        self._crowd = mmap.mmap(self.crowd, 0)
         self._cells = memoryview(mmap.mmap(self.memory, 0)).cast("Q")
         self._stride = places * CELLS
         self._places = list(range(places - 1, -1, -1))
@@ -42,6 +46,7 @@ class Boards:
             return
         for number in self._numbers.values():
             self._clear(number * self._stride + place * CELLS)
+        crowd.wipe(self._crowd, place)
         self._places.append(place)
 
     def number(self, keys: Iterable[Key]) -> dict[Key, int]:

@@ -1,9 +1,9 @@
-"""Certificates in force: looked after, and replaced when their files change.
+"""Certificates and credentials in force: looked after, and replaced when their files change.
 
 Their files are looked at once a second, and read when they have kept still for as long, since a
 certificate and its key are two files that are seldom written at once. What is read is judged as at
 the start, and goes to the workers as a configuration does: to all of them, or to none. Connections
-that there are go on with what they began with.
+that there are go on with what they began with; a key that was taken out lets no further request in.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 
 import msgspec
 
+from proxy.config.check_access import read_credentials
 from proxy.config.check_tls import check_tls
 from proxy.config.loaded import Loaded
 from proxy.config.material import NONE, files
@@ -55,7 +56,7 @@ class Certificates:
     async def look(self) -> None:
         """Read the files if they have changed, and keep still."""
         loaded = self._hub.loaded
-        if not loaded.material.is_secure:
+        if not loaded.material.is_secure and not loaded.material.credentials:
             return
         now = await asyncio.to_thread(_marks, loaded)
         if self._looks.still(now) and (loaded is not self._loaded or now != self._known):
@@ -88,32 +89,44 @@ class Certificates:
             new = await asyncio.to_thread(_generation, hub.reloads.tried, read)
             await bring_into_force(hub, new)
         except ConfigError as error:
-            failed(hub, "the certificates in force stay", *error.problems)
+            failed(hub, f"the {_what(loaded)} in force stay", *error.problems)
         except Refused as error:
             hub.reloads.refused += 1
-            failed(hub, "the certificates in force stay", error)
+            failed(hub, f"the {_what(loaded)} in force stay", error)
         else:
             succeeded(hub)
-            await self._services.secure(hub.loaded)
+            if read.material.is_secure:
+                await self._services.secure(hub.loaded)
             log.info(
-                "certificates reloaded: %s",
+                "%s reloaded: %s",
+                _what(loaded),
                 _why(loaded, read),
                 extra={"key": "certificates.reloaded"},
             )
 
 
 def _marks(loaded: Loaded) -> Marks:
-    return marks(files(loaded.config), os.path.dirname(loaded.file))
+    names = [*files(loaded.config), *loaded.material.credentials]
+    return marks(names, os.path.dirname(loaded.file))
 
 
 def _read(loaded: Loaded) -> Loaded:
     """The same configuration with what its files hold now; ConfigError if that is no use."""
     report = Report(loaded.file, loaded.lines)
     material = check_tls(loaded.config, report, loaded.material)
-    material = msgspec.structs.replace(material, pages=loaded.material.pages)
+    told = Report(loaded.file, loaded.lines)  # its warnings are those of the start
+    held = read_credentials(loaded.config, told) if loaded.material.credentials else {}
+    told.settle()
+    material = msgspec.structs.replace(material, pages=loaded.material.pages, credentials=held)
     for warning in report.settle():
         log.warning("%s", warning, extra={"key": "certificates.warning"})
     return dataclasses.replace(loaded, material=material or NONE)
+
+
+def _what(loaded: Loaded) -> str:
+    material = loaded.material
+    kinds = {"certificates": material.is_secure, "credentials": bool(material.credentials)}
+    return " and ".join(kind for kind, is_there in kinds.items() if is_there)
 
 
 def _why(old: Loaded, new: Loaded) -> str:

@@ -100,6 +100,13 @@ DISCOVERIES = Instrument(
 DISCOVERY_CHANGES = Instrument(
     "spangate.upstream.discovery.changes", _C, "{change}", "Lookups that found something else."
 )
+JWKS_KEYS = Instrument(
+    "spangate.jwks.keys", _G, "{key}", "Keys of an issuer that count, by the check they are for."
+)
+JWKS_AT = Instrument("spangate.jwks.time", _G, "s", "Unix time of the issuer's last good answer.")
+JWKS_FETCHES = Instrument(
+    "spangate.jwks.fetches", _C, "{fetch}", "Times that an issuer's keys were fetched, by result."
+)
 UP = Instrument(
     "spangate.upstream.endpoint.up", _G, "", "1 if active probes find the endpoint up, else 0."
 )

@@ -13,6 +13,8 @@ def greet(hub: Whole, worker: Worker) -> None:
     send(frames.SECRETS, hub.secrets)
     send(*hub.switch.told)
     send(*hub.viewers.told)
+    if hub.keys:
+        send(frames.KEYS, hub.keys)
     number = worker.answers.asked = hub.generation.number
     for message in hub.generation.messages:
         send(frames.SNAPSHOT, message, number)

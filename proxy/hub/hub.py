@@ -104,6 +104,7 @@ class Hub:
         )
         self.viewers = Viewers(self)
         self.switch = Switch(lambda: self.loaded, self.supervisor.broadcast)
+        self.keys = b""  # what KEYS frames carry; b"" = no issuer's are known
         self._keylog = begun.keylog
         self._tickets = TicketKeys(os.urandom(tls_tickets.SIZE), self.started)
         if before is not None:

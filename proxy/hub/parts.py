@@ -120,6 +120,7 @@ class Whole(Reloading, Protocol):
     """The hub."""
 
     generation: Generation
+    keys: bytes  # what KEYS frames carry, b"" = nothing
     ready: bool
     stopping: bool
 

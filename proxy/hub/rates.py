@@ -4,7 +4,8 @@ Made of the cumulative histograms of durations by reading them again and again; 
 who asks, nor when that is done (`sampler.py`). Times are Unix seconds in, milliseconds out.
 
 A request has failed if its answer is 5xx or its histogram has an `error.type`, unless the error is
-the client's own (`rate_limited`, `upgrade_refused`). A client that went away has none.
+the client's own (`rate_limited`, `unauthenticated`, `forbidden`, `upgrade_refused`). A client that
+went away has none.
 
 A rate is that of the window: from the newest reading that is at least WINDOW old until the last
 one. What was counted since the previous reading is in it, however short that was.

@@ -21,6 +21,8 @@ from proxy.hub.certificates import Certificates
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.ejections import Ejections
 from proxy.hub.hand import Hand
+from proxy.hub.jwks import Jwks
+from proxy.hub.oidc import Oidc
 from proxy.hub.parts import Change, Whole
 from proxy.hub.probes import Key, Prober
 from proxy.hub.receivers import without_receivers
@@ -49,7 +51,10 @@ class Services:
         self.discoveries = Discoveries(hub.roster.discovered, self.prober.discovered)
         self.ejections = Ejections(hub.boards, hub.roster)
         self._sampler = Sampler(hub.totals)
+        self._jwks = Jwks(hub)
+        self._oidc = Oidc(hub.supervisor.asks)
         self._status = Status(hub, self.prober, self.ejections, self.discoveries, self._sampler)
+        self._status.more = self._jwks.series
         self._hub = hub
         self._admin: Admin | None = None
         self._port: socket.socket | None = None  # which the first visitor opens
@@ -73,7 +78,7 @@ class Services:
         await self.prober.configure(config.upstream, config.route)
         self.follow(config)
         self.discoveries.configure(self._hub.loaded)
-        await self.discoveries.first(FOUND_WITHIN)
+        await asyncio.gather(self.discoveries.first(FOUND_WITHIN), self._jwks.first(FOUND_WITHIN))
 
     def admit(self, admin: socket.socket | None) -> None:
         """Answer on the admin port."""
@@ -94,6 +99,7 @@ class Services:
     def follow(self, config: Config) -> None:
         """Judge, and guard the admin port, by this configuration; the roster does already."""
         self.ejections.configure(config.upstream)
+        self._jwks.configure(config)
         if self._admin is not None:
             self._admin.configure(config.admin)
 
@@ -120,6 +126,8 @@ class Services:
         """No more probes and pages; the last report of our own metrics."""
         await cancel(self._reporting, *self._watching)
         await self.discoveries.stop()
+        await self._jwks.stop()
+        await self._oidc.close()
         await self.prober.stop()
         self.ejections.stop()
         await self._report()

@@ -39,7 +39,7 @@ DOCTOR = "/api/doctor"
 class Status:
     """One hub, read only."""
 
-    __slots__ = ("_discoveries", "_hub", "_prober", "_routes", "_sampler", "_standings")
+    __slots__ = ("_discoveries", "_hub", "_prober", "_routes", "_sampler", "_standings", "more")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Status:
         self._routes = ToldRoutes()
         self._sampler = sampler
         self._discoveries = discoveries
+        self.more: Callable[[], Iterable[Series]] = tuple  # what others of the hub can tell
         self._hub = hub
         self._prober = prober
         self._standings = Standings(hub, prober, ejections)
@@ -72,6 +73,7 @@ class Status:
         yield from self._hub.totals.series()
         yield from self._prober.series()
         yield from self._discoveries.series()
+        yield from self.more()
         yield from self._standings.series()
         yield from grouped(self._own())
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from proxy.hub.asks import Asks
 from proxy.hub.boards import Boards
 from proxy.hub.ended import BACKOFF, backoff, describe_exit, reap
 from proxy.hub.keepers import Keepers
@@ -81,6 +82,7 @@ class Supervisor:
         self.slots: list[Slot] = []
         self.alive: set[Worker] = set()  # everything started and not yet buried
         self.stirred = asyncio.Event()  # a worker came, went, or said something of a configuration
+        self.asks = Asks()  # what workers want to know
         self.listeners: tuple[str, ...] = ()  # addresses that new workers get
         self._sockets = sockets
         self._keepers = Keepers(sockets)
@@ -229,7 +231,7 @@ class Supervisor:
         pidfd = os.pidfd_open(worker.pid)
         loop.add_reader(pidfd, self._exited, slot, worker, pidfd)
         await loop.create_unix_connection(lambda: worker.link, sock=ours)
-        worker.stirred = self.stirred.set
+        worker.stirred, worker.asks = self.stirred.set, self.asks.take
         self._greet(worker)
         self.stirred.set()
         spawn(self._mind(slot, worker), f"watch worker {worker.id}")
@@ -237,19 +239,20 @@ class Supervisor:
 
     def _execute(self, worker: Worker, link: int, lent: int) -> None:
         sockets = self._sockets.of_slot(worker.slot, self.listeners)
-        ring, board, rates = worker.ring, self._shared.boards.memory, self._shared.boards.rates
+        ring, boards = worker.ring, self._shared.boards
         listening = [sock.fileno() for _, sock in sockets]
         arguments = ["--link", str(link), "--id", str(worker.id), "--slot", str(worker.slot)]
         arguments += ["--ring", str(ring.memory), "--wake", str(ring.writer)]
         arguments += ["--loans", str(lent)]
-        arguments += ["--board", str(board), "--place", str(worker.place)]
-        arguments += ["--rates", str(rates)]
+        arguments += ["--board", str(boards.memory), "--place", str(worker.place)]
+        arguments += ["--rates", str(boards.rates), "--crowd", str(boards.crowd)]
+        shared = [boards.memory, boards.rates, boards.crowd]
         for address, sock in sockets:
             arguments += ["--socket", f"{address}={sock.fileno()}"]
         worker.process = subprocess.Popen(
             [*self._command, *arguments],
             stdin=subprocess.DEVNULL,
-            pass_fds=[link, lent, board, rates, ring.memory, ring.writer, *listening],
+            pass_fds=[link, lent, *shared, ring.memory, ring.writer, *listening],
             process_group=0,  # Ctrl-C in a terminal reaches the hub alone, and the hub drains
         )
 

@@ -49,6 +49,7 @@ class Worker:
         "_waiting",
         "answers",
         "asked_to_drain",
+        "asks",
         "id",
         "link",
         "listeners",
@@ -72,6 +73,7 @@ class Worker:
         self.state = WorkerState.STARTING
         self.asked_to_drain = False
         self.answers = Answers()
+        self.asks: Callable[[Worker, int, bytes], None] | None = None  # gets its questions
         self.stirred: Callable[[], None] = lambda: None  # called when it has answered
         self.ring = ring
         self.link = Link(self._take)
@@ -168,6 +170,9 @@ class Worker:
             future = self._asked.get(items)
             if future is not None and not future.done():
                 future.set_result(None)
+        elif kind == frames.QUESTION:
+            if self.asks is not None:
+                self.asks(self, items, payload)
         elif (state := _REACHED.get(kind)) is not None:
             self.advance(state)
 

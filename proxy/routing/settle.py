@@ -6,6 +6,7 @@ two tell the same story.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from proxy.config.model import Route
@@ -15,10 +16,13 @@ from proxy.http.path import decode_slashes, has_parameters
 from proxy.routing.table import Table
 from proxy.routing.zone import Found
 
+# A capital letter that is no digit of a percent-encoding, whose digits are capitals here.
+_capital = re.compile(r"%[0-9A-F]{2}|[^A-Z%]").sub
+
 
 def is_particular(route: Route) -> bool:
     """Whether the route has a say in how a path must be written."""
-    return route.encoded_slash != "keep" or route.path_parameters == "reject"
+    return route.encoded_slash != "keep" or "reject" in (route.path_parameters, route.upper_case)
 
 
 def settle(
@@ -34,6 +38,8 @@ def settle(
     route = routes[found[0]]
     if route.path_parameters == "reject" and has_parameters(head.path):
         raise BadRequest("this route takes no parameter (;) in a path")
+    if route.upper_case == "reject" and _capital("", head.path):
+        raise BadRequest("this route takes no capital letters in a path")
     if route.encoded_slash == "keep" or "%2F" not in head.path:
         return found
     if route.encoded_slash == "reject":

@@ -12,6 +12,7 @@ import sys
 
 from proxy.log import begin
 from proxy.runner import run
+from proxy.server.crowd import Crowd
 from proxy.server.keeping import Keeping
 from proxy.server.ring import Ring
 from proxy.server.worker import Worker
@@ -41,6 +42,9 @@ def main() -> int:
     loans = socket.socket(fileno=numbers["--loans"])
     worker = Worker(place[0], ring, sockets, place[1], board)
     worker.limiter.share(worker_rates)
+    if numbers["--place"] >= 0:
+        worker.clients.share(Crowd(mmap.mmap(numbers["--crowd"], 0), numbers["--place"]))
+    os.close(numbers["--crowd"])
     return run(_serve(worker, link, loans))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import time
 
+from proxy.access.secure_headers import lacking
 from proxy.errors import ClientError
 from proxy.http.date import imf_fixdate
 from proxy.http.edits import NO_EDITS, Edits
@@ -13,7 +14,7 @@ from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.server.house import House
 from proxy.server.reply import synthesize
 from proxy.server.snapshot import Snapshot
-from proxy.telemetry.facts import Exchange
+from proxy.telemetry.facts import Exchange, Told
 from proxy.tracing import ids
 
 REQUEST_ID = own(b"x-request-id")
@@ -32,13 +33,23 @@ def lines(x: Exchange, snapshot: Snapshot, edits: Edits, head: ResponseHead) -> 
         more.append((snapshot.trace_header, x.trace_id))
     if not head.dated and head.status != 101:
         more.append((b"date", imf_fixdate(int(time()))))  # RFC 9110 §6.6.1
-    if x.rate is not None:
-        more += x.rate
+    if x.told is not None:
+        _told(x.told, edits, head, more)
     if edits.removed is not None:
         more = without(more, edits.removed)
     if snapshot.response_headers:
         x.captured += edits.read(head, more, snapshot.response_headers)
     return more
+
+
+def _told(told: Told, edits: Edits, head: ResponseHead, more: list[Pair]) -> None:
+    """What only some routes tell."""
+    if told.drops:
+        head.remove(told.drops)
+    more += told.rate
+    more += told.lines
+    if told.secure:
+        more += lacking(told.secure, head, edits)
 
 
 def refusal(house: House, error: ClientError) -> tuple[ResponseHead, list[Pair], bytes]:

@@ -173,6 +173,10 @@ def _leave_others(story: Story) -> None:
         story.worker.overload.left(story.ticket)
     if story.copy is not None:
         story.copy.cut()
+    told = story.x.told
+    if told is not None and told.claim is not None:
+        story.worker.clients.end(told.claim)
+        told.claim = None
     if entry is not None and entry.only is None and target is not None:
         split.count(story, entry, target)
 

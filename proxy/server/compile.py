@@ -6,6 +6,7 @@ loop. What equal routes have in common (targets, samplers, labels) is made once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,7 @@ class Compiler:
         upstreams: Upstreams,
         keyring: Keyring | None = None,
         material: Material = NONE,
+        house: Any = None,
     ) -> None:
         self.config = config
         self.tls = Contexts()
@@ -61,6 +63,8 @@ class Compiler:
         self._targets: dict[object, Target] = {}
         self._injectors: dict[tuple[bool, bool], Injector] = {}
         self._labels = self._with_attributes(config.labels)
+        self._house = house  # what checks of who may come in ask by
+        self._checks: Any = None
         self._errors: Any = None  # Pages of [errors]
 
     def steps(self) -> Iterator[None]:
@@ -111,6 +115,8 @@ class Compiler:
             entry.compression = _compressing(route.compress)
         if route.rate:
             entry.rates = _rates(route)
+        if (access := self._access(route)) is not None:
+            entry.guard(access)
         if route.mirror is not None:
             entry.mirror = self._mirroring(route, route.mirror)
         if route.split is not None:
@@ -119,6 +125,24 @@ class Compiler:
         if is_closable(route):
             entry.maintenance = self._always if route.maintenance else self._closed
         return entry
+
+    def _access(self, route: Route) -> object:
+        use = self.config.defaults.auth if route.auth is None else route.auth
+        said = route.allow or route.deny or route.cors or route.secure_headers
+        if use is None and not said and not self.config.limits.per_client.requests:
+            return None
+        if self._checks is None:
+            from proxy.access.made import Made
+            from proxy.server.access import Checks  # which few configurations need
+
+            made = Made(self._material, os.urandom(32), self._house, self._asking)
+            self._checks = Checks(self.config, made)
+        return self._checks.access(route)
+
+    def _asking(self, upstream: str) -> Target:
+        """For questions of checks to that upstream."""
+        values = effective(self.config, Route(), upstream)
+        return Target(self.plan.states[upstream], values, self._injector(values.propagate))
 
     def _prepare_errors(self) -> None:
         """What all routes have in common of failures."""

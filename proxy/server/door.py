@@ -54,12 +54,29 @@ class Door(Entrance):
         return kind(self._house, door or self)
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
-        """Count a new connection; its peer, or None if it is one too many."""
-        if not self._house.admit(guest):
-            return None
+        """Count a new connection; its peer, or None if it is one too many. Of a client that has
+        enough of them it is closed at once."""
         peer = peer_of(transport)
         peer.listener = self._listener.name
+        if not self._listener.proxied and not self.lets_in(peer):
+            transport.abort()
+            return peer
+        if not self._house.admit(guest):
+            self._house.clients.leave(peer)
+            return None
         return peer
+
+    def lets_in(self, peer: Peer) -> bool:
+        """Whether its address may have one more connection; a proxy's are those of many clients."""
+        house, listener = self._house, self._listener
+        if not house.clients.counts or house.snapshot.forwarding.trusted(peer.address):
+            return True
+        reason = house.clients.enter(peer)
+        if reason:
+            name = listener.name or listener.address
+            why = "too many connections" if reason == "connections" else "too many new connections"
+            house.refuse(f"per_client_{reason}", f"listener {name}: {peer!r}: {why} of its address")
+        return not reason
 
     def hand_over(self, guest: Any, data: bytes) -> None:
         """Its connection has turned out to speak HTTP/2; `data` is what came of it."""

@@ -209,8 +209,8 @@ def _kind(found: Page, accept: bytes | None) -> Kind | None:
 
 def _values(own: Reply, error: ProxyError, x: Exchange) -> dict[str, str]:
     after = next((value for name, value in own.headers if name == b"retry-after"), b"")
-    if not after and x.rate is not None:
-        after = next((value for name, value in x.rate if name == b"retry-after"), b"")
+    if not after and x.told is not None:
+        after = next((value for name, value in x.told.rate if name == b"retry-after"), b"")
     return {
         "status": str(own.status),
         "reason": reason_of(own.status).decode("ascii"),

@@ -11,6 +11,7 @@ up    READY      -                 a snapshot is in force and the listeners acce
       APPLIED    -                 items = generation that is in force now
       REFUSED    why, as UTF-8     items = generation; what was in force stays so
       PREPARED   -                 items = generation that APPLY would bring into force at once
+      QUESTION   kind, NUL, more   items = the question's number; what only the hub can find out
 down  SNAPSHOT   config.wire       items = generation; several frames, of which nothing follows yet
       ENDPOINTS  server.endpoints  health and weights, endpoints that came or went
       DRAIN      -
@@ -19,9 +20,11 @@ down  SNAPSHOT   config.wire       items = generation; several frames, of which 
       FORGET     -                 items = generation, throw away what was prepared
       SECRETS    tls_tickets       what all workers seal sessions of TLS with
       MAINTAIN   b"1" or nothing   an operator has switched maintenance on, or off
+      ANSWER     b"1" and more     items = the number that came with QUESTION; nothing = no answer
+      KEYS       server.keysets    public keys of issuers: all that are known
       WATCH      b"1" or nothing   somebody watches: an access record of each request, or as before
 
-Orders are carried out one after the other; see server/orders.py for the two that do not wait.
+Orders are carried out one after the other; see server/orders.py for those that do not wait.
 """
 
 from __future__ import annotations
@@ -30,5 +33,6 @@ from proxy.frames import Frames as Frames
 from proxy.frames import encode as encode
 
 READY, METRICS, COLLECTED, DRAINING, DRAINED = 1, 4, 5, 6, 7
-APPLIED, REFUSED, PREPARED = 8, 9, 10
+APPLIED, REFUSED, PREPARED, QUESTION = 8, 9, 10, 11
 SNAPSHOT, ENDPOINTS, DRAIN, COLLECT, APPLY, FORGET, SECRETS, MAINTAIN, WATCH = range(16, 25)
+ANSWER, KEYS = 27, 28

@@ -13,6 +13,7 @@ from proxy.server.h2_books import H2Books
 from proxy.server.limiter import Limiter
 from proxy.server.outbox import Outbox
 from proxy.server.peer import Peer
+from proxy.server.per_client import Clients
 from proxy.server.sides import ClientSide, Lender, StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.turns import Turns
@@ -27,6 +28,10 @@ class Guest(Protocol):
     transport: Any
     watched: bool  # the sweep looks at it each time, not only when it has been idle for long
     filed: bool  # it is in the sweep's calendar
+
+    @property
+    def peer(self) -> Any:
+        """A Peer; None = it is not known yet."""
 
     def tick(self, now: int) -> None:
         """Check deadlines."""
@@ -85,9 +90,12 @@ class House:
     turns: Turns
     faults: Faults
     limiter: Limiter
+    clients: Clients
     mirrors: Any  # a mirrors.Mirrors
     overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
+    asks: Any  # an Asks (`asks.py`): questions to the hub
+    keysets: Any  # a Keysets (`keysets.py`): what issuers sign with
     draining: bool
     in_maintenance: bool  # routes to upstreams are closed
     switched: bool  # maintenance is on by the hub's word, whatever the configuration says

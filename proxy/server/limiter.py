@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from proxy.config.rate_model import Redis as RedisSettings
@@ -74,6 +75,11 @@ class Limiter:
             table = self._own
         return table.take(hashed(self._secret, rule, key), monotonic_ns(), rule.cost, rule.most)
 
+    def hashed(self, key: bytes) -> int:
+        """64 bits that nobody can aim at, the same in all workers and never 0."""
+        made = blake2b(key, digest_size=8, key=self._secret)
+        return int.from_bytes(made.digest(), "little") or 1
+
     def ask(self, rule: Rule, key: bytes, answer: Answer) -> None:
         """Ask Redis; `answer` is called once, maybe at once."""
         if self._redis is None:
@@ -93,6 +99,15 @@ class Limiter:
     def count(self, name: str, rule: Rule, *more: tuple[str, str]) -> None:
         attributes = (("spangate.rate_limit", rule.title), ("spangate.route", rule.route))
         self._registry.number(name, tuple(sorted((*attributes, *more)))).value += 1
+
+    def count_denied(self, rule: Rule) -> None:
+        """Among all refusals of access control."""
+        labels = (
+            ("spangate.check", "rate_limit"),
+            ("spangate.denied.reason", "rate_limited"),
+            ("spangate.route", rule.route),
+        )
+        self._registry.number(instruments.ACCESS_DENIED, labels).value += 1
 
     def deny(self, rule: Rule, now: int) -> None:
         """Count it and say so, once in ten seconds for a route."""

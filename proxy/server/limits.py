@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy.kernel.clock import monotonic_ns
+from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.server.attempts import EVENT
 from proxy.server.rates import RateLimited, Rates, Rule, fields
 from proxy.server.story import Story
 from proxy.telemetry import instruments
+from proxy.telemetry.facts import Exchange, Told
 
 DENIED = "spangate.denied.reason"
 
@@ -61,13 +62,16 @@ class Check:
             self._told.append(rule.told(owed, admitted))
         x = self._story.x
         if admitted:
-            x.rate = fields(self._told, 0)
+            _told(x).rate = fields(self._told, 0)
             return
-        x.rate = fields(self._told, rule.retry_after(owed))
+        _told(x).rate = fields(self._told, rule.retry_after(owed))
         raise self.denied(rule, RateLimited(rule))
 
     def denied(self, rule: Rule, error: RateLimited) -> RateLimited:
-        self._story.x.captured.append((DENIED, error.which))
+        x = self._story.x
+        x.captured.append((DENIED, error.which))
+        _told(x).denied = ("rate_limit", "rate_limited", time_ns())
+        self._limiter.count_denied(rule)
         self._limiter.deny(rule, monotonic_ns())
         return error
 
@@ -75,8 +79,14 @@ class Check:
         try:
             return self._limiter.without_redis(rule, key)
         except RateLimited as error:
-            self._story.x.rate = fields(self._told, 1)
+            _told(self._story.x).rate = fields(self._told, 1)
             raise self.denied(rule, error) from None
+
+
+def _told(x: Exchange) -> Told:
+    if x.told is None:
+        x.told = Told()
+    return x.told
 
 
 def check(story: Story, rates: Rates, captures: Mapping[str, str]) -> None:

@@ -6,9 +6,10 @@ of the loop, and answered with PREPARED or REFUSED; APPLY puts what was prepared
 few assignments and is answered with APPLIED, FORGET throws it away. What is told of endpoints
 between two configurations waits for its turn like them.
 
-Three orders do not wait. DRAIN: whoever stops must not go on accepting until a configuration is
+Five orders do not wait. DRAIN: whoever stops must not go on accepting until a configuration is
 compiled that it will never use. COLLECT: it asks for what has been recorded until now. WATCH: the
-next request is recorded for who watches.
+next request is recorded for who watches. ANSWER: a request waits for it. KEYS: an answer may
+follow, and whoever gets that goes by these.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from typing import Protocol
 from proxy.config.wire import Unpacker
 from proxy.errors import reason
 from proxy.server import endpoints, frames
+from proxy.server.asks import Asks
 from proxy.server.compile import Compiler
+from proxy.server.keysets import Keysets
 from proxy.server.link import Link
 from proxy.server.pools import Pools
 from proxy.server.snapshot import Snapshot
@@ -55,6 +58,10 @@ class Worker(Protocol):
     def pools(self) -> Pools: ...
     @property
     def tls(self) -> Keyring: ...
+    @property
+    def asks(self) -> Asks: ...
+    @property
+    def keysets(self) -> Keysets: ...
 
     async def adopt(self, compiler: Compiler) -> Snapshot | None:
         """Bring into force; what was in force before, None the first time."""
@@ -100,6 +107,10 @@ class Orders:
             self._worker.drain()
         elif kind == frames.COLLECT:
             self._worker.collect(items)
+        elif kind == frames.ANSWER:
+            self._worker.asks.answer(items, payload)
+        elif kind == frames.KEYS:
+            self._worker.keysets.take(payload)
         elif kind == frames.WATCH:
             self._worker.recorder.watched = payload == b"1"
         else:
@@ -159,7 +170,9 @@ class Orders:
         material = self._unpacker.material
         self._unpacker = Unpacker()
         self._incoming = 0
-        compiler = Compiler(config, self._worker.upstreams, self._worker.tls, material)
+        compiler = Compiler(
+            config, self._worker.upstreams, self._worker.tls, material, self._worker
+        )
         await in_slices(compiler.steps())
         self._prepared = (generation, compiler)
         self._worker.link.send(frames.PREPARED, items=generation)

@@ -15,8 +15,8 @@ class Peer:
     """The other end of one connection."""
 
     __slots__ = (
-        "about", "address", "certificate", "encoded", "identity", "is_unix", "listener", "local",
-        "port", "tls", "where",
+        "about", "address", "certificate", "claim", "encoded", "identity", "is_unix", "listener",
+        "local", "port", "proof", "tls", "where",
     )  # fmt: skip
 
     def __init__(self, address: str, port: int, is_unix: bool = False) -> None:
@@ -29,7 +29,10 @@ class Peer:
         self.about: tuple[tuple[str, str], ...] = _UNIX if is_unix else ()  # for its SERVER spans
         self.listener = ""  # the name of that by which it came in
         self.local: tuple[str, int] | None = None  # what it connected to, where a header said so
+        # (its URI names, its subject) where a certificate was verified (RFC 4514)
+        self.proof: tuple[tuple[str, ...], str] | None = None
         self.certificate: bytes | None = None  # that one, as X-Forwarded-Client-Cert says it
+        self.claim: Any = None  # what its connection counts as (`per_client.py`)
         self.tls: bytes | None = None  # what spans say of the connection, where it has TLS
 
     def __repr__(self) -> str:

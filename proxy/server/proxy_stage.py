@@ -29,6 +29,10 @@ class Entrance(Reception):
 
     tell: Tell  # makes the story of a request
 
+    def lets_in(self, peer: Peer) -> bool:
+        """Whether its address may have one more connection."""
+        raise NotImplementedError
+
     def behind(self, door: Entrance) -> Any:
         """Who serves a connection that has passed: TLS or a codec; `door` is what it goes by."""
         raise NotImplementedError
@@ -126,7 +130,7 @@ class ProxyStage:
         codec = self._door.behind(_Passed(self._house, self._door, self, _learnt(header, self)))
         self.transport.set_protocol(codec)
         codec.connection_made(self.transport)
-        if self._reader.rest:
+        if self._reader.rest and not self.transport.is_closing():
             codec.data_received(self._reader.rest)
 
     def _refuse(self, reason: str, why: str) -> None:
@@ -158,7 +162,12 @@ class _Passed(Entrance):
 
     def welcome(self, guest: Guest, transport: Any) -> Peer | None:
         self._house.succeed(self._stage, guest)
+        if self._peer is not self._stage.peer and not self._door.lets_in(self._peer):
+            transport.abort()
         return self._peer
+
+    def lets_in(self, peer: Peer) -> bool:
+        return self._door.lets_in(peer)
 
     def enter(self, guest: TlsGuest, peer: Peer) -> Any:
         return self._door.enter(guest, peer)

@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.http.head cimport RequestHead, ResponseHead
 from proxy.http.local cimport check_length, last_hop
-from proxy.server cimport added, answering, attempts, outbound, grpc_calls
+from proxy.server cimport added, answering, attempts, gate, outbound, grpc_calls
 from proxy.server.house cimport House
 from proxy.server.sides cimport ClientSide
 from proxy.server.snapshot cimport RouteEntry, Target
@@ -16,6 +16,8 @@ cdef bint _goes_on(Story story)
 @cython.locals(target=Target, head=RequestHead)
 cdef _forward(Story story, RouteEntry entry, dict captures)
 cdef bint _is_answered(Story story, RouteEntry entry, dict captures) except -1
+cdef bint _has_own(Story story, RouteEntry entry, dict captures) except -1
+cdef bint _is_preflight(Story story, str host) except -1
 cdef bint _asks_health(Story story) except -1
 cdef _end(Story story, tuple trailers)
 cdef _end_here(Story story, str host, int status)

@@ -17,6 +17,7 @@ from proxy.server import (
     added,
     answering,
     attempts,
+    gate,
     grpc_calls,
     grpc_health,
     hedging,
@@ -44,12 +45,12 @@ def tell(house: House, client: ClientSide, head: RequestHead) -> Story:
     return story
 
 
-async def serve(story: Story) -> None:
-    """One request, from its head to its record."""
+async def serve(story: Story, wait: Any = None) -> None:
+    """One request, from its head to its record. `wait`: for what, before it goes on (`gate.py`)."""
     try:
-        if _goes_on(story):
+        if _goes_on(story) if wait is None else await _waited(story, wait):
             try:  # on a warm connection without a second coroutine: 2,000 less (make bench-check)
-                warm = not story.entry.is_special and attempts.is_sent(story)  # type: ignore[union-attr]
+                warm = not story.entry.is_slow and attempts.is_sent(story)  # type: ignore[union-attr]
                 response = await EVENT if warm else await _dialled(story)
             except UpstreamError as error:
                 another = attempts.after(story, error)
@@ -64,7 +65,7 @@ async def serve(story: Story) -> None:
             if packing is not None:
                 await packing.settle()
             _end(story, trailers)
-        elif _asks_health(story):
+        elif story.later is None and not story.x.head_sent and _asks_health(story):
             await grpc_health.answer(story)
     except ProxyError as error:
         answering.fail(story, error, _entry(story, error))
@@ -90,24 +91,63 @@ def _goes_on(story: Story) -> bool:
         if status:
             _end_here(story, host, status)
             return False
+        if snapshot.cors and _is_preflight(story, host):
+            return False
     if snapshot.by_listener:
         head.listener = story.client.peer.listener
     entry, captures = snapshot.match(head, host)
     story.entry = entry
     x.route = entry.blocks
     answering.trace(story, entry)
-    if (entry.is_special or story.worker.in_maintenance) and _is_answered(story, entry, captures):
-        return False
+    if entry.is_special or story.worker.in_maintenance:
+        if _is_answered(story, entry, captures):
+            return False
+        _forward(story, entry, captures)
+        if entry.access is not None:
+            gate.edit(story, entry.access)
+        return True
     _forward(story, entry, captures)
     return True
+
+
+async def _waited(story: Story, wait: Any) -> bool:
+    """What `_goes_on` says, once it is known who asks."""
+    entry = story.entry
+    assert entry is not None
+    if not await wait.over(entry.access):
+        return False
+    host = story.snapshot.host(story.head.authority)[0]
+    captures = story.snapshot.match(story.head, host)[1]
+    if _has_own(story, entry, captures):
+        return False
+    _forward(story, entry, captures)
+    gate.edit(story, entry.access)
+    return True
+
+
+def _is_preflight(story: Story, host: str) -> bool:
+    """Whether it only asks what a page of another origin may do: of the route that takes what the
+    page wants to send (Fetch standard §4.8)."""
+    head = story.head
+    method = head.get(b"access-control-request-method")
+    if method is None or head.get(b"origin") is None:
+        return False
+    entry = story.snapshot.expected(head, host, method.decode("latin-1"))
+    if entry is None or entry.access is None or entry.access.cors is None:
+        return False
+    story.entry = entry
+    story.x.route = entry.blocks
+    answering.trace(story, entry)
+    return _is_answered(story, entry, story.snapshot.captures(head))
 
 
 async def _dialled(story: Story) -> ResponseHead:
     """Send the first try, if what the route's requests share with other gateways allows it, and
     when its upstream's bounds do."""
     entry = story.entry
-    if entry is not None and entry.is_special:
-        await limits.shared(story)
+    if entry is not None and entry.is_slow:
+        if entry.access is None:
+            await limits.shared(story)
         if entry.mirror is not None:
             story.worker.mirrors.copy(story)
         if story.target is not None and story.target.hedge is not None:
@@ -141,11 +181,24 @@ def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> b
     answers."""
     if entry.grpc_web and story.x.call is None:
         grpc_calls.translate(story)
+    if entry.access is not None:
+        gate.tell(story, entry.access)
     closed = entry.maintenance
     if closed is not None and (closed.always or story.worker.in_maintenance):
         closed.check(story.x)
-    if entry.rates is not None:
+    if entry.access is not None:
+        entered = gate.enter(story, entry.access, entry.rates, captures)
+        if entered is not True:
+            if entered is not False:
+                story.later = serve(story, entered)
+            return True
+    elif entry.rates is not None:
         limits.check(story, entry.rates, captures)
+    return _has_own(story, entry, captures)
+
+
+def _has_own(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
+    """Whether the route's answer is the gateway's own, which is given."""
     if entry.answer is None:
         return False
     if not _asks_health(story):

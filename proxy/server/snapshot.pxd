@@ -38,11 +38,12 @@ cdef class RouteEntry:
     cdef public bytes host_header
     cdef public Edits request_edits, response_edits
     cdef public object rates  # None, or Rates
+    cdef public object access  # None, or Access
     cdef public object mirror, sticky  # None, or Mirroring; or to be called
     cdef public object errors  # None, or Pages
     cdef public object maintenance  # None, or Closed
     cdef public object compression  # None, or what says which answers are compressed
-    cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special
+    cdef public bint is_particular, needs_captures, grpc_web, is_health, is_special, is_slow
     cdef public Target only
     cdef Split _split
     cdef dict _targets
@@ -57,7 +58,7 @@ cdef class Snapshot:
     cdef public Sampler sampler, never
     cdef public Forwarding forwarding
     cdef public frozenset untraced
-    cdef public bint request_id, tells_deadline, connects, by_listener
+    cdef public bint request_id, tells_deadline, connects, by_listener, cors
     cdef public object untrusted
     cdef public list request_headers, response_headers
     cdef public bytes trace_header

@@ -96,6 +96,7 @@ class RouteEntry:
     __slots__ = (
         "_split",
         "_targets",
+        "access",
         "answer",
         "blocks",
         "compression",
@@ -104,6 +105,7 @@ class RouteEntry:
         "host_header",
         "is_health",
         "is_particular",
+        "is_slow",
         "is_special",
         "maintenance",
         "mirror",
@@ -140,6 +142,7 @@ class RouteEntry:
         self.is_health = route.respond is not None and route.respond.grpc_health
         self.compression: Any = None  # what compresses its answers (`compressing.py`), if anything
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
+        self.access: Any = None  # Access (`access.py`), if not everybody may come in
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
         self.mirror: Any = None  # Mirroring (`mirrors.py`), if requests are copied
         self.sticky: Any = None  # what reads who a request is from, if its side is by that
@@ -153,12 +156,23 @@ class RouteEntry:
             or any(target.hedge is not None for target in targets.values())
             or route.maintenance is True
         )
+        # Whether more is to be done before a request is sent than to send it.
+        self.is_slow = (
+            any(rate.scope == "shared" for rate in route.rate)
+            or route.mirror is not None
+            or any(target.hedge is not None for target in targets.values())
+        )
         self.is_particular = is_particular(route)  # about how a path is written
         self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)
         # Where all its requests go, unless it is None.
         self.only = targets[next(iter(route.to))] if len(route.to) == 1 else None
         self._split = Split(route.to) if len(route.to) > 1 else None
         self._targets = targets if len(route.to) > 1 else None
+
+    def guard(self, access: Any) -> None:
+        """Ask who comes in."""
+        self.access = access
+        self.is_special = True
 
     def pick(self, random: float) -> Target:
         """The upstream that gets this request; `random` in [0, 1)."""
@@ -182,6 +196,7 @@ class Snapshot:
         "by_listener",
         "config",
         "connects",
+        "cors",
         "errors",
         "extractor",
         "forwarding",
@@ -213,6 +228,7 @@ class Snapshot:
         self.request_id = config.forwarding.request_id
         self.tells_deadline = config.forwarding.deadline
         self.by_listener = any(entry.route.when.listener for entry in entries)
+        self.cors = any(entry.route.cors is not None for entry in entries)
         self.connects = any(entry.route.connect for entry in entries)
         self.forwarding = _forwarding(config)
         self.request_headers = _captured(tracing.request_headers, "http.request.header.")

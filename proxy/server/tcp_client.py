@@ -47,7 +47,7 @@ class StreamConnection(ClientConnection):
         self._routes = self._house.snapshot.streams.get(self._listener.address)
         if peer is None:
             self._turn_away("too_many", "there are too many connections")
-        elif self._routes is None:
+        elif self._routes is None or self.transport.is_closing():
             self.transport.abort()  # what it listens for has just changed
         elif self._routes.protocol == "tcp":
             self._choose(self._routes, "")
@@ -76,6 +76,9 @@ class StreamConnection(ClientConnection):
         if entry is None:
             why = f"no route takes the server name {name!r}" if name else "it names no server"
             self._turn_away("no_route" if name else "no_server_name", why)
+            return
+        if entry.access is not None and entry.access.refuses(self._house, entry, self.peer.address):
+            self._turn_away("address", "its address may not come in")
             return
         story: StoryEvents = tell(self._house, self, routes, entry, name)
         self._story = story

@@ -78,6 +78,8 @@ class TlsGuest(TlsLayer):
             self._house.count_refused(ClientError(503, "too many connections", close=True))
             self._refused = True
             transport.close()
+        elif transport.is_closing():
+            self._refused = True  # its address has enough
 
     def data_received(self, data: bytes) -> None:
         if self._is_open:

@@ -12,7 +12,7 @@ from ssl import SSLObject
 from typing import Any
 
 from proxy.errors import ClientError
-from proxy.http.client_cert import element, identity_of, subject_of
+from proxy.http.client_cert import element, identity_of, names_of, subject_of
 from proxy.http.head import RequestHead
 from proxy.server import answering, outbound
 from proxy.server.house import Door, House, Tell
@@ -29,6 +29,7 @@ def introduce(peer: Peer, tls: SSLObject, by: str = "", asked: bool = True) -> N
     subject = ""
     if certificate:
         subject, peer.identity = subject_of(certificate), identity_of(certificate)
+        peer.proof = (tuple(names_of(certificate, "URI")), subject)
         from hashlib import sha256  # 0.6 MB where no client has a certificate
 
         der = tls.getpeercert(True) or b""

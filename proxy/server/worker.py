@@ -22,6 +22,7 @@ from proxy.lag import Lag
 from proxy.log import configure, is_coloured, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
 from proxy.server import frames
+from proxy.server.asks import Asks
 from proxy.server.choosing import equip
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
@@ -32,6 +33,7 @@ from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
 from proxy.server.h2_pool import Waiting
 from proxy.server.house import Guest, House
+from proxy.server.keysets import Keysets
 from proxy.server.limiter import Limiter
 from proxy.server.link import Link
 from proxy.server.listener import Listener, trusted_by
@@ -39,6 +41,7 @@ from proxy.server.mirrors import Mirrors
 from proxy.server.orders import Orders, in_slices
 from proxy.server.outbox import Outbox
 from proxy.server.overload import Overload
+from proxy.server.per_client import Clients
 from proxy.server.pool import Pool
 from proxy.server.pools import Pools
 from proxy.server.refusals import Refusals
@@ -86,6 +89,7 @@ class Worker(House):
         self.faults = Faults()
         registry = self.recorder.registry
         self.limiter, self.overload = Limiter(registry), Overload(registry)
+        self.clients = Clients(self.limiter, registry)
         self.mirrors = Mirrors(self)
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
@@ -114,6 +118,8 @@ class Worker(House):
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
         self.link = Link(self.orders.take, self.drain)
+        self.asks = Asks(self.link)
+        self.keysets = Keysets(self.asks)
         self.reports = Reports(self.recorder, self.link, self._measure, self.pools.known)
 
     # the hub's orders
@@ -136,6 +142,7 @@ class Worker(House):
         json = is_json(config.log.format, terminal=terminal)
         self.recorder.configure(config, json=json, look=look)
         self.limiter.configure(config.redis)
+        self.clients.configure(config)
         self.maintain(self.switched)
         self._sweep.keep(config.limits.keepalive, self._connections)
         await in_slices(self.pools.close_of(gone))
@@ -194,6 +201,7 @@ class Worker(House):
 
     def release(self, guest: Guest) -> None:
         self._connections.pop(guest, None)
+        self.clients.leave(guest.peer)
         self._counts[CONNECTIONS] = len(self._connections)
 
     def succeed(self, guest: Guest, heir: Guest) -> None:

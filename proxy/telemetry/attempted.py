@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from proxy.telemetry import instruments
 from proxy.telemetry.blocks import GONE, RouteBlocks
-from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
+from proxy.telemetry.facts import ASIDE, Attempt, Exchange
 from proxy.telemetry.metrics import Registry
 
 
 def count_retry(registry: Registry, route: RouteBlocks, attempt: Attempt) -> None:
-    """One that follows another; what asks for a page does not."""
-    if attempt.retry_reason == ERROR_PAGE:
+    """One that follows another; what is asked beside a request does not."""
+    if attempt.retry_reason == ASIDE:
         return
     attributes = (
         ("spangate.route", route.name),

@@ -23,7 +23,7 @@ from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
 # what error.type says of answers of 4xx
-CLIENTS_ERRORS = frozenset({"upgrade_refused", "rate_limited"})
+CLIENTS_ERRORS = frozenset({"upgrade_refused", "rate_limited", "unauthenticated", "forbidden"})
 LOST = "hedge_lost"  # the same: another try, which ran beside it, was quicker
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 

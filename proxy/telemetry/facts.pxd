@@ -27,6 +27,13 @@ cdef class Attempt:
     cpdef tell(self, long long now)
 
 
+cdef class Told:
+    cdef public list rate, lines, headers
+    cdef public frozenset drops, cookies, queries
+    cdef public tuple denied, secure
+    cdef public object claim
+
+
 cdef class Exchange:
     cdef public long long start, wall_ns, end, first_byte, body_in, body_out
     cdef public long long host_port, peer_port
@@ -35,8 +42,9 @@ cdef class Exchange:
     cdef public str counted
     cdef public bytes user_agent, request_id, trace_id, span_id
     cdef public bytes tls
-    cdef public list captured, attempts, rate
+    cdef public list captured, attempts
     cdef public Call call
+    cdef public Told told
     cdef public RouteBlocks route
     cdef public TraceContext context, link
     cdef public bint sampled, flags_random, head_sent, client_gone, is_id_given

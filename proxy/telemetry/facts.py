@@ -8,13 +8,15 @@ duration negative.
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.http.grpc import CANCELLED
 from proxy.telemetry.blocks import RouteBlocks
 from proxy.tracing.brought import NOTHING
 from proxy.tracing.context import TraceContext
 from proxy.upstream.state import Use
 
-ERROR_PAGE = "error_page"  # why an attempt is made that asks for a page for a failure
+ASIDE = "aside"  # why an attempt is made that is none of its request's (server/side_request.py)
 
 
 class Call:
@@ -109,6 +111,27 @@ class Attempt:
             use.end(self.status, self.error, self.end or now)
 
 
+class Told:
+    """What a client is told besides, and what was found out of it, where the route limits requests
+    or says who may come in."""
+
+    __slots__ = (
+        "claim", "cookies", "denied", "drops", "headers", "lines", "queries", "rate", "secure"
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.rate: list[tuple[bytes, bytes]] = []  # of the answer: limits
+        self.lines: list[tuple[bytes, bytes]] = []  # of the answer: CORS, cookies
+        self.drops: frozenset[bytes] = frozenset()  # lines of the upstream's answer that go
+        self.headers: list[tuple[bytes, bytes]] = []  # for the upstream: who the client is
+        self.cookies: frozenset[str] = frozenset()  # that the upstream must not see
+        self.queries: frozenset[str] = frozenset()  # parameters that it must not see
+        # (check, reason, Unix ns) of a refusal: an event of the SERVER span
+        self.denied: tuple[str, str, int] | None = None
+        self.secure: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, unless it has them
+        self.claim: Any = None  # what its client has of `per_client` until it ends
+
+
 class Exchange:
     """One request: one SERVER span, one access record, one point in each histogram."""
 
@@ -137,7 +160,6 @@ class Exchange:
         "peer",
         "peer_port",
         "query",
-        "rate",
         "request_id",
         "route",
         "sampled",
@@ -147,6 +169,7 @@ class Exchange:
         "start",
         "status",
         "tls",
+        "told",
         "trace_id",
         "user_agent",
         "version",
@@ -182,7 +205,7 @@ class Exchange:
         self.call: Call | None = None  # of gRPC
         # (attribute key, value): allow-listed headers, and what few requests have
         self.captured: list[tuple[str, str | int]] = []
-        self.rate: list[tuple[bytes, bytes]] | None = None  # what the client is told of limits
+        self.told: Told | None = None  # where the route limits, or says who may come in
         # where it went
         self.route: RouteBlocks | None = None  # None = no route matched
         self.attempts: list[Attempt] = []

@@ -64,6 +64,7 @@ RETRIES = "spangate.retries"
 REJECTED = "spangate.rejected"
 TRACE_CONTEXT = "spangate.trace_context"
 RATE_REFUSED = "spangate.rate_limit.refused"
+ACCESS_DENIED = "spangate.access.denied"
 RATE_KEYLESS = "spangate.rate_limit.keyless"
 RATE_FALLBACKS = "spangate.rate_limit.fallbacks"
 TUNNELS = "spangate.tunnels"
@@ -150,6 +151,12 @@ INSTRUMENTS: dict[str, Instrument] = {
             "Requests by the trace context that they brought: its result and format.",
         ),
         Instrument(RATE_REFUSED, _C, "{request}", "Requests refused by a rate limit."),
+        Instrument(
+            ACCESS_DENIED,
+            _C,
+            "{request}",
+            "Requests refused by who may come in, by check and reason.",
+        ),
         Instrument(RATE_KEYLESS, _C, "{request}", "Requests without what a rate limit counts by."),
         Instrument(RATE_FALLBACKS, _C, "{request}", "Requests for which Redis gave no answer."),
         Instrument(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from proxy.config.access_places import secret_queries
 from proxy.config.model import Config
 from proxy.kernel.counts import Number
 from proxy.kernel.pen import Pen
@@ -79,7 +80,7 @@ class Recorder:
         self.registry.forget = config.metrics.forget
         self._body_sizes = config.metrics.body_sizes
         self._exemplars = config.metrics.exemplars
-        self._redactor = Redactor(config.tracing.redact_query)
+        self._redactor = Redactor([*config.tracing.redact_query, *secret_queries(config)])
         self._no_route = RouteBlocks("", None, config.labels)
         for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
             route.clear()
@@ -155,7 +156,8 @@ class Recorder:
         client.duration.record(max(attempt.end - attempt.start, 0))
         try:
             if exchange.sampled and self.spans:
-                self._span.client(exchange, attempt, client, exchange.query)
+                query = self._redactor.query(exchange.query) if exchange.query else ""
+                self._span.client(exchange, attempt, client, query)
                 self._pen.pour(self._span_window, self._span_lane, 1)
         except BaseException:
             self._pen.clear()

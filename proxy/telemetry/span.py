@@ -23,8 +23,8 @@ from proxy.kernel.pen import Doubles, Pen, TextAttribute
 from proxy.kernel.sources import Sources
 from proxy.telemetry.blocks import LOST, SPAN_ATTRIBUTES, ClientBlock, ServerBlock, because
 from proxy.telemetry.calls import originals
-from proxy.telemetry.facts import ERROR_PAGE, Attempt, Exchange
-from proxy.telemetry.protobuf import Value, attributes, delimited, text
+from proxy.telemetry.facts import ASIDE, Attempt, Exchange
+from proxy.telemetry.protobuf import FIXED64, Value, attributes, delimited, tag, text
 from proxy.tracing import brought
 from proxy.tracing.brought import ORDINARY
 from proxy.tracing.context import TraceContext
@@ -159,8 +159,8 @@ class SpanEncoder:
 
 
 def _resend(exchange: Exchange, attempt: Attempt) -> bytes:
-    if attempt.retry_reason == ERROR_PAGE:  # it is none, and has an Exchange of its own
-        return attributes(SPAN_ATTRIBUTES, [("spangate.error_page", exchange.status)])
+    if attempt.retry_reason == ASIDE:  # it is none, and has an Exchange of its own
+        return attributes(SPAN_ATTRIBUTES, list(exchange.captured))
     pairs: list[tuple[str, Value]] = [("http.request.resend_count", attempt.ordinal)]
     if attempt.retry_reason:
         pairs.append(("spangate.retry.reason", attempt.retry_reason))
@@ -170,10 +170,21 @@ def _resend(exchange: Exchange, attempt: Attempt) -> bytes:
 def _rare(exchange: Exchange) -> bytes:
     """Captured headers, custom attributes, and the link to a trace that was not believed."""
     block = _captured(exchange.captured)
+    if exchange.told is not None and exchange.told.denied is not None:
+        block += _denied(*exchange.told.denied)
     link = exchange.link
     if link is None or not link.trace_id or not link.span_id:
         return block
     return block + _link(link)
+
+
+def _denied(check: str, reason: str, at: int) -> bytes:
+    """An event of the span (Span.events): which check refused the request, and why."""
+    told = [("spangate.check", check), ("spangate.denied.reason", reason)]
+    event = (
+        tag(1, FIXED64) + at.to_bytes(8, "little") + delimited(2, text("spangate.access.denied"))
+    )
+    return delimited(11, event + attributes(3, told))
 
 
 _Captured = list[tuple[str, str | int]]

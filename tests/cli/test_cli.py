@@ -184,11 +184,12 @@ def test_check_tells_what_goes_past_a_route_that_denies(folder: Path) -> None:
     file.write_text(deny + rest)
     told = spangate("check")
     assert told.exit_code == 0
-    assert "warning: route[0]: /admin;x/y goes past it to 'rest'" in told.output
-    assert 'path_parameters = "reject" (or "keep") on route \'rest\'' in told.output
+    assert "warning: route[0]: /admin;x/y and /admin%2Fy and /ADMIN/y go past it to" in told.output
+    assert 'path_parameters = "reject", encoded_slash = "reject", upper_case =' in told.output
     assert spangate("check", "--strict").exit_code == 1
     for said in ("reject", "keep"):
-        file.write_text(deny + rest + f'path_parameters = "{said}"\n')
+        keys = ("path_parameters", "encoded_slash", "upper_case")
+        file.write_text(deny + rest + "".join(f'{key} = "{said}"\n' for key in keys))
         assert spangate("check", "--strict").exit_code == 0
 
 

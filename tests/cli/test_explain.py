@@ -306,3 +306,59 @@ def test_explain_says_which_limits_a_request_meets(tmp_path: Path) -> None:
     _, output = spangate(tmp_path, PLAIN + rate, "GET", "/x")
     assert "rate       5/m, at most 5 at once, for the route as a whole; scope host\n" in output
     assert "           9/s, at most 3 at once, for each client; scope worker\n" in output
+
+
+ACCESS = """
+listen = "127.0.0.1:8080"
+[auth.staff]
+jwt = { jwks = "https://id.example/jwks", issuer = "https://id.example", audience = "shop" }
+[auth.sso]
+forward = { to = "http://127.0.0.1:9000/verify" }
+[[route]]
+path = "/admin/*"
+to = "http://127.0.0.1:1"
+auth = { any = ["staff", "sso"], scopes = "orders:read" }
+allow = ["10.0.0.0/8", "${NET}"]
+deny = "10.1.0.0/16"
+cors = { origins = "https://shop.example" }
+[[route]]
+path = "/open"
+to = "http://127.0.0.1:1"
+auth = "none"
+"""
+PREFLIGHT = ("Origin: https://a.example", "Access-Control-Request-Method: GET")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "client", "taken", "says"),
+    [
+        ("GET", "/admin/x", (), None, True, "one of staff (jwt), sso (forward)"),
+        ("GET", "/admin/x", (), None, True, "staff: 401, nothing in header:authorization"),
+        ("GET", "/admin/x", ("Authorization: Bearer hunter2",), None, True, "not judged here"),
+        ("GET", "/admin/x", (), None, True, "scopes orders:read, otherwise 403"),
+        ("GET", "/admin/x", (), None, True, "allow 10.0.0.0/8, ${NET}, all others 403"),
+        ("GET", "/admin/x", (), "10.2.0.1", True, "address 10.2.0.1 may come in"),
+        ("GET", "/admin/x", (), "192.0.2.7", True, "address 192.0.2.7 may come in"),
+        ("GET", "/admin/x", (), "10.1.0.1", False, "answer     403: address 10.1.0.1 is in `deny`"),
+        ("GET", "/admin/x", (), "1.2.3.4", False, "address 1.2.3.4 is not in `allow`"),
+        ("GET", "/admin/x", (), "", False, "a Unix socket is not in `allow`"),
+        ("GET", "/admin/x", (), "nonsense", False, "is not in `allow`"),
+        ("OPTIONS", "/admin/x", PREFLIGHT, None, True, "answered here, before any check"),
+        ("GET", "/open", (), "1.2.3.4", True, 'no check: auth = "none"'),
+    ],
+)
+def test_who_may_come_in(
+    method: str, path: str, headers: tuple[str, ...], client: str | None, taken: bool, says: str
+) -> None:
+    loaded = loads(ACCESS, "f", {"NET": "192.0.2.0/24"})
+    is_taken, lines = explain(loaded, read_request(method, path, headers), "http", client)
+    assert is_taken is taken
+    assert [line for line in lines if says in line], lines
+    assert "hunter2" not in "\n".join(lines)
+    assert ("forwarded" in "\n".join(lines)) is taken
+
+
+def test_a_file_without_checks_says_nothing_of_them() -> None:
+    loaded = loads('[[route]]\nto = "http://127.0.0.1:1"\n', "f", {})
+    _, lines = explain(loaded, read_request("GET", "/", ()))
+    assert not [line for line in lines if line.startswith("access")]

@@ -138,7 +138,7 @@ to = "orders"
 3 ssl_certificate: write tls = { cert = "edge.pem", key =
 4 gzip: in a [[route]]: write compress = true, or { types = ["text/*"], min = "1KiB"
 6 route[0].limit_req: write rate = { limit = "100/s", burst = 200, key = "client" }
-7 route[0].auth_basic: Spangate does not authenticate clients yet: the services behind it do,
+7 route[0].auth_basic: write [auth.staff] basic = { file = "users.htpasswd" }, and auth =
 """,
     ),
     Faulty(
@@ -292,7 +292,7 @@ compress = { encodings = ["br"], minResponseBodyBytes = 1200, includedContentTyp
         """
 4 route[0].stripPrefix: write rewrite = { strip = "/api" }
 5 route[0].rateLimit: write rate = { limit = "100/s", burst = 200, key = "client" }
-6 route[0].basicAuth: Spangate does not authenticate clients yet: the services behind it do,
+6 route[0].basicAuth: write [auth.staff] basic = { file = "users.htpasswd" }, and auth =
 7 route[0].compress.encodings: write with = ["zstd", "br", "gzip"], the best first
 7 route[0].compress.minResponseBodyBytes: write min = "1KiB"
 7 route[0].compress.includedContentTypes: write types = ["text/*", "application/json"]
@@ -444,7 +444,7 @@ respond = "hidden"
 2 route[0].encode: write compress = true, or { types = ["text/*"], min = "1KiB"
 3 route[0].file_server: Spangate serves no files: route to a server that does, or answer a
 4 route[0].root: Spangate serves no files: route to a server that does, or answer a text with
-7 route[1].basic_auth: Spangate does not authenticate clients yet: the services behind it do,
+7 route[1].basic_auth: write [auth.staff] basic = { file = "users.htpasswd" }, and auth =
 """,
     ),
     Faulty(
@@ -837,7 +837,7 @@ key_auth = true
         """
 1 plugins: what a plugin does is a key of the route: rewrite, redirect, respond, headers,
 5 route[0].plugins: what a middleware, plugin or filter does is a key of the route here:
-6 route[0].key_auth: Spangate does not authenticate clients yet: the services behind it do,
+6 route[0].key_auth: write [auth.keys] api_key = { file = "keys.toml" }, and auth = "keys" in a
 """,
     ),
     Faulty(

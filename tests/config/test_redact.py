@@ -9,6 +9,7 @@ import pytest
 
 from proxy.config.load import loads
 from proxy.config.redact import redacted
+from proxy.config.secrets import is_edited, is_secret
 from proxy.errors import ConfigError
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:8000"\n'
@@ -74,6 +75,39 @@ def test_secrets_are_gone(text: str, tmp_path: Path) -> None:
     loaded = loads(f"{text}\n{ROUTE}", "f", {"PASS": "hunter2"})
     assert "hunter2" in repr(loaded.config)
     assert "hunter2" not in json.dumps(redacted(loaded))
+
+
+@pytest.mark.parametrize("key", ["client_secret", "secret"])
+@pytest.mark.parametrize("kind", ["oidc", "jwt"])
+def test_secrets_of_checks_are_hidden(kind: str, key: str) -> None:
+    assert is_secret(("auth", "login", kind, key))
+    assert not is_edited(("auth", "login", kind, "issuer"))
+
+
+def test_what_checks_ask_for_is_shown() -> None:
+    text = """
+[auth.staff.jwt]
+issuer = "https://id.example"
+audience = "shop"
+jwks = "https://id.example/jwks"
+in = ["cookie:session"]
+claims = { role = "admin" }
+headers = { x-user = "sub" }
+[[route]]
+to = "http://b"
+auth = { any = "staff", scopes = "orders:read", claims = { team = "blue" } }
+cors = { origins = "https://shop.example", headers = "authorization" }
+allow = "10.0.0.0/8"
+"""
+    shown = redacted(loads(text, "f", {}))
+    staff = shown["auth"]["staff"]["jwt"]
+    assert (staff["issuer"], staff["headers"]) == ("https://id.example", {"x-user": "sub"})
+    assert (staff["claims"], staff["audience"]) == ({"role": "admin"}, ["shop"])
+    route = shown["route"][0]
+    assert route["auth"]["any"] == ["staff"]
+    assert route["auth"]["claims"] == {"team": "blue"}
+    assert route["cors"]["headers"] == ["authorization"]
+    assert "REDACTED" not in json.dumps((shown["auth"], route))
 
 
 def test_names_that_are_edited_are_shown() -> None:

@@ -38,6 +38,33 @@ respond = { status = 200, body = "# no comment" }
 """
 
 
+def test_what_checks_ask_for_stays_and_their_secrets_go() -> None:
+    text = """
+[auth.login.oidc]
+issuer = "https://id.example"
+client_secret = "hunter2"
+secret = "hunter2"
+scopes = ["openid"]
+[auth.staff]
+jwt = { jwks = "https://me:hunter2@id.example/jwks", secret = "hunter2" }
+[[route]]
+auth = { any = ["staff", "login"], claims = { role = "admin" } }
+cors = { origins = ["https://shop.example"], headers = ["authorization"] }
+"""
+    shown = veiled(text)
+    assert "hunter2" not in shown
+    kept = (
+        "https://id.example",
+        "openid",
+        "admin",
+        "staff",
+        "login",
+        "authorization",
+        "shop.example",
+    )
+    assert [word for word in kept if word not in shown] == []
+
+
 def test_secrets_and_comments_are_gone_and_lines_stay() -> None:
     shown = veiled(FILE)
     assert "hunter2" not in shown

@@ -41,6 +41,11 @@ def contexts(invalid: str, continued: str) -> dict[str, str]:
     }
 
 
+def denied(reason: str) -> str:
+    labels = f'spangate_check="staff",spangate_route="shop",spangate_denied_reason="{reason}"'
+    return f'spangate_access_denied_total{{{labels},instance="gw"}}'
+
+
 UP = 'up{job="spangate",instance="gw"}'
 TROUBLES = (
     Trouble("SpangateDown", {UP: "0x60"}, {UP: "1x60"}),
@@ -101,6 +106,16 @@ TROUBLES = (
             f"spangate_upstream_endpoint_up{{{AT.replace('0.1', f'0.{n}')}}}": f"{int(n < 2)}x60"
             for n in range(3)
         },
+    ),
+    Trouble(
+        "SpangateAccessUnknown",
+        {denied("keys_missing"): "0+10x60"},
+        {denied("keys_missing"): "10x60", denied("signature"): "0+90x60"},
+    ),
+    Trouble(
+        "SpangateDenials",
+        {denied("signature"): "0+900x60"},
+        {denied("signature"): "0+30x60"},
     ),
     Trouble(
         "SpangateEjected",

@@ -54,6 +54,16 @@ path = "recent"
 path = "/limited"
 to = "found"
 rate = ["1/d", {{ limit = "9/d", scope = "shared", key = "header:x-no" }}]
+[auth.staff]
+jwt = {{ jwks = "http://127.0.0.1:{own}/jwks", issuer = "https://id.test", audience = "shop" }}
+[[route]]
+path = "/jwks"
+respond = {{ body = '{jwks}' }}
+[[route]]
+path = "/denied"
+to = "found"
+deny = "127.0.0.1"
+auth = "staff"
 [[route]]
 name = "down"
 path = "/down"
@@ -86,6 +96,8 @@ limits = {{ requests = 100, adaptive = true }}
 eject = {{ errors = 5 }}
 breaker = {{ failures = 0.5 }}
 """
+# RFC 8037, appendix A.2
+JWKS = '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in range(40))
 
 
@@ -97,10 +109,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
     with refusing() as down, traffic(folder) as protocols:
         found.write_text(f'["{down}"]')
         more = protocols.text + MANY
-        with gateway(
-            folder, CONFIG.format(down=down, found=found, admin=9) + more, workers=1
-        ) as hub:
-            hub.rewrite(CONFIG.format(down=down, found=found, admin=hub.admin) + more)
+        said = {"down": down, "found": found, "jwks": JWKS}
+        first = CONFIG.format(admin=9, own=9, **said) + more
+        with gateway(folder, first, workers=1) as hub:
+            hub.rewrite(CONFIG.format(admin=hub.admin, own=hub.port, **said) + more)
             until(lambda: "spangate_config_generation 2" in shown(hub))
             happen(hub)
             protocols.happen(hub)
@@ -111,8 +123,10 @@ def happen(hub: Gateway) -> None:
     for path in (
         "/down",
         "/gone",
+        "/closed",
         "/limited",
         "/limited",
+        "/denied",
         *("/split" for _ in range(20)),
         *("/up" for _ in range(3)),
         *(f"/{n}" for n in range(40)),

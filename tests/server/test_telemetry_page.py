@@ -227,6 +227,10 @@ SLOW = Situation(backend=silent, route='first_byte_timeout = "100ms"')
 # by the first cell of a row
 NO_REDIS = '[redis]\nurl = "unix:///nowhere"\nwhen_down = "closed"\n'
 LIMITED = Situation(route='rate = { limit = "1/d", scope = "shared" }', more=NO_REDIS)
+GUARD = '[auth.a]\n{}\n[defaults]\nauth = "a"\n'
+UNKNOWN = Situation(more=GUARD.format('jwt = { jwks = "https://127.0.0.1:9/" }'))
+DENIED = Situation(route='deny = "127.0.0.1"')
+UNJUDGED = Situation(more=GUARD.format('forward = { to = "http://127.0.0.1:9/" }'))
 CROWDED = Situation(is_second, silent, upstream="limits = { requests = 1 }")
 
 SITUATIONS: dict[str, list[Situation]] = {
@@ -269,6 +273,9 @@ SITUATIONS: dict[str, list[Situation]] = {
     "no route": [Situation(route=ELSEWHERE)],
     "routes, but none for the method": [Situation(route='when.method = "PUT"')],
     "more requests than a [rate limit](traffic-rate-limits.md) lets in": [LIMITED],
+    "no credentials, or none that are good ([access](access.md))": [UNKNOWN],
+    "an address that may not come in, or a client that may not do this": [DENIED],
+    "nobody knows whether it may come in": [UNJUDGED],
     "as much is under way at the upstream as its [limits](traffic-overload.md) allow": [CROWDED],
     "the route is under [maintenance](traffic-errors.md#maintenance)": [
         Situation(route="maintenance = true"),
@@ -426,7 +433,7 @@ async def told() -> Told:
         await seen.add(gate, 2)
     async with running(Situation(leaves, silent)) as (gate, _):
         await seen.add(gate, 1)
-    for situation in (LIMITED, CROWDED):
+    for situation in (LIMITED, CROWDED, DENIED):
         async with running(situation) as (gate, _):
             await seen.add(gate, 1)
     async with running(Situation(backend=quits)) as (gate, _):
@@ -515,11 +522,12 @@ async def test_the_attributes_on_the_page_are_those_of_spans_and_records() -> No
     seen = await told()
     of_tunnels = {n for n in documented(1) if n.startswith(("spangate.tunnel.", "websocket."))}
     assert seen.server == documented(1) - of_tunnels  # which test_websocket.py sees to
-    assert seen.client == documented(2) - {"spangate.mirror", "spangate.hedge.lost"}
+    others = {"spangate.mirror", "spangate.hedge.lost", "spangate.auth.check"}
+    assert seen.client == documented(2) - others  # as with these
     more = PAGE.split("As OTLP log records", 1)[1].split("severity INFO", 1)[0]
     left_out = (".header.", "spangate.phase.", "spangate.peer.", "tls.")
     left_out += ("network.transport", "spangate.proxy_protocol.", "spangate.compression")
-    left_out += ("spangate.denied.", "spangate.deadline.", "spangate.overload.")
+    left_out += ("spangate.denied.", "spangate.deadline.", "spangate.overload.", "spangate.check")
     left_out += ("spangate.chosen_by", "spangate.trace_context.", "spangate.baggage")
     kept = {n for n in seen.server if not any(part in n for part in left_out)}
     assert seen.log == kept | {n for n in named(more) if "." in n}

@@ -5,6 +5,7 @@
     special.py    hints that follow from the value as much as from the word
     route.py      keys that people write into a route
     upstream.py   into an upstream and its tables
+    access.py     into the tables about who may come in
     top.py        at the top of the file
     smaller.py    into listeners, conditions, and what a route does
     observing.py  into the tables about telemetry and operation

@@ -48,6 +48,29 @@ retry
     write retry = 2, retry = 0 for none, or retry = { times = 2, on = [502, 503] }
 trace
     write trace = { sample = 0.1 }
+auth
+    write auth = "staff", the name of a check [auth.staff], or auth = { all = ["staff", "keys"] }
+jwt
+    write jwt = { issuer = "https://id.example", audience = ["shop"], jwks =
+    "https://id.example/jwks" }
+api_key
+    write api_key = { file = "keys.toml" }
+basic
+    write basic = { file = "users.htpasswd" }
+forward
+    write forward = { to = "http://127.0.0.1:9000/verify", headers = ["x-user"] }
+mtls
+    write mtls = { identities = ["spiffe://partner/*"] }
+oidc
+    write oidc = { issuer = "https://id.example", client_id = "shop" }
+cors
+    write cors = { origins = ["https://shop.example"] }
+secure_headers
+    write secure_headers = true, or secure_headers = { frame_options = "SAMEORIGIN" }
+per_client
+    write per_client = { connections = 100, requests = 200 }
+claims
+    write claims = { role = "admin" }
 tracing
     write [tracing] sample = 0.1; sampler = "never" switches it off
 export

@@ -50,7 +50,7 @@ host hosts
 cookie cookies
     write header = { cookie = "~.*beta=1.*" }, a regular expression
 ip source_ip client_ip remote_ip remote_addr src
-    there is no condition on the client's address yet
+    there is no condition on it: the route says allow = ["10.0.0.0/8"], or deny
 any or
     write one route for each
 all and
