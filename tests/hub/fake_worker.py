@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--slot", type=int)
     parser.add_argument("--ring", type=int)
     parser.add_argument("--wake", type=int)
-    for name in ("--loans", "--board", "--place", "--rates"):
+    for name in ("--loans", "--board", "--place", "--rates", "--crowd"):
         parser.add_argument(name, type=int)
     parser.add_argument("--socket", action="append", default=[])
     arguments = parser.parse_args()
