@@ -98,7 +98,8 @@ class FakeCollector:
     @property
     def endpoint(self) -> str:
         first, plus, rest = self.protocol.partition("+")
-        return f"{first}{'s' if self.tls else ''}{plus}{rest}://localhost:{self.port}"
+        host = "localhost" if self.tls else "127.0.0.1"
+        return f"{first}{'s' if self.tls else ''}{plus}{rest}://{host}:{self.port}"
 
     def script(self, *answers: Answer) -> None:
         """Answers for the next requests, before `default` is in force again."""
@@ -161,7 +162,7 @@ class FakeCollector:
             options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 << 20)]
         )
         server.add_generic_rpc_handlers([_Generic(self._export)])
-        address = f"localhost:{self.port}"
+        address = f"127.0.0.1:{self.port}"  # `localhost` is two, of which another may have one
         if self.tls is None:
             self.port = server.add_insecure_port(address)
         else:
@@ -201,7 +202,7 @@ class FakeCollector:
             if self.tls.client_ca is not None:
                 context.load_verify_locations(self.tls.client_ca)
                 context.verify_mode = ssl.CERT_REQUIRED
-        site = web.TCPSite(runner, "localhost", self.port, ssl_context=context)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=context)
         await site.start()
         self.port = runner.addresses[0][1]
         return runner.cleanup
