@@ -273,6 +273,10 @@ async def test_calls(answer: bytes, code: grpc.StatusCode | None) -> None:
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
                     await caller.unary()(b"abc")
                 assert failed.value.code() == code
+                told = {str(name): value for name, value in failed.value.trailing_metadata() or ()}
+                assert told.get("www-authenticate") == (
+                    'Bearer realm="x"' if answer is NO else None
+                )
                 assert "<html>" not in (failed.value.details() or "")
                 assert caller.service.seen == []
 
