@@ -15,21 +15,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import bcrypt
 import pytest
 
+from proxy.access.oidc_session import Seals, Session
+from proxy.config.access_model import Oidc
 from tests.access import tokens
 from tests.harness import Backend, Gateway, Peer, gateway
 from tests.server.h2_backend import H2Backend, Stream
 from tests.server.h2_kit import h2_client
 from tests.server.kit import reply, routing
+from tests.server.oidc_kit import Hub, issuer
 from tests.server.test_websocket import HANDSHAKE, SWITCHED
 from tests.server.tls_kit import connect, leaf, listening, trusting, write_ca
 
 KEY = "sk_of_the_tests"
 PASSWORD = "open sesame"
+SECRET = "0123456789abcdef0123456789abcdef"
+PAGE = ("Accept: text/html", "Sec-Fetch-Mode: navigate", "X-Forwarded-Proto: https")
 NAMES = {"partner": "spiffe://partner/orders", "stranger": "spiffe://elsewhere/orders"}
 GRPC = {401: "16", 403: "7", 429: "8", 503: "14"}  # UNAUTHENTICATED, PERMISSION_DENIED, …
 PROTOCOLS = ["h1", "h2", "grpc", "grpc web", "websocket", "websocket h2"]
@@ -52,6 +57,15 @@ def bearer(**claims: Any) -> str:
     said = {"iss": tokens.ISSUER, "aud": tokens.AUDIENCE, "sub": "ada", "exp": int(time()) + 600}
     token = tokens.token({**said, **claims}, tokens.SECRET, "HS256", '{"alg":"HS256"}')
     return f"Authorization: Bearer {token.decode()}"
+
+
+def session(left: int) -> str:
+    """The cookie of a browser that has logged in, with so many seconds left."""
+    seals = Seals("oidc", Oidc(issuer=tokens.ISSUER, client_id="shop", secret=SECRET))
+    sealed = seals.seal_session(
+        Session(int(time()) + left, "ada", ["openid"], {"sub": "ada"}), bytes(12)
+    )
+    return f"Cookie: __Host-spangate={sealed.decode()}"
 
 
 def basic(password: str) -> str:
@@ -78,6 +92,11 @@ ROWS = [
     Row("mtls", "good", 200, shows="partner"),
     Row("mtls", "absent", 401, challenge="ClientCertificate"),
     Row("mtls", "somebody else", 403, shows="stranger"),
+    Row("oidc", "good", 200, (session(60),)),
+    Row("oidc", "absent", 401, challenge="Cookie"),
+    Row("oidc", "expired", 401, (session(-1),), challenge="Cookie"),
+    Row("oidc", "malformed", 401, ("Cookie: __Host-spangate=x",), challenge="Cookie"),
+    Row("oidc", "without scope", 403, (session(60),), challenge="Bearer error="),
     Row("address", "allowed", 200),
     Row("address", "denied", 403),
     Row("any", "by key", 200, (f"X-Api-Key: {KEY}",)),
@@ -92,6 +111,7 @@ CHECKS = {
     "jwt": f'jwt = {{{{ issuer = "{tokens.ISSUER}", audience = "{tokens.AUDIENCE}",'
     ' secret = "{folder}/hmac.key", algorithms = "HS256" }}',
     "forward": 'forward = {{ to = "{judge}/verify" }}',
+    "oidc": f'oidc = {{{{ issuer = "{tokens.ISSUER}", client_id = "shop", secret = "{SECRET}" }}}}',
     "mtls": 'mtls = {{ identities = "spiffe://partner/*" }}',
 }
 USES = {
@@ -174,10 +194,16 @@ def came(backend: Any) -> int:
     return len(backend.streams) if isinstance(backend, H2Backend) else len(backend.heads)
 
 
-async def asked(
-    gate: Gateway, protocol: str, row: Row, tls: ssl.SSLContext | None
-) -> tuple[int, str, str]:
-    """(status, grpc-status, challenge); 101 and what is like it are 200."""
+class Told(NamedTuple):
+    """What a client hears; 101 and what is like it are 200."""
+
+    status: int
+    grpc: str
+    challenge: str
+    location: str
+
+
+async def asked(gate: Gateway, protocol: str, row: Row, tls: ssl.SSLContext | None) -> Told:
     if protocol in FIRST:
         client = await (connect(gate, tls) if tls else gate.connect())
         first, _, rest = FIRST[protocol].partition(b"\r\n")
@@ -186,7 +212,7 @@ async def asked(
         answer = await client.answer(head_only=protocol == "websocket" and row.status == 200)
         status = 200 if answer.status == 101 else answer.status
         said = answer["grpc-status"] or answer.body.partition(b"grpc-status: ")[2][:2].decode()
-        return status, said.strip(), answer["www-authenticate"]
+        return Told(status, said.strip(), answer["www-authenticate"], answer["location"])
     pairs = [line.partition(": ") for line in row.lines]
     more = [(name.lower().encode(), value.encode()) for name, _, value in pairs]
     two = await h2_client(gate, tls=tls)
@@ -203,7 +229,7 @@ async def asked(
         stream = two.ask("CONNECT", "/ws", *pseudo, *more, end=False)
         got = await two.head(stream)
     said = got["grpc-status"] or dict(got.trailers).get(b"grpc-status", b"").decode()
-    return got.status, said, got["www-authenticate"]
+    return Told(got.status, said, got["www-authenticate"], got["location"])
 
 
 FIRST = {  # what is sent over HTTP/1.1
@@ -225,10 +251,30 @@ async def test_every_check_over_every_protocol(row: Row, protocol: str, tmp_path
     async with Backend(judging) as judge, backing(protocol) as backend:
         text = config(row, tmp_path, judge, backend.url, protocol in CALLS)
         async with gateway(text) as gate:
-            status, grpc, challenge = await asked(gate, protocol, row, tls)
+            status, grpc, challenge, _ = await asked(gate, protocol, row, tls)
             if protocol in CALLS:
                 assert (status, grpc) == (200, GRPC.get(row.status, "0"))
             else:
                 assert status == row.status
             assert challenge.startswith(row.challenge) and bool(challenge) == bool(row.challenge)
             assert came(backend) == (row.status == 200)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_only_pages_are_sent_to_log_in(protocol: str, tmp_path: Path) -> None:
+    """A call and a handshake cannot show a page, whatever their fields say."""
+    row = Row("oidc", "a page", 401, PAGE)
+    async with issuer() as at, Backend(judging) as judge, backing(protocol) as backend:
+        text = config(row, tmp_path, judge, backend.url, protocol in CALLS)
+        trust = '[forwarding]\ntrust = ["127.0.0.1"]\n'
+        async with gateway(trust + text.replace(tokens.ISSUER, at.url)) as gate:
+            hub = Hub(gate)
+            told = await asked(gate, protocol, row, None)
+            await hub.oidc.close()
+            if protocol in ("h1", "h2"):
+                assert told.status == 302 and told.location.startswith(f"{at.url}/authorize")
+            else:
+                status = (200, "16") if protocol in CALLS else (401, "")
+                assert told == (*status, 'Cookie realm="spangate"', "")
+                assert not at.asked, "no login is begun"
+            assert came(backend) == 0
