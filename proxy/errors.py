@@ -114,15 +114,17 @@ class NoRoute(ProxyError):
 
 
 class WrongMethod(NoRoute):
-    """A route takes the request but for the method (RFC 9110 §15.5.6); `methods` go in Allow."""
+    """A route takes the request but for the method (RFC 9110 §15.5.6); `methods` go in Allow.
+    `route`: the place of the first that does, whose answer it is."""
 
     status = 405
     reason = "http_request_error"
     error_type = "405"
 
-    def __init__(self, methods: tuple[str, ...]) -> None:
+    def __init__(self, methods: tuple[str, ...], route: int) -> None:
         super().__init__("no route takes this method here: see Allow")
         self.methods = methods
+        self.route = route
 
 
 class Overloaded(ProxyError):

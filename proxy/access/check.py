@@ -66,7 +66,7 @@ class Refusal:
         reply: Any = None,
     ) -> None:
         self.status = status
-        self.reason = reason  # one of a few, lower case with "_"
+        self.reason = reason  # one of a few, lower case with "_"; "" = `reply` refuses nothing
         self.challenge = challenge  # for WWW-Authenticate
         self.lines = lines  # further lines of the answer, such as Retry-After
         self.reply = reply  # a server.reply.Reply, where the whole answer is given

@@ -39,6 +39,7 @@ _INVALID = promql.rate("spangate_trace_context_total", "10m", 'result="invalid"'
 
 DENIED = "spangate_access_denied_total"
 UNKNOWN = 'spangate_denied_reason=~"keys_missing|unavailable"'
+TURNED_AWAY = 'spangate_denied_reason!~"login|redirected"'  # who comes to log in is no attack
 _SOME = f"sum by (spangate_route) (increase({promql.SERVED}_count[5m])) >= 20"
 
 SERVING = (
@@ -112,15 +113,15 @@ SERVING = (
         "SpangateDenials",
         "ticket",
         "10m",
-        promql.rate(DENIED, "10m", by="spangate_check, spangate_route")
+        promql.rate(DENIED, "10m", TURNED_AWAY, by="spangate_check, spangate_route")
         + " > 1\nand "
-        + promql.rate(DENIED, "10m", by="spangate_check, spangate_route")
+        + promql.rate(DENIED, "10m", TURNED_AWAY, by="spangate_check, spangate_route")
         + " > 5 * ("
-        + promql.rate(DENIED, "1h", by="spangate_check, spangate_route").replace(
+        + promql.rate(DENIED, "1h", TURNED_AWAY, by="spangate_check, spangate_route").replace(
             "[1h]", "[1h] offset 1d"
         )
         + " or "
-        + promql.rate(DENIED, "10m", by="spangate_check, spangate_route")
+        + promql.rate(DENIED, "10m", TURNED_AWAY, by="spangate_check, spangate_route")
         + " * 0)",
         f"{{{{ $labels.spangate_check }}}} refuses {VALUE} requests a second.",
         "That is more than five times as many as a day ago.",

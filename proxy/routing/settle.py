@@ -50,7 +50,7 @@ def settle(
 
 
 def _nowhere(table: Table, head: RequestHead, host: str) -> NoRoute:
-    methods = table.allowed(host, head.path, head.query, head)
+    methods, first = table.allowed(host, head.path, head.query, head)
     if methods:
-        return WrongMethod(methods)
+        return WrongMethod(methods, first)
     return NoRoute("no route matches this request")

@@ -63,21 +63,26 @@ class Table:
         leaf = self.hosts.find(host, method, path, query, head)
         return None if leaf is None else (leaf.index, leaf.captures(path))
 
-    def allowed(self, host: str, path: str, query: str, head: Fields) -> tuple[str, ...]:
-        """The methods with which some route would take this request, sorted.
+    def allowed(
+        self, host: str, path: str, query: str, head: Fields
+    ) -> tuple[tuple[str, ...], int]:
+        """The methods with which some route would take this request, sorted, and the index of the
+        first such route.
 
-        Asked where `match` found none: () says that more than the method keeps routes away.
+        Asked where `match` found none: ((), -1) says that more than the method keeps routes away.
         """
         if not self._has_methods:  # most do not, and a 404 need not walk twice
-            return ()
+            return (), -1
         methods: set[str] = set()
+        first = -1
         for leaf in self.candidates(host, path):
             conditions = leaf.conditions
             if conditions is not None and conditions.methods is not None:
                 one = min(conditions.methods)
                 if first_failure(conditions, one, query, head) is None:
                     methods |= conditions.methods
-        return tuple(sorted(methods))
+                    first = leaf.index if first < 0 else first
+        return tuple(sorted(methods)), first
 
     def explain(self, asked: Asked) -> list[str]:
         """One line for each route whose host and path fit, in the order in which they are asked."""

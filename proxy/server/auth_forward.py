@@ -221,9 +221,11 @@ def _refusal(answer: Answer, story: Story) -> Refusal:
     """A gRPC call is told a status, whatever page the server has for browsers."""
     if not isinstance(answer, Refused):
         return Refusal(503, "unavailable")
-    reason = "denied" if answer.status >= 400 else "redirect"
+    reason = "denied" if answer.status >= 400 else "redirected"
     if story.x.call is not None:
-        return Refusal(401 if answer.status in (401, 407) or reason != "denied" else 403, reason)
+        status = 401 if answer.status in (401, 407) or reason != "denied" else 403
+        challenges = [value for name, value in answer.lines if name == b"www-authenticate"]
+        return Refusal(status, reason, b", ".join(challenges))
     reply = Reply(answer.status, answer.lines, answer.body)
     return Refusal(answer.status, reason, reply=reply)
 

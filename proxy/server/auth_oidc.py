@@ -163,7 +163,7 @@ class Oidc:
         lines = [forget(names, name) for name in jar.surplus()]
         lines.append((b"set-cookie", names.line(names.flow(flow.state), sealed, FLOW)))
         where = authorization(issuer.authorization, said, flow)
-        return Refusal(302, ABSENT, reply=redirect(302, where, lines))
+        return Refusal(302, "login", reply=redirect(302, where, lines))
 
     def _returned(self, asked: Asked, names: Names, jar: Jar) -> Verdict:
         """The issuer has sent the browser back."""
@@ -204,7 +204,7 @@ class Oidc:
             if names.fits(value):
                 line = names.line(names.session, value, int(said.session))
                 lines = [*gone, (b"set-cookie", line)]
-                return Refusal(303, "login", reply=redirect(303, self._back(flow), lines))
+                return Refusal(303, "", reply=redirect(303, self._back(flow), lines))
         return failed("too_large", flow.back, gone)
 
     def _back(self, flow: Flow) -> str:
@@ -230,7 +230,7 @@ class Oidc:
                 "post_logout_redirect_uri": f"{origin(asked)}/",
             }
             where = _with(end, told)
-        return Refusal(303, "logout", reply=redirect(303, where, lines))
+        return Refusal(303, "", reply=redirect(303, where, lines))
 
 
 class Finding(Pending):

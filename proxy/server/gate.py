@@ -226,7 +226,7 @@ def _settled(story: Story, access: Access, round_: Round) -> bool:
         check, refusal = round_.refused
         if refusal.reply is None:
             raise _denied(story, check, refusal)
-        if refusal.status >= 400:
+        if refusal.reason:
             note(story, check, refusal.reason)
         answering.reply(story, refusal.reply, story.entry)
         return False

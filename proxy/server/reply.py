@@ -52,9 +52,12 @@ def synthesize(error: ProxyError, accept: bytes | None, trace_id: bytes = b"") -
 
 
 def synthesize_call(error: ProxyError) -> Reply:
-    """The answer to a gRPC call that ended in `error`: a status alone, "trailers-only"."""
+    """The answer to a gRPC call that ended in `error`: a status alone, "trailers-only". A client
+    finds its fields, such as WWW-Authenticate, in the metadata that come with the status."""
     code = grpc.of_error(error)
-    return _only_status(code, public(error), _proxy_status(error), error.close)
+    own = _only_status(code, public(error), _proxy_status(error), error.close)
+    own.headers.extend(error.lines)
+    return own
 
 
 def as_call(own: Reply) -> Reply:

@@ -271,6 +271,7 @@ def _entry(story: Story, error: ProxyError) -> RouteEntry | None:
     """The route whose answer it is: also one that takes the request with another method."""
     if not isinstance(error, WrongMethod):
         return story.entry
-    snapshot, head = story.snapshot, story.head
-    host = snapshot.host(head.authority)[0]
-    return snapshot.expected(head, host, error.methods[0])
+    entry = story.snapshot.entry(error.route)
+    if entry.access is not None:
+        gate.tell(story, entry.access)
+    return entry

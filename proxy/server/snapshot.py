@@ -266,6 +266,10 @@ class Snapshot:
         leaf = self._routes.find(host, method, head.path, head.query, head)
         return None if leaf is None else self._entries[leaf.index]
 
+    def entry(self, index: int) -> RouteEntry:
+        """The route with that place in the file."""
+        return self._entries[index]
+
     def captures(self, head: RequestHead) -> Captures:
         """What the template of the request's route captured, of its path as it was matched."""
         host, _ = self.host(head.authority)

@@ -115,7 +115,7 @@ TROUBLES = (
     Trouble(
         "SpangateDenials",
         {denied("signature"): "0+900x60"},
-        {denied("signature"): "0+30x60"},
+        {denied("signature"): "0+30x60", denied("login"): "0+900x60"},
     ),
     Trouble(
         "SpangateEjected",

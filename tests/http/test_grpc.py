@@ -152,7 +152,7 @@ def test_the_special_message_of_the_interoperability_tests() -> None:
 
 ERRORS = {
     errors.NoRoute(): 12,
-    errors.WrongMethod(("GET",)): 12,
+    errors.WrongMethod(("GET",), 0): 12,
     errors.NoHttp2(): 12,
     errors.NoEndpoint(): 14,
     errors.ConnectRefused(): 14,

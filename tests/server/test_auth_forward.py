@@ -201,15 +201,17 @@ async def test_a_refusal_is_passed_on_whole(answer: bytes, method: str) -> None:
         assert asked.backend.heads == [] and len(asked.verifier.peers) == 1
 
 
-async def test_a_refusal_is_counted_and_told() -> None:
-    async with asking(NO) as asked:
-        assert (await asked.gate.get("/a", "Authorization: Bearer secret")).status == 401
+@pytest.mark.parametrize(("answer", "reason"), [(NO, "denied"), (LOGIN, "redirected")])
+async def test_a_refusal_is_counted_and_told(answer: bytes, reason: str) -> None:
+    async with asking(answer) as asked:
+        assert (await asked.gate.get("/a", "Authorization: Bearer secret")).status in (401, 302)
         seen = await trace(asked.gate)
-        assert seen.about["spangate.denied.reason"] == "denied"
+        assert seen.about["spangate.check"] == "sso"
+        assert seen.about["spangate.denied.reason"] == reason
         (event,) = seen.server.events
         assert "secret" not in str(seen.server)
-        assert event.name
-        labels = {"spangate_check": "sso", "spangate_denied_reason": "denied"}
+        assert event.name == "spangate.access.denied"
+        labels = {"spangate_check": "sso", "spangate_denied_reason": reason}
         assert number(asked.gate, "spangate.access.denied", **labels) == 1
 
 
@@ -273,6 +275,12 @@ async def test_calls(answer: bytes, code: grpc.StatusCode | None) -> None:
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
                     await caller.unary()(b"abc")
                 assert failed.value.code() == code
+                told = {str(name): value for name, value in failed.value.trailing_metadata() or ()}
+                wanted = 'Bearer realm="x"' if answer is NO else None
+                assert told.get("www-authenticate") == wanted
+                if answer is LOGIN:
+                    about = (await trace(caller.gate)).about
+                    assert about["spangate.denied.reason"] == "redirected"
                 assert "<html>" not in (failed.value.details() or "")
                 assert caller.service.seen == []
 

@@ -26,11 +26,9 @@ FLOW = "spangate."
 SESSION = "spangate"
 
 
-async def denied(gate: Any, reason: str) -> int:
+async def denied(gate: Any, reason: str, check: str = "login") -> int:
     await gate.recorded.collect()
-    labels = {
-        "spangate_check": "login", "spangate_denied_reason": reason, "spangate_route": "all"
-    }  # fmt: skip
+    labels = {"spangate_check": check, "spangate_denied_reason": reason}
     return number(gate, "spangate.access.denied", **labels)
 
 
@@ -55,6 +53,30 @@ async def test_a_login() -> None:
         last = (await traces(gate, 3))[-1]
         assert attributes(last.server)["user.id"] == "ada"
         assert at.basic[0].startswith("Basic ")
+
+
+async def test_who_is_sent_to_log_in_has_been_refused() -> None:
+    """And who comes back, or leaves, has not."""
+    async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
+        browser = Browser(gate)
+        assert (await browser.login(at)).status == 303
+        assert (await browser.ask("/")).status == 200
+        answer = await browser.ask("/oauth2/logout", "Sec-Fetch-Site: same-origin", method="POST")
+        assert answer.status == 303
+        seen = await traces(gate, 4)
+        assert [[event.name for event in one.server.events] for one in seen] == [
+            ["spangate.access.denied"], [], [], []
+        ]  # fmt: skip
+        assert seen[0].about["spangate.check"] == "login"
+        assert [one.about.get("spangate.denied.reason") for one in seen] == [
+            "login", None, None, None
+        ]  # fmt: skip
+        assert await denied(gate, "login") == 1
+        await browser.begin("/other/x")
+        assert await denied(gate, "login", "other") == 1
+        browser.cookies = {SESSION: "x"}  # of whatever the session was
+        await browser.begin()
+        assert await denied(gate, "login") == 2
 
 
 async def test_other_cookies_pass() -> None:

@@ -144,6 +144,50 @@ async def test_errors_can_be_read_too() -> None:
             assert (await trace(gate)).about["spangate.denied.reason"] == "address"
 
 
+METHODS = f"""
+[[route]]
+path = "/a"
+when.method = "PUT"
+to = "b"
+secure_headers = true
+{CORS}
+[[route]]
+path = "/a"
+when.method = ["PATCH", "POST"]
+to = "b"
+"""
+
+
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "GET"])
+async def test_a_method_that_no_route_takes(method: str) -> None:
+    """The answer is that of the first route that takes others."""
+    async with Backend() as backend, gateway(routing({"b": [backend.url]}, METHODS)) as gate:
+        answer = await ask(await gate.connect(), method, "/a", SHOP)
+        assert (answer.status, answer["allow"]) == (405, "PATCH, POST, PUT") and is_readable(answer)
+        assert answer["x-content-type-options"] == "nosniff"
+        for origin in ("Origin: https://evil.example", "X-A: 1"):
+            answer = await ask(await gate.connect(), method, "/a", origin)
+            assert answer.status == 405 and not is_readable(answer)
+        shop = (b"origin", b"https://shop.example")
+        got = await (await h2_client(gate)).get("/a", shop, method=method)
+        assert (got.status, got[ALLOW], got["vary"]) == (405, "https://shop.example", "Origin")
+        assert not backend.heads
+
+
+async def test_what_belongs_to_no_route_with_cors() -> None:
+    plain = '[[route]]\npath = "/plain"\nwhen.method = "GET"\nto = "b"\n'
+    async with (
+        Backend() as backend,
+        gateway(routing({"b": [backend.url]}, METHODS + plain)) as gate,
+    ):
+        for method, path, status in (
+            ("DELETE", "/plain", 405), ("PUT", "/b", 404), ("OPTIONS", "*", 200)
+        ):  # fmt: skip
+            answer = await ask(await gate.connect(), method, path, SHOP)
+            assert (answer.status, answer[ALLOW], answer["vary"]) == (status, "", "")
+        assert not backend.heads
+
+
 async def test_answers_of_the_gateway_itself() -> None:
     more = f"""
 [[route]]

@@ -275,6 +275,12 @@ SITUATIONS: dict[str, list[Situation]] = {
     "more requests than a [rate limit](traffic-rate-limits.md) lets in": [LIMITED],
     "no credentials, or none that are good ([access](access.md))": [UNKNOWN],
     "an address that may not come in, or a client that may not do this": [DENIED],
+    "a browser that must log in first (`forward`, `oidc`)": [
+        Situation(
+            backend=script(reply(302, b"", "Location: /login")),
+            more=GUARD.format('forward = { to = "http://b/" }'),
+        )
+    ],
     "nobody knows whether it may come in": [UNJUDGED],
     "as much is under way at the upstream as its [limits](traffic-overload.md) allow": [CROWDED],
     "the route is under [maintenance](traffic-errors.md#maintenance)": [
