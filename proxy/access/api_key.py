@@ -17,15 +17,14 @@ from proxy.access.made import Made
 from proxy.config.access_model import ApiKey
 from proxy.config.access_places import named, place
 from proxy.config.key_form import is_broken
-from proxy.config.key_table import Key, KeyTable
+from proxy.config.key_table import KeyTable
 from proxy.http.head import RequestHead
 
 CONSUMER = "enduser.id"  # OpenTelemetry's name for whom credentials name; docs/access-keys.md
 
 _LONGEST = 512  # bytes of a key
 _FORM = re.compile(rb"[!-+\--~]+")  # a comma joins two lines of one field
-_REMEMBERED = 4096
-_NEVER = float("inf")
+_REMEMBERED = 1024
 _AUTHORIZATION = b"authorization"
 
 Read = Callable[[RequestHead], bytes | None]
@@ -39,8 +38,8 @@ class ApiKeys:
     """The keys of one file."""
 
     __slots__ = (
-        "_absent", "_cookies", "_header", "_known", "_queries", "_readers", "_refusals", "_table",
-        "kind", "name", "strips",
+        "_absent", "_cookies", "_header", "_identities", "_queries", "_readers", "_refusals",
+        "_table", "kind", "name", "strips",
     )  # fmt: skip
 
     def __init__(self, name: str, said: ApiKey, table: KeyTable) -> None:
@@ -49,7 +48,7 @@ class ApiKeys:
         self._table = table
         self._readers = tuple(_reader(*place(text)) for text in said.places)
         self._header = said.header.lower().encode("ascii")
-        self._known: dict[bytes, tuple[float, Identity]] = {}  # by SHA-256: until when, and whose
+        self._identities: dict[int, Identity] = {}  # by the number of the owner
         self._queries: frozenset[str] = frozenset()
         self._cookies: frozenset[str] = frozenset()
         strips = {self._header} if self._header else set()
@@ -78,36 +77,29 @@ class ApiKeys:
             return self._absent
         if len(shown) > _LONGEST:
             return self._refusals["malformed"]
-        digest = sha256(shown).digest()
-        known = self._known.get(digest)
-        if known is not None and asked.now < known[0]:
-            return known[1]
-        return self._look_up(shown, digest, asked.now)
-
-    def _look_up(self, shown: bytes, digest: bytes, now: float) -> Verdict:
-        key = self._table.find(digest)
-        if key is None:
+        entry = self._table.find(sha256(shown).digest())
+        if entry is None:
             is_malformed = _FORM.fullmatch(shown) is None or is_broken(shown)
             return self._refusals["malformed" if is_malformed else "unknown_key"]
-        if key.disabled:
+        expires, is_disabled, owner = entry
+        if is_disabled:
             return self._refusals["disabled"]
-        if key.expires and now >= key.expires:
+        if asked.now >= expires:
             return self._refusals["expired"]
-        identity = self._identity(key)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()  # to take out the oldest of a dict is slow: 10 µs
-        self._known[digest] = key.expires or _NEVER, identity
-        return identity
+        return self._identities.get(owner) or self._identity(owner)
 
-    def _identity(self, key: Key) -> Identity:
-        identity = Identity(self.name, key.name)
-        identity.attributes = [(CONSUMER, key.name)]
-        if key.scopes:
-            identity.scopes = frozenset(key.scopes)
+    def _identity(self, number: int) -> Identity:
+        owner = self._table.owner(number)
+        identity = Identity(self.name, owner.name)
+        identity.attributes = [(CONSUMER, owner.name)]
+        identity.scopes = frozenset(owner.scopes)
         identity.queries = self._queries
         identity.cookies = self._cookies
         if self._header:
-            identity.headers = [(self._header, key.name.encode("ascii"))]
+            identity.headers = [(self._header, owner.name.encode("ascii"))]
+        if len(self._identities) >= _REMEMBERED:
+            self._identities.clear()  # to take out the oldest of a dict is slow: 10 µs
+        self._identities[number] = identity
         return identity
 
 

@@ -15,7 +15,7 @@ from proxy.access import claims as claim
 from proxy.access.check import ABSENT, Asked, Identity, Pending, Refusal, Verdict
 from proxy.access.conditions import fulfils, lookup
 from proxy.access.jws import ALGORITHM, MALFORMED, TYPE, Jws, Unsound, parse
-from proxy.access.keyset import Key, KeySet, warm
+from proxy.access.keyset import Key, KeySet, is_long, warm
 from proxy.access.places import look_for, named
 from proxy.access.remembered import Remembered
 from proxy.config.access_model import Jwt as Said
@@ -142,7 +142,7 @@ class Jwt:
             except Unsound as error:
                 return self._refusals[error.reason]
 
-        if self._elsewhere is not None and any(key.is_slow for key in candidates):
+        if self._elsewhere is not None and is_long(candidates):
             return Verifying(self._elsewhere, is_signed, conclude)
         return conclude(is_signed())
 
@@ -228,7 +228,7 @@ class Fetching(Pending):
 
 
 class Verifying(Pending):
-    """A signature of a kind that takes long is verified in a thread."""
+    """A signature that takes long is verified in a thread."""
 
     __slots__ = ("_conclude", "_elsewhere", "_is_over", "_work")
 

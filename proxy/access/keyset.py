@@ -28,7 +28,9 @@ TRIED = 4  # keys that are tried with one token, where its head names none or se
 
 _COORDINATE = {"ES256": 32, "ES384": 48, "ES512": 66}  # bytes of r and of s (RFC 7518 §3.4)
 
-_QUICK = {RSA: 600, EDDSA: 44}  # bytes of DER: 4096 bits have 550, Ed25519 has 44
+LONG = 150  # microseconds; what takes longer is verified off the loop
+_TAKES = {SECRET: 3, P256: 110, P384: 750, P521: 550}  # microseconds of a signature, about
+_ED448 = 69  # bytes of DER; Ed25519 has 44
 
 Verify = Callable[[str, bytes, bytes], bool]  # algorithm, what is signed, signature
 
@@ -56,10 +58,14 @@ class Key:
         return self._verify(alg, signed, signature)
 
     @property
-    def is_slow(self) -> bool:
-        """Whether that takes far more than 150 µs: curves but P-256 and Ed25519, long RSA."""
-        packed = self._packed
-        return packed.kind in (P384, P521) or len(packed.data) > _QUICK.get(packed.kind, 1 << 20)
+    def takes(self) -> int:
+        """Microseconds of `verifies`, about."""
+        kind, size = self._packed.kind, len(self._packed.data)
+        if kind == RSA:
+            return (size // 64) ** 2  # the bits squared: 16 for 2048, 64 for 4096, 256 for 8192
+        if kind == EDDSA:
+            return 115 if size < _ED448 else 220
+        return _TAKES[kind]
 
 
 class KeySet:
@@ -88,6 +94,11 @@ class KeySet:
         """Those that may have signed: of that name, or without a name; "" = all that fit."""
         named = self._named.get(kid, self._nameless) if kid else self._all
         return [key for key in named if key.fits(alg)][:TRIED]
+
+
+def is_long(candidates: Iterable[Key]) -> bool:
+    """Whether to try them all may take longer than the loop should be held."""
+    return sum(key.takes for key in candidates) > LONG
 
 
 def warm(algorithms: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from proxy.config.credential_file import CredentialFile
-from proxy.config.key_table import Key, pack
+from proxy.config.key_table import NEVER, Key, Owner, pack
 from proxy.config.locate import Path
 from proxy.config.report import Report, suggestion
 
@@ -135,7 +135,8 @@ def judged(written: Written) -> tuple[bytes, Key]:
     disabled = values.get("disabled", False)
     if not isinstance(disabled, bool):
         raise Mistake("disabled", "`disabled` must be true or false")
-    return bytes.fromhex(matched[1]), Key(name, _time(values, "expires"), disabled, _scopes(values))
+    owner = Owner(name, _scopes(values))
+    return bytes.fromhex(matched[1]), Key(owner, _time(values, "expires"), disabled)
 
 
 def _fill(written: Written, file: CredentialFile) -> bool:
@@ -193,10 +194,10 @@ def _text(values: dict[str, Any], key: str, default: str | None) -> str:
 
 
 def _time(values: dict[str, Any], key: str) -> float:
-    """Unix seconds; 0 = not said. A date alone is its first moment in UTC."""
+    """Unix seconds; infinite = not said. A date alone is its first moment in UTC."""
     value = values.get(key)
     if value is None:
-        return 0.0
+        return NEVER
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime) or value.tzinfo is None:

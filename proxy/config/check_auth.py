@@ -6,13 +6,11 @@ check of it is there: a gateway without checks loads none of them.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping
 
-from proxy.config.access_model import Forward, Jwt, Mtls
+from proxy.config.access_model import Forward, Jwt, Mtls, Oidc
 from proxy.config.attributes import RESERVED
 from proxy.config.locate import Path
 from proxy.config.model import Auth, Config
@@ -21,6 +19,8 @@ from proxy.config.report import Report
 from proxy.config.syntax import is_token
 
 KINDS = Auth.__struct_fields__
+
+Read = Callable[[str, Report, Path], bytes]  # of the file at that path; b"" = it is no use
 
 # Lines of a request that are the connection's, or say where it goes and how long it is.
 _TAKEN = frozenset(
@@ -55,8 +55,8 @@ class _Of:
     def warn(self, key: str, message: str, remedy: str = "") -> None:
         self.report.warn((*self.path, key) if key else self.path, message, remedy)
 
-    def file(self, key: str, module: str, missing: str = "") -> None:
-        """Read the file that `key` names, by `read` of `module`; what it holds is kept."""
+    def file(self, key: str, read: Read, missing: str = "") -> None:
+        """Have the file that `key` names read; what it holds is kept."""
         name = self.get(key)
         if name == "":
             if not self.report.is_foreign(self.path):
@@ -67,8 +67,7 @@ class _Of:
                 remedy = "name the file that the key is in; the key itself does not belong here"
                 self.error(key, "there is no such file", remedy)
                 return
-            packed = part(module, "read", place, self.report, (*self.path, key))
-            if packed:
+            if packed := read(place, self.report, (*self.path, key)):
                 self.credentials[name] = packed
 
 
@@ -88,17 +87,8 @@ def check_auth(
         _KINDS[kind](of)
 
 
-def part(module: str, name: str, *asked: object) -> bytes | None:
-    """What the function `name` of a module of one kind says."""
-    place = f"proxy.config.{module}"
-    if importlib.util.find_spec(place) is None:
-        return None
-    answer: bytes | None = getattr(importlib.import_module(place), name)(*asked)
-    return answer
-
-
 def _jwt(of: _Of) -> None:
-    from proxy.config.access_jwks import doubts, problems
+    from proxy.config.access_jwks import doubts, problems, read
     from proxy.config.packed_keys import is_url
 
     said = of.said
@@ -110,9 +100,9 @@ def _jwt(of: _Of) -> None:
         for key, message, remedy in doubts(said):
             of.warn(key, message, remedy)
     if said.jwks and not is_url(said.jwks):
-        of.file("jwks", "access_jwks")
+        of.file("jwks", read)
     if said.secret:
-        of.file("secret", "access_jwks")
+        of.file("secret", read)
         _length(of, said)
     _bounds(of)
     _told(of)
@@ -137,19 +127,23 @@ def _bounds(of: _Of) -> None:
 
 
 def _api_key(of: _Of) -> None:
+    from proxy.config.access_keys import read
+
     example = 'write "header:x-api-key", "query:key", "cookie:key" or "bearer"'
     _places(of, (*_WHERE, "bearer"), example)
     _field(of, "header")
-    of.file("file", "access_keys", 'write file = "keys.toml"; `spangate key add` makes it')
+    of.file("file", read, 'write file = "keys.toml"; `spangate key add` makes it')
 
 
 def _basic(of: _Of) -> None:
+    from proxy.config.access_basic import read
+
     realm = of.get("realm")
     if isinstance(realm, str) and not re.fullmatch(r"[ !#-\[\]-~]*", realm):
         of.error("realm", "browsers are shown visible ASCII", "leave quotes and backslashes out")
     _field(of, "header")
     remedy = 'write file = "users.htpasswd"; `spangate password NAME` makes a line of it'
-    of.file("file", "access_basic", remedy)
+    of.file("file", read, remedy)
 
 
 def _forward(of: _Of) -> None:
@@ -182,7 +176,10 @@ def _mtls(of: _Of) -> None:
 
 
 def _oidc(of: _Of) -> None:
-    part("access_oidc", "check", of.said, of.report, of.path)
+    from proxy.config.access_oidc import check
+
+    assert isinstance(of.said, Oidc)
+    check(of.said, of.report, of.path)
     _told(of)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from proxy.config.access_places import secret_attributes, secret_fields
 from proxy.config.attributes import RESERVED
 from proxy.config.locate import Path
 from proxy.config.model import Config, Route
@@ -24,6 +25,7 @@ _OTHERS = {("http", 4317): ("gRPC", "grpc"), ("grpc", 4318): ("HTTP", "http")}
 def tell_telemetry_slips(config: Config, report: Report) -> None:
     """Warn about every slip; a value that has an error already is left alone."""
     slips = (*_tracing(config, report), *_export(config, report), *_labels(config))
+    slips += tuple(_secret(config))
     for path, message, remedy in slips:
         if not report.is_broken(*path):
             report.warn(path, message, remedy)
@@ -58,6 +60,21 @@ def _labels(config: Config) -> Iterator[Slip]:
         if name.startswith(RESERVED):
             remedy = f'write "business.{name}", or another name of your own'
             yield place, "it is left out: the gateway's own attributes begin so", remedy
+
+
+def _secret(config: Config) -> Iterator[Slip]:
+    """What is recorded, and holds credentials: it is hidden."""
+    fields = secret_fields(config)
+    found: list[tuple[Path, str, str]] = []
+    for key in ("request_headers", "response_headers"):
+        for i, name in enumerate(getattr(config.tracing, key)):
+            if name and (check := fields.get(name.lower())):
+                found.append((("tracing", key, i), name, check))
+    for key, check in secret_attributes(config).items():
+        found.append((("attributes", key), config.attributes[key], check))
+    for place, name, check in found:
+        message = f"{name} holds credentials, as [auth.{check}] says: spans have REDACTED instead"
+        yield place, message, "leave it out"
 
 
 def _underscores(config: Config) -> Iterator[Slip]:

@@ -51,18 +51,19 @@ class Edits:
         self.added += others.added
 
     def read(
-        self, head: ResponseHead, more: list[Pair], names: Iterable[tuple[bytes, str]]
+        self, head: ResponseHead, more: list[Pair], names: Iterable[tuple[bytes, str, str]]
     ) -> list[tuple[str, str]]:
-        """What `head` says once it is changed and followed by `more`: for each (name, key) the
-        values under their key, those of one line each apart."""
+        """What `head` says once it is changed and followed by `more`: for each (name, key, what to
+        say instead) the values under their key, those of one line each apart."""
         found = []
-        for name, key in names:
+        for name, key, instead in names:
             values = [value for n, value in self.added + more if n == name]
             came = head.get(name)
             is_replaced = self.removed is not None and name in self.removed
             if came is not None and not is_replaced and not (values and name in head.fields):
                 values.insert(0, came)
-            found += [(key, value.decode("utf-8", "replace")) for value in values]
+            for value in values:
+                found.append((key, instead or value.decode("utf-8", "replace")))
         return found
 
     def set(self, name: bytes, value: bytes) -> None:

@@ -54,10 +54,10 @@ def describe(x: Exchange, head: RequestHead, client: ClientSide, snapshot: Snaps
         _believe(x, snapshot.forwarding.said(head.fields), snapshot)
     head.scheme = x.scheme
     if snapshot.request_headers:
-        for name, key in snapshot.request_headers:
+        for name, key, instead in snapshot.request_headers:
             value = head.get(name)
             if value is not None:
-                x.captured.append((key, value.decode("utf-8", "replace")))
+                x.captured.append((key, instead or value.decode("utf-8", "replace")))
     return host
 
 

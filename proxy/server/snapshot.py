@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
+from proxy.config.access_places import secret_attributes, secret_fields
 from proxy.config.effective import Effective
 from proxy.config.hedges import parse_hedge
 from proxy.config.model import Config, Retry, Route
+from proxy.config.secrets import REDACTED
 from proxy.errors import NoRoute
 from proxy.http.forwarding import Forwarding
 from proxy.http.head import RequestHead
@@ -231,9 +233,11 @@ class Snapshot:
         self.cors = any(entry.route.cors is not None for entry in entries)
         self.connects = any(entry.route.connect for entry in entries)
         self.forwarding = _forwarding(config)
-        self.request_headers = _captured(tracing.request_headers, "http.request.header.")
-        self.response_headers = _captured(tracing.response_headers, "http.response.header.")
-        self.attributes = CustomAttributes(config.attributes) or None
+        secret = secret_fields(config)
+        asked, answered = tracing.request_headers, tracing.response_headers
+        self.request_headers = _captured(asked, "http.request.header.", secret)
+        self.response_headers = _captured(answered, "http.response.header.", secret)
+        self.attributes = CustomAttributes(config.attributes, secret_attributes(config)) or None
         self.trace_header = tracing.response_header.lower().encode("ascii")
         self.errors: Any = None  # Pages for what no route takes
         self.streams: dict[str, Any] = {}  # StreamRoutes, by the address of a listener without HTTP
@@ -325,5 +329,9 @@ def _forwarding(config: Config) -> Forwarding:
     return Forwarding(trust.holds, said.x_forwarded, said.forwarded, said.via)
 
 
-def _captured(names: list[str], prefix: str) -> list[tuple[bytes, str]]:
-    return [(name.lower().encode("ascii"), prefix + name.lower()) for name in names]
+def _captured(
+    names: list[str], prefix: str, secret: Container[str]
+) -> list[tuple[bytes, str, str]]:
+    """Fields that spans tell: the name, the attribute, and what it says in place of a secret."""
+    lower = [name.lower() for name in names]
+    return [(n.encode("ascii"), prefix + n, REDACTED if n in secret else "") for n in lower]

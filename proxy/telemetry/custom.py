@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from binascii import a2b_base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 from urllib.parse import unquote
 
 from proxy.config.attributes import parse_source
+from proxy.config.secrets import REDACTED
 
 
 class Fields(Protocol):
@@ -32,9 +33,11 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")  # base64url, RFC 4648 §5
 class CustomAttributes:
     """What is read from each request."""
 
-    __slots__ = ("_baggage", "_claims", "_cookies", "_headers")
+    __slots__ = ("_baggage", "_claims", "_cookies", "_headers", "_hidden")
 
-    def __init__(self, attributes: Mapping[str, str]) -> None:
+    def __init__(self, attributes: Mapping[str, str], hidden: Iterable[str] = ()) -> None:
+        """`hidden`: keys of those that are told without their values."""
+        self._hidden = frozenset(hidden)
         self._headers: list[tuple[str, bytes]] = []
         self._cookies: dict[str, str] = {}  # name -> attribute
         self._baggage: dict[str, str] = {}
@@ -73,7 +76,8 @@ class CustomAttributes:
                 claim = _claim(claims, path)
                 if claim is not None:
                     found.append((key, claim))
-        return [(key, value[:MAX_VALUE]) for key, value in found]
+        hidden = self._hidden
+        return [(k, REDACTED if k in hidden else value[:MAX_VALUE]) for k, value in found]
 
 
 def claims_of(authorization: bytes | None) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from tests.access.tokens import AUDIENCE, ISSUER, jwk, private, token
 class Issuer:
     """`keys` are published; what else is set is how."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.keys = [jwk(private(), kid="k1")]
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -48,7 +49,9 @@ class Issuer:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/jwks"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/jwks"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -63,8 +66,8 @@ class Issuer:
 
 
 @contextmanager
-def issuer(port: int = 0) -> Iterator[Issuer]:
-    made = Issuer(port)
+def issuer(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Issuer]:
+    made = Issuer(port, tls)
     try:
         yield made
     finally:

@@ -69,6 +69,14 @@ def test_nothing_is_read_where_nothing_is_asked(attributes: dict[str, str]) -> N
     assert not CustomAttributes(attributes)
 
 
+def test_what_is_hidden_is_told_without_its_value() -> None:
+    sources = {"a": "header:x-key", "b": "cookie:key", "c": "header:x-team"}
+    custom = CustomAttributes(sources, ["a", "b"])
+    head = {b"x-key": b"1", b"cookie": b"key=2", b"x-team": b"shop"}
+    assert dict(custom.read(head, True)) == {"a": "REDACTED", "b": "REDACTED", "c": "shop"}
+    assert custom.read({}, True) == []
+
+
 @given(st.binary(max_size=80), st.sampled_from(["header", "cookie", "baggage", "jwt"]))
 def test_whatever_clients_send_is_taken(value: bytes, kind: str) -> None:
     custom = CustomAttributes({"k": f"{kind}:a"})
