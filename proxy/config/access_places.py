@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from proxy.config.attributes import parse_source
 from proxy.config.model import Auth, Config
 
+# What an issuer sends a browser back with (RFC 6749 §4.1.2): who has both may log in as its user.
+_OF_LOGINS = ("code", "state")
+
 
 def place(text: str) -> tuple[str, str]:
     """(kind, name) of "header:x-api-key"; ("bearer", "") of "bearer". Not judged."""
@@ -29,6 +32,8 @@ def secret_queries(config: Config) -> Iterator[str]:
         for said in (auth.jwt, auth.api_key):
             if said is not None:
                 yield from named(said.places, "query")
+        if auth.oidc is not None:
+            yield from _OF_LOGINS
 
 
 def secret_fields(config: Config) -> dict[str, str]:

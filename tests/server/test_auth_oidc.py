@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from time import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pytest
@@ -542,11 +542,15 @@ async def test_another_site_cannot_log_out(method: str, lines: list[str]) -> Non
 async def test_nothing_of_secrets_is_told() -> None:
     async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
         browser = Browser(gate)
-        await browser.login(at)
+        back = urlsplit(at.back(await browser.begin("/")))
+        assert (await browser.ask(f"{back.path}?{back.query}")).status == 303
         await browser.ask("/")
         session = browser.cookies[SESSION]
         seen = await traces(gate, 3)
         told = repr([attributes(t.server) for t in seen]) + repr(gate.recorded.lines)
+        for value in parse_qs(back.query).values():
+            assert value[0] not in told
+        assert "code=REDACTED" in told
         for secret in (session, "s3cret", "0123456789abcdef0123456789abcdef"):
             assert secret not in told
 
