@@ -146,7 +146,7 @@ def test_an_exporter_s_settings_are_ours() -> None:
 
 def test_what_the_collector_does_by_itself() -> None:
     assert exporter("otlphttp: {endpoint: 'http://b:1'}", "otlphttp").compression == "gzip"
-    assert exporter("file: {path: /tmp/x}", "file").append is False
+    assert exporter("file: {path: /nowhere/x}", "file").append is False
     assert exporter("logging: {loglevel: debug}", "debug").verbosity == "detailed"
     collector = of().config.collector
     assert collector is not None
