@@ -185,6 +185,8 @@ def _auth(table: Raw, place: Path, report: Report) -> None:
         if not auth:
             report.error(place, "no check is named", 'write auth = "none" if that is meant')
     elif isinstance(auth, dict):
+        if not auth:  # it would open the route, whatever [defaults] asks for
+            report.error(place, "no check is named", 'write auth = "none" if that is meant')
         for key in ("any", "all", "scopes"):
             _one_as_list(auth, key)
             if auth.get(key) == [] and key != "scopes":

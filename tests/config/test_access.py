@@ -91,6 +91,7 @@ def test_a_check_that_cannot_work(line: int, check: str, says: str, folder: Path
         ('auth = ["keys", "staff"]', "there is no check 'staff' (known: keys)"),
         ('auth = ["keys", "none"]', '"none" stands alone'),
         ("auth = []", 'no check is named (write auth = "none" if that is meant)'),
+        ("auth = {}", 'no check is named (write auth = "none" if that is meant)'),
         ("auth = { all = [] }", "no check is named"),
         ('auth = { scopes = "a" }', "nobody has scopes or claims"),
         ('auth = { all = "keys", or = "b" }', 'write any = ["staff", "keys"]'),
