@@ -116,7 +116,9 @@ class Names:
         before, found, after = line.partition(self.mark)
         if not found or self.mark in after or after[:1] != b"=":
             return None
-        return after[1:].partition(b";")[0] if before[-1:] in (b"", b" ", b";") else None
+        # A blank alone may be in the value of another cookie, which any subdomain can set.
+        begins = before.rstrip(b" ")[-1:] in (b"", b";")
+        return after[1:].partition(b";")[0] if begins else None
 
     def fits(self, value: bytes) -> bool:
         return len(self.session) + len(value) <= LARGEST

@@ -589,3 +589,18 @@ async def test_logout_while_the_issuer_is_down() -> None:
         answer = await browser.ask("/oauth2/logout", "Sec-Fetch-Site: same-origin", method="POST")
         assert (answer.status, answer["location"]) == (303, "/")
         assert not browser.cookies
+
+
+@pytest.mark.parametrize("before", ["a=1 ", "a=1, ", "=", "a="])
+async def test_a_session_in_the_value_of_another_cookie_is_none(before: str) -> None:
+    """Any subdomain can set such a cookie, `__Host-` or not: a stranger's session in it would be
+    forced upon whoever comes along."""
+    async with issuer() as at, Backend() as backend, guarded(at, backend) as gate:
+        browser = Browser(gate)
+        await browser.login(at)
+        assert (await browser.ask("/")).status == 200, "it is remembered from here on"
+        value, browser.cookies = browser.cookies[SESSION], {}
+        tossed = f"Cookie: {before}{SESSION}={value}"
+        assert (await browser.ask("/", tossed, page=False)).status == 401
+        good = f"Cookie: a=1;{SESSION}={value}"
+        assert (await browser.ask("/", good, page=False)).status == 200
