@@ -32,7 +32,7 @@ from proxy.server import splice
 from proxy.server.house import House
 from proxy.server.sides import NO_TRAILERS, ClientSide, StoryEvents, UpstreamSide
 from proxy.server.snapshot import REPLAY, RouteEntry, Target
-from proxy.server.trailers import passed_on
+from proxy.server.trailers import NO_NAMES, passed_on
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.upstream.endpoint import Endpoint
 
@@ -178,7 +178,9 @@ class Story(StoryEvents):
             self._client_shut()
             return
         if trailers:
-            self.trailers = passed_on(trailers, self.head)
+            access = None if self.entry is None else self.entry.access
+            never = NO_NAMES if access is None else access.strips
+            self.trailers = passed_on(trailers, self.head, never)
         if self.copy is not None:
             self.copy.on_body_end(trailers)
         if self.upstream is not None:
@@ -261,8 +263,9 @@ class Story(StoryEvents):
         self.upstream = None
         self.x.end = now
         if self.coroutine is not None:
-            try:  # noqa: SIM105
-                send(self.coroutine, passed_on(trailers, self.head) if trailers else NO_TRAILERS)
+            try:
+                passed = passed_on(trailers, self.head, NO_NAMES) if trailers else NO_TRAILERS
+                send(self.coroutine, passed)
             except StopIteration:
                 pass
 

@@ -25,19 +25,21 @@ _FORBIDDEN = (
         b"set-cookie", b"via", b"x-request-deadline", b"x-request-id",
     }
 )  # fmt: skip
+NO_NAMES: frozenset[bytes] = frozenset()
 _MOST = 64  # fields
 _MOST_BYTES = 8 * 1024
 
 
-def passed_on(trailers: Trailers, asked: RequestHead) -> Trailers:
+def passed_on(trailers: Trailers, asked: RequestHead, never: frozenset[bytes]) -> Trailers:
     """Those of `trailers` that go to the other side, of the request `asked` or its answer; none
-    of them if they are too many."""
+    of them if they are too many. `never`: further names that do not, lower case with dashes."""
     if asked.version != "2" or len(trailers) > _MOST:
         return NO_TRAILERS
     size = 0
     kept = []
     for name, value in trailers:
         size += len(name) + len(value)
-        if name.lower().replace(b"_", b"-") not in _FORBIDDEN:
+        dashed = name.lower().replace(b"_", b"-")
+        if dashed not in _FORBIDDEN and dashed not in never:
             kept.append((name, value))
     return NO_TRAILERS if size > _MOST_BYTES else tuple(kept)
