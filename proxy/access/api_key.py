@@ -38,8 +38,8 @@ class ApiKeys:
     """The keys of one file."""
 
     __slots__ = (
-        "_absent", "_cookies", "_header", "_identities", "_queries", "_readers", "_refusals",
-        "_table", "kind", "name", "strips",
+        "_absent", "_header", "_identities", "_readers", "_refusals", "_table", "hidden_cookies",
+        "hidden_queries", "kind", "name", "strips",
     )  # fmt: skip
 
     def __init__(self, name: str, said: ApiKey, table: KeyTable) -> None:
@@ -49,15 +49,15 @@ class ApiKeys:
         self._readers = tuple(_reader(*place(text)) for text in said.places)
         self._header = said.header.lower().encode("ascii")
         self._identities: dict[int, Identity] = {}  # by the number of the owner
-        self._queries: frozenset[str] = frozenset()
-        self._cookies: frozenset[str] = frozenset()
+        self.hidden_queries: frozenset[str] = frozenset()
+        self.hidden_cookies: frozenset[str] = frozenset()
         strips = {self._header} if self._header else set()
         if not said.keep:
             strips |= {name.lower().encode("ascii") for name in named(said.places, "header")}
             if "bearer" in said.places:
                 strips.add(_AUTHORIZATION)
-            self._queries = frozenset(named(said.places, "query"))
-            self._cookies = frozenset(named(said.places, "cookie"))
+            self.hidden_queries = frozenset(named(said.places, "query"))
+            self.hidden_cookies = frozenset(named(said.places, "cookie"))
         self.strips = frozenset(strips)
         challenge, more = b'ApiKey realm="spangate"', b""
         if "bearer" in said.places:  # RFC 6750 §3
@@ -93,8 +93,8 @@ class ApiKeys:
         identity = Identity(self.name, owner.name)
         identity.attributes = [(CONSUMER, owner.name)]
         identity.scopes = frozenset(owner.scopes)
-        identity.queries = self._queries
-        identity.cookies = self._cookies
+        identity.queries = self.hidden_queries
+        identity.cookies = self.hidden_cookies
         if self._header:
             identity.headers = [(self._header, owner.name.encode("ascii"))]
         if len(self._identities) >= _REMEMBERED:

@@ -101,4 +101,12 @@ class Check(Protocol):
         """Names of lines that no client may send to the upstream: those that the check itself
         adds, and credentials that are not kept. Lower case, in every spelling."""
 
+    @property
+    def hidden_cookies(self) -> frozenset[str]:
+        """Names of cookies that hold such credentials: no upstream sees them, whoever lets in."""
+
+    @property
+    def hidden_queries(self) -> frozenset[str]:
+        """The same of query parameters."""
+
     def decide(self, asked: Asked) -> Verdict: ...

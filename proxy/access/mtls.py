@@ -26,6 +26,9 @@ def make(name: str, said: Mtls, made: Made) -> Certificates:
 class Certificates:
     """Those that may come in."""
 
+    hidden_cookies: frozenset[str] = frozenset()
+    hidden_queries: frozenset[str] = frozenset()
+
     __slots__ = (
         "_absent", "_any", "_exact", "_header", "_known", "_refused", "_starts", "_subjects",
         "kind", "name", "strips",

@@ -21,7 +21,9 @@ NOBODY = Wanted((), (), (), {})
 class Access:
     """Of one route."""
 
-    __slots__ = ("addresses", "cors", "requests", "secure", "strips", "wanted")
+    __slots__ = (
+        "addresses", "cookies", "cors", "queries", "requests", "secure", "strips", "wanted"
+    )  # fmt: skip
 
     def __init__(
         self, route: Route, wanted: Wanted, addresses: Addresses | None, requests: int
@@ -31,7 +33,10 @@ class Access:
         self.cors: Any = _policy(route)
         self.secure: Any = _secure(route)
         self.wanted = wanted
-        self.strips = spellings(name for check in wanted.checks for name in check.strips)
+        checks = wanted.checks  # of all: also of those that were not asked, as another let in
+        self.cookies = frozenset(name for check in checks for name in check.hidden_cookies)
+        self.queries = frozenset(name for check in checks for name in check.hidden_queries)
+        self.strips = spellings(name for check in checks for name in check.strips)
 
     def refuses(self, house: House, entry: RouteEntry, address: str) -> bool:
         """Whether a connection from there, without requests, may not come in, which is counted."""

@@ -47,6 +47,9 @@ def make(name: str, said: Basic, made: Made) -> Passwords:
 class Passwords:
     """The users of one file."""
 
+    hidden_cookies: frozenset[str] = frozenset()
+    hidden_queries: frozenset[str] = frozenset()
+
     __slots__ = (
         "_absent", "_header", "_known", "_malformed", "_under_way", "_users", "_wrong", "kind",
         "name", "strips",

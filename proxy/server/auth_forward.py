@@ -50,6 +50,8 @@ class Asking:
     """The check, in one worker."""
 
     kind = "forward"
+    hidden_cookies: frozenset[str] = frozenset()
+    hidden_queries: frozenset[str] = frozenset()
 
     __slots__ = (
         "_forwarding", "_path", "answers", "deadlines", "flights", "most", "name", "rules",

@@ -58,10 +58,11 @@ class Oidc:
     """One check in one worker."""
 
     kind = "oidc"
+    hidden_queries: frozenset[str] = frozenset()
 
     __slots__ = (
-        "_local_names", "_names", "_opened", "_own", "_refusals", "issuer", "name", "said", "seals",
-        "strips",
+        "_local_names", "_names", "_opened", "_own", "_refusals", "hidden_cookies", "issuer",
+        "name", "said", "seals", "strips",
     )  # fmt: skip
 
     def __init__(self, name: str, said: Said, issuer: Issuer) -> None:
@@ -73,6 +74,7 @@ class Oidc:
         self._own = (said.callback, said.logout)  # paths that are answered here
         self._names = Names(said.cookie, True)
         self._local_names = Names(said.cookie, False)
+        self.hidden_cookies = self._names.hidden | self._local_names.hidden
         self._opened: Remembered[tuple[Identity, float]] = Remembered(MOST, WEIGHT)
         reasons = (ABSENT, "malformed", "expired")
         self._refusals = {reason: Refusal(401, reason, _CHALLENGE) for reason in reasons}

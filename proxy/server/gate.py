@@ -168,10 +168,10 @@ def edit(story: Story, access: Access) -> None:
         return
     if access.strips:
         edits.remove(access.strips)
-    if told.cookies:
-        _hide_cookies(story, told.cookies)
-    if told.queries:
-        edits.target = _without(edits.target, told.queries)
+    if told.cookies or access.cookies:
+        _hide_cookies(story, access.cookies | told.cookies)
+    if told.queries or access.queries:
+        edits.target = _without(edits.target, access.queries | told.queries)
     if told.headers:
         edits.extend(told.headers)
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from proxy.config import key_form
-from tests.harness import Backend, Gateway, gateway, routes
+from tests.harness import OK, Backend, Gateway, Peer, gateway, routes
 from tests.server.h2_kit import h2_client
 from tests.server.kit import number, traces
 
@@ -203,3 +203,43 @@ async def test_a_removed_key_counts_no_more_after_a_reload(tmp_path: Path) -> No
 
 async def _with(gate: Gateway, key: str) -> int:
     return (await gate.get("/x", f"X-Api-Key: {key}")).status
+
+
+async def test_a_key_that_nobody_asked_for_does_not_go_either(tmp_path: Path) -> None:
+    """Another check of the route has let in, before the turn of the keys came."""
+    top = '[auth.sso.oidc]\nissuer = "https://id.test"\nclient_id = "shop"\n'
+    top += f'secret = "{"s" * 32}"\n[auth.first]\n'
+    top += f'api_key = {{ in = ["header:x-first"], file = "{write(tmp_path)}" }}\n'
+    async with Backend() as backend:
+        config = guarded(backend, tmp_path, ALL, top=top)
+        config = config.replace('auth = "keys"', 'auth = ["first", "keys", "sso"]')
+        async with gateway(config) as gate:
+            session = "__Host-spangate=of-a-browser"
+            cookies = f"Cookie: a=1; key={GOOD}; {session}"
+            assert (await gate.get(f"/x?key={GOOD}&b=2", f"X-First: {GOOD}", cookies)).status == 200
+            head = backend.heads[0].decode()
+            assert GOOD not in head and session not in head
+            assert "/x?b=2 " in head and "a=1" in head
+
+
+async def test_trailers_do_not_bring_back_what_the_check_writes(tmp_path: Path) -> None:
+    got: list[bytes] = []
+
+    async def handler(peer: Peer) -> None:
+        got.append(await peer.head())
+        await peer.reader.readuntil(b"0\r\n")
+        got.append(await peer.reader.readuntil(b"\r\n\r\n"))
+        peer.write(OK)
+
+    async with Backend(handler) as backend:
+        config = guarded(backend, tmp_path, '"header:x-api-key"', ', header = "x-consumer"')
+        async with gateway(config) as gate:
+            client = await h2_client(gate)
+            stream = client.ask("POST", "/", (b"x-api-key", GOOD.encode()), end=False)
+            client.data(stream, b"abc")
+            forged = [(b"x-consumer", b"root"), (b"x_consumer", b"root"), (b"x-api-key", b"k")]
+            client.session.send_trailers(stream, [*forged, (b"x-sum", b"6")])
+            client.flush()
+            assert (await client.answer(stream)).status == 200
+    assert b"x-consumer: shop\r\n" in got[0]
+    assert got[1] == b"x-sum: 6\r\n\r\n"
