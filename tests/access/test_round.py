@@ -14,6 +14,8 @@ class Says:
 
     kind = "mtls"
     strips: frozenset[bytes] = frozenset()
+    hidden_cookies: frozenset[str] = frozenset()
+    hidden_queries: frozenset[str] = frozenset()
 
     def __init__(self, name: str, verdict: Verdict) -> None:
         self.name = name

@@ -24,6 +24,8 @@ class Obeys:
 
     kind = "mtls"
     strips = frozenset({b"x-user", b"x-say"})
+    hidden_cookies: frozenset[str] = frozenset()
+    hidden_queries: frozenset[str] = frozenset()
 
     def __init__(self, name: str) -> None:
         self.name = name
