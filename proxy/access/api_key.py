@@ -93,8 +93,6 @@ class ApiKeys:
         identity = Identity(self.name, owner.name)
         identity.attributes = [(CONSUMER, owner.name)]
         identity.scopes = frozenset(owner.scopes)
-        identity.queries = self.hidden_queries
-        identity.cookies = self.hidden_cookies
         if self._header:
             identity.headers = [(self._header, owner.name.encode("ascii"))]
         if len(self._identities) >= _REMEMBERED:

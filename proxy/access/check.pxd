@@ -13,7 +13,7 @@ cdef class Identity:
     cdef public str check, name
     cdef public list headers, attributes, answer
     cdef public object claims
-    cdef public frozenset scopes, cookies, queries
+    cdef public frozenset scopes, cookies
 
 
 cdef class Refusal:

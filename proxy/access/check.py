@@ -36,7 +36,7 @@ class Identity:
     """Who the caller is, as one check has found."""
 
     __slots__ = (
-        "answer", "attributes", "check", "claims", "cookies", "headers", "name", "queries", "scopes"
+        "answer", "attributes", "check", "claims", "cookies", "headers", "name", "scopes"
     )  # fmt: skip
 
     def __init__(self, check: str, name: str) -> None:
@@ -47,8 +47,8 @@ class Identity:
         self.claims: Mapping[str, Any] = {}
         self.scopes: frozenset[str] = frozenset()
         self.answer: list[Pair] = []  # lines of the answer, Set-Cookie
-        self.cookies: frozenset[str] = frozenset()  # names that the upstream must not see
-        self.queries: frozenset[str] = frozenset()  # parameters that the upstream must not see
+        # names that the upstream must not see, besides the check's `hidden_cookies`
+        self.cookies: frozenset[str] = frozenset()
 
 
 class Refusal:

@@ -187,7 +187,6 @@ class Jwt:
             raise Unsound(claim.CLAIMS)
         identity = Identity(self.name, claims.get("sub", ""))
         identity.claims, identity.scopes = claims, scopes
-        identity.cookies, identity.queries = self.hidden_cookies, self.hidden_queries
         for field, path in said.headers.items():
             if (value := claim.line(lookup(claims, path))) is not None:
                 identity.headers.append((field.lower().encode(), value))

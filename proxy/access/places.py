@@ -6,8 +6,8 @@ known here. A query's names are compared as the upstream decodes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable, Container, Iterable
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 from proxy.access.jws import MALFORMED, Unsound
 from proxy.http.head import RequestHead
@@ -37,6 +37,13 @@ def named(places: Iterable[str], kind: str) -> frozenset[str]:
     """The names of all places of that kind."""
     pairs = (place.partition(":") for place in places)
     return frozenset(name for said, _, name in pairs if said == kind)
+
+
+def without(target: str, names: Container[str]) -> str:
+    """A request target that has no such parameters."""
+    path, mark, query = target.partition("?")
+    kept = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in names]
+    return f"{path}?{'&'.join(kept)}" if mark and kept else path
 
 
 def _look(kind: str, name: str) -> Look:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from proxy.config.attributes import parse_source
-from proxy.config.model import Auth, Config
+from proxy.config.model import Auth, Config, Route
 
 # What an issuer sends a browser back with (RFC 6749 §4.1.2): who has both may log in as its user.
 _OF_LOGINS = ("code", "state")
@@ -34,6 +34,15 @@ def secret_queries(config: Config) -> Iterator[str]:
                 yield from named(said.places, "query")
         if auth.oidc is not None:
             yield from _OF_LOGINS
+
+
+def hidden_queries(config: Config, route: Route) -> set[str]:
+    """Parameters that the upstream of a route does not see: a check of it looks for secrets in
+    them, and does not `keep` them."""
+    use = config.defaults.auth if route.auth is None else route.auth
+    checks = [config.auth[name] for name in use.names] if use is not None else []
+    said = [said for auth in checks for said in (auth.jwt, auth.api_key) if said is not None]
+    return {name for one in said if not one.keep for name in named(one.places, "query")}
 
 
 def secret_fields(config: Config) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxy.access.places import without
+from proxy.config.access_places import hidden_queries
 from proxy.config.effective import effective
 from proxy.config.model import Config, Limits, Route
 from proxy.http.edits import Edits
@@ -106,4 +108,4 @@ class Course:
         said = self.config.forwarding
         rules = Forwarding(lambda _: False, said.x_forwarded, said.forwarded, said.via)
         rules.add(Edits(), self.head, b"", "http", False)  # finds out whether it goes in circles
-        return path + self.head.tail
+        return without(path + self.head.tail, hidden_queries(self.config, route))

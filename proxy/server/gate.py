@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import time
 from typing import Any
-from urllib.parse import unquote_plus
 
 from proxy.access.check import Asked, Identity, Pending, Refusal
+from proxy.access.places import without
 from proxy.access.round import Round
 from proxy.errors import ProxyError
 from proxy.http.head import Pair
@@ -168,10 +168,11 @@ def edit(story: Story, access: Access) -> None:
         return
     if access.strips:
         edits.remove(access.strips)
-    if told.cookies or access.cookies:
-        _hide_cookies(story, access.cookies | told.cookies)
-    if told.queries or access.queries:
-        edits.target = _without(edits.target, access.queries | told.queries)
+    cookies = access.cookies | told.cookies if told.cookies else access.cookies
+    if cookies:
+        _hide_cookies(story, cookies)
+    if access.queries:
+        edits.target = without(edits.target, access.queries)
     if told.headers:
         edits.extend(told.headers)
 
@@ -236,7 +237,6 @@ def _settled(story: Story, access: Access, round_: Round) -> bool:
         told.headers += identity.headers
         told.lines += identity.answer
         told.cookies |= identity.cookies
-        told.queries |= identity.queries
         if identity.attributes:
             x.captured = _with(x.captured, identity.attributes)
     x.captured.append((CHECK, ",".join([identity.check for identity in round_.identities])))
@@ -269,9 +269,3 @@ def _hide_cookies(story: Story, names: frozenset[str]) -> None:
 
 def _name(cookie: bytes) -> str:
     return cookie.partition(b"=")[0].strip().decode("latin-1")
-
-
-def _without(target: str, names: frozenset[str]) -> str:
-    path, mark, query = target.partition("?")
-    kept = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in names]
-    return f"{path}?{'&'.join(kept)}" if mark and kept else path

@@ -29,7 +29,7 @@ cdef class Attempt:
 
 cdef class Told:
     cdef public list rate, lines, headers
-    cdef public frozenset drops, cookies, queries
+    cdef public frozenset drops, cookies
     cdef public tuple denied, secure
     cdef public object claim
 

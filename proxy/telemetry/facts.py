@@ -116,7 +116,7 @@ class Told:
     or says who may come in."""
 
     __slots__ = (
-        "claim", "cookies", "denied", "drops", "headers", "lines", "queries", "rate", "secure"
+        "claim", "cookies", "denied", "drops", "headers", "lines", "rate", "secure"
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -125,7 +125,6 @@ class Told:
         self.drops: frozenset[bytes] = frozenset()  # lines of the upstream's answer that go
         self.headers: list[tuple[bytes, bytes]] = []  # for the upstream: who the client is
         self.cookies: frozenset[str] = frozenset()  # that the upstream must not see
-        self.queries: frozenset[str] = frozenset()  # parameters that it must not see
         # (check, reason, Unix ns) of a refusal: an event of the SERVER span
         self.denied: tuple[str, str, int] | None = None
         self.secure: tuple[tuple[bytes, bytes], ...] = ()  # of the answer, unless it has them

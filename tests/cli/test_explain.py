@@ -362,3 +362,22 @@ def test_a_file_without_checks_says_nothing_of_them() -> None:
     loaded = loads('[[route]]\nto = "http://127.0.0.1:1"\n', "f", {})
     _, lines = explain(loaded, read_request("GET", "/", ()))
     assert not [line for line in lines if line.startswith("access")]
+
+
+@pytest.mark.parametrize(
+    ("keep", "auth", "target"),
+    [
+        ("", '"keys"', "/a?b=1"),
+        (", keep = true", '"keys"', "/a?key=hunter2&b=1"),
+        ("", '"none"', "/a?key=hunter2&b=1"),
+    ],
+)
+def test_a_key_in_the_query_is_forwarded_as_the_gateway_does(
+    tmp_path: Path, keep: str, auth: str, target: str
+) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[[key]]\nname = "shop"\nhash = "sha256:{"0" * 64}"\n')
+    text = f'[auth.keys]\napi_key = {{ in = "query:key", file = "{file}"{keep} }}\n'
+    text += f'[[route]]\nto = "http://127.0.0.1:1"\nauth = {auth}\n'
+    _, lines = explain(loads(text, "f", {}), read_request("GET", "/a?key=hunter2&b=1", ()))
+    assert f"forwarded  GET {target}" in lines

@@ -25,7 +25,7 @@ class Obeys:
     kind = "mtls"
     strips = frozenset({b"x-user", b"x-say"})
     hidden_cookies: frozenset[str] = frozenset()
-    hidden_queries: frozenset[str] = frozenset()
+    hidden_queries = frozenset({"key"})
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class Obeys:
             found.headers.append((b"x-user", b"somebody"))
             found.answer.append((b"set-cookie", b"seen=1"))
             found.attributes.append(("user.name", "somebody"))
-            found.cookies, found.queries = frozenset({"secret"}), frozenset({"key"})
+            found.cookies = frozenset({"secret"})
             return found
         if what == "never":
             return None
