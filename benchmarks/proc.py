@@ -19,7 +19,9 @@ from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-ROLES = {"proxy.server": "worker", "proxy.collector": "collector"}
+ROLES = {
+    "proxy.server": "worker", "proxy.collector": "collector", "proxy.messaging": "messaging",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def shares(root: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for pid in tree(root):
         words = command(pid)
-        role = "hub" if pid == root and "run" in words else ""
+        role = "hub" if pid == root and {"run", "sidecar"} & set(words) else ""
         for module in ROLES.keys() & set(words):
             role = ROLES[module]
         if role:

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxy import __version__
+from proxy import __version__, start
 from proxy.credentials import commands as credentials
 from proxy.dashboards import commands as dashboards
+from proxy.mesh import commands as mesh
+from proxy.mesh.ca_commands import ca
 from proxy.plain import told
-from proxy.terminal.commands import COMMANDS
+from proxy.start import DEFAULT_FILE
+from proxy.terminal.commands import COMMANDS, mesh_status
 
 if TYPE_CHECKING:
     from proxy.config.loaded import Loaded
     from proxy.errors import Problem
 
-DEFAULT_FILE = "routes.toml"
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
 
 
@@ -36,10 +38,15 @@ for _command in (
     *COMMANDS,
     dashboards.dashboard,
     dashboards.alerts,
+    credentials.cert,
     credentials.key,
     credentials.password,
+    mesh.redirect,
+    mesh.mesh,
+    ca,
 ):
     main.add_command(_command)
+mesh.mesh.add_command(mesh_status)
 
 
 @main.command()
@@ -52,15 +59,21 @@ for _command in (
 )
 def run(file: str, workers: int | None, tls_keylog: str | None) -> None:
     """Run the gateway that FILE (routes.toml) describes."""
-    from proxy.errors import ConfigError
-    from proxy.hub.main import run as run_hub
+    sys.exit(start.run(file, workers, os.path.abspath(tls_keylog) if tls_keylog else ""))
 
-    try:
-        code = run_hub(file, workers, keylog=os.path.abspath(tls_keylog) if tls_keylog else "")
-    except ConfigError as error:
-        _print(error.problems, err=True)
-        code = 1
-    sys.exit(code)
+
+@main.command()
+@click.argument("file", default="")
+@click.option("--app", metavar="PORT", help="Where the application listens: a port, or an address.")
+@click.option("--name", metavar="SERVICE", help="The application's service, as its spans say.")
+@click.option("--redirect", is_flag=True, help="Make the rules of FILE, or nft's, while this runs.")
+def sidecar(file: str, app: str | None, name: str | None, redirect: bool) -> None:
+    """Run the sidecar of an application, by FILE with its [mesh] or without any file.
+
+    What comes in at port 15006 goes to the application; what the application sends to port 15001
+    goes where it was meant to go. Options win over FILE.
+    """
+    sys.exit(start.sidecar(file, app or "", name or "", redirect))
 
 
 @main.command()
@@ -99,10 +112,15 @@ def check(file: str, strict: bool, as_json: bool) -> None:
 
     FILE may be - for what comes through a pipe.
     """
+    from proxy.config.messaging_names import written
+
     loaded = _load(file, err=False, broken=_checked if as_json else None)
     warnings = [*loaded.warnings, *_shadowed(loaded), *_passed_by(loaded), *_misfits(loaded)]
     is_ok, config = not (strict and warnings), loaded.config
-    sizes = {"route": len(config.route), "upstream": len(config.upstream)}
+    routes = written(route.name for route in config.route)
+    sizes = {"route": routes, "upstream": written(config.upstream)}
+    if config.consume:
+        sizes["consumer"] = len(config.consume)
     if config.collector is not None:
         sizes["pipeline"] = len(config.collector.pipelines)
     if as_json:
@@ -113,7 +131,7 @@ def check(file: str, strict: bool, as_json: bool) -> None:
         sys.exit(1)
     if not as_json:
         click.echo(f"ok: {', '.join(_count(number, noun) for noun, number in sizes.items())}")
-        for line in _made(loaded):
+        for line in [*_made(loaded), *_sources(loaded)]:
             click.echo(line)
 
 
@@ -121,9 +139,14 @@ def check(file: str, strict: bool, as_json: bool) -> None:
 @click.argument("words", nargs=-1, metavar="[FILE] [METHOD] URL")
 @click.option("-H", "--header", "headers", multiple=True, help="A request header: 'name: value'.")
 @click.option("--client", metavar="ADDRESS", help="Of the client, for `allow` and `deny`.")
+@click.option("--listener", metavar="NAME", help="By which it comes in; a sidecar has two.")
 @_AS_JSON
 def explain(
-    words: tuple[str, ...], headers: tuple[str, ...], client: str | None, as_json: bool
+    words: tuple[str, ...],
+    headers: tuple[str, ...],
+    client: str | None,
+    listener: str | None,
+    as_json: bool,
 ) -> None:
     """Tell what happens to a request: explain [FILE] [METHOD] URL.
 
@@ -134,10 +157,15 @@ def explain(
     from proxy.errors import BadRequest
     from proxy.explain import explain as explained
     from proxy.explain import read_request, scheme_of
+    from proxy.terminal.sourced import there
 
     try:
         data = read_request(method, url, headers)
-        taken, lines = explained(loaded, data, scheme_of(url), client)
+        asked = client is None and listener is None
+        taken, lines = there(loaded, method, url, headers) if asked else (None, [])
+        if taken is None:
+            taken, own = explained(loaded, data, scheme_of(url), client, listener)
+            lines = [*own, *lines]
     except BadRequest as error:
         taken, lines = False, [f"answer     {error.status}: {error.detail}"]
     except ValueError as error:
@@ -167,30 +195,6 @@ def demo(file: str, load: float | None) -> None:
     from proxy.demo.__main__ import main as show
 
     sys.exit(show(file, load))
-
-
-@main.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--dir", "folder", default="certs", show_default=True, help="Where the files go.")
-def cert(names: tuple[str, ...], folder: str) -> None:
-    """Make a certificate for development, by an authority of your own.
-
-    Each NAME is a host name, an address or a URI; without any, localhost. The authority is made at
-    the first time.
-    """
-    from proxy.config import local_ca
-
-    try:
-        made = local_ca.make(folder, names or local_ca.NAMES)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
-    if made.is_new_ca:
-        click.echo(f"made {made.ca}: have clients trust it (curl --cacert {made.ca})")
-    click.echo(f"made {made.cert} and {made.key}, for {', '.join(names or local_ca.NAMES)}")
-    click.echo("write in routes.toml:\n")
-    click.echo("[[listen]]")
-    click.echo('address = ":8443"')
-    click.echo(f'tls = {{ cert = "{made.cert}", key = "{made.key}" }}')
 
 
 @main.command()
@@ -252,7 +256,12 @@ def _load(file: str, *, err: bool, broken: Callable[[list[Problem]], None] | Non
     from proxy.errors import ConfigError
 
     try:
-        return load(file, os.environ)
+        loaded = load(file, os.environ)
+        if loaded.config.source.file is None:
+            return loaded
+        from proxy.terminal.sourced import with_files
+
+        return with_files(loaded, os.environ)
     except ConfigError as error:
         if broken is not None:
             broken(error.problems)
@@ -265,6 +274,12 @@ def _made(loaded: Loaded) -> list[str]:
     from proxy.explain.listeners import self_signed
 
     return self_signed(loaded)
+
+
+def _sources(loaded: Loaded) -> list[str]:
+    from proxy.terminal.sourced import note
+
+    return note(loaded)
 
 
 def _shadowed(loaded: Loaded) -> list[Problem]:

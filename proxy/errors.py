@@ -16,6 +16,7 @@ ProxyError
 ├── LoopDetected                508
 └── UpstreamError               502/503/504
     ├── NoEndpoint              503
+    │   ├── LeadsNowhere        500
     │   └── BreakerOpen         nobody is asked until a trial succeeds
     ├── ConnectRefused / ConnectTimeout (TlsTimeout) / ConnectFailed (ConnectReset, DnsFailed)
     ├── TlsFailed               502, before anything was asked
@@ -158,6 +159,14 @@ class NoEndpoint(UpstreamError):
     status = 503
     reason = "destination_unavailable"
     error_type = "no_endpoint"
+
+
+class LeadsNowhere(NoEndpoint):
+    """Whoever wrote the route names servers that do not exist."""
+
+    status = 500
+    reason = "proxy_configuration_error"
+    error_type = "no_backend"
 
 
 class BreakerOpen(NoEndpoint):

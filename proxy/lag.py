@@ -3,8 +3,9 @@
 What keeps a loop from its work (a long turn, a stolen processor) delays the tick as it delays
 everything else. A delay of L shows as something between L - tick and L, and one shorter than a
 tick only if a tick fell into it. So ticks come every 10 ms while the process is at work, when one
-costs 5 µs, and every 80 ms while it is idle, when one costs 65 µs because the processor must wake
-up for it: 0.05 and 0.09 % of a core.
+costs 5 µs, and seldom while it has nothing to do, when one costs 65 µs because the processor must
+wake up for it and there is nothing that could be late: every 80 ms, or with other timers of a
+process that rests (`rest.py`).
 
     lag = Lag()
     lag.start()          # in a running loop
@@ -16,8 +17,10 @@ from __future__ import annotations
 import asyncio
 from time import monotonic, thread_time
 
-BUSY_TICK, IDLE_TICK = 0.010, 0.080  # seconds
-BUSY = 0.1  # share of a core from which on the process is at work
+from proxy.rest import until_next
+
+BUSY_TICK, LIGHT_TICK = 0.010, 0.080  # seconds
+BUSY, LIGHT = 0.1, 0.02  # shares of a core from which on ticks come so often
 WINDOW = 60  # seconds that a delay is remembered
 
 
@@ -48,9 +51,8 @@ class Lag:
 
     def _wait(self, now: float) -> None:
         assert self._loop is not None
-        spent = thread_time()
-        is_busy = spent - self._spent > BUSY * (now - self._looked)
-        tick = BUSY_TICK if is_busy else IDLE_TICK
+        spent, passed = thread_time(), now - self._looked
+        tick = _tick((spent - self._spent) / passed if passed > 0 else 0.0, now)
         self._looked, self._spent, self._due = now, spent, now + tick
         self._timer = self._loop.call_later(tick, self._tick)
 
@@ -58,6 +60,13 @@ class Lag:
         now = monotonic()
         self._window.note(now, now - self._due)
         self._wait(now)
+
+
+def _tick(share: float, now: float) -> float:
+    """Seconds until the next one, of a process that has used this share of a core."""
+    if share > BUSY:
+        return BUSY_TICK
+    return LIGHT_TICK if share > LIGHT else until_next(now)
 
 
 class Window:

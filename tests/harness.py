@@ -27,7 +27,7 @@ from proxy.server.worker import Worker
 from proxy.telemetry import report
 from proxy.telemetry.totals import Totals
 
-DEADLINE = 30.0  # seconds; nothing in a test may take as long, on a busy machine either
+DEADLINE = 60.0  # seconds; nothing in a test may take as long, on a busy machine either
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -40,6 +40,7 @@ class Recorded(asyncio.Protocol):
         self.logs: list[LogRecord] = []
         self.lines: list[bytes] = []
         self.reads = True  # False = the ring fills
+        self.says = b""  # to each question (hub/asks.py); b"" = there is no answer
         self._lanes = lanes_of(ring)
         self.totals = Totals()
         self.events: list[int] = []
@@ -58,6 +59,8 @@ class Recorded(asyncio.Protocol):
                 self.totals.apply(0, report.decode(payload))
             elif kind == frames.REFUSED:
                 self.refused.append((items, payload.decode()))
+            elif kind == frames.QUESTION and self.says:
+                self.send(frames.ANSWER, self.says, items)
             self.events.append(kind)
             if kind == frames.COLLECTED:
                 self._asked = items
@@ -119,6 +122,7 @@ class Gateway:
         self.worker = worker
         self.recorded = recorded
         self.port = port
+        self.ports: dict[str, int] = {}  # of further listeners, by name
 
     @property
     def made(self) -> int:
@@ -270,7 +274,11 @@ class Peer:
         return data
 
     async def rest(self) -> bytes:
-        data = await self.reader.read(-1)
+        """All that still comes until the connection is closed or reset."""
+        data = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := await self.reader.read(65_536):
+                data += piece
         self.received += data
         return data
 
@@ -338,16 +346,26 @@ async def _say_ok(peer: Peer) -> None:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    config: str, news: Iterable[bytes] = (), sock: socket.socket | None = None, **environ: str
+    config: str,
+    news: Iterable[bytes] = (),
+    sock: socket.socket | None = None,
+    known: Material = NONE,
+    **environ: str,
 ) -> AsyncIterator[Gateway]:
     """Run a worker with this routes.toml on an ephemeral port, or on `sock`, which listens (its
-    `listen` is not used)."""
-    loaded = loads(config, "test.toml", environ)
+    `listen` is not used). `known`: of TLS, what no file has."""
+    loaded = loads(config, "test.toml", environ, known)
     sock = sock or socket.create_server(("127.0.0.1", 0), backlog=128)
     sock.setblocking(False)
-    address = loaded.config.listen[0].address
+    sockets = [(loaded.config.listen[0].address, sock)]
+    ports: dict[str, int] = {}
+    for listener in loaded.config.listen[1:] if loaded.config.mesh is not None else ():
+        other = socket.create_server(("127.0.0.1", 0), backlog=128)
+        other.setblocking(False)
+        sockets.append((listener.address, other))
+        ports[listener.name] = other.getsockname()[1]
     memory = memory_only(4 * 1024 * 1024)
-    worker = Worker(0, Ring(memory), [(address, sock)])
+    worker = Worker(0, Ring(memory), sockets)
     hub_end, worker_end = socket.socketpair()
     loop = asyncio.get_running_loop()
     recorded = Recorded(memory)
@@ -358,7 +376,9 @@ async def gateway(
     await recorded.until(lambda: frames.READY in recorded.events)
     try:
         port = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
-        yield Gateway(worker, recorded, port)
+        running = Gateway(worker, recorded, port)
+        running.ports = ports
+        yield running
     finally:
         worker.halt()
         recorded.transport.abort()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,9 +13,12 @@ import trustme
 from aiohttp import web
 
 from proxy.tasks import cancel, spawn
-from proxy.web import GuardedServer, Guards
+from proxy.web.connection import Guards, Line
+from proxy.web.inner import Handler
+from proxy.web.server import GuardedServer, Later
+from tests.ports import free_port
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = 32 * 1024 * 1024
 
@@ -69,12 +72,63 @@ async def serving(guards: Guards) -> AsyncIterator[Bench]:
         await asyncio.sleep(0)
 
 
+class Passes:
+    """A Front that knows nothing itself; the one of a connection that says so breaks."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._data = b""
+
+    is_answering = False
+    is_reading = False
+
+    def feed(self, data: bytes) -> bool:
+        self._data += data
+        return False
+
+    def rest(self) -> bytes:
+        if b"/breaks" in self._data:
+            raise RuntimeError("this front")
+        return self._data
+
+    def closed(self) -> None:
+        pass
+
+
+async def test_a_front_that_breaks_leaves_the_others_their_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(Guards())
+    go = threading.Event()
+
+    def make() -> Handler:
+        go.wait(DEADLINE)
+        return bench.handle
+
+    bench.server = GuardedServer(Later(make), Guards(), Passes)
+    bench.port = await bench.server.start(address=("127.0.0.1", 0))
+    pairs = []
+    async with asyncio.timeout(DEADLINE):
+        for path in (b"/", b"/breaks", b"/"):
+            pairs.append(await bench.connect(GET.replace(b"/ ", path + b" ", 1)))
+            while len(bench.server._asking) < len(pairs):
+                await asyncio.sleep(0)
+        go.set()
+        assert await answer(pairs[0]) == b"ok"
+        assert await is_closed(pairs[1])
+        assert await answer(pairs[2]) == b"ok"
+    assert "this front" in caplog.text
+    assert len(bench.server._handlers) == 2  # the broken one has left nothing
+    await bench.server.stop(0.1)
+    for writer in bench.opened:
+        writer.transport.abort()
+
+
 @pytest.mark.parametrize("host", ["", "::"])
 async def test_no_host_is_both_families(host: str) -> None:
     bench = Bench(Guards())
     bench.go.set()
-    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     await bench.server.start(address=(host, port))
     for place in ("127.0.0.1", "::1"):
         reader, writer = await asyncio.open_connection(place, port)
@@ -183,6 +237,18 @@ async def test_a_slow_handler_is_nobodys_fault() -> None:
         assert await answer(pair) == b"ok"
 
 
+async def shaken(bench: Bench, trusting: ssl.SSLContext) -> Pair:
+    """A client by TLS who has had an answer: the first that a busy machine lets be in time."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                pair = await asyncio.open_connection("127.0.0.1", bench.port, ssl=trusting)
+                bench.opened.append(pair[1])
+                pair[1].write(GET)
+                assert await answer(pair) == b"ok"
+                return pair
+
+
 async def test_a_handshake_of_tls_has_the_clock_of_a_head() -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -193,10 +259,7 @@ async def test_a_handshake_of_tls_has_the_clock_of_a_head() -> None:
     bench.port = await bench.server.start(address=("127.0.0.1", 0), tls=context)
     try:
         assert await is_closed(await bench.connect())
-        pair = await asyncio.open_connection("127.0.0.1", bench.port, ssl=trusting)
-        bench.opened.append(pair[1])
-        pair[1].write(GET)
-        assert await answer(pair) == b"ok"
+        pair = await shaken(bench, trusting)
         pair[1].write(GET[:9])
         assert await is_closed(pair), "the guards see what is inside"
     finally:

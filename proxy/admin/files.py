@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 
 from aiohttp import web
 
-from proxy.admin.page import accepted
+from proxy.admin.pieces import accepted
 
 PREFIX = "/ui/"
 INDEX = "index.html"

@@ -19,7 +19,8 @@ from proxy import __version__
 from proxy.admin import api, live
 from proxy.admin.files import PREFIX, Files
 from proxy.admin.gate import Gate
-from proxy.admin.page import Pages, json_pieces
+from proxy.admin.page import Pages
+from proxy.admin.pieces import json_pieces
 from proxy.admin.view import View
 
 SEEN = frozenset(("ui", "api", "jaeger", "zipkin", "tempo"))  # first segments of its paths

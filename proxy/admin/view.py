@@ -38,6 +38,9 @@ class View(Protocol):
     def upstreams(self) -> Mapping[str, Any]:
         """Each endpoint with its state and why: what `/upstreams` shows."""
 
+    def mesh(self) -> Mapping[str, Any]:
+        """Its own identity, whom it trusts, and its peers: what `/mesh` shows."""
+
     # What the pages below /ui/ show.
 
     def info(self) -> Mapping[str, Any]:

@@ -64,7 +64,10 @@ def _remedy(place: _Place, other: _Place) -> str:
 
 def _title(path: Path, report: Report) -> str:
     """ "listen[0]" for listen[0].address, and a key of the collector as it was written."""
-    return dotted(path[:2] if path[0] == "listen" else report.lines.written(path))
+    written = report.lines.written(path)
+    if written[0] != "mesh" and path[0] == "listen":
+        return dotted(path[:2])
+    return dotted(written)
 
 
 def _places(config: Config, report: Report) -> Iterator[_Place]:

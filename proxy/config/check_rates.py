@@ -18,7 +18,7 @@ def check_rates(
     route: Route, captures: tuple[str, ...] | None, path: Path, config: Config, report: Report
 ) -> None:
     for i, rate in enumerate(route.rate):
-        if report.has_failed(*path, "rate", i):
+        if not isinstance(rate, RateLimit) or report.has_failed(*path, "rate", i):
             continue  # it could not be made and is None here; the report knows of it already
         _check(rate, captures, (*path, "rate", i), report)
         if rate.scope == "shared" and not config.redis.url and not report.has_failed("redis"):

@@ -18,9 +18,12 @@ from proxy.config.check_rates import check_rates
 from proxy.config.check_streams import check_streams
 from proxy.config.checks import attempt, check_field_name, check_fields, check_retry
 from proxy.config.locate import Path
+from proxy.config.mesh_expand import made_by
+from proxy.config.mesh_model import Mesh, MeshAllow
 from proxy.config.model import Config, HeaderEdit, Redirect, Respond, Rewrite, Route, When
 from proxy.config.own_fields import check_own_fields
 from proxy.config.report import Report, suggestion
+from proxy.config.source_model import Sources
 from proxy.config.syntax import is_authority, is_token, parse_regex
 from proxy.config.words import paths, values
 
@@ -37,13 +40,15 @@ FRAMING = frozenset(
         "upgrade",
     }
 )
+_ACTIONS = ("to", "redirect", "respond", "publish")
 BODILESS = (204, 205, 304)  # RFC 9110 §15.3.5, §15.3.6, §15.4.5
 
 
 def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
-    empty = not config.route and config.collector is None
+    empty = not config.route and config.collector is None and not report.is_broken("mesh")
     empty = empty and not any(listener.to for listener in config.listen if listener)
+    empty = empty and config.source == Sources()
     if empty and not report.is_broken("route") and not report.has_foreign_tables():
         # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
         remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'
@@ -54,23 +59,36 @@ def check_routes(config: Config, report: Report) -> None:
         if isinstance(route, Route):
             _name(route, i, named, report)
             _route(route, ("route", i), config, report)
+    _allowed(config.mesh, report)
     check_streams(config, report)
     if not report.is_broken("route") and not report.has_foreign_tables():
         used = {name for route in config.route for name in route.to}
         used |= {route.mirror.to for route in config.route if route.mirror is not None}
         used |= {listener.to for listener in config.listen if listener} | asked_of(config)
-        used |= asked_by_checks(config)
+        used |= asked_by_checks(config) | {*made_by(config.mesh)}
+        used |= {one.to for one in config.consume if one}
         for name in config.upstream:
-            if name not in used:
+            if name not in used and report.place(("upstream", name)) is None:
                 remedy = f'write to = "{name}" in a [[route]], or leave it out'
                 report.warn(("upstream", name), "no route uses this upstream", remedy)
+
+
+def _allowed(mesh: Mesh | None, report: Report) -> None:
+    """Paths and methods of `mesh.allow`, as those of a route."""
+    for i, rule in enumerate(mesh.allow if mesh is not None else ()):
+        if rule is not None and not report.is_broken("mesh", "allow", i):
+            _captures(rule, ("mesh", "allow", i), report)
+            _methods(rule.method, ("mesh", "allow", i, "method"), report)
 
 
 def _name(route: Route, index: int, named: dict[str, int], report: Report) -> None:
     path: Path = ("route", index, "name")
     if route.name in named:
-        line = report.lines.near(("route", named[route.name]))
+        other: Path = ("route", named[route.name])
+        line = report.lines.near(other)
         remedy = f"the other one is in line {line}" if line else ""
+        if (place := report.place(other)) is not None:
+            remedy = f"the other one is {place}"
         report.error(path, f"two routes are called {route.name!r}", remedy)
     elif not route.name.isprintable() and report.lines.exact(path):  # else it is the path's fault
         report.error(path, "a name is one line of visible characters")
@@ -104,14 +122,17 @@ def _route(route: Route, path: Path, config: Config, report: Report) -> None:
     check_priority(route, path, config, report)
 
 
-def _captures(route: Route, path: Path, report: Report) -> tuple[str, ...] | None:
+def _captures(route: Route | MeshAllow, path: Path, report: Report) -> tuple[str, ...] | None:
     """The names that the path captures; None if it is broken, and so all that uses them."""
     from proxy.routing.pattern import parse
 
     place: Path = (*path, "path")
     if report.is_broken(*place):
         return None
-    if (told := paths.written_here(route.path)) is not None:
+    # in a file "^" is a regular expression of somebody who forgot the "~"
+    is_given = isinstance(route, Route) and route.order
+    told = None if is_given and route.path.startswith("^") else paths.written_here(route.path)
+    if told is not None:
         report.error(place, f"{route.path!r}: {told[0]}", told[1])
         return None
     try:
@@ -133,19 +154,23 @@ def _hosts(route: Route, path: Path, report: Report) -> None:
             report.error((*path, "host", i), str(error), values.host_name(host))
 
 
-def _when(when: When, path: Path, report: Report) -> None:
-    for i, method in enumerate(when.method):
-        if report.is_broken(*path, "method", i):
+def _methods(methods: Sequence[str], path: Path, report: Report) -> None:
+    for i, method in enumerate(methods):
+        if report.is_broken(*path, i):
             continue
         if not is_token(method):
             several = [part for part in re.split(r"[,|\s]+", method) if is_token(part)]
             remedy = f"write {several}".replace("'", '"') if several else 'write "GET"'
-            report.error((*path, "method", i), f"{method!r} is not a method", remedy)
+            report.error((*path, i), f"{method!r} is not a method", remedy)
         elif method == "*":
-            report.warn((*path, "method", i), "no request has this method", "leave it out for any")
+            report.warn((*path, i), "no request has this method", "leave it out for any")
         elif method != method.upper():
             remedy = f'did you mean "{method.upper()}"?'
-            report.warn((*path, "method", i), "methods are case-sensitive", remedy)
+            report.warn((*path, i), "methods are case-sensitive", remedy)
+
+
+def _when(when: When, path: Path, report: Report) -> None:
+    _methods(when.method, (*path, "method"), report)
     for name in when.header:
         check_field_name(name, (*path, "header", name), report)
     for kind in ("header", "query"):
@@ -155,12 +180,12 @@ def _when(when: When, path: Path, report: Report) -> None:
 
 
 def _action(route: Route, path: Path, config: Config, report: Report) -> None:
-    said = [key for key in ("to", "redirect", "respond") if getattr(route, key)]
-    broken = any(report.is_broken(*path, key) for key in ("to", "redirect", "respond"))
+    said = [key for key in _ACTIONS if getattr(route, key)]
+    broken = any(report.is_broken(*path, key) for key in _ACTIONS)
     if len(said) != 1 and not broken and not report.is_foreign(path):
         what = " and ".join(f"`{key}`" for key in said) or "nothing"
         message = f"a route says what to do exactly once, this one says {what}"
-        report.error(path, message, "give one of `to`, `redirect`, `respond`")
+        report.error(path, message, "give one of `to`, `redirect`, `respond`, `publish`")
     for name in route.to:
         broken = report.has_failed("upstream") or report.is_broken("upstream", name)
         known = name in config.upstream or broken

@@ -10,19 +10,28 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import msgspec
+
 from proxy.config.discover import may_be
+from proxy.config.given import NOTHING, Givens
 from proxy.config.locate import Path
-from proxy.config.material import NONE, SELF_SIGNED, Certified, Material, pair
+from proxy.config.material import MESH, NONE, SELF_SIGNED, Certified, Material, pair
 from proxy.config.model import Certificate, Config, ListenerTls, Upstream, UpstreamTls
 from proxy.config.report import Report
+from proxy.config.spiffe import Pattern
 
 T = TypeVar("T")
 
+SOURCE = "source:"  # before the name of what a source has
 
-def check_tls(config: Config, report: Report, known: Material = NONE) -> Material:
+
+def check_tls(
+    config: Config, report: Report, known: Material = NONE, given: Givens = NOTHING
+) -> Material:
     """Report what cannot work, and return what the files hold. `known`: what is in force, of which
-    a certificate that no file has is kept."""
-    reader = _Reader(report)
+    a certificate that no file has is kept. `given`: what sources say, who have "source:NAME"."""
+    knows_mesh = config.mesh is not None and config.mesh.identity is not None
+    reader = _Reader(report, knows_mesh, given)
     for i, listener in enumerate(config.listen):
         if not report.is_broken("listen", i) and listener.tls is not None:
             _listener(listener.tls, ("listen", i, "tls"), reader)
@@ -32,7 +41,15 @@ def check_tls(config: Config, report: Report, known: Material = NONE) -> Materia
             _upstream(upstream, path, reader)
     if any(listener and listener.tls and listener.tls.self_signed for listener in config.listen):
         reader.certificates[pair(*SELF_SIGNED)] = _self_signed(config, known)
-    return Material(reader.certificates, reader.authorities)
+    made = Material(reader.certificates, reader.authorities)
+    return _with_mesh(made, known) if reader.knows_mesh else made
+
+
+def _with_mesh(made: Material, known: Material) -> Material:
+    """With who this sidecar is, as far as that is known; the hub keeps it up to date."""
+    if (own := known.mesh) is not None:
+        made.certificates[pair(MESH, MESH)] = own
+    return msgspec.structs.replace(made, trust=known.trust)
 
 
 def _listener(tls: ListenerTls, path: Path, reader: _Reader) -> None:
@@ -87,6 +104,8 @@ def _upstream(upstream: Upstream, path: Path, reader: _Reader) -> None:
         if "://" not in identity:
             remedy = 'write "spiffe://mesh/orders"'
             report.error((*path, "identities", i), f"{identity!r} is not a URI", remedy)
+        elif tls.ca == MESH:
+            _pattern(identity, (*path, "identities", i), report)
     secure = any(url.lower().startswith("https:") for url in upstream.everyone())
     secure = secure or may_be(upstream.discover, "https")
     known = bool(upstream.servers or upstream.discover)
@@ -97,11 +116,20 @@ def _upstream(upstream: Upstream, path: Path, reader: _Reader) -> None:
         report.warn((*path, "verify"), message, "give their `ca` instead")
 
 
-class _Reader:
-    """Reads each file once, whoever names it."""
+def _pattern(text: str, path: Path, report: Report) -> None:
+    try:
+        Pattern(text)
+    except ValueError as error:
+        report.error(path, f"{text!r} is no SPIFFE ID: {error}", 'write "spiffe://mesh/orders"')
 
-    def __init__(self, report: Report) -> None:
+
+class _Reader:
+    """Reads each file once, whoever names it. `knows_mesh`: there is a [mesh] identity."""
+
+    def __init__(self, report: Report, knows_mesh: bool, given: Givens) -> None:
         self.report = report
+        self.knows_mesh = knows_mesh
+        self._given = given
         self.certificates: dict[str, Certified] = {}
         self.authorities: dict[str, bytes] = {}
         self._folder = os.path.dirname(report.file)
@@ -110,13 +138,13 @@ class _Reader:
         from proxy.config.tls_pem import certified, is_open
 
         said = pair(cert, key)
-        if said in self.certificates:
+        if said in self.certificates or self._is_mesh(cert, key, (*path, "cert")):
             return
-        data = self._try((*path, "cert"), lambda: self._read(cert))
-        private = self._try((*path, "key"), lambda: self._read(key))
+        data = self._try((*path, "cert"), lambda: self._read(cert, 0))
+        private = self._try((*path, "key"), lambda: self._read(key, 1))
         if data is None or private is None:
             return
-        if is_open(self._place(key)):
+        if not key.startswith(SOURCE) and is_open(self._place(key)):
             self.report.warn(
                 (*path, "key"), f"every user can read {key}", f"`chmod 600 {self._place(key)}`"
             )
@@ -125,9 +153,9 @@ class _Reader:
             self.certificates[said] = made
 
     def authority(self, name: str, path: Path) -> None:
-        if name in self.authorities:
+        if name in self.authorities or self._is_mesh(name, name, path):
             return
-        data = self._try(path, lambda: self._read(name))
+        data = self._try(path, lambda: self._read(name, None))
         if data is not None and self._ages(data, name, path, first=False):
             self.authorities[name] = data
 
@@ -152,13 +180,28 @@ class _Reader:
             self.report.warn(path, str(old), "leave it out")
         return True
 
+    def _is_mesh(self, cert: str, key: str, path: Path) -> bool:
+        """Whether that is no file, but what [mesh] identity gives."""
+        if MESH not in (cert, key):
+            return False
+        if cert != key:
+            message = f'"{MESH}" stands for a certificate and its key together'
+            self.report.error(path, message, f'write cert = "{MESH}", key = "{MESH}"')
+        elif not self.knows_mesh:
+            message = f'"{MESH}" stands for the identity of a mesh, and there is none'
+            self.report.error(path, message, "write [mesh] identity")
+        return True
+
     def _place(self, name: str) -> str:
         return os.path.join(self._folder, name)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, part: int | None) -> bytes:
+        """A file, or what a source has: of a certificate and its key this `part`."""
         from proxy.config.tls_pem import read
 
-        return read(self._place(name))
+        if not name.startswith(SOURCE):
+            return read(self._place(name))
+        return _said(name.removeprefix(SOURCE), part, self._given)
 
     def _try(self, path: Path, make: Callable[[], T]) -> T | None:
         from proxy.config.tls_pem import Unusable
@@ -168,3 +211,15 @@ class _Reader:
         except Unusable as error:
             self.report.error(path, str(error), error.remedy)
             return None
+
+
+def _said(name: str, part: int | None, given: Givens) -> bytes:
+    from proxy.config.tls_pem import Unusable
+
+    for tables in given.values():
+        if part is None and (authority := tables.authorities.get(name)) is not None:
+            return authority
+        if part is not None and (pair := tables.certificates.get(name)) is not None:
+            return pair[part]
+    what = "authorities" if part is None else "certificate"
+    raise Unusable(f"no source has {what} {name!r}", "")

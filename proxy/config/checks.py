@@ -7,7 +7,7 @@ that one mistake is told once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from proxy.config.attributes import check_attributes
 from proxy.config.check_balance import check_balance
@@ -16,8 +16,10 @@ from proxy.config.check_health import check_health
 from proxy.config.check_limits import check_limits
 from proxy.config.check_see import check_see
 from proxy.config.disk import file_in_the_way
+from proxy.config.given import LISTENING
 from proxy.config.hedges import parse_hedge
 from proxy.config.locate import Path
+from proxy.config.mesh_expand import made_by
 from proxy.config.model import Config, Listener, Upstream
 from proxy.config.report import Report
 from proxy.config.slips_observe import own_paths
@@ -49,8 +51,9 @@ def check(config: Config, report: Report) -> None:
     _export(config, report)
     _limits(config, report)
     check_resolvers(config, report)
+    made = made_by(config.mesh)
     for name, upstream in config.upstream.items():
-        _upstream(upstream, ("upstream", name), report)
+        _upstream(upstream, ("upstream", name), made, report)
 
 
 def attempt(parse: Callable[[str], object], text: str, path: Path, report: Report) -> bool:
@@ -80,7 +83,8 @@ def check_field_name(name: str, path: Path, report: Report) -> None:
 
 
 def _listeners(config: Config, report: Report) -> None:
-    if not config.listen and not report.is_broken("listen"):
+    waits = any(getattr(config.source, name) is not None for name in LISTENING)
+    if not config.listen and not waits and not report.is_broken("listen"):
         report.error(("listen",), "there is no listener", 'write listen = ":8080"')
     for i, listener in enumerate(config.listen):
         # An element that could not be made is None here; the report knows of it already.
@@ -195,9 +199,9 @@ def _limits(config: Config, report: Report) -> None:
             report.error(("limits", key), message, "leave it out for the default")
 
 
-def _upstream(upstream: Upstream, path: Path, report: Report) -> None:
+def _upstream(upstream: Upstream, path: Path, made: Collection[str], report: Report) -> None:
     if not report.is_broken(*path, "servers"):
-        nowhere = not upstream.servers and not upstream.discover
+        nowhere = not upstream.servers and not upstream.discover and path[1] not in made
         if nowhere and not report.is_foreign(path) and not report.is_broken(*path, "discover"):
             remedy = 'write servers = ["http://10.0.0.1:8000"]'
             report.error(path, "this upstream has no servers", remedy)

@@ -7,7 +7,7 @@ are walked here and only single values are given to msgspec.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,11 +16,14 @@ import msgspec
 from proxy.config import (
     access_model,
     error_model,
+    mesh_model,
+    messaging_model,
     model,
     observe,
     rate_model,
     retry_model,
     see_model,
+    source_model,
     split_model,
     upstream_model,
 )
@@ -30,6 +33,8 @@ from proxy.config.report import Report
 from proxy.config.section import Section
 from proxy.config.units import Seconds, Share, Size
 
+NAMED = (model.Config, model.Route)  # of these no two are alike
+SHARED = 1000  # tables whose struct is another's too that says the same; all are immutable
 FAILED: Any = None  # in the place of what could not be made; the report has an error for it
 
 _WORDS = {
@@ -46,16 +51,29 @@ _WORDS = {
 class Converter:
     """Makes structs and remembers which of their strings came from outside the file."""
 
-    __slots__ = ("_report", "expanded")
+    __slots__ = ("_made", "_report", "expanded")
 
     def __init__(self, report: Report) -> None:
         self._report = report
+        self._made: dict[tuple[type, bytes], Any] = {}  # by what the table says
         self.expanded: dict[Path, Expanded] = {}
 
     def struct(self, cls: Any, raw: Any, path: Path) -> Any:
         """An instance of `cls`; what is wrong in it is reported and left at its default."""
         if not isinstance(raw, dict):
             return self._wrong(path, "a table", raw)
+        said = None if cls in NAMED else _packed(raw)
+        if said is None:
+            return self._struct(cls, raw, path)
+        if (known := self._made.get((cls, said))) is not None:
+            return known
+        before = self._report.found
+        made = self._struct(cls, raw, path)
+        if self._report.found == before and len(self._made) < SHARED:
+            self._made[cls, said] = made
+        return made
+
+    def _struct(self, cls: Any, raw: dict[str, Any], path: Path) -> Any:
         fields = _fields(cls)
         for key in raw:
             if key not in fields:
@@ -148,6 +166,14 @@ class Converter:
                 self._report.unknown(deeper, None, told)
 
 
+def _packed(raw: dict[str, Any]) -> bytes | None:
+    """None for what came from outside the file, which is noted by its place."""
+    try:
+        return msgspec.msgpack.encode(raw)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 @cache  # msgspec resolves the annotations anew each time: 0.3 ms for Route
 def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
     return {f.encode_name: f for f in msgspec.structs.fields(cls)}
@@ -157,7 +183,8 @@ def _fields(cls: Any) -> dict[str, msgspec.structs.FieldInfo]:
 def _tables() -> dict[str, tuple[str, ...]]:
     """Every table of the model, and its keys."""
     others = (
-        access_model, upstream_model, retry_model, rate_model, split_model, error_model, see_model
+        access_model, upstream_model, retry_model, rate_model, split_model, error_model, see_model,
+        mesh_model, source_model, messaging_model,
     )  # fmt: skip
     modules = (observe, model, *others)
     sections = {name: found for module in modules for name, found in vars(module).items()}.values()
@@ -191,8 +218,13 @@ def forms_of(kind: Any) -> tuple[Any, Any] | None:
 
 def _parse(kind: Any, raw: object) -> object:
     if kind in (Seconds, Size, Share):
-        return kind.parse(raw)
+        return _parse_text(kind, raw) if isinstance(raw, str) else kind.parse(raw)
     raise NotImplementedError(kind)
+
+
+@lru_cache(1024)  # many tables say the same
+def _parse_text(kind: Any, raw: str) -> object:
+    return kind.parse(raw)
 
 
 def _number(text: str) -> object:

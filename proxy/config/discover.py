@@ -3,6 +3,7 @@
     dns://orders.internal:8000          A and AAAA records; dns+https://, dns+tcp:// say the scheme
     srv://_http._tcp.orders.internal    SRV records (RFC 2782), which have ports and weights
     file:///etc/orders.json             a file that is watched; file:orders.json is a relative one
+    source                              what gave the upstream says them too; source+https, +tcp
 
 How they are looked up is the business of `hub/discovery/`.
 """
@@ -10,6 +11,7 @@ How they are looked up is the business of `hub/discovery/`.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -24,7 +26,7 @@ SCHEMES = ("http", "https", "tcp")
 class Discover(NamedTuple):
     """A value of `discover`, taken apart."""
 
-    kind: str  # dns, srv, file
+    kind: str  # dns, srv, file, source
     scheme: str = "http"  # of the servers: http, https, tcp; a file has it in its URLs
     name: str = ""  # that DNS is asked for
     port: int = 0  # of the servers; SRV records have their own
@@ -40,6 +42,7 @@ class Discover(NamedTuple):
         return ".".join(labels)
 
 
+@lru_cache(1024)  # thousands of upstreams say the same
 def parse_discover(text: str) -> Discover:
     """ValueError with what to write for what is no such value."""
     way, colon, rest = text.partition(":")
@@ -47,6 +50,8 @@ def parse_discover(text: str) -> Discover:
     if way == "file" and colon:
         return Discover("file", path=_path(rest, text))
     kind, _, scheme = way.partition("+")
+    if kind == "source" and not colon and (scheme or "http") in SCHEMES:
+        return Discover("source", scheme or "http")
     if kind not in ("dns", "srv") or not rest.startswith("//"):
         raise ValueError(_no_way(text, way))
     if scheme and scheme not in SCHEMES:

@@ -1,7 +1,8 @@
 """From a file to a Config that can be used, or to everything that is wrong with it.
 
-    text -> tables (tomllib) -> ${…} expanded -> short forms made long -> OTEL_* filled in
-         -> structs (msgspec) -> names given -> checks -> Loaded, or ConfigError
+    text -> tables (tomllib) -> ${…} expanded -> those of sources put beside them
+         -> short forms made long -> OTEL_* filled in
+         -> structs (msgspec) -> names given -> [mesh] expanded -> checks -> Loaded, or ConfigError
 
 Each step reports and goes on, so that one run tells all. Only this module knows the order.
 """
@@ -21,36 +22,49 @@ import msgspec
 from proxy.config.check_access import check_access
 from proxy.config.check_collector import check_collector
 from proxy.config.check_errors import check_errors
+from proxy.config.check_mesh import check_mesh
+from proxy.config.check_messaging import check_messaging, with_consumer_names
 from proxy.config.check_ports import check_ports
 from proxy.config.check_rates import check_redis
 from proxy.config.check_recent import check_recent
 from proxy.config.check_routes import check_routes
 from proxy.config.check_slo import check_slo
+from proxy.config.check_sources import check_sources
 from proxy.config.check_tls import check_tls
 from proxy.config.checks import check
 from proxy.config.collector import read_collector
 from proxy.config.convert import Converter
 from proxy.config.expand import Expander
+from proxy.config.given import NOTHING, Givens, counting, put_beside, stand_in, wait_for_listeners
 from proxy.config.loaded import Loaded as Loaded
 from proxy.config.locate import Lines, locate
 from proxy.config.material import NONE, Material
+from proxy.config.mesh_expand import expand
+from proxy.config.mesh_identity import check_mesh_identity
+from proxy.config.mesh_service import NOWHERE, TEXT, fill_mesh
+from proxy.config.messaging_expand import expand_messaging
 from proxy.config.model import Config, Listener, Route
 from proxy.config.otel_env import Environment, fill, table
 from proxy.config.otel_export import fill_export
 from proxy.config.redact import redacted as redacted
 from proxy.config.report import Report
 from proxy.config.shorthand import lengthen
+from proxy.config.shorthand_messaging import lengthen_messaging
 from proxy.config.slips import tell_slips
 from proxy.config.slips_observe import tell_telemetry_slips
 from proxy.errors import ConfigError, Problem
 
 STDIN = "<stdin>"  # the name of what has none, in messages
+Known = tuple[Material, Givens]  # what is in force of TLS, and what sources say
 YAML = (".yaml", ".yml")  # a file of the OpenTelemetry Collector
 
 
-def load(path: str, environ: Mapping[str, str], known: Material = NONE) -> Loaded:
+def load(
+    path: str, environ: Mapping[str, str], known: Material = NONE, given: Givens = NOTHING
+) -> Loaded:
     """The configuration in the file `path`, "-" for what comes on stdin. `known`: what TLS has in
-    force, of which a certificate that no file has is kept.
+    force, of which a certificate that no file has is kept. `given`: what sources say, of which
+    counts what the file asks for.
 
     ConfigError with all problems if it cannot be used.
     """
@@ -59,12 +73,14 @@ def load(path: str, environ: Mapping[str, str], known: Material = NONE) -> Loade
         text = _read(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or not UTF-8
         raise ConfigError([_unreadable(error, name)]) from None
-    return loads(text, name, environ, known)
+    return loads(text, name, environ, known, given)
 
 
 def _read(path: str) -> bytes:
     if path == "-":
         return sys.stdin.buffer.read()
+    if path == NOWHERE:
+        return TEXT.encode()
     with open(path, "rb") as file:
         return file.read()
 
@@ -78,7 +94,13 @@ def _unreadable(error: OSError | ValueError, name: str) -> Problem:
     return Problem("file", f"cannot read it: {reason}", remedy, 0, name)
 
 
-def loads(text: str, file: str, environ: Mapping[str, str], known: Material = NONE) -> Loaded:
+def loads(
+    text: str,
+    file: str,
+    environ: Mapping[str, str],
+    known: Material = NONE,
+    given: Givens = NOTHING,
+) -> Loaded:
     """The same for a text; `file` is for messages, and for ${file:…} with a relative path."""
     file = file or "<text>"
     collecting = gc.isenabled()
@@ -86,8 +108,13 @@ def loads(text: str, file: str, environ: Mapping[str, str], known: Material = NO
     try:
         if file.endswith(YAML):
             return _of_collector(text, file, environ)
-        loaded = _build(_parse(text, file), Report(file, locate(text)), environ, known)
-        return dataclasses.replace(loaded, text=text)
+        raw, report = _parse(text, file), Report(file, locate(text))
+        raw = Expander(report, environ).tree(raw)
+        counts = counting(raw, given)
+        put_beside(raw, counts, report)
+        wait_for_listeners(raw)
+        loaded = _build(raw, report, environ, (known, counts))
+        return dataclasses.replace(loaded, text=text, given=counts, places=report.places)
     except RecursionError:
         problem = Problem("file", "tables or lists are nested too deeply", "", 0, file)
         raise ConfigError([problem]) from None
@@ -106,14 +133,14 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         raise ConfigError([_syntax(error, file, text)]) from None
 
 
-def _build(
-    raw: dict[str, Any], report: Report, environ: Mapping[str, str], known: Material
-) -> Loaded:
-    raw = Expander(report, environ).tree(raw)
+def _build(raw: dict[str, Any], report: Report, environ: Mapping[str, str], known: Known) -> Loaded:
     lengthen(raw, report)
+    stand_in(raw, report)
+    lengthen_messaging(raw, report)
     env = Environment(environ, report)
     fill(raw, env)
     fill_export(table(raw, "export"), env)
+    fill_mesh(raw, environ)
     return _structs(raw, report, known)
 
 
@@ -129,18 +156,24 @@ def _of_collector(text: str, file: str, environ: Mapping[str, str]) -> Loaded:
     return _structs(raw, report)
 
 
-def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loaded:
+def _structs(raw: dict[str, Any], report: Report, known: Known = (NONE, NOTHING)) -> Loaded:
     converter = Converter(report)
     collector = read_collector(raw.pop("collector", None), converter, report)
     config: Config = converter.struct(Config, raw, ())
     config = msgspec.structs.replace(config, route=_with_names(config.route), collector=collector)
     if collector is not None:
         check_collector(collector, report)
+    if check_mesh(config, report):
+        config = expand(config, report, listens="listen" in raw)
     check(config, report)
-    material = check_tls(config, report, known)
+    check_sources(config, report)
+    material = check_tls(config, report, *known)
+    check_mesh_identity(config, report)
     check_ports(config, report)
     check_routes(config, report)
     check_redis(config, report)
+    config = with_consumer_names(config)
+    check_messaging(config, report)
     check_slo(config, report)
     pages, credentials = check_errors(config, report), check_access(config, report)
     if pages or credentials:
@@ -150,6 +183,7 @@ def _structs(raw: dict[str, Any], report: Report, known: Material = NONE) -> Loa
     tell_telemetry_slips(config, report)
     warnings = report.settle()
     config = msgspec.structs.replace(config, listen=_apart(config.listen))
+    config = expand_messaging(config)
     return Loaded(config, report.file, warnings, report.lines, converter.expanded, material)
 
 

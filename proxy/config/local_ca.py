@@ -13,18 +13,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from proxy.config.x509_making import (
+    begun,
+    named,
+    new_key,
+    of_authority,
+    of_both_sides,
+    pem,
+    pem_of_key,
+    usage,
+)
 
 CA, CA_KEY = "ca.pem", "ca.key"
 NAMES = ("localhost", "127.0.0.1", "::1")  # where none are said
@@ -57,11 +62,11 @@ def make(folder: str, names: Sequence[str] = NAMES) -> Made:
     authority, signer = _new_authority(place) if is_new else _known_authority(place)
     stem = _stem(names[0])
     made = Made(place / CA, place / f"{stem}.pem", place / f"{stem}.key", is_new)
-    key = _new_key()
-    builder = _builder(names[0], authority.subject, key, DAYS)
-    cert = _leaf(builder, said, authority).sign(signer, SHA256())
-    _write(made.key, _pem_of_key(key), secret=True)
-    _write(made.cert, _pem(cert) + _pem(authority))
+    key = new_key()
+    builder = begun(named(names[0]), authority.subject, key.public_key(), *_times(DAYS))
+    cert = of_both_sides(builder, said, authority.public_key()).sign(signer, SHA256())
+    _write(made.key, pem_of_key(key), secret=True)
+    _write(made.cert, pem(cert) + pem(authority))
     return made
 
 
@@ -71,18 +76,18 @@ def self_signed(names: Sequence[str]) -> tuple[bytes, bytes]:
     ValueError for a name that is none.
     """
     said = [general_name(name) for name in names]
-    key = _new_key()
-    subject = _subject(f"spangate of {os.uname().nodename}, self-signed")
+    key = new_key()
+    subject = named(f"spangate of {os.uname().nodename}, self-signed")
     cert = (
-        _builder_for(subject, subject, key, DAYS)
+        begun(subject, subject, key.public_key(), *_times(DAYS))
         .add_extension(x509.SubjectAlternativeName(said), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, SHA256())
     )
-    return _pem(cert), _pem_of_key(key)
+    return pem(cert), pem_of_key(key)
 
 
 def general_name(name: str) -> x509.GeneralName:
@@ -108,23 +113,13 @@ def _stem(name: str) -> str:
     return made.replace("*", "_").lstrip(".") or "gateway"
 
 
-def _new_key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
-
-
 def _new_authority(place: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = _new_key()
-    name = _subject(f"spangate development authority of {os.uname().nodename}")
-    usage = _usage(key_cert_sign=True, crl_sign=True)
-    cert = (
-        _builder_for(name, name, key, _CA_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, SHA256())
-    )
-    _write(place / CA_KEY, _pem_of_key(key), secret=True)
-    _write(place / CA, _pem(cert))
+    key = new_key()
+    name = named(f"spangate development authority of {os.uname().nodename}")
+    builder = begun(name, name, key.public_key(), *_times(_CA_DAYS))
+    cert = of_authority(builder, key.public_key()).sign(key, SHA256())
+    _write(place / CA_KEY, pem_of_key(key), secret=True)
+    _write(place / CA, pem(cert))
     return cert, key
 
 
@@ -141,69 +136,9 @@ def _known_authority(place: Path) -> tuple[x509.Certificate, ec.EllipticCurvePri
     return cert, key
 
 
-def _leaf(
-    builder: x509.CertificateBuilder, names: list[x509.GeneralName], authority: x509.Certificate
-) -> x509.CertificateBuilder:
-    """For servers and clients alike."""
-    public: Any = authority.public_key()  # a kind that signs
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
-    kinds = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    return (
-        builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(kinds), critical=False)
-        .add_extension(issuer, critical=False)
-    )
-
-
-def _builder(
-    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
-) -> x509.CertificateBuilder:
-    return _builder_for(_subject(name), issuer, key, days)
-
-
-def _builder_for(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
-) -> x509.CertificateBuilder:
+def _times(days: int) -> tuple[datetime, datetime]:
     now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + timedelta(days=days))
-    )
-
-
-def _subject(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name[:64])])
-
-
-def _usage(
-    digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(cert: x509.Certificate) -> bytes:
-    return cert.public_bytes(Encoding.PEM)
-
-
-def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return now - _SKEW, now + timedelta(days=days)
 
 
 def _write(path: Path, data: bytes, *, secret: bool = False) -> None:

@@ -19,6 +19,8 @@ _END = "-----END CERTIFICATE-----"
 
 # Where the certificate lies that was made at start; no file has this pair of names.
 SELF_SIGNED = ("self-signed", "")
+# In the place of a path: what [mesh] identity gives, certificate, key or authorities.
+MESH = "mesh:"
 
 
 def _sha256(data: bytes) -> bytes:
@@ -56,6 +58,7 @@ class Material(Struct, frozen=True):
     authorities: dict[str, bytes] = field(default_factory=dict)  # PEM, by path
     pages: dict[str, bytes] = field(default_factory=dict)  # by path
     credentials: dict[str, bytes] = field(default_factory=dict)  # packed by their kind, by path
+    trust: dict[str, bytes] = field(default_factory=dict)  # of the mesh: PEM, by trust domain
 
     def __bool__(self) -> bool:
         return self.is_secure or bool(self.pages or self.credentials)
@@ -71,6 +74,11 @@ class Material(Struct, frozen=True):
         if found is None:
             raise ValueError(f"the certificate {cert} was not read")
         return found
+
+    @property
+    def mesh(self) -> Certified | None:
+        """Who this sidecar is, once that is known."""
+        return self.certificates.get(pair(MESH, MESH))
 
     @property
     def self_signed(self) -> Certified | None:
@@ -95,7 +103,7 @@ def pair(cert: str, key: str) -> str:
 
 def files(config: Config) -> Mapping[str, None]:
     """The paths of all that TLS reads, each of them once."""
-    return dict.fromkeys(_files(config))
+    return dict.fromkeys(path for path in _files(config) if path != MESH)
 
 
 def _files(config: Config) -> Iterator[str]:

@@ -21,6 +21,10 @@ from proxy.config.error_model import ErrorPage as ErrorPage
 from proxy.config.error_model import Errors as Errors
 from proxy.config.error_model import Maintenance as Maintenance
 from proxy.config.error_model import RouteErrors as RouteErrors
+from proxy.config.mesh_model import Mesh as Mesh
+from proxy.config.messaging_model import Consume as Consume
+from proxy.config.messaging_model import Messaging as Messaging
+from proxy.config.messaging_model import Publish as Publish
 from proxy.config.observe import (
     AccessLog,
     Collector,
@@ -37,6 +41,7 @@ from proxy.config.retry_model import Retry as Retry
 from proxy.config.section import Count, Name, Positive, Section, Status
 from proxy.config.see_model import Recent, Ui
 from proxy.config.slo_model import Slo as Slo
+from proxy.config.source_model import Sources as Sources
 from proxy.config.split_model import Mirror as Mirror
 from proxy.config.split_model import SplitBy
 from proxy.config.units import Seconds, Size
@@ -82,6 +87,7 @@ class Listener(Section, frozen=True):
     proxy_protocol: bool = False  # a PROXY header, version 1 or 2, is required from trusted peers
     mode: str = "0660"  # of a Unix socket: who may connect, as of a file (chmod)
     to: str = ""  # tcp and tls: the upstream of all that no route sends elsewhere
+    transparent: bool = False  # takes what TPROXY rules hand to it, for whichever address it was
 
 
 class Admin(Section, frozen=True):
@@ -174,8 +180,8 @@ class HeaderEdit(Section, frozen=True):
 class Headers(Section, frozen=True):
     """Edits of header fields, which come before the gateway's own."""
 
-    request: HeaderEdit = field(default_factory=HeaderEdit)  # towards the upstream
-    response: HeaderEdit = field(default_factory=HeaderEdit)  # towards the client
+    request: HeaderEdit = HeaderEdit()  # towards the upstream
+    response: HeaderEdit = HeaderEdit()  # towards the client
 
 
 class Compress(Section, frozen=True):
@@ -217,17 +223,20 @@ class Defaults(Section, frozen=True):
 
 
 class Route(Section, frozen=True):
-    """Which requests, and what to do with them; exactly one of to, redirect, respond."""
+    """Which requests, and what to do with them; exactly one of to, redirect, respond, publish."""
 
     name: str = ""  # default: the path
     host: list[str] = field(default_factory=list)  # "shop.example", "*.example.com"; [] = any
     path: str = "/*"  # exact, template "/api/{id}", prefix "/api/*", regex "~^/v[0-9]+/.*$"
-    when: When = field(default_factory=When)
+    when: When = When()
+    # of sources whose routes come one after the other: its place among those that have one; they
+    # are asked after the routes of their host that have none
+    order: Positive | None = None
     to: dict[str, Positive] = field(default_factory=dict)  # upstream name -> weight
     rewrite: Rewrite | None = None
     redirect: Redirect | None = None
     respond: Respond | None = None
-    headers: Headers = field(default_factory=Headers)
+    headers: Headers = Headers()
     host_header: str | None = None  # what Host the upstream sees; None = the client's
     # the client's whole wait, instead of the upstream's and [defaults]
     timeout: Seconds | None = None
@@ -244,6 +253,7 @@ class Route(Section, frozen=True):
     upgrade: list[str] = field(default_factory=lambda: ["websocket"])  # protocols; others get 426
     connect: bool = False  # whether CONNECT may open a tunnel here (RFC 9110 §9.3.6)
     grpc_web: bool = False  # translate gRPC-Web to gRPC
+    publish: Publish | None = None  # the request becomes a message of a queue
     compress: Compress | None = None  # answers; true, or a table
     mirror: Mirror | None = None  # copies of requests: { to = "shadow", share = 0.1 }
     split: SplitBy | None = None  # with several in `to`: who goes where
@@ -258,8 +268,8 @@ class Route(Section, frozen=True):
     # which requests are refused last, and first, where an upstream's `limits` are reached
     priority: Literal["high", "normal", "low"] = "normal"
     slo: Slo | None = None  # what it promises; a table, or false for nothing
-    trace: RouteTrace = field(default_factory=RouteTrace)
-    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
+    trace: RouteTrace = RouteTrace()
+    propagate: Propagate = Propagate()  # what is sent on of trace context
     labels: dict[str, str] = field(default_factory=dict)  # on this route's spans, metrics and logs
 
 
@@ -293,5 +303,9 @@ class Config(Section, frozen=True):
     redis: Redis = field(default_factory=Redis)
     errors: Errors = field(default_factory=Errors)
     auth: dict[Name, Auth] = field(default_factory=dict)  # checks of who may come in
+    mesh: Mesh | None = None  # this gateway is the sidecar of an application
+    source: Sources = field(default_factory=Sources)  # routes and upstreams besides this file's
+    messaging: Messaging = field(default_factory=Messaging)  # message queues
+    consume: list[Consume] = field(default_factory=list)
     route: list[Route] = field(default_factory=list)
     upstream: dict[Name, Upstream] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from proxy.config.loaded import Loaded
 from proxy.config.locate import Path
+from proxy.config.report import spot
 from proxy.errors import ConfigError, Problem
 
 _STEP = re.compile(r'\[(\d+)\]|"([^"]*)"|([^.\[\]"]+)')
@@ -19,12 +20,13 @@ _STEP = re.compile(r'\[(\d+)\]|"([^"]*)"|([^.\[\]"]+)')
 
 def placed(problems: Iterable[Problem], loaded: Loaded) -> list[Problem]:
     """As they are, but for those that name no file yet."""
-    return [
-        p
-        if p.file
-        else replace(p, file=loaded.file, line=loaded.lines.near(loaded.lines.written(path(p.key))))
-        for p in problems
-    ]
+    return [p if p.file else _placed(p, loaded) for p in problems]
+
+
+def _placed(problem: Problem, loaded: Loaded) -> Problem:
+    where = loaded.lines.written(path(problem.key))
+    key, line, file = spot(where, loaded.file, loaded.lines, loaded.places)
+    return replace(problem, key=key if line == 0 and where else problem.key, file=file, line=line)
 
 
 @contextmanager

@@ -5,8 +5,7 @@ Everything that reads the configuration writes here, so that a user sees all mis
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 
 from proxy.config.locate import Lines, Path, dotted
 from proxy.config.secrets import without_secrets
@@ -18,7 +17,7 @@ class Report:
 
     __slots__ = (
         "_broken", "_failed", "_foreign", "_hidden", "_told", "elsewhere", "file", "lines",
-        "problems",
+        "places", "problems",
     )  # fmt: skip
 
     def __init__(self, file: str, lines: Lines | None = None) -> None:
@@ -31,6 +30,7 @@ class Report:
         self._told: set[Problem] = set()
         self._hidden: dict[str, str] = {}
         self.elsewhere: set[Path] = set()  # whose values `${…}` has put in
+        self.places: dict[Path, str] = {}  # where tables came from that the file does not have
 
     def error(self, path: Path, message: str, remedy: str = "") -> None:
         self.fail(path)
@@ -78,6 +78,20 @@ class Report:
         """Whether an error was found at or below this key: what follows from it is not one more."""
         return path in self._broken
 
+    def place(self, path: Path) -> str | None:
+        """Where it came from, if not from the file."""
+        return _place(path, self.places)
+
+    def spot(self, path: Path) -> str:
+        """The same for the file, as `routes.toml:12`."""
+        line = self.lines.near(path)
+        return self.place(path) or (f"{self.file}:{line}" if line else self.file)
+
+    @property
+    def found(self) -> int:
+        """How much was found until now; it grows with each fault."""
+        return len(self._failed) + len(self.problems)
+
     def settle(self) -> list[Problem]:
         """The warnings; raises ConfigError with everything if there was an error."""
         found = sorted(self.problems, key=lambda p: p.line)
@@ -87,9 +101,9 @@ class Report:
 
     def _add(self, path: Path, message: str, remedy: str, *, warning: bool) -> None:
         path = self.lines.written(path)
-        line = self.lines.near(path)
-        key, message, remedy = map(self._shown, (dotted(path) or "file", message, remedy))
-        problem = Problem(key, message, remedy, line, self.file, warning)
+        key, line, file = spot(path, self.file, self.lines, self.places)
+        key, message, remedy = map(self._shown, (key, message, remedy))
+        problem = Problem(key, message, remedy, line, file, warning)
         if problem not in self._told:  # such as a reference that a value has twice
             self._told.add(problem)
             self.problems.append(problem)
@@ -100,8 +114,24 @@ class Report:
         return without_secrets(text)
 
 
+def spot(path: Path, file: str, lines: Lines, places: Mapping[Path, str]) -> tuple[str, int, str]:
+    """What a problem at `path`, as it is written, says of its place: key, line, file. The index
+    that a source's table has among all of them means nothing to anybody, and is left out."""
+    if places and (place := _place(path, places)) is not None:
+        shown = path[:1] + path[2:] if path[0] in ("route", "listen") else path
+        return dotted(shown), 0, place
+    return dotted(path) or "file", lines.near(path), file
+
+
+def _place(path: Path, places: Mapping[Path, str]) -> str | None:
+    found = (places.get(path[:n]) for n in range(len(path), 1, -1))
+    return next((place for place in found if place is not None), None)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean "timeout"?`, or all that is known where that is short, or nothing."""
+    from difflib import get_close_matches  # 0.2 MB that a file without mistakes does not need
+
     names = sorted(known)
     if close := get_close_matches(word, names, n=1, cutoff=0.6):
         return f"did you mean `{close[0]}`?"

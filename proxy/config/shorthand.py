@@ -55,8 +55,7 @@ _ROUTE_KEYS = frozenset(Route.__struct_fields__)
 
 def lengthen(raw: Raw, report: Report) -> None:
     """Rewrite `raw` in place; duplicates that a list may hold are reported."""
-    _route_alone(raw, report)
-    _listen(raw, report)
+    as_lists(raw, report)
     if isinstance(export := raw.get("export"), dict):
         for key in ("otlp", "traces", "metrics", "logs"):
             _one_as_list(export, key)
@@ -80,6 +79,12 @@ def lengthen(raw: Raw, report: Report) -> None:
     for i, route in enumerate(raw["route"] if isinstance(raw.get("route"), list) else ()):
         if isinstance(route, dict):
             _route(route, i, raw, report)
+
+
+def as_lists(raw: Raw, report: Report) -> None:
+    """Routes and listeners as the lists that they are. What is one already stays one."""
+    _route_alone(raw, report)
+    _listen(raw, report)
 
 
 def _route_alone(raw: Raw, report: Report) -> None:

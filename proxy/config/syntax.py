@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from sys import intern
 from typing import NamedTuple
 
 OTLP_SCHEMES = ("grpc", "grpcs", "http", "https", "http+json", "https+json")
@@ -135,7 +136,7 @@ def parse_server(url: str) -> Server:
     """A server's URL: "http://10.0.0.1:8000" -> ("http", "10.0.0.1", 8000)."""
     found = _SERVER.fullmatch(url)
     if found is not None:
-        scheme = found[1].lower()
+        scheme = intern(found[1].lower())  # of tens of thousands there are four
         host = _checked_host(found[2].lower(), url)
         if found[3] is None and scheme == "tcp":
             raise ValueError(f"{url!r} has no port: write one, such as {url.rstrip('/')}:5432")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -159,6 +158,8 @@ def _not_certificate(data: bytes, path: str) -> Unusable:
 
 def _try(cert: bytes, key: bytes, paths: tuple[str, str]) -> None:
     """What OpenSSL says of them, which is stricter about what is weak."""
+    import tempfile  # with shutil and what that loads half a megabyte
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:  # of the user alone
         places = os.path.join(folder, "cert"), os.path.join(folder, "key")

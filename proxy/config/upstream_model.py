@@ -75,9 +75,9 @@ class Upstream(Section, frozen=True):
     servers: dict[str, Positive] = field(default_factory=dict)  # URL -> weight
     discover: str = ""  # more servers: "dns://orders.internal:8000", "srv://…", "file:///…"
     protocol: Literal["auto", "h1", "h2"] = "auto"  # auto: by ALPN where there is TLS, else h1
-    tls: UpstreamTls = field(default_factory=UpstreamTls)  # for https:// servers
+    tls: UpstreamTls = UpstreamTls()  # for https:// servers
     send_proxy: Literal["off", "v1", "v2"] = "off"  # tell servers of the client by a PROXY header
-    balance: Balance = field(default_factory=Balance)  # a policy's name, or a table
+    balance: Balance = Balance()  # a policy's name, or a table
     sticky: Sticky | None = None
     slow_start: Seconds = Seconds(0)  # what a new server takes to get its whole share
     backup: dict[str, Positive] = field(default_factory=dict)  # servers for when others are down
@@ -87,9 +87,11 @@ class Upstream(Section, frozen=True):
     eject: Eject | None = None
     breaker: Breaker | None = None
     limits: UpstreamLimits | None = None  # what may be under way there at once
+    # the answer where it has no server at all: 500 = what routes say leads nowhere
+    empty_status: Literal[500, 503] = 503
     panic: Share = Share(0)  # below this share of servers that are up backups, or all, get traffic
-    pool: Pool = field(default_factory=Pool)
-    propagate: Propagate = field(default_factory=Propagate)  # what is sent on of trace context
+    pool: Pool = Pool()
+    propagate: Propagate = Propagate()  # what is sent on of trace context
     timeout: Seconds | None = None  # the client's whole wait, instead of that in [defaults]
     connect_timeout: Seconds | None = None  # for one connection to a server
     tls_timeout: Seconds | None = None  # of that, the TLS handshake

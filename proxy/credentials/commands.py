@@ -1,4 +1,4 @@
-"""`spangate key` and `spangate password`: what is typed, what is printed, which exit code.
+"""`spangate key`, `password` and `cert`: what is typed, what is printed, which exit code.
 
 A key is printed once, on stdout; a password is never printed, nor taken from the command line,
 which other users of a machine can see.
@@ -166,3 +166,27 @@ def _shown(value: object) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
     return "-" if value is None else str(value)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--dir", "folder", default="certs", show_default=True, help="Where the files go.")
+def cert(names: tuple[str, ...], folder: str) -> None:
+    """Make a certificate for development, by an authority of your own.
+
+    Each NAME is a host name, an address or a URI; without any, localhost. The authority is made at
+    the first time.
+    """
+    from proxy.config import local_ca
+
+    try:
+        made = local_ca.make(folder, names or local_ca.NAMES)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if made.is_new_ca:
+        click.echo(f"made {made.ca}: have clients trust it (curl --cacert {made.ca})")
+    click.echo(f"made {made.cert} and {made.key}, for {', '.join(names or local_ca.NAMES)}")
+    click.echo("write in routes.toml:\n")
+    click.echo("[[listen]]")
+    click.echo('address = ":8443"')
+    click.echo(f'tls = {{ cert = "{made.cert}", key = "{made.key}" }}')

@@ -79,7 +79,7 @@ def board(loaded: Loaded, links: Links, *, title: str = "", uid: str = "") -> Js
         "templating": {"list": _variables(links)},
         "annotations": {"list": [_reloads()]},
         "links": [_to_the_gateway()],
-        "panels": placed(rows(found), links.to_traces()),
+        "panels": placed(rows(loaded.config, found), links.to_traces()),
     }
 
 

@@ -37,6 +37,8 @@ BALANCE = (
 _CONTEXTS = promql.rate("spangate_trace_context_total", "10m", 'result!="absent"', by="format")
 _INVALID = promql.rate("spangate_trace_context_total", "10m", 'result="invalid"', by="format")
 
+_OPEN_FILES = promql.open_files('spangate_process!=""')
+
 DENIED = "spangate_access_denied_total"
 UNKNOWN = 'spangate_denied_reason=~"keys_missing|unavailable"'
 TURNED_AWAY = 'spangate_denied_reason!~"login|redirected"'  # who comes to log in is no attack
@@ -158,7 +160,7 @@ ITSELF = (
         "SpangateDescriptors",
         "page",
         "",
-        'max by (instance) (process_open_fds{spangate_process!=""} / (process_max_fds > 0)) > 0.8\n'
+        f"max by (instance) ({_OPEN_FILES}) > 0.8\n"
         "or sum by (instance) (increase(spangate_descriptors_exhausted_total[5m])) > 0",
         f"A process of {INSTANCE} has hardly a file descriptor left, or had none.",
         "More than 80 % are in use, or accepting paused because there was none. Raise its limit of "

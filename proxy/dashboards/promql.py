@@ -16,6 +16,10 @@ FAILED = 'error_type!~"{}"'.format("|".join(BLAMELESS))
 
 SERVED = "http_server_request_duration_seconds"
 TRIED = "http_client_request_duration_seconds"
+# On /metrics these have the names that all of Prometheus's clients use; written from OTLP, their
+# own.
+_OPEN = ("process_open_fds", "process_unix_file_descriptor_count")
+_MAY_BE_OPEN = ("process_max_fds", "spangate_process_file_descriptor_limit")
 
 
 # What a literal of PromQL cannot have as it is, and the beginnings of Grafana's variables.
@@ -67,3 +71,11 @@ def share(part: str, whole: str, by: str = "spangate_route") -> str:
     """
     on = f" on ({by})" if by else ""
     return f"({part}\nor{on} {whole} * 0)\n/ ({whole} > 0)"
+
+
+def open_files(matcher: str) -> str:
+    """The share of its limit that each process of the gateway has open."""
+    most, used = (
+        " or ".join(f"{name}{{{matcher}}}" for name in names) for names in (_MAY_BE_OPEN, _OPEN)
+    )
+    return f"({used}) / (({most}) > 0)"

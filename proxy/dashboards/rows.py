@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from proxy.config.model import Config
 from proxy.dashboards import promql
 from proxy.dashboards.asked import GATE, NOW, ROUTE, durations, one, rate, share, whole
 from proxy.dashboards.objectives import Objective
 from proxy.dashboards.panels import Panel, Query, Row, graph, plain, stat
 from proxy.dashboards.rows_inside import PROPAGATION, SATURATION, TELEMETRY
+from proxy.dashboards.rows_queues import queues
 from proxy.dashboards.rows_upstream import UPSTREAMS
 from proxy.dashboards.rules import ERRORS, SLOW_ONES, Kind, budget, kinds_of, ratio
 
 MOST_PROMISES = 25  # routes with panels of their own: 100 panels
 
 
-def rows(objectives: list[Objective]) -> list[Row]:
+def rows(config: Config, objectives: list[Objective]) -> list[Row]:
     made = [overview(), each_route(), UPSTREAMS, SATURATION, TELEMETRY, PROPAGATION]
+    if (row := queues(config)) is not None:
+        made.insert(3, row)
     if objectives:
         made.insert(1, promises(objectives))
     return made

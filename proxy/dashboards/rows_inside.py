@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.dashboards import fixed
+from proxy.dashboards import fixed, promql
 from proxy.dashboards.asked import GATE, NOW, ROUTE, one, rate, share, whole
 from proxy.dashboards.panels import Query, Row, graph
 
@@ -49,7 +49,7 @@ SATURATION = Row(
         one("Memory", whole("process_memory_usage_bytes", _PROCESS), _OF, "bytes"),
         one(
             "Open files, share of the limit",
-            f"max by ({_PROCESS}) (process_open_fds{{{GATE}}} / (process_max_fds{{{GATE}}} > 0))",
+            f"max by ({_PROCESS}) ({promql.open_files(GATE)})",
             _OF,
             "percentunit",
         ),
@@ -119,7 +119,7 @@ TELEMETRY = Row(
             what="created - exported - dropped - queued: 0 at every scrape.",
         ),
         one(
-            "Recorded _BOOK workers",
+            "Recorded by workers",
             rate("spangate_records_created_total", "signal"),
             "{{signal}}",
             "ops",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from proxy.access.addresses import Ranges
 from proxy.config.check_access import kind_of
+from proxy.config.mesh_identity import listeners_of
 from proxy.config.model import Auth, AuthUse, Config, Route
 from proxy.http.head import RequestHead
 
@@ -20,6 +21,7 @@ def access(config: Config, shown: Route, head: RequestHead, of_address: str) -> 
     """A line for each thing that is asked, in its order; `of_address`: what is so of the client's,
     as `judged` says."""
     yield from _addresses(shown, of_address)
+    yield from _mesh(config, shown)
     if shown.cors is not None:
         yield from _cors(shown, head)
     use = config.defaults.auth if shown.auth is None else shown.auth
@@ -59,6 +61,15 @@ def _addresses(route: Route, of_address: str) -> Iterator[str]:
         yield f"allow {_listed(route.allow)}, all others 403"
     if (route.deny or route.allow) and of_address:
         yield of_address
+
+
+def _mesh(config: Config, route: Route) -> Iterator[str]:
+    if config.mesh is None or not config.mesh.allow:
+        return
+    names = [listener.name for listener in listeners_of(config)]
+    if route.when.listener in ("", *names):
+        whom = _listed(list(dict.fromkeys(rule.source for rule in config.mesh.allow)))
+        yield f"within the mesh by `allow`, as the caller's certificate says ({whom}): 403 if not"
 
 
 def _cors(route: Route, head: RequestHead) -> Iterator[str]:

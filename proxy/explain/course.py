@@ -48,6 +48,7 @@ class Course:
         self.host = ""
         self.scheme = "http"  # of the client's connection
         self.client: str | None = None  # its address, if that is said
+        self.listener = ""  # the name of that by which it comes in
         self.why: list[str] = []  # a line for each route that was asked
         self.captures: dict[str, str] = {}
         self.is_taken = False  # by a route, or by the gateway with a success
@@ -60,6 +61,7 @@ class Course:
             check_partial(data, 0, rules.limits)
         self.head = receive(RequestReader(), data, rules, Authorities())
         self.head.scheme = self.scheme
+        self.head.listener = self.listener
         self.host = split_authority(self.head.authority)[0]
 
     def last_hop(self) -> int:

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 
 from proxy.config.effective import DURATIONS, Effective, effective
 from proxy.config.loaded import Loaded
+from proxy.config.mesh_names import APP, AWAY, OUTBOUND
+from proxy.config.messaging_model import Kafka
 from proxy.config.model import Config, Retry, Route
 from proxy.config.rate_model import RateLimit
 from proxy.config.rates import parse_limit
 from proxy.config.redact import made_from, shown_config
+from proxy.config.topics import Topic, is_topic
 from proxy.config.units import seconds_text, size_text
 from proxy.errors import ProxyError, WrongMethod
 from proxy.explain.access import access, judged
@@ -22,14 +25,22 @@ from proxy.http import local
 
 
 def explain(
-    loaded: Loaded, data: bytes, scheme: str = "http", client: str | None = None
+    loaded: Loaded,
+    data: bytes,
+    scheme: str = "http",
+    client: str | None = None,
+    listener: str | None = None,
 ) -> tuple[bool, list[str]]:
     """Whether the request whose head is `data` is taken, and the lines that say why and what
     follows; `scheme`: of the connection that it comes on; `client`: the address of who sends it,
-    None = that is not said."""
+    None = that is not said. `listener`: the name of that by which it comes in, None = of a sidecar
+    the one that its application calls, else one without a name."""
     shown = shown_config(loaded)
     course = Course(loaded.config, shown.route)
     course.scheme, course.client = scheme, client
+    if listener is None:
+        listener = OUTBOUND if loaded.config.mesh is not None else ""
+    course.listener = listener
     lines: list[str] = []
     try:
         lines.extend(_told(loaded, shown, course, data))
@@ -95,6 +106,9 @@ def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterat
         location = course.location(route)
         location = made_from(loaded, location, "route", index, "redirect")
         yield f"answer     {route.redirect.status}, Location: {location}"
+    elif route.publish is not None:
+        course.forward(route)
+        yield from _published(shown, course, index)
     else:
         target = course.forward(route)
         target = made_from(loaded, target, "route", index, "rewrite")
@@ -106,6 +120,26 @@ def _action(loaded: Loaded, shown: Config, course: Course, index: int) -> Iterat
             yield from _upstream(loaded, shown, index, name)
 
 
+def _published(shown: Config, course: Course, index: int) -> Iterator[str]:
+    """What it becomes, and where."""
+    said = shown.route[index].publish
+    assert said is not None
+    topic = Topic(said.topic, tuple(course.captures)).fill(course.captures)
+    if not is_topic(topic):
+        course.is_taken = False
+        yield "answer     400: the path names no topic"
+        return
+    batch = "; each of a batch" if said.batch else ""
+    yield f"published  to topic {topic!r}{batch}, key {said.key or 'none'}"
+    messaging = shown.messaging
+    queue = messaging.kafka.get(said.to) or messaging.redis[said.to]
+    where = ", ".join(queue.brokers) if isinstance(queue, Kafka) else queue.server
+    yield f"queue      {said.to!r}  {where}"
+    yield f"             acknowledged within {seconds_text(queue.timeout)}, else 504"
+    yield f"             at most {size_text(queue.message)} a message"
+    yield f"             context {', '.join(queue.inject) or 'none'}"
+
+
 def _rate(rate: RateLimit) -> str:
     count = rate.burst or parse_limit(rate.limit)[0]
     by = f"for each {rate.key}" if rate.key else "for the route as a whole"
@@ -115,6 +149,10 @@ def _rate(rate: RateLimit) -> str:
 def _upstream(loaded: Loaded, shown: Config, index: int, name: str) -> Iterator[str]:
     for server, weight in shown.upstream[name].everyone().items():
         yield f"             {server}  weight {weight}"
+    if shown.mesh is not None and name == AWAY:
+        yield "             wherever the connection was meant to go, else its host"
+    elif shown.mesh is not None and name == APP and not shown.mesh.app:
+        yield "             the port of this machine that was called"
     if shown.upstream[name].discover:
         yield f"             {shown.upstream[name].discover}  discovered"
     force = effective(loaded.config, loaded.config.route[index], name, loaded.where)

@@ -6,6 +6,7 @@ from proxy.kernel.tokens cimport is_ordinary
 
 cdef class Authorities:
     cdef public dict _known
+    cdef public bint as_proxy
 
     cpdef str check(self, bytes raw)
     cpdef str _look(self, bytes raw)

@@ -27,14 +27,19 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 
 
 class Authorities:
-    """Checked Host values, remembered: clients send the same few again and again."""
+    """Checked Host values, remembered: clients send the same few again and again.
 
-    __slots__ = ("_known",)
+    `as_proxy`: whoever sends requests here knows of a proxy (RFC 9112 §3.2.2), whose clients may
+    have Host say what they like; only the target says whom they mean.
+    """
+
+    __slots__ = ("_known", "as_proxy")
     _MOST = 1024
     _LONGEST = 256  # bytes of one that is remembered
 
-    def __init__(self) -> None:
+    def __init__(self, as_proxy: bool = False) -> None:
         self._known: dict[bytes, str] = {}
+        self.as_proxy = as_proxy
 
     def check(self, raw: bytes) -> str:
         """The normal form of `raw`; BadRequest (400) if it is not a valid authority."""
@@ -111,7 +116,7 @@ def resolve(head: RequestHead, authorities: Authorities) -> None:
     The query stays as it is, the empty one too.
 
     Raises BadRequest (400) where the target's form does not fit the method, where it names a
-    scheme other than http, or where its authority contradicts Host.
+    scheme other than http, or where its authority contradicts Host and that counts.
     """
     host = head.field(_HOST)
     if host is not None:
@@ -157,7 +162,9 @@ def _unusual(head: RequestHead, authorities: Authorities) -> bytes:
         raise BadRequest(f"the request target's scheme does not fit this listener: {scheme}")
     named = authorities.check(authority.encode("latin-1"))
     if head.authority and _without_default(named) != _without_default(head.authority):
-        raise BadRequest("the request target and the Host header name different hosts")
+        if not authorities.as_proxy:
+            raise BadRequest("the request target and the Host header name different hosts")
+        head.fields[_HOST] = named.encode("ascii")  # nobody may go by the other one any more
     head.authority = named
     if not rest and head.method == "OPTIONS":
         return b"*"  # RFC 9112 §3.2.4

@@ -113,7 +113,8 @@ def _marks(loaded: Loaded) -> Marks:
 def _read(loaded: Loaded) -> Loaded:
     """The same configuration with what its files hold now; ConfigError if that is no use."""
     report = Report(loaded.file, loaded.lines)
-    material = check_tls(loaded.config, report, loaded.material)
+    report.places.update(loaded.places)
+    material = check_tls(loaded.config, report, loaded.material, loaded.given)
     told = Report(loaded.file, loaded.lines)  # its warnings are those of the start
     held = read_credentials(loaded.config, told) if loaded.material.credentials else {}
     told.settle()

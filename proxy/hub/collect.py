@@ -32,6 +32,7 @@ from proxy.errors import ConfigError
 from proxy.hub import gauges
 from proxy.hub.hand import CollectHand
 from proxy.hub.main import run_hub
+from proxy.hub.notify import Notifier
 from proxy.hub.questions import AGAIN, Tell
 from proxy.hub.rates import History
 from proxy.hub.reload import Reloads, failed, succeeded
@@ -75,6 +76,7 @@ class CollectHub:
         self._resource: dict[str, str | int] = {}
         self._unready = "starting"
         self._signals: asyncio.Queue[int] = asyncio.Queue()
+        self._notifier = Notifier(os.environ, os.getpid())
 
     async def run(self) -> int:
         """Until a signal ends it; returns the exit code."""
@@ -106,11 +108,16 @@ class CollectHub:
         reporting = spawn(self._report_regularly(), "report metrics")
         self._unready = ""
         self._say_ready()
+        self._notifier.ready(self._status())
+        self._notifier.watch()
         watching = spawn(ConfigWatch(self).watch(), "watch the configuration")
         await self._obey()
+        self._notifier.stopping()
         await cancel(reporting, watching)
         await self.reloader.stop("the collector is stopping")
-        return await self._stop(self.pipeline, server)
+        code = await self._stop(self.pipeline, server)
+        self._notifier.stop()
+        return code
 
     # -- admin.view.View --------------------------------------------------------------------------
 
@@ -151,6 +158,9 @@ class CollectHub:
         if self.pipeline is None:
             return {}
         return as_dict(self.pipeline.books.standings(), self.pipeline.view())
+
+    def mesh(self) -> Mapping[str, Any]:
+        return {"mesh": False}
 
     def upstreams(self) -> Mapping[str, Any]:
         return {}
@@ -218,8 +228,21 @@ class CollectHub:
         self.reloads.seen = config_marks(self.loaded.file)
         return self.reloads.load(self.loaded.file)
 
+    def _status(self) -> str:
+        assert self.pipeline is not None
+        chains = plural(len(self.pipeline.graph.chains), "pipeline")
+        return f"{chains}, configuration {self.number}"
+
     async def _reload(self) -> str:
         """Once, for whoever has asked; see Reloader."""
+        self._notifier.reloading()
+        try:
+            return await self._follow()
+        finally:
+            self._notifier.ready(self._status())
+
+    async def _follow(self) -> str:
+        """Go by the file as it is now, or on as before."""
         pipeline = self.pipeline
         assert pipeline is not None
         try:

@@ -9,7 +9,6 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from difflib import unified_diff
 from typing import Any
 
 from proxy.config.written import veiled
@@ -71,6 +70,8 @@ def _compared(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
     if len(some) > LINES or len(others) > LINES:
         yield f"@@ -{first + 1},{len(some)} +{first + 1},{len(others)} @@ too much to be compared"
         return
+    from difflib import unified_diff  # 0.2 MB, and most files are never changed
+
     found = unified_diff(some, others, "before", "after", n=CONTEXT, lineterm="")
     for line in found:
         yield _HUNK.sub(lambda hunk: _moved(hunk, first), line)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from proxy import __version__
 from proxy.collector.books import Standing
 from proxy.config.material import Material
 from proxy.config.syntax import parse_server
+from proxy.hub.bus import Bus
 from proxy.hub.parts import Collector
 from proxy.hub.procfs import Usage, usage
+from proxy.hub.sourced import Counts
 from proxy.hub.supervisor import Slot
 from proxy.hub.worker import Worker, WorkerState
 from proxy.plain import WHY_PLAIN
@@ -44,6 +46,12 @@ MOST_FILES = Instrument(
 WORKERS = Instrument("spangate.workers", _G, "{process}", "Worker processes, by state.")
 RESTARTS = Instrument(
     "spangate.worker.restarts", _C, "{restart}", "Workers replaced because they had died."
+)
+MESSAGING_RESTARTS = Instrument(
+    "spangate.messaging.restarts",
+    _C,
+    "{restart}",
+    "Processes of message queues replaced because they had died.",
 )
 COLLECTOR_RESTARTS = Instrument(
     "spangate.collector.restarts", _C, "{restart}", "Collectors replaced because they had died."
@@ -107,6 +115,36 @@ JWKS_AT = Instrument("spangate.jwks.time", _G, "s", "Unix time of the issuer's l
 JWKS_FETCHES = Instrument(
     "spangate.jwks.fetches", _C, "{fetch}", "Times that an issuer's keys were fetched, by result."
 )
+IDENTITY_EXPIRY = Instrument(
+    "spangate.mesh.identity.expiry", _G, "s", "Unix time at which the own identity expires."
+)
+IDENTITY_RENEWALS = Instrument(
+    "spangate.mesh.identity.renewals", _C, "{renewal}", "Renewals of the own identity, by result."
+)
+SOURCE_VERSION = Instrument(
+    "spangate.source.version",
+    _G,
+    "",
+    "Always 1; `version` is what of a source is in force, in all or of that `type` of resource.",
+)
+SOURCE_STATES = Instrument(
+    "spangate.source.states", _C, "{state}", "States that a source gave; several become one."
+)
+SOURCE_UPDATES = Instrument(
+    "spangate.source.updates", _C, "{update}", "Lists of servers that a source gave by themselves."
+)
+SOURCE_APPLIED = Instrument(
+    "spangate.source.applied", _C, "{state}", "States of a source, by what became of them."
+)
+SOURCE_FAILURES = Instrument(
+    "spangate.source.failures", _C, "{failure}", "Times that a source could not be asked."
+)
+SOURCE_UP = Instrument(
+    "spangate.source.up", _G, "", "1 if the last that was heard of a source was no failure."
+)
+SOURCE_AGE = Instrument(
+    "spangate.source.age", _G, "s", "Time since a source was last heard of.", divisor=1000
+)
 UP = Instrument(
     "spangate.upstream.endpoint.up", _G, "", "1 if active probes find the endpoint up, else 0."
 )
@@ -169,6 +207,30 @@ def generation(number: int, refused: int) -> Iterator[Series]:
     yield Series(REFUSED, (), refused)
 
 
+def sources(known: Sequence[tuple[str, Counts]]) -> Iterator[Series]:
+    """Those of one instrument together."""
+    found = [series for name, counts in known for series in _source((("source", name),), counts)]
+    of: dict[str, list[Series]] = {}
+    for series in found:
+        of.setdefault(series[0].name, []).append(series)
+    for several in of.values():
+        yield from several
+
+
+def _source(labels: Attributes, counts: Counts) -> Iterator[Series]:
+    for kind, version in {"": counts.version, **counts.versions}.items():
+        if version:
+            yield Series(SOURCE_VERSION, (*labels, ("type", kind), ("version", version)), 1)
+    yield Series(SOURCE_STATES, labels, counts.states)
+    yield Series(SOURCE_UPDATES, labels, counts.updates)
+    yield Series(SOURCE_APPLIED, (*labels, ("result", "applied")), counts.applied)
+    yield Series(SOURCE_APPLIED, (*labels, ("result", "refused")), counts.refused)
+    yield Series(SOURCE_FAILURES, labels, counts.failures)
+    yield Series(SOURCE_UP, labels, int(counts.answers))
+    if counts.age is not None:
+        yield Series(SOURCE_AGE, labels, round(counts.age * 1000))
+
+
 def maintenance(on: bool) -> Iterator[Series]:
     yield Series(MAINTENANCE, (), int(on))
 
@@ -203,6 +265,16 @@ def collector(process: Collector) -> Iterator[Series]:
         labels: Attributes = (("spangate.process", "collector"),)
         yield from _process(labels, now or Usage(0, 0.0, 0, 0), process.cpu_spent)
     yield Series(COLLECTOR_RESTARTS, (), process.restarts)
+
+
+def queues(process: Bus) -> Iterator[Series]:
+    """The process of message queues, where there is one or was."""
+    now = usage(process.pid) if process.pid else None
+    if now is None and not process.restarts:
+        return
+    labels: Attributes = (("spangate.process", "messaging"),)
+    yield from _process(labels, now or Usage(0, 0.0, 0, 0), process.cpu_spent)
+    yield Series(MESSAGING_RESTARTS, (), process.restarts)
 
 
 def ledgers(books: Iterable[Standing]) -> Iterator[Series]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.config.material import SELF_SIGNED, Certified, Material, pair
+from proxy.config.material import MESH, SELF_SIGNED, Certified, Material, pair
 from proxy.kernel.gcra import HEADER, SLOT
 
 VARIABLE = "SPANGATE_TAKEOVER"  # in the new one's environment: two descriptors, channel and memfd
@@ -55,13 +55,17 @@ class Handed(msgspec.Struct, frozen=True):
     tickets: list[bytes] = []  # keys of sessions of TLS: current, earlier
     sticky: bytes = b""  # what cookies are signed with
     made: Certified | None = None  # the certificate that no file has
+    mesh: Certified | None = None  # who this is in a mesh
+    trust: dict[str, bytes] = {}  # and whom it believes there: PEM by trust domain
     drained: list[tuple[str, str]] = []  # endpoints that an operator has drained
+    sources: bytes = b""  # what they have given (hub/sources.py)
 
     @property
     def material(self) -> Material:
         """What `load` is to know already."""
-        made = {} if self.made is None else {pair(*SELF_SIGNED): self.made}
-        return Material(certificates=made)
+        made = {pair(*SELF_SIGNED): self.made, pair(MESH, MESH): self.mesh}
+        found = {where: one for where, one in made.items() if one is not None}
+        return Material(certificates=found, trust=self.trust)
 
     def descriptors(self) -> Iterator[int]:
         """All that it names."""

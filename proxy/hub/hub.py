@@ -28,11 +28,12 @@ from proxy.hub.late import import_services, make_collector, settle
 from proxy.hub.maintenance import Switch
 from proxy.hub.notify import Notifier
 from proxy.hub.parts import Collector
+from proxy.hub.readiness import Readiness
 from proxy.hub.reload import Reloads, reload
 from proxy.hub.reloader import Reloader
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
-from proxy.hub.said import plural, ready_line
+from proxy.hub.said import plural
 from proxy.hub.settled import Marks
 from proxy.hub.snapshot import generation
 from proxy.hub.sockets import Sockets
@@ -43,7 +44,7 @@ from proxy.hub.viewers import Viewers
 from proxy.lag import Lag
 from proxy.server import frames, tls_tickets
 from proxy.server.tls_tickets import TicketKeys
-from proxy.tasks import cancel, spawn
+from proxy.tasks import cancel, gently, spawn
 from proxy.telemetry.instruments import LOOP_LAG
 from proxy.telemetry.metrics import Attributes, Report
 from proxy.telemetry.totals import Totals
@@ -71,23 +72,21 @@ class Begun:
     keylog: str = ""  # a file for the keys of all TLS connections
     seen: Marks | None = None  # the files of the configuration before it was read
     before: Takeover | None = None  # the hub that this one follows
+    identity: Any = None  # Identity, where there is a mesh
 
 
 class Hub:
     """One gateway. `sockets` and `admin` are bound already; the hub closes them."""
 
     def __init__(
-        self,
-        loaded: Loaded,
-        sockets: Sockets,
-        admin: socket.socket | None,
-        begun: Begun,
+        self, loaded: Loaded, sockets: Sockets, admin: socket.socket | None, begun: Begun
     ) -> None:
         self.generation = generation(1, loaded, time.time())
         self.booted = loaded.config  # what a restart would be compared with
         self.sockets = sockets
         self.started = time.monotonic()
         self.ready = self.stopping = False  # ready: every worker has accepted once
+        self.readiness = Readiness(sockets, admin, begun.workers)
         self.reloads = Reloads(begun.seen)
         self.reloader = Reloader(self, self._reload)
         self.changing = asyncio.Lock()  # who changes the configuration, one after the other
@@ -112,6 +111,7 @@ class Hub:
         self.secrets = tls_tickets.secrets(self._tickets, self._keylog)
         self._collector: Collector | None = None
         self.services: Services | None = None
+        self.identity = begun.identity
         self.admin, self._count = admin, begun.workers
         self._notifier = Notifier(os.environ, os.getpid())
         self._signals: asyncio.Queue[int] = asyncio.Queue()
@@ -150,6 +150,8 @@ class Hub:
     async def refresh(self) -> None:
         """Bring in everything that workers have recorded until now."""
         await self.supervisor.collect()
+        if self.services is not None:
+            await self.services.bus.refresh()
         lags = {(LOOP_LAG, _LABELS): self.lag.longest()}
         if self._collector is not None:
             await self._collector.refresh()
@@ -157,9 +159,9 @@ class Hub:
                 lags[LOOP_LAG, _COLLECTOR] = self._collector.lag
         self.totals.apply("hub", Report(lags), time.monotonic())
 
-    def tell_endpoints(self) -> None:
+    async def tell_endpoints(self) -> None:
         """Tell all workers what is known about every endpoint."""
-        for payload in self.roster.messages():
+        async for payload in gently(self.roster.messages()):
             self._tell_of_endpoints(payload)
 
     def _tell_of_endpoints(self, payload: bytes) -> None:
@@ -182,8 +184,10 @@ class Hub:
                 await self._start_workers()
                 # What is imported now must not take the workers' cores while they start.
                 await self.supervisor.ready(SOON)
-                (await self._start_services()).admit(self.admin)
+                services = await self._start_services()
+                await services.admit(self.admin)
                 await self.supervisor.ready()
+                await services.merge_sources()
             else:
                 await self._follow(self.before)
         except (ConfigError, OSError, RollFailed) as error:
@@ -196,8 +200,7 @@ class Hub:
         self._notifier.ready(self._status_line())
         self._notifier.watch()
         settle()
-        line = ready_line(self.loaded.config, self.sockets, self.admin, self._count)
-        log.info(line, extra={"key": "gateway.ready"})
+        self.readiness.tell(self.loaded)
         return True
 
     async def _follow(self, before: Takeover) -> None:
@@ -208,7 +211,9 @@ class Hub:
         before.close_rest()
         await before.ready()
         self.sockets.own()
-        services.admit(self.admin)
+        await services.admit(self.admin)
+        services.sources.begin()
+        spawn(services.consume(), "consume")
 
     async def _start_workers(self) -> None:
         await self.supervisor.start(self._count, _addresses(self.loaded))
@@ -272,6 +277,8 @@ class Hub:
             return
         if not failed and not self.upgrade.successor:
             await asyncio.sleep(config.drain_delay)
+        if self.services is not None:  # what is consumed goes through the workers
+            await self.services.bus.pause(config.drain_timeout)
         leaving: list[Coroutine[Any, Any, Any]] = [
             self.supervisor.drain(config.drain_timeout + 1.0)
         ]

@@ -5,24 +5,27 @@ Only what workers need to be started is imported here; the rest follows when the
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from proxy import runner
 from proxy.config.load import YAML, Loaded, load
 from proxy.config.model import Config
 from proxy.config.placed import placed
 from proxy.errors import ConfigError
+from proxy.hub import meeting
 from proxy.hub.activation import receive
 from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Begun, Hub
-from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
+from proxy.hub.sockets import Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
-from proxy.hub.takeover import Takeover, known
+from proxy.hub.takeover import Takeover, known, said
 from proxy.hub.takeover import receive as take_over
 from proxy.hub.watched import config_marks
 from proxy.log import begin, configure
@@ -32,7 +35,24 @@ log = logging.getLogger("spangate")
 Start = Callable[[Loaded, socket.socket | None], Coroutine[Any, Any, int]]
 
 
-def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog: str = "") -> int:
+class Beside(Protocol):
+    """What is there for as long as a gateway is, and those that follow it by upgrades."""
+
+    def begin(self) -> bool:
+        """All listeners are bound, and nobody else has them. False: do not start, and the reason is
+        told."""
+
+    def end(self) -> None:
+        """The gateway has ended, and no other one has followed it."""
+
+
+def run(
+    path: str,
+    workers: int | None,
+    command: Sequence[str] = COMMAND,
+    keylog: str = "",
+    beside: Beside | None = None,
+) -> int:
     """Run the gateway of the file `path` until a signal ends it; returns the exit code.
 
     `workers` wins over the file. `command` starts a worker; what it is told is appended. `keylog`:
@@ -46,7 +66,10 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
                 keylog,
                 extra={"key": "tls.keys_written"},
             )
-        return Hub(loaded, sockets, admin, Begun(count, command, keylog, seen, before)).run()
+        loaded, identity = _identified(loaded)
+        begun = Begun(count, command, keylog, seen, before, identity)
+        hub = Hub(loaded, sockets, admin, begun)
+        return hub.run() if beside is None else _run_with(hub, beside)
 
     seen = config_marks(path)
     try:
@@ -54,7 +77,7 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     except ValueError as error:
         return _refuse(f"spangate: {error}")
     try:
-        loaded = load(path, os.environ, known(before))
+        loaded = load(path, os.environ, known(before), said(before)[0])
     except ConfigError as error:
         return _refuse(*error.problems, before=before)
     if path.endswith(YAML):
@@ -63,6 +86,33 @@ def run(path: str, workers: int | None, command: Sequence[str] = COMMAND, keylog
     given = before.given() if before is not None else receive(os.environ, os.getpid())
     sockets = Sockets(count, given, before)
     return _run(loaded, start, sockets, before)
+
+
+async def _run_with(hub: Hub, beside: Beside) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):  # until it runs, whose own handlers hear of them
+        asyncio.get_running_loop().add_signal_handler(number, int)
+    if not beside.begin():
+        hub.sockets.close(hub.sockets.addresses)
+        return _refuse(before=hub.before)
+    try:
+        return await hub.run()
+    finally:
+        if not _is_followed(hub):
+            beside.end()
+
+
+def _is_followed(hub: Hub) -> bool:
+    """Whether another one is in charge: one that has followed it, or that it should have."""
+    return bool(hub.upgrade.successor) or (hub.before is not None and not hub.before.is_mine)
+
+
+def _identified(loaded: Loaded) -> tuple[Loaded, Any]:
+    """With who this is in a mesh; most are in none."""
+    if loaded.config.mesh is None or loaded.config.mesh.identity is None:
+        return loaded, None
+    from proxy.hub.identity import begun
+
+    return begun(loaded)
 
 
 def run_hub(path: str, start: Start) -> int:
@@ -84,6 +134,7 @@ def _run(
     raise_descriptor_limit()
     try:
         if sockets is not None:
+            meeting.prepare_for(loaded.config)
             sockets.open(loaded.config.listen)
             for what in sockets.unclaimed() if before is None else ():
                 log.warning(
@@ -93,7 +144,7 @@ def _run(
                 )
         admin = before.admin(loaded.config.admin.listen) if before is not None else None
         admin = admin or _admin_socket(loaded)
-    except ListenError as error:
+    except ConfigError as error:  # ListenError among them
         return _refuse(*placed(error.problems, loaded), before=before)
     return runner.run(start(loaded, admin))
 

@@ -11,7 +11,8 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-_INHERITED = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
+MANAGER = "NOTIFY_SOCKET"  # the variable that says that there is one
+_INHERITED = (MANAGER, "WATCHDOG_USEC")
 
 
 class Notifier:
@@ -22,7 +23,7 @@ class Notifier:
     def __init__(self, environ: MutableMapping[str, str], pid: int) -> None:
         """Takes its variables out of `environ`: they are for this process alone."""
         self._said = {key: environ.pop(key) for key in _INHERITED if key in environ}
-        self._address = _address(self._said.get("NOTIFY_SOCKET", ""))
+        self._address = _address(self._said.get(MANAGER, ""))
         self._every = _seconds(self._said.get("WATCHDOG_USEC", "")) / 2
         if environ.pop("WATCHDOG_PID", str(pid)) != str(pid):
             self._every = 0.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.collector.books import Standing
+from proxy.config.given import Givens
 from proxy.config.load import Loaded
 from proxy.config.material import Material
 from proxy.config.model import Config
@@ -16,6 +17,7 @@ from proxy.hub.boards import Boards
 from proxy.hub.config_history import ConfigHistory
 from proxy.hub.maintenance import Switch
 from proxy.hub.questions import Answered, Tell
+from proxy.hub.readiness import Readiness
 from proxy.hub.rings import Rings
 from proxy.hub.roster import Roster
 from proxy.hub.settled import Marks
@@ -40,7 +42,7 @@ class Outcomes(Protocol):
     text: str  # of the file that was tried last
     history: ConfigHistory
 
-    def load(self, file: str, known: Material) -> Loaded:
+    def load(self, file: str, known: Material, given: Givens) -> Loaded:
         """Read the file; ConfigError if it cannot be used."""
 
 
@@ -74,6 +76,10 @@ class Before(Protocol):
     """A hub that another one has followed."""
 
     ended: dict[str, Any] | None  # what it had counted at its end
+
+    @property
+    def servers(self) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+        """What sources had said to it, by source, upstream and URL."""
 
     @property
     def handed(self) -> Handed: ...
@@ -122,7 +128,9 @@ class Whole(Reloading, Protocol):
     generation: Generation
     keys: bytes  # what KEYS frames carry, b"" = nothing
     ready: bool
+    readiness: Readiness
     stopping: bool
+    identity: Any  # Identity, once there has been a mesh
 
     @property
     def booted(self) -> Config:
@@ -163,7 +171,7 @@ class Whole(Reloading, Protocol):
     def renew_secrets(self) -> bool:
         """New keys for sessions of TLS, if it is time for them."""
 
-    def tell_endpoints(self) -> None:
+    async def tell_endpoints(self) -> None:
         """Tell all workers what is known about every endpoint."""
 
 

@@ -12,15 +12,20 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol
 
 from proxy.collector import frames
-from proxy.config.load import Loaded, load
+from proxy.config.given import NOTHING, Givens
+from proxy.config.load import Loaded, load, loads
 from proxy.config.material import NONE, Material
+from proxy.config.messaging_names import written
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.placed import placing
 from proxy.errors import ConfigError, Problem
+from proxy.hub import meeting
+from proxy.hub.bus import Bus
 from proxy.hub.config_history import ConfigHistory
 from proxy.hub.discovery.keeper import Discoveries
 from proxy.hub.parts import Change, Reloading, Whole
@@ -29,8 +34,10 @@ from proxy.hub.said import plural
 from proxy.hub.settled import Marks, whole
 from proxy.hub.snapshot import Generation, generation
 from proxy.hub.supervisor import RollFailed
+from proxy.hub.unix_sockets import ListenError
 from proxy.hub.watched import config_marks
 from proxy.log import configure
+from proxy.tasks import gently
 
 log = logging.getLogger("spangate")
 
@@ -55,11 +62,11 @@ class Reloads:
         self.text = ""  # of the file that was tried last; "" = it could not be read, or is known
         self.history = ConfigHistory()
 
-    def load(self, file: str, known: Material = NONE) -> Loaded:
+    def load(self, file: str, known: Material = NONE, given: Givens = NOTHING) -> Loaded:
         """`config.load.load`, with the text kept, whatever it is worth."""
         self.text = ""
         try:
-            loaded = load(file, os.environ, known)
+            loaded = load(file, os.environ, known, given)
         except ConfigError as error:
             self.text = error.text
             raise
@@ -73,11 +80,19 @@ class Services(Protocol):
     @property
     def discoveries(self) -> Discoveries: ...
     @property
+    def sources(self) -> Sources: ...
+    @property
     def prober(self) -> Prober: ...
+    @property
+    def bus(self) -> Bus: ...
     async def prepare(self, config: Config) -> Change: ...
     async def adopt(self, config: Config, change: Change) -> None: ...
     async def secure(self, loaded: Loaded) -> None: ...
     def follow(self, config: Config) -> None: ...
+
+
+class Sources(Protocol):
+    def reloaded(self, loaded: Loaded) -> None: ...
 
 
 class Prober(Protocol):
@@ -92,6 +107,7 @@ async def reload(hub: Whole, services: Services) -> bool:
     before = await asyncio.to_thread(hub.loaded.parts)
     try:
         new = await _read(hub)
+        _warn(new.loaded.warnings)
         await _apply(hub, services, new)
     except ConfigError as error:
         return _failed(hub, *error.problems)
@@ -101,12 +117,59 @@ async def reload(hub: Whole, services: Services) -> bool:
     except OSError as error:
         return _failed(hub, error)
     succeeded(hub)
+    services.sources.reloaded(new.loaded)
     configure(new.loaded.config.log.format, new.loaded.config.log.level)
-    log.info(
-        "reloaded: %s", plural(len(new.loaded.config.route), "route"), extra={"key": "reload.done"}
-    )
+    routes = plural(written(route.name for route in new.loaded.config.route), "route")
+    log.info("reloaded: %s", routes, extra={"key": "reload.done"})
     await asyncio.to_thread(_free, before)
     return True
+
+
+async def merge(hub: Whole, services: Services, given: Givens) -> Sequence[object]:
+    """Bring what sources say into force beside the file that is: its text is not read again, for
+    nobody has asked for that. Why they are not in force, () = they are."""
+    async with hub.changing:
+        if hub.stopping:
+            return ["the gateway is stopping"]
+        hub.reloads.tried += 1
+        before = await asyncio.to_thread(hub.loaded.parts)
+        try:
+            new = await _beside(hub, given)
+            told = set(hub.loaded.warnings)
+            _warn([warning for warning in new.loaded.warnings if warning not in told])
+            await _apply(hub, services, new)
+        except ConfigError as error:
+            return [problem for problem in error.problems if not problem.warning]
+        except (Refused, RollFailed) as error:
+            hub.reloads.refused += 1
+            return [error]
+        except OSError as error:
+            return [error]
+    await asyncio.to_thread(_free, before)
+    return ()
+
+
+async def _beside(hub: Whole, given: Givens) -> Generation:
+    """See `_read`."""
+    old, number = hub.loaded, hub.reloads.tried
+
+    def made() -> Generation:
+        try:
+            loaded = loads(old.text, old.file, os.environ, old.material, given)
+        except ConfigError:
+            raise
+        except Exception as error:  # whoever writes to a source must not find a way to stop reloads
+            log.exception("a source could not be judged", extra={"key": "source.unjudged"})
+            what = f"it could not be judged ({type(error).__name__}): see the log"
+            raise ConfigError([Problem("file", what, "", 0, "sources")]) from None
+        return generation(number, loaded, time.time())
+
+    gc.disable()
+    try:
+        return await asyncio.to_thread(made)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def succeeded(hub: Reloading) -> None:
@@ -142,7 +205,7 @@ def _read_now(hub: Whole) -> Generation:
     at, old = time.time(), hub.loaded
     _must_not_wait(old.file)
     hub.reloads.seen = config_marks(old.file)
-    return generation(hub.reloads.tried, hub.reloads.load(old.file, old.material), at)
+    return generation(hub.reloads.tried, hub.reloads.load(old.file, old.material, old.given), at)
 
 
 def _must_not_wait(file: str) -> None:
@@ -174,13 +237,17 @@ def failed(hub: Reloading, what_stays: str, *reasons: object) -> bool:
     return False
 
 
+def _warn(warnings: Iterable[Problem]) -> None:
+    for warning in warnings:
+        log.warning("%s", warning, extra={"key": "config.warning"})
+
+
 async def _apply(hub: Whole, services: Services, new: Generation) -> None:
     old, config = hub.generation, new.loaded.config
-    for warning in new.loaded.warnings:
-        log.warning("%s", warning, extra={"key": "config.warning"})
     addresses = [listener.address for listener in config.listen]
     with placing(new.loaded):
-        opened = hub.sockets.open(config.listen)
+        meeting.prepare_for(config)
+        opened = _open(hub, new.loaded, addresses)
     change: Change | None = None
     try:
         if exports_differ(old.loaded.config, config):
@@ -201,10 +268,24 @@ async def _apply(hub: Whole, services: Services, new: Generation) -> None:
         await services.adopt(config, change)
     await services.secure(new.loaded)
     await services.prober.configure(config.upstream, config.route)
-    hub.roster.configure(config.upstream)
-    hub.tell_endpoints()
+    async for _ in gently(hub.roster.steps(config.upstream)):
+        pass
+    await hub.tell_endpoints()
     services.follow(config)
+    await services.bus.configure(config)
+    await asyncio.sleep(0)
     services.discoveries.configure(new.loaded)
+    await services.discoveries.feed()
+
+
+def _open(hub: Whole, loaded: Loaded, addresses: list[str]) -> list[str]:
+    try:
+        return hub.sockets.open(loaded.config.listen)
+    except ListenError as error:
+        place = loaded.places.get(("listen", addresses.index(error.address)))
+        if place is not None:  # a source's, which knows what to leave out by the place alone
+            error.problems = [replace(problem, file=place) for problem in error.problems]
+        raise
 
 
 async def bring_into_force(hub: Whole, new: Generation) -> None:
@@ -213,6 +294,8 @@ async def bring_into_force(hub: Whole, new: Generation) -> None:
     await rollout.prepare()
     _set(hub, new)  # in the same turn: whoever is started now is told the new one
     await rollout.apply()
+    if hub.ready:
+        hub.readiness.tell(new.loaded)
 
 
 async def _roll(hub: Whole, new: Generation, addresses: list[str]) -> None:
@@ -221,6 +304,8 @@ async def _roll(hub: Whole, new: Generation, addresses: list[str]) -> None:
     await hub.supervisor.roll(
         addresses, new.loaded.config.drain_timeout, lambda: _close_all_but(hub, addresses)
     )
+    if hub.ready:
+        hub.readiness.tell(new.loaded)
 
 
 def _tell_restart(hub: Whole, old: Config) -> None:

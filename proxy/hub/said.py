@@ -6,23 +6,31 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from proxy import __version__
+from proxy.config.messaging_names import DELIVERY, written
 from proxy.config.model import Config, Listener
 from proxy.config.syntax import is_everywhere, is_unix
 from proxy.hub.sockets import Sockets
 from proxy.plain import WHY_PLAIN, told
 
 
-def ready_line(config: Config, sockets: Sockets, admin: socket.socket | None, workers: int) -> str:
-    """For the log: people and scripts wait for it."""
-    parts = list(_places(config.listen, sockets))
+def ready_line(
+    config: Config, sockets: Sockets, admin: socket.socket | None, workers: int, lacks: str = ""
+) -> str:
+    """For the log: people and scripts wait for it. `lacks`: why it is not ready; then they go on
+    waiting."""
+    listeners = [listener for listener in config.listen if listener.name != DELIVERY]
+    parts = list(_places(listeners, sockets))
     if admin is not None:
         place = _admin_name(config.admin.listen, admin)
         parts.append(f"admin on {place if is_unix(place) else f'http://{place}'}")
     parts.append(plural(workers, "worker"))
-    parts.append(plural(len(config.route), "route"))
+    parts.append(plural(written(route.name for route in config.route), "route"))
+    if config.consume:
+        parts.append(plural(len(config.consume), "consumer"))
     if WHY_PLAIN:
         parts.append(told())
-    return f"spangate {__version__} ready: {', '.join(parts)}"
+    state = f"is up and waits: {lacks};" if lacks else "ready:"
+    return f"spangate {__version__} {state} {', '.join(parts)}"
 
 
 def gateway_url(config: Config, sockets: Sockets) -> str:

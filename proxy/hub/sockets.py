@@ -7,8 +7,8 @@ listener exists and hands the same one to whichever process fills the slot. Noth
 A Unix socket can be bound once, and one that systemd has opened is there once: all slots share it
 and its queue, and whoever is left accepts.
 
-An address without a host is two sockets, one for each family: on a single one for both, peers of
-IPv4 would look like ::ffff:10.0.0.1, in every record and to every list of networks.
+An address without a host is two sockets, one for each family, as is localhost: on a single one for
+both, peers of IPv4 would look like ::ffff:10.0.0.1, in every record and to every list of networks.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ BACKLOG = 4096  # the kernel caps it at net.core.somaxconn, 4096 since Linux 5.4
 Place = tuple[socket.AddressFamily, str]  # family, host
 
 EVERYWHERE: tuple[Place, ...] = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
+HERE: tuple[Place, ...] = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))  # localhost
 # What a machine without one of the families says; `::` where IPv6 is switched off by sysctl.
 _NO_FAMILY = (errno.EAFNOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EADDRNOTAVAIL)
+_TRANSPARENT4, _TRANSPARENT6 = (socket.SOL_IP, 19), (socket.IPPROTO_IPV6, 75)  # linux/in.h, in6.h
 TRIES = 20  # of a port that is free in one family and may be taken in the other
 
 
@@ -140,7 +142,7 @@ class Sockets:
         if given := self._given.of(listener):
             return self._share(address, given)
         if not is_unix(address):
-            return self._bind(address)
+            return self._bind(address, listener.transparent)
         try:
             file = self._files[address] = UnixSocket(address, int(listener.mode, 8))
         except OSError as error:
@@ -177,13 +179,16 @@ class Sockets:
         self._shared.add(address)
         return [[sock.dup() for sock in sockets] for _ in range(self._slots)]
 
-    def _bind(self, address: str) -> list[list[socket.socket]]:
+    def _bind(self, address: str, transparent: bool) -> list[list[socket.socket]]:
         host, port = split_address(address)
         try:
-            where = places(host)
+            where = places(host) if host != "localhost" else places("", HERE)
             for tries in range(TRIES):
                 try:
-                    return self._bind_all(where, port)
+                    group = self._bind_all(where, port)
+                    if transparent:
+                        _let_through(group)
+                    return group
                 except OSError as error:
                     if port or error.errno != errno.EADDRINUSE or tries == TRIES - 1:
                         raise
@@ -243,7 +248,8 @@ def places(host: str, families: Sequence[Place] = EVERYWHERE) -> tuple[Place, ..
     """Where `host` is on this machine; a name counts with the first address that it has."""
     if is_everywhere(host):
         return tuple(filter(_exists, families)) or tuple(families)
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    name = host.encode() if host.isascii() else host  # a str costs IDNA's tables, 0.25 MB
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, place = found[0]
     return ((family, str(place[0])),)
 
@@ -290,6 +296,14 @@ def _listening(place: Place, port: int, *, shared: bool, both: bool = False) -> 
         sock.close()
         raise
     return sock
+
+
+def _let_through(group: Iterable[Iterable[socket.socket]]) -> None:
+    """Take connections for any address (IP_TRANSPARENT, ip(7))."""
+    for of_slot in group:
+        for sock in of_slot:
+            v6 = sock.family == socket.AF_INET6
+            sock.setsockopt(*(_TRANSPARENT6 if v6 else _TRANSPARENT4), 1)
 
 
 def _close(group: Iterable[Iterable[socket.socket]]) -> None:

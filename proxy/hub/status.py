@@ -21,6 +21,7 @@ from proxy.hub.parts import Whole
 from proxy.hub.probes import Prober
 from proxy.hub.procfs import usage
 from proxy.hub.questions import Answered, Tell
+from proxy.hub.readiness import lacking
 from proxy.hub.reload import needs_restart
 from proxy.hub.rings import RECORDS
 from proxy.hub.said import gateway_url
@@ -39,7 +40,10 @@ DOCTOR = "/api/doctor"
 class Status:
     """One hub, read only."""
 
-    __slots__ = ("_discoveries", "_hub", "_prober", "_routes", "_sampler", "_standings", "more")
+    __slots__ = (
+        "_discoveries", "_hub", "_prober", "_routes", "_sampler", "_standings", "more", "processes",
+        "sources",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +57,8 @@ class Status:
         self._sampler = sampler
         self._discoveries = discoveries
         self.more: Callable[[], Iterable[Series]] = tuple  # what others of the hub can tell
+        self.sources: Callable[[], Mapping[str, Any]] = dict  # of configuration
+        self.processes: Callable[[], Iterable[Series]] = tuple  # the same, of further processes
         self._hub = hub
         self._prober = prober
         self._standings = Standings(hub, prober, ejections)
@@ -64,7 +70,7 @@ class Status:
             return "starting"
         if not any(worker.accepting for worker in self._hub.supervisor.current()):
             return "no worker is ready"
-        return ""
+        return lacking(self._hub.loaded)
 
     async def refresh(self) -> None:
         await self._hub.refresh()
@@ -85,6 +91,7 @@ class Status:
         yield from self._records()
         yield from gauges.processes(hub.supervisor.slots, hub.supervisor.alive)
         yield from gauges.collector(hub.collector)
+        yield from self.processes()
         yield from gauges.reloads(hub.reloads.succeeded, hub.reloads.failed, hub.reloads.last)
         yield from gauges.generation(hub.generation.number, hub.reloads.refused)
         yield from gauges.maintenance(hub.switch.is_on or hub.loaded.config.errors.maintenance.on)
@@ -92,7 +99,7 @@ class Status:
         yield from gauges.build()
 
     def config(self) -> Mapping[str, Any]:
-        about, settings = in_force(self._hub), shown(self._hub.loaded)
+        about, settings = self._in_force(), shown(self._hub.loaded)
         keys = {**about, **dict.fromkeys(settings)}
         return Computed(keys, lambda key, _: about[key] if key in about else settings[key])
 
@@ -137,7 +144,16 @@ class Status:
         hub = self._hub
         file, history = hub.loaded.file, hub.reloads.history.view()
         settings = shown(hub.loaded)
-        return {**in_force(hub), "file": file, "history": history, "settings": settings}
+        return {**self._in_force(), "file": file, "history": history, "settings": settings}
+
+    def _in_force(self) -> dict[str, Any]:
+        return {**in_force(self._hub), "sources": self.sources()}
+
+    def mesh(self) -> Mapping[str, Any]:
+        from proxy.hub.mesh_status import view  # which few gateways need
+
+        hub = self._hub
+        return view(hub.loaded.config, hub.identity, hub.totals.series(), time.time())
 
     def losses(self) -> list[dict[str, Any]]:
         return losses(self._hub.collector.standings())

@@ -133,11 +133,11 @@ class Supervisor:
             else:
                 await worker.reached(WorkerState.READY, min(left, 1.0))
 
-    async def collect(self, timeout: float = COLLECT_TIMEOUT) -> bool:
+    async def collect(self) -> bool:
         """Have all workers report what happened until now; False if one did not in time."""
         self._questions += 1
         asked = [w for w in self.alive if WorkerState.READY <= w.state < WorkerState.DRAINED]
-        answers = [w.collect(self._questions, timeout) for w in asked]
+        answers = [w.collect(self._questions, COLLECT_TIMEOUT) for w in asked]
         return all(await asyncio.gather(*answers))
 
     async def roll(

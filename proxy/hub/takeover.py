@@ -10,16 +10,21 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
+
+import msgspec
 
 from proxy.config.material import NONE, Material
 from proxy.hub.activation import Given, listening
 from proxy.hub.handed import RATES, VARIABLE, Handed, Lines, Place, read
 from proxy.hub.roster import Roster
 from proxy.server.tls_tickets import TicketKeys
+from proxy.sources.source import Given as Tables
 
 log = logging.getLogger("spangate")
+
+Servers = Mapping[str, Mapping[str, Mapping[str, int]]]  # by source, upstream and URL
 
 
 class Takeover:
@@ -63,6 +68,11 @@ class Takeover:
             tickets.current, tickets.earlier = self.handed.tickets
         for key in self.handed.drained:
             roster.drain(key, True)
+
+    @property
+    def servers(self) -> Servers:
+        """What sources had said to the old one."""
+        return said(self)[1]
 
     @property
     def drains(self) -> bool:
@@ -160,3 +170,17 @@ def receive(environ: MutableMapping[str, str]) -> Takeover | None:
 def known(takeover: Takeover | None) -> Material:
     """What `load` is to know already."""
     return takeover.handed.material if takeover is not None else NONE
+
+
+def said(takeover: Takeover | None) -> tuple[dict[str, Tables], Servers]:
+    """What sources had given to the old one, and the servers that they had said."""
+    if takeover is None or not takeover.handed.sources:
+        return {}, {}
+    kind = tuple[dict[str, Tables], dict[str, dict[str, dict[str, int]]]]
+    try:
+        given, servers = msgspec.msgpack.decode(takeover.handed.sources, type=kind)
+        return given, servers
+    except msgspec.MsgspecError as error:
+        words = "what sources gave was not handed over: %s"
+        log.warning(words, error, extra={"key": "source.not_handed"})
+        return {}, {}

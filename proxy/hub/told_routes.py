@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.config.effective import effective
 from proxy.config.loaded import Loaded
+from proxy.config.messaging_names import written
 from proxy.config.model import Retry, Route
 from proxy.config.redact import shown_route
 from proxy.config.written import blocks, veiled
@@ -50,7 +51,9 @@ def _texts(loaded: Loaded) -> list[str]:
 
 
 def _routes(loaded: Loaded, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    known = texts if len(texts) == len(loaded.config.route) else [""] * len(loaded.config.route)
+    number = written(route.name for route in loaded.config.route)  # what the gateway adds is last
+    own = sum(("route", i) not in loaded.places for i in range(number))  # sources' before that
+    known = [*texts, *[""] * (number - own)] if len(texts) == own else [""] * number
     for index, text in enumerate(known):
         yield _route(loaded, index, text)
 
@@ -63,7 +66,8 @@ def _route(loaded: Loaded, index: int, text: str) -> dict[str, Any]:
         "host": list(shown.host),
         "path": shown.path,
         "action": action(route),
-        "to": dict(shown.to),
+        "to": dict(shown.to) if route.publish is None else {},
+        "publish": _publish(shown),
         "line": loaded.lines.exact(("route", index)),
         "text": text,
         "timeout_ms": round(force.timeout * 1000, 3) if route.to and force.timeout else None,
@@ -72,8 +76,15 @@ def _route(loaded: Loaded, index: int, text: str) -> dict[str, Any]:
 
 
 def action(route: Route) -> str:
-    """What it does with a request: proxy, redirect or respond."""
+    """What it does with a request: proxy, publish, redirect or respond."""
+    if route.publish is not None:
+        return "publish"
     return "redirect" if route.redirect else "respond" if route.respond else "proxy"
+
+
+def _publish(shown: Route) -> dict[str, str] | None:
+    said = shown.publish
+    return None if said is None else {"to": said.to, "topic": said.topic}
 
 
 def _retry(retry: Retry | None) -> dict[str, Any] | None:

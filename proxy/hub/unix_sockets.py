@@ -32,13 +32,17 @@ _REMEDIES = {
 class ListenError(ConfigError):
     """An address that cannot be listened on; the text is one line with key and remedy."""
 
+    def __init__(self, problems: list[Problem], address: str) -> None:
+        super().__init__(problems)
+        self.address = address
+
 
 def listen_error(address: str, error: OSError, key: str) -> ListenError:
     """As an error of the configuration, with what to do about it."""
     what, remedy = cannot_listen(address, error, key)
     if address.startswith("unix:"):
         remedy = _REMEDIES.get(error.errno or 0, remedy)
-    return ListenError([Problem(key, what, remedy)])
+    return ListenError([Problem(key, what, remedy)], address)
 
 
 class UnixSocket:

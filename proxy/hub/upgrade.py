@@ -16,9 +16,7 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -28,8 +26,10 @@ from proxy.config.load import STDIN
 from proxy.hub import sticky_keys
 from proxy.hub.ended import describe_exit
 from proxy.hub.handed import RATES, VARIABLE, VERSION, Handed, Lines, write
+from proxy.hub.notify import MANAGER
 from proxy.hub.parts import Collector, Whole
 from proxy.hub.receivers import on_disk
+from proxy.hub.successor import Successor, start
 from proxy.hub.upgrade_asked import Asker
 from proxy.tasks import cancel, spawn
 
@@ -41,9 +41,20 @@ KILL_AFTER = 10.0  # seconds that one which is not wanted any more has to end, b
 INIT = 1  # the process with which a container ends
 
 
+class _Sources(Protocol):
+    def handed(self) -> bytes: ...
+
+
+class _Services(Protocol):
+    @property
+    def sources(self) -> _Sources: ...
+
+
 class Old(Whole, Protocol):
     """The hub, as far as it is left to another one."""
 
+    @property
+    def services(self) -> _Services | None: ...
     @property
     def admin(self) -> socket.socket | None: ...
     @property
@@ -196,11 +207,10 @@ class Upgrade:
         handed = hand_over(self._hub)
         memory = write(handed)
         try:
-            process = _spawn(theirs.fileno(), memory, handed, self._hub.variables)
+            new = await _spawn(theirs.fileno(), memory, handed, self._hub.variables)
         finally:
             theirs.close()
             os.close(memory)
-        new = Child(process)
         try:
             async with asyncio.timeout(READY_WITHIN):
                 await self._is_ready(ours, self._lines, new)
@@ -212,7 +222,7 @@ class Upgrade:
             raise
         return new.pid
 
-    async def _is_ready(self, channel: socket.socket, lines: Lines, new: Child) -> None:
+    async def _is_ready(self, channel: socket.socket, lines: Lines, new: Successor) -> None:
         loop = asyncio.get_running_loop()
         while True:
             data = await loop.sock_recv(channel, 65536)
@@ -223,44 +233,13 @@ class Upgrade:
                     return
             if not data:
                 status = await new.exited()
-                raise Failed(f"process {new.pid} {describe_exit(status)} before it was ready")
+                how = "ended" if status is None else describe_exit(status)
+                raise Failed(f"process {new.pid} {how} before it was ready")
 
-    def _give_up(self, new: Child, channel: socket.socket) -> None:
+    def _give_up(self, new: Successor, channel: socket.socket) -> None:
         self._lines = None
         channel.close()
         spawn(new.end(self._hub.loaded.config.drain_timeout + KILL_AFTER), "end the new process")
-
-
-class Child:
-    """The new process, whose parent this one is for as long as it lives."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.pid = process.pid
-        self._process = process
-        self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        pidfd = os.pidfd_open(process.pid)
-        asyncio.get_running_loop().add_reader(pidfd, self._gone, pidfd)
-
-    async def exited(self) -> int:
-        """The exit status, as Popen tells it."""
-        return await asyncio.shield(self._status)
-
-    async def end(self, patience: float) -> None:
-        """It is not wanted any more; what it has accepted it may finish."""
-        self._signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(self.exited(), patience)
-        except TimeoutError:
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        if not self._status.done():  # until it is waited for, the pid is surely this process
-            os.kill(self.pid, number)
-
-    def _gone(self, pidfd: int) -> None:
-        asyncio.get_running_loop().remove_reader(pidfd)
-        os.close(pidfd)
-        self._status.set_result(self._process.wait())
 
 
 def _refuse(asker: Asker, why: str) -> None:
@@ -283,7 +262,10 @@ def hand_over(hub: Old) -> Handed:
         tickets=hub.tickets,
         sticky=sticky_keys.secret(),
         made=hub.loaded.material.self_signed,
+        mesh=hub.loaded.material.mesh,
+        trust=hub.loaded.material.trust,
         drained=[key for key, member in hub.roster if member.drained],
+        sources=hub.services.sources.handed() if hub.services is not None else b"",
     )
 
 
@@ -292,16 +274,12 @@ def last_words(collector: Collector) -> dict[str, Any]:
     return dict(as_dict(collector.standings()))
 
 
-def _spawn(
+async def _spawn(
     channel: int, memory: int, handed: Handed, variables: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
+) -> Successor:
     environ = {**os.environ, **variables, VARIABLE: f"{channel},{memory}"}
-    return subprocess.Popen(
-        command(),
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        pass_fds=_each_once([channel, memory, *handed.descriptors()]),
-    )
+    fds = _each_once([channel, memory, *handed.descriptors()])
+    return await start(command(), environ, fds, orphan=MANAGER in variables)
 
 
 def command() -> list[str]:

@@ -23,7 +23,7 @@ from proxy.otlp.inflow import Inflow
 from proxy.otlp.parts import PART
 from proxy.otlp.refusal import Refusal
 from proxy.otlp.server import Gate
-from proxy.web import Line
+from proxy.web.connection import Line
 
 HEAD = 4096  # bytes of an ordinary one
 _ODD = ~bits(

@@ -38,7 +38,9 @@ from proxy.otlp.serve_websocket import converse, is_upgrade
 from proxy.otlp.server import Gate, Taker, taken
 from proxy.otlp.turns import Turns
 from proxy.otlp.wire import WireError
-from proxy.web import GuardedServer, Guards, coding, reader
+from proxy.web.connection import Guards
+from proxy.web.requests import coding, reader
+from proxy.web.server import GuardedServer
 
 log = logging.getLogger("spangate")
 

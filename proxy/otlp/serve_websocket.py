@@ -15,7 +15,7 @@ from proxy.otlp.inflow import Inflow
 from proxy.otlp.partial import response_bytes
 from proxy.otlp.refusal import MALFORMED, NO_CODING, OVERLOADED, Refusal, status_bytes
 from proxy.otlp.server import Taker, taken
-from proxy.web import coding
+from proxy.web.requests import coding
 
 PROTOCOL = "otlp.v1"
 OK = b"\x00"

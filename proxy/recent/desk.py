@@ -5,7 +5,7 @@ waited for before the next step, and returns a Reply. What a path or a parameter
 disk is at hand before anybody answers. Paths that are not here are somebody else's. Everything is
 GET, and changes nothing.
 
-/api/traces, /api/traces/{id}     proxy/recent/show.py
+/api/traces, /api/traces/{id}     proxy/recent/listed.py
 /api/map                          proxy/recent/map.py
 /jaeger/…, /zipkin/…, /tempo/…    what those projects' tools ask, each in a module of its own
 """
@@ -20,17 +20,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from proxy.recent.otlpjson import traces_data
-from proxy.recent.query import MOST, Params, query_of, word
+from proxy.recent.query import MOST, Params
 from proxy.recent.ring import Store
-from proxy.recent.search import records_of, search, trace_of
-from proxy.recent.show import found_as_json, trace_as_json
 from proxy.recent.view import Archive, Step, View, recall
 
 JSON = "application/json; charset=utf-8"
 MOST_PARAMETERS = 64
 
-_ID = re.compile(r"[0-9a-fA-F]{32}")
 _ANY_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 _TRACES = ("traceID", "traceIds")  # parameters that name some
 
@@ -74,6 +70,7 @@ _MODULES = {
     ("jaeger",): "proxy.recent.jaeger",
     ("zipkin",): "proxy.recent.zipkin",
     ("tempo",): "proxy.recent.tempo",
+    ("api", "traces"): "proxy.recent.listed",
     ("api", "map"): "proxy.recent.map",
     ("api", "doctor"): "proxy.recent.examine",
 }
@@ -114,41 +111,11 @@ def _named(path: tuple[str, ...], params: Params) -> list[bytes]:
 
 
 def _handler(path: tuple[str, ...]) -> Handler:
-    if path == ("api", "traces"):
-        return _traces
-    if path[:2] == ("api", "traces") and len(path) == 3:
-        return _trace
     for prefix, module in _MODULES.items():
         if path[: len(prefix)] == prefix:
             found: Handler = importlib.import_module(module).answer
             return found
-    return _unknown
-
-
-def _traces(asked: Asked) -> Answer:
-    found = yield from search(asked.store, query_of(asked.params, asked.now))
-    return reply(found_as_json(found))
-
-
-def _trace(asked: Asked) -> Answer:
-    yield
-    trace_id = trace_id_of(asked.path[2])
-    spans = trace_of(asked.store, trace_id)
-    if not spans:
-        return refusal(404, "no such trace is here; it may have made room for newer ones")
-    yield
-    if word(asked.params, "format") == "otlp":
-        return reply(traces_data(spans))
-    records = records_of(asked.store, trace_id)
-    yield
-    return reply(trace_as_json(spans, records, asked.about.trace_url))
-
-
-def trace_id_of(text: str) -> bytes:
-    """16 bytes; ValueError for what is no trace id."""
-    if not _ID.fullmatch(text):
-        raise ValueError(f"{text[:40]!r} is no trace id: 32 hexadecimal digits")
-    return bytes.fromhex(text)
+    return unknown
 
 
 def reply(value: Mapping[str, Any] | list[Any], status: int = 200) -> Reply:
@@ -160,6 +127,7 @@ def refusal(status: int, why: str) -> Reply:
     return reply({"error": why}, status)
 
 
-def _unknown(asked: Asked) -> Answer:
+def unknown(asked: Asked) -> Answer:
+    """For a path that is nobody's."""
     yield
     return refusal(404, "there is no such thing here")

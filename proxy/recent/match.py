@@ -80,7 +80,8 @@ def is_within(query: Query, trace: Any) -> bool:
 def _conditions(query: Query) -> list[Condition]:
     found: list[Condition] = []
     if query.route:
-        found.append(_any([*pair("spangate.route", query.route), *pair("http.route", query.route)]))
+        said = ("spangate.route", "http.route", "url.template")
+        found.append(_any([one for key in said for one in pair(key, query.route)]))
     spanwise = [_service(query.service)] if query.service else []
     if query.operation:
         spanwise.append(_operation(query.operation))

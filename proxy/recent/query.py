@@ -32,7 +32,7 @@ _MOST_TEXT = 1024
 class Query:
     """What a trace must have; times in Unix ns, durations in ns. "" and 0 ask for nothing."""
 
-    route: str = ""  # of some SERVER span: its name, or its template
+    route: str = ""  # of some SERVER span its name, or of some span its template
     service: str = ""  # that recorded some span, or was called
     operation: str = ""  # the name of some span, of that service where one is named
     shortest: int = 0  # of the whole trace

@@ -32,7 +32,7 @@ Steps = Generator[Step, None, "Found"]
 
 _ROOT = {
     b"spangate.route": 0, b"http.route": 1, b"http.request.method": 2, b"url.path": 3,
-    b"http.response.status_code": 4,
+    b"http.response.status_code": 4, b"url.template": 5, b"url.full": 6,
 }  # fmt: skip
 _ATTRIBUTES = 9  # field of a span
 
@@ -296,11 +296,19 @@ def _summary(trace_id: bytes, trace: _Trace) -> Summary:
         _, _, _, row, service, buf = trace.root
         summary.name, summary.service = row[3].decode("utf-8", "replace"), service
         picked = spanscan.pick(buf, row[8], row[9], _ATTRIBUTES, _ROOT)
-        name, template, method, path, status = picked
-        summary.route = _words(name) or _words(template)
-        summary.method, summary.path = _words(method), _words(path)
+        name, template, method, path, status, called, url = picked
+        # A sidecar's calls begin with a CLIENT span, which has the one and the other of these.
+        summary.route = _words(name) or _words(template) or _words(called)
+        summary.method, summary.path = _words(method), _words(path) or _path(_words(url))
         summary.status = status if isinstance(status, int) else None
     return summary
+
+
+def _path(url: str) -> str:
+    """That of a URL; whoever has sent the span may have written anything."""
+    rest = url.partition("://")[2].partition("#")[0].partition("?")[0]
+    _, slash, path = rest.partition("/")
+    return slash + path
 
 
 def _words(value: object) -> str:

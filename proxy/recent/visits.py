@@ -15,6 +15,7 @@ from proxy.recent.model import CLIENT, SERVER, Record, Span
 
 MOST_CALLS = 20_000
 MOST_OWN = 40_000
+_REMOTE = 0x200  # Span.flags: the parent is of another process
 
 
 @dataclass(slots=True, eq=False)
@@ -99,7 +100,8 @@ class Calls:
         if span.kind == SERVER and "spangate.phase.overhead_ms" in span.attributes:
             self._call(_call_of(span))
         elif span.kind == CLIENT and "spangate.upstream" in span.attributes:
-            self._try(span)
+            if span.attributes.get("spangate.mirror") is not True:
+                self._try(span)
         elif "spangate.upstream" not in span.attributes:
             trace = self._trace(span.trace_id)
             if span.span_id not in trace.own:
@@ -158,15 +160,19 @@ class Calls:
 
     def _try(self, span: Span) -> None:
         told = span.attributes
+        # A sidecar's upstreams have names of their own.
+        service = _text(told, "peer.service") or _text(told, "spangate.upstream")
         one = Try(
-            _text(told, "spangate.upstream"), span.span_id, span.start, span.end,
+            service, span.span_id, span.start, span.end,
             _text(told, "network.peer.address"), _text(told, "spangate.trace_context.withheld"),
             span.trace_state,
         )  # fmt: skip
         call = self._by_id.get(span.parent_id)
-        if told.get("spangate.mirror") is True:
-            return
-        if call is None:
+        if not span.parent_id or span.flags & _REMOTE:
+            # An application's own request, by its sidecar: no other span tells of it.
+            self._early[span.span_id] = [one]
+            self._call(_call_of(span))
+        elif call is None:
             self._early.setdefault(span.parent_id, []).append(one)
         elif all(known.span_id != one.span_id for known in call.tries):
             call.tries.append(one)
@@ -176,16 +182,19 @@ def _call_of(span: Span) -> Call:
     told = span.attributes
     baggage = told.get("spangate.baggage")
     said = False if told.get("spangate.trace_context.sampled") is False else None
+    # What an application sends by its sidecar is of no route, but to somebody.
+    place = _text(told, "spangate.route") or _text(told, "peer.service")
     return Call(
         span.trace_id, span.span_id, span.parent_id, span.start, span.end,
-        _text(told, "spangate.route"), True,
+        place, True,
         said=True if said is None and span.parent_id else said,
         state=span.trace_state,
         result=_text(told, "spangate.trace_context.result"),
         format=_text(told, "spangate.trace_context.format"),
         baggage=baggage if isinstance(baggage, bool) else None,
         request_id=_text(told, "spangate.request_id"),
-        peer=_text(told, "network.peer.address"),
+        # The address in a CLIENT span is that of whom the application has called.
+        peer="" if span.kind == CLIENT else _text(told, "network.peer.address"),
         agent=_text(told, "user_agent.original"),
         linked=bool(span.links),
     )  # fmt: skip

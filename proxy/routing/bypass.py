@@ -97,7 +97,7 @@ def _example(host: str) -> str:
 
 def _other_names(pattern: Pattern) -> Iterator[tuple[str, str]]:
     """(key, path) of paths that the pattern would fit if they were written as usual."""
-    if pattern.kind == "regex":
+    if pattern.kind in ("regex", "start"):
         return
     segments = ["x" if is_capture(segment) else segment for segment in pattern.segments]
     literal = [i for i, s in enumerate(pattern.segments) if s and not is_capture(s)]

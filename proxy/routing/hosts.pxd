@@ -1,6 +1,7 @@
 cimport cython
 
-from proxy.routing.zone cimport Leaf, Zone
+from proxy.routing.leaf cimport Leaf
+from proxy.routing.zone cimport Zone
 
 
 cdef class Hosts:

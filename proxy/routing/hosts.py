@@ -8,7 +8,8 @@ refuse a request passes it on to the next less specific one.
 from __future__ import annotations
 
 from proxy.routing.demands import Fields
-from proxy.routing.zone import Leaf, Zone
+from proxy.routing.leaf import Leaf
+from proxy.routing.zone import Zone
 
 MOST = 1024  # hosts that are remembered
 LONGEST = 256  # characters of one that is

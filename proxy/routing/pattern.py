@@ -6,6 +6,7 @@ Owns the grammar alone: the table knows which pattern wins, the configuration kn
     /api/{id}            template: {name} is one whole segment that is not empty
     /api/*               prefix of whole segments: /api, /api/ and /api/x, never /apix; may
                          hold {name}
+    ^/api                whatever begins so, /api, /api/x and /apix: as sources write it
     ~^/v[0-9]+/.*$       regular expression over the whole path (as if between ^ and $), named
                          groups are captures
 """
@@ -21,7 +22,7 @@ from urllib.parse import quote
 from proxy.errors import BadRequest
 from proxy.http.path import normalise
 
-Kind = Literal["exact", "template", "prefix", "regex"]
+Kind = Literal["exact", "template", "prefix", "start", "regex"]
 
 REST = "*"  # the capture that holds what a prefix left: "", "/" or "/x/y"
 
@@ -39,10 +40,14 @@ class Pattern:
     segments: tuple[str, ...] = ()  # without the leading slash; a capture is "{name}"; no "*"
     captures: tuple[str, ...] = ()  # in order; REST comes last
     regex: re.Pattern[str] | None = None
+    start: str = ""  # what begins all that a "start" fits, as text and not as segments
 
     @property
     def path(self) -> str:
-        """The segments as a path: all of an exact pattern, what precedes /* of a prefix."""
+        """The segments as a path: all of an exact pattern, what precedes /* of a prefix, and what
+        begins all that a start fits."""
+        if self.start:
+            return self.start
         return "/" + "/".join(self.segments) if self.segments else ""
 
 
@@ -50,6 +55,8 @@ def parse(path: str) -> Pattern:
     """The pattern that `path` writes; ValueError says what is wrong and what to write instead."""
     if path.startswith("~"):
         return _regex(path)
+    if path.startswith("^"):
+        return _start(path)
     if not path.startswith("/"):
         raise ValueError(f'{path!r} must begin with "/", or with "~" for a regular expression')
     prefix = path.endswith("/*")
@@ -107,6 +114,21 @@ def _regex(path: str) -> Pattern:
         raise ValueError(f"{path!r} is not a regular expression: {error}") from None
     names = sorted(regex.groupindex, key=regex.groupindex.__getitem__)
     return Pattern("regex", path, captures=tuple(names), regex=regex)
+
+
+def _start(path: str) -> Pattern:
+    text = path[1:]
+    if not text.startswith("/"):
+        raise ValueError(f'{path!r} must go on with "/": "^/api" fits whatever begins with /api')
+    if "{" in text or "*" in text:
+        raise ValueError(f"{path!r}: what follows ^ is text, without captures and *")
+    try:
+        clean = normalise(quote(text, safe="/%!$&'()*+,;=:@\\#?"))
+    except BadRequest as error:
+        raise ValueError(f"{path!r} can never match: {error.detail}") from None
+    if clean.count("/") != text.count("/"):
+        raise ValueError(f'{path!r} can never match: "//" and dot segments are resolved before')
+    return Pattern("start", clean + "*", captures=(REST,), start=clean)
 
 
 def _split(path: str) -> list[str]:

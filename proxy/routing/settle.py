@@ -13,8 +13,8 @@ from proxy.config.model import Route
 from proxy.errors import BadRequest, NoRoute, WrongMethod
 from proxy.http.head import RequestHead
 from proxy.http.path import decode_slashes, has_parameters
+from proxy.routing.leaf import Found
 from proxy.routing.table import Table
-from proxy.routing.zone import Found
 
 # A capital letter that is no digit of a percent-encoding, whose digits are capitals here.
 _capital = re.compile(r"%[0-9A-F]{2}|[^A-Z%]").sub

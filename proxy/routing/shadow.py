@@ -2,7 +2,8 @@
 
 Reads patterns and conditions as they are written. Two rules, applied to each host of a route:
 the same path with conditions that follow from its own, earlier in the order; and a regular
-expression whose beginning lies under a prefix pattern, since prefixes are asked first.
+expression whose beginning lies under a prefix pattern, since prefixes are asked first. Routes with
+an `order` are compared with each other alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from proxy.routing.conditions import follow
-from proxy.routing.pattern import Pattern, is_capture
-from proxy.routing.zone import Leaf
+from proxy.routing.leaf import Leaf
+from proxy.routing.pattern import is_capture
 
 Shadow = tuple[int, int, str]
 Shape = tuple[str, ...]
@@ -56,10 +57,9 @@ def _pairs(leaves: list[Leaf]) -> list[tuple[Leaf, Leaf]]:
     """(shadowed, taker) among the routes of one host."""
     pairs = []
     groups: dict[Shape, list[Leaf]] = {}
-    # Regular expressions last: prefixes anywhere in the file may take their requests.
-    for leaf in sorted(leaves, key=lambda leaf: (leaf.pattern.kind == "regex", leaf.order())):
-        group = groups.setdefault(_shape(leaf.pattern), [])
-        earlier = [*group, *_prefixes(groups, leaf.pattern)]
+    for leaf in sorted(leaves, key=_turn):
+        group = groups.setdefault(_shape(leaf), [])
+        earlier = [*group, *_prefixes(groups, leaf)]
         taker = next((t for t in earlier if _takes_all(t, leaf)), None)
         if taker is not None:
             pairs.append((leaf, taker))
@@ -68,11 +68,17 @@ def _pairs(leaves: list[Leaf]) -> list[tuple[Leaf, Leaf]]:
     return pairs
 
 
-def _shape(pattern: Pattern) -> Shape:
+def _turn(leaf: Leaf) -> tuple[bool, tuple[int, int]]:
+    """Regular expressions last: prefixes anywhere in the file may take their requests."""
+    return (not leaf.rank and leaf.pattern.kind == "regex", leaf.order())
+
+
+def _shape(leaf: Leaf) -> Shape:
     """Equal for patterns that fit the same paths, whatever their captures are called."""
-    if pattern.kind == "regex":
-        return (pattern.kind, pattern.template)
-    return (pattern.kind, *("{}" if is_capture(s) else s for s in pattern.segments))
+    pattern, ranked = leaf.pattern, "ranked" if leaf.rank else ""
+    if pattern.kind in ("regex", "start"):
+        return (ranked, pattern.kind, pattern.template)
+    return (ranked, pattern.kind, *("{}" if is_capture(s) else s for s in pattern.segments))
 
 
 def _takes_all(taker: Leaf, leaf: Leaf) -> bool:
@@ -81,15 +87,18 @@ def _takes_all(taker: Leaf, leaf: Leaf) -> bool:
     return leaf.conditions is not None and follow(taker.conditions, leaf.conditions)
 
 
-def _prefixes(groups: dict[Shape, list[Leaf]], pattern: Pattern) -> Iterator[Leaf]:
+def _prefixes(groups: dict[Shape, list[Leaf]], leaf: Leaf) -> Iterator[Leaf]:
     """Routes with a prefix under which every path lies that a regular expression matches."""
+    pattern, ranked = leaf.pattern, "ranked" if leaf.rank else ""
     if pattern.kind == "regex":
         segments = literal_prefix(pattern.template[1:]).split("/")[1:-1]
         for count in range(len(segments) + 1):
-            yield from groups.get(("prefix", *segments[:count]), ())
+            yield from groups.get((ranked, "prefix", *segments[:count]), ())
 
 
 def _reason(leaf: Leaf, taker: Leaf, label: Callable[[int], str]) -> str:
+    if leaf.rank:
+        return f"{label(taker.index)} takes all its requests: its `order` comes first"
     if leaf.pattern.kind == "regex" and taker.pattern.kind == "prefix":
         return (
             f"{label(taker.index)} takes all its requests: prefixes come before regular expressions"

@@ -13,8 +13,9 @@ from proxy.routing import shadow
 from proxy.routing.conditions import Failure, compile_when, first_failure
 from proxy.routing.demands import Fields
 from proxy.routing.hosts import Hosts
+from proxy.routing.leaf import Found, Leaf
 from proxy.routing.pattern import parse, parse_host
-from proxy.routing.zone import Found, Leaf, Zone
+from proxy.routing.zone import Zone
 
 # What `match` takes: host, method, path, query, head.
 Asked = tuple[str, str, str, str, Fields]
@@ -70,6 +71,8 @@ class Table:
         first such route.
 
         Asked where `match` found none: ((), -1) says that more than the method keeps routes away.
+        Routes with an `order` do not count: in lists of control planes the method is as good a
+        condition as any other, and what fits none gets 404.
         """
         if not self._has_methods:  # most do not, and a 404 need not walk twice
             return (), -1
@@ -77,7 +80,7 @@ class Table:
         first = -1
         for leaf in self.candidates(host, path):
             conditions = leaf.conditions
-            if conditions is not None and conditions.methods is not None:
+            if conditions is not None and conditions.methods is not None and not leaf.rank:
                 one = min(conditions.methods)
                 if first_failure(conditions, one, query, head) is None:
                     methods |= conditions.methods
@@ -152,7 +155,7 @@ class TableBuilder:
         """Yields after each route; ValueError as of `Table.compile`."""
         for index, route in enumerate(self._routes):
             conditions = compile_when(route.when, is_denial(route), route.grpc_web)
-            self._leaves.append(Leaf(index, parse(route.path), conditions))
+            self._leaves.append(Leaf(index, parse(route.path), conditions, route.order or 0))
             yield
         hosts = self._zones
         for leaf in sorted(self._leaves, key=Leaf.order):

@@ -1,24 +1,13 @@
 cimport cython
 
 from proxy.kernel.walk cimport Tree
-from proxy.routing.demands cimport Conditions
-
-
-cdef class Leaf:
-    cdef public Py_ssize_t index
-    cdef public object pattern
-    cdef public Conditions conditions
-    cdef bint _is_static
-    cdef Py_ssize_t _offset
-    cdef tuple _places
-
-    cpdef dict captures(self, str path)
-    cpdef bint fits(self, str path)
+from proxy.routing.leaf cimport Leaf
 
 
 cdef class Zone:
     cdef Tree _tree
     cdef list _regexes
+    cdef object _ranked
 
     @cython.locals(leaf=Leaf, leaves=list, others=list, tree=Tree)
     cpdef Leaf find(self, str method, str path, str query, object head)

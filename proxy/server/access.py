@@ -12,6 +12,7 @@ from proxy.access.round import Wanted
 from proxy.access.spellings import spellings
 from proxy.config.model import Auth, Config, Route
 from proxy.server.house import House
+from proxy.server.peer import Peer
 from proxy.server.snapshot import RouteEntry
 from proxy.telemetry import instruments
 
@@ -22,13 +23,14 @@ class Access:
     """Of one route."""
 
     __slots__ = (
-        "addresses", "cookies", "cors", "queries", "requests", "secure", "strips", "wanted"
+        "addresses", "cookies", "cors", "mesh", "queries", "requests", "secure", "strips", "wanted"
     )  # fmt: skip
 
     def __init__(
         self, route: Route, wanted: Wanted, addresses: Addresses | None, requests: int
     ) -> None:
         self.addresses = addresses
+        self.mesh: Any = None  # Allowed (`auth_mesh.py`), where `mesh.allow` has a say
         self.requests = requests  # that one client may have under way; 0 = any number
         self.cors: Any = _policy(route)
         self.secure: Any = _secure(route)
@@ -38,29 +40,38 @@ class Access:
         self.queries = frozenset(name for check in checks for name in check.hidden_queries)
         self.strips = spellings(name for check in checks for name in check.strips)
 
-    def refuses(self, house: House, entry: RouteEntry, address: str) -> bool:
-        """Whether a connection from there, without requests, may not come in, which is counted."""
-        if self.addresses is None or not self.addresses.refuses(address):
-            return False
+    def refuses(self, house: House, entry: RouteEntry, peer: Peer) -> str:
+        """Why a connection, without requests, may not come in, which is counted; "" = it may."""
+        check = reason = "address"
+        if self.addresses is None or not self.addresses.refuses(peer.address):
+            refusal = self.mesh and self.mesh.refusal(peer.listener, peer.identity, None)
+            if not refusal:
+                return ""
+            check, reason = "mesh", refusal.reason
         name = entry.route.name or entry.route.path
         labels = (
-            ("spangate.check", "address"),
-            ("spangate.denied.reason", "address"),
+            ("spangate.check", check),
+            ("spangate.denied.reason", reason),
             ("spangate.route", name),
         )
         house.recorder.registry.number(instruments.ACCESS_DENIED, labels).value += 1
-        return True
+        return reason
 
 
 class Checks:
     """The checks of a configuration, each made once, and of those alone that a route asks for."""
 
-    __slots__ = ("_addresses", "_config", "_made", "_ready")
+    __slots__ = ("_addresses", "_config", "_made", "_mesh", "_ready")
 
     def __init__(self, config: Config, made: Made) -> None:
         self._config = config
         self._made = made
         self._ready: dict[str, Check] = {}
+        self._mesh: Any = None
+        if config.mesh is not None and config.mesh.allow:
+            from proxy.server.auth_mesh import allowed  # which few configurations need
+
+            self._mesh = allowed(config)
         self._addresses: dict[tuple[tuple[str, ...], ...], Addresses] = {}
 
     def access(self, route: Route) -> Access | None:
@@ -72,9 +83,12 @@ class Checks:
             wanted = Wanted(tuple(all_of), tuple(any_of), use.scopes, use.claims)
         requests = self._config.limits.per_client.requests
         said = route.allow or route.deny or route.cors or route.secure_headers
-        if not wanted and not said and not requests:
+        mesh = self._mesh if self._mesh is not None and self._mesh.concerns(route) else None
+        if not wanted and not said and not requests and mesh is None:
             return None
-        return Access(route, wanted, self._lists(route), requests)
+        made = Access(route, wanted, self._lists(route), requests)
+        made.mesh = mesh
+        return made
 
     def _lists(self, route: Route) -> Addresses | None:
         """Made once for all routes that say the same."""

@@ -17,4 +17,5 @@ cdef bint _was_late(Exchange x, Call call) except -1
 cpdef leave(Story story, error)
 cdef bint _take_back(Story story)
 cdef _leave_others(Story story)
+cpdef settle(Story story)
 cpdef finish(Story story)

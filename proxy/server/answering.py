@@ -173,6 +173,8 @@ def _leave_others(story: Story) -> None:
         story.worker.overload.left(story.ticket)
     if story.copy is not None:
         story.copy.cut()
+    if entry is not None and entry.message is not None:
+        entry.message.end(story)
     told = story.x.told
     if told is not None and told.claim is not None:
         story.worker.clients.end(told.claim)
@@ -181,15 +183,10 @@ def _leave_others(story: Story) -> None:
         split.count(story, entry, target)
 
 
-def finish(story: Story) -> None:
-    """Always, once, and without waiting: the record of what happened, unless more is to come."""
-    x, later = story.x, story.later
-    if later is not None:
-        story.coroutine, story.later = later, None
-        story.begin()
-        return
+def settle(story: Story) -> None:
+    """Complete the facts: nothing more will happen."""
+    x, attempt = story.x, story.attempt
     x.end = x.end or monotonic_ns()
-    attempt = story.attempt
     if attempt is not None and x.head_sent and attempt.status:
         attempt.end = x.end
     story.coroutine = None
@@ -199,6 +196,16 @@ def finish(story: Story) -> None:
         x.error = str(x.status)
     if story.tunnel is not None:
         tunnel.finish(story)
+
+
+def finish(story: Story) -> None:
+    """Always, once, and without waiting: the record of what happened, unless more is to come."""
+    x, later = story.x, story.later
+    if later is not None:
+        story.coroutine, story.later = later, None
+        story.begin()
+        return
+    settle(story)
     try:
         worker = story.worker
         if worker.upstreams.learning:

@@ -6,38 +6,26 @@ for here too; what a client was told cannot be tried again, so this ends where t
 
 from __future__ import annotations
 
-from proxy.errors import (
-    DeadlineOver,
-    NotProcessed,
-    OlderRequired,
-    ProxyError,
-    UpstreamError,
-    UpstreamReset,
-)
+from proxy.errors import DeadlineOver, ProxyError, UpstreamError, UpstreamReset
 from proxy.http import deadline, grpc
 from proxy.http.edits import WANTS_TUNNEL
 from proxy.http.head import Pair, ResponseHead
 from proxy.kernel.clock import monotonic_ns, time_ns
 from proxy.kernel.hexes import span_id
 from proxy.kernel.step import Event
-from proxy.server import grpc_calls, overload
+from proxy.server import grpc_calls, overload, unprocessed
 from proxy.server.nobody import nobody
 from proxy.server.sides import UpstreamSide
 from proxy.server.snapshot import Target
 from proxy.server.story import Story
+from proxy.server.unprocessed import IDEMPOTENT, OLDER, STALE
 from proxy.telemetry.facts import Attempt
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import LONGEST, backoff, may_retry, retry_after
 from proxy.upstream.state import Use
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 §9.2.2
-STALE = "stale_connection"  # the reason of a try that follows one on a connection that had ended
-_OLDER = OlderRequired.error_type
-_DIALS = (STALE, _OLDER)
-_NOT_DONE = (NotProcessed.error_type, _OLDER)
+_DIALS = (STALE, OLDER)
 Another = tuple[float, str]  # seconds to wait, and the reason that the next try states
-_MOST_NOT_DONE = 3  # tries that follow ones which an upstream has not processed, policy aside
-
 
 EVENT = Event()  # what a story waits for: whatever a connection or the sweep sends or throws
 
@@ -162,7 +150,7 @@ async def _dial(story: Story, target: Target) -> UpstreamSide:
         warm: UpstreamSide | None = await overload.line(story, target)
         if warm is not None:
             return warm
-    old = attempt.retry_reason == _OLDER
+    old = attempt.retry_reason == OLDER
     if endpoint.scheme == "https":
         attempt.scheme = "https"  # whatever comes of it
     dialling = story.worker.dial(story, endpoint, target.connect, old, target.handshake)
@@ -268,17 +256,15 @@ def _pause(
     failure: UpstreamError | None,
 ) -> float | None:
     """Seconds to wait before another attempt, or None: this was the last one."""
-    retry, x = target.retry, story.x
-    if _may_resend(story, attempt, failure):
-        return 0.0  # the upstream closed a warm connection as we wrote: not its failure
+    retry, x, now = target.retry, story.x, monotonic_ns()
+    left = (story.total - now) * 1e-9 if story.total else float("inf")
+    again = None if failure is None else unprocessed.pause(story, attempt, failure, left)
+    if again is not None:
+        return again
     if retry is None or target.budget is None:
         return None
-    now = monotonic_ns()
-    reasons = [a.retry_reason for a in x.attempts]
-    free = reasons.count(STALE) + min(_not_done(story), _MOST_NOT_DONE)
-    tries = len(reasons) - free - 1
+    tries = len(x.attempts) - unprocessed.free(x.attempts) - 1
     outcome = attempt.status if failure is None else failure
-    left = (story.total - now) * 1e-9 if story.total else float("inf")
     wanted = _wanted(story, response)
     if not may_retry(retry, x.method, tries, outcome, story.replayable, left) and (
         x.call is None or not grpc_calls.may_retry(story, attempt, tries, left)
@@ -300,22 +286,6 @@ def _wanted(story: Story, response: ResponseHead | None) -> float | None:
     said = None if response is None else response.get(b"retry-after")
     wanted = retry_after(said, time_ns() * 1e-9) if said is not None else None
     return -1.0 if wanted is not None and wanted > LONGEST else wanted
-
-
-def _may_resend(story: Story, attempt: Attempt, failure: UpstreamError | None) -> bool:
-    """RFC 9110 §9.2.2, RFC 9113 §8.7: what is idempotent, or was certainly not read."""
-    if isinstance(failure, NotProcessed):
-        if not story.replayable or attempt.retry_reason == _OLDER:
-            return False
-        return _not_done(story) < _MOST_NOT_DONE
-    if not attempt.reused or not isinstance(failure, UpstreamReset) or not story.replayable:
-        return False
-    return failure.unread or story.x.method in IDEMPOTENT
-
-
-def _not_done(story: Story) -> int:
-    """Tries that followed ones which an upstream had not processed."""
-    return len([a for a in story.x.attempts if a.retry_reason in _NOT_DONE])
 
 
 def _give_up(story: Story, failure: UpstreamError | None) -> str:

@@ -101,7 +101,8 @@ class Asking:
         self._forwarding.add(edits, head, peer.encoded, client.scheme, client.forwards)
         own = told(head, x.scheme, _authority(edits, head))
         edits.added = [pair for pair in edits.added if pair[0] not in OURS] + own
-        proof = forwarded(head.fields.get(XFCC) if client.forwards else None, peer.certificate)
+        passes = client.forwards and story.snapshot.passes_certificates
+        proof = forwarded(head.fields.get(XFCC) if passes else None, peer.certificate)
         if proof is not None:
             edits.add(XFCC, proof)
         if x.request_id:

@@ -16,6 +16,8 @@ from proxy.config.attributes import from_labels
 from proxy.config.effective import effective
 from proxy.config.error_model import ErrorPage, Errors, RouteErrors
 from proxy.config.material import NONE, Material
+from proxy.config.mesh_names import APP, AWAY, BYTES, PEERS
+from proxy.config.messaging_names import DELIVERY
 from proxy.config.model import Compress, Config, Mirror, Redirect, Respond, Retry, Route
 from proxy.config.observe import Propagate
 from proxy.config.own_fields import own_fields
@@ -30,7 +32,7 @@ from proxy.server.reply import Reply
 from proxy.server.snapshot import Answer, Captures, RouteEntry, Snapshot, Target
 from proxy.server.tcp_routes import compile_streams
 from proxy.server.tls_keyring import Contexts, Keyring
-from proxy.telemetry.blocks import RouteBlocks
+from proxy.telemetry.blocks import ALL, OWN, TRIES, RouteBlocks
 from proxy.tracing.propagate import Injector
 from proxy.tracing.sampling import Kind, Sampler
 from proxy.upstream.state import Plan, Upstreams
@@ -81,7 +83,10 @@ class Compiler:
         if self._keyring is not None:
             yield from self._keyring.make(config, self._material, self.tls)
         sampler = self._sampler(config.tracing.sampler, config.tracing.sample)
-        snapshot = Snapshot(config, sampler, entries, table.table())
+        compiled = table.table()
+        yield
+        snapshot = Snapshot(config, sampler, entries, compiled)
+        yield
         snapshot.errors = self._errors
         for address, streams in compile_streams(config, self._entry):
             snapshot.streams[address] = streams
@@ -102,7 +107,11 @@ class Compiler:
         if route.labels:
             labels = self._with_attributes({**config.labels, **route.labels})
         template = pattern.template
-        blocks = RouteBlocks(route.name or route.path, template, labels, _rewritten(route))
+        parts, message = _message(route, pattern.captures)
+        name = route.name or route.path
+        blocks = RouteBlocks(name, template, labels, _rewritten(route), parts)
+        if config.mesh is not None:
+            blocks.services = services_of(config)
         trace = route.trace
         sampler = self._sampler(
             trace.sampler or config.tracing.sampler,
@@ -117,6 +126,8 @@ class Compiler:
             entry.rates = _rates(route)
         if (access := self._access(route)) is not None:
             entry.guard(access)
+        if message is not None:
+            entry.of_queue(message)
         if route.mirror is not None:
             entry.mirror = self._mirroring(route, route.mirror)
         if route.split is not None:
@@ -129,7 +140,8 @@ class Compiler:
     def _access(self, route: Route) -> object:
         use = self.config.defaults.auth if route.auth is None else route.auth
         said = route.allow or route.deny or route.cors or route.secure_headers
-        if use is None and not said and not self.config.limits.per_client.requests:
+        mesh, most = self.config.mesh, self.config.limits.per_client.requests
+        if use is None and not said and not most and (mesh is None or not mesh.allow):
             return None
         if self._checks is None:
             from proxy.access.made import Made
@@ -214,6 +226,13 @@ class Compiler:
         return injector
 
 
+def services_of(config: Config) -> dict[str, str]:
+    """Which services are behind a sidecar's own upstreams; "" = it depends on who is called."""
+    own = str(config.resource.get("service.name", ""))
+    away = dict.fromkeys((AWAY, AWAY + BYTES, PEERS, PEERS + BYTES), "")
+    return {APP: own or APP, APP + BYTES: own or APP, **away}
+
+
 def _compressing(said: Compress) -> object:
     from proxy.server.compressing import Compressing  # which few configurations need
 
@@ -224,6 +243,17 @@ def _rates(route: Route) -> object:
     from proxy.server.rates import Rates  # as above
 
     return Rates(route)
+
+
+def _message(route: Route, captures: tuple[str, ...]) -> tuple[int, Any]:
+    """What is recorded of its requests, and what makes them ones of message queues."""
+    if route.publish is None and route.when.listener != DELIVERY:
+        return ALL, None
+    from proxy.server.messages import Delivering, Publishing  # as above
+
+    if route.publish is not None:
+        return OWN, Publishing(route.publish, captures)
+    return TRIES, Delivering()
 
 
 def _rewritten(route: Route) -> str | None:

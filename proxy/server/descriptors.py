@@ -4,7 +4,8 @@ The kernel gives the lowest free number, so the number of a new descriptor tells
 use. That is asked for one client in many, as long as there is much room. A share is kept for
 connections to upstreams: while it is touched nobody is accepted, and the sweep looks whether that
 is over. Where even a dial finds none, an idle connection to some upstream
-is closed, or a warm one to the right upstream taken when it comes back.
+is closed, or a warm one to the right upstream taken when it comes back. The last few are for
+accept(2): where that finds none, libuv resets everybody in the queue (uv__emfile_trick).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from proxy.telemetry.metrics import Registry
 
 _SHARE = 4  # a fourth is not for clients
 _LEAST, _MOST = 8, 1024  # of what is not
+_SPARE = 4  # not for dials either
 _UNASKED = 64  # clients at most, or a fourth of the room, between two looks at it
 _AGAIN = 600_000_000_000  # ns until the same is said again
 
@@ -65,8 +67,11 @@ class Descriptors:
             self._resume()
 
     def are_out(self) -> bool:
-        """Whether that is why a dial failed. If so, room is made, as far as that is possible."""
-        if _next() >= 0:
+        """Whether there is none for a dial. If so, room is made, as far as that is possible."""
+        left = _left()
+        if left > _SPARE:
+            if left <= _share():  # dials have come this far since a client was last asked for
+                self._unasked = 0
             return False
         if not self.paused:
             self._wait()
@@ -103,7 +108,16 @@ def _next() -> int:
     return number
 
 
+def _left() -> int:
+    number = _next()
+    return max(0, _limit() - number) if number >= 0 else 0
+
+
+def _share() -> int:
+    """So many are not for clients."""
+    return min(max(_limit() // _SHARE, _LEAST), _MOST)
+
+
 def _room() -> int:
     """Descriptors that clients may still take."""
-    limit, number = _limit(), _next()
-    return limit - min(max(limit // _SHARE, _LEAST), _MOST) - number if number >= 0 else 0
+    return max(0, _left() - _share())

@@ -20,15 +20,17 @@ from proxy.errors import (
 from proxy.server.descriptors import Descriptors
 from proxy.server.h1_upstream import UpstreamConnection
 from proxy.server.h2_pool import SharedPool
+from proxy.server.mesh_places import transparent
 from proxy.server.pool import Pool
 from proxy.server.sides import StoryEvents
 from proxy.server.tls_dial import TlsDial
+from proxy.server.tls_identity import named_by
 from proxy.server.tls_keyring import ClientContext
 from proxy.server.tls_room import spoken
 from proxy.tasks import spawn
 from proxy.telemetry.blocks import endpoint_attributes
 from proxy.telemetry.instruments import UPSTREAM_HANDSHAKES, UPSTREAM_TLS_FAILED
-from proxy.telemetry.tls import count_failure, count_handshake
+from proxy.telemetry.tls import count_failure, count_handshake, count_peer
 
 _ERRORS: tuple[tuple[type[BaseException], type[UpstreamError]], ...] = (
     (TimeoutError, ConnectTimeout),
@@ -65,11 +67,12 @@ async def dial(pool: Pool, timeout: float, descriptors: Descriptors, manner: Man
     try:
         async with asyncio.timeout(timeout or _LONGEST):
             while True:
-                try:
-                    return await _connect(pool, manner)
-                except UpstreamError:
-                    if not descriptors.are_out():
-                        raise
+                if not descriptors.are_out():
+                    try:
+                        return await _connect(pool, manner)
+                    except UpstreamError:
+                        if not descriptors.are_out():
+                            raise
                 await asyncio.sleep(_PAUSE)
                 warm = pool.at_hand()
                 if warm is not None:
@@ -114,6 +117,14 @@ async def _reach(pool: Pool, protocol: Any) -> Any:
     loop = asyncio.get_running_loop()
     if pool.scheme == "unix":
         transport, _ = await loop.create_unix_connection(lambda: protocol, pool.host)
+    elif pool.source:
+        sock = transparent(pool.source)
+        try:
+            await loop.sock_connect(sock, (pool.host, pool.port))
+            transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
     else:
         transport, _ = await loop.create_connection(lambda: protocol, pool.host, pool.port)
     return transport
@@ -142,7 +153,13 @@ async def _connect_securely(pool: Pool, tls: ClientContext, manner: Manner) -> A
     )
     layer.give(connection)
     connection.scheme = "https"
-    connection.peer.tls = spoken(agreed)
+    if tls.identifies:
+        name = connection.peer.identity = named_by(agreed)
+        connection.peer.tls = spoken(agreed, "", name)
+        if tls.is_mesh:
+            count_peer(pool.registry, "outbound", name)
+    else:
+        connection.peer.tls = spoken(agreed)
     if manner.header:
         connection.old = 0
     return connection

@@ -21,6 +21,7 @@ from proxy.server.proxy_stage import Entrance, ProxyStage
 from proxy.server.tcp_client import StreamConnection
 from proxy.server.tls_guest import TlsGuest
 from proxy.server.tls_room import Room, introduce
+from proxy.telemetry.tls import count_peer
 
 
 class Door(Entrance):
@@ -88,13 +89,20 @@ class Door(Entrance):
 
     def enter(self, guest: TlsGuest, peer: Peer) -> Any:
         """The codec for a connection whose handshake is done."""
+        self.meet(guest, peer)
         certified = guest.certified
-        by = certified.uri if certified is not None else ""
-        introduce(peer, guest.tls, by, guest.shown.asks)
         room = Room(self, peer, guest.shown, certified if guest.is_named else None)
         codec = self.codec(guest.tls.selected_alpn_protocol(), room)
         codec.scheme = "https"
         return codec
+
+    def meet(self, guest: TlsGuest, peer: Peer) -> None:
+        """Note who it is by the handshake."""
+        certified = guest.certified
+        by = certified.uri if certified is not None else ""
+        introduce(peer, guest.tls, by, guest.shown.asks)
+        if guest.shown.is_mesh:
+            count_peer(self._house.recorder.registry, "inbound", peer.identity or "")
 
     def trust(self, peer: Peer) -> tuple[bool, bool]:
         """Whether its trace context counts, and whether its forwarding fields do."""

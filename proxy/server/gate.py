@@ -1,8 +1,9 @@
 """A request at the gate of its route: what is asked, in which order, and what becomes of it.
 
-The order is fixed (docs/access.md): address lists, limits, CORS preflight, authentication,
-authorization; the body limit comes behind. What has to be awaited (Redis, a password, another
-server) makes a `Wait`, for which the story goes on in a coroutine of its own (`serve.py`).
+The order is fixed (docs/access.md): address lists, `mesh.allow`, limits, CORS preflight,
+authentication, authorization; the body limit comes behind. What has to be awaited (Redis, a
+password, another server) makes a `Wait`, for which the story goes on in a coroutine of its own
+(`serve.py`).
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def enter(story: Story, access: Access, rates: Any, captures: Mapping[str, str])
     """Whether it may go on, after `tell`; False: the gateway has answered. Raises Denied or
     RateLimited."""
     _address(story, access)
+    if access.mesh is not None:
+        _mesh(story, access.mesh)
     if access.requests:
         _per_client(story, access.requests)
     if rates is not None:
@@ -196,6 +199,14 @@ def _address(story: Story, access: Access) -> None:
         is_hidden = story.snapshot.forwarding.said(head.fields).hidden
     if is_hidden or addresses.refuses(story.x.client):
         raise _denied(story, "address", Refusal(403, "address"))
+
+
+def _mesh(story: Story, allowed: Any) -> None:
+    """Whether the mesh lets its identity do that (`auth_mesh.py`)."""
+    peer = story.client.peer
+    refusal = allowed.refusal(peer.listener, peer.identity, story.head)
+    if refusal is not None:
+        raise _denied(story, "mesh", refusal)
 
 
 def _per_client(story: Story, most: int) -> None:

@@ -4,6 +4,7 @@ from proxy.kernel.clock cimport monotonic_ns
 from proxy.kernel.chunks cimport ChunkedDecoder
 from proxy.http.h1 cimport RequestReader
 from proxy.http.receive cimport receive
+from proxy.http.target cimport Authorities
 from proxy.kernel.ends cimport behind, find_blank, upto
 from proxy.server.h1_goodbye cimport Leaver
 from proxy.server.h1_heads cimport HeadSearch
@@ -19,6 +20,7 @@ cdef class ClientConnection(Leaver):
     cdef public ChunkedDecoder _decoder
     cdef public object _door, _pace, _tell
     cdef public RequestReader _reader
+    cdef public Authorities authorities
     cdef public bint _early, _pumping, _served
     cdef public long long _since
     cdef public HeadSearch _search

@@ -40,13 +40,14 @@ class ClientConnection(Leaver):
 
     __slots__ = (
         "_decoder", "_door", "_early", "_pace", "_pumping", "_reader", "_search",
-        "_served", "_since", "_tell", "filed", "watched",
+        "_served", "_since", "_tell", "authorities", "filed", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, door: Door) -> None:
         super().__init__(house, house.outbox)
         self._door = door
         self._tell = door.tell
+        self.authorities = house.authorities  # that judge what a request says of its host
         self.peer = NOBODY
         self.scheme = "http"
         self.trusted = self.forwards = False
@@ -153,7 +154,7 @@ class ClientConnection(Leaver):
         self._buffer = b"" if came is data else behind(data, came)
         house = self._house
         try:
-            head = receive(self._reader, came, house.snapshot, house.authorities)
+            head = receive(self._reader, came, house.snapshot, self.authorities)
         except ClientError as error:
             if not self._served and self.scheme == "http" and data.startswith(_PREFACE):
                 self._hand_over(data)

@@ -94,6 +94,7 @@ class Leaver(AnswerWriter):
             return False
         if self._state != LINGER:
             self._state = LINGER
+            self._unsent.start(monotonic_ns())  # else the sweep would think it had waited
         self._queued = True
         me: Any = self
         self._house.turns.add(me)
@@ -163,6 +164,7 @@ class Leaver(AnswerWriter):
 
 def reset(transport: Any) -> None:
     """End the connection by RST; abort() alone sends FIN."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    if not transport.is_closing():  # else its socket's number may be another's by now
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()

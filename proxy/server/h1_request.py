@@ -13,7 +13,8 @@ from proxy.http.headers import bits
 from proxy.http.upgrade import with_key
 from proxy.kernel.ends import length_line
 from proxy.kernel.write import LAST_CHUNK, chunk
-from proxy.server.h1_upstream_states import HEAD, IDLE, TUNNEL
+from proxy.server.h1_goodbye import reset
+from proxy.server.h1_upstream_states import BODY, CLOSED, HEAD, IDLE, TUNNEL
 from proxy.server.outbox import Outbox
 from proxy.server.sides import StoryEvents, UpstreamSide
 
@@ -124,6 +125,15 @@ class RequestWriter(UpstreamSide):
     def fail_by(self, error: OSError) -> None:
         me: Any = self
         me.connection_lost(error)  # the transport, which does not know why, says it again
+
+    def abort(self) -> None:
+        """FIN alone would say that the answer is still awaited, as half-closing clients say it."""
+        self.story = None
+        if self._state in (HEAD, BODY):
+            reset(self.transport)
+        else:
+            self.transport.abort()
+        self._state = CLOSED
 
     def open_tunnel(self) -> None:
         self._state = TUNNEL

@@ -91,11 +91,6 @@ class UpstreamConnection(RequestWriter):
         """Saved if the body came together with the head, else closed: who would miss the rest?"""
         self.story = None
 
-    def abort(self) -> None:
-        self.story = None
-        self._state = CLOSED
-        self.transport.abort()
-
     def close(self) -> None:
         self._state = CLOSED
         self._outbox.flush()

@@ -11,7 +11,7 @@ cdef class House:
     cdef public Recorder recorder
     cdef public Authorities authorities
     cdef public object upstreams, turns, faults, limiter, mirrors, overload, h2, random, getrandbits
-    cdef public object asks, clients, keysets
+    cdef public object asks, clients, keysets, mesh
     cdef public Outbox outbox
     cdef public bint draining, in_maintenance, switched
     cdef public dict _pools

@@ -92,6 +92,7 @@ class House:
     limiter: Limiter
     clients: Clients
     mirrors: Any  # a mirrors.Mirrors
+    mesh: Any  # a Sidecar (`mesh_sidecar.py`), if it is one
     overload: Any  # an Overload (`overload.py`), which knows stories
     h2: H2Books
     asks: Any  # an Asks (`asks.py`): questions to the hub
@@ -138,6 +139,9 @@ class House:
     def open_pool(self, endpoint: Endpoint) -> Lender:
         """One more of them, remembered."""
         raise NotImplementedError
+
+    def forget(self, endpoint: Endpoint) -> None:
+        """Nobody will be sent there for now: close what is warm."""
 
     def dial(
         self,

@@ -23,7 +23,8 @@ class Listener:
     """Wraps a socket that the hub made and keeps open."""
 
     __slots__ = (
-        "_accept", "_server", "address", "is_paused", "name", "proxied", "socket", "tls", "trusted",
+        "_accept", "_begins", "_server", "_wanted", "address", "is_paused", "name", "proxied",
+        "socket", "tls", "trusted",
     )  # fmt: skip
 
     def __init__(self, address: str, sock: socket.socket) -> None:
@@ -35,6 +36,8 @@ class Listener:
         self.tls: Shown | None = None  # what connections that come now are shown
         self._accept: Accept | None = None
         self._server: asyncio.Server | None = None
+        self._wanted = True  # False = paused
+        self._begins = False  # it is on its way to accept again
         self.is_paused = False
 
     def trust(self, config: model.Config) -> None:
@@ -57,13 +60,14 @@ class Listener:
 
     def pause(self) -> None:
         """Leave who comes in the kernel's queue."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        self._wanted = False
+        self._leave()
 
     def resume(self) -> None:
         """The opposite."""
-        if self._server is None and self._accept is not None:
+        self._wanted = True
+        if self._server is None and not self._begins and self._accept is not None:
+            self._begins = True
             spawn(self._start_again(self._accept), "accept again")
 
     def stop(self) -> None:
@@ -82,11 +86,24 @@ class Listener:
         self.pause()
         self.socket.close()
 
+    def _leave(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
     async def _start_again(self, accept: Accept) -> None:
         try:
             await self.start(accept)
         except OSError:  # the descriptor is gone again
-            asyncio.get_running_loop().call_later(_AGAIN, self.resume)
+            asyncio.get_running_loop().call_later(_AGAIN, self._try_again)
+        finally:
+            self._begins = False
+        if not self._wanted:  # it was paused meanwhile
+            self._leave()
+
+    def _try_again(self) -> None:
+        if self._wanted:
+            self.resume()
 
     async def _adopt(self, connection: socket.socket) -> None:
         accept = self._accept

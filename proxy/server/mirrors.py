@@ -266,5 +266,5 @@ def _finish(story: Story, mirrors: Mirrors) -> None:
     mirrors.ended(story)
     for tried in x.attempts:
         tried.tell(x.end)
-    story.worker.recorder.mirrored(x)
+    story.worker.recorder.tried(x, False)
     story.client.next(x.end)

@@ -121,8 +121,12 @@ class Orders:
 
     async def _work(self) -> None:
         try:
+            until = perf_counter() + SLICE
             while self._queue:
                 await self._do(*self._queue.popleft())
+                if perf_counter() >= until:  # news of endpoints come by the hundred
+                    await asyncio.sleep(0)
+                    until = perf_counter() + SLICE
         finally:
             self._working = False
 

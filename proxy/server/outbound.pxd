@@ -12,7 +12,7 @@ from proxy.server.story cimport Story
 from proxy.telemetry.facts cimport Exchange
 
 cdef bytes USER_AGENT, REQUEST_ID
-cdef long long _CERTIFICATE, _FORWARDED, _OWN_ID, _RARE
+cdef long long _CERTIFICATE, _FORWARDED, _OWN_ID, RARE
 cdef int _MOST_REQUEST_ID
 
 @cython.locals(peer=Peer)
@@ -23,6 +23,6 @@ cpdef bytes request_id(Story story)
 @cython.locals(given=bytes, edits=Edits, added=list, agent=bytes, path=str)
 cpdef Edits request(Story story, RouteEntry entry, Snapshot snapshot, dict captures)
 cdef str _first_authority(Story story)
-cdef _certificate(Edits edits, RequestHead head, ClientSide client)
-cdef _add_rare(Edits edits, Story story)
+cdef _certificate(Edits edits, RequestHead head, ClientSide client, bint passes)
+cpdef add_rare(Edits edits, Story story)
 cdef bytes _fewer(bytes hops, str method)

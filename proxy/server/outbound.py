@@ -96,7 +96,7 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[
     )
     added = edits.added
     if client.peer.certificate is not None or head.seen & _CERTIFICATE:
-        _certificate(edits, head, client)
+        _certificate(edits, head, client, snapshot.passes_certificates)
     agent = x.user_agent
     if agent:
         added.append((b"user-agent", agent))
@@ -107,8 +107,8 @@ def request(story: Story, entry: RouteEntry, snapshot: Snapshot, captures: dict[
         given = head.field(REQUEST_ID)
         if given is not None:
             added.append((b"x-request-id", given))
-    if head.seen & _RARE:
-        _add_rare(edits, story)
+    if head.seen & RARE:
+        add_rare(edits, story)
     if entry.request_edits is not NO_EDITS:
         edits.take(entry.request_edits)  # which has none of the gateway's own fields
     return edits
@@ -122,18 +122,18 @@ def _first_authority(story: Story) -> str:
 _CERTIFICATE = bits([XFCC])
 
 
-def _certificate(edits: Edits, head: RequestHead, client: ClientSide) -> None:
+def _certificate(edits: Edits, head: RequestHead, client: ClientSide, passes: bool) -> None:
     """Who the client has proved to be; what others say of it counts from trusted peers alone."""
-    before = head.fields.get(XFCC) if client.forwards else None
+    before = head.fields.get(XFCC) if client.forwards and passes else None
     value = forwarded(before, client.peer.certificate)
     if value is not None:
         edits.add(XFCC, value)
 
 
-_RARE = bits([b"te", b"baggage", b"expect", b"max-forwards", deadline.NAME])
+RARE = bits([b"te", b"baggage", b"expect", b"max-forwards", deadline.NAME])
 
 
-def _add_rare(edits: Edits, story: Story) -> None:
+def add_rare(edits: Edits, story: Story) -> None:
     fields = story.head.fields
     te = fields.get(b"te")
     if te is not None and (te == b"trailers" or b"trailers" in tokens(te)):

@@ -6,7 +6,7 @@ cdef class Pool(Home):
     cdef public long long _max_age
     cdef public set _open, _dials, _fresh
     cdef public long long _told
-    cdef public str host, place, scheme, send_proxy, upstream
+    cdef public str host, place, scheme, send_proxy, source, upstream
     cdef public int port
     cdef public long long counted, opened, reused, idle_limit, idle_ns
     cdef public bint _talks

@@ -51,6 +51,7 @@ class Pool(Home):
         "scheme",
         "send_proxy",
         "session",
+        "source",
         "tls",
         "upstream",
     )
@@ -63,6 +64,7 @@ class Pool(Home):
         self.scheme = endpoint.scheme
         self.host = endpoint.host
         self.port = endpoint.port
+        self.source = endpoint.source
         self.place = f"{self.host}:{self.port}" if self.port else f"unix:{self.host}"
         self.send_proxy = ""  # "v1", "v2": each connection tells of one client, and serves only it
         self.idle_limit = 10_000

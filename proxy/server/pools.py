@@ -77,10 +77,10 @@ class Pools:
 
     def known(self) -> Iterator[tuple[str, Pool]]:
         """Each with its upstream's name."""
-        for endpoint in self._house.upstreams.endpoints():
-            pool = self.by_key.get(endpoint.key)
-            if pool is not None:
-                yield endpoint.upstream, pool
+        for key, pool in list(self.by_key.items()):  # few, where tens of thousands could be
+            state = self._house.upstreams.get(pool.upstream)
+            if state is not None and key.removeprefix(f"{pool.upstream} ") in state.endpoints:
+                yield pool.upstream, pool
 
     def close(self) -> None:
         """All of them."""

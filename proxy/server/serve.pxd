@@ -15,12 +15,13 @@ cpdef Story tell(House house, ClientSide client, RequestHead head)
 cdef bint _goes_on(Story story)
 @cython.locals(target=Target, head=RequestHead)
 cdef _forward(Story story, RouteEntry entry, dict captures)
-cdef bint _is_answered(Story story, RouteEntry entry, dict captures) except -1
+cdef bint _is_let_on(Story story, RouteEntry entry, dict captures) except -1
+cpdef bint is_answered(Story story, RouteEntry entry, dict captures) except -1
 cdef bint _has_own(Story story, RouteEntry entry, dict captures) except -1
 cdef bint _is_preflight(Story story, str host) except -1
 cdef bint _asks_health(Story story) except -1
-cdef _end(Story story, tuple trailers)
-cdef _end_here(Story story, str host, int status)
+cpdef end(Story story, tuple trailers)
+cpdef end_here(Story story, str host, int status)
 @cython.locals(attempt=Attempt, target=Target, lines=list)
-cdef object _relay(Story story, ResponseHead response)
+cpdef object relay(Story story, ResponseHead response)
 cdef RouteEntry _entry(Story story, error)

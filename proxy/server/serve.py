@@ -51,7 +51,7 @@ async def serve(story: Story, wait: Any = None) -> None:
         if _goes_on(story) if wait is None else await _waited(story, wait):
             try:  # on a warm connection without a second coroutine: 2,000 less (make bench-check)
                 warm = not story.entry.is_slow and attempts.is_sent(story)  # type: ignore[union-attr]
-                response = await EVENT if warm else await _dialled(story)
+                response = await EVENT if warm else await dialled(story)
             except UpstreamError as error:
                 another = attempts.after(story, error)
                 if another is None:
@@ -60,11 +60,11 @@ async def serve(story: Story, wait: Any = None) -> None:
                 another = attempts.follows(story, response)
             if another is not None:
                 response = await attempts.again(story, another)
-            packing = _relay(story, response)
+            packing = relay(story, response)
             trailers = await EVENT  # when the answer's body has ended
             if packing is not None:
                 await packing.settle()
-            _end(story, trailers)
+            end(story, trailers)
         elif story.later is None and not story.x.head_sent and _asks_health(story):
             await grpc_health.answer(story)
     except ProxyError as error:
@@ -89,7 +89,7 @@ def _goes_on(story: Story) -> bool:
     if head.method != "GET" and head.method in MAY_END:
         status = last_hop(head, snapshot.connects)
         if status:
-            _end_here(story, host, status)
+            end_here(story, host, status)
             return False
         if snapshot.cors and _is_preflight(story, host):
             return False
@@ -100,13 +100,20 @@ def _goes_on(story: Story) -> bool:
     x.route = entry.blocks
     answering.trace(story, entry)
     if entry.is_special or story.worker.in_maintenance:
-        if _is_answered(story, entry, captures):
-            return False
-        _forward(story, entry, captures)
-        if entry.access is not None:
-            gate.edit(story, entry.access)
-        return True
+        return _is_let_on(story, entry, captures)
     _forward(story, entry, captures)
+    return True
+
+
+def _is_let_on(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
+    """The same on a route that answers, limits, or does more than to forward."""
+    if is_answered(story, entry, captures):
+        return False
+    _forward(story, entry, captures)
+    if entry.access is not None:
+        gate.edit(story, entry.access)
+    if entry.message is not None:
+        entry.message.begin(story, captures)
     return True
 
 
@@ -122,6 +129,8 @@ async def _waited(story: Story, wait: Any) -> bool:
         return False
     _forward(story, entry, captures)
     gate.edit(story, entry.access)
+    if entry.message is not None:
+        entry.message.begin(story, captures)
     return True
 
 
@@ -138,10 +147,10 @@ def _is_preflight(story: Story, host: str) -> bool:
     story.entry = entry
     story.x.route = entry.blocks
     answering.trace(story, entry)
-    return _is_answered(story, entry, story.snapshot.captures(head))
+    return is_answered(story, entry, story.snapshot.captures(head))
 
 
-async def _dialled(story: Story) -> ResponseHead:
+async def dialled(story: Story) -> ResponseHead:
     """Send the first try, if what the route's requests share with other gateways allows it, and
     when its upstream's bounds do."""
     entry = story.entry
@@ -176,7 +185,7 @@ def _forward(story: Story, entry: RouteEntry, captures: dict[str, str]) -> None:
         tunnel.admit(story, entry)
 
 
-def _is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
+def is_answered(story: Story, entry: RouteEntry, captures: dict[str, str]) -> bool:
     """On a route that answers, translates, limits, or is closed: whether it is the gateway that
     answers."""
     if entry.grpc_web and story.x.call is None:
@@ -212,7 +221,7 @@ def _asks_health(story: Story) -> bool:
     return entry is not None and entry.is_health and story.x.call is not None
 
 
-def _end_here(story: Story, host: str, status: int) -> None:
+def end_here(story: Story, host: str, status: int) -> None:
     """Answer a request that must not be forwarded."""
     if story.head.method == "CONNECT":
         story.client.close_after()  # what it sends next may be no HTTP
@@ -221,7 +230,7 @@ def _end_here(story: Story, host: str, status: int) -> None:
     answering.reply(story, Reply(status, [(b"allow", ALLOWED)], b""), entry)
 
 
-def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or None
+def relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or None
     """Begin the answer; from here on nothing can be tried again. What compresses it, if it is."""
     x, client, entry = story.x, story.client, story.entry
     assert entry is not None
@@ -260,7 +269,7 @@ def _relay(story: Story, response: ResponseHead) -> Any:  # CompressingSide or N
     return packing
 
 
-def _end(story: Story, trailers: Trailers) -> None:
+def end(story: Story, trailers: Trailers) -> None:
     call = story.x.call
     if call is not None:
         grpc_calls.end(story, call, trailers)

@@ -1,7 +1,8 @@
 """A request of the gateway's own beside a story: one GET without a body, asked of an upstream.
 
 It goes by the upstream's balancer and pools as every request does, is bounded in time and size,
-is not tried again but for a connection that had ended, and has a CLIENT span of its own below the
+is not tried again but for a connection that had ended, or where its server has done nothing with it
+(`unprocessed.py`), and has a CLIENT span of its own below the
 request's SERVER span, which the span says (`Exchange.captured`). Why it is asked, and what becomes
 of the answer, is for those to know who ask: pages for failures (`page_request.py`), and whether a
 request may come in (`auth_forward.py`).
@@ -14,15 +15,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import NotProcessed, ProxyError, UpstreamError, UpstreamReset, UpstreamTimeout
+from proxy.errors import (
+    NotProcessed,
+    OlderRequired,
+    ProxyError,
+    UpstreamError,
+    UpstreamReset,
+    UpstreamTimeout,
+)
 from proxy.http.edits import Edits
 from proxy.http.head import RequestHead, ResponseHead, Trailers
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
+from proxy.server.h2_ends import GOING
 from proxy.server.house import Dialling, House
 from proxy.server.nobody import nobody
 from proxy.server.sides import StoryEvents, UpstreamSide
 from proxy.server.snapshot import Target
+from proxy.server.unprocessed import again
 from proxy.telemetry.blocks import GONE
 from proxy.telemetry.facts import ASIDE, Attempt, Exchange
 from proxy.upstream.endpoint import Endpoint
@@ -83,8 +93,8 @@ class SideRequest(StoryEvents):
     can be used again."""
 
     __slots__ = (
-        "_attempt", "_deadlines", "_dialling", "_done", "_endpoint", "_house", "_is_over",
-        "_pieces", "_question", "_response", "_side", "_size",
+        "_attempt", "_deadlines", "_dialling", "_done", "_endpoint", "_going", "_house", "_is_over",
+        "_older", "_pieces", "_question", "_refused", "_response", "_side", "_size",
     )  # fmt: skip
 
     def __init__(self, house: House, question: Question, deadlines: Deadlines, done: Done) -> None:
@@ -100,6 +110,8 @@ class SideRequest(StoryEvents):
         self._pieces: list[bytes] = []
         self._size = 0
         self._is_over = False
+        self._refused = self._going = 0  # tries that have followed such failures
+        self._older = False  # HTTP/1.1 was asked for
 
     def begin(self) -> None:
         """On a warm connection if there is one."""
@@ -159,19 +171,41 @@ class SideRequest(StoryEvents):
 
     def on_upstream_failed(self, error: ProxyError) -> None:
         self._side = None
-        attempt = self._attempt
-        stale = attempt is not None and attempt.reused
-        stale = stale and isinstance(error, UpstreamReset | NotProcessed)
-        if stale and self._response is None and not self._is_over:
-            self._finish(error)
-            self._try(warm=False)
-        else:
+        pause = self._again(error)
+        if pause is None:
             self._end(error)
+            return
+        self._finish(error)
+        if pause:
+            self._house.later(pause, self)
+        else:
+            self._try(warm=False)
+
+    def on_paused_enough(self) -> None:
+        if not self._is_over:
+            self._try(warm=False)
 
     def is_answering(self) -> bool:
         return False
 
     # its own steps
+
+    def _again(self, error: ProxyError) -> float | None:
+        """Seconds to wait before it is sent again; None: it is not. No deadline but its own."""
+        attempt = self._attempt
+        if attempt is None or self._response is not None or self._is_over:
+            return None
+        if not isinstance(error, NotProcessed):
+            return 0.0 if attempt.reused and isinstance(error, UpstreamReset) else None
+        if self._older:
+            return None
+        pause = again(error, self._refused, self._going, self._house.random)
+        self._older = isinstance(error, OlderRequired)
+        if error.detail == GOING:
+            self._going += 1
+        else:
+            self._refused += 1
+        return pause
 
     def _try(self, *, warm: bool) -> None:
         """Choose a server, and ask it."""
@@ -192,7 +226,7 @@ class SideRequest(StoryEvents):
             attempt.reused = True
             self._send(side)
         else:
-            self._dialling = house.dial(self, endpoint, target.connect)
+            self._dialling = house.dial(self, endpoint, target.connect, self._older)
 
     def _send(self, side: UpstreamSide) -> None:
         attempt, question = self._attempt, self._question

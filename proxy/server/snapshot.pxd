@@ -6,7 +6,7 @@ from proxy.http.head cimport RequestHead
 from proxy.routing.maker cimport PathMaker
 from proxy.routing.split cimport Split
 from proxy.routing.hosts cimport Hosts
-from proxy.routing.zone cimport Leaf
+from proxy.routing.leaf cimport Leaf
 from proxy.tracing.propagate cimport Extractor, Injector
 from proxy.tracing.sampling cimport Sampler
 from proxy.upstream.live cimport Live
@@ -39,6 +39,7 @@ cdef class RouteEntry:
     cdef public Edits request_edits, response_edits
     cdef public object rates  # None, or Rates
     cdef public object access  # None, or Access
+    cdef public object message  # None, or Publishing or Delivering
     cdef public object mirror, sticky  # None, or Mirroring; or to be called
     cdef public object errors  # None, or Pages
     cdef public object maintenance  # None, or Closed
@@ -58,7 +59,7 @@ cdef class Snapshot:
     cdef public Sampler sampler, never
     cdef public Forwarding forwarding
     cdef public frozenset untraced
-    cdef public bint request_id, tells_deadline, connects, by_listener, cors
+    cdef public bint passes_certificates, request_id, tells_deadline, connects, by_listener, cors
     cdef public object untrusted
     cdef public list request_headers, response_headers
     cdef public bytes trace_header

@@ -12,6 +12,7 @@ from typing import Any
 from proxy.config.access_places import secret_attributes, secret_fields
 from proxy.config.effective import Effective
 from proxy.config.hedges import parse_hedge
+from proxy.config.mesh_names import BYTES, PEERS
 from proxy.config.model import Config, Retry, Route
 from proxy.config.secrets import REDACTED
 from proxy.errors import NoRoute
@@ -20,11 +21,11 @@ from proxy.http.head import RequestHead
 from proxy.http.receive import check_underscores
 from proxy.http.target import split_authority
 from proxy.routing.hosts import LONGEST, MOST
+from proxy.routing.leaf import NOTHING
 from proxy.routing.rewrite import compile_rewrite
 from proxy.routing.settle import is_particular, settle
 from proxy.routing.split import Split
 from proxy.routing.table import Table
-from proxy.routing.zone import NOTHING
 from proxy.server.header_edits import edits_of_answers, edits_of_requests
 from proxy.server.reply import Reply
 from proxy.telemetry.blocks import RouteBlocks
@@ -110,6 +111,7 @@ class RouteEntry:
         "is_slow",
         "is_special",
         "maintenance",
+        "message",
         "mirror",
         "needs_captures",
         "only",
@@ -146,6 +148,7 @@ class RouteEntry:
         self.upgrades = tuple([protocol.lower() for protocol in route.upgrade])
         self.access: Any = None  # Access (`access.py`), if not everybody may come in
         self.rates: Any = None  # Rates (`rates.py`), if it limits how many requests come
+        self.message: Any = None  # what makes a request one of queues (`messages.py`), if it is
         self.mirror: Any = None  # Mirroring (`mirrors.py`), if requests are copied
         self.sticky: Any = None  # what reads who a request is from, if its side is by that
         self.errors: Any = None  # Pages (`error_pages.py`) of the route and of all, if any
@@ -165,7 +168,8 @@ class RouteEntry:
             or any(target.hedge is not None for target in targets.values())
         )
         self.is_particular = is_particular(route)  # about how a path is written
-        self.needs_captures = bool(self.rewrite is not None or route.redirect or route.rate)
+        uses = (self.rewrite, route.redirect, route.rate or None, route.publish)
+        self.needs_captures = any(use is not None for use in uses)
         # Where all its requests go, unless it is None.
         self.only = targets[next(iter(route.to))] if len(route.to) == 1 else None
         self._split = Split(route.to) if len(route.to) > 1 else None
@@ -174,6 +178,11 @@ class RouteEntry:
     def guard(self, access: Any) -> None:
         """Ask who comes in."""
         self.access = access
+        self.is_special = True
+
+    def of_queue(self, message: Any) -> None:
+        """What is sent has been, or becomes, a message."""
+        self.message = message
         self.is_special = True
 
     def pick(self, random: float) -> Target:
@@ -204,6 +213,7 @@ class Snapshot:
         "forwarding",
         "limits",
         "never",
+        "passes_certificates",
         "request_headers",
         "request_id",
         "response_headers",
@@ -228,6 +238,8 @@ class Snapshot:
         self.untraced = frozenset(tracing.untraced)
         self.untrusted = tracing.untrusted
         self.request_id = config.forwarding.request_id
+        # In a mesh an address vouches for no identity, unless somebody says that it does.
+        self.passes_certificates = config.mesh is None or config.forwarding.trust is not None
         self.tells_deadline = config.forwarding.deadline
         self.by_listener = any(entry.route.when.listener for entry in entries)
         self.cors = any(entry.route.cors is not None for entry in entries)
@@ -286,7 +298,7 @@ class Snapshot:
     def passes_bytes(self, endpoint: Endpoint) -> bool:
         """Whether it is asked for connections, and not for answers."""
         if endpoint.scheme != "unix":
-            return endpoint.scheme == "tcp"
+            return endpoint.scheme == "tcp" or endpoint.upstream == PEERS + BYTES
         return any(streams.leads_to(endpoint.upstream) for streams in self.streams.values())
 
     def host(self, authority: str) -> tuple[str, int]:

@@ -3,6 +3,8 @@
 Connections on which something runs are looked at each time; idle ones lie in a calendar and are
 looked at when their time has come, which costs nothing while they are idle. A connection that
 was filed and became busy is filed anew when its old day comes, not before.
+
+While there is nothing to look at each time, the sweep rests (`rest.py`), until something is.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterable
 from time import monotonic_ns
 
+from proxy.rest import until_next
 from proxy.server.house import Guest
 
 SWEEP = 0.1  # seconds; the precision of every timeout
@@ -23,12 +26,23 @@ log = logging.getLogger("spangate")
 
 class Sweep:
     """The calendar of one worker. `each` is called every time, for what else has deadlines; it
-    says False when there is nothing more to sweep."""
+    says whether that may rest."""
 
-    __slots__ = ("_calendar", "_day", "_each", "_keepalive", "_runs", "_watched")
+    __slots__ = (
+        "_calendar",
+        "_day",
+        "_each",
+        "_keepalive",
+        "_rests",
+        "_runs",
+        "_timer",
+        "_watched",
+    )
 
     def __init__(self, each: Callable[[int], bool]) -> None:
         self._each = each
+        self._timer: asyncio.TimerHandle | None = None
+        self._rests = False
         self._watched: list[Guest] = []
         self._calendar: dict[int, list[Guest]] = {}
         self._day = 0  # the last one that was looked at
@@ -37,16 +51,27 @@ class Sweep:
 
     def start(self) -> None:
         self._day = monotonic_ns() // SWEEP_NS
-        asyncio.get_running_loop().call_later(SWEEP, self._turn)
+        self._wait(SWEEP)
 
     def stop(self) -> None:
-        self._runs = False
+        """There is nothing more to sweep."""
+        self._runs = self._rests = False
+        if self._timer is not None:
+            self._timer.cancel()
 
     def watch(self, guest: Guest) -> None:
         """Look at it each time, until it is idle."""
         if not guest.watched:
             guest.watched = True
             self._watched.append(guest)
+            if self._rests:
+                self.rouse()
+
+    def rouse(self) -> None:
+        """Rest no longer: there is something to do."""
+        if self._rests and self._timer is not None:
+            self._timer.cancel()
+            self._wait(SWEEP)
 
     def keep(self, keepalive: float, guests: Iterable[Guest]) -> None:
         """How long connections may be idle from now on, in seconds; 0 = for ever."""
@@ -59,21 +84,28 @@ class Sweep:
         for guest in guests:
             self.watch(guest)
 
+    def _wait(self, seconds: float, *, rests: bool = False) -> None:
+        self._rests = rests
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._turn)
+
     def _turn(self) -> None:
-        if not self._runs:
-            return
+        self._rests = False
         now = monotonic_ns()
         self._wake(now)
         watched, self._watched = self._watched, []
         for guest in watched:
             self._look(guest, now)
+        may_rest = False
         try:
-            go_on = self._each(now)
+            may_rest = self._each(now)
         except Exception:
             log.exception("a deadline could not be checked", extra={"key": "deadline.bug"})
-            go_on = True
-        if go_on:
-            asyncio.get_running_loop().call_later(SWEEP, self._turn)
+        if not self._runs:
+            return
+        if may_rest and not self._watched:
+            self._wait(until_next(now / 1e9), rests=True)
+        else:
+            self._wait(SWEEP)
 
     def _wake(self, now: int) -> None:
         """Those in the calendar whose day has come."""

@@ -9,9 +9,17 @@ reset. Its records are of their own kind (`telemetry/streams.py`).
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
-from proxy.errors import ClientGone, ProxyError, UpstreamError
+from proxy.config.mesh_names import OUTBOUND
+from proxy.errors import (
+    ClientGone,
+    ProxyError,
+    TlsFailed,
+    Truncated,
+    UpstreamError,
+    UpstreamReset,
+)
 from proxy.http.head import RequestHead
 from proxy.kernel.clock import monotonic_ns
 from proxy.kernel.hexes import span_id
@@ -37,8 +45,21 @@ log = logging.getLogger("spangate")
 _REPEATABLE = "GET"  # nothing was sent while a connection is made
 
 
+class Found(NamedTuple):
+    """What a sidecar has found out of a connection before its story (`mesh_stage.py`)."""
+
+    how: str  # how it was judged
+    side: str
+    upstream: Any = None  # a StreamUpstream that is connected already
+
+
 def tell(
-    house: House, client: ClientSide, routes: StreamRoutes, entry: RouteEntry, server_name: str
+    house: House,
+    client: ClientSide,
+    routes: StreamRoutes,
+    entry: RouteEntry,
+    server_name: str,
+    found: Found | None = None,
 ) -> Story:
     """The story of a connection that goes by that route, not begun yet."""
     story = Story(house, client, RequestHead())
@@ -46,15 +67,19 @@ def tell(
     story.target = entry.pick(house.random())
     story.tunnel = Tunnel("")
     about = streams.Stream(routes.name, routes.protocol, server_name, story.x, entry.blocks)
-    story.coroutine = carry(story, about)
+    ready = None
+    if found is not None:
+        story.head.authority = server_name  # by which a sidecar may know another one
+        about.found, about.is_outbound, ready = found.how, found.side == OUTBOUND, found.upstream
+    story.coroutine = carry(story, about, ready)
     return story
 
 
-async def carry(story: Story, about: streams.Stream) -> None:
-    """One connection, from its beginning to its record."""
+async def carry(story: Story, about: streams.Stream, ready: Any = None) -> None:
+    """One connection, from its beginning to its record. `ready`: the upstream's, if it is made."""
     try:
         _begin(story, about)
-        upstream = await _connect(story)
+        upstream = await _connect(story) if ready is None else _take(story, ready)
         _join(story, upstream)
         await EVENT  # when both sides have shut theirs
         story.client.end(NO_TRAILERS)
@@ -73,7 +98,7 @@ def _begin(story: Story, about: streams.Stream) -> None:
     assert entry is not None
     peer = story.client.peer
     x.peer, x.peer_port = peer.where
-    x.client = peer.address
+    x.client, x.tls = peer.address, peer.tls
     x.trace_id, x.context, x.link, x.sampled, x.flags_random = decision.start(
         {}, False, snapshot.extractor, entry.sampler, snapshot.untrusted, house.getrandbits
     )
@@ -113,6 +138,19 @@ async def _connect(story: Story) -> Any:
         if pause > 0:
             story.worker.later(pause, story)
             await EVENT
+
+
+def _take(story: Story, ready: Any) -> Any:
+    """The connection that somebody has made for this story."""
+    assert story.target is not None
+    try:
+        attempt = _attempt(story, story.target, None, "")
+    except ProxyError:
+        ready.drop()
+        raise
+    attempt.connected = attempt.start
+    attempt.reused = True
+    return ready
 
 
 def _attempt(story: Story, target: Target, failed: Endpoint | None, reason: str) -> Attempt:
@@ -163,7 +201,7 @@ def _join(story: Story, upstream: Any) -> None:
     """From now on bytes go both ways, those first that have come meanwhile."""
     attempt, client, held = story.attempt, story.client, story.held
     assert attempt is not None
-    attempt.peer = upstream.peer.where
+    attempt.peer, attempt.tls = upstream.peer.where, upstream.peer.tls
     target = story.target
     if target is not None and target.stream_ns:
         story.total = story.x.start + target.stream_ns
@@ -182,8 +220,11 @@ def _join(story: Story, upstream: Any) -> None:
 
 def _fail(story: Story, error: ProxyError) -> None:
     x, attempt = story.x, story.attempt
-    if story.upstream is not None or (attempt is not None and attempt.connected):
-        tunnel.cut(story, error)
+    if isinstance(error, TlsFailed) and attempt is not None:
+        # With TLS 1.3 a server may refuse us when we held it for connected; it has carried nothing.
+        attempt.error, attempt.why = error.error_type, error.detail
+    elif story.upstream is not None or (attempt is not None and attempt.connected):
+        _cut(story, error)
         return
     story.tunnel.end = story.tunnel.end or streams.NOT_CONNECTED
     if isinstance(error, ClientGone):
@@ -192,6 +233,20 @@ def _fail(story: Story, error: ProxyError) -> None:
     x.error, x.why = error.error_type, error.detail
     client: Any = story.client
     reset(client.transport)  # as whoever connects to a closed port is
+
+
+def _cut(story: Story, error: ProxyError) -> None:
+    """Where one end has broken off, the other must not take it for the end of all. What an end
+    has said to be all was passed on as such, and is no less so for what happens later."""
+    upstream: Any = story.upstream
+    client: Any = story.client
+    shut = story.tunnel
+    if isinstance(error, ClientGone):
+        if upstream is not None and not shut.client_shut:
+            reset(upstream.transport)
+    elif isinstance(error, UpstreamReset | Truncated) and not shut.upstream_shut:
+        client.break_off()
+    tunnel.cut(story, error)
 
 
 def _finish(story: Story, about: streams.Stream) -> None:

@@ -14,25 +14,31 @@ from proxy.http.client_hello import Incomplete, NotTls, server_name_of
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_client import ClientConnection
 from proxy.server.h1_client_states import TUNNEL
-from proxy.server.h1_goodbye import WRITE_HIGH
+from proxy.server.h1_goodbye import WRITE_HIGH, reset
 from proxy.server.house import Door, House
 from proxy.server.listener import Listener
 from proxy.server.peer import NOBODY
 from proxy.server.sides import StoryEvents
 from proxy.server.tap import Tap
-from proxy.server.tcp import tell
+from proxy.server.tcp import Found, tell
 from proxy.server.tcp_routes import StreamRoutes
+
+_WORDS = {
+    "address": "its address may not come in",
+    "no_identity": "nobody may come in without an identity",
+}
 
 
 class StreamConnection(ClientConnection):
     """One of them. What it refuses has no span: it is counted and logged by its reason."""
 
-    __slots__ = ("_listener", "_routes")
+    __slots__ = ("_found", "_listener", "_routes")
 
     def __init__(self, house: House, door: Door, listener: Listener) -> None:
         super().__init__(house, door)
         self._listener = listener
         self._routes: StreamRoutes | None = None
+        self._found: Found | None = None  # of a sidecar's
         self._close = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,15 +83,23 @@ class StreamConnection(ClientConnection):
             why = f"no route takes the server name {name!r}" if name else "it names no server"
             self._turn_away("no_route" if name else "no_server_name", why)
             return
-        if entry.access is not None and entry.access.refuses(self._house, entry, self.peer.address):
-            self._turn_away("address", "its address may not come in")
+        if entry.access is not None and (
+            why := entry.access.refuses(self._house, entry, self.peer)
+        ):
+            self._turn_away(why, _WORDS.get(why, "its identity may not come in"))
             return
-        story: StoryEvents = tell(self._house, self, routes, entry, name)
+        story: StoryEvents = tell(self._house, self, routes, entry, name, self._found)
         self._story = story
         held, self._buffer = self._buffer, b""
         story.begin()
         if held:
             story.on_body(held, False)
+
+    def break_off(self) -> None:
+        """Its server has: what came before goes first, if the client takes it."""
+        self.push()
+        if not self.transport.get_write_buffer_size():
+            reset(self.transport)
 
     def _turn_away(self, reason: str, why: str) -> None:
         protocol = self._routes.protocol if self._routes is not None else "tcp"

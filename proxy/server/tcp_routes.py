@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from proxy.config.mesh_names import APP, AWAY, BYTES, INBOUND, OUTBOUND
 from proxy.config.model import Config, Listener, Route, When
 from proxy.routing.table import TableBuilder
 from proxy.server.snapshot import RouteEntry
@@ -61,6 +62,8 @@ def compile_streams(
     config: Config, entry: Callable[[Route], RouteEntry]
 ) -> Iterator[tuple[str, StreamRoutes]]:
     """By address, for each listener that does not speak HTTP; `entry` makes a route ready."""
+    if config.mesh is not None:
+        yield from _of_sidecar(config, entry)
     for listener in config.listen:
         if listener.protocol == "http":
             continue
@@ -68,3 +71,15 @@ def compile_streams(
         if listener.to:
             named.append(Route(name=listener.name or listener.address, to={listener.to: 1}))
         yield listener.address, StreamRoutes(listener, named, [entry(route) for route in named])
+
+
+def _of_sidecar(
+    config: Config, entry: Callable[[Route], RouteEntry]
+) -> Iterator[tuple[str, StreamRoutes]]:
+    """By side: where its bytes go that are no requests."""
+    for listener in config.listen:
+        if listener.name in (INBOUND, OUTBOUND):
+            to = (APP if listener.name == INBOUND else AWAY) + BYTES
+            route = Route(name=listener.name, to={to: 1})
+            plain = replace(listener, protocol="tcp", tls=None)
+            yield listener.name, StreamRoutes(plain, [route], [entry(route)])

@@ -11,14 +11,24 @@ follows it at once (`hold`).
 
 A connection that ends without close_notify has been cut, perhaps by somebody between
 (RFC 8446 §6.1); that matters for bodies that end with the connection, and for nothing else. Our
-own close_notify is sent at the end and that of the other end is not waited for.
+own close_notify is sent at the end and that of the other end is not waited for. Where it comes
+nevertheless, because only one way was shut, Python raises SSLZeroReturnError for what it tells by
+an empty read before (`PySSL_ReadLocked` in Modules/_ssl.c): it is the same end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from ssl import MemoryBIO, SSLContext, SSLError, SSLObject, SSLSession, SSLWantReadError
+from ssl import (
+    MemoryBIO,
+    SSLContext,
+    SSLError,
+    SSLObject,
+    SSLSession,
+    SSLWantReadError,
+    SSLZeroReturnError,
+)
 from typing import Any
 
 RECORD = 16 * 1024  # bytes of plain text in a record, at most (RFC 8446 §5.1)
@@ -143,6 +153,9 @@ class TlsLayer:
             self._read()
         except SSLWantReadError:
             pass
+        except SSLZeroReturnError:
+            self._is_over = True
+            self._end()
         except SSLError as error:
             self._fail(error)
         finally:
@@ -183,6 +196,8 @@ class TlsLayer:
                 size += len(data)
         except SSLWantReadError:
             pass
+        except SSLZeroReturnError:
+            self._is_over = True
         except SSLError as error:
             self._fail(error)
         return b"".join(pieces)
@@ -290,6 +305,14 @@ class TlsLayer:
             return self._tls
         return self.transport.get_extra_info(name, default)
 
+    def say_no_goodbye(self) -> None:
+        """Whoever is at the other end shall see that what it got was not all."""
+        self._said_goodbye = True
+
+    def is_ragged(self) -> bool:
+        """Whether the connection has ended without close_notify."""
+        return bool(self._ragged)
+
     def held_back(self) -> int:
         """Bytes that came and the codec has not been given, not less than they will be."""
         return int(self._in.pending + (self._raw.pending() if self._raw is not None else 0))
@@ -307,8 +330,13 @@ class TlsLayer:
         if self._said_goodbye or not self._is_open:
             return
         self._said_goodbye = True
+        # OpenSSL looks for the other end's right after it, and would take what the codec has not
+        # read yet for a mistake of that one; nothing more could be read then.
+        unread = self._in.read()
         with contextlib.suppress(SSLError, OSError, ValueError):
             self._tls.unwrap()  # it waits for the other end's, or there is nothing more to say
+        if unread:
+            self._in.write(unread)
         self._flush()
 
     @property

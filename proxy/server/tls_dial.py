@@ -54,9 +54,9 @@ class TlsDial(TlsLayer):
             self._deliver()
             if self._fresh and self._error is None:
                 self._fresh = False
-                self._keep(
-                    self._settings, self._tls.session
-                )  # whose ticket comes after the handshake
+                if not self._settings.is_mesh:
+                    # whose ticket comes after the handshake
+                    self._keep(self._settings, self._tls.session)
         elif self._done is not None:
             self._shake(len(data))
 

@@ -1,14 +1,15 @@
 """Why a handshake failed: a kind for metrics and words for people, from what OpenSSL says.
 
-Kinds are few and fixed; words never repeat what the other end has said. An alert is what the
-other end thinks of us, everything else is what we think of it.
+Kinds are few and fixed; words never repeat what the other end has said, but for a SPIFFE ID that
+some authority of the mesh has signed. An alert is what the other end thinks of us, everything else
+is what we think of it.
 """
 
 from __future__ import annotations
 
 import ssl
 
-from proxy.server.tls_keyring import WrongIdentity
+from proxy.server.tls_identity import NotOfMesh, WrongIdentity
 
 Failure = tuple[str, str]  # kind, words
 
@@ -83,6 +84,8 @@ def failure(error: BaseException) -> Failure:
     """What an exception of a handshake means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATES.get(error.verify_code, _BAD_CERTIFICATE)
+    if isinstance(error, NotOfMesh):
+        return error.kind, error.words
     if isinstance(error, WrongIdentity):
         return WRONG_IDENTITY
     if isinstance(error, ssl.SSLError):

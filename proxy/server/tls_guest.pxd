@@ -5,7 +5,7 @@ cdef class TlsGuest(TlsLayer):
     cdef public object certified, peer, shown
     cdef bytes _first
     cdef public object _house, _reception
-    cdef bint _is_aged, _left, _queued, _refused
+    cdef bint _is_aged, _left, _queued, _refused, _shut
     cdef long long _since
 
     cpdef data_received(self, bytes data)

@@ -50,8 +50,8 @@ class TlsGuest(TlsLayer):
     """One connection; a guest of the house until its codec is one."""
 
     __slots__ = (
-        "_first", "_house", "_is_aged", "_left", "_queued", "_reception", "_refused", "_since",
-        "certified", "filed", "is_named", "peer", "shown", "watched",
+        "_first", "_house", "_is_aged", "_left", "_queued", "_reception", "_refused", "_shut",
+        "_since", "certified", "filed", "is_named", "peer", "shown", "watched",
     )  # fmt: skip
 
     def __init__(self, house: House, reception: Reception, shown: Shown) -> None:
@@ -67,6 +67,7 @@ class TlsGuest(TlsLayer):
         self._is_aged = False  # the client resumes by a ticket of the keys before the last ones
         self._queued = False
         self._refused = False
+        self._shut = False  # the client has, its end, before what it sent has had its turn
         self._left = False  # it is no guest any more
         self.watched = self.filed = False
 
@@ -94,6 +95,9 @@ class TlsGuest(TlsLayer):
             self._shake(len(data))
 
     def eof_received(self) -> bool:
+        if self._queued and not self._refused:
+            self._shut = True
+            return True
         if not self._is_open and not self._refused:
             self._refuse(tls_failures.CLOSED)
         return TlsLayer.eof_received(self)
@@ -150,6 +154,8 @@ class TlsGuest(TlsLayer):
             return
         if done:
             self._enter()
+        if self._shut and not self.eof_received():
+            self.transport.close()
 
     def _step_back(self) -> bool:
         """The first one of a client whose ticket is sealed with the keys before the last change;
@@ -191,6 +197,9 @@ class TlsGuest(TlsLayer):
         self._first = b""
         self._since = monotonic_ns()
         self._count(why)
+        if self.shown.is_mesh and self.peer is not None:
+            # Who cannot come in has no span, and whoever runs the mesh must know why.
+            self._house.refuse(f"mesh_{why[0]}", f"mesh: {self.peer!r} {why[1]}")
         if answer and not self.transport.is_closing():
             self.transport.write(answer)
             self.transport.write_eof()

@@ -7,7 +7,6 @@ Nothing is ever loaded into a context that is in use: a load that fails leaves i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +15,11 @@ from typing import Any
 import msgspec
 
 from proxy.config.discover import may_be, server_name
-from proxy.config.material import SELF_SIGNED, Certified, Material
+from proxy.config.material import MESH, SELF_SIGNED, Certified, Material
+from proxy.config.mesh_names import BYTES_SNI, SNI
 from proxy.config.model import Config, ListenerTls, Upstream, UpstreamTls
-from proxy.http.client_cert import names_of
-from proxy.server import tls_openssl, tls_tickets
+from proxy.server import tls_identity, tls_openssl, tls_tickets
+from proxy.server.tls_load import NOBODY, load
 
 HTTP_1_1 = ["http/1.1"]
 OFFERED = ["h2", "http/1.1"]  # by ALPN to clients, the best first (RFC 7301)
@@ -68,7 +68,7 @@ class Shown:
     """All certificates of one listener. Names are those of the certificates; a name that has none
     gets the first one."""
 
-    __slots__ = ("_default", "_exact", "_wild", "asks", "is_many", "offered")
+    __slots__ = ("_default", "_exact", "_wild", "asks", "is_many", "is_mesh", "offered")
 
     def __init__(
         self, default: ServerContext, asks: bool, offered: Sequence[str] = OFFERED
@@ -79,6 +79,7 @@ class Shown:
         self.asks = asks  # clients for certificates
         self.offered = offered  # by ALPN
         self.is_many = False  # several certificates, so that it matters which one was chosen
+        self.is_mesh = False  # its clients are held to what the mesh trusts
 
     def add(self, names: list[str], context: ServerContext) -> None:
         """The first certificate of a name is shown."""
@@ -103,7 +104,7 @@ class ClientContext:
     """How connections to one upstream's servers are made. `make(protocols)` makes the context that
     offers them by ALPN."""
 
-    __slots__ = ("_make", "_old", "context", "server_name")
+    __slots__ = ("_make", "_old", "context", "identifies", "is_mesh", "server_name")
 
     def __init__(
         self,
@@ -115,13 +116,16 @@ class ClientContext:
         self._old: ClientContext | None = None
         self.context = make(offered)
         self.server_name = settings.server_name  # "" = the host of the URL
+        self.is_mesh = settings.ca == MESH  # a session that is resumed has no chain to be judged
+        self.identifies = self.is_mesh or bool(settings.identities)
 
     @property
     def old(self) -> ClientContext:
         """The same for HTTP/1.1 alone."""
         if self._old is None:
-            self._old = ClientContext(self._make, HTTP_1_1, UpstreamTls())
-            self._old.server_name = self.server_name
+            self._old = old = ClientContext(self._make, HTTP_1_1, UpstreamTls())
+            old.server_name = self.server_name
+            old.is_mesh, old.identifies = self.is_mesh, self.identifies
         return self._old
 
 
@@ -159,7 +163,7 @@ class Keyring:
                 yield
         for name, upstream in config.upstream.items():
             secure = any(url.startswith("https:") for url in upstream.everyone())
-            if secure or may_be(upstream.discover, "https"):
+            if secure or may_be(upstream.discover, "https") or upstream.tls.ca == MESH:
                 into.upstreams[name] = self._client(named(upstream), material, made)
                 yield
         self._made = made
@@ -181,22 +185,26 @@ class Keyring:
         pairs = [(settings.cert, settings.key)] if settings.cert else []
         pairs += [SELF_SIGNED] if settings.self_signed else []
         pairs += [(one.cert, one.key) for one in settings.certificates]
-        all_certified = [material.certified(*pair) for pair in pairs]
+        all_certified = [_certified(material, *pair) for pair in pairs]
         if not all_certified:
             raise ValueError("a listener with TLS has no certificate")
         asks = settings.client or ("require" if settings.client_ca else "none")
-        authority = material.authority(settings.client_ca) if settings.client_ca else b""
+        authority, trusted = _authority(material, settings.client_ca)
         shown: Shown | None = None
         for certified in all_certified:
-            key = ("server", certified.mark, asks, authority, settings.min, tuple(offered))
+            key = ("server", certified.mark, asks, authority, trusted, settings.min, tuple(offered))
             context = made.get(key) or self._made.get(key)
             if context is None:
                 context = self._server(certified, settings.min, _ASKING[asks], authority)
+                if trusted and asks != "none":
+                    whom = tls_identity.of_clients(material)
+                    tls_identity.verify(context.context, whom, asks == "require")
                 if offered:
                     context.context.set_alpn_protocols(offered)
             made[key] = context
             if shown is None:
                 shown = Shown(context, asks != "none", offered)
+                shown.is_mesh = bool(trusted) and asks != "none"
             shown.add(certified.names, context)
         assert shown is not None
         return shown
@@ -208,13 +216,13 @@ class Keyring:
         _common(context, oldest)
         context.set_ciphers(CIPHERS)
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows what it is fast at
-        _load(context, certified)
+        load(context, certified)
         tls_openssl.economise(context)
         tls_openssl.forget_sessions(context)
         self._log_keys(context)
         context.num_tickets = 1  # as Go does: who resumes gets the next one
         if asks != ssl.CERT_NONE:
-            context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
+            _trust(context, authority)
             context.verify_mode = asks
             # A session that is resumed skips what a certificate is asked for.
             context.num_tickets = 0
@@ -226,14 +234,18 @@ class Keyring:
     def _client(self, upstream: Upstream, material: Material, made: dict[Any, Any]) -> Any:
         settings = upstream.tls
         offered = offered_to(upstream)
-        certified = material.certified(settings.cert, settings.key) if settings.cert else None
-        authority = material.authority(settings.ca) if settings.ca else b""
-        key = ("client", repr(settings), tuple(offered), certified and certified.mark, authority)
+        certified = _certified(material, settings.cert, settings.key) if settings.cert else None
+        authority, trusted = _authority(material, settings.ca)
+        mark = certified and certified.mark
+        key = ("client", repr(settings), tuple(offered), mark, authority, trusted)
         found = made.get(key) or self._made.get(key)
         if found is None:
 
             def make(protocols: Sequence[str]) -> ssl.SSLContext:
                 context = _client_context(settings, certified, authority)
+                if trusted:
+                    whom = tls_identity.of_servers(material, settings.identities)
+                    tls_identity.verify(context, whom)
                 context.set_alpn_protocols(protocols)
                 self._log_keys(context)
                 return context
@@ -258,7 +270,9 @@ def named(upstream: Upstream) -> Upstream:
 
 def offered_to(upstream: Upstream) -> list[str]:
     """By ALPN, the best first. A connection that begins with a PROXY header belongs to one client,
-    and HTTP/2 is for sharing."""
+    and HTTP/2 is for sharing. Where bytes are passed to a sidecar there is nothing to agree on."""
+    if upstream.tls.server_name.startswith(BYTES_SNI):
+        return []
     if upstream.protocol == "h2":
         return ["h2"]
     shared = upstream.protocol == "auto" and upstream.send_proxy == "off"
@@ -272,65 +286,43 @@ def _client_context(
     _common(context, settings.min)
     tls_openssl.release_buffers(context)
     if settings.identities:
-        context.sslobject_class = _identifying(frozenset(settings.identities))
-    # Who must have one of these identities need not have the server's name too.
+        tls_identity.require(context, settings.identities)
+    # Who must have one of these identities need not have the server's name too. What sidecars ask
+    # each other for is no host's name: no certificate of theirs has it.
+    nameless = not settings.server_name or settings.server_name.startswith((SNI, BYTES_SNI))
     context.check_hostname = settings.verify and not (
-        settings.identities and not settings.server_name
+        settings.ca == MESH or (settings.identities and nameless)
     )
     context.verify_mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
     if certified is not None:
-        _load(context, certified)
-    if authority:
-        context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
+        load(context, certified)
+    if authority or settings.ca == MESH:
+        _trust(context, authority)
     elif settings.verify:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return context
 
 
-class WrongIdentity(ssl.SSLError):
-    """The certificate is good, and it is somebody else's."""
+def _certified(material: Material, cert: str, key: str) -> Certified:
+    """What stands there; while a mesh has not said who this is, nothing can be shown to anybody,
+    and handshakes fail."""
+    return NOBODY if cert == MESH and material.mesh is None else material.certified(cert, key)
 
 
-def _identifying(wanted: frozenset[str]) -> type[ssl.SSLObject]:
-    """Connections that end their handshake only with one of these identities."""
+def _authority(material: Material, path: str) -> tuple[bytes, tuple[object, ...]]:
+    """Authorities; in a mesh, and there alone, something that is another for each other trust."""
+    if path != MESH:
+        return (material.authority(path) if path else b""), ()
+    own = material.mesh.uris if material.mesh is not None else ()
+    roots = sorted(material.trust.items())
+    return b"\n".join(pem for _, pem in roots), (MESH, *own, *roots)
 
-    class Identifying(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            if wanted.isdisjoint(names_of(self.getpeercert() or {}, "URI")):
-                raise WrongIdentity(1, "wrong identity")
 
-    return Identifying
+def _trust(context: ssl.SSLContext, authority: bytes) -> None:
+    if authority:
+        context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
 
 
 def _common(context: ssl.SSLContext, oldest: str) -> None:
     context.minimum_version = _OLDEST[oldest]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-
-
-def _load(context: ssl.SSLContext, certified: Certified) -> None:
-    with _file(certified.cert) as cert, _file(certified.key) as key:
-        context.load_cert_chain(cert, key, password=_no_password)
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted")
-
-
-@contextlib.contextmanager
-def _file(data: bytes) -> Iterator[str]:
-    """A path at which OpenSSL finds `data`, which need not be on any disk."""
-    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
-        fd = os.memfd_create("spangate-tls", os.MFD_CLOEXEC)
-        try:
-            os.write(fd, data)
-            yield f"/proc/self/fd/{fd}"
-        finally:
-            os.close(fd)
-        return
-    import tempfile  # half a megabyte that Linux needs not
-
-    with tempfile.NamedTemporaryFile() as file:  # readable by its owner alone
-        file.write(data)
-        file.flush()
-        yield file.name

@@ -1,7 +1,7 @@
 """The worker: listeners, client connections, pools, the sweep, and the way to the hub.
 
-All of its time is event-driven but for two coarse timers: the sweep checks deadlines that lie on
-the connections, the other one tells the collector of new records and the hub of numbers.
+All of its time is event-driven but for one coarse timer: the sweep checks deadlines that lie on the
+connections, and then the collector is told of new records and the hub of numbers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from proxy.kernel.chance import source
 from proxy.lag import Lag
 from proxy.log import configure, is_coloured, is_json
 from proxy.ring import CONNECTIONS, REQUESTS
-from proxy.server import frames
+from proxy.server import doors, frames
 from proxy.server.asks import Asks
 from proxy.server.choosing import equip
 from proxy.server.compile import Compiler
 from proxy.server.descriptors import Descriptors
 from proxy.server.dial import Dialling
-from proxy.server.door import Door
 from proxy.server.faults import Faults
 from proxy.server.guests import Guests
 from proxy.server.h2_books import H2Books
@@ -47,7 +46,6 @@ from proxy.server.pools import Pools
 from proxy.server.refusals import Refusals
 from proxy.server.reports import Reports
 from proxy.server.ring import Ring
-from proxy.server.serve import tell
 from proxy.server.sides import StoryEvents
 from proxy.server.snapshot import Snapshot
 from proxy.server.sweep import SWEEP_NS, Sweep
@@ -60,8 +58,7 @@ from proxy.upstream.board import Board
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.state import Upstreams
 
-FLUSH = 0.1  # seconds until the collector is told of a record
-REPORT = 10  # flushes between two reports of numbers
+REPORT = 950_000_000  # ns between two reports of numbers: about a second of sweeps
 IDLE_GRACE = 1_000_000_000  # ns that a draining worker keeps an idle connection, whose next
 # request may be on its way already
 
@@ -90,7 +87,7 @@ class Worker(House):
         registry = self.recorder.registry
         self.limiter, self.overload = Limiter(registry), Overload(registry)
         self.clients = Clients(self.limiter, registry)
-        self.mirrors = Mirrors(self)
+        self.mirrors, self.mesh = Mirrors(self), None
         self._refusals = Refusals()
         self.h2 = H2Books(self.recorder)
         self.draining = self.failed = self.switched = False  # failed: to apply the first snapshot
@@ -112,8 +109,8 @@ class Worker(House):
         self.pools = Pools(self, self._descriptors)
         self._pools = self.pools.by_key
         self._sweep = Sweep(self._check)
-        self._timers_run = True
-        self._ticks = 0
+        self._may_rest = False  # no upstream wants to be looked at
+        self._reported = 0  # ns, monotonic
         self._accepted = 0
         self._drain_from = self._drain_until = _NEVER
         self.orders = Orders(self)
@@ -135,6 +132,9 @@ class Worker(House):
         assert compiler.snapshot is not None
         config, before, gone = compiler.config, self.snapshot, self.upstreams.adopt(compiler.plan)
         equip(self.upstreams)
+        self._may_rest = not any(some.breakers or some.bounds for some in self.upstreams)
+        if config.mesh is not None:
+            doors.be_sidecar(self, config)
         self.snapshot, self._contexts = compiler.snapshot, compiler.tls
         configure(config.log.format, config.log.level)
         terminal = sys.stdout.isatty()
@@ -175,7 +175,7 @@ class Worker(House):
         listener.trust(self.snapshot.config)
         listener.tls = self._contexts.listeners.get(address)
         self._listeners.append(listener)
-        await listener.start(Door(self, listener, tell).open)
+        await listener.start(doors.door(self, listener).open)
         return listener
 
     def unlisten(self, listener: Listener) -> None:
@@ -218,6 +218,11 @@ class Worker(House):
     def open_pool(self, endpoint: Endpoint) -> Pool:
         return self.pools.open(endpoint)
 
+    def forget(self, endpoint: Endpoint) -> None:
+        pool = self._pools.pop(endpoint.key, None)
+        if pool is not None:
+            pool.close()
+
     def dial(
         self,
         story: StoryEvents,
@@ -250,10 +255,13 @@ class Worker(House):
         """Start the timers."""
         self._sweep.start()
         self._lag.start()
-        asyncio.get_running_loop().call_later(FLUSH, self._tick)
 
     def _check(self, now: int) -> bool:
-        """What the sweep looks at each time beside connections; False: this was the last time."""
+        """What the sweep looks at each time beside connections; whether it may rest."""
+        self._tell()
+        if now - self._reported > REPORT:
+            self._reported = now
+            self.reports.begin()
         self.pools.expire(now)
         self._connections.retire(now)
         self.faults.sum_up(now)
@@ -264,22 +272,14 @@ class Worker(House):
         self._descriptors.look()
         self.faults.say(self.upstreams.look(now))
         if not self.draining:
-            return True
+            return self._may_rest and not (self.mirrors or self._descriptors.paused)
         # who was in a listener's queue is adopted within the first sweep
         if now > self._drain_until or (not self._connections and now > self._drain_from + SWEEP_NS):
             self._stop()
+            self._sweep.stop()  # last: should one of them fail, it is tried again
             return False
         self._sweep.watch_all(self._connections)  # an idle one may be closed at any time now
-        return True
-
-    def _tick(self) -> None:
-        if not self._timers_run:
-            return
-        asyncio.get_running_loop().call_later(FLUSH, self._tick)  # first: it goes on whatever fails
-        self._ticks += 1
-        self._tell()
-        if self._ticks % REPORT == 0:
-            self.reports.begin()
+        return False
 
     def _tell(self) -> None:
         """The collector that there is something, and the hub how much has been done."""
@@ -311,6 +311,7 @@ class Worker(House):
             listener.stop()
         for connection in self._connections:
             connection.close_after()
+        self._sweep.rouse()
         self.link.send(frames.DRAINING)
 
     def _stop(self) -> None:
@@ -330,7 +331,6 @@ class Worker(House):
     def halt(self) -> None:
         """Stop at once, without goodbyes."""
         self.limiter.close()
-        self._timers_run = False
         self._sweep.stop()
         self._lag.stop()
         for listener in self._listeners:

@@ -1,11 +1,14 @@
+cimport cython
+
 from proxy.kernel.counts cimport Histogram, Number
 
 
 cdef class RouteBlocks:
     cdef public str name, template, upstream_template
-    cdef public dict labels, servers, clients, latest, calls
-    cdef public set methods
+    cdef public dict labels, services, servers, clients, latest, calls
+    cdef public frozenset methods
     cdef public ServerBlock last
+    cdef public int parts
 
     cpdef ServerBlock server(self, tuple kind, object registry)
     cpdef ClientBlock client(self, tuple kind, tuple address, object registry)
@@ -15,8 +18,11 @@ cdef class ServerBlock:
     cdef public Histogram duration, request_size, response_size, call_duration
     cdef public str method, kind_error, scheme, version, error, json, code
     cdef public bytes span, log
-    cdef public int status, shown
+    cdef public int status, shown, parts
     cdef public bint other
+
+    @cython.locals(one=Histogram)
+    cpdef keep_quiet(self)
 
 
 cdef class ClientBlock:

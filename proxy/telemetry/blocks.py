@@ -3,11 +3,9 @@
 A *kind* is all that determines a span's name, status and low-cardinality attributes: route,
 method, status, error, scheme, version for the SERVER side, and the endpoint for the CLIENT side.
 Its block holds those as bytes for spans and logs, and the histogram that counts it; at the end of
-a request one dictionary lookup finds it, and mostly none is needed, since it is of the same kind
-as the one before. Blocks belong to a route and die with its snapshot, the numbers do not; a block
-goes too when the registry has forgotten a number of it, since what would be counted there is not
-reported any more.
-
+a request one dictionary lookup finds it, and mostly none, since it is of the same kind as the one
+before. Blocks belong to a route and die with its snapshot, the numbers do not; a block goes too
+when the registry has forgotten a number of it: what would be counted there is reported no more.
 Rules: HTTP semantic conventions 1.44, http-spans.md and http-metrics.md.
 """
 
@@ -22,9 +20,9 @@ from proxy.telemetry import instruments, protobuf
 from proxy.telemetry.metrics import Attributes, Registry
 
 OTHER = "_OTHER"  # http.request.method of those that are not in [tracing] known_methods
-# what error.type says of answers of 4xx
+# error.type of answers of 4xx
 CLIENTS_ERRORS = frozenset({"upgrade_refused", "rate_limited", "unauthenticated", "forbidden"})
-LOST = "hedge_lost"  # the same: another try, which ran beside it, was quicker
+LOST = "hedge_lost"  # another try, which ran beside it, was quicker
 GONE = "client_gone"  # in the place of an error: the client left, which is nobody's fault
 
 SPAN_ATTRIBUTES, LOG_ATTRIBUTES = 9, 6  # field numbers in Span and LogRecord
@@ -36,11 +34,12 @@ SEVERITIES = ((9, "INFO"), (13, "WARN"), (17, "ERROR"))  # logs data model, Seve
 KINDS_LIMIT = 512  # blocks kept for each route; beyond it all are made anew
 CLIENTS_LIMIT = 4096  # the same of attempts, for a thousand endpoints; 2 KB each (benchmarks.scale)
 
+ALL, OWN, TRIES = 0, 1, 2  # of a route's requests: all; all but the tries; the tries alone
+
 ServerKind = tuple[str, int, str, str, str]  # method, status, error, scheme, version
 # method, address, upstream, scheme, version, status, error
 ClientKind = tuple[str, str, str, str, str, int, str]
-# of a gRPC call, behind those: rpc.method, rpc.response.status_code
-Rpc = tuple[str, str]
+Rpc = tuple[str, str]  # of a gRPC call, behind those: rpc.method, rpc.response.status_code
 Call = tuple[object, ...]
 
 
@@ -49,12 +48,13 @@ class RouteBlocks:
 
     `name`: the route's name, "" where no route matched. `template`: `http.route` and the span
     name's second word, None = none. `labels`: the configuration's and the route's, merged.
-    `upstream_template`: `url.template` after a rewrite, None = the same as `template`.
+    `upstream_template`: `url.template` after a rewrite, None = the same as `template`. `parts`:
+    ALL, or what nobody else tells.
     """
 
     __slots__ = (
-        "calls", "clients", "labels", "last", "latest", "methods", "name", "servers", "template",
-        "upstream_template",
+        "calls", "clients", "labels", "last", "latest", "methods", "name", "parts", "servers",
+        "services", "template", "upstream_template",
     )  # fmt: skip
 
     def __init__(
@@ -63,15 +63,19 @@ class RouteBlocks:
         template: str | None,
         labels: Mapping[str, str],
         upstream_template: str | None = None,
+        parts: int = ALL,
     ) -> None:
         self.name = name
+        self.parts = parts
         self.template = template
         self.upstream_template = upstream_template or template
         self.labels = {k: v for k, v in labels.items() if not k.startswith(RESERVED)}
+        self.services: dict[str, str] = {}  # upstreams that are not called as their services are
         self.servers: dict[ServerKind, ServerBlock] = {}
         self.clients: dict[ClientKind, ClientBlock] = {}
         self.calls: dict[Call, ServerBlock | ClientBlock] = {}  # of gRPC
-        self.methods: set[str] = set()  # of gRPC that some upstream knows, or the route names
+        # of gRPC that some upstream knows, or the route names
+        self.methods: frozenset[str] = frozenset()
         # Those that were found last are compared with first; they are among those above.
         self.last: ServerBlock | None = None
         self.latest: dict[str, ClientBlock] = {}  # by address
@@ -94,11 +98,9 @@ class RouteBlocks:
 
     def clear(self) -> None:
         """Forget all blocks; they are made anew when they are needed."""
-        self.servers.clear()
-        self.clients.clear()
-        self.calls.clear()
+        for found in (self.servers, self.clients, self.calls, self.latest):
+            found.clear()
         self.last = None
-        self.latest.clear()
 
     def let_go(self) -> None:
         """Forget the blocks whose numbers the registry has forgotten."""
@@ -117,20 +119,21 @@ class ServerBlock:
 
     __slots__ = (
         "call_duration", "code", "duration", "error", "json", "kind_error", "log", "method",
-        "other", "request_size", "response_size", "scheme", "shown", "span", "status", "version",
+        "other", "parts", "request_size", "response_size", "scheme", "shown", "span", "status",
+        "version",
     )  # fmt: skip
 
     def __init__(
         self, route: RouteBlocks, kind: ServerKind, registry: Registry, rpc: Rpc | None = None
     ) -> None:
         method, status, error, scheme, version = kind
+        self.parts = route.parts
         self.method = method
         self.status = status
         self.kind_error = error
         self.scheme = scheme
         self.version = version
-        # so the real one is told apart
-        self.other = method == OTHER or (rpc is not None and rpc[0] == OTHER)
+        self.other = method == OTHER or (rpc is not None and rpc[0] == OTHER)  # told apart
         error_type = server_error(status, error)
         ours = error_type and error_type not in CLIENTS_ERRORS
         pairs = _pairs(
@@ -167,6 +170,12 @@ class ServerBlock:
         self.request_size: Histogram | None = None  # opt-in; the recorder puts them here
         self.response_size: Histogram | None = None
 
+    def keep_quiet(self) -> None:
+        """Report no series in which nothing was counted: the block is for records alone."""
+        for one in (self.duration, self.request_size, self.response_size, self.call_duration):
+            if one is not None and not one.count:
+                one.reported = 0
+
     def is_kept(self) -> bool:
         others = (self.request_size, self.response_size, self.call_duration)
         return self.duration.kept and all(other is None or other.kept for other in others)
@@ -195,13 +204,9 @@ class ClientBlock:
     )  # fmt: skip
 
     def __init__(
-        self,
-        route: RouteBlocks,
-        kind: ClientKind,
-        address: tuple[str, int],
-        registry: Registry,
-        rpc: Rpc | None = None,
-    ) -> None:
+        self, route: RouteBlocks, kind: ClientKind, address: tuple[str, int],
+        registry: Registry, rpc: Rpc | None = None,
+    ) -> None:  # fmt: skip
         method, authority, upstream, scheme, version, status, error = kind
         self.method = method
         self.upstream = upstream
@@ -226,7 +231,7 @@ class ClientBlock:
         template = route.upstream_template
         unix = authority.startswith("unix:")
         more = _pairs(
-            ("peer.service", upstream),
+            ("peer.service", route.services.get(upstream, upstream) or named(address[0])),
             ("url.template", template or ""),
             ("network.transport", "unix" if unix else ""),
         )
@@ -280,6 +285,11 @@ def because(span: bytes, why: str) -> bytes:
         return span
     message = protobuf.delimited(2, protobuf.text(why))
     return span.removesuffix(STATUS_ERROR) + protobuf.delimited(15, message + b"\x18\x02")
+
+
+def named(host: str) -> str:
+    """A host as a service, "" if it is an address."""
+    return "" if ":" in host or host.replace(".", "").isdigit() else host
 
 
 def client_error(status: int, error: str) -> str:

@@ -37,7 +37,7 @@ def method(route: RouteBlocks, call: Call) -> str:
         return OTHER
     if not method_of("/" + name) or len(route.methods) >= MOST_METHODS:
         return OTHER
-    route.methods.add(name)
+    route.methods |= {name}
     return name
 
 

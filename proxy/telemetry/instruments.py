@@ -4,7 +4,7 @@ Prometheus and OTLP exposition are both made from it, so that they cannot disagr
 integers everywhere, divided by `divisor` only when shown, which keeps sums exact.
 
 Names without "spangate." are those of the semantic conventions: for HTTP 1.44 (http-metrics.md),
-for gRPC 1.45 (rpc-metrics.md).
+for gRPC 1.45 (rpc-metrics.md), for messages 1.45 (messaging-metrics.md).
 """
 
 from __future__ import annotations
@@ -78,9 +78,18 @@ DOWNSTREAM_HANDSHAKES = "spangate.downstream.tls.handshakes"
 DOWNSTREAM_TLS_FAILED = "spangate.downstream.tls.failures"
 UPSTREAM_HANDSHAKES = "spangate.upstream.tls.handshakes"
 UPSTREAM_TLS_FAILED = "spangate.upstream.tls.failures"
+MESH_HANDSHAKES = "spangate.mesh.handshakes"
+MESH_CONNECTIONS = "spangate.mesh.connections"
 DESCRIPTORS_OUT = "spangate.descriptors.exhausted"
 COMPRESSION_IN = "spangate.compression.input"
 COMPRESSION_OUT = "spangate.compression.output"
+MESSAGE_OPERATION = "messaging.client.operation.duration"
+MESSAGES_SENT = "messaging.client.sent.messages"
+MESSAGES_CONSUMED = "messaging.client.consumed.messages"
+MESSAGE_PROCESS = "messaging.process.duration"
+CONSUMER_LAG = "spangate.consumer.lag"
+DEAD_LETTERS = "spangate.consumer.dead_letters"
+REDELIVERIES = "spangate.consumer.retries"
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
@@ -134,6 +143,18 @@ INSTRUMENTS: dict[str, Instrument] = {
         Instrument(
             UPSTREAM_TLS_FAILED, _C, "{handshake}", "TLS handshakes with upstreams that failed."
         ),
+        Instrument(
+            MESH_HANDSHAKES,
+            _C,
+            "{handshake}",
+            "TLS handshakes within the mesh, by direction and the peer's identity.",
+        ),
+        Instrument(
+            MESH_CONNECTIONS,
+            _C,
+            "{connection}",
+            "Connections that a sidecar took, by direction and what they were found to speak.",
+        ),
         Instrument(KEYLESS, _C, "{try}", "Tries without the key that the upstream hashes."),
         Instrument(SHED, _C, "{request}", "Requests that `limits` of an upstream refused."),
         Instrument(
@@ -163,6 +184,20 @@ INSTRUMENTS: dict[str, Instrument] = {
             COMPRESSION_IN, _C, "By", "Content of answers before it was compressed, by coding."
         ),
         Instrument(COMPRESSION_OUT, _C, "By", "The same content once it was compressed."),
+        Instrument(
+            MESSAGE_OPERATION,
+            _H,
+            "s",
+            "Duration of operations on queues.",
+            DURATIONS,
+            10**9,
+        ),
+        Instrument(MESSAGES_SENT, _C, "{message}", "Messages given to a broker."),
+        Instrument(MESSAGES_CONSUMED, _C, "{message}", "Messages taken from a broker."),
+        Instrument(MESSAGE_PROCESS, _H, "s", "Duration of processing a message.", DURATIONS, 10**9),
+        Instrument(CONSUMER_LAG, _G, "{message}", "Messages that a group has not processed."),
+        Instrument(DEAD_LETTERS, _C, "{message}", "Messages given up, by the reason for it."),
+        Instrument(REDELIVERIES, _C, "{try}", "Further tries at messages, by the reason."),
         Instrument(TUNNELS, _C, "{tunnel}", "Tunnels that ended, by protocol and what ended them."),
         Instrument(STREAMS, _C, "{connection}", "Connections passed on, by what ended them."),
         Instrument(STREAMS_ACTIVE, _G, "{connection}", "Connections that are passed on now."),

@@ -88,7 +88,7 @@ class Registry:
     Number or Histogram looks at its `kept` after each report that has forgotten something.
     """
 
-    __slots__ = ("_histograms", "_numbers", "_sizes", "cap", "forget")
+    __slots__ = ("_dropped", "_histograms", "_numbers", "_sizes", "cap", "forget")
 
     def __init__(self, cap: int = 2000, forget: float = 0.0) -> None:
         self.cap = cap
@@ -96,6 +96,7 @@ class Registry:
         self._numbers: dict[Key, Number] = {}
         self._histograms: dict[Key, Histogram] = {}
         self._sizes: dict[str, int] = {}
+        self._dropped: list[Key] = []  # before the next pass
 
     def number(self, name: str, attributes: Attributes = ()) -> Number:
         """The counter or gauge of that name; the same object for the same attributes."""
@@ -116,12 +117,24 @@ class Registry:
             found = self._histograms.setdefault(key, fresh)
         return found
 
+    def drop(self, name: str, attributes: Attributes) -> None:
+        """A counter or gauge goes at once, whatever it says: there is nothing any more that it
+        could be about."""
+        key = (name, attributes)
+        if (number := self._numbers.pop(key, None)) is not None:
+            number.kept = False
+            self._sizes[name] -= 1
+            self._dropped.append(key)
+
     def reports(self, now: float) -> Iterator[Report]:
         """What changed since the last pass, a slice at a time; `now` in monotonic seconds.
 
         Each may be taken in a turn of its own, and says nothing where nothing changed. `Totals`
         needs every one of them. Whatever was counted before the pass began is in one of them.
         """
+        dropped, self._dropped = self._dropped, []
+        if gone := [key for key in dropped if key not in self._numbers]:
+            yield Report(forgotten=gone)
         for numbers in _cut(list(self._numbers.items())):
             yield self._numbers_report(numbers, now)
         for histograms in _cut(list(self._histograms.items())):

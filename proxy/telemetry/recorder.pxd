@@ -39,28 +39,29 @@ cdef class Recorder:
     @cython.locals(number=Number)
     cdef _activate(self, str scheme)
 
-    @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, logged=bint,
-                   counted=str)
+    cdef _deactivate(self, Exchange exchange)
+
+    @cython.locals(block=ServerBlock, query=str, traced=bint, hinted=bint, logged=bint)
     cpdef finish(self, Exchange exchange)
 
-    @cython.locals(failed=bint)
+    @cython.locals(failed=bint, took="long long")
     cdef bint _is_seen(self, Exchange exchange, ServerBlock block) except -1
-    cpdef mirrored(self, Exchange exchange)
+    @cython.locals(attempt=Attempt, client=ClientBlock, took="long long", traced=bint, query=str,
+                   block=ServerBlock, logged=bint)
+    cpdef tried(self, Exchange exchange, bint remote)
 
     cdef ServerBlock _call_block(self, RouteBlocks route, Exchange exchange, str error)
 
-    @cython.locals(attempt=Attempt, client=ClientBlock, took="long long")
+    @cython.locals(attempt=Attempt, attempts=list, client=ClientBlock, took="long long")
     cdef _count(self, Exchange exchange, ServerBlock block)
 
     @cython.locals(span=SpanEncoder, exemplars=bint, offset="long long", trace_id=bytes,
                    took="long long", time="long long", end="long long", items="long long",
-                   attempt=Attempt, client=ClientBlock)
+                   attempt=Attempt, attempts=list, client=ClientBlock)
     cdef _trace(self, Exchange exchange, ServerBlock block, str query)
 
     @cython.locals(left_out="long long")
-    cdef _log(self, Exchange exchange, ServerBlock block, str query, bint hinted)
-
-    cdef _line(self, Exchange exchange, ServerBlock block, str query)
+    cdef _tell(self, Exchange x, ServerBlock block, str query, bint logged, bint hint)
 
     @cython.locals(route=RouteBlocks, error=str, block=ServerBlock)
     cdef ServerBlock _server_block(self, Exchange exchange)

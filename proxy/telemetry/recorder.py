@@ -1,8 +1,7 @@
 """The end of every request: numbers, spans, access record, in that order.
 
 A worker has one Recorder for its life. `configure` swaps what depends on the configuration; the
-numbers in the registry stay. Nothing here waits, logs or reads a clock, and `finish` is the
-hottest function of the package (benchmarks/micro_telemetry.py).
+numbers stay. Nothing here waits, logs or reads a clock. Hottest: `finish` (micro_telemetry.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from proxy.kernel.counts import Number
 from proxy.kernel.pen import Pen
 from proxy.telemetry import attempted, calls, instruments
 from proxy.telemetry.access import RecordEncoder
-from proxy.telemetry.blocks import GONE, OTHER, ClientBlock, RouteBlocks, ServerBlock
+from proxy.telemetry.blocks import GONE, OTHER, TRIES, ClientBlock, RouteBlocks, ServerBlock
 from proxy.telemetry.contexts import HINTS, Contexts, Few, Seen, traces_begin
 from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Registry, Report
@@ -32,8 +31,7 @@ class Recorder:
 
     `spans`, `logs`, `lines` say what is made; `configure` sets them, a test may too. `hints`: some
     requests that are not recorded leave an access record, for who looks at recent telemetry.
-    `watched`: so do as many as anybody can read, for who watches.
-    """
+    `watched`: so do as many as anybody can read, for who watches."""
 
     __slots__ = (
         "_active", "_active_number", "_active_scheme", "_body_sizes", "_exemplars", "_few",
@@ -47,8 +45,7 @@ class Recorder:
         self.registry = Registry()
         self.sink = sink
         self._pen = Pen()
-        self._span = SpanEncoder(self._pen)
-        self._record = RecordEncoder(self._pen)
+        self._span, self._record = SpanEncoder(self._pen), RecordEncoder(self._pen)
         self._span_lane, self._span_window = sink.spans, sink.spans.window
         self._log_lane, self._log_window = sink.logs, sink.logs.window
         self._line_lane, self._line_window = sink.lines, sink.lines.window
@@ -56,8 +53,7 @@ class Recorder:
         self._active_scheme = ""  # that of the number that was counted in last
         self._active_number = Number()
         self.contexts = Contexts(self.registry)
-        self._few = Few(HINTS)
-        self._seen = Seen()
+        self._few, self._seen = Few(HINTS), Seen()
         self.finished = 0  # exchanges
         self._routes: set[RouteBlocks] = set()  # which blocks were made for
         self.watched = False
@@ -65,7 +61,6 @@ class Recorder:
 
     def configure(self, config: Config, *, json: bool = True, look: Look = WHOLE) -> None:
         """Go by `config` from now on; access lines are JSON, or text for people with that look.
-
         Without a destination nothing is encoded: spans need [export] otlp or console with
         "traces" among its signals, OTLP logs need otlp with "logs".
         """
@@ -78,8 +73,7 @@ class Recorder:
         self._methods = frozenset(config.tracing.known_methods)
         self.registry.cap = config.metrics.series
         self.registry.forget = config.metrics.forget
-        self._body_sizes = config.metrics.body_sizes
-        self._exemplars = config.metrics.exemplars
+        self._body_sizes, self._exemplars = config.metrics.body_sizes, config.metrics.exemplars
         self._redactor = Redactor([*config.tracing.redact_query, *secret_queries(config)])
         self._no_route = RouteBlocks("", None, config.labels)
         for route in self._routes:  # who still has it makes its blocks anew, and is seen by that
@@ -104,26 +98,28 @@ class Recorder:
             self._active[scheme] = number
         self._active_scheme, self._active_number = scheme, number
 
+    def _deactivate(self, exchange: Exchange) -> None:
+        if exchange.counted:
+            if exchange.counted != self._active_scheme:
+                self._activate(exchange.counted)
+            self._active_number.value -= 1
+            exchange.counted = ""
+
     def reject(self, reason: str) -> None:
         """Count input that never became an exchange; `reason` is one of a few words."""
         self.registry.number(instruments.REJECTED, (("spangate.reason", reason),)).value += 1
 
     def finish(self, exchange: Exchange) -> None:
-        """Record `exchange`, whose every fact must be in place; call it once.
-
-        Before the answer's last byte is written, so that what was answered is told, whoever dies.
-        """
+        """Record `exchange`, whose every fact is in place, once; before the answer's last byte."""
         self.finished += 1
-        counted = exchange.counted
-        if counted:
-            if counted != self._active_scheme:
-                self._activate(counted)
-            self._active_number.value -= 1
-            exchange.counted = ""
+        self._deactivate(exchange)
         # A negative duration would make a sum fall.
         if exchange.end < exchange.start:
             exchange.end = exchange.start
         block = self._server_block(exchange)
+        if block.parts == TRIES:
+            self.tried(exchange, False)
+            return
         if block.request_size is not None and block.response_size is not None:
             block.request_size.record(exchange.body_in)
             block.response_size.record(exchange.body_out)
@@ -137,18 +133,15 @@ class Recorder:
                 self._trace(exchange, block, query)
             else:
                 self._count(exchange, block)
-            if logged:
-                self._log(exchange, block, query, hinted)
-            if self.lines:
-                self._line(exchange, block, query)
+            self._tell(exchange, block, query, logged, hinted)
         except BaseException:  # half an entry, or one that would not be counted
             self._pen.clear()
             raise
 
     def _is_seen(self, exchange: Exchange, block: ServerBlock) -> bool:
         """Whether it is told to who watches."""
-        failed = block.error != "" or exchange.status >= 500
-        return self._seen.lets(exchange.end, exchange.end - exchange.start, failed)
+        failed, took = bool(block.error) or exchange.status >= 500, exchange.end - exchange.start
+        return self._seen.lets(exchange.end, took, failed)
 
     def aside(self, exchange: Exchange, attempt: Attempt) -> None:
         """Record an attempt that is none of its request's; `exchange` tells of it alone."""
@@ -169,7 +162,8 @@ class Recorder:
         block.duration.record(took)
         if block.call_duration is not None:
             block.call_duration.record(took)
-        for attempt in exchange.attempts:
+        attempts = [] if block.parts else exchange.attempts
+        for attempt in attempts:
             client = self._client_block(exchange, attempt)
             took = max((attempt.end or exchange.end) - attempt.start, 0)
             client.duration.record(took)
@@ -190,7 +184,8 @@ class Recorder:
             block.call_duration.record(took)
         span.server(exchange, block, query)
         items = 1
-        for attempt in exchange.attempts:
+        attempts = [] if block.parts else exchange.attempts
+        for attempt in attempts:
             items += 1
             client = self._client_block(exchange, attempt)
             end = attempt.end or exchange.end
@@ -206,38 +201,45 @@ class Recorder:
             span.client(exchange, attempt, client, query)
         self._pen.pour(self._span_window, self._span_lane, items)
 
-    def mirrored(self, exchange: Exchange) -> None:
-        """Record a copy of a request (`server/mirrors.py`): its tries and nothing else."""
+    def tried(self, exchange: Exchange, remote: bool) -> None:
+        """Record the tries alone: of a copy (`server/mirrors.py`) or a delivery; or of what has a
+        span of the client's own, which is `remote` (`server/mesh_story.py`), with its record."""
         exchange.end = max(exchange.end, exchange.start)
         traced = exchange.sampled and self.spans
-        query = self._redactor.query(exchange.query) if exchange.query and traced else ""
+        query = (
+            self._redactor.query(exchange.query) if exchange.query and (traced or remote) else ""
+        )
         try:
             for attempt in exchange.attempts:
-                client = self._client_block(exchange, attempt)
-                took = max((attempt.end or exchange.end) - attempt.start, 0)
+                client, took = self._client_block(exchange, attempt), attempt.end or exchange.end
+                took = max(took - attempt.start, 0)
                 client.duration.record(took)
                 if client.call_duration is not None:
                     client.call_duration.record(took)
                 if traced:
-                    self._span.client(exchange, attempt, client, query)
+                    self._span.client(exchange, attempt, client, query, remote)
                     self._pen.pour(self._span_window, self._span_lane, 1)
+            if remote and (self.logs or self.lines or self.watched):
+                exchange.span_id, block = attempt.span_id, self._server_block(exchange)
+                block.keep_quiet()
+                logged = self.logs or (self.watched and self._is_seen(exchange, block))
+                self._tell(exchange, block, query, logged, False)
         except BaseException:  # as in `finish`
             self._pen.clear()
             raise
 
-    def _log(self, exchange: Exchange, block: ServerBlock, query: str, hinted: bool) -> None:
-        """Its access record, with how many were left out before it."""
-        left_out, self._seen.left_out = self._seen.left_out, 0
-        self._record.record(exchange, block, query, hinted, left_out)
-        self._pen.pour(self._log_window, self._log_lane, 1)
-
-    def _line(self, exchange: Exchange, block: ServerBlock, query: str) -> None:
-        """Its access record, as a line."""
-        if self.json:
-            self._record.line(exchange, block, query)
-        else:
-            self._record.people(exchange, block, query)
-        self._pen.pour(self._line_window, self._line_lane, 1)
+    def _tell(self, x: Exchange, block: ServerBlock, query: str, logged: bool, hint: bool) -> None:
+        """Its access records: one with how many were left out before it, and a line."""
+        if logged:
+            left_out, self._seen.left_out = self._seen.left_out, 0
+            self._record.record(x, block, query, hint, left_out)
+            self._pen.pour(self._log_window, self._log_lane, 1)
+        if self.lines:
+            if self.json:
+                self._record.line(x, block, query)
+            else:
+                self._record.people(x, block, query)
+            self._pen.pour(self._line_window, self._line_lane, 1)
 
     def reports(self, now: float) -> Iterator[Report]:
         """Numbers that changed since the last pass, in slices that must all reach the hub.

@@ -22,7 +22,8 @@ cdef class SpanEncoder:
     cpdef server(self, Exchange exchange, ServerBlock block, str query)
 
     @cython.locals(pen=Pen, context=TraceContext, flags=int, offset="long long", start="long long", end="long long")
-    cpdef client(self, Exchange exchange, Attempt attempt, ClientBlock block, str query)
+    cpdef client(self, Exchange exchange, Attempt attempt, ClientBlock block, str query,
+                 bint remote=*)
 
     @cython.locals(attempts=list, first=Attempt, attempt=Attempt, answered=bint,
                    total="long long", queue="long long", connect="long long",

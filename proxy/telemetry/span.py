@@ -98,11 +98,20 @@ class SpanEncoder:
             pen.put(attributes(SPAN_ATTRIBUTES, originals(exchange, block.method)))
         pen.end()
 
-    def client(self, exchange: Exchange, attempt: Attempt, block: ClientBlock, query: str) -> None:
-        """The CLIENT span of one attempt; `query` without secrets."""
+    def client(
+        self,
+        exchange: Exchange,
+        attempt: Attempt,
+        block: ClientBlock,
+        query: str,
+        remote: bool = False,
+    ) -> None:
+        """The CLIENT span of one attempt; `query` without secrets. `remote`: its parent is the
+        span of somebody else, as there is no SERVER span."""
         pen, context = self._pen, exchange.context
-        # its parent, our SERVER span, is not remote
         flags = OURS_RANDOM if exchange.flags_random else OURS
+        if remote and exchange.span_id:
+            flags |= IS_REMOTE
         offset = exchange.wall_ns - exchange.start
         start, end = attempt.start + offset, (attempt.end or exchange.end) + offset
         pen.span(exchange.trace_id, attempt.span_id, exchange.span_id, start, end, flags)
@@ -120,8 +129,10 @@ class SpanEncoder:
             pen.put(delimited(3, text(context.state)))
         if attempt.withheld:
             pen.put(_ALL_WITHHELD if attempt.withheld == ALL_WITHHELD else _STATE_WITHHELD)
-        if not exchange.span_id:
-            pen.put(_rare(exchange))  # of a copy, which has no SERVER span
+        if remote or not exchange.span_id:
+            pen.put(_rare(exchange))  # nor has a copy a SERVER span
+            if exchange.brought > ORDINARY:
+                pen.put(attributes(SPAN_ATTRIBUTES, brought.attributes(exchange.brought)))
         pen.end()
 
     def _phases(self, exchange: Exchange) -> None:
@@ -175,7 +186,7 @@ def _rare(exchange: Exchange) -> bytes:
     link = exchange.link
     if link is None or not link.trace_id or not link.span_id:
         return block
-    return block + _link(link)
+    return block + link_to(link)
 
 
 def _denied(check: str, reason: str, at: int) -> bytes:
@@ -217,7 +228,7 @@ def _encoded(pairs: _Captured) -> bytes:
     )
 
 
-def _link(context: TraceContext) -> bytes:
+def link_to(context: TraceContext) -> bytes:
     """Span.links (13): trace_id 1, span_id 2, trace_state 3, flags 6 (fixed32)."""
     flags = HAS_IS_REMOTE | IS_REMOTE
     if context.sampled:

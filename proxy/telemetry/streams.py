@@ -26,6 +26,7 @@ from proxy.telemetry.facts import Attempt, Exchange
 from proxy.telemetry.metrics import Attributes
 from proxy.telemetry.protobuf import Value
 from proxy.telemetry.recorder import Recorder
+from proxy.telemetry.tls import with_service
 
 # Span.flags, as in span.py: sampled, the parent is known to be none or ours; and random ids.
 _OURS, _RANDOM = 0x101, 0x2
@@ -36,7 +37,17 @@ NOT_CONNECTED = "not_connected"  # what ended it: no upstream could be reached
 class Stream:
     """What is known of one connection, besides the facts that it has in common with requests."""
 
-    __slots__ = ("end", "is_unix", "listener", "protocol", "route", "server_name", "x")
+    __slots__ = (
+        "end",
+        "found",
+        "is_outbound",
+        "is_unix",
+        "listener",
+        "protocol",
+        "route",
+        "server_name",
+        "x",
+    )
 
     def __init__(
         self, listener: str, protocol: str, server_name: str, x: Exchange, route: RouteBlocks
@@ -48,6 +59,8 @@ class Stream:
         self.route = route
         self.is_unix = False
         self.end = ""  # what ended it
+        self.found = ""  # how a sidecar found out that it speaks no HTTP
+        self.is_outbound = False  # an application calls others by its sidecar
 
 
 def begin(recorder: Recorder, stream: Stream) -> None:
@@ -72,10 +85,13 @@ def finish(recorder: Recorder, stream: Stream) -> None:
         registry.number(instruments.STREAM_BYTES, key).value += size
     pen, sink = Pen(), recorder.sink
     if x.sampled and recorder.spans:
-        _server(pen, stream)
+        count = len(x.attempts)
+        if not stream.is_outbound or not count:
+            count += 1
+            _server(pen, stream)
         for attempt in x.attempts:
             _client(pen, stream, attempt)
-        pen.pour(sink.spans.window, sink.spans, 1 + len(x.attempts))
+        pen.pour(sink.spans.window, sink.spans, count)
     if recorder.logs or recorder.watched:
         _log(pen, stream)
         pen.pour(sink.logs.window, sink.logs, 1)
@@ -107,6 +123,7 @@ def _facts(stream: Stream) -> list[tuple[str, Value]]:
             ("spangate.listener", stream.listener),
             ("spangate.route", stream.route.name),
             ("spangate.tunnel.end", stream.end),
+            ("spangate.detected", stream.found),
             *stream.route.labels.items(),
         ),
         ("spangate.tunnel.bytes_in", x.body_in),
@@ -121,6 +138,8 @@ def _server(pen: Pen, stream: Stream) -> None:
     end = x.wall_ns + x.end - x.start
     pen.span(x.trace_id, x.span_id, b"", x.wall_ns, end, flags)
     span = _span(f"tcp {stream.listener}", KIND_SERVER, _facts(stream), x.error, x.why)
+    if x.tls is not None:
+        span += x.tls
     if x.context is not None and x.context.state:
         span += protobuf.delimited(3, protobuf.text(x.context.state))
     pen.put(span)
@@ -132,23 +151,30 @@ def _client(pen: Pen, stream: Stream, attempt: Attempt) -> None:
     flags = _OURS | _RANDOM if x.flags_random else _OURS
     offset = x.wall_ns - x.start
     pen.span(
-        x.trace_id, attempt.span_id, x.span_id,
+        x.trace_id, attempt.span_id, b"" if stream.is_outbound else x.span_id,
         attempt.start + offset, (attempt.end or x.end) + offset, flags,
     )  # fmt: skip
     peer, port = attempt.peer or ("", 0)
+    service = stream.route.services.get(attempt.upstream, attempt.upstream)
     pairs = _said(
         ("network.transport", "tcp" if attempt.port else "unix"),
         ("server.address", attempt.host),
         ("server.port", attempt.port),
         ("network.peer.address", peer),
         ("network.peer.port", port),
-        ("peer.service", attempt.upstream),
+        ("peer.service", service),
         ("spangate.upstream", attempt.upstream),
         ("error.type", attempt.error),
         ("spangate.retry.reason", attempt.retry_reason),
         *stream.route.labels.items(),
     )
-    pen.put(_span(f"tcp {attempt.upstream}", KIND_CLIENT, pairs, attempt.error, attempt.why))
+    if stream.is_outbound:  # there is no other span that could tell it
+        known = {key for key, _ in pairs} | {"client.address", "network.transport"}
+        pairs += [pair for pair in _facts(stream) if pair[0] not in known]
+    span = _span(f"tcp {attempt.upstream}", KIND_CLIENT, pairs, attempt.error, attempt.why)
+    if attempt.tls is not None:
+        span += attempt.tls if service else with_service(attempt.tls)
+    pen.put(span)
     pen.end()
 
 

@@ -11,12 +11,14 @@ from functools import lru_cache
 
 from proxy.telemetry import protobuf
 from proxy.telemetry.blocks import SPAN_ATTRIBUTES
+from proxy.telemetry.instruments import MESH_HANDSHAKES
 from proxy.telemetry.metrics import Attributes, Registry
 
 _EXCHANGE = re.compile(r"(ECDHE|DHE)-(RSA|ECDSA|DSS)-(.+)")
 _GCM = re.compile(r"AES(\d+)-GCM-(SHA\d+)")
 _CBC = re.compile(r"AES(\d+)-(SHA\d*)")
 _CHACHA = "CHACHA20-POLY1305"
+_SPIFFE = b"spiffe://"
 
 
 @lru_cache(256)
@@ -39,10 +41,24 @@ def describe(
     more = (
         ("tls.next_protocol", protocol),
         ("tls.client.subject", subject),
-        ("spangate.peer.identity", identity),
+        ("spangate.peer.identity", identity),  # the last: see with_service
     )
     pairs += [(key, value) for key, value in more if value]
     return protobuf.attributes(SPAN_ATTRIBUTES, pairs)
+
+
+@lru_cache(256)
+def with_service(told: bytes) -> bytes:
+    """What `describe` has told, and `peer.service`: the last segment of the other end's SPIFFE ID.
+
+    Nothing more where it has shown none. Its identity is what is told last, and its end is as
+    harmless as the grammar of these has it (`config/spiffe.py`).
+    """
+    _, found, name = told.rpartition(_SPIFFE)
+    if not found or b"/" not in name:
+        return told
+    pair = ("peer.service", name.rpartition(b"/")[2].decode("ascii", "replace"))
+    return told + protobuf.attributes(SPAN_ATTRIBUTES, [pair])
 
 
 def cipher_name(openssl: str) -> str:
@@ -76,6 +92,13 @@ def count_handshake(
         ("tls.resumed", resumed),
     )
     registry.number(what, (*where, *said)).value += 1
+
+
+def count_peer(registry: Registry | None, direction: str, identity: str) -> None:
+    """One with somebody whose identity the mesh vouches for; "inbound": it has called here."""
+    if registry is not None:
+        labels = (("spangate.direction", direction), ("spangate.peer.identity", identity))
+        registry.number(MESH_HANDSHAKES, labels).value += 1
 
 
 def count_failure(registry: Registry | None, what: str, kind: str, where: Attributes = ()) -> None:

@@ -78,6 +78,7 @@ class Totals:
             part.value = point
         for key in report.forgotten:
             if (gone := parts.pop(key, None)) is not None:
+                self._take_out(gone)
                 self._leave(gone.total)
         self._let_go(now)
 
@@ -86,10 +87,7 @@ class Totals:
         for part in self._workers.pop(worker, {}).values():
             total = part.total
             total.holders -= 1
-            if total.instrument.kind is Kind.GAUGE:
-                assert isinstance(part.value, int)
-                assert isinstance(total.value, int)
-                total.value -= part.value
+            self._take_out(part)
             if not total.holders:
                 self._orphans[total.key] = now
 
@@ -105,6 +103,13 @@ class Totals:
         """Those of one instrument."""
         for total in list(self._groups[name].values()):
             yield Series(total.instrument, total.attributes, total.value, total.memo)
+
+    def _take_out(self, part: _Part) -> None:
+        """What somebody had open is not open any more; what was counted stays."""
+        if part.total.instrument.kind is Kind.GAUGE:
+            assert isinstance(part.value, int)
+            assert isinstance(part.total.value, int)
+            part.total.value -= part.value
 
     def _join(self, parts: dict[Key, _Part], key: Key) -> _Part:
         total = self._total(key)

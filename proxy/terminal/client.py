@@ -20,7 +20,7 @@ PATIENCE = 10.0  # seconds for an answer
 SILENCE = 50.0
 MOST = 64 * 1024 * 1024  # bytes of an answer
 
-_TOLD = re.compile(r"[45]\d\d [A-Z][A-Za-z ]+: (.+)")
+_TOLD = re.compile(r"[45]\d\d [A-Z][A-Za-z ]+: (.+)|(not ready: .+)")
 
 Query = Mapping[str, str]
 
@@ -87,6 +87,13 @@ class Gateway:
         except (ValueError, RecursionError):
             raise self._stranger() from None
         return answer
+
+    def is_ready(self) -> bool:
+        """Whether traffic may come; raises Trouble with the reason if not."""
+        with self._asked("/ready", {}, PATIENCE) as response, self._told():
+            if response.read(64) == b"ready\n":
+                return True
+        raise self._stranger()
 
     @contextmanager
     def follow(self, path: str, query: Query) -> Iterator[Iterator[bytes]]:
@@ -182,11 +189,12 @@ class Gateway:
 
 
 def _error(body: bytes) -> str:
-    """What an answer says is wrong: `{"error": …}`, or the rest of "403 Forbidden: …"; or ""."""
+    """What an answer says is wrong: `{"error": …}`, "not ready: …", or the rest of
+    "403 Forbidden: …"; or ""."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         told = _TOLD.match(body.decode(errors="replace"))
-        return told[1] if told else ""
+        return (told[1] or told[2]) if told else ""
     said = answer.get("error") if isinstance(answer, dict) else None
     return said if isinstance(said, str) else ""

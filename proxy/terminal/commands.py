@@ -1,4 +1,5 @@
-"""What is typed to ask a running gateway: `tap`, `top`, `traces`, `map`, `doctor`, `stats`.
+"""What asks a running gateway: `tap`, `top`, `traces`, `map`, `doctor`, `stats`, `ready`, and
+`mesh status`.
 
 Only click is imported before a command is known.
 """
@@ -215,7 +216,30 @@ def stats(gateway: Gateway, as_json: bool) -> None:
         page.show(gateway, as_json=as_json)
 
 
-COMMANDS = (tap, top, traces, service_map, doctor, stats)
+@click.command("status")
+@_AS_JSON
+@asking
+def mesh_status(gateway: Gateway, as_json: bool) -> None:
+    """Show who a running sidecar is, whom it trusts, and what it knows of its peers."""
+    from proxy.terminal import mesh as page
+    from proxy.terminal.screen import ending
+
+    with ending():
+        page.show(gateway, as_json=as_json)
+
+
+@click.command()
+@asking
+def ready(gateway: Gateway) -> None:
+    """Tell whether traffic may come: exit code 0, or 1 with the reason. For health checks."""
+    from proxy.terminal.screen import ending
+
+    with ending():
+        if gateway.is_ready():
+            click.echo("ready")
+
+
+COMMANDS = (tap, top, traces, service_map, doctor, stats, ready)
 
 
 def _is_id(said: str) -> bool:

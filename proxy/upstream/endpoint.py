@@ -20,12 +20,14 @@ class Endpoint:
 
     __slots__ = (
         "authority",
+        "discovered",
         "host",
         "key",
         "number",
         "out",
         "port",
         "scheme",
+        "source",
         "up",
         "upstream",
         "url",
@@ -46,6 +48,8 @@ class Endpoint:
             self.authority = url
         self.weight = weight
         self.upstream = upstream
+        self.source = ""  # the address that connections are made from; "" = the system's choice
+        self.discovered = False  # no file says it; a reload keeps it
         self.up = True  # whether it gets requests: nothing speaks against it
         self.out = 0  # what does
         self.number = -1  # its place in the memory that workers share; -1 = none

@@ -4,8 +4,7 @@ Owns, by upstream name: the endpoints with their health, the balancer with its p
 retry budget. A snapshot only refers to these. A new configuration is compared with them beside
 the running requests (`Plan`), and put into force by a few assignments (`Upstreams.adopt`):
 endpoints that stay keep their state, a changed policy gets a new balancer over them. Requests
-that run see the change with their next attempt; an upstream that is gone stays as it was for
-those that still refer to it.
+that run see it with their next attempt; an upstream that is gone stays for those who have it.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from proxy.upstream.endpoint import DRAINED, EJECTED, PROBED, Endpoint
 from proxy.upstream.learners import together
 from proxy.upstream.live import Live
 from proxy.upstream.policies import BY_LOAD, Made, chosen_by, make
+
+NOTHING = Upstream()  # of one that nobody has configured yet
 
 
 def _chance(seed: int) -> Chance:
@@ -47,7 +48,6 @@ class UpstreamState(Live):
 
     __slots__ = (
         "_board",
-        "_discovered",
         "_made",
         "_number",
         "_offset",
@@ -67,11 +67,10 @@ class UpstreamState(Live):
         self._board = board
         self._random = random or _chance(offset)
         self.breakers: Breakers | None = None  # where the settings have use for them
-        self.settings = Upstream()  # as of the configuration in force
+        self.settings = NOTHING  # as of the configuration in force
         self.endpoints: dict[str, Endpoint] = {}  # by URL
         self._number = -1  # on the board, of the upstream itself
         self._offset = offset
-        self._discovered: set[str] = set()  # URLs that no file says
 
     def __repr__(self) -> str:
         return f"<UpstreamState {self.name}: {self.balancer!r}>"
@@ -119,13 +118,12 @@ class UpstreamState(Live):
             self.update(url, weight=weight)
             return
         endpoint = Endpoint(url, max(weight, 1), self.name)  # where all say 0 all are alike
-        self._discovered.add(url)
+        endpoint.discovered = True
         self.endpoints[url] = endpoint
         self.balancer.add(endpoint)
 
     def remove(self, url: str) -> Endpoint | None:
         """Forget an endpoint; None if there is none of that URL."""
-        self._discovered.discard(url)
         endpoint = self.endpoints.pop(url, None)
         if endpoint is not None:
             self.balancer.remove(endpoint)
@@ -151,7 +149,7 @@ class UpstreamState(Live):
     def gather(self, settings: Upstream, wanted: dict[str, Endpoint]) -> Iterator[None]:
         """Put the endpoints that there are with `settings` into `wanted`, one in each step: those
         that stay, and new ones."""
-        weights = {url: self.endpoints[url].weight for url in self._discovered}
+        weights = {url: e.weight for url, e in self.endpoints.items() if e.discovered}
         weights.update(settings.servers, **settings.backup)
         for url, weight in weights.items():
             wanted[url] = self.endpoints.get(url) or Endpoint(url, weight, self.name)
@@ -169,9 +167,9 @@ class UpstreamState(Live):
         """Go by `settings` from now on, and by the balancer `made` if there is one; the endpoints
         that are gone."""
         before = self.endpoints
-        self._discovered -= settings.servers.keys()  # whoever is in the file goes with it
-        # What was discovered since `wanted` was made stays too.
-        wanted |= {u: e for u, e in before.items() if u in wanted or u in self._discovered}
+        for url in settings.servers.keys() & before.keys():
+            before[url].discovered = False  # whoever is in the file goes with it
+        wanted |= {u: e for u, e in before.items() if u in wanted or e.discovered}  # since, too
         if made is not None:
             self._made, self.balancer = made, made.balancer
         self.endpoints, self.settings = wanted, settings

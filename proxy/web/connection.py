@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from aiohttp import web
+if TYPE_CHECKING:
+    from aiohttp import web
 
 PATIENCE = 1.0  # seconds of a front, for the rest of a request
 
@@ -67,8 +68,8 @@ class Server(Protocol):
     @property
     def guards(self) -> Guards: ...
     def front(self, line: Line) -> Front | None: ...
-    def handler(self, connection: Connection) -> web.RequestHandler:
-        """aiohttp's protocol for it."""
+    def handler(self, connection: Connection) -> web.RequestHandler | None:
+        """aiohttp's protocol for it; None = `loaded` is called when there is one."""
 
     def admit(self, connection: Connection) -> bool: ...
     def release(self, connection: Connection) -> None: ...
@@ -84,8 +85,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_began", "_front", "_heard", "_is_admitted", "_request", "_server", "_stalled", "_waits",
-        "inner", "transport",
+        "_began", "_front", "_heard", "_is_admitted", "_loads", "_request", "_server", "_stalled",
+        "_waits", "inner", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._front: Front | None = None
         self._server = server
         self._is_admitted = False
+        self._loads = False  # aiohttp is loaded for it
         self._request: web.BaseRequest | None = None
         self._waits = 0.0  # since when for a request
         self._began = 0.0  # when the head began to come; a new connection owes one at once
@@ -129,17 +131,37 @@ class Connection(asyncio.Protocol):
             self.hand_over()
 
     def hand_over(self) -> None:
+        """The rest is aiohttp's."""
+        if self._loads:
+            return
+        inner = self._server.handler(self)
+        if inner is None:
+            self._loads = True
+            self.transport.pause_reading()
+            return
+        self.inner = inner  # from now on: whatever breaks, it is let go with the connection
         rest = b""
         if self._front is not None:
             rest = self._front.rest()
             self._front.closed()
             self._front = None
-        self.inner = self._server.handler(self)
-        self.inner.connection_made(self.transport)
+        inner.connection_made(self.transport)
         if self._stalled:
-            self.inner.pause_writing()
+            inner.pause_writing()
         if rest:
-            self.inner.data_received(rest)
+            inner.data_received(rest)
+
+    def loaded(self, well: bool) -> None:
+        """There is a handler now, or there will never be one."""
+        self._loads = False
+        if self.transport.is_closing():
+            return
+        if not well:
+            self.transport.abort()
+            return
+        self._heard = self._began = monotonic()  # it was not the client who was slow
+        self.transport.resume_reading()
+        self.hand_over()
 
     def eof_received(self) -> None:
         if self.inner is not None:
@@ -156,8 +178,13 @@ class Connection(asyncio.Protocol):
         self._server.stall(self, False)
         if self.inner is not None:
             self.inner.resume_writing()
-        elif self._front is not None and not self._front.feed(b""):
+        elif self._front is not None and not self._loads and not self._front.feed(b""):
             self.hand_over()
+
+    @property
+    def is_answering(self) -> bool:
+        """Its front is at an answer."""
+        return self._front is not None and self._front.is_answering
 
     @property
     def is_stalled(self) -> bool:
@@ -189,7 +216,7 @@ class Connection(asyncio.Protocol):
         guards = self._server.guards
         if self._stalled:
             return 0 < guards.unread < now - self._stalled
-        if self._front is not None and self._front.is_answering:
+        if self._loads or self.is_answering:
             return False
         if self._request is not None:
             return 0 < guards.body < now - self._heard and self._owes_a_body()

@@ -7,7 +7,8 @@ silent connections hold the port. Clocks end what does not go on: a head, a body
 connection, an answer that nobody reads. One timer for each server looks at them.
 
 A `Front` may answer what it knows how to before aiohttp sees anything of it; the connection is
-aiohttp's from the first request on that it does not know.
+aiohttp's from the first request on that it does not know. Until there is such a request aiohttp
+need not be loaded: a handler that is made `Later` is made then, in a thread.
 
 Knows nothing of what is asked or answered, but for where a request begins and ends.
 """
@@ -18,31 +19,29 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-
+from proxy.tasks import cancel, spawn
 from proxy.web import crowd, ports
 from proxy.web.connection import Connection, Front, Guards, Line
-from proxy.web.requests import expectation
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+if TYPE_CHECKING:
+    from aiohttp import web
 
+    from proxy.web.inner import Handler
 
-class _OurFault(logging.Filter):
-    """Lets aiohttp complain of what we did wrong; what strangers do, they are told with a 4xx."""
+log = logging.getLogger("spangate")
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError | ConnectionError)
+_LOOK = 0.01  # seconds between two looks whether a front has answered
 
 
-log = logging.getLogger("spangate.web")
-log.addFilter(_OurFault())
+class Later(NamedTuple):
+    """How to make a handler, when one is needed."""
+
+    make: Callable[[], Handler]
 
 
 class GuardedServer:
@@ -50,17 +49,21 @@ class GuardedServer:
 
     def __init__(
         self,
-        handle: Handler,
+        handle: Handler | Later,
         guards: Guards,
         front: Callable[[Line], Front] | None = None,
         **options: Any,
     ) -> None:
         self.guards = guards
         self._front = front
-        self._handle = handle
-        self._server = web.Server(
-            self._serve, access_log=None, logger=log, keepalive_timeout=guards.idle, **options
-        )
+        self._options = options
+        self._later = handle if isinstance(handle, Later) else None
+        self._handle: Handler | None = None
+        self._server: web.Server | None = None  # aiohttp's
+        self._loading: asyncio.Task[None] | None = None
+        self._asking: list[Connection] = []  # for which aiohttp is loaded now
+        if not isinstance(handle, Later):
+            self._have(handle)
         self._connections: dict[Connection, None] = {}
         self._handlers: dict[object, Connection] = {}  # by aiohttp's protocol
         self._waiting: dict[Connection, None] = {}  # for a request; the longest first
@@ -108,10 +111,18 @@ class GuardedServer:
         """Accept nothing more, let handlers end for `grace` seconds, then close everything."""
         self.close()
         await asyncio.sleep(0)  # requests that were read already have begun then
-        self._server.pre_shutdown()
-        await self._server.shutdown(max(grace, 0.001))  # to aiohttp, 0 is for ever
+        await cancel(self._loading)
+        end = monotonic() + grace
+        while any(c.is_answering for c in self._connections) and monotonic() < end:
+            await asyncio.sleep(_LOOK)
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(max(end - monotonic(), 0.001))  # to aiohttp, 0 is for ever
         for connection in [c for c in self._connections if c.inner is None]:
-            connection.transport.close()
+            if connection.is_answering:
+                connection.abort()
+            else:
+                connection.transport.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -127,11 +138,39 @@ class GuardedServer:
     def front(self, line: Line) -> Front | None:
         return self._front(line) if self._front is not None else None
 
-    def handler(self, connection: Connection) -> web.RequestHandler:
-        """aiohttp's protocol for it."""
+    def handler(self, connection: Connection) -> web.RequestHandler | None:
+        """aiohttp's protocol for it; None = not yet, and it is asked again when there is one."""
+        if self._server is None:
+            self._load_for(connection)
+            return None
         made = self._server()
         self._handlers[made] = connection
         return made
+
+    def _have(self, handle: Handler) -> None:
+        from proxy.web import inner
+
+        self._handle = handle
+        self._server = inner.make(self._serve, self.guards.idle, **self._options)
+
+    def _load_for(self, connection: Connection) -> None:
+        self._asking.append(connection)
+        if self._loading is None:
+            self._loading = spawn(self._load(), "load what answers at a port")
+
+    async def _load(self) -> None:
+        assert self._later is not None
+        try:
+            self._have(await asyncio.to_thread(self._later.make))
+        finally:
+            self._loading = None
+            asking, self._asking = self._asking, []
+            for connection in asking:
+                try:
+                    connection.loaded(self._server is not None)
+                except Exception:  # of one front, and the others have waited as well
+                    log.exception("a connection could not go on", extra={"key": "port.bug"})
+                    connection.abort()
 
     def admit(self, connection: Connection) -> bool:
         """Take one more, if need be in the place of another; False if none gives way."""
@@ -179,25 +218,18 @@ class GuardedServer:
             self._waiting[connection] = None
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        from proxy.web import inner
+
         connection = self._handlers.get(request.protocol)
-        if connection is None:  # it had to make room, and is closed already
-            return web.Response(status=503)
+        if connection is None or self._handle is None:  # it had to make room
+            return inner.away()
         self.works(connection)
         connection.begin(request)
         try:
-            return await self._answer(request)
+            return await inner.answer(request, self._handle)
         finally:
             connection.end()
             self.waits(connection)
-
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if expectation(request) not in ("", "100-continue"):
-            response: web.StreamResponse = web.Response(status=417, text="417 Expectation Failed\n")
-        else:
-            response = await self._handle(request)
-        if not request.content.is_eof() and not response.prepared:
-            response.force_close()  # the rest of the body is not worth reading, or never comes
-        return response
 
     # clocks
 

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from proxy.admin.app import PAGES, Admin
+from proxy.admin.app import Admin
+from proxy.admin.site import PAGES
 from proxy.hub.sockets import listen_once
 from proxy.telemetry.instruments import Instrument, Kind
 from proxy.telemetry.metrics import Series
@@ -56,6 +57,9 @@ class Gateway:
 
     def pipelines(self) -> Mapping[str, Any]:
         return {"balanced": True}
+
+    def mesh(self) -> Mapping[str, Any]:
+        return {"mesh": False}
 
     def upstreams(self) -> Mapping[str, Any]:
         return {"u": {}}

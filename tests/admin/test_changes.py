@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from proxy.admin.app import Admin
+from proxy.config.model import Admin as Settings
 from proxy.hub.sockets import listen_once
 from tests.admin.test_app import Gateway
 
@@ -60,7 +61,7 @@ class Port:
 async def opened(token: str, place: str = "127.0.0.1:0") -> AsyncIterator[Port]:
     hand = Hand()
     admin = Admin(Gateway(), "127.0.0.1", hand=hand)
-    admin.gate.configure(token, None)
+    admin.configure(Settings(token=token))
     sock = listen_once(place, "admin.listen")
     await admin.start(sock)
     unix = place.removeprefix("unix:") if place.startswith("unix:") else ""

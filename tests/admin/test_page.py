@@ -16,9 +16,11 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.admin.page import SLICE_BYTES, Pages, accepted, json_pieces, take
+from proxy.admin.page import Pages
+from proxy.admin.pieces import SLICE_BYTES, Turns, accepted, json_pieces, take
 from proxy.config.redact import Computed
-from proxy.web import GuardedServer, Guards
+from proxy.web.connection import Guards
+from proxy.web.server import GuardedServer
 
 PIECE = "0123456789abcde\n"
 PIECES = 1_000_000  # 16 MB: more than sockets hold
@@ -68,7 +70,7 @@ class Site:
     """Sends one long page; `made` counts its pieces."""
 
     def __init__(self) -> None:
-        self.pages = Pages()
+        self.pages = Pages(Turns())
         self.made = 0
         self.url = ""
 

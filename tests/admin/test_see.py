@@ -13,6 +13,7 @@ import pytest
 from yarl import URL
 
 from proxy.admin.app import Admin
+from proxy.config.model import Admin as Settings
 from proxy.hub.sockets import listen_once
 from tests.admin.test_app import Gateway
 
@@ -78,7 +79,7 @@ async def opened(
 ) -> AsyncIterator[Port]:
     view = View()
     admin = Admin(view, host)
-    admin.gate.configure(token, ui)
+    admin.configure(Settings(token=token, ui=ui))
     sock = listen_once("127.0.0.1:0", "admin.listen")
     await admin.start(sock)
     async with aiohttp.ClientSession(auto_decompress=False) as session:

@@ -381,3 +381,28 @@ def test_a_key_in_the_query_is_forwarded_as_the_gateway_does(
     text += f'[[route]]\nto = "http://127.0.0.1:1"\nauth = {auth}\n'
     _, lines = explain(loads(text, "f", {}), read_request("GET", "/a?key=hunter2&b=1", ()))
     assert f"forwarded  GET {target}" in lines
+
+
+SIDECAR = """
+[mesh]
+app = "127.0.0.1:8000"
+[upstream.users]
+servers = ["http://10.0.0.7:15006"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "listener", "says"),
+    [
+        ("http://users/x", [], "10.0.0.7:15006"),
+        ("http://other.test/x", [], "wherever the connection was meant to go"),
+        ("http://users/x", ["--listener", "inbound"], "127.0.0.1:8000"),
+    ],
+)
+def test_a_sidecar_is_explained_by_the_side_that_is_asked(
+    tmp_path: Path, url: str, listener: list[str], says: str
+) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(SIDECAR)
+    told = CliRunner().invoke(main, ["explain", str(file), "GET", url, *listener])
+    assert told.exit_code == 0 and says in told.output

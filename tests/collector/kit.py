@@ -133,6 +133,6 @@ async def collecting(toml: str) -> AsyncIterator[Pipeline]:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait for what nothing else tells of."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)

@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.otlp.fake_collector import DEADLINE
+from tests.ports import free_port
 
 
 def program() -> Path:
@@ -62,7 +62,7 @@ class Broker:
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     async def topic(self, name: str, partitions: int = 1) -> None:
-        from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+        from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
         admin = AIOKafkaAdminClient(bootstrap_servers=self.address)
         await admin.start()
@@ -72,7 +72,7 @@ class Broker:
             await admin.close()
 
     async def produce(self, topic: str, *values: bytes, **more: Any) -> None:
-        from aiokafka import AIOKafkaProducer
+        from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 
         producer = AIOKafkaProducer(bootstrap_servers=self.address)
         await producer.start()
@@ -144,9 +144,7 @@ async def tansu() -> AsyncIterator[Broker]:
     """A running broker with nothing in it."""
     program()
     for _ in range(3):  # somebody else may take the port before it is bound
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            broker = Broker(int(probe.getsockname()[1]))
+        broker = Broker(free_port())
         if await broker.start():
             break
     else:

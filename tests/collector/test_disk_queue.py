@@ -28,7 +28,7 @@ from proxy.config.units import Seconds, Size
 from proxy.errors import ConfigError
 from tests.collector.kit import Place, settings
 
-DEADLINE = 20.0  # seconds
+DEADLINE = 60.0  # seconds
 
 
 class Bench:

@@ -20,7 +20,7 @@ from proxy.collector.queues.disk.queue import DiskQueue
 from proxy.config.units import Size
 from tests.collector.kit import Place
 
-DEADLINE = 20.0  # seconds
+DEADLINE = 60.0  # seconds
 ROUNDS = 4
 
 

@@ -310,9 +310,9 @@ async def test_a_server_that_closes_is_asked_again(code: int) -> None:
 
 async def test_no_answer_in_time_means_another_connection() -> None:
     async with serving(hang, agree) as server:
-        place = await deliver(server.url, batch(), more='timeout = "50ms"')
+        place = await deliver(server.url, batch(), more='timeout = "2s"')
         assert len(server.requests) == 2
-    assert "no answer in 0.05 s" in place.context.condition.error
+    assert "no answer in 2 s" in place.context.condition.error
     assert place.ledger.exported == 3
 
 
@@ -324,7 +324,7 @@ async def test_a_server_that_does_not_even_read_is_left() -> None:
 
     async with serving(deaf, agree) as server:
         big = batch("traces", 60_000)  # more than the kernel's buffers take
-        place = await deliver(server.url, big, batch(), more='timeout = "300ms"')
+        place = await deliver(server.url, big, batch(), more='timeout = "2s"')
         assert len(server.requests) == 2
     assert place.ledger.exported == 60_003
 

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from benchmarks import peers
 from tests.collector.kit import Place, until
+from tests.ports import free_port
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, CLIENT = 2, 3
@@ -140,8 +141,8 @@ async def proxying(
 ) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
     """The proxy's URL, when requests get through to the backend, and a client."""
     async with aiohttp.ClientSession() as session:
-        for _ in range(3):  # somebody else may take the port before it is bound
-            port = peers.free_port()
+        for _ in range(3):
+            port = free_port()
             given = {**values, "DIR": str(folder), "PORT": str(port), "ADMIN": "0"}
             process = await start(target, protocol, given, folder)
             try:

@@ -45,7 +45,7 @@ async def running(export: Export, **more: Any) -> AsyncIterator[Pipeline]:
 
 async def until(condition: Callable[[], bool], books: Books) -> None:
     """Wait for `condition`; the books must balance every time that this task looks."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             assert books.balanced(), list(books)
             await asyncio.sleep(0.002)

@@ -14,7 +14,7 @@ NEVER = 'timeout = "1h"\n'
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
 

@@ -95,6 +95,6 @@ def names(place: Place) -> set[str]:
 
 async def until(check: object) -> None:
     assert callable(check)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not check():
             await asyncio.sleep(0.02)  # another process decides when

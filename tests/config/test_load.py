@@ -378,3 +378,19 @@ def test_a_table_of_ours_that_is_misspelt_is_told_once(tmp_path: Path) -> None:
     assert [str(problem) for problem in raised.value.problems] == [
         f"{file}:1: lisen: unknown key (did you mean `listen`?)"
     ]
+
+
+def test_tables_that_say_the_same_are_wrong_each_at_its_own_place() -> None:
+    table = '[upstream.{}]\nservers = "http://a"\ntimeout = "9q"\nhealth = {{ paht = "/" }}\n'
+    with pytest.raises(ConfigError) as caught:
+        loads(table.format("one") + table.format("two"), "routes.toml", {})
+    problems = {(problem.key, problem.line) for problem in caught.value.problems}
+    assert {("upstream.one.timeout", 3), ("upstream.two.timeout", 7)} <= problems
+    assert {("upstream.one.health.paht", 4), ("upstream.two.health.paht", 8)} <= problems
+
+
+def test_what_came_from_outside_is_known_in_each_of_tables_that_say_the_same() -> None:
+    table = '[upstream.{}]\nservers = "http://a"\ntls.server_name = "${{NAME}}"\n'
+    loaded = loads(ROUTE + table.format("one") + table.format("two"), "x.toml", {"NAME": "n"})
+    places = {("upstream", name, "tls", "server_name") for name in ("one", "two")}
+    assert places <= set(loaded.expanded)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.load import loads
+from proxy.config.messaging_model import Messaging
 from proxy.config.model import Config, Route, Upstream
 from proxy.config.units import Seconds, Share, Size
 from proxy.config.wire import AT_ONCE, Unpacker, pack
@@ -70,8 +71,9 @@ def sent(config: Config) -> Config:
 @given(structs(Config))
 def test_any_configuration_arrives(config: Config) -> None:
     arrived = sent(config)
-    admin = msgspec.structs.replace(config.admin, token="")  # which no worker is told
-    assert arrived == msgspec.structs.replace(config, admin=admin)
+    admin = msgspec.structs.replace(config.admin, token="")  # no worker is told, nor of queues
+    told = msgspec.structs.replace(config, admin=admin, messaging=Messaging(), consume=[])
+    assert arrived == told
     assert list(arrived.upstream) == list(config.upstream)
     assert type(arrived.drain_timeout) is Seconds
     assert type(arrived.tracing.sample) is Share
@@ -84,6 +86,18 @@ def test_many_routes_come_in_small_messages() -> None:
     config = Config(route=routes, upstream=upstreams)
     assert [message[:1] for message in pack(config)] == [b"H", b"U", b"U", b"R", b"R", b"E"]
     assert sent(config) == config
+
+
+def test_upstreams_that_say_the_same_arrive_as_one() -> None:
+    text = "".join(f'[upstream.u{i}]\nservers = "http://a"\npanic = 0.5\n' for i in range(300))
+    config = loads(
+        text + '[upstream.v]\nservers = "http://b"\n[[route]]\nto = "v"\n', "x", {}
+    ).config
+    arrived = sent(config)
+    assert arrived == config
+    assert list(arrived.upstream) == list(config.upstream)
+    for one in (config, arrived):
+        assert len({id(upstream) for upstream in one.upstream.values()}) == 2
 
 
 def test_what_came_from_the_environment_arrives_as_plain_text() -> None:

@@ -38,6 +38,22 @@ HOSTILE = (
     "0o17",
     "1e3",
 )
+QUEUE = '[messaging.kafka.bus]\nbrokers = ["127.0.0.1:9092"]\n'
+PUBLISHES = f"""{QUEUE}
+[[route]]
+name = "publishes"
+path = "/topics/{{topic}}"
+publish = {{ to = "bus", topic = "{{topic}}" }}
+"""
+CONSUMES = f"""{QUEUE}
+[upstream.billing]
+servers = ["http://127.0.0.1:9"]
+[[consume]]
+from = "bus"
+topics = ["orders"]
+group = "billing"
+to = "billing"
+"""
 SLO = 'slo = { availability = 0.999, latency = "500ms" }'
 
 

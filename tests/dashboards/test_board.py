@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from proxy.cli import main
 from proxy.dashboards.board import Links, admin_url, board, text_of
-from tests.dashboards.kit import HOSTILE, loaded, routes
+from tests.dashboards.kit import CONSUMES, HOSTILE, PUBLISHES, loaded, routes
 
 SCHEMA = json.loads((Path(__file__).parent / "grafana.schema.json").read_text())
 LINKS = Links("http://127.0.0.1:9901")
@@ -35,6 +35,8 @@ FILES = {
     "one": routes("a"),
     "answers": "[[route]]\nrespond = 204\n",
     "latency alone": routes("a", slo='slo = { latency = "300ms" }'),
+    "publishes": routes("a") + PUBLISHES,
+    "consumes": routes("a") + CONSUMES,
 }
 
 
@@ -72,6 +74,29 @@ def test_rows() -> None:
     assert [row.get("repeat") for row in rows] == [None, None, "route", None, None, None, None]
     without = [p["title"] for p in made(FILES["no slo"])["panels"] if p["type"] == "row"]
     assert "Objectives" not in without
+
+
+def test_queues_have_a_row_where_there_are_queues() -> None:
+    def row(file: str) -> list[str]:
+        panels = made(FILES[file])["panels"]
+        titles = [(p["type"], p["title"]) for p in panels]
+        if ("row", "Message queues") not in titles:
+            return []
+        after = titles[titles.index(("row", "Message queues")) + 1 :]
+        return [t for _, t in after[: [kind for kind, _ in after].index("row")]]
+
+    published = ["Published", "Not published, share", "Until brokers acknowledge"]
+    consumed = ["Lag of consumers", "Processed", "Until messages are processed"]
+    consumed += ["Tried again", "Dead letters"]
+    assert row("one") == []
+    assert row("publishes") == published
+    assert row("consumes") == consumed
+    found = {
+        p["title"]: p["targets"][0]["expr"]
+        for p in made(FILES["consumes"])["panels"][1:]
+        if "targets" in p
+    }
+    assert "spangate_consumer_lag{" in found["Lag of consumers"]
 
 
 def test_an_objective_has_its_budget_and_its_pace() -> None:

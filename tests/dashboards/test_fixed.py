@@ -178,6 +178,16 @@ TROUBLES = (
             'process_max_fds{instance="db"}': "1024x60",
         },
     ),
+    Trouble(  # as they are written from OTLP
+        "SpangateDescriptors",
+        {
+            'process_unix_file_descriptor_count{instance="gw",spangate_process="hub"}': "900x60",
+            'spangate_process_file_descriptor_limit{instance="gw",spangate_process="hub"}': (
+                "1024x60"
+            ),
+        },
+        {'process_unix_file_descriptor_count{instance="gw",spangate_process="hub"}': "900x60"},
+    ),
     Trouble(
         "SpangateLate",
         {'spangate_loop_lag_seconds{instance="gw",spangate_process="worker"}': "0.2x60"},

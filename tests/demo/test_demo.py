@@ -23,7 +23,7 @@ import pytest
 from proxy.demo.services import PORTS
 from tests import processes
 
-DEADLINE = 30.0  # seconds: generous, since others run at once
+DEADLINE = 60.0  # seconds: generous, since others run at once
 
 
 class Demo:

@@ -127,6 +127,26 @@ def test_what_is_refused(target: bytes, host: bytes | None) -> None:
     assert caught.value.close
 
 
+@pytest.mark.parametrize("host", [b"b", b"a:81", b"a", b"a:80"])
+def test_who_is_asked_as_a_proxy_goes_by_the_target_alone(host: bytes) -> None:
+    """RFC 9112 §3.2.2; what Host has said is not there any more for anybody who looks."""
+    head = RequestHead()
+    head.target, head.method, head.version = b"http://a/x", "GET", "1.1"
+    head.fields[b"host"] = host
+    resolve(head, Authorities(as_proxy=True))
+    assert (head.authority, head.path) == ("a", "/x")
+    assert head.fields[b"host"] in (b"a", b"a:80")
+
+
+@pytest.mark.parametrize(("target", "host"), [(b"/", b"a b"), (b"http://a/", b"a b")])
+def test_a_host_that_is_none_is_refused_by_proxies_too(target: bytes, host: bytes) -> None:
+    head = RequestHead()
+    head.target, head.method, head.version = target, "GET", "1.1"
+    head.fields[b"host"] = host
+    with pytest.raises(BadRequest):
+        resolve(head, Authorities(as_proxy=True))
+
+
 @pytest.mark.parametrize(
     ("target", "host", "authority"),
     [

@@ -18,7 +18,7 @@ from typing import IO, Any
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 FAKE = (sys.executable, "-m", "tests.hub.fake_worker")
-DEADLINE = 20.0  # seconds: generous, since many of these run at once
+DEADLINE = 60.0  # seconds: generous, since many of these run at once
 
 MINIMAL = """
 listen = "127.0.0.1:0"
@@ -35,10 +35,13 @@ _MAIN = """
 import os, sys
 if "SPANGATE_TAKEOVER" in os.environ and "SPANGATE_TEST_NEW" in os.environ:
     exec(open(os.environ["SPANGATE_TEST_NEW"]).read())
-from proxy.hub import rollout, upgrade
+from proxy.hub import bus, collector_process, rollout, services, supervisor, upgrade
 from proxy.hub.main import run
 upgrade.READY_WITHIN = float(os.environ.get("SPANGATE_TEST_READY", upgrade.READY_WITHIN))
-rollout.ANSWER = float(os.environ.get("SPANGATE_TEST_ANSWER", rollout.ANSWER))
+rollout.ANSWER = float(os.environ.get("SPANGATE_TEST_ANSWER", 60))
+# On a busy machine as well a scrape is to tell everything, and what is ready to go by its sources.
+bus.COLLECT_TIMEOUT = collector_process.COLLECT_TIMEOUT = supervisor.COLLECT_TIMEOUT = 5.0
+services.FOUND_WITHIN = 10.0
 path, workers, *command = sys.argv[1:]
 sys.exit(run(path, int(workers), command) if command else run(path, int(workers)))
 """
@@ -75,7 +78,9 @@ class Gateway:
         return found
 
     def wait_ready(self) -> None:
-        line = self.wait_for_line(r"ready: https? on (\S+?),.* admin on http://(\S+), ")
+        """Until it serves; where it lacks what it needs for `/ready`, it says that."""
+        begins = r"(?:ready:| waits: .*;) https? on"
+        line = self.wait_for_line(begins + r" (\S+?),.* admin on http://(\S+), ")
         self.port = int(line[1].rpartition(":")[2])
         self.admin = int(line[2].rpartition(":")[2])
 
@@ -112,7 +117,13 @@ class Gateway:
     def end(self) -> int:
         """TERM, and the exit code."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE)
+        return self.ended()
+
+    def ended(self) -> int:
+        """The exit code of one that ends, once all that it has said is read."""
+        code = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        return code
 
     def close(self) -> None:
         """End it, however it is, and let go of what it has written."""
@@ -140,6 +151,9 @@ def gateway(
     try:
         hub.wait_ready()
         yield hub
+    except BaseException:
+        sys.stderr.write("\n".join([*hub.lines, ""]))  # pytest shows it beside what has failed
+        raise
     finally:
         hub.close()
 

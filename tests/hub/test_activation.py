@@ -162,6 +162,38 @@ def test_a_whole_life_under_a_service_manager(tmp_path: Path, abstract: bool) ->
     manager.close()
 
 
+def test_a_collector_s_life_under_a_service_manager(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        '[admin]\nlisten = ""\n[collector.receivers.otlp]\nhttp = "127.0.0.1:0"\n'
+        "[collector.exporters.debug]\n"
+        '[collector.pipelines.traces]\nreceivers = ["otlp"]\nexporters = ["debug"]\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy", "collect", str(file)],
+        env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"},
+    )
+    try:
+        told = manager.hear()
+        assert told["READY"] == "1" and "configuration 1" in told["STATUS"]
+        assert manager.hear("READY", "STATUS") == {"WATCHDOG": "1"}
+        process.send_signal(signal.SIGHUP)
+        assert manager.hear("WATCHDOG")["RELOADING"] == "1"
+        assert "configuration 2" in manager.hear("WATCHDOG")["STATUS"]
+        file.write_text("[collector.nonsense]\n")
+        process.send_signal(signal.SIGHUP)
+        assert manager.hear("WATCHDOG")["RELOADING"] == "1"
+        assert "configuration 2" in manager.hear("WATCHDOG")["STATUS"]  # that one stays
+        process.send_signal(signal.SIGTERM)
+        assert manager.hear("WATCHDOG")["STOPPING"] == "1"
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait()
+    manager.close()
+
+
 def _ask(place: object, path: str = "/", host: str = "a") -> bytes:
     with socket.socket(socket.AF_UNIX if isinstance(place, str) else socket.AF_INET) as client:
         client.settimeout(DEADLINE)

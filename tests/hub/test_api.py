@@ -94,6 +94,27 @@ def test_routes_say_what_the_file_says(hub: Gateway) -> None:
     assert "x-team" in broken["text"] and "hunter2" not in json.dumps(told)
 
 
+def test_a_route_that_publishes_says_where_to(tmp_path: Path) -> None:
+    text = (
+        FILE
+        + """
+[messaging.kafka.bus]
+brokers = ["127.0.0.1:9"]
+[[route]]
+name = "topics"
+path = "/topics/{topic}"
+publish = { to = "bus", topic = "{topic}" }
+"""
+    )
+    with gateway(tmp_path, text, workers=1) as hub:
+        told = {route["name"]: route for route in asked(hub, "/api/routes")["routes"]}
+        assert told["topics"]["action"] == "publish"
+        assert told["topics"]["publish"] == {"to": "bus", "topic": "{topic}"}
+        assert (told["topics"]["to"], told["shop"]["publish"]) == ({}, None)
+        lines = asked(hub, "/api/explain", method="POST", url="/topics/orders")["lines"]
+        assert "published  to topic 'orders', key none" in lines
+
+
 def test_explain_says_what_the_command_says(hub: Gateway) -> None:
     told = asked(hub, "/api/explain", url="http://shop.example/shop/7", header="x: 1")
     assert told["taken"] is True

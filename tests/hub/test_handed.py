@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.config.material import Certified
+from proxy.config.material import NONE, Certified
 from proxy.hub.handed import VERSION, Handed, Lines, Place, read, write
 from proxy.hub.takeover import Takeover
 from proxy.web import ports
@@ -22,10 +22,16 @@ def test_it_is_read_as_it_was_written() -> None:
         admin=8,
         tickets=[b"\0\xff", b"a"],
         made=Certified(b"cert", b"key", ["a.example"]),
+        mesh=Certified(b"svid", b"key", uris=["spiffe://mesh/a"]),
+        trust={"mesh": b"roots"},
         drained=[("u", "http://a:1")],
     )
     assert read(write(handed)) == handed
     assert sorted(handed.descriptors()) == [3, 4, 5, 6, 7, 8]
+    material = handed.material
+    assert material.self_signed == handed.made
+    assert material.mesh == handed.mesh and material.trust == {"mesh": b"roots"}
+    assert Handed(VERSION, 1).material == NONE
 
 
 @pytest.mark.parametrize(

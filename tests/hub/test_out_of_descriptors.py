@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.gateway import MINIMAL, Gateway, gateway, until
+from tests.hub.gateway import DEADLINE, MINIMAL, Gateway, gateway, until
 
 LIMIT = 100  # descriptors of the worker
 CROWD = 200  # clients that come
@@ -22,6 +22,7 @@ ROUTE = """
 [[route]]
 path = "/b"
 to = "b"
+connect_timeout = "60s"
 [upstream.b]
 servers = ["http://127.0.0.1:{}"]
 """
@@ -41,9 +42,13 @@ class Backend(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = CROWD  # who finds no room is dialled again by the kernel, late
+
+
 @contextmanager
 def backend() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Backend) as server:
+    with Server(("127.0.0.1", 0), Backend) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
@@ -72,15 +77,15 @@ def said(hub: Gateway) -> list[str]:
 
 
 def test_who_is_here_is_served_and_who_comes_waits(hub: Gateway) -> None:
-    here = [http.client.HTTPConnection("127.0.0.1", hub.port, timeout=20) for _ in range(10)]
+    here = [http.client.HTTPConnection("127.0.0.1", hub.port, timeout=DEADLINE) for _ in range(10)]
     assert [ask(client) for client in here] == [200] * 10
     with ExitStack() as crowd:
         for _ in range(CROWD):
-            crowd.enter_context(socket.create_connection(("127.0.0.1", hub.port), timeout=5))
+            crowd.enter_context(socket.create_connection(("127.0.0.1", hub.port), timeout=DEADLINE))
         hub.wait_for_line("out of file descriptors")
         for _ in range(3):
             assert [ask(client) for client in here] == [200] * 10
-        late = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=20)
+        late = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=DEADLINE)
         late.connect()  # to the kernel's queue
         late.request("GET", "/")
     assert late.getresponse().status == 200
@@ -96,7 +101,7 @@ def test_dials_wait_for_a_connection_that_comes_back(hub: Gateway) -> None:
     statuses: list[int] = []
 
     def visit() -> None:
-        client = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=DEADLINE)
         statuses.extend(ask(client) for _ in range(5))
         client.close()
 

@@ -129,6 +129,7 @@ def test_a_bad_file_is_told_once_and_a_good_one_taken(tmp_path: Path) -> None:
         until(lambda: reloads(hub)["succeeded"] == 1)
         # Until then it was looked at several times, and read once.
         assert reloads(hub)["failed"] == 1
+        hub.wait_for_line("reload failed")
         assert sum("reload failed" in line for line in hub.lines) == 1
         assert hub.get("/new") == "new"
         assert not json.loads(hub.ask("/config")[2])["last_reload_error"]

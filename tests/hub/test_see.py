@@ -55,7 +55,7 @@ def test_a_request_is_found_and_shown(tmp_path: Path) -> None:
     with gateway(tmp_path, text()) as hub:
         hub.get("/pong/1?a=b")
         hub.get("/gone")
-        found = until(lambda: traces(hub, "error=true"))
+        found = until(lambda: [t for t in traces(hub, "error=true") if t["spans"] > 1])
         assert [(t["name"], t["route"], t["status"], t["spans"]) for t in found] == [
             ("GET /gone", "gone", 503, 2)
         ]
@@ -138,7 +138,7 @@ def test_nobody_watches_and_no_records_are_made(tmp_path: Path) -> None:
             hub.get("/pong/1")
             until(lambda: told)
         assert records(hub) >= 1
-        until(lambda: not watched(hub))
+        until(lambda: not watched(hub) and not watched(hub))  # a record may be late, two are not
         before = records(hub)
         hub.get("/pong/2")
         until(lambda: traces(hub, "q=/pong/2"))

@@ -22,7 +22,7 @@ def start(folder: Path, route: str, admin: int = 0) -> Gateway:
 def test_a_first_configuration_that_a_worker_refuses_ends_the_start(tmp_path: Path) -> None:
     hub = start(tmp_path, "refuse-2")
     try:
-        assert hub.process.wait(20) == 1
+        assert hub.ended() == 1
         hub.wait_for_line("worker 2 refused the configuration: it is not to my taste")
     finally:
         hub.close()

@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from proxy.collector.resource import detect
 from tests.hub.gateway import Gateway, fetch, gateway, until
 from tests.hub.of_protocols import traffic
+from tests.ports import free_port
 from tests.server.kit import refusing
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,15 @@ ON_MISFORTUNE = {
     "spangate_upstream_shed_total",
     "spangate_upstream_endpoint_drained",
     "spangate_worker_restarts_total",
+    # and these take queues, and a broker: tests/messaging, tests/hub/test_bus.py
+    "spangate_messaging_restarts_total",
+    "messaging_client_operation_duration_seconds",
+    "messaging_client_sent_messages_total",
+    "messaging_client_consumed_messages_total",
+    "messaging_process_duration_seconds",
+    "spangate_consumer_lag",
+    "spangate_consumer_retries_total",
+    "spangate_consumer_dead_letters_total",
 }
 CONFIG = """
 [[listen]]
@@ -50,6 +60,8 @@ batch_age = "50ms"
 url = "unix:///nowhere"
 [recent]
 path = "recent"
+[source.file]
+path = "conf.d/*.toml"
 [[route]]
 path = "/limited"
 to = "found"
@@ -96,6 +108,34 @@ limits = {{ requests = 100, adaptive = true }}
 eject = {{ errors = 5 }}
 breaker = {{ failures = 0.5 }}
 """
+# A sidecar that calls itself.
+MESHED = """
+[[listen]]
+name = "out"
+address = "127.0.0.1:{own}"
+[[listen]]
+name = "in"
+address = "127.0.0.1:{port}"
+tls = {{ cert = "mesh:", key = "mesh:", client_ca = "mesh:" }}
+[admin]
+listen = "127.0.0.1:0"
+[mesh]
+app = "127.0.0.1:9"
+inbound = "127.0.0.1:0"
+outbound = "127.0.0.1:{out}"
+identity = {{ ca = "local://{folder}" }}
+[[route]]
+path = "/*"
+when = {{ listener = "out" }}
+to = "itself"
+[[route]]
+path = "/*"
+when = {{ listener = "in" }}
+respond = 200
+[upstream.itself]
+servers = ["https://127.0.0.1:{port}"]
+tls = {{ ca = "mesh:", cert = "mesh:", key = "mesh:" }}
+"""
 # RFC 8037, appendix A.2
 JWKS = '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in range(40))
@@ -105,18 +145,35 @@ MANY = "".join(f'[[route]]\npath = "/{n}"\nrespond.status = 200\n' for n in rang
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[str, set[str]]]]:
     """Of a gateway to which everything has happened: name -> kind and labels."""
     folder = tmp_path_factory.mktemp("page")
+    meshed = of_mesh(folder / "mesh")
     found = folder / "found.json"
     with refusing() as down, traffic(folder) as protocols:
         found.write_text(f'["{down}"]')
+        (folder / "conf.d").mkdir()
+        (folder / "conf.d" / "more.toml").write_text('[[route]]\npath = "/more"\nrespond = 204\n')
         more = protocols.text + MANY
         said = {"down": down, "found": found, "jwks": JWKS}
         first = CONFIG.format(admin=9, own=9, **said) + more
         with gateway(folder, first, workers=1) as hub:
             hub.rewrite(CONFIG.format(admin=hub.admin, own=hub.port, **said) + more)
-            until(lambda: "spangate_config_generation 2" in shown(hub))
+            until(lambda: "spangate_config_generation 3" in shown(hub))  # the source had one too
             happen(hub)
             protocols.happen(hub)
-            yield until(lambda: complete(families(hub)))
+            yield until(lambda: complete(families(hub) | meshed))
+
+
+def of_mesh(folder: Path) -> dict[str, tuple[str, set[str]]]:
+    """The metrics that a sidecar has besides."""
+    folder.mkdir()
+    out = free_port()
+    text = MESHED.format(port=free_port(), own=free_port(), out=out, folder=folder)
+    with gateway(folder, text, workers=1) as hub:
+        hub.get("/")
+        with socket.create_connection(("127.0.0.1", out)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: nobody\r\n\r\n")
+            wanted = {"spangate_mesh_handshakes_total", "spangate_mesh_connections_total"}
+            found = until(lambda: wanted <= families(hub).keys() and families(hub))
+        return {name: what for name, what in found.items() if name.startswith("spangate_mesh_")}
 
 
 def happen(hub: Gateway) -> None:

@@ -33,7 +33,7 @@ from proxy.otlp import json as otlp_json
 from proxy.otlp import wire
 from proxy.telemetry.protobuf import delimited, varint
 
-DEADLINE = 20.0  # seconds after which a test that waits has failed
+DEADLINE = 60.0  # seconds after which a test that waits has failed
 
 _SERVICES = {"trace": "traces", "metrics": "metrics", "logs": "logs"}
 

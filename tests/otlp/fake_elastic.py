@@ -22,7 +22,7 @@ import json
 import re
 import ssl
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -110,14 +110,28 @@ class FakeElastic:
     def found(self, index: str) -> list[dict[str, Any]]:
         return [source for name, _, source in self.operations if name == index]
 
+    def traced(self, trace: str) -> list[tuple[str, dict[str, Any]]]:
+        """(index, source) that a search for the term `trace.id` finds, which in OpenTelemetry's
+        mapping is an alias of `trace_id`."""
+        fields = ("trace.id", "trace_id")
+        return [
+            (name, source)
+            for name, _, source in self.operations
+            if any(source.get(field) == trace for field in fields)
+        ]
+
     @property
     def indices(self) -> set[str]:
         return {name for name, _, _ in self.operations}
 
     async def wait(self, documents: int) -> None:
         """Until so many are stored."""
+        await self.wait_for(lambda: len(self.operations) >= documents)
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Until what is stored is as wished."""
         async with asyncio.timeout(DEADLINE), self._changed:
-            await self._changed.wait_for(lambda: len(self.operations) >= documents)
+            await self._changed.wait_for(condition)
 
     async def wait_requests(self, amount: int) -> None:
         async with asyncio.timeout(DEADLINE), self._changed:

@@ -24,7 +24,7 @@ from proxy.otlp.grpc import METHODS
 from proxy.otlp.rpc import words
 
 Fields = Sequence[tuple[bytes, bytes]]
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def framed(message: bytes, *, flag: int = 0) -> bytes:

@@ -26,6 +26,7 @@ from tests.http.h2_frames import GOAWAY, frame
 from tests.otlp import samples
 from tests.otlp.fake_collector import Answer, FakeCollector
 from tests.otlp.h2_peer import Connection, Server, framed, replying
+from tests.ports import free_port
 
 PAYLOAD = samples.request("traces", 2000)
 HEAD = ((b":status", b"200"), (b"content-type", b"application/grpc"))
@@ -119,8 +120,7 @@ async def test_who_does_not_speak_http_2(data: bytes) -> None:
 
 
 async def test_nobody_there_is_told_with_the_address() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     async with sender(port) as transport:
         outcomes = [await send(transport) for _ in range(2)]
     for outcome in outcomes:

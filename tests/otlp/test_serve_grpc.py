@@ -79,7 +79,7 @@ async def serving_at(*, gated: bool = False, **more: Any) -> AsyncIterator[Port]
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

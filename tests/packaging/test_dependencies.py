@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME = re.compile(r"[\w.-]+")
 REQUIRED = [found[0] for line in PROJECT["dependencies"] if (found := NAME.match(line))]
-EXTRA = ("aiokafka", "cramjam")
+EXTRA = ("aiokafka", "cramjam", "grpcio")
 
 
 @cache

@@ -36,7 +36,7 @@ servers = ["http://127.0.0.1:{port}"]
 """
 ROUNDS = 12
 
-pytestmark = pytest.mark.timeout(180)  # thousands of requests by plain Python on both sides
+pytestmark = pytest.mark.timeout(300)  # thousands of requests by plain Python on both sides
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,27 @@ def test_a_summary_is_of_the_whole_trace() -> None:
     assert (orphan.status, orphan.route, orphan.end - orphan.start) == (None, "", SECOND + MS)
 
 
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("http://users:8080/users/7?x=/y#z", "/users/7"),
+        ("https://[::1]/a/b", "/a/b"),
+        ("http://users", ""),
+        ("http://users?a=/b", ""),
+        ("unix:/run/app.sock", ""),
+        ("/users", ""),
+        ("", ""),
+        ("http://", ""),
+    ],
+)
+def test_a_call_that_begins_a_trace_has_the_path_of_its_url(url: str, path: str) -> None:
+    made = ring()
+    said = {"http.request.method": "GET", "url.template": "/users/{id}", "url.full": url}
+    add(made, "shop", span(7, 1, kind=CLIENT, attributes=said))
+    (one,) = found(Query(route="/users/{id}"), made).traces
+    assert (one.route, one.method, one.path) == ("/users/{id}", "GET", path)
+
+
 def test_what_failed_is_found_when_it_has_left_the_first_ring() -> None:
     made = Ring(20_000, 20_000)
     demo(made, 2, error=True)

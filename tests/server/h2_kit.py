@@ -106,11 +106,14 @@ class H2Client(asyncio.Protocol):
         self.session.acknowledge(self.session.owed(stream), stream)
         self.flush()
 
-    def ask(self, method: str = "GET", path: str = "/x", *more: Pair, end: bool = True) -> int:
+    def ask(
+        self, method: str = "GET", path: str = "/x", *more: Pair,
+        end: bool = True, authority: str = "gateway.test",
+    ) -> int:  # fmt: skip
         fields = [
             (b":method", method.encode()),
             (b":scheme", b"http"),
-            (b":authority", b"gateway.test"),
+            (b":authority", authority.encode()),
             (b":path", path.encode()),
             *more,
         ]

@@ -44,8 +44,8 @@ path = "/*"
 when.method = ["GET", "HEAD", "POST", "OPTIONS", "TRACE"]
 to = "b"
 body_limit = "10B"
-first_byte_timeout = "100ms"
-idle_timeout = "100ms"
+first_byte_timeout = "1s"
+idle_timeout = "1s"
 EDITS
 [[route]]
 path = "/slashes/*"

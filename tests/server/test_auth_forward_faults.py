@@ -4,12 +4,15 @@ meanwhile: bodies that wait, and clients that leave."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
+from proxy.http import h2
 from proxy.server import side_request
 from tests.harness import Backend, Client, Peer, gateway
 from tests.server.forward_kit import Handler, asking, file, hangs, takes_all
+from tests.server.h2_backend import H2Backend, Stream
 from tests.server.kit import (
     ask,
     attributes,
@@ -24,6 +27,7 @@ from tests.server.kit import (
     send,
     trace,
 )
+from tests.server.test_h2_faults import First
 
 YES = reply(200, b"ok", "X-User: joe")
 BIG = b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -141,7 +145,7 @@ async def test_what_follows_the_head_of_an_answer_that_lets_in_does_not_matter(
     async def lets_in(peer: Peer) -> None:
         await handler(LetsIn(peer.reader, peer.writer))
 
-    async with asking(lets_in, SHORT) as asked:
+    async with asking(lets_in, ', timeout = "1s"') as asked:
         for _ in range(3):
             assert (await asked.gate.get("/a")).status == 200
         await eventually(lambda: is_settled(asked.gate))
@@ -180,6 +184,31 @@ async def test_a_kept_connection_that_has_ended_is_tried_once_more() -> None:
         for _ in range(2):
             assert (await asked.gate.get("/a")).status == 200
         assert count == 2
+
+
+@pytest.mark.parametrize(
+    ("odd", "times", "status", "asked"),
+    [
+        (lambda stream: stream.line.goaway(0), 10, 200, 11),
+        (lambda stream: stream.line.goaway(0), 99, 503, 17),
+        (lambda stream: stream.rst(h2.REFUSED_STREAM), 3, 200, 4),
+        (lambda stream: stream.rst(h2.REFUSED_STREAM), 99, 503, 4),
+        (lambda stream: stream.rst(h2.CANCEL), 1, 503, 1),
+        (lambda stream: stream.rst(h2.HTTP_1_1_REQUIRED), 99, 200, 1),  # no stream the second time
+    ],
+    ids=["going away", "always going away", "refused", "always refused", "cancelled", "by 1.1"],
+)
+async def test_a_question_that_was_not_processed_is_asked_again_as_requests_are(
+    odd: Callable[[Stream], object], times: int, status: int, asked: int
+) -> None:
+    async with Backend() as behind, H2Backend(First(odd, times)) as verifier:
+        upstream = f'[upstream.verifier]\nprotocol = "h2"\nservers = ["{verifier.url}"]\n'
+        text = file("http://verifier/verify", behind, ', timeout = "50s"', top=upstream)
+        async with gateway(text) as gate:
+            assert (await gate.get("/a")).status == status
+            assert len(verifier.streams) == asked
+            assert bool(behind.heads) == (status == 200)
+            await eventually(lambda: is_settled(gate))
 
 
 async def test_a_refusal_within_the_bound_is_whole() -> None:

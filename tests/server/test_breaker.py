@@ -14,7 +14,7 @@ CONFIG = """
 otlp = "http://127.0.0.1:1"
 [defaults]
 retry = 0
-first_byte_timeout = "50ms"
+first_byte_timeout = "300ms"
 idle_timeout = "50ms"
 [[route]]
 path = "/*"

@@ -250,7 +250,7 @@ async def test_a_request_is_gone_as_soon_as_it_is_over(
     """No cycle holds a story, its head, its facts or an error's frames until the collector runs."""
     held: list[weakref.ref[Any]] = []
 
-    monkeypatch.setattr("proxy.server.worker.tell", telling(held))
+    monkeypatch.setattr("proxy.server.doors.tell", telling(held))
     async with bad_upstream(kind) as urls:
         config = routing({"b": urls}, f'[[route]]\nto = "b"\n{KINDS[kind]}')
         async with gateway(config) as gate:
@@ -275,7 +275,7 @@ def is_settled_but_client(gate: Gateway) -> bool:
 async def test_a_story_whose_client_left_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[weakref.ref[Any]] = []
 
-    monkeypatch.setattr("proxy.server.worker.tell", telling(held))
+    monkeypatch.setattr("proxy.server.doors.tell", telling(held))
     handler = Gate(HALF, b"")
     async with Backend(handler) as backend, gateway(routes(backend)) as gate:
         with no_collector():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import resource
 from typing import Any, cast
 
 import pytest
@@ -13,8 +16,10 @@ from proxy.server.dial import Dialling, dial
 from proxy.server.outbox import Outbox
 from proxy.server.pool import Pool
 from proxy.server.turns import Turns
+from proxy.tasks import spawn
 from proxy.telemetry.metrics import Registry
 from proxy.upstream.endpoint import Endpoint
+from tests.harness import Backend
 from tests.server.kit import eventually
 
 ENOUGH = Descriptors(lambda: None, lambda: None, lambda: None, Registry())
@@ -64,6 +69,26 @@ async def test_a_story_is_told_of_it() -> None:
     Dialling(cast("Any", story), pool_of("a..b", 80), 10, ENOUGH)
     await eventually(lambda: story.errors)
     assert isinstance(story.errors[0], DnsFailed)
+
+
+async def test_the_last_descriptors_are_for_clients_that_are_accepted() -> None:
+    """The loop's accept(2) must find one: if not, libuv resets everybody who is in the queue."""
+    waits = asyncio.Event()
+    few = Descriptors(waits.set, lambda: None, lambda: None, Registry())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    async with Backend() as backend:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, hard))
+        try:
+            dialling = spawn(dial(pool_of("127.0.0.1", backend.port), 60, few), "dial")
+            out = spawn(waits.wait(), "out of descriptors")
+            await asyncio.wait([dialling, out], return_when=asyncio.FIRST_COMPLETED)
+            assert out.done() and not dialling.done()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connection = await dialling
+        connection.transport.abort()
 
 
 @pytest.mark.parametrize("name", ["a" * 63 + ".example", "a." * 126 + "b", "a-b.c_d.", "_http.x"])

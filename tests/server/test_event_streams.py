@@ -80,12 +80,12 @@ async def test_over_http_2() -> None:
 
 async def test_silence_is_limited_by_the_idle_timeout_alone() -> None:
     events = Events(_CHUNKED)
-    route = 'idle_timeout = "400ms"\nfirst_byte_timeout = "200ms"'
+    route = 'idle_timeout = "1s"\nfirst_byte_timeout = "500ms"'
     async with Backend(events) as backend, gateway(routes(backend, route=route)) as gate:
         client = await gate.connect()
         send(client, "GET", "/events")
         await client.head()
-        for _ in range(8):  # longer than both
+        for _ in range(12):  # longer than both
             events.go.put_nowait(b":\n\n")
             async with asyncio.timeout(DEADLINE):
                 await client.reader.readuntil(b":\n\n")

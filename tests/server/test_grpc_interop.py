@@ -124,9 +124,9 @@ async def cancel_after_first_response(by: Caller) -> None:
 
 
 async def timeout_on_sleeping_server(by: Caller) -> None:
-    code, _ = await failing(by.unary()(b"", metadata=(("x-sleep", "60"),), timeout=0.15))
+    code, _ = await failing(by.unary()(b"", metadata=(("x-sleep", "60"),), timeout=1))
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < by.service.times[0] <= 0.2
+    assert 0 < by.service.times[0] <= 1.05
     await asyncio.wait_for(by.service.ended.wait(), 5)
 
 

@@ -99,8 +99,12 @@ CASES = [
         ("not_processed", None), AGAIN, lines=2,
     ),
     Case(
-        "always going away", lambda s: s.line.goaway(0), 503, ("not_processed",) * 4,
-        (None, *["not_processed"] * 3), 4, lines=5,
+        "going away ten times in a row", lambda s: s.line.goaway(0), 200,
+        (*["not_processed"] * 10, None), (None, *["not_processed"] * 10), 10, lines=11,
+    ),
+    Case(
+        "always going away", lambda s: s.line.goaway(0), 503, ("not_processed",) * 17,
+        (None, *["not_processed"] * 16), 17, lines=18,
     ),
     Case("closed", lambda s: s.line.transport.close(), 502, ("connection_reset",), lines=2),
     Case("reset", lambda s: s.line.reset(), 502, ("connection_reset",), lines=2),
@@ -331,6 +335,25 @@ async def test_what_was_sent_before_the_limit_was_known_is_sent_again() -> None:
         answers = await asyncio.gather(*[gate.get(f"/{n}") for n in range(10)])
         assert {a.status for a in answers} == {200}
         assert max(line.most for line in backend.lines) == 1
+
+
+async def test_an_upstream_that_takes_two_requests_on_each_connection() -> None:
+    """And leaves out the others that are on their way: some meet that five times in a row."""
+
+    async def handler(stream: Stream) -> None:
+        if stream.number == 3:
+            stream.line.goaway(3)
+        if stream.number <= 3:
+            stream.ok()
+
+    backend = H2Backend(handler, rules=Rules(streams=4))
+    async with backend, gateway(routes(backend)) as gate:
+        answers = await asyncio.gather(*[gate.get(f"/{n}") for n in range(100)])
+        assert {a.status for a in answers} == {200}
+        seen = await traces(gate, 100)
+        failed = {t.get("error.type") for s in seen for t in s.tried}
+        assert failed == {None, "not_processed"}
+        await eventually(lambda: is_settled(gate))
 
 
 async def test_an_upstream_that_takes_none() -> None:

@@ -70,7 +70,7 @@ class Connect(Relay):
 @contextlib.asynccontextmanager
 async def relaying(backend: H2Backend, story: type[Relay] = Relay) -> AsyncIterator[Gateway]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proxy.server.worker.tell", story)
+        patch.setattr("proxy.server.doors.tell", story)
         async with gateway(routes(backend)) as gate:
             yield gate
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic_ns
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,30 @@ async def test_answers_of_the_gateways_own() -> None:
         answers = split_answers(await client.read_all())
         await eventually(lambda: is_settled(gate))
     assert [a.body for a in answers] == [b"mine"] * 50
+
+
+class Sweeping:
+    """The queue of a worker, where the sweep comes whenever somebody has got into line."""
+
+    def __init__(self, turns: Any) -> None:
+        self._turns = turns
+
+    def add(self, busy: Any) -> None:
+        self._turns.add(busy)
+        busy.tick(monotonic_ns())
+
+
+async def test_the_sweep_does_not_cut_off_who_waits_for_its_turn_to_close() -> None:
+    """What is answered in the last turn before it has not been written yet."""
+    more = "[[route]]\npath = '/own'\nrespond = { body = 'mine' }"
+    async with Backend() as backend, gateway(routes(backend, more)) as gate:
+        gate.worker.turns = Sweeping(gate.worker.turns)  # type: ignore[assignment]
+        client = await gate.connect()
+        client.write(get(target=b"/own") * 50)
+        client.writer.write_eof()
+        answers = split_answers(await client.read_all())
+        await eventually(lambda: is_settled(gate))
+    assert len(answers) == 50
 
 
 @pytest.mark.parametrize("ends", ["close", "write_eof"])

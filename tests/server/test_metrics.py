@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from proxy.rest import REST
 from proxy.server import frames
 from proxy.telemetry.metrics import Point
 from tests.harness import OK, Backend, Gateway, Peer, gateway, routes
@@ -325,7 +326,7 @@ async def test_what_nobody_touches_is_forgotten_and_starts_anew() -> None:
 async def test_the_loop_of_a_worker_is_watched() -> None:
     async with Backend() as backend, gateway(routes(backend)) as gate:
         client = await gate.connect()
-        time.sleep(0.2)  # the long turn itself
+        time.sleep(3 * REST)  # the long turn itself, of a process that rests
         await eventually_collected(
             gate, lambda: number(gate, "spangate.loop.lag", spangate_process="worker") >= 100e6
         )

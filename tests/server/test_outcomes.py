@@ -115,10 +115,10 @@ SITUATIONS = {
         silent, "timeout = '100ms'", 504, ERROR, "timeout", None, ERROR, "timeout",
     ),
     "total timeout in the body": (
-        stalled(HALF), "timeout = '100ms'", 0, ERROR, "timeout", 200, ERROR, "timeout",
+        stalled(HALF), "timeout = '500ms'", 0, ERROR, "timeout", 200, ERROR, "timeout",
     ),
     "idle in the body": (
-        stalled(HALF), "idle_timeout = '100ms'", 0, ERROR, "timeout", 200, ERROR, "timeout",
+        stalled(HALF), "idle_timeout = '500ms'", 0, ERROR, "timeout", 200, ERROR, "timeout",
     ),
 }  # fmt: skip
 

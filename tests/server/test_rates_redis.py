@@ -58,7 +58,7 @@ class Server:
 
 
 async def until(condition: object) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():  # type: ignore[operator]
             await asyncio.sleep(0.01)
 

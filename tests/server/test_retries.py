@@ -89,7 +89,7 @@ CASES: dict[str, tuple[str, Any, str, int, int, str]] = {
     "timeout of a try": (
         "GET",
         script(b"", OK),
-        "retry = { times = 2, per_try = '50ms', backoff = '1ms' }",
+        "retry = { times = 2, per_try = '1s', backoff = '1ms' }",
         200,
         2,
         "per_try_timeout",

@@ -69,7 +69,7 @@ class Relay(Story):
 @contextlib.asynccontextmanager
 async def relaying(backend: Backend) -> AsyncIterator[Gateway]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proxy.server.worker.tell", Relay)
+        patch.setattr("proxy.server.doors.tell", Relay)
         async with gateway(routes(backend)) as gate:
             yield gate
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import trustme
 
 from tests.harness import DEADLINE, Backend, Gateway, Peer, gateway
+from tests.ports import free_port
 from tests.server import tls_kit
 from tests.server.kit import (
     CLIENT,
@@ -29,6 +31,7 @@ from tests.server.kit import (
     refusing,
     trace,
 )
+from tests.server.test_tls import rest, shaken
 
 EXPORT = '[export]\notlp = "http://127.0.0.1:1"\n[access_log]\nstdout = true\n'
 
@@ -189,14 +192,15 @@ async def test_resets_go_through() -> None:
         if await peer.body(1) == b"r":
             peer.reset()
             return
-        with contextlib.suppress(ConnectionError):
+        with pytest.raises(ConnectionResetError):
             await peer.reader.read()
         reset.set()
 
     async with Backend(handler) as backend, gateway(config(tcp(backend))) as gate:
         client = await gate.connect()
         client.write(b"r")
-        assert await client.at_end()
+        with pytest.raises(ConnectionResetError):
+            await client.read_all()
         seen = await trace(gate)
         assert seen.about["spangate.tunnel.end"] == "upstream_reset"
         assert seen.server.status.code == UNSET
@@ -211,6 +215,35 @@ async def test_resets_go_through() -> None:
         await eventually(lambda: is_settled(gate))
 
 
+async def test_a_reset_goes_through_also_where_the_other_end_has_said_its_end() -> None:
+    reset = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        if await peer.body(1) == b"r":
+            assert await peer.reader.read() == b""
+            peer.reset()
+            return
+        peer.write(b"bye")
+        peer.writer.write_eof()
+        with pytest.raises(ConnectionResetError):
+            await peer.reader.read()
+        reset.set()
+
+    async with Backend(handler) as backend, gateway(config(tcp(backend))) as gate:
+        client = await gate.connect()
+        client.write(b"r")
+        client.writer.write_eof()
+        with pytest.raises(ConnectionResetError):
+            await client.read_all()
+        client = await gate.connect()
+        client.write(b"c")
+        assert await client.read_all() == b"bye"
+        client.vanish()
+        async with asyncio.timeout(DEADLINE):
+            await reset.wait()
+        await eventually(lambda: is_settled(gate))
+
+
 async def test_silence_ends_it() -> None:
     route = 'idle_timeout = "200ms"'
     async with Backend(echo) as backend, gateway(config(tcp(backend), route)) as gate:
@@ -220,7 +253,7 @@ async def test_silence_ends_it() -> None:
 
 
 async def test_a_stream_timeout_ends_what_is_not_silent() -> None:
-    route = 'stream_timeout = "200ms"\nidle_timeout = "0s"'
+    route = 'stream_timeout = "1s"\nidle_timeout = "0s"'
     async with Backend(echo) as backend, gateway(config(tcp(backend), route)) as gate:
         client = await gate.connect()
         client.write(b"a")
@@ -230,7 +263,7 @@ async def test_a_stream_timeout_ends_what_is_not_silent() -> None:
 
 
 async def test_a_drain_waits_and_then_cuts() -> None:
-    more = 'drain_timeout = "300ms"'
+    more = 'drain_timeout = "1s"'
     async with Backend(echo) as backend, gateway(config(tcp(backend), more=more)) as gate:
         client = await gate.connect()
         client.write(b"a")
@@ -439,6 +472,36 @@ async def test_tls_that_ends_here_before_bytes_are_passed_on(tmp_path: Path) -> 
             await eventually(lambda: is_settled(gate))
 
 
+@pytest.mark.parametrize("records", [1, 8])
+async def test_a_client_with_tls_ends_after_its_server(tmp_path: Path, records: int) -> None:
+    """Its close_notify comes after ours, and is an end as any other."""
+    told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    sent = b"x" * 16_000 * records
+
+    async def handler(peer: Peer) -> None:
+        peer.write(b"bye")
+        peer.writer.write_eof()
+        try:
+            told.set_result(await peer.reader.read())
+        except ConnectionError as error:
+            told.set_exception(error)
+
+    async with Backend(handler) as backend:
+        text = config(tcp(backend)).replace('address = ":5432"', "", 1)
+        text = text.replace("[[listen]]", tls_kit.listening(tmp_path), 1)
+        async with gateway(text) as gate, asyncio.timeout(DEADLINE):
+            sock, talk, out = await shaken(gate)
+            assert await rest(sock, talk) == b"bye"
+            talk.write(sent)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                talk.unwrap()
+            await asyncio.get_running_loop().sock_sendall(sock, out.read())
+            sock.shutdown(socket.SHUT_WR)
+            assert await told == sent
+            await eventually(lambda: is_settled(gate))
+            sock.close()
+
+
 @pytest.mark.parametrize("offered", [[], ["imap"], ["h2", "http/1.1"]])
 async def test_no_protocol_is_agreed_on_for_bytes(tmp_path: Path, offered: list[str]) -> None:
     cert, key = tls_kit.write(tmp_path, "pg", "gateway.test")
@@ -463,8 +526,7 @@ async def test_openssl_s_client_and_server(tmp_path: Path) -> None:
     pem = tmp_path / "server.pem"
     authority.issue_cert("a.example").private_key_and_cert_chain_pem.write_to_path(str(pem))
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    async with Backend() as spare:
-        port = spare.port
+    port = free_port()
     words = ["s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), "-rev", "-quiet"]
     server = await asyncio.create_subprocess_exec("openssl", *words)
     try:

@@ -169,7 +169,7 @@ def without_tls() -> Iterator[str]:
 
 
 def resetting(code: int) -> Situation:
-    """A server of HTTP/2 that ends each exchange so."""
+    """A server of HTTP/2 that ends each exchange so; -1: by a GOAWAY that leaves it out."""
 
     @contextlib.contextmanager
     def server() -> Iterator[str]:
@@ -178,7 +178,8 @@ def resetting(code: int) -> Situation:
             def serve() -> None:
                 with contextlib.suppress(OSError):
                     while True:
-                        _reset_all(listening.accept()[0], code)
+                        link = listening.accept()[0]
+                        threading.Thread(target=_reset_all, args=(link, code), daemon=True).start()
 
             thread = threading.Thread(target=serve)
             thread.start()
@@ -191,16 +192,18 @@ def resetting(code: int) -> Situation:
 
 def _reset_all(link: socket.socket, code: int) -> None:
     session = h2.Session(True, h2.Rules())
-    with link:
-        link.settimeout(5)
+    with link, contextlib.suppress(OSError):
+        link.settimeout(60)
         while not session.closed:
             while out := session.take():
                 link.sendall(out)
             if not (data := link.recv(65536)):
                 return
             for event in session.receive(data, 0):
-                if isinstance(event, h2.RequestReceived):
+                if isinstance(event, h2.RequestReceived) and code >= 0:
                     session.reset(event.stream_id, code)
+                elif isinstance(event, h2.RequestReceived):
+                    link.sendall(b"\0\0\x08\x07" + bytes(13))
 
 
 def switches(version: str = "13", to: str = "websocket") -> Ask:
@@ -250,9 +253,10 @@ SITUATIONS: dict[str, list[Situation]] = {
     "closed or reset before a complete head": [Situation(backend=quits)],
     "the exchange was reset before that, by HTTP/2": [resetting(h2.INTERNAL_ERROR)],
     "the same with `ENHANCE_YOUR_CALM`": [resetting(h2.ENHANCE_YOUR_CALM)],
-    "refused by HTTP/2 (`REFUSED_STREAM`, GOAWAY), and so were three more tries": [
+    "refused by HTTP/2 (`REFUSED_STREAM`), and so were three more tries": [
         resetting(h2.REFUSED_STREAM)
     ],
+    "left out by a GOAWAY, and so were sixteen more tries": [resetting(-1)],
     "the answer is not HTTP": [Situation(backend=script(b"HELLO\r\n\r\n"))],
     "`first_byte_timeout`, `idle_timeout`, `timeout`": [
         SLOW,
@@ -270,6 +274,9 @@ SITUATIONS: dict[str, list[Situation]] = {
     "the body broke off": [Situation(backend=breaks_off)],
     "the client left": [Situation(leaves, silent)],
     "no server of the upstream is up": [Situation(finds_none)],
+    "there is no server of the upstream at all, and `empty_status` is 500": [
+        Situation(finds_none, upstream="\nempty_status = 500")
+    ],
     "no route": [Situation(route=ELSEWHERE)],
     "routes, but none for the method": [Situation(route='when.method = "PUT"')],
     "more requests than a [rate limit](traffic-rate-limits.md) lets in": [LIMITED],
@@ -477,11 +484,12 @@ async def seen_by_tls(seen: Told) -> None:
     """A client that shows a certificate, and a server with TLS."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ca, here = write_ca(folder), leaf("127.0.0.1")
+        ca, here = write_ca(folder), leaf("127.0.0.1", "spiffe://mesh/b")
         listener = listening(folder, f', client_ca = "{ca}"')
         async with Backend() as backend, secured(backend, here) as url:
             text = routes(backend, listener).replace(backend.url, url)
-            async with gateway(f'{text}tls = {{ ca = "{ca}" }}\n') as gate:
+            tls = f'ca = "{ca}", identities = ["spiffe://mesh/b"]'
+            async with gateway(f"{text}tls = {{ {tls} }}\n") as gate:
                 context = trusting(shows=here)
                 context.set_alpn_protocols(["http/1.1"])
                 client = await connect(gate, context)

@@ -94,13 +94,13 @@ async def test_a_limit_before_the_head_is_answered(case: str) -> None:
 
 # what the backend sends, and the limit after which the answer breaks off
 CUT_OFF = {
-    "idle": (HALF, "idle_timeout = '100ms'"),
-    "total": (HALF, "timeout = '100ms'"),
+    "idle": (HALF, "idle_timeout = '500ms'"),
+    "total": (HALF, "timeout = '500ms'"),
     "idle in chunks": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "idle_timeout = '100ms'",
+        "idle_timeout = '500ms'",
     ),
-    "idle until close": (b"HTTP/1.1 200 OK\r\n\r\nhalf", "idle_timeout = '100ms'"),
+    "idle until close": (b"HTTP/1.1 200 OK\r\n\r\nhalf", "idle_timeout = '500ms'"),
 }
 
 
@@ -234,7 +234,7 @@ async def test_a_head_that_does_not_come_to_its_end_is_408() -> None:
 
 @pytest.mark.parametrize("before", [0, 1])
 async def test_an_idle_client_connection_is_closed_without_a_word(before: int) -> None:
-    more = "[limits]\nkeepalive = '100ms'"
+    more = "[limits]\nkeepalive = '500ms'"
     async with Backend() as backend, gateway(routes(backend, more)) as gate:
         client = await gate.connect()
         for _ in range(before):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any
 
 import pytest
@@ -162,14 +163,14 @@ async def test_a_client_of_other_protocols_gets_an_alert(tmp_path: Path) -> None
 @pytest.mark.parametrize("sent", [0, 1, 100, 600])
 async def test_who_is_too_slow(tmp_path: Path, sent: int) -> None:
     """With nothing, a byte, or a part of the first flight, or all of it and no more."""
-    slow = '[limits]\nhandshake = "300ms"\n'
+    slow = '[limits]\nhandshake = "1s"\n'
     async with gateway(listening(tmp_path) + slow + ANSWERING) as gw:
         client = await gw.connect()
         client.write(hello()[:sent])
         await client.read_all()
         await eventually_collected(gw, lambda: number(gw, FAILED, spangate_reason="timeout") == 1)
         other = await connect(gw)  # whose handshake is done is not meant
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         other.write(GET)
         assert (await other.answer()).status == 200
 
@@ -479,3 +480,47 @@ async def test_a_reload_takes_and_gives_tls(tmp_path: Path) -> None:
         client.write(GET)
         assert (await client.answer()).body == b"pong"
         assert (await gw.get("/")).body == b"pong"
+
+
+class Hog:
+    """Somebody else whose work fills some turns of the worker's."""
+
+    transport: Any = None
+
+    def __init__(self, gate: Gateway) -> None:
+        self._turns = gate.worker.turns
+        self._left = 5
+        self._turns.add(self)
+
+    def go_on(self) -> None:
+        end = monotonic_ns() + 1_100_000  # more than all may have of a turn
+        while monotonic_ns() < end:
+            pass
+        self._left -= 1
+        if self._left:
+            self._turns.add(self)
+
+
+async def test_an_end_is_not_heard_before_what_comes_before_it(tmp_path: Path) -> None:
+    """The last step of a handshake waits for its turn, and the client has shut its end by then."""
+    async with gateway(ANSWERING + listening(tmp_path)) as gate:
+        came, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trusting().wrap_bio(came, sent, server_hostname="gateway.test")
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.do_handshake()
+                    break
+                writer.write(sent.read())
+                came.write(await reader.read(65_536))
+            tls.write(GET)
+            with contextlib.suppress(ssl.SSLError):
+                tls.unwrap()
+            Hog(gate)
+            writer.write(sent.read())
+            writer.write_eof()
+            came.write(await reader.read(-1))
+        writer.close()
+        assert tls.read(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert number(gate, FAILED) == 0

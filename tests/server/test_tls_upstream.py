@@ -75,6 +75,10 @@ GOOD = {
         leaf("spiffe://mesh/orders"),
         of('ca = "{ca}", identities = ["spiffe://mesh/x", "spiffe://mesh/orders"]'),
     ),
+    "an identity, by what a sidecar knows its peers": (
+        leaf("spiffe://mesh/orders"),
+        of('ca = "{ca}", server_name = "outbound.mesh.x", identities = ["spiffe://mesh/orders"]'),
+    ),
     "nobody asks": (leaf("else.test", ca="two"), of("verify = false")),
     "TLS 1.3": (HERE, of('ca = "{ca}", min = "1.3"')),
 }
@@ -115,6 +119,18 @@ BAD = {
         of('ca = "{ca}", identities = ["spiffe://mesh/shop"]'),
         "wrong_identity",
         "has a certificate of another identity",
+    ),
+    "another identity, by what a sidecar knows its peers": (
+        leaf("spiffe://mesh/orders"),
+        of('ca = "{ca}", server_name = "outbound.mesh.x", identities = ["spiffe://mesh/shop"]'),
+        "wrong_identity",
+        "has a certificate of another identity",
+    ),
+    "a sidecar, and nobody says which": (
+        leaf("spiffe://mesh/orders"),
+        of('ca = "{ca}", server_name = "outbound.mesh.x"'),
+        "wrong_name",
+        "has a certificate for another name",
     ),
     "a name and no identity": (
         HERE,

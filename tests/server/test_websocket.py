@@ -281,7 +281,7 @@ async def test_what_comes_early_is_held_until_the_101() -> None:
 
 
 async def test_silence_ends_it_and_words_keep_it() -> None:
-    async with serving(route='idle_timeout = "400ms"\ntimeout = "500ms"') as gate:
+    async with serving(route='idle_timeout = "1s"\ntimeout = "1s"') as gate:
         async with dialled(gate, ping_interval=None) as client:
             for _ in range(12):  # longer than both limits, and never silent for as long
                 await client.send("x")

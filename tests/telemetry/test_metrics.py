@@ -302,3 +302,28 @@ def test_what_the_dead_left_is_forgotten_too() -> None:
 
     totals.apply(2, other.report(6.1), 6.1)
     assert shown(totals) == {(instruments.RETRIES, BAD): 2}
+
+
+def test_what_is_dropped_goes_at_once_and_may_come_again() -> None:
+    totals, registry, other = Totals(), Registry(cap=1), Registry()
+    name, part = instruments.CONSUMER_LAG, (("messaging.destination.name", "orders"),)
+    registry.number(name, part).value = 7
+    totals.apply(1, registry.report(0.0), 0.0)
+    other.number(name, part).value = 2
+    totals.apply(2, other.report(0.0), 0.0)
+    registry.drop(name, part)
+    registry.drop(name, part)
+    totals.apply(1, registry.report(1.0), 1.0)
+    assert shown(totals) == {(name, part): 2}
+    other.drop(name, part)
+    other.number(name, part).value = 0
+    totals.apply(2, other.report(1.0), 1.0)
+    assert shown(totals) == {(name, part): 0}
+    registry.number(name, part).value = 3
+    totals.apply(1, registry.report(2.0), 2.0)
+    assert shown(totals) == {(name, part): 3}
+    other.drop(name, part)
+    registry.drop(name, part)
+    for number, one in ((1, registry), (2, other)):
+        totals.apply(number, one.report(3.0), 3.0)
+    assert shown(totals) == {}

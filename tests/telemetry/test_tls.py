@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.telemetry.tls import cipher_name
+from proxy.telemetry.tls import cipher_name, describe, with_service
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,19 @@ from proxy.telemetry.tls import cipher_name
 )
 def test_a_cipher_has_its_registered_name(openssl: str, iana: str) -> None:
     assert cipher_name(openssl) == iana
+
+
+@pytest.mark.parametrize(
+    ("identity", "service"),
+    [
+        ("spiffe://mesh/orders", b"orders"),
+        ("spiffe://mesh/ns/a/sa/users", b"users"),
+        ("CN=spiffe,O=x/y", None),
+        ("spiffe://mesh", None),
+        ("", None),
+    ],
+)
+def test_a_service_is_the_end_of_a_spiffe_id(identity: str, service: bytes | None) -> None:
+    told = describe("TLSv1.3", "TLS_AES_128_GCM_SHA256", "", False, "", identity)
+    more = with_service(told).removeprefix(told)
+    assert more.endswith(service) and b"peer.service" in more if service else more == b""

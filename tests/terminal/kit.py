@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import os
@@ -25,7 +26,7 @@ from click.testing import CliRunner, Result
 
 from proxy.cli import main
 
-DEADLINE = 30.0  # seconds; none of it is needed but on a busy machine
+DEADLINE = 60.0  # seconds; none of it is needed but on a busy machine
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -157,6 +158,7 @@ class Terminal:
         )  # fmt: skip
         os.close(theirs)
         self.seen = ""
+        self._text = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -178,7 +180,7 @@ class Terminal:
             got = os.read(self._ours, 65536)
         except OSError:  # EIO: nobody has the other end any more
             return False
-        self.seen += got.decode()
+        self.seen += self._text.decode(got)
         return bool(got)
 
     def close(self) -> None:

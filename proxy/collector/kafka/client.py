@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import logging
 import re
+from itertools import chain
 from typing import Any
 
 from proxy import tasks
@@ -69,10 +70,20 @@ async def finish_producer(producer: Any, seconds: float) -> None:
     await asyncio.wait([stopping], timeout=seconds)
     if not stopping.done():
         # aiokafka 0.14 waits for its requests; without their connections they end.
-        producer._message_accumulator.fail_all(TimeoutError("the exporter stops"))
+        _give_up(producer._message_accumulator)
         if (sender := producer._sender.sender_task) is not None:
             sender.cancel()
         await _cut(producer.client, stopping)
+
+
+def _give_up(accumulator: Any) -> None:
+    """Fail what is queued. aiokafka leaves each batch's drain waiter with an exception that nobody
+    reads unless a sender waited for room, and asyncio tells of that as of a fault."""
+    failed = [*accumulator._pending_batches, *chain(*accumulator._batches.values())]
+    accumulator.fail_all(TimeoutError("the connection is given up"))
+    for batch in failed:
+        if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
+            batch._drain_waiter.exception()
 
 
 async def finish_consumer(consumer: Any, seconds: float) -> None:

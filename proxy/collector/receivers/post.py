@@ -19,7 +19,9 @@ from proxy.otlp.inflow import Body, Inflow, Limits
 from proxy.otlp.refusal import MALFORMED as NO_OTLP
 from proxy.otlp.refusal import NO_CODING, STOPPING, TOO_LARGE, Reason, Refusal
 from proxy.otlp.turns import Turns
-from proxy.web import GuardedServer, Guards, coding, reader
+from proxy.web.connection import Guards
+from proxy.web.requests import coding, reader
+from proxy.web.server import GuardedServer
 
 NO_PATH = Reason(404, 12, "nothing is taken at this path")
 NO_METHOD = Reason(405, 12, "not with this method")

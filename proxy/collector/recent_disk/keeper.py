@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy.collector.condition import Condition
-from proxy.collector.queues.disk.lock import Busy
-from proxy.collector.recent_disk.archive import Archive, Trouble
 from proxy.collector.startup import file_trouble
 from proxy.config.see_model import Recent
 from proxy.recent.ring import Ring
 from proxy.telemetry.instruments import Instrument, Kind
 from proxy.telemetry.metrics import Series
+
+if TYPE_CHECKING:
+    from proxy.collector.recent_disk.archive import Archive, Trouble
 
 SIZE = Instrument(
     "spangate.recent.disk.size", Kind.GAUGE, "By", "Bytes of recent telemetry on disk."
@@ -54,6 +55,8 @@ class Keeper:
             return
         await self.stop()
         if path:
+            from proxy.collector.recent_disk.archive import Archive
+
             self._path = path
             told = partial(self._hear, asyncio.get_running_loop())
             self.archive = Archive(Path(path), recent.disk, told)
@@ -110,6 +113,8 @@ class Keeper:
             loop.call_soon_threadsafe(self._told, what)
 
     def _told(self, what: Trouble) -> None:
+        from proxy.collector.queues.disk.lock import Busy
+
         if what is None:
             self.condition.over()
         elif isinstance(what, Busy):

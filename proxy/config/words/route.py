@@ -91,7 +91,7 @@ middleware middlewares plugin plugins filters http_filters typed_per_filter_conf
 handlers
     what a middleware, plugin or filter does is a key of the route here: rewrite, redirect,
     respond, headers, retry, body_limit
-regex_priority order
+regex_priority
     there is no priority: the most specific route wins, then the order of the file
 entry_points
     there is one set of routes for all of `listen`: tell them apart by host

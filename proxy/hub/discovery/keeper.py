@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from proxy.config.discover import parse_discover, parse_resolver
@@ -18,9 +19,10 @@ from proxy.config.loaded import Loaded
 from proxy.config.model import Config, Upstream
 from proxy.config.syntax import Server, parse_server
 from proxy.hub import gauges
+from proxy.hub.discovery.fed import Fed, Said, sound
 from proxy.hub.discovery.file import FileSource
 from proxy.hub.discovery.source import Source
-from proxy.tasks import cancel, spawn
+from proxy.tasks import SLICE, cancel, spawn
 from proxy.telemetry.metrics import Attributes, Series
 
 log = logging.getLogger("spangate")
@@ -38,36 +40,47 @@ class Place(NamedTuple):
     folder: str  # of the configuration
     resolvers: tuple[tuple[str, int], ...]
     for_bytes: bool  # its listener passes bytes on, so that servers are tcp://
+    scheme: str = ""  # of servers that a source of configuration says; "" = it is looked up here
 
 
 class Watch:
     """One upstream that discovers. It is what its source tells."""
 
+    __slots__ = (
+        "_found", "_same", "_shaped", "_sound", "_static", "_task", "at", "changes", "failures",
+        "name", "note", "place", "reason", "servers", "successes", "told",
+    )  # fmt: skip
+
     def __init__(self, name: str, found: Found) -> None:
         self.name = name
-        self.servers: dict[str, int] = {}  # by URL with their weights, as they were found
+        self.servers: Mapping[str, int] = {}  # by URL with their weights, as they were found
         self.at = 0.0  # Unix time at which that was found or confirmed; 0 = never
         self.reason = ""  # why it cannot be found out now; "" = it can
         self.note = ""  # what was passed over
-        self.results = {"success": 0, "failure": 0}
-        self.changes = 0
-        self.told = asyncio.Event()  # the source has said something
+        self.successes = self.failures = self.changes = 0
+        self.told: asyncio.Event | None = None  # the source has said something, where it has one
         self.place = Place("", "", (), False)
         self._static: dict[Server, str] = {}  # servers of the file, by what they are
         self._same: dict[str, str] = {}  # what was found that is one of them, and its URL there
         self._sound = False  # all that is known is for this upstream
+        self._shaped: Mapping[str, int] | None = None  # what the file has, when it was last told
         self._found = found
         self._task: asyncio.Task[None] | None = None
 
     def follow(self, place: Place, upstream: Upstream) -> None:
         """Go by this configuration."""
-        self._static = {parse_server(url): url for url in upstream.everyone()}
+        own = upstream.everyone()
+        if place.scheme and place == self.place and own == self._shaped:
+            return  # of thousands: who hears keeps what was told as long as the upstream is there
+        self._static, self._shaped = {parse_server(url): url for url in own}, own
         if place != self.place:
             self.place = place
             self._sound = False
             self.reason = ""
             self.stop()
-            self._task = spawn(self._run(place), f"discover {self.name}")
+            if not place.scheme:
+                self.told = self.told or asyncio.Event()
+                self._task = spawn(self._run(place), f"discover {self.name}")
         self.tell()
 
     def tell(self, changed: Collection[str] | None = None) -> None:
@@ -100,26 +113,43 @@ class Watch:
             only = "takes tcp:// servers" if self.place.for_bytes else "takes http:// servers"
             self.failed(f"{wrong[0]!r} is not for this upstream, which {only}")
             return
-        self.results["success"] += 1
+        self.successes += 1
         self.at = time.time()
-        self.servers, self._sound = dict(servers), True
+        self.servers, self._sound = servers, True
         failed, self.reason = self.reason, ""
         if changed := changes.words():
             self.changes += 1
             self.tell(changes.urls())
         if changed or failed or note != self.note:
             level = logging.WARNING if not servers else logging.INFO
+            if self.place.scheme:
+                level = logging.DEBUG  # a control plane says this of thousands, every second
             again = "found again" if failed and servers else ""
             parts = [f"{len(servers)} discovered", changed, note, again]
             log.log(
                 level, "upstream %s: %s", *self._about(parts), extra={"key": "discovery.changed"}
             )
         self.note = note
-        self.told.set()
+        self._has_told()
+
+    def fed(self, said: Said) -> None:
+        """A source of configuration has said them."""
+        if said.servers == self.servers and self.at:
+            self.at = time.time()
+            return
+        servers: Mapping[str, int]
+        servers, wrong = sound(said.servers, self.place.scheme, self.servers)
+        if not wrong:
+            servers = said.servers  # one for both
+        else:
+            self.failed("; ".join(wrong[:SHOWN]))
+            note = f"{len(wrong)} cannot be asked: {wrong[0]}"
+            said = Said(servers, f"{said.note}; {note}" if said.note else note)
+        self.found(servers, said.note)
 
     def failed(self, reason: str) -> None:
         """See Tell."""
-        self.results["failure"] += 1
+        self.failures += 1
         if reason != self.reason:
             log.warning(
                 "upstream %s: %s",
@@ -127,7 +157,11 @@ class Watch:
                 extra={"key": "discovery.failed"},
             )
         self.reason = reason
-        self.told.set()
+        self._has_told()
+
+    def _has_told(self) -> None:
+        if self.told is not None:
+            self.told.set()
 
     def view(self) -> dict[str, Any]:
         """For /stats."""
@@ -164,13 +198,19 @@ class Discoveries:
     def __init__(self, *hear: Found) -> None:
         self._hear = hear
         self._watches: dict[str, Watch] = {}
+        self._loaded: Loaded | None = None
+        self._unfed: dict[str, tuple[Place, Upstream]] = {}  # their configuration is not theirs yet
+        self.fed = Fed()
+        self.together: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def get(self, name: str) -> Watch | None:
         return self._watches.get(name)
 
     def configure(self, loaded: Loaded) -> None:
-        """Go by this configuration: what stays is told again, for who has just read it too."""
-        config = loaded.config
+        """Go by this configuration: what stays is told again, for who has just read it too. What
+        sources of configuration say follows by `feed`."""
+        config, self._loaded = loaded.config, loaded
+        self._unfed.clear()
         wanted = {name: one for name, one in config.upstream.items() if one.discover}
         for name in self._watches.keys() - wanted.keys():
             self._watches.pop(name).stop()
@@ -181,17 +221,57 @@ class Discoveries:
         resolvers = tuple(parse_resolver(text) for text in config.dns.servers)
         for_bytes = _for_bytes(config)
         for name, upstream in wanted.items():
-            watch = self._watches.get(name)
-            if watch is None:
-                watch = self._watches[name] = Watch(name, self._found)
-            place = Place(upstream.discover, folder, resolvers, name in for_bytes)
-            watch.follow(place, upstream)
+            kind, scheme, *_ = parse_discover(upstream.discover)
+            is_fed = kind == "source"
+            place = Place(
+                upstream.discover, folder, resolvers, name in for_bytes, scheme if is_fed else ""
+            )
+            if is_fed:
+                self._unfed[name] = place, upstream
+            else:
+                self._watch(name).follow(place, upstream)
+
+    async def feed(self) -> None:
+        """Upstreams whose servers sources say: thousands, so in steps."""
+        while self._unfed:
+            await asyncio.sleep(0)
+            end = time.perf_counter() + SLICE
+            with self.together():
+                while self._unfed and time.perf_counter() < end:
+                    name = next(iter(self._unfed))
+                    self._watch(name).follow(*self._unfed.pop(name))
+                    self._feed(name)
+
+    def _watch(self, name: str) -> Watch:
+        watch = self._watches.get(name)
+        if watch is None:
+            watch = self._watches[name] = Watch(name, self._found)
+        return watch
+
+    def say(self, source: str, upstream: str, servers: Mapping[str, int], note: str) -> None:
+        """What a source of configuration knows; it counts where `discover = "source"`."""
+        self.fed.say(source, upstream, servers, note)
+        self._feed(upstream)
+
+    def keep(self, source: str, upstreams: Iterable[str], *, all_of: bool = False) -> None:
+        """What this source has said of others than these counts no more, unless the upstream is in
+        force; `all_of`: nor that."""
+        known = [] if all_of else [n for n, one in self._watches.items() if one.place.scheme]
+        self.fed.keep(source, [*upstreams, *known])
+
+    def _feed(self, name: str) -> None:
+        watch = self._watches.get(name)
+        if watch is None or not watch.place.scheme or self._loaded is None or name in self._unfed:
+            return
+        if (said := self.fed.get(name, self._loaded)) is not None:
+            watch.fed(said)
 
     async def first(self, seconds: float) -> None:
         """Wait, but no longer than this, until every source has said something."""
         waiting = [
             spawn(watch.told.wait(), f"first servers of {name}")
             for name, watch in self._watches.items()
+            if watch.told is not None  # of others the sources are waited for
         ]
         if waiting:
             await asyncio.wait(waiting, timeout=seconds)
@@ -208,7 +288,7 @@ class Discoveries:
         for watch, labels in watches:
             yield Series(gauges.DISCOVERY_CHANGES, labels, watch.changes)
         for watch, labels in watches:
-            for result, times in watch.results.items():
+            for result, times in (("success", watch.successes), ("failure", watch.failures)):
                 yield Series(gauges.DISCOVERIES, (*labels, ("result", result)), times)
 
     async def stop(self) -> None:

@@ -10,7 +10,8 @@ class Tell(Protocol):
     """Hears of what a source has found; both may be called as often as anything is known."""
 
     def found(self, servers: Mapping[str, int], note: str = "") -> None:
-        """These, by URL with their weights, and no others. `note`: what was passed over."""
+        """These, by URL with their weights, and no others. They are kept as they are, so nobody
+        changes them afterwards. `note`: what was passed over."""
 
     def failed(self, reason: str) -> None:
         """It could not be found out; what was found before holds."""

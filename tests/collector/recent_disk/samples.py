@@ -18,7 +18,7 @@ from proxy.recent.ring import Ring, Stored
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
 LIMIT = 64 * 1024 * 1024
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def trace_id(number: int) -> bytes:

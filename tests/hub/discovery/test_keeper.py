@@ -31,7 +31,7 @@ class Heard:
         self.news.set()
 
     async def until(self, servers: Mapping[str, int]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.servers.get("orders") != servers:
                 self.news.clear()
                 await self.news.wait()

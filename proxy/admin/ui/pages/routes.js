@@ -38,7 +38,7 @@ export function Page({ params }) {
 }
 
 const hosts = (route) => [route.host ?? []].flat();
-const words = (route) => [route.name, route.path, ...hosts(route), ...Object.keys(route.to ?? {}), route.action]
+const words = (route) => [route.name, route.path, ...hosts(route), ...Object.keys(route.to ?? {}), ...Object.values(route.publish ?? {}), route.action]
   .join(" ").toLowerCase();
 
 function Route({ route, now, ask }) {
@@ -80,6 +80,7 @@ function Trend({ now }) {
 function Where({ route }) {
   if (route.action === "redirect") return "a redirect";
   if (route.action === "respond") return "a fixed answer";
+  if (route.publish) return `queue ${cut(route.publish.to, 60)}, topic ${cut(route.publish.topic, 60)}`;
   const to = Object.entries(route.to ?? {});
   const total = to.reduce((sum, [, weight]) => sum + weight, 0);
   return to.map(([name, weight], i) => html`${i > 0 && ", "}<a href=${url("upstreams", { q: name })}>${cut(name, 60)}</a>${to.length > 1 && ` ${Math.round((100 * weight) / total)} %`}`);

@@ -25,7 +25,8 @@ from proxy.collector.parts import TlsServer
 from proxy.config.syntax import parse_address
 from proxy.formats.prometheus.series import Translation, Translator
 from proxy.otlp.server import Gate
-from proxy.web import GuardedServer, Guards
+from proxy.web.connection import Guards
+from proxy.web.server import GuardedServer
 
 PORTION = 200  # points between two chances for others: 3 ms
 MAX_WAITING = 16 * 1024 * 1024  # bytes of batches that are not on the page yet

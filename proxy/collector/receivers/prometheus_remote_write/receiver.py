@@ -38,7 +38,9 @@ from proxy.otlp.refusal import (
 )
 from proxy.otlp.server import Gate
 from proxy.otlp.wire import WireError
-from proxy.web import GuardedServer, Guards, coding, reader
+from proxy.web.connection import Guards
+from proxy.web.requests import coding, reader
+from proxy.web.server import GuardedServer
 
 OFFLOAD = 16 * 1024  # bytes, uncompressed, that are read in a thread: above it takes over 3 ms
 PORTION = 512  # series, samples and histograms that are one batch

@@ -1,0 +1,1 @@
+"""The mesh: how traffic gets to a sidecar, and who it says it is."""

@@ -1,0 +1,105 @@
+"""The authority of `local:///DIR` on its disk: two files, and one writer at a time.
+
+`authority.json` has all of it, keys too, and is readable by its owner alone; it is replaced as a
+whole, so that nobody ever reads half of a rotation. `bundle.pem` is what others need to verify.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from proxy.mesh.ca import OVERLAP, Authority, founded, new_root
+from proxy.mesh.local import STATE as STATE
+
+BUNDLE = "bundle.pem"
+_LOCK = ".lock"
+
+
+def read(folder: str) -> Authority | None:
+    """What is there; None if there is none. ValueError if it is no use, OSError."""
+    place = Path(folder, STATE)
+    try:
+        data = place.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        found = msgspec.json.decode(data, type=Authority)
+    except ValueError as error:
+        raise ValueError(f"{place} is no authority: {error}") from None
+    if not found.roots:
+        raise ValueError(f"{place} has no root")
+    return found
+
+
+def made(folder: str, domain: str, now: float) -> Authority:
+    """What is there, or a new one for `domain`; with another root if it is time for one.
+    ValueError, also if it is for another trust domain; OSError."""
+    found = read(folder)
+    if found is not None and not found.is_due(now):
+        return _of(found, domain, folder)
+    with _held(folder):
+        found = read(folder)  # another one may have been faster
+        if found is None:
+            found = founded(domain or "mesh", now)
+        elif found.is_due(now):
+            found = found.rotated(new_root(found.domain, now, now + OVERLAP), now)
+        else:
+            return _of(found, domain, folder)
+        _write(folder, found, now)
+    return _of(found, domain, folder)
+
+
+def rotate(folder: str, now: float, overlap: float = OVERLAP) -> Authority:
+    """Another root, which signs in `overlap` seconds. ValueError if there is no authority, or if
+    the last rotation is not over yet; OSError."""
+    with _held(folder):
+        found = read(folder)
+        if found is None:
+            raise ValueError(f"there is no authority in {folder}")
+        if found.roots[-1].since > now:
+            raise ValueError("a new root waits already to sign")
+        found = found.rotated(new_root(found.domain, now, now + overlap), now)
+        _write(folder, found, now)
+    return found
+
+
+def _of(found: Authority, domain: str, folder: str) -> Authority:
+    if domain and found.domain != domain:
+        raise ValueError(f"the authority in {folder} is for {found.domain!r}, not for {domain!r}")
+    return found
+
+
+@contextmanager
+def _held(folder: str) -> Iterator[None]:
+    """Alone, for as long as it takes."""
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(Path(folder, _LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _write(folder: str, authority: Authority, now: float) -> None:
+    state = msgspec.json.format(msgspec.json.encode(authority), indent=1)
+    replace(Path(folder, BUNDLE), authority.bundle(now), 0o644)
+    replace(Path(folder, STATE), state, 0o600)
+
+
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """In one go, so that nobody ever reads half of it."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

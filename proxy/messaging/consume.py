@@ -1,0 +1,286 @@
+"""One [[consume]]: messages are taken, delivered in the order of their keys, and acknowledged when
+the upstream has, or when they are in the dead letters. Nothing is ever skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Hashable
+from dataclasses import replace
+
+from proxy import tasks
+from proxy.config.messaging_model import Consume
+from proxy.messaging import trace
+from proxy.messaging.dead import bury
+from proxy.messaging.deliver import Courier, Outcome, nap
+from proxy.messaging.message import Consumer, NotWritten, Part, Taken, placed
+from proxy.messaging.order import Lanes
+from proxy.messaging.publish import Queue
+from proxy.messaging.telemetry import Span, Telemetry, getrandbits, shown_key
+from proxy.telemetry import instruments
+from proxy.tracing.sampling import Sampler
+
+log = logging.getLogger("spangate")
+
+LOOK = 0.2  # seconds that one look for messages lasts if there are none
+COMMIT = 0.25  # seconds between two commits
+LAG = 1.0  # seconds between two questions for how much there is
+WINDOW = 4  # messages that are held, by `concurrency`, and
+LEAST = 64  # at least
+HELD = 16 * 1024 * 1024  # bytes of them with which no more are taken
+LONGEST = 30.0  # seconds of a pause before another try
+USUAL = 0.1  # seconds before the first try after a failure, where the file does not say
+# Seconds before each further try of what may be buried, where it does not say and nobody is there:
+# a restart of the upstream is to cost no message its place in the queue.
+NOBODY = (1.0, 10.0, 30.0)
+LEAVE = 10.0  # seconds for what is under way of partitions that go
+FAULT = 1.0  # seconds until it goes on after a fault
+BROKEN = 0.2  # seconds before the first try after one that broke off, doubled each time
+FREE = 5  # tries that broke off between us and a worker, before they count
+
+
+class Abandoned(Exception):
+    """There is no more time: it was not acknowledged, and comes again."""
+
+
+class Consuming:
+    """From `start` to `stop`."""
+
+    def __init__(
+        self,
+        said: Consume,
+        queue: Queue,
+        consumer: Consumer,
+        courier: Courier,
+        telemetry: Telemetry,
+    ) -> None:
+        self.said = said
+        self.sampler = Sampler("always", 1.0)  # of traces that begin here
+        self._queue = queue
+        self._consumer = consumer
+        self._courier = courier
+        self._telemetry = telemetry
+        self._most = max(LEAST, WINDOW * said.concurrency)
+        self._lanes: Lanes[Taken] = Lanes(self._most)
+        # Requests under way; who pauses before another try is in nobody's way.
+        self._turns = asyncio.Semaphore(said.concurrency)
+        self._under_way: dict[Taken, asyncio.Task[None]] = {}
+        self._held = 0  # bytes
+        self._stopping = asyncio.Event()
+        self._stirred = asyncio.Event()  # a message has ended
+        self._lags: set[Part] = set()  # that were told
+        self._due = [0.0, 0.0]  # monotonic seconds of the next commit, and of the next lag
+        self._away = False
+        self._task: asyncio.Task[None] | None = None
+        consumer.gone = self
+
+    def start(self) -> None:
+        self._task = tasks.spawn(self._run(), f"consume {self.said.name}")
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more, end what is under way within so long, and leave the group."""
+        self._stopping.set()
+        self._lanes.drop(self._waiting())
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=seconds)
+        await tasks.cancel(self._task, *self._under_way.values())
+        await self._consumer.stop(seconds)
+        self._tell_lag({})
+
+    async def revoked(self, partitions: frozenset[Part]) -> None:
+        """Implements message.Gone."""
+        self._lanes.drop({t for t in self._waiting() if (t.topic, t.partition) in partitions})
+        ours = [task for t, task in self._under_way.items() if (t.topic, t.partition) in partitions]
+        if ours:
+            await asyncio.wait(ours, timeout=LEAVE)
+            await tasks.cancel(*ours)
+
+    def _waiting(self) -> set[Taken]:
+        return set(self._lanes.items())
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._turn()
+            except OSError as error:
+                self._say(str(error))
+            except Exception:  # a fault of ours or the library's must not be the end of it
+                log.exception("consumer %s: a fault", self.said.name, extra={"key": "consumer.bug"})
+                await nap(self._stopping, FAULT)
+
+    async def _turn(self) -> None:
+        room = self._most - self._lanes.waiting - self._lanes.under_way
+        if self._held >= HELD:
+            room = 0
+        found = await self._consumer.take(room, LOOK)
+        self._say("")
+        for taken in found:
+            self._lanes.put(_lane(taken), taken)
+            self._held += len(taken.value or b"")
+        self._count(instruments.MESSAGES_CONSUMED, "poll", len(found))
+        self._go()
+        if room <= 0:
+            self._stirred.clear()
+            await nap(self._stirred, LOOK)
+        await self._keep_books()
+
+    async def _keep_books(self) -> None:
+        now = time.monotonic()
+        if now >= self._due[0]:
+            self._due[0] = now + COMMIT
+            await self._consumer.commit()
+        if now >= self._due[1]:
+            self._due[1] = now + LAG
+            self._tell_lag(await self._consumer.lag())
+
+    def _go(self) -> None:
+        """Begin what may go."""
+        while not self._stopping.is_set() and (found := self._lanes.next()) is not None:
+            lane, taken = found
+            task = tasks.spawn(self._process(lane, taken), "process a message")
+            self._under_way[taken] = task
+
+    async def _process(self, lane: Hashable, taken: Taken) -> None:
+        span: Span | None = None  # there is none of a message whose turn never came
+        try:
+            await self._have_turn()
+            link = self.said.trace == "link"
+            span = trace.consumed(taken.headers, taken.topic, self.sampler, link)
+            await self._settle(taken, span)
+            self._consumer.done(taken)
+        except (asyncio.CancelledError, Abandoned):
+            if span is not None:
+                span.fail("abandoned", "there was no more time: the message comes again")
+        finally:
+            if span is not None:
+                self._record(taken, span)
+            self._held -= len(taken.value or b"")
+            del self._under_way[taken]
+            self._lanes.end(lane)
+            self._stirred.set()
+            self._go()
+
+    async def _settle(self, taken: Taken, span: Span) -> None:
+        """Until the upstream has acknowledged it, or it is in the dead letters."""
+        tries, free, reason = 0, 0, ""
+        while True:
+            try:
+                outcome = await self._courier.post(self.said, taken, span, (tries, reason))
+            finally:
+                self._turns.release()
+            if outcome.is_done:
+                return
+            if outcome.counts and outcome.reason == "disconnected" and free < FREE:
+                free += 1
+                outcome = replace(outcome, after=BROKEN * 2**free)
+            elif outcome.counts:
+                tries, reason = tries + 1, outcome.reason
+                if self.said.dead_letter and tries > self.said.retry:
+                    await self._give_up(taken, span, outcome, tries)
+                    return
+                self._count(instruments.REDELIVERIES, "process", 1, ("error.type", outcome.reason))
+            is_away = outcome.is_away and bool(self.said.dead_letter)
+            pause = pause_of(self.said.backoff, max(tries, 1), is_away)
+            await self._pause(pause, outcome.after)
+            await self._have_turn()
+
+    async def _have_turn(self) -> None:
+        """Wait until there may be one more request."""
+        await self._turns.acquire()
+        if self._stopping.is_set():
+            self._turns.release()
+            raise Abandoned
+
+    async def _give_up(self, taken: Taken, span: Span, outcome: Outcome, tries: int) -> None:
+        failures = 0
+        while True:
+            what, why = (taken, span), (outcome, tries)
+            failed = await bury(self.said, self._queue, self._telemetry, what, why)
+            if failed is None:
+                break
+            failures += 1
+            self._unburied(taken, failed)
+            await self._pause(pause_of(self.said.backoff, failures), 0.0)
+        span.fail(outcome.reason, f"given up after {tries} tries: {outcome.detail}")
+        self._count(instruments.DEAD_LETTERS, "process", 1, ("error.type", outcome.reason))
+
+    async def _pause(self, pause: float, asked: float) -> None:
+        pause *= 0.8 + 0.4 * getrandbits(16) / 65536
+        if await nap(self._stopping, max(pause, min(asked, LONGEST))):
+            raise Abandoned
+
+    def _record(self, taken: Taken, span: Span) -> None:
+        span.pairs += placed(taken.partition, taken.offset)
+        span.put("spangate.queue", self._queue.name)
+        span.put("spangate.consumer", self.said.name)
+        span.put("messaging.message.body.size", len(taken.value or b""))
+        place = self._consumer.place
+        if place.system == "kafka":
+            span.put("messaging.kafka.message.key", shown_key(taken.key))
+            span.put("messaging.kafka.message.tombstone", True if taken.value is None else "")
+        self._telemetry.finish(span, place, taken.topic, (self._group,))
+
+    @property
+    def _group(self) -> tuple[str, str]:
+        return "messaging.consumer.group.name", self.said.group
+
+    def _count(self, name: str, operation: str, number: int, *more: tuple[str, str]) -> None:
+        self._telemetry.count(name, self._consumer.place, operation, number, self._group, *more)
+
+    def _tell_lag(self, found: object) -> None:
+        assert isinstance(found, dict)
+        registry = self._telemetry.registry
+        for part in self._lags - set(found):  # another member tells of it now, or nobody
+            registry.drop(instruments.CONSUMER_LAG, self._shown(part))
+        for part, lag in found.items():
+            registry.number(instruments.CONSUMER_LAG, self._shown(part)).value = lag
+        self._lags = set(found)
+
+    def _shown(self, part: Part) -> tuple[tuple[str, str], ...]:
+        topic, partition = part
+        pairs: list[tuple[str, str]] = [
+            ("spangate.consumer", self.said.name),
+            self._group,
+            ("messaging.destination.name", topic),
+        ]
+        if partition is not None:
+            pairs.append(("messaging.destination.partition.id", str(partition)))
+        return tuple(pairs)
+
+    def _say(self, why: str) -> None:
+        """Once, when it changes."""
+        if why and not self._away:
+            message = "consumer %s: %s"
+            log.warning(message, self.said.name, why, extra={"key": "consumer.away"})
+        elif not why and self._away:
+            log.info("consumer %s: reads again", self.said.name, extra={"key": "consumer.back"})
+        self._away = bool(why)
+
+    def _unburied(self, taken: Taken, error: NotWritten) -> None:
+        log.error(
+            "consumer %s: the dead letter of %s/%s/%s cannot be written: %s",
+            self.said.name,
+            taken.topic,
+            taken.partition,
+            taken.offset,
+            error.detail,
+            extra={"key": "consumer.dead_letter"},
+        )
+
+
+def pause_of(backoff: float | None, failures: int, is_away: bool = False) -> float:
+    """Seconds before another try after that many failures. `backoff`: as the file says it;
+    `is_away`: nobody is there to answer, and there are dead letters."""
+    if backoff is None and is_away:
+        return NOBODY[min(failures, len(NOBODY)) - 1]
+    first = USUAL if backoff is None else backoff
+    return min(LONGEST, first * 2.0 ** min(failures - 1, 20))
+
+
+def _lane(taken: Taken) -> Hashable:
+    """Messages without a key have nobody before them."""
+    if taken.key is None:
+        return taken
+    return taken.topic, taken.partition, taken.key

@@ -1,0 +1,190 @@
+"""A member of a group of Kafka that commits what was processed, and nothing else.
+
+Offsets are ours (`order.Offsets`): a partition's is committed up to the first message that is not
+done. Before partitions go to another member, what is under way of them is ended and committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.collector.kafka import client
+from proxy.collector.retry import Backoff
+from proxy.config.messaging_model import Consume, Kafka
+from proxy.messaging import kafka
+from proxy.messaging.message import Gone, Part, Taken
+from proxy.messaging.order import Offsets
+from proxy.messaging.telemetry import getrandbits
+
+log = logging.getLogger("spangate")
+
+ANSWER = 5.0  # seconds for small questions: offsets, a commit
+
+_BACKOFF = Backoff(0.2, 5.0, 0.0)
+
+
+class KafkaConsumer:
+    """Implements message.Consumer."""
+
+    def __init__(self, settings: Kafka, said: Consume) -> None:
+        self.place = kafka.place(settings)
+        self.gone: Gone | None = None
+        self._settings = settings
+        self._said = said
+        self._library = client.library()
+        self._consumer: Any = None  # while it is connected
+        self._offsets: dict[Part, Offsets] = {}
+        self._moved: set[Part] = set()  # since the last commit
+        self._failures = 0
+
+    async def take(self, most: int, seconds: float) -> list[Taken]:
+        try:
+            consumer = self._consumer or await self._connect()
+            if most <= 0:
+                consumer.pause(*consumer.assignment())
+                await consumer.getmany(timeout_ms=0)
+                return []
+            consumer.resume(*consumer.paused())
+            found = await consumer.getmany(timeout_ms=int(seconds * 1000), max_records=most)
+        except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
+            await self._lose(error)
+            raise OSError(str(error) or type(error).__name__) from None
+        self._failures = 0
+        mine = consumer.assignment()
+        return [
+            self._taken(record) for part, some in found.items() if part in mine for record in some
+        ]
+
+    def done(self, taken: Taken) -> None:
+        part = taken.topic, taken.partition
+        offsets = self._offsets.get(part)
+        assert isinstance(taken.offset, int)
+        if offsets is not None and offsets.end(taken.offset):
+            self._moved.add(part)
+
+    async def commit(self) -> None:
+        consumer, moved = self._consumer, self._moved
+        if consumer is None or not moved:
+            return
+        self._moved = set()
+        marks = {
+            part: self._offsets[name].position
+            for part in consumer.assignment()
+            if (name := (part.topic, part.partition)) in moved and name in self._offsets
+        }
+        if not marks:
+            return  # partitions that another member has now
+        try:
+            async with asyncio.timeout(ANSWER):
+                await consumer.commit(marks)
+        except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
+            self._moved |= moved
+            log.warning(
+                "consumer %s: cannot commit: %s: messages may come again",
+                self._said.name,
+                client.reason(error),
+                extra={"key": "consumer.commit"},
+            )
+
+    async def lag(self) -> Mapping[Part, int]:
+        consumer = self._consumer
+        if consumer is None or not consumer.assignment():
+            return {}
+        try:
+            async with asyncio.timeout(ANSWER):
+                ends = await consumer.end_offsets(list(consumer.assignment()))
+                return {
+                    (part.topic, part.partition): max(0, end - await self._position(consumer, part))
+                    for part, end in ends.items()
+                }
+        except (self._library.errors.KafkaError, OSError, TimeoutError):
+            return {}
+
+    async def stop(self, seconds: float) -> None:
+        consumer = self._consumer
+        if consumer is not None:
+            await self.commit()
+            self._consumer = None
+            await client.finish_consumer(consumer, min(seconds, kafka.CLOSING))
+
+    async def release(self, parts: Any) -> None:
+        """They go to another member, who begins where we have committed."""
+        names = frozenset((part.topic, part.partition) for part in parts)
+        if self.gone is not None:
+            await self.gone.revoked(names)
+        await self.commit()
+        for name in names:
+            self._offsets.pop(name, None)
+            self._moved.discard(name)
+
+    async def _position(self, consumer: Any, part: Any) -> int:
+        offsets = self._offsets.get((part.topic, part.partition))
+        if offsets is not None and offsets.position >= 0:
+            return offsets.position
+        position: int = await consumer.position(part)
+        return position
+
+    def _taken(self, record: Any) -> Taken:
+        offsets = self._offsets.setdefault((record.topic, record.partition), Offsets())
+        offsets.take(record.offset)
+        return Taken(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            record.headers,
+            max(0, record.timestamp or 0),
+        )
+
+    async def _connect(self) -> Any:
+        consumer = self._made()
+        try:
+            async with asyncio.timeout(kafka.CONNECT):
+                await consumer.start()
+            consumer.subscribe(
+                topics=list(self._said.topics), listener=_listener(self._library, self)
+            )
+        except BaseException:
+            await client.finish_consumer(consumer, 0.0)
+            raise
+        self._consumer = consumer
+        return consumer
+
+    async def _lose(self, error: BaseException) -> None:
+        """Begin anew after a while: what was not committed comes again."""
+        consumer, self._consumer = self._consumer, None
+        self._failures += 1
+        if consumer is not None:
+            names = frozenset(self._offsets)
+            if self.gone is not None:
+                await self.gone.revoked(names)
+            await client.finish_consumer(consumer, 0.0)
+        self._offsets.clear()
+        self._moved.clear()
+        pause = _BACKOFF.pause(self._failures, None, 0.0, lambda: getrandbits(16) / 65536)
+        await asyncio.sleep(pause or 0.0)
+
+    def _made(self) -> Any:
+        return self._library.AIOKafkaConsumer(
+            **kafka.arguments(self._settings),
+            group_id=self._said.group,
+            auto_offset_reset=self._said.start,
+            enable_auto_commit=False,
+        )
+
+
+def _listener(library: Any, reader: KafkaConsumer) -> Any:
+    """aiokafka takes only a subclass of its own, which is not there before it is imported."""
+
+    class Listener(library.abc.ConsumerRebalanceListener):  # type: ignore[misc]
+        async def on_partitions_revoked(self, revoked: Any) -> None:
+            await reader.release(revoked)
+
+        async def on_partitions_assigned(self, assigned: Any) -> None:
+            return None
+
+    return Listener()

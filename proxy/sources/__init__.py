@@ -1,0 +1,1 @@
+"""Where routes and upstreams come from besides the file: control planes, catalogues, clusters."""

@@ -1,0 +1,155 @@
+"""Writes statuses back: only what has changed, over nobody's newer state, and never in a circle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from proxy.sources.asking import Trouble
+from proxy.sources.kubernetes import statuses
+from proxy.sources.kubernetes.api import Absent, Api, Conflict
+from proxy.sources.kubernetes.conditions import Told
+from proxy.sources.kubernetes.kinds import KINDS, Key, path_of, read
+from proxy.sources.kubernetes.outcome import GatewayTold, Outcome, PolicyTold, RouteTold
+from proxy.sources.kubernetes.statuses import Patch
+from proxy.sources.kubernetes.store import Store
+from proxy.sources.kubernetes.world import Terms
+from proxy.tasks import gently
+
+AT_ONCE = 8  # objects
+TRIES = 5  # of one object that somebody else changes meanwhile
+AGAIN = 30.0  # seconds until the same status is written again that did not stay
+
+Make = Callable[[Any, str], "Patch | None"]  # of the object as it is, and the time
+
+
+class _Job(NamedTuple):
+    kind: str
+    key: Key
+    make: Make
+
+
+class Writer:
+    """Of one source."""
+
+    def __init__(self, api: Api, store: Store, terms: Terms) -> None:
+        self._api = api
+        self._store = store
+        self._terms = terms
+        self._versions: dict[str, str] = {}  # of the kinds, as they were found
+        self._last: dict[tuple[str, Key], tuple[object, float]] = {}  # written, and when
+        self.faults: dict[str, str] = {}  # by kind, why they cannot be written
+        self.written = 0
+
+    async def write(self, outcome: Outcome, refused: str) -> None:
+        """All that differs. `refused`: why the state did not come into force, "" = it did."""
+        jobs: list[_Job] = []
+        async for job in gently(self._jobs(outcome, refused)):
+            found = self._store.objects.get(job.kind, {}).get(job.key)
+            if found is not None and job.make(found, _now()) is not None:
+                jobs.append(job)
+                if len(jobs) == AT_ONCE:
+                    await asyncio.gather(*map(self._do, jobs))
+                    jobs.clear()
+        await asyncio.gather(*map(self._do, jobs))
+
+    def _jobs(self, outcome: Outcome, refused: str) -> Iterator[_Job]:
+        controller, addresses = self._terms.controller, self._terms.addresses
+        for key, told in outcome.classes.items():
+            yield _Job("GatewayClass", key, partial(_class, told))
+        for key, gateway in outcome.gateways.items():
+            yield _Job("Gateway", key, partial(_gateway, gateway, refused, addresses))
+        for (kind, key), route in outcome.routes.items():
+            yield _Job(kind, key, partial(_route, route, controller))
+        for key, policy in outcome.policies.items():
+            yield _Job("BackendTLSPolicy", key, partial(_policy, policy, controller))
+        for key in outcome.ingresses:
+            yield _Job("Ingress", key, partial(_ingress, addresses))
+
+    async def _do(self, job: _Job) -> None:
+        """One object; what somebody else has changed meanwhile is read again."""
+        try:
+            for _ in range(TRIES):
+                found = self._store.objects.get(job.kind, {}).get(job.key)
+                patch = job.make(found, _now()) if found is not None else None
+                if patch is None or self._was_written(job, patch):
+                    break
+                try:
+                    body = await self._api.patch_status(await self._path(job), patch)
+                except Conflict:
+                    body = await self._api.get(await self._path(job))
+                else:
+                    self._last[job.kind, job.key] = (_content(patch["status"]), time.monotonic())
+                    self.written += 1
+                self._keep(job, body)
+        except Absent:
+            return  # it is gone
+        except Trouble as trouble:
+            self.faults[job.kind] = f"statuses of {job.kind}: {trouble}"
+            return
+        self.faults.pop(job.kind, None)
+
+    def _was_written(self, job: _Job, patch: Patch) -> bool:
+        """Whether it is what was written a short time ago and did not stay as it was."""
+        content, at = self._last.get((job.kind, job.key), (None, 0.0))
+        return content == _content(patch["status"]) and time.monotonic() - at < AGAIN
+
+    def _keep(self, job: _Job, body: bytes) -> None:
+        found = read(KINDS[job.kind], body)
+        known = self._store.objects.get(job.kind, {})
+        if found is not None and job.key in known:
+            known[job.key] = found
+
+    async def _path(self, job: _Job) -> str:
+        kind = KINDS[job.kind]
+        version = self._versions.get(job.kind)
+        if version is None:
+            version = self._versions[job.kind] = await self._version(kind.name)
+        return f"{path_of(kind, version, job.key[0])}/{job.key[1]}"
+
+    async def _version(self, name: str) -> str:
+        kind = KINDS[name]
+        for version in kind.versions[:-1]:
+            try:
+                await self._api.get(f"{path_of(kind, version)}?limit=1")
+            except Absent:
+                continue
+            return version
+        return kind.versions[-1]
+
+
+def _class(told: Sequence[Told], found: Any, now: str) -> Patch | None:
+    return statuses.of_class(found, told, now)
+
+
+def _gateway(
+    told: GatewayTold, refused: str, addresses: Sequence[str], found: Any, now: str
+) -> Patch | None:
+    return statuses.of_gateway(found, told, refused, addresses, now)
+
+
+def _route(told: RouteTold, controller: str, found: Any, now: str) -> Patch | None:
+    return statuses.of_route(found, told, controller, now)
+
+
+def _policy(told: PolicyTold, controller: str, found: Any, now: str) -> Patch | None:
+    return statuses.of_policy(found, told, controller, now)
+
+
+def _ingress(addresses: Sequence[str], found: Any, now: str) -> Patch | None:
+    return statuses.of_ingress(found, addresses)
+
+
+def _content(status: Any) -> object:
+    """Without the times, which differ each time."""
+    if isinstance(status, dict):
+        return {k: _content(v) for k, v in status.items() if k != "lastTransitionTime"}
+    return [_content(one) for one in status] if isinstance(status, list) else status
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,152 @@
+"""Units: what a source keeps apart, such as a key or a file, each good or bad on its own.
+
+A unit that cannot be used is left out, or stays as it was when it last was good, while the others
+come into force. What is wrong with one may be known at once, from its form, or when all of them
+together were refused for a reason that names its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from proxy.sources.source import Given
+
+NEWEST, HELD, ABSENT = range(3)  # what is given of a unit, from the best on
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """Tables that stand at one place."""
+
+    routes: Sequence[Mapping[str, Any]] = ()
+    upstreams: Mapping[str, Mapping[str, Any]] = {}
+    places: Mapping[tuple[str | int, ...], str] = {}  # within it; else the unit's place
+
+
+class Units:
+    """Those of one source, by their places as messages begin with them."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Unit] = {}
+        self._held: dict[str, Unit] = {}  # in force, as far as it is known
+        self._level: dict[str, int] = {}  # of those that are not given as they are
+        self._why: dict[str, str] = {}  # each begins with the place
+        self._given: Given | None = None
+        self._made: dict[str, Unit] = {}  # of which it was made
+
+    def __contains__(self, place: str) -> bool:
+        return place in self._newest or place in self._why
+
+    def places(self) -> set[str]:
+        return {*self._newest, *self._why}
+
+    def put(self, place: str, unit: Unit) -> None:
+        """A unit that is new or has changed."""
+        before = self._newest.get(place)
+        self._newest[place] = unit
+        if before == unit and self._level.get(place, NEWEST) != HELD:
+            return
+        self._level.pop(place, None)
+        self._why.pop(place, None)
+        self._look_again()
+
+    def wrong(self, place: str, why: str) -> None:
+        """A unit that is there and means nothing: it stays as it was."""
+        self._newest.pop(place, None)
+        self._level[place], self._why[place] = HELD, f"{place}: {why}"
+
+    def drop(self, place: str) -> None:
+        """A unit that is gone."""
+        if self._newest.pop(place, None) is not None:
+            self._look_again()
+        for known in (self._held, self._level, self._why):
+            known.pop(place, None)
+
+    def keep(self, places: Iterable[str]) -> None:
+        """All others are gone."""
+        for place in self.places() - set(places):
+            self.drop(place)
+
+    def given(self, version: str) -> Given:
+        """All of them, as far as they can be used."""
+        made: dict[str, Unit] = {}
+        for place in sorted(self.places()):
+            unit = self._at(place)
+            if unit is not None:
+                made[place] = unit
+        left_out = [why for _, why in sorted(self._why.items())]
+        self._given, self._made = _joined(version, made, left_out), made
+        return self._given
+
+    def settled(self, given: Given, reasons: Sequence[str]) -> bool:
+        """What became of what was given last; whether to give again, for some are left out now."""
+        if given is not self._given:
+            return False
+        if not reasons:
+            self._held = dict(self._made)
+            return False
+        worse = False
+        for reason in reasons:
+            place = self._blamed(reason)
+            if place is not None:
+                worse = True
+                self._why.setdefault(place, reason)
+        for place in [place for place in self._made if place in self._why]:
+            if any(self._blamed(reason) == place for reason in reasons):
+                self._level[place] = self._below(place)
+        return worse
+
+    def _at(self, place: str) -> Unit | None:
+        level = self._level.get(place, NEWEST)
+        return {NEWEST: self._newest, HELD: self._held}.get(level, {}).get(place)
+
+    def _below(self, place: str) -> int:
+        """What is tried next of a unit that was refused."""
+        held = self._held.get(place)
+        level = self._level.get(place, NEWEST)
+        return HELD if level == NEWEST and held not in (None, self._newest.get(place)) else ABSENT
+
+    def _blamed(self, reason: str) -> str | None:
+        found = [place for place in self._made if reason.startswith(f"{place}:")]
+        return max(found, key=len, default=None)
+
+    def _look_again(self) -> None:
+        """Another unit has changed, so that what was refused beside it may be good now."""
+        for place in [place for place in self._level if place in self._newest]:
+            del self._level[place]
+            self._why.pop(place, None)
+
+
+def _joined(version: str, units: Mapping[str, Unit], left_out: Sequence[str]) -> Given:
+    routes: list[Mapping[str, Any]] = []
+    upstreams: dict[str, Mapping[str, Any]] = {}
+    places: dict[tuple[str | int, ...], str] = {}
+    left_out = list(left_out)
+    for place, unit in units.items():
+        for i, route in enumerate(unit.routes):
+            _note("route", i, len(routes), unit.places, place, places)
+            routes.append(route)
+        for name, upstream in unit.upstreams.items():
+            if name in upstreams:
+                other = places["upstream", name]
+                left_out.append(f"{place}: upstream {name!r} is there already: {other}")
+                continue
+            upstreams[name] = upstream
+            _note("upstream", name, name, unit.places, place, places)
+    return Given(version, routes, upstreams, places=places, left_out=left_out)
+
+
+def _note(
+    kind: str,
+    before: str | int,
+    now: str | int,
+    within: Mapping[tuple[str | int, ...], str],
+    place: str,
+    places: dict[tuple[str | int, ...], str],
+) -> None:
+    places[kind, now] = within.get((kind, before), place)
+    for path, said in within.items():
+        if len(path) > 2 and path[:2] == (kind, before):
+            places[(kind, now, *path[2:])] = said

@@ -1,0 +1,178 @@
+"""All that has come, as tables of one configuration.
+
+Routes stand in the order of their route configuration, which `order` says, and each holds for the
+listener whose route configuration it is of. A cluster that routes name and nobody has described,
+or whose certificates never came, is an upstream without servers: its requests get 503.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.sources.xds.kinds import EDS, SDS
+from proxy.sources.xds.map_cluster import Cluster
+from proxy.sources.xds.map_listener import Listener, names_of
+from proxy.sources.xds.map_routes import Entry, Routes
+from proxy.sources.xds.map_tls import Secret, Tls
+from proxy.sources.xds.names import upstream_of
+from proxy.sources.xds.state import State
+
+Table = dict[str, Any]
+NOBODY: Table = {"discover": "source"}
+
+
+@dataclass(slots=True)
+class Tables:
+    """What is given, and the servers of upstreams that are told apart from it."""
+
+    routes: list[Table] = field(default_factory=list)
+    upstreams: dict[str, Table] = field(default_factory=dict)
+    listeners: list[Table] = field(default_factory=list)
+    certificates: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    authorities: dict[str, bytes] = field(default_factory=dict)
+    places: dict[tuple[str | int, ...], str] = field(default_factory=dict)
+    servers: dict[str, dict[str, int]] = field(default_factory=dict)  # by upstream
+    reasons: list[str] = field(default_factory=list)  # why it cannot be used as it is
+    left_out: list[str] = field(default_factory=list)  # resources that were refused, and why
+
+
+def make_tables(state: State) -> Tables:
+    """The tables of all that is there now."""
+    made = Tables(left_out=[f"xDS {reason}" for reason in state.refused.values()])
+    hashes: dict[str, set[str]] = {}
+    names: set[str] = set()
+    for name, listener in sorted(state.give().items()):
+        if not _has_secrets(listener.tls, state):
+            continue  # nobody could connect; it comes with its certificate
+        place = f"xDS listener {name!r}"
+        for table in listener.tables:
+            if listener.cluster:
+                table = {**table, "to": upstream_of(listener.cluster)}
+                hashes.setdefault(listener.cluster, set())
+            made.places["listen", len(made.listeners)] = place
+            made.listeners.append(table)
+        _secrets(listener.tls, state, made)
+        routes = state.routes_of(listener)
+        if not listener.cluster:
+            _routes(listener, routes, made, names, hashes)
+    clusters = state.clusters()
+    for name, keys in hashes.items():
+        _upstream(name, clusters.get(name), keys, state, made)
+    return made
+
+
+def servers_of(cluster: Cluster, state: State) -> dict[str, int]:
+    """The servers of a cluster that has them by EDS."""
+    endpoints = state.held[EDS].mapped.get(cluster.eds)
+    return endpoints.servers(cluster.scheme, cluster.weighted) if endpoints is not None else {}
+
+
+def backup_of(cluster: Cluster, state: State) -> dict[str, int]:
+    endpoints = cluster.fixed or state.held[EDS].mapped.get(cluster.eds)
+    return endpoints.backup(cluster.scheme, cluster.weighted) if endpoints is not None else {}
+
+
+def _routes(
+    listener: Listener,
+    routes: Routes | None,
+    made: Tables,
+    names: set[str],
+    hashes: dict[str, set[str]],
+) -> None:
+    """The routes of one listener; one that answers 404 where there is none at all."""
+    config = listener.rds or (routes.name if routes is not None else "")
+    entries = routes.entries if routes is not None else ()
+    if not entries:
+        entries = (Entry("none", {"path": "/*", "respond": {"status": 404}}),)
+    for asked in names_of(listener):
+        for entry in entries:
+            order = len(made.routes) + 1
+            place = f"xDS route configuration {config!r} of {listener.name!r}, {entry.name}"
+            made.places["route", order - 1] = place
+            made.routes.append(_route(entry, asked, order, listener, names))
+    for entry in entries:
+        for cluster in (*entry.clusters, entry.mirror):
+            if cluster:
+                keys = hashes.setdefault(cluster, set())
+                keys.update([entry.hashed] if entry.hashed else ())
+
+
+def _route(entry: Entry, asked: str, order: int, listener: Listener, names: set[str]) -> Table:
+    table: Table = {**entry.table, "name": _name(f"{asked}/{entry.name}", names), "order": order}
+    table["when"] = {**entry.table.get("when", {}), "listener": asked}
+    for key, value in listener.defaults.items():
+        if entry.clusters or key == "encoded_slash":
+            table.setdefault(key, value)
+    if entry.clusters:
+        table["to"] = {upstream_of(name): weight for name, weight in entry.clusters.items()}
+    if entry.mirror:
+        table["mirror"] = {**entry.table["mirror"], "to": upstream_of(entry.mirror)}
+    return table
+
+
+def _name(wanted: str, names: set[str]) -> str:
+    """Names are unique here, and need not be there."""
+    wanted = "".join(c if c.isprintable() else "?" for c in wanted)
+    name, n = wanted, 1
+    while name in names:
+        n += 1
+        name = f"{wanted}#{n}"
+    names.add(name)
+    return name
+
+
+def _upstream(
+    name: str, cluster: Cluster | None, keys: set[str], state: State, made: Tables
+) -> None:
+    upstream = upstream_of(name)
+    made.places["upstream", upstream] = f"xDS cluster {name!r}"
+    if cluster is None or not _has_secrets(cluster.tls, state):
+        made.upstreams[upstream] = NOBODY
+        made.servers[upstream] = {}
+        return
+    table = dict(cluster.table)
+    if cluster.algorithm:
+        if len(keys) > 1:
+            made.reasons.append(f"xDS cluster {name!r}: its routes hash by {sorted(keys)}, not one")
+        table["balance"] = {"policy": "random"}
+        for key in keys:
+            table["balance"] = {"policy": "hash", "on": key, "algorithm": cluster.algorithm}
+    if backup := backup_of(cluster, state):
+        table["backup"] = backup
+    if cluster.fixed is not None and "discover" not in table:
+        table["servers"] = cluster.fixed.servers(cluster.scheme, cluster.weighted)
+        if not table["servers"]:
+            del table["servers"]
+    if "servers" not in table and "discover" not in table:
+        table["discover"] = "source+https" if cluster.scheme == "https" else "source"
+        made.servers[upstream] = servers_of(cluster, state)
+    made.upstreams[upstream] = table
+    _secrets(cluster.tls, state, made)
+
+
+def _has_secrets(tls: Tls, state: State) -> bool:
+    secrets = state.held[SDS].mapped
+    return all(
+        (one := secrets.get(name)) is not None and one.certificate is not None
+        for name in tls.certificates
+    ) and all(
+        (one := secrets.get(name)) is not None and one.authority is not None
+        for name in tls.authorities
+    )
+
+
+def _secrets(tls: Tls, state: State, made: Tables) -> None:
+    made.certificates.update(tls.own_certificates)
+    made.authorities.update(tls.own_authorities)
+    for secret in _named(tls, state):
+        if secret.certificate is not None and secret.name in tls.certificates:
+            made.certificates[secret.name] = secret.certificate
+        if secret.authority is not None and secret.name in tls.authorities:
+            made.authorities[secret.name] = secret.authority
+
+
+def _named(tls: Tls, state: State) -> Iterator[Secret]:
+    for name in tls.certificates | tls.authorities:
+        yield state.held[SDS].mapped[name]

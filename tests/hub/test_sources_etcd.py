@@ -1,0 +1,83 @@
+"""A gateway whose routes are in a real etcd, which comes and goes."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub.gateway import MINIMAL, Gateway, fetch, until
+from tests.hub.test_health import Backend
+from tests.hub.upgrades import Followed, followed
+from tests.sources.kit import Etcd, etcd
+
+CONFIG = """
+[source.etcd]
+servers = ["{url}"]
+"""
+
+
+@pytest.fixture
+def member(tmp_path: Path) -> Iterator[Etcd]:
+    with etcd(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def hub(tmp_path: Path, member: Etcd) -> Iterator[Followed]:
+    text = MINIMAL.format(more=CONFIG.format(url=member.url))
+    with followed(tmp_path, text, workers=1) as running:
+        yield running
+
+
+def source(hub: Gateway) -> Any:
+    return json.loads(hub.ask("/config")[2])["sources"]["etcd"]
+
+
+def test_what_etcd_said_outlives_it(member: Etcd, hub: Followed) -> None:
+    backend = Backend()
+    try:
+        member.put("/spangate/upstreams/shop", {"servers": backend.url})
+        member.put("/spangate/routes/shop", {"path": "/shop", "to": "shop"})
+        last = member.put("/spangate/routes/hi", {"path": "/hi", "respond": "hi"})
+        until(lambda: hub.get("/hi") == "hi")
+        assert fetch(hub.port, "/shop")[0] == 200
+        until(lambda: source(hub)["version"] == str(last))
+        member.stop()
+        until(lambda: source(hub)["error"])
+        hub.signal(signal.SIGHUP)
+        hub.wait_for_line("reloaded")
+        assert (hub.get("/hi"), fetch(hub.port, "/shop")[0]) == ("hi", 200)
+        hub.upgrade()
+        until(lambda: source(hub)["error"])
+        assert (hub.get("/hi"), fetch(hub.port, "/shop")[0]) == ("hi", 200)
+        member.start()
+        member.delete("/spangate/routes/hi")
+        until(lambda: hub.get("/hi") == "pong")
+        assert fetch(hub.port, "/shop")[0] == 200
+    finally:
+        backend.close()
+
+
+def test_a_bad_key_holds_up_no_other(member: Etcd, hub: Followed) -> None:
+    member.put("/spangate/routes/good", {"path": "/good", "respond": "good"})
+    member.put("/spangate/routes/bad", {"path": "/bad", "respond": "bad", "tiemout": "2s"})
+    member.put("/spangate/routes/lost", {"path": "/lost", "to": "nowhere"})
+    until(lambda: hub.get("/good") == "good")
+    until(lambda: len(source(hub)["left_out"]) == 2)
+    bad, lost = source(hub)["left_out"]
+    assert bad.startswith("etcd key /spangate/routes/bad: route.tiemout: unknown key")
+    assert lost.startswith("etcd key /spangate/routes/lost: route.to: there is no upstream")
+    assert hub.get("/bad") == "pong"
+    hub.wait_for_line("is refused, and left out")
+    member.put("/spangate/upstreams/nowhere", {"servers": "http://127.0.0.1:9"})
+    until(lambda: fetch(hub.port, "/lost")[0] == 503)
+    until(lambda: len(source(hub)["left_out"]) == 1)
+    # Lines come in their order, so that this one has those before it.
+    hub.wait_for_line(f"version {source(hub)['version']} is in force")
+    assert not [line for line in hub.lines if re.search("version [0-9]+ is refused", line)]

@@ -1,0 +1,139 @@
+"""The small authority: who signs and who counts at which time, on paper and on a disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.access.svid import identity
+from proxy.config.spiffe import parse
+from proxy.mesh import ca, ca_files
+from proxy.mesh.ca import LONGEST, OVERLAP, ROOT, SKEW, Authority, Root
+from proxy.mesh.judged import judged
+
+ME = parse("spiffe://mesh/shop")
+NOW = 1_800_000_000.0
+
+
+def root(name: str, since: float) -> Root:
+    return Root(name, "", since, since + ROOT)
+
+
+def named(roots: list[Root]) -> str:
+    return "".join(root.cert for root in roots)
+
+
+def test_a_new_root_is_trusted_before_it_signs_and_the_old_one_after() -> None:
+    turn = NOW + OVERLAP
+    both = Authority("mesh", [root("a", NOW - 1000), root("b", turn)])
+    over = turn + LONGEST + SKEW
+    for at, signs, counts in (
+        (NOW, "a", "ab"),
+        (turn - 1, "a", "ab"),
+        (turn, "b", "ba"),
+        (over - 1, "b", "ba"),
+        (over, "b", "b"),
+    ):
+        assert both.signer(at).cert == signs
+        assert named(both.trusted(at)) == counts
+    assert both.changes(NOW) == turn
+    assert both.changes(turn) == over
+
+
+@given(st.lists(st.floats(0, 3 * ROOT), min_size=1, max_size=6), st.floats(0, 5 * ROOT))
+def test_at_any_time_whoever_signed_within_a_day_counts(times: list[float], at: float) -> None:
+    authority = Authority("mesh", [root(str(i), since) for i, since in enumerate(sorted(times))])
+    for earlier in (at, at - LONGEST / 2, at - LONGEST):
+        signed = authority.signer(earlier)
+        if signed.since <= earlier and at < signed.until:
+            assert signed in authority.trusted(at)
+    assert authority.trusted(at)[0] is authority.signer(at)
+    changes = authority.changes(at)
+    assert changes > at
+    if changes != float("inf"):
+        assert authority.trusted((at + changes) / 2) == authority.trusted(at)
+
+
+def test_a_rotation_keeps_what_counts_and_forgets_the_rest() -> None:
+    later = NOW + OVERLAP + LONGEST + SKEW
+    one = Authority("mesh", [root("a", NOW - 9), root("b", NOW + OVERLAP)])
+    assert named(one.rotated(root("c", NOW + 99), NOW).roots) == "abc"
+    assert named(one.rotated(root("c", later + OVERLAP), later).roots) == "bc"
+
+
+def test_a_root_is_followed_at_half_of_its_life() -> None:
+    one = Authority("mesh", [root("a", NOW)])
+    assert not one.is_due(NOW + ROOT / 2 - 1)
+    assert one.is_due(NOW + ROOT / 2)
+
+
+def test_what_it_signs_is_an_svid_that_openssl_believes() -> None:
+    now = time.time()
+    made = ca.founded("mesh", now)
+    cert, key = ca.issue(made.signer(now), ME, 3600, now, ["shop.mesh"])
+    svid = judged(cert, key, {"mesh": made.bundle(now)}, now, ("it", "its key"))
+    assert svid.id == ME
+    assert svid.certified.uris == [str(ME)] and svid.certified.names == ["shop.mesh"]
+    assert 0 <= svid.until - now - 3600 + 1 <= 1.001
+    leaf = x509.load_pem_x509_certificate(cert)
+    usage = leaf.extensions.get_extension_for_class(x509.KeyUsage)
+    assert usage.critical and usage.value.digital_signature and not usage.value.key_cert_sign
+    root = x509.load_pem_x509_certificate(made.signer(now).cert.encode())
+    assert ca.uri_of(root) == "spiffe://mesh"
+    with pytest.raises(ValueError, match="of an authority"):
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        identity(root.public_bytes(Encoding.DER))
+
+
+@pytest.mark.parametrize("who", ["spiffe://else/shop", "spiffe://mesh"])
+def test_it_does_not_speak_for_others(who: str) -> None:
+    made = ca.founded("mesh", NOW)
+    with pytest.raises(ValueError, match="does not speak for"):
+        ca.issue(made.signer(NOW), parse(who), 60, NOW)
+
+
+def test_nothing_counts_longer_than_a_day_or_than_its_root() -> None:
+    made = ca.founded("mesh", NOW)
+    for now, end in ((NOW, NOW + LONGEST), (NOW + ROOT - 60, NOW + ROOT)):
+        cert, _ = ca.issue(made.signer(now), ME, 9e9, now)
+        assert x509.load_pem_x509_certificate(cert).not_valid_after_utc.timestamp() == end
+
+
+def test_on_a_disk_it_is_made_once_and_its_keys_are_its_owner_s(tmp_path: Path) -> None:
+    folder = str(tmp_path / "ca")
+    made = ca_files.made(folder, "", NOW)
+    assert made.domain == "mesh"
+    assert ca_files.made(folder, "mesh", NOW + 5) == made == ca_files.read(folder)
+    mode = os.stat(tmp_path / "ca" / ca_files.STATE).st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert (tmp_path / "ca" / ca_files.BUNDLE).read_bytes() == made.bundle(NOW)
+    with pytest.raises(ValueError, match="is for 'mesh', not for 'else'"):
+        ca_files.made(folder, "else", NOW)
+
+
+def test_on_a_disk_it_is_rotated_by_hand_and_by_time(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    first = ca_files.made(folder, "", NOW).roots[0]
+    second = ca_files.rotate(folder, NOW + 10)
+    assert second.signer(NOW + 10) == first and len(second.trusted(NOW + 10)) == 2
+    with pytest.raises(ValueError, match="waits already"):
+        ca_files.rotate(folder, NOW + 20)
+    late = NOW + ROOT
+    third = ca_files.made(folder, "", late)
+    assert len(third.roots) == 2 and first not in third.roots
+    assert third.signer(late) == second.roots[1]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"domain":"mesh"}', '{"domain":"m","roots":[]}'])
+def test_half_a_state_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / ca_files.STATE).write_text(text)
+    with pytest.raises(ValueError, match=ca_files.STATE):
+        ca_files.made(str(tmp_path), "", NOW)

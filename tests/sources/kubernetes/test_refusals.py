@@ -1,0 +1,72 @@
+"""What becomes of objects that the gateway has refused, when several states are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from proxy.sources.kubernetes.translate import translate
+from proxy.sources.kubernetes.world import World
+from tests.peers.kubernetes_api import Server, api_server
+from tests.sources.kit import DEADLINE, Heard
+from tests.sources.kubernetes.kit import watching
+from tests.sources.kubernetes.objects import Object, edge, orders, route
+
+BAD = ["kubernetes HTTPRoute shop/bad: route.path: it is odd"]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with api_server() as running:
+        yield running
+
+
+async def put(server: Server, *objects: Object) -> None:
+    await asyncio.to_thread(server.cluster.apply, *objects)
+
+
+def names(heard: Heard) -> list[str]:
+    return sorted(heard.routes)
+
+
+async def test_only_what_is_to_blame_in_the_newest_state_is_left_out(server: Server) -> None:
+    await put(server, *edge(), *orders(), route("shop/bad"))
+    running = watching(server)
+    async with running as heard:
+        await heard.until(lambda: "shop/bad" in names(heard))
+        old = heard.now
+        await put(server, route("shop/new"))
+        await heard.until(lambda: "shop/new" in names(heard))
+        new = heard.now
+        assert not running.source.settled(old, BAD), "another one has come, and it has the route"
+        assert running.source.settled(new, BAD)
+        await heard.until(lambda: names(heard) == ["shop/new"])
+
+
+async def test_what_is_refused_while_the_next_state_is_made_is_left_out_after_that(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, loop = watching(server), asyncio.get_running_loop()
+    left_out: list[bool] = []
+
+    async def refuse(given: Any) -> None:
+        left_out.append(running.source.settled(given, BAD))
+
+    def slow(world: World, *arguments: Any) -> Any:
+        if not left_out and ("shop", "new") in dict(world.all("HTTPRoute")):
+            asyncio.run_coroutine_threadsafe(refuse(running.heard.now), loop).result(DEADLINE)
+        return translate(world, *arguments)
+
+    monkeypatch.setattr("proxy.sources.kubernetes.source.translate", slow)
+    await put(server, *edge(), *orders(), route("shop/bad"))
+    async with running as heard:
+        await heard.until(lambda: "shop/bad" in names(heard))
+        await put(server, route("shop/new"))
+        await heard.until(lambda: "shop/new" in names(heard))
+        assert names(heard) == ["shop/bad", "shop/new"], "it was under way already"
+        await refuse(heard.now)
+        await heard.until(lambda: names(heard) == ["shop/new"])
+    assert left_out == [True, True]

@@ -1,0 +1,199 @@
+"""Servers that send what nobody should: it is refused by its name or passed over, nothing ends, and
+what comes well afterwards is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.peers import xds_protos
+
+if not xds_protos.are_here():
+    pytest.skip(
+        "xds-protos is not in build/xds-protos (.ci/run puts it there)", allow_module_level=True
+    )
+
+import grpc
+
+xds_protos.use()
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2  # noqa: E402
+from envoy.service.discovery.v3 import discovery_pb2  # noqa: E402
+
+from proxy.sources.xds.kinds import CDS, EDS, LDS, RDS  # noqa: E402
+from tests.peers import xds_made as made  # noqa: E402
+from tests.peers.xds_server import Server  # noqa: E402
+from tests.sources.xds.test_conversation import Ear, listening, simple  # noqa: E402
+from tests.sources.xds.test_session import opened, response  # noqa: E402
+
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+
+def chosen(**said: Any) -> Any:
+    """A cluster with these options of its protocol."""
+    made_options = http_protocol_options_pb2.HttpProtocolOptions()
+    made_options.explicit_http_config.SetInParent()
+    cluster = made.cluster("c1")
+    cluster.typed_extension_protocol_options[OPTIONS].Pack(made_options)
+    return cluster
+
+
+def served(*endpoints: dict[str, Any], **locality: Any) -> Any:
+    found = made.assignment("c1", list(endpoints))
+    for key, value in locality.items():
+        setattr(found.endpoints[0], key, value)
+    return found
+
+
+def routed(match: dict[str, Any], **more: Any) -> Any:
+    return made.routes("r1", made.host("v", ["*"], made.route(match, **more)))
+
+
+PONG = {"direct_response": {"status": 200}}
+ROWS: list[tuple[Callable[[], Any], str]] = [
+    (chosen, "explicit_http_config says no protocol"),
+    (lambda: made.cluster("c1", type="ORIGINAL_DST"), "Cluster.type ORIGINAL_DST"),
+    (lambda: made.cluster("c1", eds_cluster_config={}), "EdsClusterConfig.eds_config"),
+    (lambda: made.cluster("c1", lb_policy="CLUSTER_PROVIDED"), "Cluster.lb_policy"),
+    (lambda: served(made.endpoint(0)), "'127.0.0.1:0' is no place of a server"),
+    (lambda: served(made.endpoint(70000)), "port 70000 is none"),
+    (lambda: served(made.endpoint(80, 1, "fe80::1%eth0")), "is no place of a server"),
+    (lambda: served(made.endpoint(80, 1, "a b")), "is no place of a server"),
+    (lambda: served(made.endpoint(80, 1, "10.0.0.1/x")), "is no place of a server"),
+    (lambda: served(made.endpoint(80, 1, "999.0.0.1")), "is no place of a server"),
+    (lambda: served(made.endpoint(80, 1, "")), "port 80 is none"),
+    (lambda: served(made.endpoint(80, 0)), "load_balancing_weight is at least 1"),
+    (lambda: served(made.endpoint(80), priority=2), "priority above 1"),
+    (lambda: served({}), "Address.address is not supported"),
+    (lambda: made.listening("l1", 8080, made.manager("")), "needs rds or route_config"),
+    (lambda: made.listening("l1", 70000, made.manager("r1")), "port 70000 is none"),
+    (lambda: made.api_listener("l1", "r1"), "Listener.api_listener is not supported"),
+    (lambda: routed({"safe_regex": {"regex": "("}}, **PONG), "RegexMatcher: '('"),
+    (lambda: routed({}, **PONG), "RouteMatch"),
+    (lambda: made.routes("r1", made.host("v", [], made.route({"prefix": "/"}))), "no domain"),
+]  # fmt: skip
+
+
+@pytest.fixture(params=["delta", "sotw"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def test_what_cannot_be_used_is_refused_by_its_name(mode: str) -> None:
+    server = Server()
+    await server.start()
+    simple(server)
+    async with listening(server, mode) as ear:
+        await ear.until(lambda: ear.states)
+        before = ear.paths(), dict(ear.told)
+        for bad, reason in ROWS:
+            resource = bad()
+            kind = resource.DESCRIPTOR.name
+            version = server.put(resource)
+            said = (await server.answered(kind, version)).reason
+            assert reason in said, (str(resource), said)
+        assert (ear.paths(), ear.told) == before
+        server.put(made.endpoints("c1", 9009))
+        await ear.until(lambda: list(ear.told["c1"]) == ["http://127.0.0.1:9009"])
+    await server.stop()
+    assert server.violations == []
+
+
+def test_a_name_that_is_there_twice() -> None:
+    (request,) = (
+        opened().received(response(CDS, "1", made.cluster("a"), made.cluster("a")), 0.0).requests
+    )
+    assert request.error_detail.message == "cluster 'a' is there twice"
+    assert request.version_info == ""
+
+
+@pytest.mark.parametrize("kind", ["type.googleapis.com/x.Y", "", EDS, RDS])
+def test_what_nobody_asked_for_is_passed_over(kind: Any) -> None:
+    """An answer without names would ask for all that there are (xds_protocol.rst, wildcards)."""
+    session = opened()
+    out = session.received(response(kind, "1", made.endpoints("c1", 80)), 0.0)
+    assert out.requests == []
+    assert "which nobody asked for" in out.refused[0]
+
+
+def test_a_resource_of_another_type() -> None:
+    session = opened()
+    out = session.received(response(CDS, "1", made.endpoints("c1", 80), made.cluster("c1")), 0.0)
+    (refusal, asked) = out.requests
+    assert "ClusterLoadAssignment" in refusal.error_detail.message
+    assert list(asked.resource_names) == ["c1"], "the rest is used"
+
+
+def test_nonces_that_repeat() -> None:
+    session = opened()
+    listener = made.listening("l", 1, made.manager(route_config={"name": "r"}))
+    session.received(response(CDS, "1", nonce="n"), 0.0)
+    session.received(response(LDS, "1", listener, nonce="n"), 0.0)
+    answers = session.received(response(LDS, "2", listener, nonce="n"), 0.0).requests
+    out = session.flush(0.0)
+    answers += session.settled(out.number, [], 0.0).requests
+    of_listeners = [one for one in answers if one.type_url == LDS.url]
+    assert of_listeners[-1].version_info == "2"
+    assert not any(one.HasField("error_detail") for one in of_listeners)
+
+
+class Rude:
+    """The strict server behind one that does something else on its first streams."""
+
+    def __init__(self, server: Server, streams: int, first: bytes) -> None:
+        self._server = server
+        self._left = streams
+        self._first = first  # sent as it is; b"" = one good response, and the stream ends
+
+    async def serve(self) -> Any:
+        rude = grpc.aio.server()
+        handlers = {
+            name: grpc.stream_stream_rpc_method_handler(self._handler(name, request))
+            for name, request in (
+                ("StreamAggregatedResources", discovery_pb2.DiscoveryRequest),
+                ("DeltaAggregatedResources", discovery_pb2.DeltaDiscoveryRequest),
+            )
+        }
+        rude.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        self._server.port = rude.add_insecure_port("127.0.0.1:0")
+        await rude.start()
+        return rude
+
+    def _handler(self, name: str, request: Any) -> Any:
+        async def handle(requests: Any, context: Any) -> AsyncIterator[bytes]:
+            async def parsed() -> AsyncIterator[Any]:
+                async for one in requests:
+                    yield request.FromString(one)
+
+            is_rude = self._left > 0
+            self._left -= is_rude
+            if is_rude and self._first:
+                yield self._first
+                await asyncio.Event().wait()
+            async for good in getattr(self._server, name)(parsed(), context):
+                yield good.SerializeToString()
+                if is_rude:
+                    return
+
+        return handle
+
+
+@pytest.mark.parametrize(
+    ("streams", "first"), [(1, b"\xff\xff\xff"), (3, b"")], ids=["no message", "ends each time"]
+)
+async def test_streams_that_go_wrong_are_opened_again(
+    mode: str, streams: int, first: bytes
+) -> None:
+    server = Server()
+    simple(server)
+    rude = await Rude(server, streams, first).serve()
+    ear: Ear
+    async with listening(server, mode) as ear:
+        await ear.until(lambda: ear.states)
+        assert ear.paths() == [("/*", ["c1"])]
+        assert len(ear.failures) == streams
+        assert ("cannot be decoded" in ear.failures[0]) is bool(first)
+    await rude.stop(0.1)

@@ -1,0 +1,150 @@
+"""What the hub refused is tried again by itself, each name at its own times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.peers import xds_protos
+
+if not xds_protos.are_here():
+    pytest.skip(
+        "xds-protos is not in build/xds-protos (.ci/run puts it there)", allow_module_level=True
+    )
+
+from proxy.sources.xds.kinds import CDS, EDS, LDS
+from proxy.sources.xds.session import Session
+from proxy.sources.xds.state import RETRY, RETRY_LONGEST
+from tests.peers import xds_made as made
+from tests.sources.xds.test_session import TAKEN, WRONG, bound, clusters, listener, opened, response
+
+A, B = "127.0.0.1:1", "127.0.0.1:2"
+
+
+def heard_clusters(session: Session, version: int, now: float) -> None:
+    """The state of the world once more: c, which is bad, as it was, and d with a change."""
+    changed = made.cluster("d", connect_timeout=f"{version}s")
+    session.received(response(CDS, str(version), made.cluster("c"), changed), now)
+
+
+def heard_listeners(session: Session, version: int, now: float, *names: str) -> None:
+    said = [made.listener(name, port, "r") for name, port in (("a", 1), ("b", 2)) if name in names]
+    session.received(response(LDS, str(version), *said), now)
+
+
+def tried(session: Session, now: float, *refused: str) -> list[str]:
+    """Which of "a" and "c" are in the states that are given at that time, until one is in force;
+    these are refused."""
+    found: list[str] = []
+    while (out := session.flush(now)).tables is not None:
+        given: dict[str, Any] = {
+            "a": A in bound(out),
+            "c": "connect_timeout" in out.tables.upstreams["c"],
+        }
+        found += [name for name in "ac" if given[name]]
+        reasons = {"a": TAKEN, "c": WRONG}
+        session.settled(out.number, [reasons[one] for one in refused if given[one]], now)
+    return found
+
+
+def begun() -> Session:
+    """Both a listener and a cluster are refused at 0."""
+    session = clusters(made.cluster("c"), made.cluster("d"))
+    heard_listeners(session, 2, 0.0, "a", "b")
+    assert tried(session, 0.0, "a", "c") == ["a", "c"]
+    return session
+
+
+def test_a_bad_cluster_that_comes_often_keeps_no_listener_from_being_tried() -> None:
+    session = begun()
+    found = []
+    for n in range(2, 40):
+        now = 9.0 * n
+        heard_clusters(session, n, now)
+        found += [now] if "a" in tried(session, now, "a", "c") else []
+    # 10 s after 0, then after 20, 40, ..., each at the first push from then on
+    assert found == [18.0, 45.0, 90.0, 171.0, 333.0]
+
+
+def test_the_first_retry_comes_soon_whatever_was_refused_before() -> None:
+    session = clusters(made.cluster("c"), made.cluster("d"))
+    now = 0.0
+    heard_listeners(session, 2, now, "b")
+    while tried(session, now, "c"):
+        due = session.due(now)
+        assert due is not None
+        if due - now == RETRY_LONGEST:
+            break
+        now = due
+    now += 1.0
+    heard_listeners(session, 3, now, "a", "b")
+    assert tried(session, now, "a", "c") == ["a"]
+    assert session.due(now) == now + RETRY
+    assert tried(session, now + RETRY - 1.0, "a", "c") == []
+    assert tried(session, now + RETRY, "a", "c") == ["a"]
+    assert session.due(now + RETRY) == now + 3 * RETRY
+
+
+def test_what_was_in_force_begins_anew() -> None:
+    session = begun()
+    assert tried(session, RETRY, "a", "c") == ["a", "c"]
+    now = 3 * RETRY
+    assert tried(session, now, "c") == ["a", "c", "a"]
+    heard_listeners(session, 3, now, "a", "b")
+    assert session.due(now) == 7 * RETRY  # of c, which was refused three times
+    session.received(response(LDS, "4", made.listener("a", 3, "r")), now)
+    assert tried(session, now) == []  # it has gone elsewhere
+    heard_listeners(session, 5, now, "a", "b")
+    assert tried(session, now, "a") == ["a"]
+    assert session.due(now) == now + RETRY
+
+
+def test_what_has_left_begins_anew() -> None:
+    session = begun()
+    assert tried(session, RETRY, "a", "c") == ["a", "c"]
+    heard_listeners(session, 3, RETRY, "b")
+    session.received(response(CDS, "2", made.cluster("d")), RETRY)
+    assert tried(session, RETRY) == []
+    assert session.due(RETRY) is None
+    heard_listeners(session, 4, RETRY, "a", "b")
+    heard_clusters(session, 3, RETRY)
+    session.received(response(EDS, "2", made.endpoints("c", 1)), RETRY)
+    assert tried(session, RETRY, "a", "c") == ["a", "c"]
+    assert session.due(RETRY) == 2 * RETRY
+
+
+def test_what_comes_while_a_state_without_it_is_put_into_force_does_not_begin_anew() -> None:
+    session = begun()
+    assert tried(session, RETRY, "a", "c") == ["a", "c"]
+    heard_clusters(session, 6, RETRY)
+    out = session.flush(RETRY)
+    session.settled(out.number, [WRONG], RETRY)
+    out = session.flush(RETRY)
+    heard_clusters(session, 7, RETRY)
+    session.settled(out.number, [], RETRY)
+    heard_listeners(session, 3, RETRY, "b")
+    assert tried(session, RETRY, "c") == ["c"]
+    assert session.due(RETRY) == 9 * RETRY  # the fourth time
+
+
+def test_listeners_that_exchange_addresses_are_tried_in_one_state() -> None:
+    session = opened()
+    session.received(response(CDS, "1"), 0.0)
+    session.received(response(LDS, "1", listener("a", 1), listener("b", 2)), 0.0)
+    session.settled(session.flush(0.0).number, [], 0.0)
+    session.received(response(LDS, "2", listener("a", 2), listener("b", 1)), 1.0)
+    out = session.flush(1.0)
+    session.settled(out.number, [TAKEN], 1.0)
+    out = session.flush(1.2)
+    assert bound(out) == [A, A]
+    session.settled(out.number, ["xDS listener 'b': listen.address: is there twice"], 1.4)
+    out = session.flush(1.4)
+    assert bound(out) == [A, B]
+    session.settled(out.number, [], 1.4)
+    assert session.flush(RETRY + 0.9).tables is None
+    assert session.due(1.4) == RETRY + 1.0
+    out = session.flush(RETRY + 1.0)
+    assert bound(out) == [B, A]
+    session.settled(out.number, [], RETRY + 1.0)
+    assert session.due(RETRY + 1.0) is None
