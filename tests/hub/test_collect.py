@@ -196,7 +196,10 @@ def test_a_reload_and_one_that_is_refused(tmp_path: Path, backend: Collector) ->
     ("text", "said"),
     [
         ("[admin]\nlisten = ''\n", "telemetry alone has [collector]"),
-        ("[[route]]\nrespond = { status = 204 }\n", "there is nothing to collect"),
+        (
+            "[admin]\nlisten = '127.0.0.1:0'\n[[route]]\nrespond = { status = 204 }\n",
+            "there is nothing to collect",
+        ),
         (COLLECTOR.format(age="5", url="http://h"), "is not a duration"),
         (
             COLLECTOR.format(age="5s", url="http://h") + NOT_OURS,
