@@ -1,7 +1,8 @@
 """Who speaks first at a destination, as far as it was seen: the client or the server.
 
 Remembered for some time, so that a client of a database does not wait each time until it is clear
-that it is silent, and a server of HTTP is not dialled for each client that takes its time.
+that it is silent, and a server of HTTP is not dialled for each client that takes its time. Clients that
+turned out to be sidecars when it was too late are remembered too, and waited for the next time.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from proxy.server.mesh_places import Place
 
 MOST = 1024  # destinations; beyond it the one that was seen first is forgotten
 KEEP = 600_000_000_000  # ns: what listens at a port may become something else
+PATIENCE = 2.0  # seconds of silence that a client may have whose ClientHello came too late once
 
 
 class First:
     """Of one worker."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_late")
 
     def __init__(self) -> None:
         self._known: dict[Place, tuple[bool, int]] = {}
+        self._late: dict[str, int] = {}  # addresses of clients, and when they were late
 
     def note(self, place: Place, server: bool, now: int) -> None:
         """Somebody has spoken; `server`: it was the server. `now`: monotonic ns."""
@@ -34,3 +37,18 @@ class First:
         if found is None or now - found[1] > KEEP:
             return None
         return found[0]
+
+    def note_late(self, client: str, now: int) -> None:
+        """Its ClientHello came when it was taken for a silent client in plain text."""
+        late = self._late
+        late.pop(client, None)
+        if len(late) >= MOST:
+            del late[next(iter(late))]
+        late[client] = now
+
+    def patience(self, client: str, now: int, detect: float) -> float:
+        """Seconds for which that client may be silent before it is taken for one in plain text."""
+        at = self._late.get(client)
+        if at is None or now - at > KEEP:
+            return detect
+        return max(detect, PATIENCE)

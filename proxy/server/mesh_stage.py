@@ -141,8 +141,10 @@ class Stage:
     # the silence
 
     def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._sidecar.mesh.detect, self._silent)
+        seconds, first = self._sidecar.mesh.detect, self._sidecar.first
+        if not self._first and self._listener.tls is not None:
+            seconds = first.patience(self._peer.address, monotonic_ns(), seconds)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._silent)
 
     def _silent(self) -> None:
         """The client has not said enough for a moment."""
@@ -279,7 +281,10 @@ class Stage:
             upstream.listen(None)
         self._forget()
         found = Found(how, self._door.side, upstream)
-        self._become(MeshStream(self._house, self._door.lend(self), self._listener, name, found))
+        heir = MeshStream(self._house, self._door.lend(self), self._listener, name, found)
+        if self._listener.tls is not None and not (self._first or self._peer.identity):
+            heir.doubt(self._sidecar.first)
+        self._become(heir)
 
     def _spoke_first(self) -> None:
         if self._place is not None:
