@@ -1,8 +1,9 @@
 """Who speaks first at a destination, as far as it was seen: the client or the server.
 
 Remembered for some time, so that a client of a database does not wait each time until it is clear
-that it is silent, and a server of HTTP is not dialled for each client that takes its time. Clients that
-turned out to be sidecars when it was too late are remembered too, and waited for the next time.
+that it is silent, and a server of HTTP is not dialled for each client that takes its time. Clients
+that turned out to be sidecars when it was too late are remembered as well, and waited for the next
+time.
 """
 
 from __future__ import annotations
