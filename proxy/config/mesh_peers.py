@@ -39,5 +39,10 @@ def has(peers: Peers, address: str, host: str) -> bool:
 
 
 def is_address(host: str) -> bool:
-    """Whether it is none that DNS would be asked for."""
-    return ":" in host or host.replace(".", "").isdigit()
+    """Whether it is one as it is written everywhere; what some resolvers take for one besides
+    (`127.1`, `2130706433`) is a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from proxy.http.h2 import PREFACE
 _METHOD = re.compile(rb"[A-Z][A-Z0-9_.-]{0,31}")  # those that are registered have capitals alone
 _LONGEST = 32  # characters of a method that is taken for one
 _EMPTY = b"\r\n"
+_SETTINGS = b"\4\0\0\0\0\0"  # of a frame's head: SETTINGS, no flags, stream 0 (RFC 9113 §6.5)
 _VERSION = re.compile(rb" HTTP/1\.[0-9]\r?\Z")
 
 
@@ -48,6 +49,17 @@ def detect(data: bytes) -> Spoken:
     if not blank:
         return Spoken.UNKNOWN if len(data) <= _LONGEST else Spoken.BYTES
     return _request_line(method, rest)
+
+
+def is_settings(data: bytes) -> bool:
+    """Whether a server begins so that speaks HTTP/2 and does not wait for its client's preface,
+    as it need not (RFC 9113 §3.4)."""
+    return data[3:9] == _SETTINGS and int.from_bytes(data[:3], "big") % 6 == 0
+
+
+def is_answer(data: bytes) -> bool:
+    """Whether a server begins so that speaks HTTP/1, though it was asked for nothing: 408."""
+    return data.startswith(b"HTTP/1.")
 
 
 def _request_line(method: bytes, rest: bytes) -> Spoken:

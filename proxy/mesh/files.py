@@ -2,7 +2,8 @@
 
 Their names are those that such tools use; the first set that is whole counts. Authorities of other
 trust domains are `trust/DOMAIN.pem`. The folder is looked at once a second, and read when it has
-kept still for as long, since three files are seldom written at once.
+kept still for as long, since three files are seldom written at once. What is no use is judged again
+later, as what is wrong may be the clock.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from proxy.mesh.source import Puts
 from proxy.mesh.svid import Svid
 
 EVERY = 1.0  # seconds between two looks
+AGAIN = 30.0  # seconds until what was no use is judged again, by a process of its own each time
 
 # certificate and its chain, key, authorities
 SETS = (
@@ -32,6 +34,7 @@ SETS = (
 )
 
 Mark = tuple[int, int, int, int]
+_NEVER = float("inf")
 
 
 class Files:
@@ -41,17 +44,20 @@ class Files:
         self._folder = folder
         self._ask = ask
         self._read: dict[str, Mark] | None = None  # as they were when they were read
+        self._again = _NEVER  # when they are judged again, though they are the same (monotonic)
 
     def first(self, now: float) -> Svid:
         """What is there. ValueError."""
-        self._read = self._look()
-        return self._ask("files", self._folder, now)
+        self._read, self._again = self._look(), time.monotonic() + AGAIN
+        made = self._ask("files", self._folder, now)
+        self._again = _NEVER
+        return made
 
     async def run(self, into: Puts) -> None:
         last: dict[str, Mark] | None = None
         while True:
             found = await asyncio.to_thread(self._look)
-            if found == last and found != self._read:
+            if found == last and (found != self._read or time.monotonic() >= self._again):
                 await self._put(into)
             last = found
             await asyncio.sleep(EVERY)

@@ -42,6 +42,9 @@ def judged(
     expired = f"the certificate of {who} expired on {leaf.not_valid_after_utc:%F %T} UTC"
     if end <= now:
         raise Unusable(expired)
+    if start > now:
+        begins = f"does not count before {leaf.not_valid_before_utc:%F %T} UTC"
+        raise Unusable(f"the certificate of {who} {begins}: is the clock here right?")
     if who.domain not in trust:
         raise Unusable(f"there are no authorities of {who.domain!r}, the trust domain of {who}")
     roots = {domain: _roots(domain, pem) for domain, pem in trust.items()}

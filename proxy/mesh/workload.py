@@ -3,7 +3,8 @@
 One call of gRPC, FetchX509SVID, whose answers come for as long as it lasts, each with the whole
 state. It is spoken by the engine of HTTP/2 that is there anyway: grpcio takes 21 MB, a hub is kept
 free of it, and a process of its own for one message an hour would take more. When the call ends,
-what there is stays, and the call is made again, later each time.
+what there is stays, and the call is made again, later each time. So it is when an answer is no use,
+as what is wrong may be the clock.
 """
 
 from __future__ import annotations
@@ -66,9 +67,12 @@ class Workload:
             try:
                 async with contextlib.aclosing(answers(self._path)) as messages:
                     async for message in messages:
-                        pause = FIRST
-                        if not await self._take(message, into):
+                        made = await self._judged(message, into)
+                        if made is None:
                             break
+                        pause = FIRST
+                        if not await into.put(made):
+                            break  # a new call gives what there is by then
                     else:
                         into.failed(f"the Workload API at {self._path} ended the call")
             except FileNotFoundError:
@@ -79,14 +83,12 @@ class Workload:
             await asyncio.sleep(pause * (0.5 + random()))
             pause = min(2 * pause, LAST)
 
-    async def _take(self, message: bytes, into: Puts) -> bool:
-        """False if it has not come into force: a new call gives what there is by then."""
+    async def _judged(self, message: bytes, into: Puts) -> Svid | None:
         try:
-            made = await asyncio.to_thread(self._ask, "workload", message, time.time())
-        except ValueError as error:
+            return await asyncio.to_thread(self._ask, "workload", message, time.time())
+        except (OSError, ValueError) as error:
             into.failed(str(error))
-            return True
-        return await into.put(made)
+            return None
 
 
 async def answers(path: str) -> AsyncGenerator[bytes, None]:

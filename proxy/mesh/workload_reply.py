@@ -36,11 +36,18 @@ def read(message: bytes) -> Reply:
     if not svids:
         raise ValueError("the Workload API has no identity for this process")
     said = svids[0]
-    domain = parse(said.get(1, b"").decode("ascii", "replace")).domain
+    domain = _domain(said.get(1, b"").decode("ascii", "replace"))
     trust = {**federated, domain: pem_of_ders(said.get(4, b""))}
     cert = pem_of_ders(said.get(2, b""))
     key = _pem("PRIVATE KEY", said.get(3, b""))
     return Reply(cert, key, trust, len(svids) - 1)
+
+
+def _domain(text: str) -> str:
+    try:
+        return parse(text).domain
+    except ValueError as error:
+        raise ValueError(f"the Workload API names {text!r}, no SPIFFE ID: {error}") from None
 
 
 def pem_of_ders(data: bytes) -> bytes:
@@ -73,11 +80,13 @@ def _pem(kind: str, der: bytes) -> bytes:
 
 
 def _federated(message: bytes) -> Iterator[tuple[str, bytes]]:
-    """Authorities of other trust domains; keys are written with or without the scheme."""
+    """Authorities of other trust domains; keys are written with or without the scheme. One of which
+    there are none yet, as of a partner that could not be asked, must not cost our own identity."""
     for start, end in _pieces(message, 0, len(message), 3):
         entry = _message(message, start, end)
         name = entry.get(1, b"").decode("ascii").removeprefix("spiffe://").rstrip("/")
-        yield name, pem_of_ders(entry.get(2, b""))
+        if bundle := pem_of_ders(entry.get(2, b"")):
+            yield name, bundle
 
 
 def _message(data: bytes, start: int, end: int) -> dict[int, bytes]:

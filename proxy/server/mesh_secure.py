@@ -38,11 +38,10 @@ class Secure(Stage):
         if place is None or self._sidecar.is_opaque(place) or not self._is_known():
             self._pass_bytes(MESH_BYTES)
             return
-        is_server = self._sidecar.first.is_server(place, now)
-        if is_server:
+        if self._sidecar.first.is_server(place, now):
             self._pass_bytes(MESH_BYTES)
-        elif is_server is None:
-            self._listen(place)
+        else:
+            self._ask(place, now)
 
     def data_received(self, data: bytes) -> None:
         if not self._over:

@@ -14,7 +14,7 @@ from typing import Any
 from proxy.config.mesh_names import INBOUND
 from proxy.errors import ClientError, ProxyError
 from proxy.http.client_hello import ClientHello, Incomplete, NotTls, client_hello
-from proxy.http.detect import Spoken, detect
+from proxy.http.detect import Spoken, detect, is_answer, is_settings
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_client import ClientConnection
 from proxy.server.house import House
@@ -132,17 +132,13 @@ class Stage:
         guest: Any = self
         self._house.release(guest)
 
-    def pause_writing(self) -> None:
-        pass
-
-    def resume_writing(self) -> None:
-        pass
-
     # the silence
 
     def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._sidecar.mesh.detect, self._silent)
+        seconds, first = self._sidecar.mesh.detect, self._sidecar.first
+        if not self._first and self._listener.tls is not None:
+            seconds = first.patience(self._peer.address, monotonic_ns(), seconds)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._silent)
 
     def _silent(self) -> None:
         """The client has not said enough for a moment."""
@@ -157,8 +153,8 @@ class Stage:
             now = monotonic_ns()
             if known := self._known_of(place, now):
                 self._pass_bytes(known)
-            elif self._sidecar.first.is_server(place, now) is None and self._is_known():
-                self._listen(place)
+            elif self._is_known():
+                self._ask(place, now)
 
     def _is_known(self) -> bool:
         """Whether there may be something for whoever it is: the application is not dialled in
@@ -172,6 +168,14 @@ class Stage:
         """Whether nothing is let in here as it is."""
         inbound = self._door.side == INBOUND
         return inbound and self._sidecar.is_strict and not self._peer.identity
+
+    def _ask(self, place: Place, now: int) -> None:
+        """Find out whether the server speaks first: later, where clients were seen to."""
+        more = self._sidecar.first.silence(place, now - self._since, now)
+        if more:
+            self._timer = asyncio.get_running_loop().call_later(more, self._silent)
+        else:
+            self._listen(place)
 
     def _listen(self, place: Place) -> None:
         """Dial the server, to hear whether it speaks first."""
@@ -198,10 +202,14 @@ class Stage:
         if not self._over:
             self._pass_bytes(OPAQUE if self._shut else TIMEOUT)
 
-    def on_spoken(self) -> None:
-        """The server has spoken first."""
-        if not self._over and self._place is not None:
-            self._sidecar.first.note(self._place, True, monotonic_ns())
+    def on_spoken(self, said: bytes) -> None:
+        """The server has spoken first. One of HTTP may: then it is for the client all the same."""
+        if is_settings(said):
+            self._spoke_first()
+            self._forget()
+        elif not self._over and self._place is not None:
+            if not is_answer(said):
+                self._sidecar.first.note(self._place, True, monotonic_ns())
             self._pass_bytes(SERVER)
 
     def on_gone(self) -> None:
@@ -279,7 +287,10 @@ class Stage:
             upstream.listen(None)
         self._forget()
         found = Found(how, self._door.side, upstream)
-        self._become(MeshStream(self._house, self._door.lend(self), self._listener, name, found))
+        heir = MeshStream(self._house, self._door.lend(self), self._listener, name, found)
+        if self._listener.tls is not None and not (self._first or self._peer.identity):
+            heir.doubt(self._sidecar.first)
+        self._become(heir)
 
     def _spoke_first(self) -> None:
         if self._place is not None:
@@ -326,13 +337,9 @@ class Stage:
         return -1 if self._over else 0
 
     def judge(self) -> None:
-        pass
+        """It has not begun, and nothing is written to it."""
 
-    def close_after(self) -> None:
-        pass
-
-    def retire(self) -> None:
-        pass  # it has not begun
+    close_after = retire = pause_writing = resume_writing = judge
 
     def cut(self) -> None:
         self._end()

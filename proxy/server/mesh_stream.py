@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from proxy.http.client_hello import Incomplete, NotTls, client_hello
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.h1_client_states import TUNNEL
-from proxy.server.h1_goodbye import WRITE_HIGH
+from proxy.server.h1_goodbye import WRITE_HIGH, reset
 from proxy.server.house import Door, House
 from proxy.server.listener import Listener
+from proxy.server.mesh_away import is_ours
+from proxy.server.mesh_first import First
 from proxy.server.peer import NOBODY
 from proxy.server.tap import Tap
 from proxy.server.tcp import Found
@@ -20,7 +23,7 @@ from proxy.server.tcp_upstream import was_cut
 class MeshStream(StreamConnection):
     """One of them."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_doubts", "_heard", "_name")
 
     def __init__(
         self, house: House, door: Any, listener: Listener, name: str, found: Found
@@ -29,6 +32,35 @@ class MeshStream(StreamConnection):
         super().__init__(house, entered, listener)
         self._name = name  # that a ClientHello asked for
         self._found: Found = found
+        self._doubts: First | None = None  # whether the client, silent until now, is a sidecar
+        self._heard = b""  # of it meanwhile
+
+    def doubt(self, first: First) -> None:
+        """Its client has not said a word yet: what it says may be a ClientHello that is late."""
+        self._doubts = first
+
+    def data_received(self, data: bytes) -> None:
+        if self._doubts is None or not self._is_late(self._doubts, data):
+            super().data_received(data)
+
+    def _is_late(self, first: First, data: bytes) -> bool:
+        """Whether that is a sidecar; then this connection is lost, as it was spoken to in plain
+        text, and the next one is waited for."""
+        self._heard += data
+        try:
+            name = client_hello(self._heard).server_name or ""
+        except Incomplete:
+            return False
+        except NotTls:
+            name = ""
+        self._doubts, self._heard = None, b""
+        if not is_ours(name):
+            return False
+        first.note_late(self.peer.address, monotonic_ns())
+        why = "its ClientHello came after mesh.detect; the next ones of its address are waited for"
+        self._house.refuse("mesh_late", f"listener {self._listener.name}: {self.peer!r}: {why}")
+        reset(self.transport)
+        return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport

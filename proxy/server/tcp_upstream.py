@@ -34,11 +34,12 @@ class StreamUpstream(UpstreamConnection):
         if stage is not None and self._state == CLOSED:
             stage.on_gone()
         elif stage is not None and self._buffer:
-            stage.on_spoken()
+            stage.on_spoken(self._buffer)
 
     def drop(self) -> None:
         """Close it, nobody having used it. A sidecar at the other end must not take that for the
         end of what a client has said, so with TLS there is no goodbye."""
+        self._listens = None
         tls = self.transport.get_extra_info("tls")
         if tls is not None:
             tls.say_no_goodbye()
@@ -73,7 +74,7 @@ class StreamUpstream(UpstreamConnection):
             self._buffer += data
             self._tap.hold()
             if self._listens is not None:
-                self._listens.on_spoken()
+                self._listens.on_spoken(self._buffer)
         else:
             super().data_received(data)
 

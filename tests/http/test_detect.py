@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.detect import Spoken, detect
+from proxy.http.detect import Spoken, detect, is_answer, is_settings
 from proxy.http.h2 import PREFACE
 
 CASES: dict[bytes, Spoken] = {
@@ -76,3 +76,29 @@ def test_any_bytes_are_judged(data: bytes) -> None:
 def test_nobody_waits_for_ever(data: bytes) -> None:
     """Whatever it is, forty bytes say it."""
     assert detect(data) != Spoken.UNKNOWN
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\4\0\0\0\0\0", b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"])
+def test_settings_of_a_server_of_http2(data: bytes) -> None:
+    assert is_settings(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\0\0\4\0\0\0\0",
+        b"\0\0\1\4\0\0\0\0\0",  # RFC 9113 §6.5: a multiple of 6
+        b"\0\0\0\4\1\0\0\0\0",
+        b"\0\0\0\4\0\0\0\0\1",
+        b"J\0\0\0\x0a8.0.36\0",  # MySQL's greeting
+        b"220 ready\r\n",
+    ],
+)
+def test_what_is_none(data: bytes) -> None:
+    assert not is_settings(data)
+
+
+def test_an_answer_of_http1() -> None:
+    assert is_answer(b"HTTP/1.1 408 Request Timeout\r\n") and is_answer(b"HTTP/1.0 ")
+    assert not is_answer(b"HTTP") and not is_answer(b"220 HTTP/1.1")

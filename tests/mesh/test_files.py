@@ -11,6 +11,7 @@ import pytest
 
 from proxy.mesh import files
 from proxy.mesh.files import SETS, Files
+from proxy.mesh.svid import Svid
 from proxy.mesh.tasks import here
 from tests.mesh.identities import Running, identity, write
 
@@ -92,6 +93,28 @@ async def test_files_are_read_again_if_what_they_held_does_not_come_into_force(
         taken.refusals = 2
         await taken.until(lambda: taken.svids)
     assert not taken.refusals
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_what_was_no_use_is_judged_again_though_nothing_has_changed(
+    early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that does not count yet, by a clock that is slow; a process that died."""
+    monkeypatch.setattr(files, "AGAIN", 0.02)
+    write(tmp_path, SETS[0], identity())
+    failures = [1, 2, 3]
+
+    def ask(task: str, folder: str, now: float) -> Svid:
+        return here(task, folder, now - 3600 if failures and failures.pop() else now)
+
+    source = Files(str(tmp_path), ask)
+    if early:
+        with pytest.raises(ValueError, match="does not count before"):
+            source.first(time.time())
+    async with Running(source) as taken:
+        await taken.until(lambda: taken.svids)
+        assert len(taken.errors) == (2 if early else 3)
+        assert all("is the clock here right?" in error for error in taken.errors)
 
 
 async def test_a_folder_that_is_turned_as_kubernetes_does(tmp_path: Path) -> None:

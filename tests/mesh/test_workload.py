@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.mesh import workload
+from proxy.mesh.svid import Svid
 from proxy.mesh.tasks import here
 from proxy.mesh.workload import Workload
 from proxy.mesh.workload_reply import read
@@ -75,6 +76,21 @@ async def test_what_peers_would_refuse_is_not_taken(tmp_path: Path) -> None:
             await taken.until(lambda: taken.svids)
 
 
+async def test_what_was_no_use_is_asked_for_again(tmp_path: Path) -> None:
+    """It may be good by then: a clock that was slow is put right, a process is not killed."""
+    failures = [1, 2, 3]
+
+    def ask(task: str, message: bytes, now: float) -> Svid:
+        return here(task, message, now - 3600 if failures and failures.pop() else now)
+
+    async with Agent(tmp_path / "agent.sock") as agent:
+        agent.say(reply(identity()))
+        async with Running(Workload(str(agent.path), ask)) as taken:
+            await taken.until(lambda: taken.svids)
+            assert agent.calls == 4
+            assert all("does not count before" in error for error in taken.errors)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -105,6 +121,11 @@ def test_an_answer_read() -> None:
     found = read(reply((cert, key, roots), partner=roots))
     assert (found.cert, found.key, found.trust) == (cert, key, {"mesh": roots, "partner": roots})
     assert found.others == 0
+    assert set(read(reply((cert, key, roots), partner=b"")).trust) == {"mesh"}
+    nobody = X509SVIDResponse.FromString(reply((cert, key, roots)))
+    nobody.svids[0].spiffe_id = "https://mesh/shop"
+    with pytest.raises(ValueError, match="names 'https://mesh/shop', no SPIFFE ID: it does not"):
+        read(nobody.SerializeToString())
     with pytest.raises(ValueError, match="no identity"):
         read(X509SVIDResponse().SerializeToString())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.harness import Backend
 from tests.ports import free_port
 from tests.server.kit import CLIENT, SERVER, attributes, eventually_collected, reply, script, series
@@ -192,12 +194,18 @@ _SELF = (
 _ODD = ("127.1", "0x7f.1", "2130706433", "0")
 
 
-async def test_a_loop_is_refused() -> None:
-    async with Backend() as app, sidecar(app) as side:
+_PEERS = 'identity = { ca = "files:///nowhere" }\npeers = ["127.0.0.0/8", "::/0"]'
+
+
+@pytest.mark.parametrize("mesh", ["", _PEERS])
+async def test_a_loop_is_refused(mesh: str) -> None:
+    async with Backend() as app, sidecar(app, mesh=mesh) as side:
         for port in (side.inbound, side.outbound):
             for host in (*_SELF, *_ODD):
                 answer = await side.ask("outbound", "/", f"{host}:{port}")
                 assert answer.status == 508 or (host in _ODD and answer.status == 400), host
+        for host in _ODD:
+            assert (await side.ask("outbound", "/", f"{host}:9")).status == 400, host
         assert not app.peers
 
 

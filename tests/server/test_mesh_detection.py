@@ -8,6 +8,7 @@ from time import monotonic_ns
 import pytest
 
 from proxy.http.h2 import PREFACE
+from proxy.server import mesh_first
 from tests.harness import DEADLINE, Backend, Peer
 from tests.ports import free_port
 from tests.server.kit import (
@@ -75,6 +76,66 @@ async def test_a_server_that_speaks_first_is_heard_and_remembered() -> None:
             assert attributes(server)["spangate.detected"] == how
         assert len(app.peers) == 2  # nobody was dialled for nothing
         await eventually(lambda: is_settled(side.gate))
+
+
+@pytest.mark.parametrize("said", [b"\0 who is there", b"QUIT\r\n", REQUEST, PREFACE])
+@pytest.mark.parametrize("known", [False, True])
+async def test_whoever_speaks_too_early_holds_up_nobody(
+    known: bool, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a scanner, or a probe that takes the port for one of HTTP."""
+    monkeypatch.setattr(mesh_first, "PATIENCE", 0.01)
+
+    async def is_greeted() -> None:
+        silent = await side.connect("inbound")
+        async with asyncio.timeout(DEADLINE):
+            assert await silent.reader.readexactly(11) == b"220 ready\r\n"
+
+    async with Backend(greet) as app, sidecar(app, mesh='detect = "10ms"') as side:
+        if known:
+            await is_greeted()
+        early = await side.connect("inbound")
+        early.write(said)
+        assert not await early.at_end()
+        for _ in range(2):
+            await is_greeted()
+
+
+SETTINGS = b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"
+
+
+@pytest.mark.parametrize("greeting", [SETTINGS, b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
+async def test_a_server_of_http_that_does_not_wait_is_no_server_that_speaks_first(
+    greeting: bytes,
+) -> None:
+    """Those of gRPC send their settings at once, others a 408 to who is silent for long: one
+    client that says nothing must not cost all others their spans."""
+
+    async def handler(peer: Peer) -> None:
+        if silences:
+            peer.write(greeting)
+            await peer.rest()
+        else:
+            await both(peer)
+
+    silences = [1]
+    async with Backend(handler) as app, sidecar(app, mesh='detect = "1ms"') as side:
+        silent = await side.connect("inbound")
+        if greeting is SETTINGS:
+            await eventually(lambda: app.peers and app.peers[0].reader.at_eof())
+        else:
+            async with asyncio.timeout(DEADLINE):
+                assert await silent.reader.readexactly(len(greeting)) == greeting
+        silences.clear()
+        client = await side.connect("inbound")
+        client.write(REQUEST)
+        assert (await client.answer()).status == 200
+        if greeting is SETTINGS:
+            silent.write(REQUEST)
+            assert (await silent.answer()).status == 200
+        await eventually_collected(
+            side.gate, lambda: any(s.name == "GET /*" for s in side.gate.recorded.spans)
+        )
 
 
 async def test_a_client_that_takes_its_time_is_served_all_the_same() -> None:

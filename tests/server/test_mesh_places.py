@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.server.mesh_away import MOST, Endpoints
-from proxy.server.mesh_first import KEEP, First
+from proxy.server.mesh_first import KEEP, PATIENCE, First
 from proxy.server.mesh_first import MOST as MOST_FIRST
 from proxy.server.mesh_places import Here
 from proxy.upstream.endpoint import Endpoint
@@ -54,10 +54,18 @@ def test_who_speaks_first_is_known_for_a_while() -> None:
     assert first.is_server(place, 5 + KEEP) is True
     assert first.is_server(place, 6 + KEEP) is None
     first.note(place, False, 7)
-    assert first.is_server(place, 8) is False
+    assert first.is_server(place, 8) is True  # a client that does not wait for it changes nothing
+    assert first.silence(place, 0, 8) == PATIENCE
+    first.note(place, False, 6 + KEEP)
+    assert first.is_server(place, 7 + KEEP) is False
+    assert first.silence(place, 0, 7 + KEEP) == PATIENCE
+    assert first.silence(place, int(PATIENCE * 1e9), 7 + KEEP) == 0
+    first.note(place, True, 8 + KEEP)
+    assert first.is_server(place, 9 + KEEP) is True
+    assert first.silence(("10.0.0.3", 1), 0, 8) == 0
     for port in range(MOST_FIRST):
         first.note(("10.0.0.2", port), True, 9)
-    assert first.is_server(place, 9) is None
+    assert first.is_server(place, 9 + KEEP) is None
 
 
 OWN = {
