@@ -88,16 +88,25 @@ class KafkaProducer:
     ) -> list[Written | NotWritten]:
         """In their order: the next one is queued when the library has queued the one before."""
         outcomes: list[Any] = []
-        for message in messages:
-            try:
-                outcomes.append(
-                    await producer.send(
-                        topic, message.value, key=message.key, headers=list(message.headers)
-                    )
-                )
-            except (self._library.errors.KafkaError, OSError, ValueError) as error:
-                outcomes.append(error)
-        return [await self._outcome(one) for one in outcomes]
+        try:
+            for message in messages:
+                outcomes.append(await self._queued(producer, topic, message))
+            return [await self._outcome(one) for one in outcomes]
+        except asyncio.CancelledError:
+            # Each fails by itself when the connection is given up, and asyncio would tell of all
+            # that nobody has read.
+            for one in outcomes:
+                if isinstance(one, asyncio.Future) and not one.cancel() and not one.cancelled():
+                    one.exception()
+            raise
+
+    async def _queued(self, producer: Any, topic: str, message: Message) -> Any:
+        """A future of aiokafka's, or why there is none."""
+        headers = list(message.headers)
+        try:
+            return await producer.send(topic, message.value, key=message.key, headers=headers)
+        except (self._library.errors.KafkaError, OSError, ValueError) as error:
+            return error
 
     async def _outcome(self, queued: Any) -> Written | NotWritten:
         if isinstance(queued, BaseException):
