@@ -52,8 +52,20 @@ async def service(status: int, headers: Mapping[str, str], seconds: float) -> As
     ("status", "headers", "seconds", "reason", "detail"),
     [
         # another gateway's: it is an answer like others, and not our workers' own
-        (404, {"Proxy-Status": "far; error=destination_not_found"}, 0, "404", "the answer was 404: dest"),
-        (503, {"Proxy-Status": "far; error=connection_refused"}, 0, "503", "the answer was 503: conn"),
+        (
+            404,
+            {"Proxy-Status": "far; error=destination_not_found"},
+            0,
+            "404",
+            "the answer was 404: dest",
+        ),
+        (
+            503,
+            {"Proxy-Status": "far; error=connection_refused"},
+            0,
+            "503",
+            "the answer was 503: conn",
+        ),
         (302, {"Location": "http://127.0.0.1:1/"}, 0, "302", "the upstream's answer was 302"),
         (200, {}, 60, "timeout", "no answer in time"),
     ],
