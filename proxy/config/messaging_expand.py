@@ -16,8 +16,8 @@ import msgspec
 
 from proxy.config.access_model import AuthUse
 from proxy.config.messaging_model import Consume, Messaging
-from proxy.config.messaging_names import DELIVERY, OWN
-from proxy.config.model import Config, Listener, Route, Upstream, When
+from proxy.config.messaging_names import DELIVERY, KNOWN, OWN
+from proxy.config.model import Config, HeaderEdit, Headers, Listener, Route, Upstream, When
 from proxy.config.observe import RouteTrace
 from proxy.config.retry_model import Retry
 from proxy.config.slo_model import Slo
@@ -111,6 +111,7 @@ def _delivered(consume: Consume) -> Route:
         path="/*",
         when=When(listener=DELIVERY),
         to={consume.to: 1},
+        headers=Headers(response=HeaderEdit(set={KNOWN: "1"})),
         host_header=consume.to,
         timeout=consume.timeout,
         retry=Retry(times=0),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 OWN = "spangate:"  # how names begin that no file can give
 DELIVERY = OWN + "consume"  # the listener of what is consumed
 TRY = b"spangate-try"  # of a delivery: which try it is, and why the one before failed: "2 503"
+KNOWN = "spangate-known"  # of an answer to a delivery: a worker has a route for the consumer
 
 
 def written(names: Iterable[str]) -> int:

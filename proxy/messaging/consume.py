@@ -38,6 +38,7 @@ NOBODY = (1.0, 10.0, 30.0)
 LEAVE = 10.0  # seconds for what is under way of partitions that go
 FAULT = 1.0  # seconds until it goes on after a fault
 BROKEN = 0.2  # seconds before the first try after one that broke off, doubled each time
+SOON = 1.0  # seconds at most until a worker is looked for again
 FREE = 5  # tries that broke off between us and a worker, before they count
 
 
@@ -164,7 +165,7 @@ class Consuming:
 
     async def _settle(self, taken: Taken, span: Span) -> None:
         """Until the upstream has acknowledged it, or it is in the dead letters."""
-        tries, free, reason = 0, 0, ""
+        tries, free, nobody, reason = 0, 0, 0, ""
         while True:
             try:
                 outcome = await self._courier.post(self.said, taken, span, (tries, reason))
@@ -181,6 +182,11 @@ class Consuming:
                     await self._give_up(taken, span, outcome, tries)
                     return
                 self._count(instruments.REDELIVERIES, "process", 1, ("error.type", outcome.reason))
+            else:
+                nobody += 1
+                await self._pause(min(SOON, pause_of(None, nobody)), 0.0)
+                await self._have_turn()
+                continue
             is_away = outcome.is_away and bool(self.said.dead_letter)
             pause = pause_of(self.said.backoff, max(tries, 1), is_away)
             await self._pause(pause, outcome.after)

@@ -12,7 +12,7 @@ from yarl import URL
 
 from proxy.config.messaging_expand import host_of
 from proxy.config.messaging_model import Consume
-from proxy.config.messaging_names import TRY
+from proxy.config.messaging_names import KNOWN, TRY
 from proxy.config.syntax import is_field_value
 from proxy.messaging import trace
 from proxy.messaging.message import Taken
@@ -84,11 +84,15 @@ class Courier:
 def _judged(answer: aiohttp.ClientResponse) -> Outcome:
     if 200 <= answer.status < 300:
         return Outcome(True)
-    about = answer.headers.get("Proxy-Status", "")
-    why = about.partition("error=")[2].partition(";")[0].strip() if "error=" in about else ""
-    if answer.status == 404 and why == "destination_not_found":
+    if answer.status == 404 and KNOWN not in answer.headers:
         return Outcome(False, AWAY, "no worker knows this consumer yet", counts=False)
-    detail = f"the upstream's answer was {answer.status}" + (f": {why}" if why else "")
+    about = answer.headers.get("Proxy-Status", "")  # a worker's, or another gateway's
+    why = about.partition("error=")[2].partition(";")[0].strip()
+    if why == "http_response_timeout":
+        return Outcome(False, "timeout", "no answer in time")
+    detail = f"the upstream's answer was {answer.status}"
+    if why:
+        detail = f"the answer was {answer.status}: {why}"
     after = answer.headers.get("retry-after", "")
     seconds = float(after) if after.isdigit() and len(after) < 6 else 0.0
     return Outcome(False, str(answer.status), detail, after=seconds, is_away=why in _NOBODY)
@@ -122,15 +126,25 @@ def _headers(said: Consume, taken: Taken) -> list[tuple[str, str]]:
     wanted = {name.lower(): name for name in (*said.headers, *_KEPT)}
     kind = "application/octet-stream"
     for name, value in trace.pick(taken.headers, wanted):
-        text = value.decode("latin-1")
-        if len(text) > LONGEST or not is_field_value(text):
-            continue  # a stranger's bytes, which no request can carry
+        text = _text(value)
+        if not text:
+            continue
         if name == "content-type":
             kind = text
         else:
             made.append((name, text))
     made.append(("content-type", kind))
     return made
+
+
+def _text(value: bytes) -> str:
+    """As the client's library writes it: in UTF-8. "" for a stranger's bytes that no request can
+    carry, or not as they are."""
+    fits = len(value) <= LONGEST and is_field_value(value.decode("latin-1"))
+    try:
+        return value.decode() if fits else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 _KEPT = ("content-type", "content-encoding", "baggage")

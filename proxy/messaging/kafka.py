@@ -49,6 +49,8 @@ def not_written(error: BaseException) -> NotWritten:
     text = str(error) or type(error).__name__
     if reason in _LATE or isinstance(error, TimeoutError):
         return NotWritten(504, "timeout", "the broker has not acknowledged it in time")
-    if reason in _AWAY or client.is_retriable(error):
+    if reason in _AWAY:
+        return NotWritten(503, "broker_unavailable", f"no broker can be reached: {text}")
+    if client.is_retriable(error):
         return NotWritten(503, reason, f"no broker takes it now: {text}")
     return NotWritten(_STATUSES.get(reason, 502), reason, text)

@@ -14,7 +14,7 @@ from typing import Any
 from proxy.collector.kafka import client
 from proxy.collector.retry import Backoff
 from proxy.config.messaging_model import Consume, Kafka
-from proxy.messaging import kafka
+from proxy.messaging import kafka, reach
 from proxy.messaging.message import Gone, Part, Taken
 from proxy.messaging.order import Offsets
 from proxy.messaging.telemetry import getrandbits
@@ -50,8 +50,9 @@ class KafkaConsumer:
             consumer.resume(*consumer.paused())
             found = await consumer.getmany(timeout_ms=int(seconds * 1000), max_records=most)
         except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
-            await self._lose(error)
-            raise OSError(str(error) or type(error).__name__) from None
+            told = await reach.why(self._library, self._settings.brokers, error)
+            await self._lose()
+            raise OSError(told) from None
         self._failures = 0
         mine = consumer.assignment()
         return [
@@ -154,7 +155,7 @@ class KafkaConsumer:
         self._consumer = consumer
         return consumer
 
-    async def _lose(self, error: BaseException) -> None:
+    async def _lose(self) -> None:
         """Begin anew after a while: what was not committed comes again."""
         consumer, self._consumer = self._consumer, None
         self._failures += 1

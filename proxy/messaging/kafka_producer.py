@@ -20,14 +20,13 @@ from proxy.collector.kafka import client
 from proxy.collector.retry import Backoff
 from proxy.config.messaging_model import Kafka
 from proxy.config.syntax import parse_address
-from proxy.messaging import kafka
+from proxy.messaging import kafka, reach
 from proxy.messaging.message import Message, NotWritten, Written
 from proxy.messaging.telemetry import getrandbits
 
 log = logging.getLogger("spangate")
 
 SOON = 0.5  # seconds without an acknowledgement after which brokers are looked at
-REACHED = 1.0  # seconds that a broker has to take a connection
 FIRST = 3.0  # seconds that the first messages wait for the first connection
 TOPICS = 1.0  # seconds between two questions for which topics there are
 LARGEST = 16 * 1024 * 1024  # bytes of a dead letter, which others may have written
@@ -58,7 +57,7 @@ class KafkaProducer:
         until = time.monotonic() + self._settings.timeout
         try:
             producer = await self._ready()
-            if not fixed and not await self._exists(producer, topic):
+            if not fixed and not await self._exists(producer, topic, until):
                 raise NotWritten(404, "unknown_topic", "there is no such topic")
         except NotWritten as error:
             return [error] * len(messages)
@@ -72,7 +71,7 @@ class KafkaProducer:
             if late or not await self._is_reachable(producer):
                 await tasks.cancel(sending)
                 if not late:
-                    await self._lose(producer, "no broker can be reached")
+                    await self._lose(producer)
                 return [_unknown(late)] * len(messages)
         outcomes: list[Written | NotWritten] = sending.result()
         return outcomes
@@ -88,16 +87,25 @@ class KafkaProducer:
     ) -> list[Written | NotWritten]:
         """In their order: the next one is queued when the library has queued the one before."""
         outcomes: list[Any] = []
-        for message in messages:
-            try:
-                outcomes.append(
-                    await producer.send(
-                        topic, message.value, key=message.key, headers=list(message.headers)
-                    )
-                )
-            except (self._library.errors.KafkaError, OSError, ValueError) as error:
-                outcomes.append(error)
-        return [await self._outcome(one) for one in outcomes]
+        try:
+            for message in messages:
+                outcomes.append(await self._queued(producer, topic, message))
+            return [await self._outcome(one) for one in outcomes]
+        except asyncio.CancelledError:
+            # Each fails by itself when the connection is given up, and asyncio would tell of all
+            # that nobody has read.
+            for one in outcomes:
+                if isinstance(one, asyncio.Future) and not one.cancel() and not one.cancelled():
+                    one.exception()
+            raise
+
+    async def _queued(self, producer: Any, topic: str, message: Message) -> Any:
+        """A future of aiokafka's, or why there is none."""
+        headers = list(message.headers)
+        try:
+            return await producer.send(topic, message.value, key=message.key, headers=headers)
+        except (self._library.errors.KafkaError, OSError, ValueError) as error:
+            return error
 
     async def _outcome(self, queued: Any) -> Written | NotWritten:
         if isinstance(queued, BaseException):
@@ -118,36 +126,34 @@ class KafkaProducer:
             raise NotWritten(503, "broker_unavailable", "there is no connection to a broker")
         return self._producer
 
-    async def _exists(self, producer: Any, topic: str) -> bool:
+    async def _exists(self, producer: Any, topic: str, until: float) -> bool:
         """Whether the cluster has the topic. To ask aiokafka for one that is none would wait, and
         it would ask for it for ever after."""
         if topic in self._topics:
             return True
-        async with self._asking:
-            if topic not in self._topics and time.monotonic() - self._asked >= TOPICS:
-                self._asked = time.monotonic()
-                try:
-                    async with asyncio.timeout(self._settings.timeout):
-                        found = await producer.client.fetch_all_metadata()
-                except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
-                    raise kafka.not_written(error) from None
-                self._topics = frozenset(found.topics())
+        try:
+            async with asyncio.timeout(until - time.monotonic()), self._asking:
+                if topic not in self._topics and time.monotonic() - self._asked >= TOPICS:
+                    found = await producer.client.fetch_all_metadata()
+                    self._topics, self._asked = frozenset(found.topics()), time.monotonic()
+        except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
+            raise kafka.not_written(error) from None
         return topic in self._topics
 
     async def _is_reachable(self, producer: Any) -> bool:
         """Whether any broker takes a connection."""
         known = {(b.host, b.port) for b in producer.client.cluster.brokers()}
         known |= {parse_address(broker) for broker in self._settings.brokers}
-        looks = [tasks.spawn(_takes(host, port), "look at a broker") for host, port in known]
-        found = await asyncio.gather(*looks)
-        return any(found)
+        return await reach.is_any(known)
 
-    async def _lose(self, producer: Any, why: str) -> None:
+    async def _lose(self, producer: Any) -> None:
         """It is no use any more; connect anew."""
         if producer is not self._producer:
             return
-        self._producer, self._why = None, why
-        log.warning("queue %s: %s", self._name, why, extra={"key": "queue.lost"})
+        self._producer, self._why = None, "no broker can be reached"
+        message = "queue %s: %s any more: look whether %s runs"
+        who = " or ".join(self._settings.brokers)
+        log.warning(message, self._name, self._why, who, extra={"key": "queue.lost"})
         tasks.spawn(client.finish_producer(producer, 0.0), "give up a producer")
         self._task = tasks.spawn(self._connect(), "connect to kafka")
 
@@ -161,25 +167,26 @@ class KafkaProducer:
             except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
                 await client.finish_producer(producer, 0.0)
                 failures += 1
-                self._say(str(error) or "no answer")
+                await self._say(error)
                 pause = _BACKOFF.pause(failures, None, 0.0, lambda: getrandbits(16) / 65536)
                 await asyncio.sleep(pause or 0.0)
                 continue
             except BaseException:
                 await client.finish_producer(producer, 0.0)
                 raise
-            self._producer, self._why = producer, ""
+            before, self._why = self._why, ""
+            self._producer = producer
             self._tried.set()
-            if failures:
+            if before:
                 log.info("queue %s: connected", self._name, extra={"key": "queue.connected"})
             return
 
-    def _say(self, why: str) -> None:
-        if not self._why:
-            message = "queue %s: cannot connect: %s"
-            log.warning(message, self._name, why, extra={"key": "queue.unreachable"})
-        self._why = why
+    async def _say(self, error: BaseException) -> None:
         self._tried.set()
+        if not self._why:
+            self._why = await reach.why(self._library, self._settings.brokers, error)
+            message = "queue %s: cannot connect: %s"
+            log.warning(message, self._name, self._why, extra={"key": "queue.unreachable"})
 
     def _made(self) -> Any:
         settings = self._settings
@@ -192,16 +199,6 @@ class KafkaProducer:
             linger_ms=int(settings.linger * 1000),
             request_timeout_ms=int(settings.timeout * 1000),
         )
-
-
-async def _takes(host: str, port: int) -> bool:
-    try:
-        async with asyncio.timeout(REACHED):
-            _, writer = await asyncio.open_connection(host.strip("[]"), port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 def _unknown(late: bool) -> NotWritten:

@@ -38,6 +38,7 @@ log = logging.getLogger("spangate")
 TICK = 0.1  # seconds between two looks at the ring
 PASS = 1.0  # seconds between two reports of numbers
 CHANGE = 10.0  # seconds that a consumer has to end when it is changed
+MOST = 64 * 1024 * 1024  # bytes or fields of a head, which workers bound by [limits]
 CLOSING = 2.0  # seconds for the last words to brokers
 
 
@@ -60,7 +61,10 @@ class Process:
 
     async def run(self) -> None:
         publisher = Publisher(self._queues, self._telemetry)
-        self._runner = web.ServerRunner(web.Server(publisher.handle, access_log=None))
+        # workers have bounded heads, and a body is the message's value as it came
+        said = {"max_line_size": MOST, "max_field_size": MOST, "max_headers": MOST}
+        server = web.Server(publisher.handle, access_log=None, auto_decompress=False, **said)
+        self._runner = web.ServerRunner(server)
         await self._runner.setup()
         self._lag.start()
         background = [spawn(self._obey(), "obey"), spawn(self._tell(), "tell numbers")]

@@ -107,6 +107,8 @@ async def _messages(request: web.BaseRequest, queue: Queue) -> list[Message | No
     carried = [pair for name in said.getall("carry", []) for pair in _header(request, name)]
     carried += _header(request, _BAGGAGE)
     if "batch" in said:
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise NotWritten(415, "encoded", "a batch is read here: it must not be encoded")
         found = batch.messages(body, request.content_type, carried)
     else:
         key = said.get("key")
@@ -133,8 +135,9 @@ async def _body(request: web.BaseRequest, most: int) -> bytes:
 
 
 def _header(request: web.BaseRequest, name: str) -> list[tuple[str, bytes]]:
-    value = request.headers.get(name)
-    return [] if value is None else [(name, value.encode("utf-8", "surrogateescape"))]
+    """Lines of one name as one, as RFC 9110 §5.3 has it; of a type there is one alone."""
+    values = request.headers.getall(name, [])[: 1 if name == "content-type" else None]
+    return [(name, ", ".join(values).encode("utf-8", "surrogateescape"))] if values else []
 
 
 def _describe(queue: Queue, span: Span, one: Message | NotWritten, outcome: Outcome) -> None:

@@ -80,7 +80,7 @@ def _give_up(accumulator: Any) -> None:
     """Fail what is queued. aiokafka leaves each batch's drain waiter with an exception that nobody
     reads unless a sender waited for room, and asyncio tells of that as of a fault."""
     failed = [*accumulator._pending_batches, *chain(*accumulator._batches.values())]
-    accumulator.fail_all(TimeoutError("the connection is given up"))
+    accumulator.fail_all(library().errors.KafkaConnectionError("the connection is given up"))
     for batch in failed:
         if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
             batch._drain_waiter.exception()
