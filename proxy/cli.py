@@ -15,11 +15,12 @@ import click
 from proxy import __version__, start
 from proxy.credentials import commands as credentials
 from proxy.dashboards import commands as dashboards
-from proxy.mesh import commands as mesh
 from proxy.mesh.ca_commands import ca
+from proxy.mesh.commands import redirect
 from proxy.plain import told
 from proxy.start import DEFAULT_FILE
-from proxy.terminal.commands import COMMANDS, mesh_status
+from proxy.terminal.commands import COMMANDS
+from proxy.terminal.mesh_commands import mesh
 
 if TYPE_CHECKING:
     from proxy.config.loaded import Loaded
@@ -41,12 +42,11 @@ for _command in (
     credentials.cert,
     credentials.key,
     credentials.password,
-    mesh.redirect,
-    mesh.mesh,
+    redirect,
+    mesh,
     ca,
 ):
     main.add_command(_command)
-mesh.mesh.add_command(mesh_status)
 
 
 @main.command()

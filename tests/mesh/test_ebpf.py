@@ -229,7 +229,7 @@ def test_where_no_sidecar_can_be_asked_the_file_is_warned_of(pod: tuple[Pod, Hos
         process = here.mesh("--", "sh", "-c", "exit 7", config=config)
         told = process.communicate(timeout=DEADLINE)[1]
         assert process.returncode == 7, told
-        warned = f'no sidecar answers at 127.0.0.1:9901; with mesh.redirect = "{redirect}"'
+        warned = f'no sidecar answers at http://127.0.0.1:9901; with mesh.redirect = "{redirect}"'
         assert (warned in told) == (redirect != "ebpf"), told
 
 
