@@ -15,10 +15,11 @@ import click
 if TYPE_CHECKING:
     from proxy.terminal.client import Gateway
 
+_Command = Callable[..., None]
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
 
 
-def admin_option(default: str | None, help: str) -> Callable[[Any], Any]:
+def admin_option(default: str | None, help: str) -> Callable[[_Command], _Command]:
     """The option that says where the gateway is, as `url`."""
     return click.option(
         "--admin",
