@@ -3,7 +3,7 @@
 With `--redirect` the rules are there for as long as a sidecar is, those that follow it by upgrades
 included. They are made when it has all its listeners: who cannot have them must not touch what may
 be another sidecar's rules. They are made and removed by the command for that (`spangate redirect`),
-which knows who is left alone; whoever kills this one hard removes them with it.
+which knows who is left alone; whoever kills the last one hard removes them with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import replace
 
 from proxy.config.load import load
 from proxy.config.mesh_service import APP, NOWHERE, REDIRECT, SERVICE, lacks_mesh
+from proxy.config.model import Config
+from proxy.config.syntax import parse_address
 from proxy.errors import ConfigError, Problem
 from proxy.hub.main import run as run_hub
 
@@ -82,6 +84,14 @@ class Rules:
     def end(self) -> None:
         """Remove them."""
         self._call("remove")
+
+    def lost(self, config: Config) -> None:
+        """Remove them unless they lead to somebody: to one that has followed the killed one, which
+        has the same listeners."""
+        from proxy.mesh.addresses import listens
+
+        if config.mesh is None or not listens(parse_address(config.mesh.outbound)[1]):
+            self.end()
 
     def _call(self, word: str) -> int:
         command = [*COMMAND, word, self._path]
