@@ -3,6 +3,7 @@ sidecar, or have another program be redirected to one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ def run(
         raise click.ClickException(str(error)) from None
     try:
         with redirected(wanted, own.uid) as group:
-            _warn_of_nobody(wanted)
+            _warn_of_a_sidecar(wanted, own.uid)
+            _warn_of_the_same(own.uid, user)
             ended = command.run(words, lambda: _prepare(group, become))
     except CannotLoad as error:
         fail(error.problems)
@@ -108,9 +110,22 @@ def _demand_ebpf(found: Mesh, sidecar: Gateway | None) -> None:
         click.echo(f"warning: {nobody}; {lost}: {remedy}", err=True)
 
 
-def _warn_of_nobody(wanted: Redirect) -> None:
+def _warn_of_the_same(uid: int | None, user: str | None) -> None:
+    from proxy.mesh.people import user_number
+
+    own = os.geteuid() if user is None else user_number(user)
+    if uid == own:
+        same = f"COMMAND runs as user {uid}, as the sidecar does: what it sends is not redirected"
+        click.echo(f"warning: {same}; --user NAME runs it as another", err=True)
+
+
+def _warn_of_a_sidecar(wanted: Redirect, uid: int | None) -> None:
+    from proxy.bpf import destination, forbidden
     from proxy.mesh.addresses import listens
 
+    place = destination.folder()
+    if uid and place and (why := forbidden.barred(os.path.dirname(place), uid)):
+        click.echo(f"warning: the sidecar cannot look destinations up: {why}", err=True)
     if not listens(wanted.outbound):
         nobody = f"nobody listens at port {wanted.outbound}: connections will be refused"
         click.echo(f"warning: {nobody} until a sidecar does", err=True)
