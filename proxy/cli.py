@@ -15,11 +15,12 @@ import click
 from proxy import __version__, start
 from proxy.credentials import commands as credentials
 from proxy.dashboards import commands as dashboards
-from proxy.mesh import commands as mesh
 from proxy.mesh.ca_commands import ca
+from proxy.mesh.commands import redirect
 from proxy.plain import told
 from proxy.start import DEFAULT_FILE
-from proxy.terminal.commands import COMMANDS, mesh_status
+from proxy.terminal.commands import COMMANDS
+from proxy.terminal.mesh_commands import mesh
 
 if TYPE_CHECKING:
     from proxy.config.loaded import Loaded
@@ -41,12 +42,11 @@ for _command in (
     credentials.cert,
     credentials.key,
     credentials.password,
-    mesh.redirect,
-    mesh.mesh,
+    redirect,
+    mesh,
     ca,
 ):
     main.add_command(_command)
-mesh.mesh.add_command(mesh_status)
 
 
 @main.command()
@@ -62,10 +62,21 @@ def run(file: str, workers: int | None, tls_keylog: str | None) -> None:
     sys.exit(start.run(file, workers, os.path.abspath(tls_keylog) if tls_keylog else ""))
 
 
+def _something(_: click.Context, option: click.Parameter, said: str | None) -> str | None:
+    """Not "", as of a variable of a script that nobody has set."""
+    if said is not None and not said.strip():
+        raise click.BadParameter("it is empty; leave the option out, or say something")
+    return said
+
+
+_APP = "Where the application listens: a port, or an address."
+_NAME = "The application's service, as its spans say."
+
+
 @main.command()
 @click.argument("file", default="")
-@click.option("--app", metavar="PORT", help="Where the application listens: a port, or an address.")
-@click.option("--name", metavar="SERVICE", help="The application's service, as its spans say.")
+@click.option("--app", metavar="PORT", callback=_something, help=_APP)
+@click.option("--name", metavar="SERVICE", callback=_something, help=_NAME)
 @click.option("--redirect", is_flag=True, help="Make the rules of FILE, or nft's, while this runs.")
 def sidecar(file: str, app: str | None, name: str | None, redirect: bool) -> None:
     """Run the sidecar of an application, by FILE with its [mesh] or without any file.

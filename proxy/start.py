@@ -35,10 +35,11 @@ def sidecar(file: str = "", app: str = "", name: str = "", redirect: bool = Fals
     from proxy.config import mesh_service
     from proxy.hub.sidecar import run as run_sidecar
 
-    for key, said in ((mesh_service.APP, app), (mesh_service.SERVICE, name)):
+    given = {"--app": (mesh_service.APP, app), "--name": (mesh_service.SERVICE, name)}
+    for variable, said in given.values():
         if said:
-            os.environ[key] = said  # where a reload finds it again
-    return run_sidecar(file, redirect)
+            os.environ[variable] = said  # where a reload finds it again
+    return run_sidecar(file, redirect, {option for option, (_, said) in given.items() if said})
 
 
 # The options that are read here, each with the argument that it is.
@@ -73,4 +74,4 @@ def read(words: Sequence[str]) -> Callable[[], int] | None:
 def _is_plain(option: str, value: str) -> bool:
     if option == "--workers":
         return value.isascii() and value.isdigit() and len(value) < 7 and int(value) > 0
-    return bool(value) and not value.startswith("-")
+    return bool(value.strip()) and not value.startswith("-")

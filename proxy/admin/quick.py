@@ -1,4 +1,5 @@
-"""What probes and scrapers ask of the admin port: /live, /ready and /metrics, without aiohttp.
+"""What probes, scrapers and `spangate mesh run` ask of the admin port, without aiohttp: /live,
+/ready, /metrics and /mesh/redirect.
 
 Most gateways, and nearly all sidecars, are asked for nothing else. Ordinary is a GET or HEAD by
 HTTP/1.1 whose head comes within a second and says nothing that asks for more; whatever is not goes
@@ -10,6 +11,7 @@ Heads are read by the kernel. Where nothing is compiled, none is, and everything
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import NamedTuple
@@ -25,7 +27,8 @@ from proxy.kernel.scan import Lines, scan_request
 from proxy.tasks import spawn
 from proxy.web.connection import Line
 
-LIVE, READY, METRICS = "/live", "/ready", "/metrics"
+LIVE, READY, METRICS, REDIRECT = "/live", "/ready", "/metrics", "/mesh/redirect"
+PATHS = (LIVE, READY, METRICS, REDIRECT)
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -34,7 +37,6 @@ HEADERS = {
 }
 
 _HEAD = 8192  # bytes of an ordinary one
-_PLAIN = {**HEADERS, "Content-Type": "text/plain; charset=utf-8"}
 _ODD = ~bits(
     (b"host", b"user-agent", b"connection", b"traceparent", b"tracestate", b"b3", b"baggage",
      b"x-request-id", b"x-forwarded-for", b"via")
@@ -42,15 +44,13 @@ _ODD = ~bits(
 _REASONS = {200: "OK", 503: "Service Unavailable"}
 
 
-def live() -> tuple[int, str]:
-    """Status and text."""
-    return 200, "live\n"
-
-
-def ready(view: View) -> tuple[int, str]:
-    """Likewise."""
-    reason = view.unready()
-    return (503, f"not ready: {reason}\n") if reason else (200, "ready\n")
+def short(path: str, view: View) -> tuple[int, str, str]:
+    """Status, type and text of one that is not METRICS."""
+    if path == REDIRECT:
+        return 200, "application/json; charset=utf-8", json.dumps(view.redirected())
+    reason = view.unready() if path == READY else ""
+    said = f"not ready: {reason}" if reason else path.removeprefix("/")
+    return 503 if reason else 200, "text/plain; charset=utf-8", f"{said}\n"
 
 
 def metrics(view: View, accept: str) -> tuple[Mapping[str, str], Iterator[str]]:
@@ -86,7 +86,7 @@ class Terms:
         lines = scan_request(head)
         if lines is None or lines.version != "1.1" or lines.seen & _ODD:
             return None
-        if lines.method not in ("GET", "HEAD") or lines.path not in (LIVE, READY, METRICS):
+        if lines.method not in ("GET", "HEAD") or lines.path not in PATHS:
             return None
         connection = (lines.special(b"connection") or b"keep-alive").lower()
         if connection not in (b"keep-alive", b"close") or not self._is_for_us(lines):
@@ -151,10 +151,10 @@ class Quick:
             self._line.transport.pause_reading()
             self._task = spawn(self._show(ask), "show metrics")
             return
-        status, text = live() if ask.path == LIVE else ready(self._terms.view)
+        status, kind, text = short(ask.path, self._terms.view)
         body = text.encode("utf-8")
         length = f"Content-Length: {len(body)}\r\n"
-        head = _head(status, _PLAIN, length, ask)
+        head = _head(status, {**HEADERS, "Content-Type": kind}, length, ask)
         self._line.transport.write(head if ask.is_head else head + body)
         self._ended(ask)
 

@@ -7,7 +7,7 @@ are plain, escaped, and may neither be framed nor run scripts.
 /live     200 while the hub lives  /config   the configuration in force, JSON, secrets redacted
 /ready    200 or 503 with reason   /stats    workers, routes, upstreams, books, JSON
 /upstreams each endpoint, and why   /pipelines   the collector's stages, JSON
-/mesh     a sidecar's identity and peers, JSON
+/mesh     a sidecar's identity and peers, JSON; /mesh/redirect   how traffic gets to it
 /ui/      pages                     /api/…   what they show, and /jaeger, /zipkin, /tempo: see.py
 """
 
@@ -25,7 +25,7 @@ from proxy.admin.gate import Gate
 from proxy.admin.hosts import Hosts
 from proxy.admin.page import Pages
 from proxy.admin.pieces import Turns, json_pieces
-from proxy.admin.quick import HEADERS, LIVE, METRICS, READY, live, metrics, ready
+from proxy.admin.quick import HEADERS, LIVE, METRICS, READY, REDIRECT, metrics, short
 from proxy.admin.see import SEEN, See
 from proxy.admin.view import Hand, View
 
@@ -65,8 +65,9 @@ class Site:
         self.see = See(view, self.gate, _text, HEADERS, self._pages)
         self._routes: dict[str, Handler] = {
             "/": self._index,
-            LIVE: self._live,
-            READY: self._ready,
+            LIVE: self._short,
+            READY: self._short,
+            REDIRECT: self._short,
             METRICS: self._metrics,
             "/config": self._config,
             "/stats": self._stats,
@@ -101,11 +102,10 @@ class Site:
         page = f"<!doctype html><title>{title}</title><h1>{title}</h1><ul>{rows}</ul>"
         return web.Response(text=page, content_type="text/html", headers=HEADERS)
 
-    async def _live(self, request: web.BaseRequest) -> web.StreamResponse:
-        return _text(*live())
-
-    async def _ready(self, request: web.BaseRequest) -> web.StreamResponse:
-        return _text(*ready(self._view))
+    async def _short(self, request: web.BaseRequest) -> web.StreamResponse:
+        status, kind, text = short(request.path, self._view)
+        headers = {**HEADERS, "Content-Type": kind}
+        return web.Response(status=status, text=text, headers=headers)
 
     async def _metrics(self, request: web.BaseRequest) -> web.StreamResponse:
         await self._view.refresh()

@@ -38,6 +38,9 @@ class View(Protocol):
     def upstreams(self) -> Mapping[str, Any]:
         """Each endpoint with its state and why: what `/upstreams` shows."""
 
+    def redirected(self) -> Mapping[str, Any]:
+        """How traffic gets to a sidecar: what `/mesh/redirect` shows, which is little."""
+
     def mesh(self) -> Mapping[str, Any]:
         """Its own identity, whom it trusts, and its peers: what `/mesh` shows."""
 

@@ -14,7 +14,7 @@ import socket
 import struct
 from functools import lru_cache
 
-from proxy.bpf import syscall
+from proxy.bpf import forbidden, syscall
 from proxy.bpf.places import mounted_here, network
 
 log = logging.getLogger("spangate")
@@ -45,23 +45,21 @@ def lookup(
     key = KEY.pack(_packed_text(address), local_port, outbound)
     try:
         value = _take(key)
-    except PermissionError as error:
-        _tell(error)
-        return None
-    except OSError:
+    except OSError as error:
+        if error.errno in forbidden.REASONS:
+            _tell(error)
         return None
     return None if value is None else destination(value)
 
 
-def _tell(error: PermissionError) -> None:
+def _tell(error: OSError) -> None:
     global _is_told
     if not _is_told:
         _is_told = True
         log.warning(
-            "where commands' connections want to go must not be looked up here (%s): start them by"
-            " spangate mesh run --sidecar-user %d",
+            "where commands' connections want to go must not be looked up here (%s): %s",
             error.strerror,
-            os.geteuid(),
+            forbidden.told(error, _path() or USUAL, os.geteuid()),
             extra={"key": "mesh.destinations_forbidden"},
         )
 
@@ -98,10 +96,9 @@ def _take(key: bytes) -> bytes | None:
 def _renew() -> bool:
     """Whether there is another map under that name than the one which is open."""
     global _opened
-    place = folder()
-    if place is None:
+    path = _path()
+    if path is None:
         return False
-    path = os.path.join(place, "destinations")
     inode = os.stat(path).st_ino
     if _opened is not None:
         if _opened[1] == inode:
@@ -110,3 +107,8 @@ def _renew() -> bool:
         _opened = None
     _opened = syscall.opened(path), inode
     return True
+
+
+def _path() -> str | None:
+    place = folder()
+    return None if place is None else os.path.join(place, "destinations")

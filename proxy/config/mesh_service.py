@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.problem import ConfigError
+
 NOWHERE = "<sidecar>"  # in the place of a file's name: there is none
 # What such a file would say: wherever rules are that somebody has made, destinations are known.
 TEXT = '[mesh]\nredirect = "nft"\n'
@@ -52,6 +54,19 @@ def fill_mesh(raw: dict[str, Any], environ: Mapping[str, str]) -> None:
     # A sidecar stands beside each application: it is small unless it is told to be more.
     raw.setdefault("workers", 1)
     raw.setdefault("processes", "small")
+
+
+def lacks_mesh(error: ConfigError) -> bool:
+    """Whether what cannot be used is no sidecar's file at all: it can be read, and has no [mesh].
+    Then nothing else that is wrong with it matters to whoever wants a sidecar."""
+    import tomllib
+
+    if any(problem.key == "file" for problem in error.problems):
+        return False
+    try:
+        return "mesh" not in tomllib.loads(error.text)
+    except ValueError:
+        return False
 
 
 def service_of(environ: Mapping[str, str]) -> str:

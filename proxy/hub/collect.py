@@ -159,8 +159,11 @@ class CollectHub:
             return {}
         return as_dict(self.pipeline.books.standings(), self.pipeline.view())
 
-    def mesh(self) -> Mapping[str, Any]:
+    def redirected(self) -> Mapping[str, Any]:
         return {"mesh": False}
+
+    def mesh(self) -> Mapping[str, Any]:
+        return self.redirected()
 
     def upstreams(self) -> Mapping[str, Any]:
         return {}

@@ -45,6 +45,10 @@ class Beside(Protocol):
     def end(self) -> None:
         """The gateway has ended, and no other one has followed it."""
 
+    def lost(self, config: Config) -> None:
+        """It has ended, and the one that has followed it was killed before; one that has followed
+        that may be in charge. `config` was the last one in force here."""
+
 
 def run(
     path: str,
@@ -97,7 +101,9 @@ async def _run_with(hub: Hub, beside: Beside) -> int:
     try:
         return await hub.run()
     finally:
-        if not _is_followed(hub):
+        if hub.upgrade.is_lost:
+            beside.lost(hub.loaded.config)
+        elif not _is_followed(hub):
             beside.end()
 
 

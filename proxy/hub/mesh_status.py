@@ -1,15 +1,14 @@
 """What a sidecar knows of itself and of its peers: `/mesh` of the admin port, `spangate mesh
-status`. Made of what it holds and of what workers have counted; no peer is asked."""
+status`, and `/mesh/redirect`, which `spangate mesh run` asks before its command begins. Made of
+what it holds and of what workers have counted; no peer is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy.config.model import Config
-from proxy.hub.identity import Identity
-from proxy.mesh.svid import Svid
 from proxy.telemetry.instruments import (
     ACCESS_DENIED,
     DOWNSTREAM_TLS_FAILED,
@@ -18,7 +17,19 @@ from proxy.telemetry.instruments import (
 )
 from proxy.telemetry.metrics import Series
 
+if TYPE_CHECKING:
+    from proxy.hub.identity import Identity
+    from proxy.mesh.svid import Svid
+
 _FAILED = {DOWNSTREAM_TLS_FAILED: "inbound", UPSTREAM_TLS_FAILED: "outbound"}
+
+
+def redirected(config: Config) -> dict[str, Any]:
+    """How traffic gets to it, and where it takes what its application sends."""
+    mesh = config.mesh
+    if mesh is None:
+        return {"mesh": False}
+    return {"mesh": True, "redirect": mesh.redirect, "outbound": mesh.outbound}
 
 
 def view(
@@ -27,11 +38,9 @@ def view(
     """`now` is Unix time."""
     mesh = config.mesh
     if mesh is None:
-        return {"mesh": False}
+        return redirected(config)
     return {
-        "mesh": True,
-        "redirect": mesh.redirect,
-        "outbound": mesh.outbound,
+        **redirected(config),
         "mtls": mesh.mtls,
         "source": mesh.identity.ca if mesh.identity is not None else "",
         "identity": _identity(identity.svid if identity is not None else None, now),

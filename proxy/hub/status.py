@@ -149,6 +149,11 @@ class Status:
     def _in_force(self) -> dict[str, Any]:
         return {**in_force(self._hub), "sources": self.sources()}
 
+    def redirected(self) -> Mapping[str, Any]:
+        from proxy.hub.mesh_status import redirected
+
+        return redirected(self._hub.loaded.config)
+
     def mesh(self) -> Mapping[str, Any]:
         from proxy.hub.mesh_status import view  # which few gateways need
 

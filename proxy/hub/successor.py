@@ -43,6 +43,15 @@ class Successor:
         """The exit status, as Popen tells it; None where only the manager knows."""
         return await asyncio.shield(self._end)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has ended, and may have left undone what the last one does: it was killed, or
+        only the manager knows how it has ended."""
+        if not self._end.done():
+            return False
+        status = self._end.result()
+        return status is None or status < 0
+
     async def end(self, patience: float) -> None:
         """It is not wanted any more; what it has accepted it may finish."""
         self._signal(signal.SIGTERM)

@@ -89,9 +89,15 @@ class Upgrade:
     def __init__(self, hub: Old) -> None:
         self.successor = 0
         self._hub = hub
+        self._new: Successor | None = None
         self._leaving = False  # there is no way back
         self._task: asyncio.Task[None] | None = None
         self._lines: Lines | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the process that was in charge has ended in no order."""
+        return bool(self.successor) and self._new is not None and self._new.is_lost
 
     def ask(self) -> None:
         """USR2: begin, unless one is under way; whoever asked is told what came of it."""
@@ -220,6 +226,7 @@ class Upgrade:
         except BaseException:
             self._give_up(new, ours)
             raise
+        self._new = new
         return new.pid
 
     async def _is_ready(self, channel: socket.socket, lines: Lines, new: Successor) -> None:

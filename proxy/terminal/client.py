@@ -19,6 +19,7 @@ PATIENCE = 10.0  # seconds for an answer
 # The gateway writes a comment every 15 s where nothing happens; three that fail to come are a loss.
 SILENCE = 50.0
 MOST = 64 * 1024 * 1024  # bytes of an answer
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where who listens there is reached
 
 _TOLD = re.compile(r"[45]\d\d [A-Z][A-Za-z ]+: (.+)|(not ready: .+)")
 
@@ -63,10 +64,11 @@ def address(url: str) -> Address:
     if not parts.hostname or not full.isascii() or not full.isprintable() or " " in full:
         raise ValueError(f"{url!r} is no address: write http://127.0.0.1:9901 or unix:/path")
     try:
-        port = parts.port or 80
+        port = 80 if parts.port is None else parts.port
     except ValueError as error:
         raise ValueError(f"{url!r}: {error}") from None
-    return Address(full.rstrip("/"), parts.hostname, port, parts.path.rstrip("/"))
+    host = _EVERYWHERE.get(parts.hostname, parts.hostname)
+    return Address(full.rstrip("/"), host, port, parts.path.rstrip("/"))
 
 
 class Gateway:

@@ -1,5 +1,5 @@
-"""What asks a running gateway: `tap`, `top`, `traces`, `map`, `doctor`, `stats`, `ready`, and
-`mesh status`.
+"""What asks a running gateway: `tap`, `top`, `traces`, `map`, `doctor`, `stats`, `ready`; and how
+it is found, by those of `spangate mesh` as well.
 
 Only click is imported before a command is known.
 """
@@ -15,22 +15,38 @@ import click
 if TYPE_CHECKING:
     from proxy.terminal.client import Gateway
 
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
+_Command = Callable[..., None]
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
+
+
+def admin_option(default: str | None, help: str) -> Callable[[_Command], _Command]:
+    """The option that says where the gateway is, as `url`."""
+    return click.option(
+        "--admin",
+        "url",
+        default=default,
+        envvar="SPANGATE_ADMIN",
+        show_default=True,
+        show_envvar=True,
+        metavar="URL",
+        help=help,
+    )
+
+
+def at(url: str, token: str = "") -> Gateway:
+    """The gateway that is there."""
+    from proxy.terminal.client import Gateway, address
+
+    try:
+        return Gateway(address(url), token)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--admin") from None
 
 
 def asking(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say where the gateway is, and the gateway by them."""
 
-    @click.option(
-        "--admin",
-        "url",
-        default="http://127.0.0.1:9901",
-        envvar="SPANGATE_ADMIN",
-        show_default=True,
-        show_envvar=True,
-        metavar="URL",
-        help="The gateway's admin port; a Unix socket as unix:/path.",
-    )
+    @admin_option("http://127.0.0.1:9901", "The gateway's admin port; a Unix socket as unix:/path.")
     @click.option(
         "--token",
         default="",
@@ -40,16 +56,10 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(command)
     def asked(url: str, token: str, *args: Any, **kwargs: Any) -> None:
-        from proxy.terminal.client import Gateway, address
-
-        try:
-            at = address(url)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--admin") from None
         token = token.strip()
         if token and not (token.isascii() and token.isprintable()):
             raise click.BadParameter("it is no token: plain ASCII", param_hint="--token")
-        command(Gateway(at, token), *args, **kwargs)
+        command(at(url, token), *args, **kwargs)
 
     return asked
 
@@ -91,7 +101,7 @@ _ERRORS = click.option("--errors", is_flag=True, help="That failed.")
 @_SERVICE
 @_ERRORS
 @click.option("--max", "most", type=click.IntRange(min=1), help="Stop after so many requests.")
-@_AS_JSON
+@AS_JSON
 @asking
 def tap(gateway: Gateway, errors: bool, most: int | None, as_json: bool, **filters: Any) -> None:
     """Show requests of a running gateway as they come, one line for each.
@@ -122,7 +132,7 @@ def tap(gateway: Gateway, errors: bool, most: int | None, as_json: bool, **filte
     help="What comes first.",
 )
 @click.option("--once", is_flag=True, help="As it is now; so it is where stdout is no terminal.")
-@_AS_JSON
+@AS_JSON
 @asking
 def top(gateway: Gateway, interval: float, sort: str, once: bool, as_json: bool) -> None:
     """Show what goes through routes and upstreams: requests, errors, times.
@@ -151,7 +161,7 @@ def top(gateway: Gateway, interval: float, sort: str, once: bool, as_json: bool)
 @click.option("--q", metavar="TEXT", help="In which that text is.")
 @click.option("--limit", type=click.IntRange(1, 1000), help="So many at most; 50.")
 @click.option("--attributes", is_flag=True, help="With ID: what each span says besides.")
-@_AS_JSON
+@AS_JSON
 @asking
 def traces(
     gateway: Gateway,
@@ -180,7 +190,7 @@ def traces(
 
 
 @click.command("map")
-@_AS_JSON
+@AS_JSON
 @asking
 def service_map(gateway: Gateway, as_json: bool) -> None:
     """Show who calls whom, how often, and how that ends."""
@@ -193,7 +203,7 @@ def service_map(gateway: Gateway, as_json: bool) -> None:
 
 @click.command()
 @click.option("--strict", is_flag=True, help="Exit code 1 if anything is found.")
-@_AS_JSON
+@AS_JSON
 @asking
 def doctor(gateway: Gateway, strict: bool, as_json: bool) -> None:
     """Tell which services break traces, by what, and what to do about it."""
@@ -205,23 +215,11 @@ def doctor(gateway: Gateway, strict: bool, as_json: bool) -> None:
 
 
 @click.command()
-@_AS_JSON
+@AS_JSON
 @asking
 def stats(gateway: Gateway, as_json: bool) -> None:
     """Show workers, upstreams and what became of telemetry."""
     from proxy.terminal import stats as page
-    from proxy.terminal.screen import ending
-
-    with ending():
-        page.show(gateway, as_json=as_json)
-
-
-@click.command("status")
-@_AS_JSON
-@asking
-def mesh_status(gateway: Gateway, as_json: bool) -> None:
-    """Show who a running sidecar is, whom it trusts, and what it knows of its peers."""
-    from proxy.terminal import mesh as page
     from proxy.terminal.screen import ending
 
     with ending():

@@ -58,6 +58,9 @@ class Gateway:
     def pipelines(self) -> Mapping[str, Any]:
         return {"balanced": True}
 
+    def redirected(self) -> Mapping[str, Any]:
+        return {"mesh": True, "redirect": "ebpf", "outbound": ":15001"}
+
     def mesh(self) -> Mapping[str, Any]:
         return {"mesh": False}
 

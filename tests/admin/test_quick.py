@@ -106,6 +106,9 @@ ORDINARY = [
     request("/metrics", b"Accept-Encoding: gzip", b"Accept: text/plain"),
     request("/metrics", b"Accept-Encoding: deflate"),
     request("/metrics", b"Accept-Encoding: gzip;q=0, br"),
+    request("/mesh/redirect"),
+    request("/mesh/redirect", method="HEAD"),
+    request("/mesh/redirect", b"Accept: application/json", b"Accept-Encoding: gzip"),
     request("/metrics", b"Traceparent: 00-00000000000000000000000000000001-0000000000000001-01"),
 ]
 

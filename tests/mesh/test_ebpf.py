@@ -85,11 +85,11 @@ class Pod:
 
 
 @contextlib.contextmanager
-def keeper() -> Iterator[subprocess.Popen[str]]:
+def keeper(mode: str = "1777") -> Iterator[subprocess.Popen[str]]:
     """A process that has mounts of its own, and a bpffs among them."""
     own = ["unshare", "--mount", "--propagation", "private"]
     kept = subprocess.Popen(
-        [*own, "sh", "-c", "mount -t bpf bpf /sys/fs/bpf && echo && exec cat"],
+        [*own, "sh", "-c", f"mount -t bpf -o mode={mode} bpf /sys/fs/bpf && echo && exec cat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -121,9 +121,11 @@ def pod(tmp_path: Path) -> Iterator[tuple[Pod, Host, Host]]:
 
 
 @contextlib.contextmanager
-def sidecar(pod: Pod, uid: str = "0", warned: list[str] | None = None) -> Iterator[list[str]]:
+def sidecar(
+    pod: Pod, uid: str = "0", warned: list[str] | None = None, denied: bool = False
+) -> Iterator[list[str]]:
     """What it has taken, once this is over, and in `warned` what it has said besides."""
-    process = pod.start(sys.executable, "-m", "tests.mesh.ebpf_relay", uid)
+    process = pod.start(sys.executable, "-m", "tests.mesh.ebpf_relay", uid, *["deny"] * denied)
     taken: list[str] = []
     assert process.stdout and process.stdout.readline() == "ready\n"
     try:
@@ -220,6 +222,52 @@ def test_one_that_may_not_says_so_once(pod: tuple[Pod, Host, Host]) -> None:
     assert f"spangate mesh run --sidecar-user {NOBODY}" in warning
 
 
+@pytest.mark.parametrize("uid", ["0", NOBODY])
+def test_one_that_must_not_call_bpf_is_told_what_helps(
+    pod: tuple[Pod, Host, Host], uid: str
+) -> None:
+    """Whoever it is: the file's owner is not why."""
+    here, near, _ = pod
+    warned: list[str] = []
+    with sidecar(here, uid, warned, denied=True) as taken:
+        by = ["--sidecar-user", uid] if uid != "0" else []
+        said(here.mesh(*by, "--", sys.executable, CLIENT, near.v4, "80"))
+    assert taken == ["stranger"]
+    (warning,) = warned
+    assert "a seccomp profile denies bpf() to this process: give it CAP_BPF" in warning
+    assert "--sidecar-user" not in warning
+
+
+@pytest.mark.parametrize("words", [[], ["--user", NOBODY]])
+def test_a_command_of_the_sidecar_s_user_is_warned_of(
+    pod: tuple[Pod, Host, Host], words: list[str]
+) -> None:
+    """It is not redirected: what this user sends is the sidecar's own."""
+    here, near, _ = pod
+    uid = words[1] if words else "0"
+    with sidecar(here, uid) as taken:
+        ask = [sys.executable, CLIENT, near.v4, "80"]
+        process = here.mesh("--sidecar-user", uid, *words, "--", *ask)
+        told = process.communicate(timeout=DEADLINE)[1]
+    assert process.returncode == 0 and taken == []
+    assert f"warning: COMMAND runs as user {uid}, as the sidecar does" in told
+
+
+def test_a_bpffs_that_others_may_not_enter_is_told_of(tmp_path: Path) -> None:
+    """As systemd mounts it."""
+    warned: list[str] = []
+    with hosts("pod", "near") as (host, near), app(near, "near", 80), keeper("0700") as kept:
+        here = Pod(host, kept, tmp_path)
+        with sidecar(here, NOBODY, warned) as taken:
+            words = ["--sidecar-user", NOBODY, "--", sys.executable, CLIENT, near.v4, "80"]
+            done = here.mesh(*words)
+            told = done.communicate(timeout=DEADLINE)[1]
+    assert taken == ["stranger"]
+    assert f"user {NOBODY} may not enter /sys/fs/bpf: chmod o+x /sys/fs/bpf" in told
+    (warning,) = warned
+    assert f"user {NOBODY} may not enter /sys/fs/bpf: chmod o+x /sys/fs/bpf" in warning
+
+
 def test_where_no_sidecar_can_be_asked_the_file_is_warned_of(pod: tuple[Pod, Host, Host]) -> None:
     here, *_ = pod
     for redirect in ("ebpf", "nft", "none"):
@@ -229,7 +277,7 @@ def test_where_no_sidecar_can_be_asked_the_file_is_warned_of(pod: tuple[Pod, Hos
         process = here.mesh("--", "sh", "-c", "exit 7", config=config)
         told = process.communicate(timeout=DEADLINE)[1]
         assert process.returncode == 7, told
-        warned = f'no sidecar answers at 127.0.0.1:9901; with mesh.redirect = "{redirect}"'
+        warned = f'no sidecar answers at http://127.0.0.1:9901; with mesh.redirect = "{redirect}"'
         assert (warned in told) == (redirect != "ebpf"), told
 
 

@@ -202,6 +202,9 @@ def test_root_is_told_that_root_is_left_alone() -> None:
         (["redirect", "check", "--by", "magic"], 2, "'magic' is not one of"),
         (["redirect", "check", "a.toml", "b.toml"], 2, "unexpected extra argument"),
         (["redirect", "install", "FILE"], 2, "has no [mesh]"),
+        (["redirect", "check", "EMPTY"], 2, "EMPTY has no [mesh]"),
+        (["redirect", "check", "SLIP"], 2, "SLIP has no [mesh]"),
+        (["mesh", "run", "--file", "EMPTY", "true"], 2, "EMPTY has no [mesh]"),
         (["redirect", "install", "NONE"], 2, 'mesh.redirect is "none"'),
         (["redirect", "install", "--by", "ebpf"], 2, "spangate mesh run -- COMMAND"),
         (["redirect", "check", "no-such-file.toml"], 1, "cannot read it"),
@@ -219,5 +222,7 @@ def test_what_is_typed_wrongly(
     texts = {"FILE": "", "NONE": '[mesh]\napp = "127.0.0.1:8000"\n', "BAD": bad}
     for name, text in texts.items():
         (tmp_path / name).write_text(text + ROUTE)
+    (tmp_path / "EMPTY").touch()
+    (tmp_path / "SLIP").write_text("lisen = 8080\n" + ROUTE)
     done = CliRunner().invoke(main, words)
     assert (done.exit_code, told in done.output) == (code, True), done.output

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hub.gateway import children, is_alive, until
 from tests.mesh.hosts import DEADLINE, V4, Host, hosts, needs_namespaces
 from tests.mesh.relay import close
 from tests.mesh.test_install import spangate
@@ -92,11 +94,63 @@ def test_one_that_fails_beside_a_sidecar_leaves_that_its_rules(pod: Host, full: 
 
 def test_they_are_the_next_one_s_after_an_upgrade(pod: Host, full: Path) -> None:
     with redirecting(pod, str(full)) as process:
-        code, told = spangate(pod, "upgrade", str(process.pid))
-        assert code == 0, told
+        told = upgraded(pod, process.pid)
         assert process.wait(DEADLINE) == 0
         assert spangate(pod, "redirect", "check", str(full))[0] == 0
-        os.kill(int(told), signal.SIGTERM)
+        os.kill(told, signal.SIGTERM)
+        process.communicate(timeout=DEADLINE)
+        assert rules(pod) == ""
+
+
+@contextlib.contextmanager
+def waiting(pod: Host) -> Iterator[socket.socket]:
+    """A request that the sidecar in charge has taken, and that the application does not answer
+    until what is given is closed."""
+    app = pod.listen(V4, "127.0.0.1", 8000)
+    with pod.new_socket(V4) as client, app:
+        client.connect(("127.0.0.1", 15006))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: orders\r\n\r\n")
+        asked, _ = app.accept()
+        app.close()
+        with asked:
+            assert asked.recv(4096)
+            yield asked
+
+
+def upgraded(pod: Host, pid: int) -> int:
+    code, told = spangate(pod, "upgrade", str(pid))
+    assert code == 0, told
+    return int(told)
+
+
+def killed(pid: int) -> None:
+    """It, and its workers, which end when it has."""
+    family = [pid, *children(pid, "proxy.server")]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(is_alive(one) for one in family))
+
+
+def test_they_go_with_the_last_one_though_the_next_one_was_killed(pod: Host, full: Path) -> None:
+    full.write_text(FULL.replace('"1s"', '"60s"'))
+    with redirecting(pod, str(full)) as process:
+        with waiting(pod):
+            killed(upgraded(pod, process.pid))
+            assert "redirect to :15006" in rules(pod)  # nothing passes by what may come back
+        assert process.wait(DEADLINE) == 0
+        assert rules(pod) == ""
+
+
+def test_they_stay_where_one_after_the_killed_one_is_in_charge(pod: Host, full: Path) -> None:
+    full.write_text(FULL.replace('"1s"', '"60s"'))
+    with redirecting(pod, str(full)) as process:
+        with waiting(pod):
+            second = upgraded(pod, process.pid)
+            with waiting(pod):
+                third = upgraded(pod, second)
+                killed(second)
+        assert process.wait(DEADLINE) == 0
+        assert spangate(pod, "redirect", "check", str(full))[0] == 0
+        os.kill(third, signal.SIGTERM)
         process.communicate(timeout=DEADLINE)
         assert rules(pod) == ""
 
