@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.source_model import KubernetesSource
+from proxy.pauses import doubled
 from proxy.sources.kubernetes.api import Api
 from proxy.sources.kubernetes.backends import Port
 from proxy.sources.kubernetes.endpoints import servers
@@ -154,7 +155,9 @@ class Kubernetes:
         self._version += 1
         world = World(snapshot(store.objects), dict(store.blocked), time.time())
         version = str(self._version)
+        count = store.count
         made = await asyncio.to_thread(translate, world, self._terms, self._vault, version)
+        made.count = count
         self._vault.forget()
         if self._follow(made):
             await self._wait_for_secrets()
@@ -180,6 +183,7 @@ class Kubernetes:
             made.given, left_out=left_out, versions={k: v for k, v in versions.items() if v}
         )
         self._made = made
+        self._store.forget(made.count)
         self._hears.given(made.given)
 
     def _endpoints(self, service: Key) -> None:
@@ -193,20 +197,21 @@ class Kubernetes:
                 self._hears.servers(name, found)
 
     def _blame(self, made: Outcome, reasons: Sequence[str]) -> bool:
-        """Whether objects are to blame that are left out from now on, if they were not before."""
+        """Whether objects are to blame that are left out from now on, if they were not before,
+        or are others by now."""
         places = sorted(set(made.given.places.values()), key=len, reverse=True)
         found = False
         for reason in reasons:
             place = next((one for one in places if reason.startswith(f"{one}:")), None)
-            if place is not None and place not in made.blocked:
-                self._store.blocked[place] = reason.removeprefix(f"{place}: ")
+            if place is not None and place not in made.world.blocked:
+                self._store.block(place, reason.removeprefix(f"{place}: "), made.count)
                 found = True
         return found
 
     def _try_again_later(self) -> None:
         """A port that was taken may be free by then, and nobody says so."""
         if self._again is None and self._store.has_blocked_listeners():
-            pause = min(RETRY * 2.0 ** min(self._retries, 16), RETRY_LONGEST)
+            pause = doubled(RETRY, self._retries, RETRY_LONGEST)
             self._again = asyncio.get_running_loop().call_later(pause, self._try_again)
             self._retries += 1
 

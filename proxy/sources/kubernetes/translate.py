@@ -60,7 +60,7 @@ def translate(world: World, terms: Terms, vault: Vault, version: str) -> Outcome
         routes,
         {one.key: PolicyTold(sorted(one.ancestors), one.told) for one in policies.all},
         found.ours,
-        world.blocked,
+        world,
     )
     outcome.given = msgspec.structs.replace(
         outcome.given,

@@ -31,6 +31,7 @@ class _Job(NamedTuple):
     kind: str
     key: Key
     make: Make
+    generation: int  # of the object that was judged
 
 
 class Writer:
@@ -49,8 +50,7 @@ class Writer:
         """All that differs. `refused`: why the state did not come into force, "" = it did."""
         jobs: list[_Job] = []
         async for job in gently(self._jobs(outcome, refused)):
-            found = self._store.objects.get(job.kind, {}).get(job.key)
-            if found is not None and job.make(found, _now()) is not None:
+            if self._patch(job)[1] is not None:
                 jobs.append(job)
                 if len(jobs) == AT_ONCE:
                     await asyncio.gather(*map(self._do, jobs))
@@ -58,24 +58,37 @@ class Writer:
         await asyncio.gather(*map(self._do, jobs))
 
     def _jobs(self, outcome: Outcome, refused: str) -> Iterator[_Job]:
+        for kind, key, make in self._makers(outcome, refused):
+            judged = outcome.world.get(kind, *key)
+            if judged is not None:
+                yield _Job(kind, key, make, judged.metadata.generation)
+
+    def _makers(self, outcome: Outcome, refused: str) -> Iterator[tuple[str, Key, Make]]:
         controller, addresses = self._terms.controller, self._terms.addresses
         for key, told in outcome.classes.items():
-            yield _Job("GatewayClass", key, partial(_class, told))
+            yield "GatewayClass", key, partial(_class, told)
         for key, gateway in outcome.gateways.items():
-            yield _Job("Gateway", key, partial(_gateway, gateway, refused, addresses))
+            yield "Gateway", key, partial(_gateway, gateway, refused, addresses)
         for (kind, key), route in outcome.routes.items():
-            yield _Job(kind, key, partial(_route, route, controller))
+            yield kind, key, partial(_route, route, controller)
         for key, policy in outcome.policies.items():
-            yield _Job("BackendTLSPolicy", key, partial(_policy, policy, controller))
+            yield "BackendTLSPolicy", key, partial(_policy, policy, controller)
         for key in outcome.ingresses:
-            yield _Job("Ingress", key, partial(_ingress, addresses))
+            yield "Ingress", key, partial(_ingress, addresses)
+
+    def _patch(self, job: _Job) -> tuple[Any, Patch | None]:
+        """The object as it is now, and what is to be changed in its status. Nothing where it is
+        another one than was judged: what is said of that is made of the next state."""
+        found = self._store.objects.get(job.kind, {}).get(job.key)
+        if found is None or found.metadata.generation != job.generation:
+            return found, None
+        return found, job.make(found, _now())
 
     async def _do(self, job: _Job) -> None:
         """One object; what somebody else has changed meanwhile is read again."""
         try:
             for _ in range(TRIES):
-                found = self._store.objects.get(job.kind, {}).get(job.key)
-                patch = job.make(found, _now()) if found is not None else None
+                found, patch = self._patch(job)
                 if patch is None or self._was_written(job, patch):
                     break
                 try:
@@ -85,7 +98,7 @@ class Writer:
                 else:
                     self._last[job.kind, job.key] = (_content(patch["status"]), time.monotonic())
                     self.written += 1
-                self._keep(job, body)
+                self._keep(job, found, body)
         except Absent:
             return  # it is gone
         except Trouble as trouble:
@@ -98,11 +111,10 @@ class Writer:
         content, at = self._last.get((job.kind, job.key), (None, 0.0))
         return content == _content(patch["status"]) and time.monotonic() - at < AGAIN
 
-    def _keep(self, job: _Job, body: bytes) -> None:
+    def _keep(self, job: _Job, before: Any, body: bytes) -> None:
         found = read(KINDS[job.kind], body)
-        known = self._store.objects.get(job.kind, {})
-        if found is not None and job.key in known:
-            known[job.key] = found
+        if found is not None:
+            self._store.renew(job.kind, job.key, before, found)
 
     async def _path(self, job: _Job) -> str:
         kind = KINDS[job.kind]

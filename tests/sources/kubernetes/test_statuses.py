@@ -207,6 +207,36 @@ async def test_a_conflict_is_solved_with_what_is_there_now(server: Server) -> No
     assert cluster.conflicts == 1
 
 
+async def test_a_route_that_changes_while_its_status_is_written_is_judged_anew(
+    server: Server,
+) -> None:
+    """By the conflict it is known before the watch tells of it."""
+    await put(server, *edge(), *orders(), route())
+    cluster = server.cluster
+    before = cluster._patch
+    held: list[asyncio.Event] = []
+
+    async def patch(*arguments: Any) -> Any:
+        if not held and arguments[1] == "httproutes":
+            held.append(cluster._stirred)
+            cluster._stirred = asyncio.Event()  # nobody who watches is told now
+            cluster._apply(route("shop/orders", {"backendRefs": [to("gone")]}))
+        return await before(*arguments)
+
+    cluster._patch = patch  # type: ignore[method-assign]
+    async with Taken(server) as heard:
+        await heard.until(lambda: heard.states and heard.now.routes and not heard.now.upstreams)
+        cluster._loop.call_soon_threadsafe(held[0].set)
+        said = await status(
+            cluster, "HTTPRoute", "shop/orders",
+            lambda s: conditions(s["parents"][0])["ResolvedRefs"][0] == "False",
+        )  # fmt: skip
+        assert said["parents"][0]["conditions"][0]["observedGeneration"] == 2
+    assert cluster.conflicts == 1
+    written = [patch for path, patch in cluster.writes if "httproutes" in path]
+    assert len(written) == 1, "nothing is said of what nobody has judged"
+
+
 async def test_a_state_that_is_refused_is_not_programmed(server: Server) -> None:
     await put(server, *edge(), *orders(), route())
     async with Taken(server) as heard:
