@@ -28,6 +28,8 @@ class Given(msgspec.Struct, frozen=True):
     versions: Mapping[str, str] = {}  # by type of resource, where the source has several
     # what the source itself has left out, each with its place and why; for /config and the log
     left_out: Sequence[str] = ()
+    kept: Sequence[str] = ()  # those of left_out whose place is in it as it was before
+    renewed: Sequence[str] = ()  # places that have changed since what was given before
 
 
 class Hears(Protocol):
