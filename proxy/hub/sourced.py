@@ -48,6 +48,7 @@ class Sourced:
         self.updates = 0
         self._states = self._succeeded = self._refused = self._failures = 0
         self._reason = ""  # why it cannot be asked now
+        self._in_part = False  # the rest of it goes on
         self._refusal: tuple[str, Sequence[str]] = ("", ())  # the version, and why
         self._told: set[str] = set()  # of what is left out: each once, until its place changes
         self._wrong: Given | None = None  # the one that was refused, if nothing came since
@@ -88,13 +89,14 @@ class Sourced:
             self._told = {one for one in self._told if not _begins(one, renewed)}
         self.hears(now)
 
-    def hears(self, now: float) -> None:
+    def hears(self, now: float, whole: bool = False) -> None:
+        """`whole`: and nothing of it is amiss."""
         self._heard = now
-        if self._reason:
+        if self._reason and (whole or not self._in_part):
             log.info("source %s answers again", self.name, extra={"key": "source.again"})
             self._reason = ""
 
-    def failed(self, reason: str, now: float) -> None:
+    def failed(self, reason: str, now: float, in_part: bool = False) -> None:
         reason = " ".join(reason.split())[:REASON]
         self._failures += 1
         if reason != self._reason:
@@ -102,7 +104,7 @@ class Sourced:
             log.warning(
                 "source %s: %s; %s", self.name, reason, stays, extra={"key": "source.failed"}
             )
-        self._reason = reason
+        self._reason, self._in_part = reason, in_part
         if self.newest is None:
             self.looked_at.set()
 

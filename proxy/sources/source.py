@@ -45,8 +45,9 @@ class Hears(Protocol):
     def heard(self) -> None:
         """The source has answered, and there is nothing new: what it gave still holds."""
 
-    def failed(self, reason: str) -> None:
-        """The source cannot be asked now; what it gave holds."""
+    def failed(self, reason: str, in_part: bool = False) -> None:
+        """The source cannot be asked now; what it gave holds. `in_part`: the rest of it goes on,
+        so that a state or servers are no sign that this is over; only `heard` is."""
 
 
 class Source(Protocol):

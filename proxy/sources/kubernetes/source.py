@@ -26,6 +26,7 @@ from proxy.sources.kubernetes.vault import Vault
 from proxy.sources.kubernetes.world import Terms, World
 from proxy.sources.kubernetes.writer import Writer
 from proxy.sources.source import About, Given, Hears
+from proxy.sources.troubles import Troubles
 from proxy.tasks import cancel, gently, spawn
 
 QUIET = 0.05  # seconds that a change waits for those that come with it
@@ -72,10 +73,11 @@ class Kubernetes:
         self._to_write = asyncio.Event()
         self._again: asyncio.TimerHandle | None = None  # when refused listeners are tried again
         self._retries = 0
+        self._troubles: Troubles
 
     async def watch(self, hears: Hears) -> None:
         """See Source."""
-        self._hears = hears
+        self._hears, self._troubles = hears, Troubles(hears)
         self._store = Store(self._endpoints)
         self._writer = Writer(self._api, self._store, self._terms)
         self._to_write = asyncio.Event()
@@ -90,6 +92,7 @@ class Kubernetes:
             if self._again is not None:
                 self._again.cancel()
                 self._again = None
+            self._troubles.stop()
             await cancel(*tasks, *(task for _, task in self._reflectors.values()))
             self._reflectors.clear()
             await self._api.close()
@@ -125,19 +128,18 @@ class Kubernetes:
         self.heard(about)
 
     def heard(self, about: str) -> None:
-        self._store.troubles.pop(about, None)
-        if not self._store.troubles:
-            self._hears.heard()
+        self._store.found(about)
+        self._troubles.heard(about)
 
     def forbidden(self, about: str, why: str, may_miss: bool) -> None:
         if may_miss:
             self._store.miss(about, why)
+            self._troubles.heard(about)
         else:
             self.failed(about, why)
 
     def failed(self, about: str, why: str) -> None:
-        self._store.troubles[about] = why
-        self._hears.failed(why)
+        self._troubles.failed(about, why)
 
     # turns
 
@@ -244,6 +246,7 @@ class Kubernetes:
             task.cancel()
             self._store.unlisted.discard(one.about)
             self._store.missed.pop(one.about, None)
+            self._troubles.heard(one.about)
             self._store.objects.get(key[0], {}).pop(key[1:], None)
         for kind, namespace, name in wanted - known:
             self._begin(kind, namespace, name)
@@ -263,7 +266,8 @@ class Kubernetes:
     async def _write(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(STATUS_AGAIN if self._writer.faults else None):
+                behind = self._writer.faults or self._writer.is_behind
+                async with asyncio.timeout(STATUS_AGAIN if behind else None):
                     await self._to_write.wait()
             except TimeoutError:
                 pass

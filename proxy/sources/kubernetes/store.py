@@ -41,7 +41,6 @@ class Store:
         self.is_restated = False  # a status
         self.unlisted: set[str] = set()  # collections that nothing is known of
         self.missed: dict[str, str] = {}  # those that cannot be read, and why
-        self.troubles: dict[str, str] = {}
         self._changed = changed
 
     def put(self, kind: str, key: Key, found: Any) -> None:
@@ -92,6 +91,11 @@ class Store:
         if about in self.unlisted or about in self.missed:
             self.unlisted.discard(about)
             self.missed.pop(about, None)
+            self.change()
+
+    def found(self, about: str) -> None:
+        """It can be read, or be watched again."""
+        if self.missed.pop(about, None) is not None:
             self.change()
 
     def miss(self, about: str, why: str) -> None:

@@ -43,19 +43,22 @@ class Writer:
         self._terms = terms
         self._versions: dict[str, str] = {}  # of the kinds, as they were found
         self._last: dict[tuple[str, Key], tuple[object, float]] = {}  # written, and when
-        self.faults: dict[str, str] = {}  # by kind, why they cannot be written
-        self.written = 0
+        self.faults: dict[str, str] = {}  # by kind, why one of them could not be written
+        self.is_behind = False  # something is to be written still, though nothing is wrong
 
     async def write(self, outcome: Outcome, refused: str) -> None:
         """All that differs. `refused`: why the state did not come into force, "" = it did."""
         jobs: list[_Job] = []
+        faults: dict[str, str] = {}
+        self.is_behind = False
         async for job in gently(self._jobs(outcome, refused)):
             if self._patch(job)[1] is not None:
                 jobs.append(job)
                 if len(jobs) == AT_ONCE:
-                    await asyncio.gather(*map(self._do, jobs))
+                    await self._do_all(jobs, faults)
                     jobs.clear()
-        await asyncio.gather(*map(self._do, jobs))
+        await self._do_all(jobs, faults)
+        self.faults = faults
 
     def _jobs(self, outcome: Outcome, refused: str) -> Iterator[_Job]:
         for kind, key, make in self._makers(outcome, refused):
@@ -84,27 +87,40 @@ class Writer:
             return found, None
         return found, job.make(found, _now())
 
-    async def _do(self, job: _Job) -> None:
-        """One object; what somebody else has changed meanwhile is read again."""
+    async def _do_all(self, jobs: Sequence[_Job], faults: dict[str, str]) -> None:
+        for job, why in zip(jobs, await asyncio.gather(*map(self._do, jobs)), strict=True):
+            if why:
+                faults.setdefault(job.kind, f"statuses of {job.kind}: {why}")
+
+    async def _do(self, job: _Job) -> str:
+        """One object; what somebody else has changed meanwhile is read again. Why it could not be
+        written, "" = it was, or there was nothing to write."""
         try:
             for _ in range(TRIES):
                 found, patch = self._patch(job)
-                if patch is None or self._was_written(job, patch):
-                    break
-                try:
-                    body = await self._api.patch_status(await self._path(job), patch)
-                except Conflict:
-                    body = await self._api.get(await self._path(job))
-                else:
-                    self._last[job.kind, job.key] = (_content(patch["status"]), time.monotonic())
-                    self.written += 1
-                self._keep(job, found, body)
+                if patch is None:
+                    return ""
+                if self._was_written(job, patch):
+                    self.is_behind = True
+                    return ""
+                await self._write(job, found, patch)
         except Absent:
-            return  # it is gone
+            return ""  # it is gone
         except Trouble as trouble:
-            self.faults[job.kind] = f"statuses of {job.kind}: {trouble}"
-            return
-        self.faults.pop(job.kind, None)
+            return str(trouble)
+        if self._patch(job)[1] is None:
+            return ""
+        return f"{'/'.join(job.key)}: others change it all the time (409)"
+
+    async def _write(self, job: _Job, found: Any, patch: Patch) -> None:
+        path = await self._path(job)
+        try:
+            body = await self._api.patch_status(path, patch)
+        except Conflict:
+            body = await self._api.get(path)
+        else:
+            self._last[job.kind, job.key] = (_content(patch["status"]), time.monotonic())
+        self._keep(job, found, body)
 
     def _was_written(self, job: _Job, patch: Patch) -> bool:
         """Whether it is what was written a short time ago and did not stay as it was."""

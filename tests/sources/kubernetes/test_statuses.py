@@ -12,7 +12,7 @@ import pytest
 from proxy.config.source_model import KubernetesSource
 from proxy.sources.kubernetes import make
 from proxy.sources.source import About
-from tests.peers.kubernetes_api import Cluster, Server, api_server
+from tests.peers.kubernetes_api import Cluster, Refused, Server, api_server
 from tests.sources.kit import Heard, Watching
 from tests.sources.kubernetes.objects import (
     CONTROLLER,
@@ -343,3 +343,53 @@ async def test_without_status_nothing_is_written(server: Server) -> None:
         await put(server, route("shop/more"))
         await heard.until(lambda: len(heard.now.routes) == 2)
     assert not server.cluster.writes
+
+
+async def test_a_status_that_others_keep_changing_is_told_and_tried_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sources.kubernetes.source.STATUS_AGAIN", 0.05)
+    cluster = server.cluster
+    before = cluster._patch
+
+    async def patch(*arguments: Any) -> Any:
+        if arguments[1] == "httproutes":
+            raise Refused(409, "Conflict", "the object has been modified")
+        return await before(*arguments)
+
+    cluster._patch = patch  # type: ignore[method-assign]
+    await put(server, *edge(), *orders(), route())
+    async with Taken(server) as heard:
+        why = "statuses of HTTPRoute: shop/orders: others change it all the time (409)"
+        await heard.until(lambda: heard.states and why in heard.now.left_out)
+        cluster._patch = before  # type: ignore[method-assign]
+        await status(cluster, "HTTPRoute", "shop/orders", bool)
+        await heard.until(lambda: not heard.now.left_out)
+
+
+async def test_a_status_that_does_not_stay_is_written_again_later(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sources.kubernetes.source.STATUS_AGAIN", 0.2)
+    monkeypatch.setattr("proxy.sources.kubernetes.writer.AGAIN", 1.0)
+    await put(server, *edge(), *orders(), route())
+    async with Taken(server):
+        await status(server.cluster, "HTTPRoute", "shop/orders", bool)
+        await put(server, {**route(), "status": {"parents": [OTHERS]}})
+        await status(server.cluster, "HTTPRoute", "shop/orders", lambda s: len(s["parents"]) == 2)
+
+
+async def test_a_status_that_cannot_be_written_is_told_beside_one_that_can(server: Server) -> None:
+    cluster = server.cluster
+    before = cluster._patch
+
+    async def patch(*arguments: Any) -> Any:
+        if arguments[2] == ("shop", "a"):
+            raise Refused(500, "InternalError", "no space is left")
+        return await before(*arguments)
+
+    cluster._patch = patch  # type: ignore[method-assign]
+    await put(server, *edge(), *orders(), route("shop/a"), route("shop/b"))
+    async with Taken(server) as heard:
+        await status(cluster, "HTTPRoute", "shop/b", bool)
+        await heard.until(lambda: any("no space is left" in one for one in heard.now.left_out))
