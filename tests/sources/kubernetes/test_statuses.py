@@ -393,3 +393,44 @@ async def test_a_status_that_cannot_be_written_is_told_beside_one_that_can(serve
     async with Taken(server) as heard:
         await status(cluster, "HTTPRoute", "shop/b", bool)
         await heard.until(lambda: any("no space is left" in one for one in heard.now.left_out))
+
+
+async def test_a_gateway_whose_class_is_gone_is_not_programmed_any_more(server: Server) -> None:
+    await put(server, *edge(), *orders(), route())
+
+    def programmed(said: Object) -> str:
+        return conditions(said)["Programmed"][0]
+
+    async with Taken(server):
+        await status(server.cluster, "Gateway", "infra/edge", lambda s: programmed(s) == "True")
+        await asyncio.to_thread(server.cluster.delete, "GatewayClass", "", "spangate")
+        said = await status(
+            server.cluster, "Gateway", "infra/edge", lambda s: programmed(s) == "False"
+        )
+        assert conditions(said)["Accepted"] == ("False", "Pending")
+        assert "there is no GatewayClass spangate" in said["conditions"][0]["message"]
+        await put(server, gateway_class())
+        await status(server.cluster, "Gateway", "infra/edge", lambda s: programmed(s) == "True")
+
+
+async def test_conditions_of_ours_that_are_not_judged_any_more_go(server: Server) -> None:
+    def policy(*references: Object) -> Object:
+        target = {"group": "", "kind": "Service", "name": "orders"}
+        validation = {"hostname": "o.shop", "caCertificateRefs": list(references)}
+        spec = {"targetRefs": [target], "validation": validation}
+        return made("BackendTLSPolicy", "shop/tls", spec=spec)
+
+    server.cluster.is_lenient = True
+    reference = {"group": "", "kind": "ConfigMap", "name": "none"}
+    await put(server, *edge(), *orders(), route(), policy(reference))
+    async with Taken(server):
+        await status(
+            server.cluster, "BackendTLSPolicy", "shop/tls",
+            lambda s: "ResolvedRefs" in conditions(s["ancestors"][0]),
+        )  # fmt: skip
+        await put(server, policy())
+        said = await status(
+            server.cluster, "BackendTLSPolicy", "shop/tls",
+            lambda s: s["ancestors"][0]["conditions"][0]["observedGeneration"] == 2,
+        )  # fmt: skip
+        assert conditions(said["ancestors"][0]) == {"Accepted": ("False", "Invalid")}
