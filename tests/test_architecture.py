@@ -20,9 +20,9 @@ PROXY = ROOT / "proxy"
 
 # Packages and top-level modules; each may import what stands to the left of a "<" before it.
 ORDER = (
-    "plain < kernel problem bpf < errors frames log rest ring runner tasks < lag web < config"
-    " < http < access routing tracing upstream < telemetry < server otlp < formats < recent"
-    " < collector explain < admin < sources mesh messaging < hub dashboards"
+    "plain < kernel problem bpf < errors frames log pauses rest ring runner tasks < lag web"
+    " < config < http < access routing tracing upstream < telemetry < server otlp < formats"
+    " < recent < collector explain < admin < sources mesh messaging < hub dashboards"
     " < credentials demo start terminal < cli < __main__"
 )
 RANKS = {name: rank for rank, group in enumerate(ORDER.split(" < ")) for name in group.split()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ log = logging.getLogger("spangate")
 TOLD = 20  # reasons that are kept
 LENGTH = 100  # characters of a version
 REASON = 500  # of a reason
+STAYS = "; what it said before is in force"
+COLON = re.compile(":")
 
 
 class Counts(NamedTuple):
@@ -45,7 +48,9 @@ class Sourced:
         self.updates = 0
         self._states = self._succeeded = self._refused = self._failures = 0
         self._reason = ""  # why it cannot be asked now
+        self._in_part = False  # the rest of it goes on
         self._refusal: tuple[str, Sequence[str]] = ("", ())  # the version, and why
+        self._told: set[str] = set()  # of what is left out: each once, until its place changes
         self._wrong: Given | None = None  # the one that was refused, if nothing came since
         self._at = 0.0  # Unix time at which `applied` came into force
         self._heard: float | None = None  # monotonic
@@ -79,15 +84,19 @@ class Sourced:
     def given(self, given: Given, now: float) -> None:
         self._states += 1
         self.newest = given
+        if self._told:
+            renewed = set(given.renewed)
+            self._told = {one for one in self._told if not _begins(one, renewed)}
         self.hears(now)
 
-    def hears(self, now: float) -> None:
+    def hears(self, now: float, whole: bool = False) -> None:
+        """`whole`: and nothing of it is amiss."""
         self._heard = now
-        if self._reason:
+        if self._reason and (whole or not self._in_part):
             log.info("source %s answers again", self.name, extra={"key": "source.again"})
             self._reason = ""
 
-    def failed(self, reason: str, now: float) -> None:
+    def failed(self, reason: str, now: float, in_part: bool = False) -> None:
         reason = " ".join(reason.split())[:REASON]
         self._failures += 1
         if reason != self._reason:
@@ -95,7 +104,7 @@ class Sourced:
             log.warning(
                 "source %s: %s; %s", self.name, reason, stays, extra={"key": "source.failed"}
             )
-        self._reason = reason
+        self._reason, self._in_part = reason, in_part
         if self.newest is None:
             self.looked_at.set()
 
@@ -135,8 +144,11 @@ class Sourced:
         corrects = self.source is not None and self.source.settled(given, reasons)
         if reasons:
             self._refused += 1
-            self._refusal = (version, [reason[:REASON] for reason in reasons[:TOLD]])
-            self._tell_refused(version, corrects)
+            self._refusal = (version, _shown(reasons))
+            if corrects:
+                self._tell_corrected(version, reasons)
+            else:
+                self._tell_refused(version)
         else:
             self._succeeded += 1
             self.applied, self._at, self._refusal = given, time.time(), ("", ())
@@ -144,34 +156,43 @@ class Sourced:
         if self.newest is None and not corrects:
             self.looked_at.set()
 
-    def _tell_refused(self, version: str, corrects: bool) -> None:
-        """All of it, or what the source goes on without: then the rest is in force soon."""
-        why = "; ".join(self._refusal[1])
-        if corrects:
+    def _tell_refused(self, version: str) -> None:
+        log.error(
+            "source %s: version %s is refused: %s",
+            self.name,
+            version,
+            "; ".join(self._refusal[1]),
+            extra={"key": "source.refused"},
+        )
+
+    def _tell_corrected(self, version: str, reasons: Sequence[str]) -> None:
+        """What the source goes on without: the rest is in force soon."""
+        known = self.newest.kept if self.newest is not None else ()
+        new = [one for one in dict.fromkeys(reasons) if one not in self._told]
+        self._told.update(new)
+        words = ("it stays as it was", "left out of what follows")
+        for what, some in _by_what_stays(new, known, *words):
             log.warning(
-                "source %s: of version %s this is refused, and left out of what follows: %s",
+                "source %s: of version %s this is refused, and %s: %s",
                 self.name,
                 version,
-                why,
+                what,
+                "; ".join(_shown(some)),
                 extra={"key": "source.refused_in_part"},
-            )
-        else:
-            log.error(
-                "source %s: version %s is refused: %s",
-                self.name,
-                version,
-                why,
-                extra={"key": "source.refused"},
             )
 
     def _tell(self, version: str, given: Given) -> None:
-        for left_out in given.left_out[:TOLD]:
-            log.warning(
-                "source %s: left out: %s",
-                self.name,
-                left_out[:REASON],
-                extra={"key": "source.left_out"},
-            )
+        new = [one for one in dict.fromkeys(given.left_out) if one not in self._told]
+        self._told = set(given.left_out)
+        for what, some in _by_what_stays(new, given.kept, "stays as it was", "left out"):
+            for line in _shown(some):
+                log.warning(
+                    "source %s: %s: %s",
+                    self.name,
+                    what,
+                    line,
+                    extra={"key": "source.left_out"},
+                )
         log.info(
             "source %s: version %s is in force: %d routes, %d upstreams",
             self.name,
@@ -206,7 +227,7 @@ class Sourced:
             "heard_seconds": None if counts.age is None else round(counts.age, 3),
             "error": self._reason,
             "refused": {"version": self._refusal[0], "reasons": list(self._refusal[1])},
-            "left_out": [reason[:REASON] for reason in given.left_out[:TOLD]],
+            "left_out": _shown(given.left_out, given.kept),
             "routes": len(given.routes),
             "upstreams": len(given.upstreams),
             "listeners": len(given.listeners),
@@ -216,6 +237,28 @@ class Sourced:
 def shown(version: str) -> str:
     """As it may stand in a label: in one line, and not too long."""
     return "".join(c if c.isprintable() else "?" for c in version[:LENGTH])
+
+
+def _shown(reasons: Sequence[str], kept: Sequence[str] = ()) -> list[str]:
+    """Not too many, and none too long. `kept`: those where something is in force nevertheless."""
+    known = set(kept)
+    more = [f"and {len(reasons) - TOLD} more"] if len(reasons) > TOLD else []
+    return [one[:REASON] + (STAYS if one in known else "") for one in reasons[:TOLD]] + more
+
+
+def _by_what_stays(
+    reasons: Sequence[str], kept: Sequence[str], stays: str, goes: str
+) -> list[tuple[str, list[str]]]:
+    """In these words, as far as there are any: those where something is in force, the others."""
+    known = set(kept)
+    found = [one for one in reasons if one in known]
+    others = [one for one in reasons if one not in known]
+    return [(what, some) for what, some in ((stays, found), (goes, others)) if some]
+
+
+def _begins(reason: str, places: Collection[str]) -> bool:
+    """Whether it is about one of them."""
+    return any(reason[: at.start()] in places for at in COLON.finditer(reason))
 
 
 def _tables(given: Given) -> tuple[object, ...]:

@@ -238,11 +238,11 @@ class _Ear:
 
     def heard(self) -> None:
         if not self._is_deaf:
-            self._source.hears(time.monotonic())
+            self._source.hears(time.monotonic(), whole=True)
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, in_part: bool = False) -> None:
         if not self._is_deaf:
-            self._source.failed(reason, time.monotonic())
+            self._source.failed(reason, time.monotonic(), in_part)
 
 
 def _about(loaded: Loaded) -> About:

@@ -19,6 +19,7 @@ from proxy.messaging.message import Consumer, NotWritten, Part, Taken, placed
 from proxy.messaging.order import Lanes
 from proxy.messaging.publish import Queue
 from proxy.messaging.telemetry import Span, Telemetry, getrandbits, shown_key
+from proxy.pauses import doubled
 from proxy.telemetry import instruments
 from proxy.tracing.sampling import Sampler
 
@@ -282,7 +283,7 @@ def pause_of(backoff: float | None, failures: int, is_away: bool = False) -> flo
     if backoff is None and is_away:
         return NOBODY[min(failures, len(NOBODY)) - 1]
     first = USUAL if backoff is None else backoff
-    return min(LONGEST, first * 2.0 ** min(failures - 1, 20))
+    return doubled(first, failures - 1, LONGEST)
 
 
 def _lane(taken: Taken) -> Hashable:

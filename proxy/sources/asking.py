@@ -17,6 +17,7 @@ import msgspec
 
 from proxy import __version__
 from proxy.config.upstream_model import UpstreamTls
+from proxy.pauses import doubled
 
 CONNECT = 5.0  # seconds
 ANSWER = 10.0  # seconds for an answer that is not waited for on purpose
@@ -34,7 +35,7 @@ class Trouble(Exception):
 
 def pause(failures: int, chance: float) -> float:
     """Seconds until the next try, after that many failures in a row; `chance` is 0 to 1."""
-    return float(min(SHORTEST * 2 ** min(failures - 1, 20), LONGEST) * (1 - JITTER * chance))
+    return doubled(SHORTEST, failures - 1, LONGEST) * (1 - JITTER * chance)
 
 
 class Servers:

@@ -18,13 +18,16 @@ import msgspec
 
 from proxy.config.section import Name
 from proxy.config.source_model import ConsulSource
+from proxy.pauses import doubled
 from proxy.sources.asking import ANSWER, Servers, Trouble, context, pause, said, whole
 from proxy.sources.source import About, Given, Hears
+from proxy.sources.troubles import Troubles
 from proxy.tasks import cancel, spawn
 
 WAIT = 55  # seconds that Consul is to wait; it adds a sixteenth of it by chance
 SOON = 1.0  # seconds that the instances of new services are waited for
 APART = 0.05  # seconds between two answers of one list at the least
+ALIKE = 1.0  # the same, the more of them have been alike and where queries do not block
 SCHEMES = {"http": "source", "https": "source+https", "tcp": "source+tcp"}
 PROTOCOLS = {"h2": "h2", "grpc": "h2", "http2": "h2"}
 
@@ -66,12 +69,13 @@ class Consul:
         self._folder = about.folder
         self._watches: dict[str, _Watched] = {}
         self._left_out: list[str] = []
-        self._hears: Hears | None = None
+        self._hears: Hears
+        self._troubles: Troubles
         self._version = 0
 
     async def watch(self, hears: Hears) -> None:
         """See Source."""
-        self._hears = hears
+        self._hears, self._troubles = hears, Troubles(hears)
         servers: Servers | None = None
         failures = 0
         try:
@@ -85,6 +89,7 @@ class Consul:
                     await asyncio.sleep(pause(failures, random.random()))
             await self._go_on(servers, hears)
         finally:
+            self._troubles.stop()
             await cancel(*(one.task for one in self._watches.values()))
             self._watches.clear()
             if servers is not None:
@@ -115,6 +120,7 @@ class Consul:
         for name in self._watches.keys() - good:
             watched = self._watches.pop(name)
             watched.task.cancel()
+            self._troubles.heard(_path(name))
             hears.servers(self._settings.prefix + name, {})
         new = [self._begin(name, servers, hears) for name in sorted(good - self._watches.keys())]
         if new:
@@ -129,16 +135,16 @@ class Consul:
         return watched
 
     async def _watch(self, name: str, watched: _Watched, servers: Servers, hears: Hears) -> None:
-        path = f"/v1/health/service/{quote(name, safe='')}"
+        path = _path(name)
         query = {"passing": "1", **({"tag": self._settings.tag} if self._settings.tag else {})}
         async for found in self._changes(path, query, _instances, servers, hears):
             table = table_of(found)
             scheme = table["discover"].partition("+")[2] or "http"
             urls, wrong = urls_of(found, scheme)
-            if table != watched.table and found:
-                news, watched.table = watched.told.is_set(), table
-                if news:
-                    self._give()
+            if found:
+                watched.table = table
+            if watched.given not in (None, watched.table):
+                self._give()
             hears.servers(self._settings.prefix + name, urls, wrong)
             watched.told.set()
 
@@ -146,14 +152,15 @@ class Consul:
         self._version += 1
         prefix = self._settings.prefix
         names = sorted(self._watches)
+        for watched in self._watches.values():
+            watched.given = watched.table
         given = Given(
             str(self._version),
             upstreams={prefix + name: self._watches[name].table for name in names},
             places={("upstream", prefix + name): f"consul service {name}" for name in names},
             left_out=self._left_out,
         )
-        if self._hears is not None:
-            self._hears.given(given)
+        self._hears.given(given)
 
     async def _changes(
         self,
@@ -164,7 +171,7 @@ class Consul:
         hears: Hears,
     ) -> AsyncIterator[Any]:
         """What is there, and again whenever it is something else. Failures are told."""
-        index = failures = 0
+        index = failures = idle = 0
         last: Any = None
         while True:
             try:
@@ -173,16 +180,17 @@ class Consul:
             except Trouble as trouble:
                 failures += 1
                 index = 0
-                hears.failed(str(trouble))
+                self._troubles.failed(path, str(trouble))
                 await asyncio.sleep(pause(failures, random.random()))
                 continue
             failures = 0
-            hears.heard()
+            self._troubles.heard(path)
             index = now if now >= index and now > 0 else 0  # that of a restored server is less
+            idle = idle + 1 if found == last else 0
             if found != last:
                 last = found
                 yield found
-            await asyncio.sleep(APART if index else 1.0)
+            await asyncio.sleep(doubled(APART, idle, ALIKE) if index else ALIKE)
 
     async def _ask(
         self, path: str, query: Mapping[str, str], index: int, servers: Servers
@@ -211,7 +219,12 @@ class _Watched:
     def __init__(self) -> None:
         self.task: asyncio.Task[None]
         self.table: dict[str, str] = dict(table_of([]))
+        self.given: dict[str, str] | None = None  # the table that was given last
         self.told = asyncio.Event()
+
+
+def _path(service: str) -> str:
+    return f"/v1/health/service/{quote(service, safe='')}"
 
 
 def table_of(instances: Sequence[_Instance]) -> dict[str, str]:

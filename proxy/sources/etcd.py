@@ -209,7 +209,7 @@ class Etcd:
         try:
             self._units.put(place, unit_of(one.key, one.value, self._prefix))
         except ValueError as error:
-            self._units.wrong(place, said(error))
+            self._units.wrong(place, said(error), hash(one.value))
         return place
 
 

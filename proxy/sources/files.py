@@ -86,7 +86,7 @@ class Files:
             except OSError as error:
                 self._units.wrong(place, f"it cannot be read: {error.strerror or error}")
             except (ValueError, RecursionError) as error:
-                self._units.wrong(place, " ".join(str(error).split()))
+                self._units.wrong(place, " ".join(str(error).split()), hash(data))
         self._version = digest.hexdigest()[:16]
 
 

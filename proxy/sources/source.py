@@ -28,6 +28,8 @@ class Given(msgspec.Struct, frozen=True):
     versions: Mapping[str, str] = {}  # by type of resource, where the source has several
     # what the source itself has left out, each with its place and why; for /config and the log
     left_out: Sequence[str] = ()
+    kept: Sequence[str] = ()  # those of left_out whose place is in it as it was before
+    renewed: Sequence[str] = ()  # places that have changed since what was given before
 
 
 class Hears(Protocol):
@@ -43,8 +45,9 @@ class Hears(Protocol):
     def heard(self) -> None:
         """The source has answered, and there is nothing new: what it gave still holds."""
 
-    def failed(self, reason: str) -> None:
-        """The source cannot be asked now; what it gave holds."""
+    def failed(self, reason: str, in_part: bool = False) -> None:
+        """The source cannot be asked now; what it gave holds. `in_part`: the rest of it goes on,
+        so that a state or servers are no sign that this is over; only `heard` is."""
 
 
 class Source(Protocol):

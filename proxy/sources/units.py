@@ -33,6 +33,8 @@ class Units:
         self._held: dict[str, Unit] = {}  # in force, as far as it is known
         self._level: dict[str, int] = {}  # of those that are not given as they are
         self._why: dict[str, str] = {}  # each begins with the place
+        self._wrong: dict[str, object] = {}  # what stands there that means nothing
+        self._renewed: set[str] = set()  # that have changed since they were given last
         self._given: Given | None = None
         self._made: dict[str, Unit] = {}  # of which it was made
 
@@ -48,12 +50,19 @@ class Units:
         self._newest[place] = unit
         if before == unit and self._level.get(place, NEWEST) != HELD:
             return
+        if before != unit:
+            self._renewed.add(place)
+        self._wrong.pop(place, None)
         self._level.pop(place, None)
         self._why.pop(place, None)
         self._look_again()
 
-    def wrong(self, place: str, why: str) -> None:
-        """A unit that is there and means nothing: it stays as it was."""
+    def wrong(self, place: str, why: str, value: object = None) -> None:
+        """A unit that is there and means nothing: it stays as it was. `value`: what tells it from
+        others that mean nothing."""
+        if self._wrong.get(place) != (why, value):
+            self._renewed.add(place)
+        self._wrong[place] = (why, value)
         self._newest.pop(place, None)
         self._level[place], self._why[place] = HELD, f"{place}: {why}"
 
@@ -61,8 +70,9 @@ class Units:
         """A unit that is gone."""
         if self._newest.pop(place, None) is not None:
             self._look_again()
-        for known in (self._held, self._level, self._why):
+        for known in (self._held, self._level, self._why, self._wrong):
             known.pop(place, None)
+        self._renewed.add(place)
 
     def keep(self, places: Iterable[str]) -> None:
         """All others are gone."""
@@ -76,8 +86,8 @@ class Units:
             unit = self._at(place)
             if unit is not None:
                 made[place] = unit
-        left_out = [why for _, why in sorted(self._why.items())]
-        self._given, self._made = _joined(version, made, left_out), made
+        self._given, self._made = _joined(version, made, self._why, self._renewed), made
+        self._renewed = set()
         return self._given
 
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:
@@ -119,11 +129,13 @@ class Units:
             self._why.pop(place, None)
 
 
-def _joined(version: str, units: Mapping[str, Unit], left_out: Sequence[str]) -> Given:
+def _joined(
+    version: str, units: Mapping[str, Unit], why: Mapping[str, str], renewed: Iterable[str]
+) -> Given:
     routes: list[Mapping[str, Any]] = []
     upstreams: dict[str, Mapping[str, Any]] = {}
     places: dict[tuple[str | int, ...], str] = {}
-    left_out = list(left_out)
+    left_out = [reason for _, reason in sorted(why.items())]
     for place, unit in units.items():
         for i, route in enumerate(unit.routes):
             _note("route", i, len(routes), unit.places, place, places)
@@ -135,7 +147,15 @@ def _joined(version: str, units: Mapping[str, Unit], left_out: Sequence[str]) ->
                 continue
             upstreams[name] = upstream
             _note("upstream", name, name, unit.places, place, places)
-    return Given(version, routes, upstreams, places=places, left_out=left_out)
+    return Given(
+        version,
+        routes,
+        upstreams,
+        places=places,
+        left_out=left_out,
+        kept=[reason for place, reason in sorted(why.items()) if place in units],
+        renewed=sorted(renewed),
+    )
 
 
 def _note(

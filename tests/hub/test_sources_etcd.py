@@ -81,3 +81,48 @@ def test_a_bad_key_holds_up_no_other(member: Etcd, hub: Followed) -> None:
     # Lines come in their order, so that this one has those before it.
     hub.wait_for_line(f"version {source(hub)['version']} is in force")
     assert not [line for line in hub.lines if re.search("version [0-9]+ is refused", line)]
+
+
+def test_a_key_is_told_once_for_each_value_and_what_is_in_force_of_it(
+    member: Etcd, hub: Followed
+) -> None:
+    def warned(key: str) -> list[str]:
+        words = ("refused, and", "left out", "stays as it was")
+        return [
+            line for line in hub.lines if f"routes/{key}:" in line and any(w in line for w in words)
+        ]
+
+    def until_in_force(revision: int) -> None:
+        hub.wait_for_line(f"version {revision} is in force")
+
+    def more(name: str) -> None:
+        """Another key, beside which what was refused is looked at again."""
+        until_in_force(member.put(f"/spangate/routes/{name}", {"path": f"/{name}", "respond": "x"}))
+
+    member.put("/spangate/routes/hi", {"path": "/hi", "respond": "hi"})
+    member.put("/spangate/routes/new", {"path": "/new", "tiemout": "2s", "respond": "new"})
+    until_in_force(member.put("/spangate/routes/cut", "{"))
+    until_in_force(member.put("/spangate/routes/hi", {"path": "/hi", "tiemout": "2s"}))
+    for name in ("a", "b", "c"):
+        more(name)
+    assert hub.get("/hi") == "hi"
+    assert [len(warned(key)) for key in ("hi", "new", "cut")] == [1, 1, 1], hub.lines
+    assert "refused, and it stays as it was: " in warned("hi")[0]
+    assert "refused, and left out of what follows: " in warned("new")[0]
+    assert "left out: " in warned("cut")[0]
+    told = {line.split(":")[0].rpartition("/")[2]: line for line in source(hub)["left_out"]}
+    assert {
+        key: line.endswith("what it said before is in force") for key, line in told.items()
+    } == {
+        "hi": True,
+        "new": False,
+        "cut": False,
+    }
+    until_in_force(member.put("/spangate/routes/hi", {"path": "/hello", "tiemout": "2s"}))
+    until_in_force(member.put("/spangate/routes/cut", "["))
+    more("d")
+    assert [len(warned(key)) for key in ("hi", "new", "cut")] == [2, 1, 2], hub.lines
+    member.put("/spangate/routes/hi", "{")
+    more("e")
+    assert hub.get("/hi") == "hi"
+    assert "stays as it was: " in warned("hi")[2]

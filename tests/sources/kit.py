@@ -45,7 +45,7 @@ class Heard:
         self.alive += 1
         self._stirred.set()
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, in_part: bool = False) -> None:
         self.failures.append(reason)
         self._stirred.set()
 

@@ -26,6 +26,8 @@ class Agent:
         self.index = 10
         self.token = ""
         self.failing = False
+        self.broken: set[str] = set()  # services that it cannot tell of
+        self.blocks = True
         self.nonsense = b""  # the answer, if it is not empty
         self.asked: list[str] = []
         self._changed = asyncio.Event()
@@ -52,7 +54,7 @@ class Agent:
         if self.token and request.headers.get("X-Consul-Token") != self.token:
             return web.Response(status=403, text="Permission denied: token lacks permission")
         index = int(request.query.get("index", 0))
-        if index and index == self.index:
+        if index and index == self.index and self.blocks:
             assert request.query["wait"] == "55s"
             await self._changed.wait()
         if self.failing:  # also for one who waited: he must not hear what came with the failure
@@ -60,6 +62,8 @@ class Agent:
         if self.nonsense:
             return web.Response(body=self.nonsense, headers={"X-Consul-Index": "-1"})
         name = request.path.rpartition("/")[2]
+        if name in self.broken:
+            return web.Response(status=500, text="rpc error: stale")
         found: Any = self.services.get(name, [])
         if request.path == "/v1/catalog/services":
             found = {name: _tags(some) for name, some in self.services.items()}
@@ -217,3 +221,47 @@ async def test_instances_without_a_place_are_passed_over() -> None:
     urls, note = module.urls_of(found, "http")
     assert urls == {"http://10.0.0.1:5": 1}
     assert note == "2 without an address or a port"
+
+
+async def test_what_a_service_says_late_of_how_it_is_asked_counts() -> None:
+    async with agent() as (known, url):
+        known.put("pay", instance(443, Meta={"scheme": "https"}))
+        known.broken = {"pay"}
+        async with watching(url) as heard:
+            await heard.until(lambda: heard.states)
+            assert heard.now.upstreams["pay"] == {"discover": "source"}
+            known.broken = set()
+            await heard.until(lambda: heard.said.get("pay") == {"https://10.0.0.1:443": 1})
+            assert heard.now.upstreams["pay"] == {"discover": "source+https"}
+
+
+async def test_one_service_that_cannot_be_asked_is_told_until_it_can() -> None:
+    """However often another one is answered."""
+    async with agent() as (known, url):
+        known.put("orders", instance(1))
+        known.put("pay", instance(2))
+        async with watching(url) as heard:
+            await heard.until(lambda: len(heard.said) == 2)
+            known.broken = {"pay"}
+            known.put("orders", instance(3))
+            await heard.until(lambda: heard.failures)
+            alive = heard.alive
+            known.put("orders", instance(4))
+            await heard.until(lambda: heard.said["orders"] == {"http://10.0.0.1:4": 1})
+            assert heard.alive == alive
+            known.drop("pay")
+            await heard.until(lambda: heard.alive > alive)
+
+
+async def test_a_server_that_does_not_wait_is_not_asked_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "APART", 0.01)
+    monkeypatch.setattr(module, "ALIKE", 3600.0)
+    async with agent() as (known, url):
+        known.put("orders", instance(1))
+        known.blocks = False
+        async with watching(url) as heard:
+            await heard.until(lambda: heard.alive >= 2 * 8)
+        # 0.01 s, doubled for each answer that was like the one before: the tenth is 5 s away
+        assert len(known.asked) <= 2 * 13

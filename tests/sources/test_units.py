@@ -137,3 +137,32 @@ def test_whatever_happens_it_ends_in_what_can_be_used(
         assert all(table["good"] for table in given.routes)
         assert {p for p, good in there.items() if good} <= set(names(given))
         assert set(names(given)) <= there.keys()
+
+
+def test_what_stays_as_it_was_is_told_apart_from_what_is_gone() -> None:
+    units = Units()
+    units.put("key a", route("a"))
+    units.put("key b", route("b"))
+    units.settled(units.given("1"), [])
+    units.put("key a", route("a", path="/odd"))
+    units.wrong("key b", "no JSON", 1)
+    units.wrong("key c", "no JSON", 1)
+    units.settled(units.given("2"), ["key a: route.path: odd"])
+    given = units.given("2")
+    assert names(given) == ["a", "b"]
+    assert given.left_out == ["key a: route.path: odd", "key b: no JSON", "key c: no JSON"]
+    assert given.kept == ["key a: route.path: odd", "key b: no JSON"]
+
+
+def test_what_has_changed_is_named_once() -> None:
+    units = Units()
+    units.put("key a", route("a"))
+    units.wrong("key b", "no JSON", 1)
+    assert units.given("1").renewed == ["key a", "key b"]
+    units.put("key a", route("a"))
+    units.wrong("key b", "no JSON", 1)
+    assert units.given("2").renewed == []
+    units.wrong("key b", "no JSON", 2)
+    assert units.given("3").renewed == ["key b"]
+    units.drop("key a")
+    assert units.given("4").renewed == ["key a"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from proxy.pauses import doubled
+
 JITTER = 0.1  # share by which pauses are shortened, so that gateways do not fall into step
 
 
@@ -21,5 +23,4 @@ class Pace(NamedTuple):
 
     def again(self, failures: int, chance: float) -> float:
         """After that many failures or empty answers in a row: doubled each time."""
-        pause = min(self.shortest * 2 ** min(failures - 1, 20), self.slowest)
-        return float(pause * (1 + JITTER * chance))
+        return doubled(self.shortest, failures - 1, self.slowest) * (1 + JITTER * chance)

@@ -159,7 +159,7 @@ async def _raise(response: aiohttp.ClientResponse, path: str) -> None:
     if status == 409:
         raise Conflict(path)
     if status == 401:
-        raise Trouble(f"{path}: the token is not accepted (401): {why}")
+        raise Trouble(f"the token is not accepted (401): {why}")
     if status == 403:
         raise Forbidden(f"{path}: this account may not do that (403): {why}")
     text = f"{path} answered {status}: {why}"

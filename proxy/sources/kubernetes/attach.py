@@ -73,6 +73,11 @@ def _attached(
     if not named:
         parent.told = accepted("NoMatchingParent", "the Gateway has no such listener")
         return []
+    if not any(door.is_distinct for door in named):
+        wrong = named[0].told["Accepted"]
+        message = f"its listener {named[0].listener.name} is not accepted: {wrong.message}"
+        parent.told = accepted("Pending", message)
+        return []
     allowed = [
         door
         for door in named

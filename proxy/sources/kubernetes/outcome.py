@@ -3,7 +3,7 @@ stands there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from proxy.sources.kubernetes.backends import Port
 from proxy.sources.kubernetes.conditions import Told
 from proxy.sources.kubernetes.kinds import Key
 from proxy.sources.kubernetes.objects import Reference
+from proxy.sources.kubernetes.world import World
 from proxy.sources.source import Given
 
 
@@ -51,4 +52,5 @@ class Outcome:
     routes: dict[tuple[str, Key], RouteTold] = field(default_factory=dict)  # by kind and key
     policies: dict[Key, PolicyTold] = field(default_factory=dict)
     ingresses: list[Key] = field(default_factory=list)
-    blocked: Mapping[str, str] = field(default_factory=dict)  # what it has left out, see World
+    world: World = field(default_factory=lambda: World({}, {}, 0.0))  # that it was made of
+    count: int = 0  # of the changes that it knows of, see Store

@@ -28,6 +28,7 @@ WATCH = 300  # seconds after which the server ends a watch
 SPREAD = 60  # of these by chance, so that not all begin anew at once
 SOONEST = 1.0  # seconds between the beginnings of two watches
 LONG = 60.0  # seconds after which a failure has nothing to do with the one before
+ENDS = 3  # watches in a row that end as soon as they begin before it is told
 LOOK_AGAIN = 30.0  # seconds between two looks for a collection that the cluster does not know
 
 
@@ -93,6 +94,7 @@ class Reflector:
         self._name = name
         self._tried = 0  # of the versions that the kind has
         self._version = ""  # "" = all is to be listed
+        self._ended = 0  # watches in a row that were ended at once
         where = f" in namespace {namespace}" if namespace else ""
         self.about = f"{kind.plural}{f' {name}' if name else ''}{where}"
 
@@ -144,9 +146,10 @@ class Reflector:
             return 0.0
         for key in self._keeps.keys(self._kind.name, self._namespace, self._name):
             self._keeps.drop(self._kind.name, key)
-        if not self._kind.optional:
-            self._keeps.failed(self.about, "the cluster does not know them (404)")
         self._keeps.listed(self.about)
+        if not self._kind.optional:
+            why = f"the cluster does not know {self._kind.plural} (404)"
+            self._keeps.failed(self.about, why)
         return LOOK_AGAIN * (1 + 0.2 * random.random())
 
     def _path(self, **query: str) -> str:
@@ -182,15 +185,19 @@ class Reflector:
         }
         async with self._api.ask("GET", self._path(**query), seconds=None) as response:
             lines = Lines(response)
-            quiet = 0.0
-            while (found := await lines.next(ANSWER)) is not None:
-                if found:
+            quiet, wait = 0.0, SOONEST
+            while (found := await lines.next(wait)) is not None:
+                if found or wait == SOONEST:  # one that stays open is an answer
                     self._keeps.heard(self.about)
+                self._ended, wait = 0, ANSWER
                 quiet = 0.0 if found else quiet + ANSWER
                 if quiet > seconds + ANSWER:
                     raise Trouble(f"{self._api.url} has gone silent")
                 async for line in gently(found):
                     self._event(line)
+        self._ended += wait == SOONEST
+        if self._ended >= ENDS:
+            raise Trouble(f"{self._api.url} ends watches of {self._kind.plural} at once")
 
     def _event(self, line: bytes) -> None:
         event = _parsed(_event, line)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.source_model import KubernetesSource
+from proxy.pauses import doubled
 from proxy.sources.kubernetes.api import Api
 from proxy.sources.kubernetes.backends import Port
 from proxy.sources.kubernetes.endpoints import servers
@@ -25,6 +26,7 @@ from proxy.sources.kubernetes.vault import Vault
 from proxy.sources.kubernetes.world import Terms, World
 from proxy.sources.kubernetes.writer import Writer
 from proxy.sources.source import About, Given, Hears
+from proxy.sources.troubles import Troubles
 from proxy.tasks import cancel, gently, spawn
 
 QUIET = 0.05  # seconds that a change waits for those that come with it
@@ -71,10 +73,11 @@ class Kubernetes:
         self._to_write = asyncio.Event()
         self._again: asyncio.TimerHandle | None = None  # when refused listeners are tried again
         self._retries = 0
+        self._troubles: Troubles
 
     async def watch(self, hears: Hears) -> None:
         """See Source."""
-        self._hears = hears
+        self._hears, self._troubles = hears, Troubles(hears)
         self._store = Store(self._endpoints)
         self._writer = Writer(self._api, self._store, self._terms)
         self._to_write = asyncio.Event()
@@ -89,6 +92,7 @@ class Kubernetes:
             if self._again is not None:
                 self._again.cancel()
                 self._again = None
+            self._troubles.stop()
             await cancel(*tasks, *(task for _, task in self._reflectors.values()))
             self._reflectors.clear()
             await self._api.close()
@@ -124,19 +128,18 @@ class Kubernetes:
         self.heard(about)
 
     def heard(self, about: str) -> None:
-        self._store.troubles.pop(about, None)
-        if not self._store.troubles:
-            self._hears.heard()
+        self._store.found(about)
+        self._troubles.heard(about)
 
     def forbidden(self, about: str, why: str, may_miss: bool) -> None:
         if may_miss:
             self._store.miss(about, why)
+            self._troubles.heard(about)
         else:
             self.failed(about, why)
 
     def failed(self, about: str, why: str) -> None:
-        self._store.troubles[about] = why
-        self._hears.failed(why)
+        self._troubles.failed(about, why)
 
     # turns
 
@@ -154,7 +157,9 @@ class Kubernetes:
         self._version += 1
         world = World(snapshot(store.objects), dict(store.blocked), time.time())
         version = str(self._version)
+        count = store.count
         made = await asyncio.to_thread(translate, world, self._terms, self._vault, version)
+        made.count = count
         self._vault.forget()
         if self._follow(made):
             await self._wait_for_secrets()
@@ -180,6 +185,7 @@ class Kubernetes:
             made.given, left_out=left_out, versions={k: v for k, v in versions.items() if v}
         )
         self._made = made
+        self._store.forget(made.count)
         self._hears.given(made.given)
 
     def _endpoints(self, service: Key) -> None:
@@ -193,20 +199,21 @@ class Kubernetes:
                 self._hears.servers(name, found)
 
     def _blame(self, made: Outcome, reasons: Sequence[str]) -> bool:
-        """Whether objects are to blame that are left out from now on, if they were not before."""
+        """Whether objects are to blame that are left out from now on, if they were not before,
+        or are others by now."""
         places = sorted(set(made.given.places.values()), key=len, reverse=True)
         found = False
         for reason in reasons:
             place = next((one for one in places if reason.startswith(f"{one}:")), None)
-            if place is not None and place not in made.blocked:
-                self._store.blocked[place] = reason.removeprefix(f"{place}: ")
+            if place is not None and place not in made.world.blocked:
+                self._store.block(place, reason.removeprefix(f"{place}: "), made.count)
                 found = True
         return found
 
     def _try_again_later(self) -> None:
         """A port that was taken may be free by then, and nobody says so."""
         if self._again is None and self._store.has_blocked_listeners():
-            pause = min(RETRY * 2.0 ** min(self._retries, 16), RETRY_LONGEST)
+            pause = doubled(RETRY, self._retries, RETRY_LONGEST)
             self._again = asyncio.get_running_loop().call_later(pause, self._try_again)
             self._retries += 1
 
@@ -239,6 +246,7 @@ class Kubernetes:
             task.cancel()
             self._store.unlisted.discard(one.about)
             self._store.missed.pop(one.about, None)
+            self._troubles.heard(one.about)
             self._store.objects.get(key[0], {}).pop(key[1:], None)
         for kind, namespace, name in wanted - known:
             self._begin(kind, namespace, name)
@@ -258,7 +266,8 @@ class Kubernetes:
     async def _write(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(STATUS_AGAIN if self._writer.faults else None):
+                behind = self._writer.faults or self._writer.is_behind
+                async with asyncio.timeout(STATUS_AGAIN if behind else None):
                     await self._to_write.wait()
             except TimeoutError:
                 pass

@@ -24,8 +24,8 @@ from proxy.sources.kubernetes.outcome import GatewayTold, ListenerTold, PolicyTo
 from proxy.sources.kubernetes.policy_objects import AncestorStatus
 
 Patch = dict[str, Any]
-# Conditions that are there only while they are true.
-FAULTS = ("PartiallyInvalid", "OverlappingTLSConfig")
+# Of ours, which are not always there.
+OWN = ("PartiallyInvalid", "OverlappingTLSConfig", "ResolvedRefs")
 MOST_ENTRIES = {"parents": 32, "ancestors": 16}  # as the schemas have it
 
 
@@ -45,6 +45,7 @@ def of_gateway(
     why = refused or told.why
     reason = "AddressNotUsable" if told.is_accepted and told.why and not refused else "Invalid"
     holds = told.is_accepted and not why
+    why = why or ("" if holds else "it is not accepted")
     programmed = Told("Programmed", holds, "Programmed" if holds else reason, why)
     known = {one.name: one for one in (status.listeners or ())} if status is not None else {}
     made: Patch = {
@@ -122,7 +123,7 @@ def _conditions(
     told: Iterable[Told], before: Sequence[Condition], generation: int, now: str
 ) -> list[Patch]:
     said = list(told)
-    own = {*(one.type for one in said), *FAULTS}
+    own = {*(one.type for one in said), *OWN}
     return [*written(said, before, generation, now), *kept(own, before)]
 
 

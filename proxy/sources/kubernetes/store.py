@@ -15,6 +15,14 @@ from proxy.sources.kubernetes.kinds import Key, place
 
 SLICES = "EndpointSlice"
 LISTENER = "kubernetes listener "  # how places of listeners begin
+SERVICES = "kubernetes Service "  # and of services
+# What is made of an object besides what stands at its own place.
+MADE_OF = {
+    "Gateway": (LISTENER,),
+    "Secret": (LISTENER,),
+    "BackendTLSPolicy": (SERVICES,),
+    "ConfigMap": (SERVICES,),
+}
 SERVICE = "kubernetes.io/service-name"  # the label of a slice
 
 
@@ -25,13 +33,14 @@ class Store:
         """`changed` is told of services whose endpoints are others."""
         self.objects: dict[str, dict[Key, Any]] = {}
         self.blocked: dict[str, str] = {}  # by place: why the gateway refused what was made of it
+        self.count = 0  # of changes that tables are made of
+        self._changed_at: dict[str, int] = {}  # by place, the counts of those since `forget`
         self.slices: dict[Key, dict[Key, EndpointSlice]] = {}  # by service
         self.news = asyncio.Event()
         self.is_changed = False  # something that tables are made of
         self.is_restated = False  # a status
         self.unlisted: set[str] = set()  # collections that nothing is known of
         self.missed: dict[str, str] = {}  # those that cannot be read, and why
-        self.troubles: dict[str, str] = {}
         self._changed = changed
 
     def put(self, kind: str, key: Key, found: Any) -> None:
@@ -46,6 +55,16 @@ class Store:
             self.is_restated = True
             self.news.set()
         known[key] = found
+
+    def renew(self, kind: str, key: Key, before: Any, found: Any) -> None:
+        """One that was read by itself; what a watch has told since `before` may be newer."""
+        known = self.objects.get(kind, {})
+        if known.get(key) is not before:
+            return
+        if _matter(before) == _matter(found):
+            known[key] = found
+        else:
+            self.put(kind, key, found)
 
     def drop(self, kind: str, key: Key) -> None:
         before = self.objects.get(kind, {}).pop(key, None)
@@ -74,6 +93,11 @@ class Store:
             self.missed.pop(about, None)
             self.change()
 
+    def found(self, about: str) -> None:
+        """It can be read, or be watched again."""
+        if self.missed.pop(about, None) is not None:
+            self.change()
+
     def miss(self, about: str, why: str) -> None:
         """It cannot be read, and is not waited for."""
         if self.missed.get(about) != why:
@@ -81,12 +105,21 @@ class Store:
             self.unlisted.discard(about)
             self.change()
 
+    def block(self, place: str, why: str, count: int) -> None:
+        """What was made of it when there had been so many changes is refused. One that has changed
+        since is another one, and may be good."""
+        if max(self._changed_at.get(one, 0) for one in _places(place)) <= count:
+            self.blocked[place] = why
+
+    def forget(self, count: int) -> None:
+        """Nothing is refused any more that was made before there had been so many changes."""
+        self._changed_at = {place: at for place, at in self._changed_at.items() if at > count}
+
     def has_blocked_listeners(self) -> bool:
         return any(where.startswith(LISTENER) for where in self.blocked)
 
     def unblock_listeners(self) -> None:
-        for where in [one for one in self.blocked if one.startswith(LISTENER)]:
-            del self.blocked[where]
+        self._unblock_all(LISTENER)
 
     def _slice(self, key: Key, before: Any, found: Any) -> None:
         for one in (before, found):
@@ -106,9 +139,22 @@ class Store:
                     self.slices.pop(service, None)
 
     def _unblock(self, kind: str, key: Key) -> None:
-        self.blocked.pop(place(kind, key), None)
-        if kind == "Gateway":
-            self.unblock_listeners()
+        self.count += 1
+        where = place(kind, key)
+        self.blocked.pop(where, None)
+        self._changed_at[where] = self.count
+        for beginning in MADE_OF.get(kind, ()):
+            self._unblock_all(beginning)
+            self._changed_at[beginning] = self.count
+
+    def _unblock_all(self, beginning: str) -> None:
+        for where in [one for one in self.blocked if one.startswith(beginning)]:
+            del self.blocked[where]
+
+
+def _places(place: str) -> list[str]:
+    """Itself, and how it begins if it is made of several objects."""
+    return [place, *(one for one in (LISTENER, SERVICES) if place.startswith(one))]
 
 
 def _matter(found: Any) -> tuple[Any, ...]:

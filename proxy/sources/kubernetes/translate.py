@@ -56,11 +56,14 @@ def translate(world: World, terms: Terms, vault: Vault, version: str) -> Outcome
         doors.secrets | found.secrets,
         policies.config_maps,
         _classes(world, terms),
-        {key: _gateway(key, doors, terms) for key in doors.gateways},
+        {
+            **{key: _gateway(key, doors, terms) for key in doors.gateways},
+            **_left_behind(world, terms),
+        },
         routes,
         {one.key: PolicyTold(sorted(one.ancestors), one.told) for one in policies.all},
         found.ours,
-        world.blocked,
+        world,
     )
     outcome.given = msgspec.structs.replace(
         outcome.given,
@@ -90,7 +93,9 @@ def _route(
         made = Rules(kind, route, ways, where, backends, gateways).all()
     if made.refused and not made.rules:
         _detach(found)
-    return RouteTold([(parent.reference, _told(parent, made)) for parent in found]), made.entries
+    return RouteTold(
+        [(parent.reference, _told(kind, parent, made)) for parent in found]
+    ), made.entries
 
 
 def _detach(found: Sequence[Parent]) -> None:
@@ -111,12 +116,13 @@ def _way(door: Door) -> Way:
     return Way("https" if door.listener.protocol == "HTTPS" else "http", door.listener.port)
 
 
-def _told(parent: Parent, made: Made) -> list[Told]:
+def _told(kind: str, parent: Parent, made: Made) -> list[Told]:
     told = [parent.told]
     if parent.told.holds and made.refused:
         why = "; ".join(made.refused[:SHOWN])
         if made.rules:
-            message = f"Dropped Rule (requests that match it are answered 500): {why}"
+            answer = "UNAVAILABLE" if kind == "GRPCRoute" else "500"
+            message = f"Dropped Rule (requests that match it are answered {answer}): {why}"
             told.append(Told("PartiallyInvalid", True, "UnsupportedValue", message))
         else:
             told = [accepted("UnsupportedValue", why)]
@@ -217,6 +223,24 @@ def _gateway(key: Key, doors: Doors, terms: Terms) -> GatewayTold:
     why = f"address {missing[0]} is none of this gateway's" if missing else ""
     shown = [_listener(door) for door in mine if door.listener.name]
     return GatewayTold([told], shown, told.holds, why)
+
+
+def _left_behind(world: World, terms: Terms) -> dict[Key, GatewayTold]:
+    """Gateways whose class is gone, and whose statuses still say that they are served."""
+    if world.get("GatewayClass", "", terms.gateway_class) is not None:
+        return {}
+    why = f"there is no GatewayClass {terms.gateway_class}"
+    told = GatewayTold([accepted("Pending", why)], (), False, why)
+    return {
+        key: told
+        for key, gateway in world.all("Gateway")
+        if not isinstance(gateway, Broken)
+        and gateway.spec.gateway_class_name == terms.gateway_class
+        and any(
+            one.type == "Programmed" and one.status == "True" for one in gateway.status.conditions
+        )
+        and (not terms.gateways or "/".join(key) in terms.gateways)
+    }
 
 
 def _listener(door: Door) -> ListenerTold:

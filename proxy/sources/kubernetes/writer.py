@@ -31,6 +31,7 @@ class _Job(NamedTuple):
     kind: str
     key: Key
     make: Make
+    generation: int  # of the object that was judged
 
 
 class Writer:
@@ -42,67 +43,94 @@ class Writer:
         self._terms = terms
         self._versions: dict[str, str] = {}  # of the kinds, as they were found
         self._last: dict[tuple[str, Key], tuple[object, float]] = {}  # written, and when
-        self.faults: dict[str, str] = {}  # by kind, why they cannot be written
-        self.written = 0
+        self.faults: dict[str, str] = {}  # by kind, why one of them could not be written
+        self.is_behind = False  # something is to be written still, though nothing is wrong
 
     async def write(self, outcome: Outcome, refused: str) -> None:
         """All that differs. `refused`: why the state did not come into force, "" = it did."""
         jobs: list[_Job] = []
+        faults: dict[str, str] = {}
+        self.is_behind = False
         async for job in gently(self._jobs(outcome, refused)):
-            found = self._store.objects.get(job.kind, {}).get(job.key)
-            if found is not None and job.make(found, _now()) is not None:
+            if self._patch(job)[1] is not None:
                 jobs.append(job)
                 if len(jobs) == AT_ONCE:
-                    await asyncio.gather(*map(self._do, jobs))
+                    await self._do_all(jobs, faults)
                     jobs.clear()
-        await asyncio.gather(*map(self._do, jobs))
+        await self._do_all(jobs, faults)
+        self.faults = faults
 
     def _jobs(self, outcome: Outcome, refused: str) -> Iterator[_Job]:
+        for kind, key, make in self._makers(outcome, refused):
+            judged = outcome.world.get(kind, *key)
+            if judged is not None:
+                yield _Job(kind, key, make, judged.metadata.generation)
+
+    def _makers(self, outcome: Outcome, refused: str) -> Iterator[tuple[str, Key, Make]]:
         controller, addresses = self._terms.controller, self._terms.addresses
         for key, told in outcome.classes.items():
-            yield _Job("GatewayClass", key, partial(_class, told))
+            yield "GatewayClass", key, partial(_class, told)
         for key, gateway in outcome.gateways.items():
-            yield _Job("Gateway", key, partial(_gateway, gateway, refused, addresses))
+            yield "Gateway", key, partial(_gateway, gateway, refused, addresses)
         for (kind, key), route in outcome.routes.items():
-            yield _Job(kind, key, partial(_route, route, controller))
+            yield kind, key, partial(_route, route, controller)
         for key, policy in outcome.policies.items():
-            yield _Job("BackendTLSPolicy", key, partial(_policy, policy, controller))
+            yield "BackendTLSPolicy", key, partial(_policy, policy, controller)
         for key in outcome.ingresses:
-            yield _Job("Ingress", key, partial(_ingress, addresses))
+            yield "Ingress", key, partial(_ingress, addresses)
 
-    async def _do(self, job: _Job) -> None:
-        """One object; what somebody else has changed meanwhile is read again."""
+    def _patch(self, job: _Job) -> tuple[Any, Patch | None]:
+        """The object as it is now, and what is to be changed in its status. Nothing where it is
+        another one than was judged: what is said of that is made of the next state."""
+        found = self._store.objects.get(job.kind, {}).get(job.key)
+        if found is None or found.metadata.generation != job.generation:
+            return found, None
+        return found, job.make(found, _now())
+
+    async def _do_all(self, jobs: Sequence[_Job], faults: dict[str, str]) -> None:
+        for job, why in zip(jobs, await asyncio.gather(*map(self._do, jobs)), strict=True):
+            if why:
+                faults.setdefault(job.kind, f"statuses of {job.kind}: {why}")
+
+    async def _do(self, job: _Job) -> str:
+        """One object; what somebody else has changed meanwhile is read again. Why it could not be
+        written, "" = it was, or there was nothing to write."""
         try:
             for _ in range(TRIES):
-                found = self._store.objects.get(job.kind, {}).get(job.key)
-                patch = job.make(found, _now()) if found is not None else None
-                if patch is None or self._was_written(job, patch):
-                    break
-                try:
-                    body = await self._api.patch_status(await self._path(job), patch)
-                except Conflict:
-                    body = await self._api.get(await self._path(job))
-                else:
-                    self._last[job.kind, job.key] = (_content(patch["status"]), time.monotonic())
-                    self.written += 1
-                self._keep(job, body)
+                found, patch = self._patch(job)
+                if patch is None:
+                    return ""
+                if self._was_written(job, patch):
+                    self.is_behind = True
+                    return ""
+                await self._write(job, found, patch)
         except Absent:
-            return  # it is gone
+            return ""  # it is gone
         except Trouble as trouble:
-            self.faults[job.kind] = f"statuses of {job.kind}: {trouble}"
-            return
-        self.faults.pop(job.kind, None)
+            return str(trouble)
+        if self._patch(job)[1] is None:
+            return ""
+        return f"{'/'.join(job.key)}: others change it all the time (409)"
+
+    async def _write(self, job: _Job, found: Any, patch: Patch) -> None:
+        path = await self._path(job)
+        try:
+            body = await self._api.patch_status(path, patch)
+        except Conflict:
+            body = await self._api.get(path)
+        else:
+            self._last[job.kind, job.key] = (_content(patch["status"]), time.monotonic())
+        self._keep(job, found, body)
 
     def _was_written(self, job: _Job, patch: Patch) -> bool:
         """Whether it is what was written a short time ago and did not stay as it was."""
         content, at = self._last.get((job.kind, job.key), (None, 0.0))
         return content == _content(patch["status"]) and time.monotonic() - at < AGAIN
 
-    def _keep(self, job: _Job, body: bytes) -> None:
+    def _keep(self, job: _Job, before: Any, body: bytes) -> None:
         found = read(KINDS[job.kind], body)
-        known = self._store.objects.get(job.kind, {})
-        if found is not None and job.key in known:
-            known[job.key] = found
+        if found is not None:
+            self._store.renew(job.kind, job.key, before, found)
 
     async def _path(self, job: _Job) -> str:
         kind = KINDS[job.kind]

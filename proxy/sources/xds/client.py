@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from proxy.pauses import doubled
 from proxy.sources.xds.frames import Settings
 from proxy.sources.xds.protos import message
 from proxy.tasks import cancel, spawn
@@ -33,7 +34,7 @@ def pause(attempt: int, chance: float) -> float:
     """Seconds before the next attempt, of which so many have failed; `chance` in [0, 1)."""
     if attempt == 0:
         return SPREAD * (1 - chance)
-    return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 16)) * (1 - chance / 2))
+    return doubled(FIRST_PAUSE, attempt, LONGEST_PAUSE) * (1 - chance / 2)
 
 
 class Client:

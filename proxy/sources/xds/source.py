@@ -25,6 +25,7 @@ from proxy.collector import resource
 from proxy.config.source_model import XdsSource
 from proxy.frames import Frames
 from proxy.frames import encode as framed
+from proxy.pauses import doubled
 from proxy.sources.packed import Listed, Named
 from proxy.sources.source import About, Given, Hears
 from proxy.sources.xds import frames
@@ -88,7 +89,7 @@ class Xds:
                 reason = "xDS needs grpcio: pip install 'spangate[xds]'"
             hears.failed(reason)
             quick = quick + 1 if time.monotonic() - started < QUICK else 0
-            longest = min(LONGEST, 0.25 * 2.0 ** min(quick, 16))
+            longest = doubled(0.25, quick, LONGEST)
             await asyncio.sleep(longest * (1 - random.random() / 2))
 
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.pauses import doubled
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, RDS, SDS, Kind
 from proxy.sources.xds.map_cluster import Cluster
 from proxy.sources.xds.map_listener import Listener
@@ -195,7 +196,7 @@ class State:
             good = self._good[kind].get(name)
             count = self._refusals.get((kind, name), 0)
             self._refusals[kind, name] = count + 1
-            until = now + min(RETRY * 2.0 ** min(count, 16), RETRY_LONGEST)
+            until = now + doubled(RETRY, count, RETRY_LONGEST)
             self.barred[kind, name] = Barred(good if good is not given else None, until)
             held.versions.pop(name, None)
             self.refused[kind.short, name] = reason.removeprefix("xDS ")

@@ -110,6 +110,8 @@ def test_another_namespace_is_referred_to_only_by_its_leave(
         ([listener(routes="All")], {"sectionName": "other"}, "NoMatchingParent"),
         ([listener(routes="All")], {"port": 81}, "NoMatchingParent"),
         ([listener(routes="All"), listener(81)], {"port": 81}, "NotAllowedByListeners"),
+        ([listener(routes="All"), listener(name="twin", routes="All")],
+         {"sectionName": "twin"}, "Pending"),
         (
             [{**listener(), "allowedRoutes": {"namespaces": {"from": "All"},
               "kinds": [{"kind": "GRPCRoute"}]}}], {}, "NotAllowedByListeners",

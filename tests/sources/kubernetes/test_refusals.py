@@ -13,8 +13,18 @@ from proxy.sources.kubernetes.world import World
 from tests.peers.kubernetes_api import Server, api_server
 from tests.sources.kit import DEADLINE, Heard
 from tests.sources.kubernetes.kit import watching
-from tests.sources.kubernetes.objects import Object, edge, orders, route
+from tests.sources.kubernetes.objects import (
+    Object,
+    edge,
+    gateway,
+    gateway_class,
+    listener,
+    made,
+    orders,
+    route,
+)
 
+PORT_BAD = ["kubernetes listener 80: listen: cannot listen on :80: permission denied"]
 BAD = ["kubernetes HTTPRoute shop/bad: route.path: it is odd"]
 
 
@@ -70,3 +80,76 @@ async def test_what_is_refused_while_the_next_state_is_made_is_left_out_after_th
         await refuse(heard.now)
         await heard.until(lambda: names(heard) == ["shop/new"])
     assert left_out == [True, True]
+
+
+async def test_what_is_mended_while_its_old_form_is_being_refused_comes_into_force(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, loop = watching(server), asyncio.get_running_loop()
+    refused: list[bool] = []
+
+    async def refuse(given: Any) -> None:
+        refused.append(running.source.settled(given, BAD))
+
+    def slow(world: World, *arguments: Any) -> Any:
+        route = world.get("HTTPRoute", "shop", "bad")
+        if not refused and route is not None and route.spec.hostnames:
+            asyncio.run_coroutine_threadsafe(refuse(running.heard.now), loop).result(DEADLINE)
+        return translate(world, *arguments)
+
+    monkeypatch.setattr("proxy.sources.kubernetes.source.translate", slow)
+    await put(server, *edge(), *orders(), route("shop/bad"))
+    async with running as heard:
+        await heard.until(lambda: "shop/bad" in names(heard))
+        await put(server, route("shop/bad", hostnames=["mended.example"]))
+        await heard.until(lambda: len(heard.states) > 2)
+        assert heard.routes["shop/bad"]["host"] == ["mended.example"]
+        assert refused == [True]
+
+
+async def test_a_port_is_not_blocked_for_what_its_gateway_said_before(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, loop = watching(server), asyncio.get_running_loop()
+    refused: list[bool] = []
+
+    async def refuse(given: Any) -> None:
+        refused.append(running.source.settled(given, PORT_BAD))
+
+    def slow(world: World, *arguments: Any) -> Any:
+        edge = world.get("Gateway", "infra", "edge")
+        if not refused and edge is not None and len(edge.spec.listeners) == 2:
+            asyncio.run_coroutine_threadsafe(refuse(running.heard.now), loop).result(DEADLINE)
+        return translate(world, *arguments)
+
+    monkeypatch.setattr("proxy.sources.kubernetes.source.translate", slow)
+    await put(server, *edge(), *orders(), route("shop/bad"))
+    async with running as heard:
+        await heard.until(lambda: heard.states and heard.now.listeners)
+        both = [listener(80, routes="All"), listener(81, routes="All")]
+        await put(server, gateway_class(), gateway("infra/edge", *both))
+        await heard.until(lambda: len(heard.states) > 2)
+        assert [one["address"] for one in heard.now.listeners] == [":80", ":81"]
+        assert refused == [True]
+
+
+async def test_a_service_is_tried_again_when_its_policy_is_mended(server: Server) -> None:
+    """What is refused of an upstream may be what the policy says."""
+
+    def policy(hostname: str) -> Object:
+        spec = {
+            "targetRefs": [{"group": "", "kind": "Service", "name": "orders"}],
+            "validation": {"hostname": hostname, "wellKnownCACertificates": "System"},
+        }
+        return made("BackendTLSPolicy", "shop/tls", spec=spec)
+
+    await put(server, *edge(), *orders(), route("shop/a"), policy("odd.example"))
+    running = watching(server)
+    async with running as heard:
+        await heard.until(lambda: heard.states and "shop.orders.80" in heard.now.upstreams)
+        why = "kubernetes Service shop/orders: upstream.shop.orders.80.tls.server_name: odd"
+        assert running.source.settled(heard.now, [why])
+        await heard.until(lambda: "shop.orders.80" not in heard.now.upstreams)
+        assert not running.source.settled(heard.now, [])
+        await put(server, policy("orders.example"))
+        await heard.until(lambda: "shop.orders.80" in heard.now.upstreams)

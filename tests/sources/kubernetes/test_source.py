@@ -355,3 +355,60 @@ async def test_some_gateways_of_the_class_alone(server: Server) -> None:
         await heard.until(lambda: heard.states)
         assert [table["address"] for table in heard.now.listeners] == [":81"]
         assert names(heard) == []
+
+
+async def test_a_server_that_answers_again_is_known_without_news(server: Server) -> None:
+    await do(server.cluster.apply, *edge(), *orders(), route())
+    async with watching(server, status=False) as heard:
+        await heard.until(lambda: heard.states)
+        await do(server.stop_answering)
+        await heard.until(lambda: heard.failures)
+        alive = heard.alive
+        await do(server.answer_again)
+        await heard.until(lambda: heard.alive > alive)
+
+
+async def test_one_reason_for_all_collections_is_told_as_one(
+    server: Server, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("one")
+    server.cluster.tokens = {"one"}
+    await do(server.cluster.apply, *edge(), *orders(), route())
+    async with watching(server, status=False, token=str(token)) as heard:
+        await heard.until(lambda: heard.states)
+        server.cluster.tokens = {"two"}
+        await do(server.cluster.end_watches)
+        await heard.until(lambda: len(heard.failures) > 5)
+        assert set(heard.failures) == {"the token is not accepted (401): Unauthorized"}
+
+
+async def test_what_cannot_be_read_is_told_together_and_is_over_when_it_can(
+    server: Server,
+) -> None:
+    await do(server.cluster.apply, *edge(), *orders(), route())
+    async with watching(server, status=False) as heard:
+        await heard.until(lambda: heard.states)
+        names = ("gateways", "httproutes", "namespaces")
+        server.cluster.forbidden = {("watch", name) for name in names}
+        await do(server.cluster.end_watches)
+        both = ('watch resource "gateways"', 'watch resource "httproutes"')
+        await heard.until(lambda: any(all(b in one for b in both) for one in heard.failures))
+        await heard.until(lambda: any("namespaces" in one for one in heard.now.left_out))
+        server.cluster.forbidden = set()
+        await heard.until(lambda: not heard.now.left_out)
+
+
+async def test_watches_that_end_at_once_are_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sources.kubernetes.reflector.SOONEST", 0.05)
+
+    async def end(request: Any, response: Any, *_: Any) -> None:
+        await response.prepare(request)
+
+    server.cluster._watch = end  # type: ignore[method-assign]
+    await do(server.cluster.apply, *edge(), *orders(), route())
+    async with watching(server, status=False) as heard:
+        await heard.until(lambda: any("ends watches of" in one for one in heard.failures))
+        assert names(heard) == ["shop/orders"]

@@ -12,7 +12,7 @@ import pytest
 from proxy.config.source_model import KubernetesSource
 from proxy.sources.kubernetes import make
 from proxy.sources.source import About
-from tests.peers.kubernetes_api import Cluster, Server, api_server
+from tests.peers.kubernetes_api import Cluster, Refused, Server, api_server
 from tests.sources.kit import Heard, Watching
 from tests.sources.kubernetes.objects import (
     CONTROLLER,
@@ -207,6 +207,36 @@ async def test_a_conflict_is_solved_with_what_is_there_now(server: Server) -> No
     assert cluster.conflicts == 1
 
 
+async def test_a_route_that_changes_while_its_status_is_written_is_judged_anew(
+    server: Server,
+) -> None:
+    """By the conflict it is known before the watch tells of it."""
+    await put(server, *edge(), *orders(), route())
+    cluster = server.cluster
+    before = cluster._patch
+    held: list[asyncio.Event] = []
+
+    async def patch(*arguments: Any) -> Any:
+        if not held and arguments[1] == "httproutes":
+            held.append(cluster._stirred)
+            cluster._stirred = asyncio.Event()  # nobody who watches is told now
+            cluster._apply(route("shop/orders", {"backendRefs": [to("gone")]}))
+        return await before(*arguments)
+
+    cluster._patch = patch  # type: ignore[method-assign]
+    async with Taken(server) as heard:
+        await heard.until(lambda: heard.states and heard.now.routes and not heard.now.upstreams)
+        cluster._loop.call_soon_threadsafe(held[0].set)
+        said = await status(
+            cluster, "HTTPRoute", "shop/orders",
+            lambda s: conditions(s["parents"][0])["ResolvedRefs"][0] == "False",
+        )  # fmt: skip
+        assert said["parents"][0]["conditions"][0]["observedGeneration"] == 2
+    assert cluster.conflicts == 1
+    written = [patch for path, patch in cluster.writes if "httproutes" in path]
+    assert len(written) == 1, "nothing is said of what nobody has judged"
+
+
 async def test_a_state_that_is_refused_is_not_programmed(server: Server) -> None:
     await put(server, *edge(), *orders(), route())
     async with Taken(server) as heard:
@@ -313,3 +343,94 @@ async def test_without_status_nothing_is_written(server: Server) -> None:
         await put(server, route("shop/more"))
         await heard.until(lambda: len(heard.now.routes) == 2)
     assert not server.cluster.writes
+
+
+async def test_a_status_that_others_keep_changing_is_told_and_tried_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sources.kubernetes.source.STATUS_AGAIN", 0.05)
+    cluster = server.cluster
+    before = cluster._patch
+
+    async def patch(*arguments: Any) -> Any:
+        if arguments[1] == "httproutes":
+            raise Refused(409, "Conflict", "the object has been modified")
+        return await before(*arguments)
+
+    cluster._patch = patch  # type: ignore[method-assign]
+    await put(server, *edge(), *orders(), route())
+    async with Taken(server) as heard:
+        why = "statuses of HTTPRoute: shop/orders: others change it all the time (409)"
+        await heard.until(lambda: heard.states and why in heard.now.left_out)
+        cluster._patch = before  # type: ignore[method-assign]
+        await status(cluster, "HTTPRoute", "shop/orders", bool)
+        await heard.until(lambda: not heard.now.left_out)
+
+
+async def test_a_status_that_does_not_stay_is_written_again_later(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sources.kubernetes.source.STATUS_AGAIN", 0.2)
+    monkeypatch.setattr("proxy.sources.kubernetes.writer.AGAIN", 1.0)
+    await put(server, *edge(), *orders(), route())
+    async with Taken(server):
+        await status(server.cluster, "HTTPRoute", "shop/orders", bool)
+        await put(server, {**route(), "status": {"parents": [OTHERS]}})
+        await status(server.cluster, "HTTPRoute", "shop/orders", lambda s: len(s["parents"]) == 2)
+
+
+async def test_a_status_that_cannot_be_written_is_told_beside_one_that_can(server: Server) -> None:
+    cluster = server.cluster
+    before = cluster._patch
+
+    async def patch(*arguments: Any) -> Any:
+        if arguments[2] == ("shop", "a"):
+            raise Refused(500, "InternalError", "no space is left")
+        return await before(*arguments)
+
+    cluster._patch = patch  # type: ignore[method-assign]
+    await put(server, *edge(), *orders(), route("shop/a"), route("shop/b"))
+    async with Taken(server) as heard:
+        await status(cluster, "HTTPRoute", "shop/b", bool)
+        await heard.until(lambda: any("no space is left" in one for one in heard.now.left_out))
+
+
+async def test_a_gateway_whose_class_is_gone_is_not_programmed_any_more(server: Server) -> None:
+    await put(server, *edge(), *orders(), route())
+
+    def programmed(said: Object) -> str:
+        return conditions(said)["Programmed"][0]
+
+    async with Taken(server):
+        await status(server.cluster, "Gateway", "infra/edge", lambda s: programmed(s) == "True")
+        await asyncio.to_thread(server.cluster.delete, "GatewayClass", "", "spangate")
+        said = await status(
+            server.cluster, "Gateway", "infra/edge", lambda s: programmed(s) == "False"
+        )
+        assert conditions(said)["Accepted"] == ("False", "Pending")
+        assert "there is no GatewayClass spangate" in said["conditions"][0]["message"]
+        await put(server, gateway_class())
+        await status(server.cluster, "Gateway", "infra/edge", lambda s: programmed(s) == "True")
+
+
+async def test_conditions_of_ours_that_are_not_judged_any_more_go(server: Server) -> None:
+    def policy(*references: Object) -> Object:
+        target = {"group": "", "kind": "Service", "name": "orders"}
+        validation = {"hostname": "o.shop", "caCertificateRefs": list(references)}
+        spec = {"targetRefs": [target], "validation": validation}
+        return made("BackendTLSPolicy", "shop/tls", spec=spec)
+
+    server.cluster.is_lenient = True
+    reference = {"group": "", "kind": "ConfigMap", "name": "none"}
+    await put(server, *edge(), *orders(), route(), policy(reference))
+    async with Taken(server):
+        await status(
+            server.cluster, "BackendTLSPolicy", "shop/tls",
+            lambda s: "ResolvedRefs" in conditions(s["ancestors"][0]),
+        )  # fmt: skip
+        await put(server, policy())
+        said = await status(
+            server.cluster, "BackendTLSPolicy", "shop/tls",
+            lambda s: s["ancestors"][0]["conditions"][0]["observedGeneration"] == 2,
+        )  # fmt: skip
+        assert conditions(said["ancestors"][0]) == {"Accepted": ("False", "Invalid")}
