@@ -222,6 +222,5 @@ def _leaves_out(given: Given, reasons: Sequence[str]) -> bool:
     """Whether a state follows without what is to blame, see State.bar."""
     if not reasons:
         return False
-    kinds = ("listen", "upstream")
-    places = {place for path, place in given.places.items() if path[0] in kinds and len(path) == 2}
+    places = {place for path, place in given.places.items() if len(path) == 2}
     return any(place_of(reason, places) is not None for reason in reasons)

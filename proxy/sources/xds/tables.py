@@ -7,11 +7,12 @@ or whose certificates never came, is an upstream without servers: its requests g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.sources.xds.kinds import EDS, SDS
+from proxy.sources.xds.blame import Place, place_of_routes
+from proxy.sources.xds.kinds import EDS, LDS, RDS
 from proxy.sources.xds.map_cluster import Cluster
 from proxy.sources.xds.map_listener import Listener, names_of
 from proxy.sources.xds.map_routes import Entry, Routes
@@ -20,6 +21,8 @@ from proxy.sources.xds.names import upstream_of
 from proxy.sources.xds.state import State
 
 Table = dict[str, Any]
+# By cluster: `balance.on` of its routes, and for each the first place of each resource that says it
+Hashes = dict[str, dict[str, dict[Place, str]]]
 NOBODY: Table = {"discover": "source"}
 
 
@@ -34,14 +37,14 @@ class Tables:
     authorities: dict[str, bytes] = field(default_factory=dict)
     places: dict[tuple[str | int, ...], str] = field(default_factory=dict)
     servers: dict[str, dict[str, int]] = field(default_factory=dict)  # by upstream
-    reasons: list[str] = field(default_factory=list)  # why it cannot be used as it is
+    reasons: list[str] = field(default_factory=list)  # why it cannot be given as it is
     left_out: list[str] = field(default_factory=list)  # resources that were refused, and why
 
 
 def make_tables(state: State) -> Tables:
     """The tables of all that is there now."""
     made = Tables(left_out=[f"xDS {reason}" for reason in state.refused.values()])
-    hashes: dict[str, set[str]] = {}
+    hashes: Hashes = {}
     names: set[str] = set()
     for name, listener in sorted(state.give().items()):
         if not _has_secrets(listener.tls, state):
@@ -50,7 +53,7 @@ def make_tables(state: State) -> Tables:
         for table in listener.tables:
             if listener.cluster:
                 table = {**table, "to": upstream_of(listener.cluster)}
-                hashes.setdefault(listener.cluster, set())
+                hashes.setdefault(listener.cluster, {})
             made.places["listen", len(made.listeners)] = place
             made.listeners.append(table)
         _secrets(listener.tls, state, made)
@@ -59,7 +62,10 @@ def make_tables(state: State) -> Tables:
             _routes(listener, routes, made, names, hashes)
     clusters = state.clusters()
     for name, keys in hashes.items():
-        _upstream(name, clusters.get(name), keys, state, made)
+        cluster = clusters.get(name)
+        if cluster is not None and cluster.algorithm and len(keys) > 1:
+            made.reasons += _at_odds(name, keys, state)
+        _upstream(name, cluster, keys, state, made)
     return made
 
 
@@ -79,24 +85,39 @@ def _routes(
     routes: Routes | None,
     made: Tables,
     names: set[str],
-    hashes: dict[str, set[str]],
+    hashes: Hashes,
 ) -> None:
     """The routes of one listener; one that answers 404 where there is none at all."""
     config = listener.rds or (routes.name if routes is not None else "")
+    head = place_of_routes(config, listener.name)
+    owner = (RDS, config) if listener.rds else (LDS, listener.name)
     entries = routes.entries if routes is not None else ()
     if not entries:
         entries = (Entry("none", {"path": "/*", "respond": {"status": 404}}),)
     for asked in names_of(listener):
         for entry in entries:
             order = len(made.routes) + 1
-            place = f"xDS route configuration {config!r} of {listener.name!r}, {entry.name}"
-            made.places["route", order - 1] = place
+            made.places["route", order - 1] = f"{head}, {entry.name}"
             made.routes.append(_route(entry, asked, order, listener, names))
     for entry in entries:
         for cluster in (*entry.clusters, entry.mirror):
             if cluster:
-                keys = hashes.setdefault(cluster, set())
-                keys.update([entry.hashed] if entry.hashed else ())
+                keys = hashes.setdefault(cluster, {})
+            if cluster and entry.hashed:
+                keys.setdefault(entry.hashed, {}).setdefault(owner, f"{head}, {entry.name}")
+
+
+def _at_odds(name: str, keys: dict[str, dict[Place, str]], state: State) -> Iterator[str]:
+    """A cluster goes by one key: that which its routes in force have, else the first. Who says
+    another one is to blame, or the cluster where that alone is new."""
+    kept = max(keys, key=state.hashed_in_force(name).__contains__)  # the first of them
+    for key, places in keys.items():
+        new = [text for place, text in places.items() if not state.is_in_force(place)]
+        for text in new if key != kept else ():
+            what = f"it hashes by {key} to cluster {name!r}, which goes by {kept}"
+            yield f"{text}: {what}: one key for each cluster is supported"
+        if key != kept and len(new) < len(places):
+            yield f"xDS cluster {name!r}: its routes hash by {sorted(keys)}, not one"
 
 
 def _route(entry: Entry, asked: str, order: int, listener: Listener, names: set[str]) -> Table:
@@ -124,7 +145,7 @@ def _name(wanted: str, names: set[str]) -> str:
 
 
 def _upstream(
-    name: str, cluster: Cluster | None, keys: set[str], state: State, made: Tables
+    name: str, cluster: Cluster | None, keys: Iterable[str], state: State, made: Tables
 ) -> None:
     upstream = upstream_of(name)
     made.places["upstream", upstream] = f"xDS cluster {name!r}"
@@ -134,8 +155,6 @@ def _upstream(
         return
     table = dict(cluster.table)
     if cluster.algorithm:
-        if len(keys) > 1:
-            made.reasons.append(f"xDS cluster {name!r}: its routes hash by {sorted(keys)}, not one")
         table["balance"] = {"policy": "random"}
         for key in keys:
             table["balance"] = {"policy": "hash", "on": key, "algorithm": cluster.algorithm}
@@ -153,12 +172,11 @@ def _upstream(
 
 
 def _has_secrets(tls: Tls, state: State) -> bool:
-    secrets = state.held[SDS].mapped
     return all(
-        (one := secrets.get(name)) is not None and one.certificate is not None
+        (one := state.secret(name)) is not None and one.certificate is not None
         for name in tls.certificates
     ) and all(
-        (one := secrets.get(name)) is not None and one.authority is not None
+        (one := state.secret(name)) is not None and one.authority is not None
         for name in tls.authorities
     )
 
@@ -175,4 +193,5 @@ def _secrets(tls: Tls, state: State, made: Tables) -> None:
 
 def _named(tls: Tls, state: State) -> Iterator[Secret]:
     for name in tls.certificates | tls.authorities:
-        yield state.held[SDS].mapped[name]
+        if (secret := state.secret(name)) is not None:
+            yield secret
