@@ -67,6 +67,8 @@ class Session:
 
     def __init__(self, stream: Stream, state: State) -> None:
         self.versions: dict[str, str] = {}  # by kind, of what was accepted last
+        self.applied: dict[str, str] = {}  # likewise, of what is in force
+        self._given_versions: dict[str, str] = {}  # of the state that the hub works on
         self._stream = stream
         self._state = state
         self._is_open = False
@@ -117,6 +119,7 @@ class Session:
         else:
             self.versions[kind.short] = version or f"{len(self._state.held[kind].mapped)} resources"
             if kind is EDS:
+                self._at_once(kind)
                 out.requests += self._stream.ack(kind, nonce)
             else:
                 self._fresh[kind] = response
@@ -143,8 +146,10 @@ class Session:
             tables = make_tables(self._state)
         self._tell(tables.servers, out)
         if (digest := _digest(tables)) == self._given and not self._is_refused:
+            self.applied = dict(self.versions)
             out.requests += self._release(*KINDS)
         else:
+            self._given_versions = dict(self.versions)
             self._given, self._since, self._is_refused = digest, now, False
             self._upstreams = tables.upstreams
             self._number += 1
@@ -171,6 +176,7 @@ class Session:
                 self._refuse(kind, response, (), others, out)
         else:
             self._known = self._in_force = self._upstreams
+            self.applied = dict(self._given_versions)
             self._state.accepted()
             self._told = {name: urls for name, urls in self._told.items() if name in self._known}
         for kind, response in flying.items():
@@ -235,6 +241,12 @@ class Session:
         response.answered = True
         response.refused.update(names)
         out.requests += self._stream.nack(kind, response.nonce, _text(why))
+
+    def _at_once(self, kind: Kind) -> None:
+        """What goes without a state is in force now, if there is a state."""
+        for versions in (self.applied, self._given_versions):
+            if versions:
+                versions[kind.short] = self.versions[kind.short]
 
     def _endpoints(self, arrived: Arrived, out: Out) -> None:
         """Tell the servers of clusters that are in use; backups are a part of the tables."""

@@ -26,7 +26,7 @@ from proxy.config.source_model import XdsSource
 from proxy.frames import Frames
 from proxy.frames import encode as framed
 from proxy.sources.packed import Listed, Named
-from proxy.sources.source import About, Given, Hears
+from proxy.sources.source import About, Given, Hears, in_one
 from proxy.sources.xds import frames
 from proxy.sources.xds.names import place_of
 from proxy.tasks import cancel, gently, spawn
@@ -183,7 +183,7 @@ class Run(asyncio.Protocol):
             for upstream, servers in frames.decode(payload).items():
                 self._hears.servers(upstream, servers)
         elif kind == frames.VERSIONS:
-            self._hears.heard()
+            self._hears.heard(frames.decode(payload, type=dict[str, str]) or None)
         elif kind == frames.FAILED:
             self._hears.failed(frames.decode(payload))
         elif kind == frames.REFUSED:
@@ -200,7 +200,7 @@ class Run(asyncio.Protocol):
         routes, self._routes = self._routes, []
         places, self._places = self._places, {}
         given = Given(
-            version=", ".join(f"{kind} {version}" for kind, version in rest.versions.items()),
+            version=in_one(rest.versions),
             routes=Listed(routes),
             upstreams=Named(self._upstreams),
             listeners=rest.listeners,

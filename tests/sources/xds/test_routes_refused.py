@@ -1,5 +1,5 @@
-"""Route configurations of a control plane that read well, and that the gateway refuses all the same,
-and secrets: each by its name, the rest is in force, and what was good of it before stays."""
+"""Route configurations of a control plane that read well, and that the gateway refuses all the
+same, and secrets: each by its name, the rest is in force, and what was good of it before stays."""
 
 from __future__ import annotations
 
