@@ -8,6 +8,7 @@ not come within PATIENCE counts as not existing, as the protocol has it. It must
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,20 +87,15 @@ class State:
         """
         kind, held = arrived.kind, self.held[arrived.kind]
         names = [name for name, _, _ in arrived.resources]
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})[:3]
-            return [f"{kind.word} {', '.join(map(repr, twice))} is there twice"]
         held.answered = True
         reasons = list(arrived.faults)
-        for name, version, message in arrived.resources:
-            try:
-                held.mapped[name] = kind.map(message, self._reader)
+        twice = {name for name, n in Counter(names).items() if n > 1}
+        for name, version, message in {one[0]: one for one in arrived.resources}.values():
+            if name in twice:
+                why = "it is there twice"
+            elif not (why := self._take(kind, name, message)):
                 held.versions[name] = version
-                self._unbar(kind, name)
-                self.refused.pop((kind.short, name), None)
-            # whatever strangers write must not end the conversation
-            except Exception as error:  # noqa: BLE001
-                why = str(error) if isinstance(error, Refused) else _fault(error)
+            if why:
                 reasons.append(f"{kind.word} {name!r}: {why}")
                 self.refused[kind.short, name] = reasons[-1]
             held.waited.pop(name, None)
@@ -120,6 +116,17 @@ class State:
             held.waited.update(dict.fromkeys(arrived.removed, -PATIENCE))  # known not to exist
         self._settle(kind, now)
         return reasons
+
+    def _take(self, kind: Kind, name: str, message: Any) -> str:
+        """Why it cannot be used; "" if it is there now."""
+        try:
+            self.held[kind].mapped[name] = kind.map(message, self._reader)
+        # whatever strangers write must not end the conversation
+        except Exception as error:  # noqa: BLE001
+            return str(error) if isinstance(error, Refused) else _fault(error)
+        self._unbar(kind, name)
+        self.refused.pop((kind.short, name), None)
+        return ""
 
     def wanted(self, kind: Kind) -> frozenset[str] | None:
         """The names to ask for; None = all that there are."""
