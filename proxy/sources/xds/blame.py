@@ -15,6 +15,7 @@ from proxy.sources.xds.names import place_of
 
 Resources = Mapping[Kind, Mapping[str, Any]]
 Place = tuple[Kind, str]
+LEFT_OUT = ": route.when.listener: there is no listener"  # of the file's checks
 SHOWN = 3  # reasons of one resource
 
 
@@ -31,7 +32,10 @@ class Blame:
         """And the reason as it is told. None: nothing that is here, so that the whole state is
         held up."""
         if routes := place_of(reason, self._routes, ", "):
-            return self._routes[routes], reason
+            place, listener = self._routes[routes]
+            if LEFT_OUT in reason:
+                return (LDS, listener), self._elsewhere(listener)
+            return place, reason
         table = place_of(reason, self._tables)
         if table is None:
             return None, reason
@@ -39,6 +43,13 @@ class Blame:
         if secret := self._secret(place, reason):
             return secret, f"xDS {SDS.word} {secret[1]!r}: {reason.removeprefix('xDS ')}"
         return place, reason
+
+    def _elsewhere(self, name: str) -> str:
+        """It was left out, so that its routes are of no listener."""
+        listener = self._given[LDS][name]
+        addresses = ", ".join(str(table["address"]) for table in listener.tables)
+        what = f"the file or another source has {addresses} already"
+        return f"xDS {LDS.word} {name!r}: {what}"
 
     def _secret(self, place: Place, reason: str) -> Place | None:
         given, good = self._given[SDS], self._good[SDS]
@@ -58,13 +69,12 @@ def together(reasons: Iterable[str]) -> str:
     return "; ".join([*all_of[:SHOWN], *more])
 
 
-def _of_routes(given: Resources) -> Iterator[tuple[str, Place]]:
-    """What places of routes begin with, and whose they are."""
+def _of_routes(given: Resources) -> Iterator[tuple[str, tuple[Place, str]]]:
+    """What places of routes begin with, whose they are, and of which listener."""
     for name, listener in given[LDS].items():
-        if listener.rds in given[RDS]:
-            yield place_of_routes(listener.rds, name), (RDS, listener.rds)
-        elif listener.routes is not None:
-            yield place_of_routes(listener.routes.name, name), (LDS, name)
+        own = listener.routes.name if listener.routes is not None else ""
+        owner = (RDS, listener.rds) if listener.rds in given[RDS] else (LDS, name)
+        yield place_of_routes(listener.rds or own, name), (owner, name)
 
 
 def place_of_routes(config: str, listener: str) -> str:

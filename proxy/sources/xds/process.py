@@ -17,7 +17,8 @@ from proxy.sources.xds.session import Out, Session, Stream
 from proxy.sources.xds.state import State
 from proxy.sources.xds.stream_delta import Delta
 from proxy.sources.xds.stream_sotw import Sotw
-from proxy.sources.xds.tables import Table, Tables
+from proxy.sources.xds.tables import Tables
+from proxy.sources.xds.upstreams import Table
 from proxy.tasks import cancel, spawn
 
 SHORT = 0.01  # seconds without a response, after which what has come is put together

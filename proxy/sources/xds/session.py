@@ -19,9 +19,9 @@ from typing import Any, Protocol
 import msgspec
 
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, Kind
-from proxy.sources.xds.names import upstream_of
 from proxy.sources.xds.state import Arrived, State
-from proxy.sources.xds.tables import Table, Tables, backup_of, make_tables, servers_of
+from proxy.sources.xds.tables import Tables, make_tables
+from proxy.sources.xds.upstreams import Table, backup_of, known_as, servers_of
 
 LONGEST = 60.0  # seconds that the hub may take to say whether a state is in force
 MOST = 2000  # characters of a refusal
@@ -255,13 +255,11 @@ class Session:
         found: dict[str, dict[str, int]] = {}
         for assignment in changed:
             for name in self._state.endpoints_of.get(assignment, ()):
-                upstream = upstream_of(name)
-                if upstream not in self._known or name not in clusters:
-                    continue
-                backup = self._known[upstream].get("backup", {})
-                if backup_of(clusters[name], self._state) != backup:
-                    self._dirty = True
-                found[upstream] = servers_of(clusters[name], self._state)
+                for upstream, scheme in known_as(name, self._known) if name in clusters else ():
+                    backup = self._known[upstream].get("backup", {})
+                    if backup_of(clusters[name], scheme, self._state) != backup:
+                        self._dirty = True
+                    found[upstream] = servers_of(clusters[name], scheme, self._state)
         self._tell(found, out)
 
     def _tell(self, servers: dict[str, dict[str, int]], out: Out) -> None:

@@ -73,9 +73,8 @@ class State:
         # how often the hub has refused each since it was in force last; of no name that has left
         self._refusals: dict[Place, int] = {}
         self._tried: set[Place] = set()  # those of these that the hub was given again
-        # of the state that the hub knows, and of the one in force
-        self._given: dict[Kind, dict[str, Any]] = {kind: {} for kind in JUDGED}
-        self._good: dict[Kind, dict[str, Any]] = self._given
+        self._given: dict[Kind, dict[str, Any]] = {kind: {} for kind in JUDGED}  # to the hub
+        self.good: dict[Kind, dict[str, Any]] = self._given  # of the state that is in force
         self._reader = reader
         self._listeners = frozenset(listeners)
 
@@ -149,12 +148,12 @@ class State:
 
     def _named_by_good(self, kind: Kind) -> frozenset[str]:
         """The same of those in force, which may have to stand in."""
-        clusters = self._good[CDS].values()
+        clusters = self.good[CDS].values()
         if kind is EDS:
             return frozenset(one.eds for one in clusters if one.eds)
         if kind is RDS:
-            return self._named(kind, self._good[LDS].values())
-        good = [*self._good[LDS].values(), *clusters]
+            return self._named(kind, self.good[LDS].values())
+        good = [*self.good[LDS].values(), *clusters]
         return frozenset().union(*(one.tls.certificates | one.tls.authorities for one in good))
 
     def give(self) -> dict[str, Listener]:
@@ -170,7 +169,7 @@ class State:
 
     def accepted(self) -> None:
         """That state is in force."""
-        self._good = self._given
+        self.good = self._given
         for place in self._tried:
             self._refusals.pop(place, None)
 
@@ -178,7 +177,7 @@ class State:
         """That state was refused. What is to blame is from now on as it was, or is not there at
         all: by its place, with the reasons; of what has changed meanwhile there is none. And those
         that blame nobody: they hold up the whole state."""
-        blame = Blame(self._given, self._good)
+        blame = Blame(self._given, self.good)
         found: dict[Place, list[str]] = {}
         others: list[str] = []
         for reason in reasons:
@@ -199,7 +198,7 @@ class State:
         if barred is not None:  # what stood in for it is to blame
             self.barred[place] = Barred(None, barred.until)
         elif held.mapped.get(name) is given:  # and no newer one
-            good = self._good[kind].get(name)
+            good = self.good[kind].get(name)
             count = self._refusals.get(place, 0)
             self._refusals[place] = count + 1
             until = now + min(RETRY * 2.0 ** min(count, 16), RETRY_LONGEST)
@@ -227,6 +226,10 @@ class State:
         routes: Routes | None = listener.routes or self._one(RDS, listener.rds)
         return routes
 
+    def cluster(self, name: str) -> Cluster | None:
+        found: Cluster | None = self._one(CDS, name)
+        return found
+
     def secret(self, name: str) -> Secret | None:
         found: Secret | None = self._one(SDS, name)
         return found
@@ -234,19 +237,8 @@ class State:
     def is_in_force(self, place: Place) -> bool:
         """Whether the state that the hub is given has it as the one before."""
         kind, name = place
-        good = self._good[kind].get(name)
+        good = self.good[kind].get(name)
         return good is not None and good == self._given[kind].get(name)
-
-    def hashed_in_force(self, cluster: str) -> set[str]:
-        """By what routes hash to it in the state that is in force."""
-        all_of = [*self._good[RDS].values(), *(one.routes for one in self._good[LDS].values())]
-        return {
-            entry.hashed
-            for routes in all_of
-            if routes is not None and cluster in routes.clusters
-            for entry in routes.entries
-            if entry.hashed and (cluster in entry.clusters or cluster == entry.mirror)
-        }
 
     def used(self) -> set[str]:
         """The clusters that some route or listener names."""

@@ -105,10 +105,12 @@ def test_what_stands_in_for_a_listener_may_be_refused_as_well() -> None:
     assert bound(out) == ["127.0.0.1:3", "127.0.0.1:1"]
     session.settled(out.number, [TAKEN], 1.0)
     out = session.flush(1.0)
-    assert bound(out) == ["127.0.0.1:1", "127.0.0.1:1"]
-    session.settled(out.number, ["xDS listener 'a': listen.address: is there twice"], 1.0)
-    out = session.flush(1.0)
     assert bound(out) == ["127.0.0.1:1"]
+    assert out.tables is not None
+    assert "xDS listener 'b': listener 'a' has 127.0.0.1:1 already" in out.tables.left_out
+    session.settled(out.number, [TAKEN], 1.0)
+    out = session.flush(1.0)
+    assert bound(out) == []
     session.settled(out.number, [], 1.0)
     assert session.flush(1.0).tables is None
 
