@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from proxy.sources.source import Given, Source
+import msgspec
+
+from proxy.sources.source import Given, Source, in_one
 
 log = logging.getLogger("spangate")
 
@@ -95,6 +97,13 @@ class Sourced:
         if self._reason and (whole or not self._in_part):
             log.info("source %s answers again", self.name, extra={"key": "source.again"})
             self._reason = ""
+
+    def called(self, versions: Mapping[str, str]) -> None:
+        """What is in force has these versions now."""
+        if self.applied is not None:
+            self.applied = msgspec.structs.replace(
+                self.applied, version=in_one(versions), versions=dict(versions)
+            )
 
     def failed(self, reason: str, now: float, in_part: bool = False) -> None:
         reason = " ".join(reason.split())[:REASON]

@@ -236,9 +236,11 @@ class _Ear:
             # kept as it is now: it is the source's to change
             self._sources.servers(self._source.name, upstream, dict(servers), note)
 
-    def heard(self) -> None:
+    def heard(self, versions: Mapping[str, str] | None = None) -> None:
         if not self._is_deaf:
             self._source.hears(time.monotonic(), whole=True)
+            if versions is not None:
+                self._source.called(versions)
 
     def failed(self, reason: str, in_part: bool = False) -> None:
         if not self._is_deaf:

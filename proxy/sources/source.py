@@ -32,6 +32,11 @@ class Given(msgspec.Struct, frozen=True):
     renewed: Sequence[str] = ()  # places that have changed since what was given before
 
 
+def in_one(versions: Mapping[str, str]) -> str:
+    """The version of a source that has several."""
+    return ", ".join(f"{kind} {version}" for kind, version in versions.items())
+
+
 class Hears(Protocol):
     """Whom a source tells. All of it may be called as often as anything is known."""
 
@@ -42,8 +47,9 @@ class Hears(Protocol):
         """The servers of an upstream whose table says `discover = "source"`: by URL with weights.
         At once in force, without a reload."""
 
-    def heard(self) -> None:
-        """The source has answered, and there is nothing new: what it gave still holds."""
+    def heard(self, versions: Mapping[str, str] | None = None) -> None:
+        """The source has answered, and there is nothing new: what it gave still holds. `versions`:
+        what it is called now, by type of resource, where that is said besides states."""
 
     def failed(self, reason: str, in_part: bool = False) -> None:
         """The source cannot be asked now; what it gave holds. `in_part`: the rest of it goes on,

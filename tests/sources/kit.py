@@ -41,7 +41,7 @@ class Heard:
         self.said[upstream] = dict(servers)
         self._stirred.set()
 
-    def heard(self) -> None:
+    def heard(self, versions: Mapping[str, str] | None = None) -> None:
         self.alive += 1
         self._stirred.set()
 

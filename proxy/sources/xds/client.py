@@ -38,19 +38,22 @@ def pause(attempt: int, chance: float) -> float:
 
 
 class Client:
-    """`connected` gives what is sent first, `received` what is sent for a response."""
+    """`connected` gives what is sent first, `received` what is sent for a response. `asked`: a
+    server has taken the first request."""
 
     def __init__(
         self,
         settings: Settings,
         method: tuple[str, str],
         connected: Callable[[], list[Any]],
+        asked: Callable[[], None],
         received: Callable[[Any], list[Any]],
         lost: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._method, self._response = method
         self._connected = connected
+        self._asked = asked
         self._received = received
         self._lost = lost
         self._outgoing: asyncio.Queue[Any] = asyncio.Queue()
@@ -102,6 +105,8 @@ class Client:
 
     async def _write(self, call: Any) -> None:
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader hears of it
+            await call.write(await self._outgoing.get())
+            self._asked()
             while True:
                 await call.write(await self._outgoing.get())
 

@@ -19,7 +19,7 @@ GIVEN = 5  # process: Rest; items = number of the state
 SERVERS = 6  # process: servers by upstream
 FAILED = 7  # process: why the server cannot be asked now
 REFUSED = 8  # process: what was refused of a response
-VERSIONS = 9  # process: by kind, and that the server can be asked
+VERSIONS = 9  # process: those in force by kind, and that the server can be asked
 PLACES = 10  # process: more places of the coming state
 
 PART = 500  # tables in one frame

@@ -32,6 +32,7 @@ class Cluster:
     table: dict[str, Any]
     eds: str = ""
     fixed: Endpoints | None = None
+    dns: str = ""  # the one name that its servers are looked up by
     scheme: str = "http"
     weighted: bool = False  # localities have shares
     algorithm: str = ""  # "ring" or "maglev": by a hash, of what routes say
@@ -79,9 +80,8 @@ def _found(cluster: Any, made: Cluster, reader: Reader) -> Cluster:
         raise Refused(f"Cluster.type {kind} is not supported")
     fixed = map_endpoints(cluster.load_assignment, reader)
     places = [place for group in fixed.groups for place in group.servers]
-    if cluster.type == STRICT_DNS and len(places) == 1:
-        made.table["discover"] = f"dns://{places[0]}"
-    return replace(made, fixed=fixed)
+    dns = places[0] if cluster.type == STRICT_DNS and len(places) == 1 else ""
+    return replace(made, fixed=fixed, dns=dns)
 
 
 def _balanced(cluster: Any, made: Cluster, reader: Reader) -> Cluster:
@@ -143,6 +143,8 @@ def _secured(cluster: Any, made: Cluster, reader: Reader) -> Cluster:
     name = context.DESCRIPTOR.name
     if name != "UpstreamTlsContext":
         raise Refused(f"Cluster.transport_socket {name} is not supported")
+    if made.fixed is not None and made.fixed.has_pipes:
+        raise Refused("Cluster.transport_socket: TLS to an Address.pipe is not supported")
     tls = map_client(context, reader)
     made.table["tls"] = tls.table
     return replace(made, tls=tls, scheme="https")

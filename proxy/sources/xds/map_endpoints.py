@@ -36,6 +36,10 @@ class Endpoints:
     name: str
     groups: tuple[Group, ...]
 
+    @property
+    def has_pipes(self) -> bool:
+        return any(place.startswith("unix:") for group in self.groups for place in group.servers)
+
     def servers(self, scheme: str, weighted: bool) -> dict[str, int]:
         return _urls((g for g in self.groups if g.priority == 0), scheme, weighted)
 
@@ -117,6 +121,8 @@ def _urls(groups: Iterable[Group], scheme: str, weighted: bool) -> dict[str, int
     for group in chosen:
         factor = _factor(group, chosen) if weighted else 1
         for place, weight in group.servers.items():
+            if scheme == "https" and place.startswith("unix:"):
+                continue  # nothing would be encrypted there
             url = place if place.startswith("unix:") else f"{scheme}://{place}"
             found[url] = found.get(url, 0) + weight * factor
     return _shortened(found)

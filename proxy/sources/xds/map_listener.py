@@ -58,6 +58,8 @@ def map_listener(listener: Any, reader: Reader) -> Listener:
     for more in listener.additional_addresses:
         reader.only(more, "address")
         addresses.append(address_of(more.address, reader))
+    if len(set(addresses)) < len(addresses):
+        raise Refused("Listener.additional_addresses: an address is there twice")
     compat = listener.address.socket_address.ipv4_compat
     tables = tuple(
         _table(listener.name, place, _bound(address, compat), made, tls)
@@ -146,6 +148,8 @@ def _filter(chain: Any, reader: Reader) -> Any:
 def _manager(manager: Any, reader: Reader) -> Listener:
     if manager.DESCRIPTOR.name == "TcpProxy":
         reader.only(manager, "cluster")
+        if not manager.cluster:
+            raise Refused("TcpProxy names no cluster")
         return Listener("", (), cluster=manager.cluster)
     if manager.DESCRIPTOR.name != "HttpConnectionManager":
         raise Refused(f"FilterChain.filters {manager.DESCRIPTOR.name} is not supported")

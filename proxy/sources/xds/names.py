@@ -10,13 +10,13 @@ _fits = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}").fullmatch
 _foreign = re.compile(r"[^A-Za-z0-9_.-]+").sub
 
 
-def place_of(reason: str, places: Container[str]) -> str | None:
+def place_of(reason: str, places: Container[str], after: str = ":") -> str | None:
     """Which of the places a reason begins with, "PLACE: what is wrong"; a name may have colons."""
-    end = reason.find(":")
+    end = reason.find(after)
     while end >= 0:
         if reason[:end] in places:
             return reason[:end]
-        end = reason.find(":", end + 1)
+        end = reason.find(after, end + 1)
     return None
 
 

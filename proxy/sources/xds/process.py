@@ -17,10 +17,12 @@ from proxy.sources.xds.session import Out, Session, Stream
 from proxy.sources.xds.state import State
 from proxy.sources.xds.stream_delta import Delta
 from proxy.sources.xds.stream_sotw import Sotw
-from proxy.sources.xds.tables import Table, Tables
+from proxy.sources.xds.tables import Tables
+from proxy.sources.xds.upstreams import Table
 from proxy.tasks import cancel, spawn
 
 SHORT = 0.01  # seconds without a response, after which what has come is put together
+STANDS = 1.0  # seconds after which a stream is believed to stay
 SHARE = 4  # of the time that putting together takes: so long it rests after it
 
 
@@ -37,6 +39,7 @@ class Process(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None  # until what has come is put together
         self._alarm: asyncio.TimerHandle | None = None  # of what is waited for in vain
+        self._standing: asyncio.TimerHandle | None = None  # until a stream has stood for a while
         self._rested = 0.0  # until when nothing is put together
         self._sent: dict[str, Table] = {}  # upstreams that the hub knows
         self._servers: dict[str, dict[str, int]] = {}  # to be told with the next tick
@@ -65,11 +68,18 @@ class Process(asyncio.Protocol):
         stream: Stream = (Delta if settings.mode == "delta" else Sotw)(node_of(settings))
         self._session = Session(stream, State(Reader(settings.ignore), settings.listeners))
         method = (stream.METHOD, stream.RESPONSE)
-        self._client = Client(settings, method, self._opened, self._received, self._lost)
+        self._client = Client(
+            settings, method, self._opened, self._asked, self._received, self._lost
+        )
         self._task = spawn(self._client.run(), "xDS")
 
     def _opened(self) -> list[Any]:
         return self._session.connected(time.monotonic()).requests
+
+    def _asked(self) -> None:
+        """A server that has nothing new may say nothing: it can be asked if it keeps the stream."""
+        loop = asyncio.get_running_loop()
+        self._standing = loop.call_later(STANDS, self._tell_versions)
 
     def _received(self, response: Any) -> list[Any]:
         out = self._session.received(response, time.monotonic())
@@ -79,6 +89,8 @@ class Process(asyncio.Protocol):
         return requests
 
     def _lost(self, reason: str) -> None:
+        if self._standing is not None:
+            self._standing.cancel()
         self._session.lost()
         self._tell(frames.FAILED, frames.encode(reason))
 
@@ -98,9 +110,8 @@ class Process(asyncio.Protocol):
         self._do(self._session.flush(begun))
         now = time.monotonic()
         self._rested = now + SHARE * (now - begun)
-        if self._session.versions != self._versions:
-            self._versions = dict(self._session.versions)
-            self._tell(frames.VERSIONS, frames.encode(self._versions))
+        if self._session.applied != self._versions:
+            self._tell_versions()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -119,6 +130,10 @@ class Process(asyncio.Protocol):
         if out.tables is not None:
             self._tell_servers()
             self._give(out.tables, out.number)
+
+    def _tell_versions(self) -> None:
+        self._versions = dict(self._session.applied)
+        self._tell(frames.VERSIONS, frames.encode(self._versions))
 
     def _tell_servers(self) -> None:
         servers, self._servers = self._servers, {}

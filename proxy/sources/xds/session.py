@@ -2,14 +2,16 @@
 
 A response is acknowledged when the state that it makes is in force, and refused with the reasons
 when the hub refuses that state; where it waits for other resources, it is acknowledged at once and
-refused later if it comes to that. Servers go their own short way, and are acknowledged at once.
+refused later if it comes to that: the newest response of a kind may be answered again, and a
+later request supersedes the earlier one. Servers go their own short way, and are acknowledged at
+once.
 
 States are given one at a time: what arrives while the hub works on one is in the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
@@ -17,9 +19,9 @@ from typing import Any, Protocol
 import msgspec
 
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, Kind
-from proxy.sources.xds.names import upstream_of
 from proxy.sources.xds.state import Arrived, State
-from proxy.sources.xds.tables import Table, Tables, backup_of, make_tables, servers_of
+from proxy.sources.xds.tables import Tables, make_tables
+from proxy.sources.xds.upstreams import Table, backup_of, known_as, servers_of
 
 LONGEST = 60.0  # seconds that the hub may take to say whether a state is in force
 MOST = 2000  # characters of a refusal
@@ -51,10 +53,13 @@ class Out:
 
 @dataclass(slots=True)
 class Response:
-    """One that changed something: its nonce, and whether it is acknowledged."""
+    """What is known of one."""
 
     nonce: str
-    answered: bool = False
+    names: Sequence[str]  # of its resources
+    before: str | None  # the version that was accepted before it
+    answered: bool = False  # acknowledged or refused
+    refused: set[str] = field(default_factory=set)  # names of which the server was told why
 
 
 class Session:
@@ -62,9 +67,12 @@ class Session:
 
     def __init__(self, stream: Stream, state: State) -> None:
         self.versions: dict[str, str] = {}  # by kind, of what was accepted last
+        self.applied: dict[str, str] = {}  # likewise, of what is in force
+        self._given_versions: dict[str, str] = {}  # of the state that the hub works on
         self._stream = stream
         self._state = state
         self._is_open = False
+        self._newest: dict[Kind, Response] = {}  # of this stream
         self._fresh: dict[Kind, Response] = {}  # in no state that was given yet
         self._flying: dict[Kind, Response] = {}  # in the state that the hub works on
         self._number = 0
@@ -81,14 +89,14 @@ class Session:
         """A stream is open."""
         self._is_open = True
         self._state.began = self._state.began or now
-        self._fresh, self._flying = {}, {}  # nonces die with their stream
+        self._fresh, self._flying, self._newest = {}, {}, {}  # nonces die with their stream
         self._stream.open(self._state.versions())
         return Out(self._subscribe())
 
     def lost(self) -> None:
         """The stream is gone; all that came by it stays."""
         self._is_open = False
-        self._fresh, self._flying = {}, {}
+        self._fresh, self._flying, self._newest = {}, {}, {}
 
     def received(self, response: Any, now: float) -> Out:
         arrived, nonce, version = self._stream.read(response)
@@ -97,19 +105,24 @@ class Session:
         kind, out = arrived.kind, Out()
         out.requests += self._release(kind)
         reasons = self._state.put(arrived, now)
+        names = [name for name, _, _ in arrived.resources]
+        response = Response(nonce, names, self.versions.get(kind.short))
+        self._newest[kind] = response
         if kind is EDS:
             self._endpoints(arrived, out)
         else:
             self._dirty = True
         if reasons:
             out.refused = reasons
+            response.answered = True
             out.requests += self._stream.nack(kind, nonce, _text(reasons))
         else:
             self.versions[kind.short] = version or f"{len(self._state.held[kind].mapped)} resources"
             if kind is EDS:
+                self._at_once(kind)
                 out.requests += self._stream.ack(kind, nonce)
             else:
-                self._fresh[kind] = Response(nonce)
+                self._fresh[kind] = response
         if kind in (CDS, LDS):  # what no other kind names
             out.requests += self._subscribe()
         return out
@@ -127,14 +140,16 @@ class Session:
             return out
         self._dirty = False
         tables = make_tables(self._state)
+        while tables.reasons:
+            out.refused += tables.reasons
+            self._bar(tables.reasons, now, out)
+            tables = make_tables(self._state)
         self._tell(tables.servers, out)
-        if tables.reasons:
-            out.refused = tables.reasons
-            out.requests += self._nack(self._fresh, tables.reasons)
-            self._fresh = {}
-        elif (digest := _digest(tables)) == self._given and not self._is_refused:
+        if (digest := _digest(tables)) == self._given and not self._is_refused:
+            self.applied = dict(self.versions)
             out.requests += self._release(*KINDS)
         else:
+            self._given_versions = dict(self.versions)
             self._given, self._since, self._is_refused = digest, now, False
             self._upstreams = tables.upstreams
             self._number += 1
@@ -153,21 +168,19 @@ class Session:
         self._since = None
         self._is_refused = bool(reasons)
         flying, self._flying = self._flying, {}
-        blamed: dict[Kind, Response] = {}
         if reasons:
             self._known = self._in_force
-            others = self._state.bar(reasons, now)
-            blamed = self._blamed(flying, reasons, is_held_up=bool(others))
-            if len(others) < len(reasons):
-                self._dirty = True
-                out.requests += self._subscribe()  # what stands in has names of its own
-            out.requests += self._nack(blamed, reasons)
+            others = self._bar(reasons, now, out)
+            self._dirty = self._dirty or len(others) < len(reasons)
+            for kind, response in flying.items() if others else ():
+                self._refuse(kind, response, (), others, out)
         else:
             self._known = self._in_force = self._upstreams
+            self.applied = dict(self._given_versions)
             self._state.accepted()
             self._told = {name: urls for name, urls in self._told.items() if name in self._known}
         for kind, response in flying.items():
-            if kind not in blamed and not response.answered:
+            if not response.answered:
                 out.requests += self._stream.ack(kind, response.nonce)
         return out
 
@@ -200,24 +213,40 @@ class Session:
                     requests += self._stream.ack(kind, response.nonce)
         return requests
 
-    def _nack(self, responses: dict[Kind, Response], reasons: Sequence[str]) -> list[Any]:
-        requests = []
-        for kind, response in responses.items():
-            requests += self._stream.nack(kind, response.nonce, _text(reasons))
-        return requests
+    def _bar(self, reasons: Sequence[str], now: float, out: Out) -> list[str]:
+        """Go on without what is to blame, and refuse the responses that brought it, so far as they
+        are the newest of their kind; the reasons that hold up the whole state."""
+        barred, others = self._state.bar(reasons, now)
+        for kind, response in self._newest.items():
+            mine = {
+                name: why
+                for (of, name), why in barred.items()
+                if of is kind and name not in response.refused and name in response.names
+            }
+            if mine:
+                self._refuse(
+                    kind, response, mine, [one for why in mine.values() for one in why], out
+                )
+        if barred:
+            out.requests += self._subscribe()  # what stands in has names of its own
+        return others
 
-    def _blamed(
-        self, responses: dict[Kind, Response], reasons: Sequence[str], is_held_up: bool
-    ) -> dict[Kind, Response]:
-        """Those whose kind some reason names. If there is none, all where the whole state is held
-        up, and nobody where it is in force soon without what is to blame. The others are
-        acknowledged."""
-        named = {
-            kind: response
-            for kind, response in responses.items()
-            if any(f"xDS {kind.word}" in reason for reason in reasons)
-        }
-        return named or (responses if is_held_up else {})
+    def _refuse(
+        self, kind: Kind, response: Response, names: Iterable[str], why: Sequence[str], out: Out
+    ) -> None:
+        if not response.refused and self._newest.get(kind) is response:
+            self.versions.pop(kind.short, None)
+            if response.before is not None:
+                self.versions[kind.short] = response.before
+        response.answered = True
+        response.refused.update(names)
+        out.requests += self._stream.nack(kind, response.nonce, _text(why))
+
+    def _at_once(self, kind: Kind) -> None:
+        """What goes without a state is in force now, if there is a state."""
+        for versions in (self.applied, self._given_versions):
+            if versions:
+                versions[kind.short] = self.versions[kind.short]
 
     def _endpoints(self, arrived: Arrived, out: Out) -> None:
         """Tell the servers of clusters that are in use; backups are a part of the tables."""
@@ -226,13 +255,11 @@ class Session:
         found: dict[str, dict[str, int]] = {}
         for assignment in changed:
             for name in self._state.endpoints_of.get(assignment, ()):
-                upstream = upstream_of(name)
-                if upstream not in self._known or name not in clusters:
-                    continue
-                backup = self._known[upstream].get("backup", {})
-                if backup_of(clusters[name], self._state) != backup:
-                    self._dirty = True
-                found[upstream] = servers_of(clusters[name], self._state)
+                for upstream, scheme in known_as(name, self._known) if name in clusters else ():
+                    backup = self._known[upstream].get("backup", {})
+                    if backup_of(clusters[name], scheme, self._state) != backup:
+                        self._dirty = True
+                    found[upstream] = servers_of(clusters[name], scheme, self._state)
         self._tell(found, out)
 
     def _tell(self, servers: dict[str, dict[str, int]], out: Out) -> None:

@@ -27,7 +27,7 @@ from proxy.frames import Frames
 from proxy.frames import encode as framed
 from proxy.pauses import doubled
 from proxy.sources.packed import Listed, Named
-from proxy.sources.source import About, Given, Hears
+from proxy.sources.source import About, Given, Hears, in_one
 from proxy.sources.xds import frames
 from proxy.sources.xds.names import place_of
 from proxy.tasks import cancel, gently, spawn
@@ -184,7 +184,7 @@ class Run(asyncio.Protocol):
             for upstream, servers in frames.decode(payload).items():
                 self._hears.servers(upstream, servers)
         elif kind == frames.VERSIONS:
-            self._hears.heard()
+            self._hears.heard(frames.decode(payload, type=dict[str, str]) or None)
         elif kind == frames.FAILED:
             self._hears.failed(frames.decode(payload))
         elif kind == frames.REFUSED:
@@ -201,7 +201,7 @@ class Run(asyncio.Protocol):
         routes, self._routes = self._routes, []
         places, self._places = self._places, {}
         given = Given(
-            version=", ".join(f"{kind} {version}" for kind, version in rest.versions.items()),
+            version=in_one(rest.versions),
             routes=Listed(routes),
             upstreams=Named(self._upstreams),
             listeners=rest.listeners,
@@ -223,6 +223,5 @@ def _leaves_out(given: Given, reasons: Sequence[str]) -> bool:
     """Whether a state follows without what is to blame, see State.bar."""
     if not reasons:
         return False
-    kinds = ("listen", "upstream")
-    places = {place for path, place in given.places.items() if path[0] in kinds and len(path) == 2}
+    places = {place for path, place in given.places.items() if len(path) == 2}
     return any(place_of(reason, places) is not None for reason in reasons)

@@ -8,16 +8,18 @@ not come within PATIENCE counts as not existing, as the protocol has it. It must
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.pauses import doubled
+from proxy.sources.xds.blame import Blame, Place, together
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, RDS, SDS, Kind
 from proxy.sources.xds.map_cluster import Cluster
 from proxy.sources.xds.map_listener import Listener
 from proxy.sources.xds.map_routes import Routes
-from proxy.sources.xds.names import place_of
+from proxy.sources.xds.map_tls import Secret
 from proxy.sources.xds.reading import Reader, Refused
 
 log = logging.getLogger("spangate")
@@ -28,6 +30,7 @@ RETRY_LONGEST = 300.0  # likewise, the most
 # Seconds: what is due so soon is tried in the same state, such as two listeners that exchange
 # addresses, of which neither can go alone
 TOGETHER = 1.0
+JUDGED = (LDS, CDS, RDS, SDS)  # by the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Barred:
-    """A listener or cluster that the hub refused."""
+    """A resource that the hub refused."""
 
     stand_in: Any  # what is in force in its place, None = nothing
     until: float  # when it is tried again
@@ -67,13 +70,12 @@ class State:
         self.endpoints_of: dict[str, list[str]] = {}  # by the name of EDS: clusters
         self.began = 0.0  # when the first stream was opened
         self.refused: dict[tuple[str, str], str] = {}  # by kind and name: why
-        self.barred: dict[tuple[Kind, str], Barred] = {}
+        self.barred: dict[Place, Barred] = {}
         # how often the hub has refused each since it was in force last; of no name that has left
-        self._refusals: dict[tuple[Kind, str], int] = {}
-        self._tried: set[tuple[Kind, str]] = set()  # those of these that the hub was given again
-        self._given: dict[Kind, dict[str, Any]] = {LDS: {}, CDS: {}}  # of the state that the hub
-        # knows
-        self._good: dict[Kind, dict[str, Any]] = {LDS: {}, CDS: {}}  # of the one in force
+        self._refusals: dict[Place, int] = {}
+        self._tried: set[Place] = set()  # those of these that the hub was given again
+        self._given: dict[Kind, dict[str, Any]] = {kind: {} for kind in JUDGED}  # to the hub
+        self.good: dict[Kind, dict[str, Any]] = self._given  # of the state that is in force
         self._reader = reader
         self._listeners = frozenset(listeners)
 
@@ -85,20 +87,15 @@ class State:
         """
         kind, held = arrived.kind, self.held[arrived.kind]
         names = [name for name, _, _ in arrived.resources]
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})[:3]
-            return [f"{kind.word} {', '.join(map(repr, twice))} is there twice"]
         held.answered = True
         reasons = list(arrived.faults)
-        for name, version, message in arrived.resources:
-            try:
-                held.mapped[name] = kind.map(message, self._reader)
+        twice = {name for name, n in Counter(names).items() if n > 1}
+        for name, version, message in {one[0]: one for one in arrived.resources}.values():
+            if name in twice:
+                why = "it is there twice"
+            elif not (why := self._take(kind, name, message)):
                 held.versions[name] = version
-                self._unbar(kind, name)
-                self.refused.pop((kind.short, name), None)
-            # whatever strangers write must not end the conversation
-            except Exception as error:  # noqa: BLE001
-                why = str(error) if isinstance(error, Refused) else _fault(error)
+            if why:
                 reasons.append(f"{kind.word} {name!r}: {why}")
                 self.refused[kind.short, name] = reasons[-1]
             held.waited.pop(name, None)
@@ -119,6 +116,17 @@ class State:
             held.waited.update(dict.fromkeys(arrived.removed, -PATIENCE))  # known not to exist
         self._settle(kind, now)
         return reasons
+
+    def _take(self, kind: Kind, name: str, message: Any) -> str:
+        """Why it cannot be used; "" if it is there now."""
+        try:
+            self.held[kind].mapped[name] = kind.map(message, self._reader)
+        # whatever strangers write must not end the conversation
+        except Exception as error:  # noqa: BLE001
+            return str(error) if isinstance(error, Refused) else _fault(error)
+        self._unbar(kind, name)
+        self.refused.pop((kind.short, name), None)
+        return ""
 
     def wanted(self, kind: Kind) -> frozenset[str] | None:
         """The names to ask for; None = all that there are."""
@@ -141,17 +149,17 @@ class State:
 
     def _named_by_good(self, kind: Kind) -> frozenset[str]:
         """The same of those in force, which may have to stand in."""
-        clusters = self._good[CDS].values()
+        clusters = self.good[CDS].values()
         if kind is EDS:
             return frozenset(one.eds for one in clusters if one.eds)
         if kind is RDS:
-            return self._named(kind, self._good[LDS].values())
-        good = [*self._good[LDS].values(), *clusters]
+            return self._named(kind, self.good[LDS].values())
+        good = [*self.good[LDS].values(), *clusters]
         return frozenset().union(*(one.tls.certificates | one.tls.authorities for one in good))
 
     def give(self) -> dict[str, Listener]:
         """The listeners of a state that the hub is given now."""
-        self._given = {LDS: self._usable(LDS), CDS: self._usable(CDS)}
+        self._given = {kind: self._usable(kind) for kind in JUDGED}
         self._tried = self._refusals.keys() - self.barred.keys()
         return self._given[LDS]
 
@@ -162,44 +170,43 @@ class State:
 
     def accepted(self) -> None:
         """That state is in force."""
-        self._good = self._given
+        self.good = self._given
         for place in self._tried:
             self._refusals.pop(place, None)
 
-    def bar(self, reasons: Iterable[str], now: float) -> list[str]:
-        """That state was refused. Listeners and clusters that are to blame are from now on as they
-        were, or are not there at all; the reasons that blame none hold up the whole state."""
-        places = {
-            f"xDS {kind.word} {name!r}": (kind, name)
-            for kind, given in self._given.items()
-            for name in given
-        }
-        found: dict[str, str] = {}
+    def bar(self, reasons: Iterable[str], now: float) -> tuple[dict[Place, list[str]], list[str]]:
+        """That state was refused. What is to blame is from now on as it was, or is not there at
+        all: by its place, with the reasons; of what has changed meanwhile there is none. And those
+        that blame nobody: they hold up the whole state."""
+        blame = Blame(self._given, self.good)
+        found: dict[Place, list[str]] = {}
         others: list[str] = []
         for reason in reasons:
-            if place := place_of(reason, places):
-                found[place] = reason
+            place, told = blame.place(reason)
+            if place is None:
+                others.append(told)
             else:
-                others.append(reason)
-        for place, reason in found.items():
-            self._bar(*places[place], reason, now)
-        if any(places[place][0] is CDS for place in found):
+                found.setdefault(place, []).append(told)
+        barred = {place: why for place, why in found.items() if self._bar(place, why, now)}
+        if any(kind is CDS for kind, _ in barred):
             self._settle(CDS, now)
-        return others
+        return barred, others
 
-    def _bar(self, kind: Kind, name: str, reason: str, now: float) -> None:
+    def _bar(self, place: Place, reasons: list[str], now: float) -> bool:
+        kind, name = place
         held, given = self.held[kind], self._given[kind][name]
-        barred = self.barred.get((kind, name))
+        barred = self.barred.get(place)
         if barred is not None:  # what stood in for it is to blame
-            self.barred[kind, name] = Barred(None, barred.until)
+            self.barred[place] = Barred(None, barred.until)
         elif held.mapped.get(name) is given:  # and no newer one
-            good = self._good[kind].get(name)
-            count = self._refusals.get((kind, name), 0)
-            self._refusals[kind, name] = count + 1
+            good = self.good[kind].get(name)
+            count = self._refusals.get(place, 0)
+            self._refusals[place] = count + 1
             until = now + doubled(RETRY, count, RETRY_LONGEST)
-            self.barred[kind, name] = Barred(good if good is not given else None, until)
+            self.barred[place] = Barred(good if good is not given else None, until)
             held.versions.pop(name, None)
-            self.refused[kind.short, name] = reason.removeprefix("xDS ")
+            self.refused[kind.short, name] = together(reasons)
+        return place in self.barred
 
     def retry(self, now: float) -> bool:
         """Whether there is something whose time it is. What was refused by the hub may go now,
@@ -217,7 +224,22 @@ class State:
         return min((barred.until for barred in self.barred.values()), default=None)
 
     def routes_of(self, listener: Listener) -> Routes | None:
-        return listener.routes or self.held[RDS].mapped.get(listener.rds)
+        routes: Routes | None = listener.routes or self._one(RDS, listener.rds)
+        return routes
+
+    def cluster(self, name: str) -> Cluster | None:
+        found: Cluster | None = self._one(CDS, name)
+        return found
+
+    def secret(self, name: str) -> Secret | None:
+        found: Secret | None = self._one(SDS, name)
+        return found
+
+    def is_in_force(self, place: Place) -> bool:
+        """Whether the state that the hub is given has it as the one before."""
+        kind, name = place
+        good = self.good[kind].get(name)
+        return good is not None and good == self._given[kind].get(name)
 
     def used(self) -> set[str]:
         """The clusters that some route or listener names."""
@@ -257,6 +279,10 @@ class State:
     def _unbar(self, kind: Kind, name: str) -> None:
         self.barred.pop((kind, name), None)
 
+    def _one(self, kind: Kind, name: str) -> Any:
+        barred = self.barred.get((kind, name))
+        return self.held[kind].mapped.get(name) if barred is None else barred.stand_in
+
     def _usable(self, kind: Kind) -> dict[str, Any]:
         usable = {**self.held[kind].mapped}
         for (of, name), barred in self.barred.items():
@@ -294,9 +320,21 @@ class State:
             held, wanted = self.held[kind], self.wanted(kind) or frozenset()
             kept = wanted | self._named_by_good(kind)
             for name in held.mapped.keys() - kept:
-                del held.mapped[name], held.versions[name]
+                held.mapped.pop(name)
+                held.versions.pop(name, None)
+            self._forget(kind, wanted)
             missing = wanted - held.mapped.keys()
             held.waited = {name: held.waited.get(name, now) for name in missing}
+
+    def _forget(self, kind: Kind, kept: Collection[str]) -> None:
+        """What was refused of others: nobody asks for them any more."""
+        for of, name in [*self.barred, *self._refusals]:
+            if of is kind and name not in kept:
+                self._unbar(kind, name)
+                self._refusals.pop((kind, name), None)
+        for short, name in [*self.refused]:
+            if short == kind.short and name not in kept:
+                del self.refused[short, name]
 
 
 def _fault(error: Exception) -> str:

@@ -7,20 +7,27 @@ or whose certificates never came, is an upstream without servers: its requests g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from proxy.sources.xds.kinds import EDS, SDS
-from proxy.sources.xds.map_cluster import Cluster
+from proxy.sources.xds.blame import Place, place_of_routes
+from proxy.sources.xds.kinds import LDS, RDS
 from proxy.sources.xds.map_listener import Listener, names_of
 from proxy.sources.xds.map_routes import Entry, Routes
 from proxy.sources.xds.map_tls import Secret, Tls
 from proxy.sources.xds.names import upstream_of
 from proxy.sources.xds.state import State
+from proxy.sources.xds.upstreams import (
+    BYTES,
+    Table,
+    nobody,
+    servers_of,
+    table_of,
+    upstream_for_bytes,
+)
 
-Table = dict[str, Any]
-NOBODY: Table = {"discover": "source"}
+# By cluster: `balance.on` of its routes, and for each the first place of each resource that says it
+Hashes = dict[str, dict[str, dict[Place, str]]]
 
 
 @dataclass(slots=True)
@@ -34,44 +41,51 @@ class Tables:
     authorities: dict[str, bytes] = field(default_factory=dict)
     places: dict[tuple[str | int, ...], str] = field(default_factory=dict)
     servers: dict[str, dict[str, int]] = field(default_factory=dict)  # by upstream
-    reasons: list[str] = field(default_factory=list)  # why it cannot be used as it is
+    reasons: list[str] = field(default_factory=list)  # why it cannot be given as it is
     left_out: list[str] = field(default_factory=list)  # resources that were refused, and why
 
 
 def make_tables(state: State) -> Tables:
     """The tables of all that is there now."""
     made = Tables(left_out=[f"xDS {reason}" for reason in state.refused.values()])
-    hashes: dict[str, set[str]] = {}
+    hashes: Hashes = {}
     names: set[str] = set()
-    for name, listener in sorted(state.give().items()):
+    for_bytes: dict[int, str] = {}  # place among the listeners: the cluster
+    listeners = state.give()
+    for name, listener in sorted(listeners.items()):
         if not _has_secrets(listener.tls, state):
             continue  # nobody could connect; it comes with its certificate
-        place = f"xDS listener {name!r}"
         for table in listener.tables:
             if listener.cluster:
-                table = {**table, "to": upstream_of(listener.cluster)}
-                hashes.setdefault(listener.cluster, set())
-            made.places["listen", len(made.listeners)] = place
+                for_bytes[len(made.listeners)] = listener.cluster
+            made.places["listen", len(made.listeners)] = f"xDS listener {name!r}"
             made.listeners.append(table)
         _secrets(listener.tls, state, made)
-        routes = state.routes_of(listener)
         if not listener.cluster:
-            _routes(listener, routes, made, names, hashes)
-    clusters = state.clusters()
+            _routes(listener, state.routes_of(listener), made, names, hashes)
+    made.reasons += _at_one_address(listeners, state)
     for name, keys in hashes.items():
-        _upstream(name, clusters.get(name), keys, state, made)
+        made.reasons += _at_odds(name, keys, state)
+        _upstream(name, upstream_of(name), False, keys, state, made)
+    for place, name in for_bytes.items():
+        upstream = upstream_for_bytes(name) if name in hashes else upstream_of(name)
+        made.listeners[place] = {**made.listeners[place], "to": upstream}
+        _upstream(name, upstream, True, (), state, made)
     return made
 
 
-def servers_of(cluster: Cluster, state: State) -> dict[str, int]:
-    """The servers of a cluster that has them by EDS."""
-    endpoints = state.held[EDS].mapped.get(cluster.eds)
-    return endpoints.servers(cluster.scheme, cluster.weighted) if endpoints is not None else {}
-
-
-def backup_of(cluster: Cluster, state: State) -> dict[str, int]:
-    endpoints = cluster.fixed or state.held[EDS].mapped.get(cluster.eds)
-    return endpoints.backup(cluster.scheme, cluster.weighted) if endpoints is not None else {}
+def _at_one_address(listeners: Mapping[str, Listener], state: State) -> Iterator[str]:
+    """Of listeners with the same address the one that is in force has it, else the first."""
+    addresses = [table["address"] for one in listeners.values() for table in one.tables]
+    if len(set(addresses)) == len(addresses):
+        return
+    taken: dict[str, str] = {}
+    for name in sorted(listeners, key=lambda name: (not state.is_in_force((LDS, name)), name)):
+        for address in (table["address"] for table in listeners[name].tables):
+            other = taken.setdefault(address, name)
+            if other != name:
+                yield f"xDS listener {name!r}: listener {other!r} has {address} already"
+                break
 
 
 def _routes(
@@ -79,24 +93,53 @@ def _routes(
     routes: Routes | None,
     made: Tables,
     names: set[str],
-    hashes: dict[str, set[str]],
+    hashes: Hashes,
 ) -> None:
     """The routes of one listener; one that answers 404 where there is none at all."""
     config = listener.rds or (routes.name if routes is not None else "")
+    head = place_of_routes(config, listener.name)
+    owner = (RDS, config) if listener.rds else (LDS, listener.name)
     entries = routes.entries if routes is not None else ()
     if not entries:
         entries = (Entry("none", {"path": "/*", "respond": {"status": 404}}),)
     for asked in names_of(listener):
         for entry in entries:
             order = len(made.routes) + 1
-            place = f"xDS route configuration {config!r} of {listener.name!r}, {entry.name}"
-            made.places["route", order - 1] = place
+            made.places["route", order - 1] = f"{head}, {entry.name}"
             made.routes.append(_route(entry, asked, order, listener, names))
     for entry in entries:
         for cluster in (*entry.clusters, entry.mirror):
             if cluster:
-                keys = hashes.setdefault(cluster, set())
-                keys.update([entry.hashed] if entry.hashed else ())
+                keys = hashes.setdefault(cluster, {})
+            if cluster and entry.hashed:
+                keys.setdefault(entry.hashed, {}).setdefault(owner, f"{head}, {entry.name}")
+
+
+def _at_odds(name: str, keys: dict[str, dict[Place, str]], state: State) -> Iterator[str]:
+    """A cluster goes by one key: that which its routes in force have, else the first. Who says
+    another one is to blame, or the cluster where that alone is new."""
+    cluster = state.cluster(name) if len(keys) > 1 else None
+    if cluster is None or not cluster.algorithm:
+        return
+    kept = max(keys, key=_hashed_in_force(name, state).__contains__)  # the first of them
+    for key, places in keys.items():
+        new = [text for place, text in places.items() if not state.is_in_force(place)]
+        for text in new if key != kept else ():
+            what = f"it hashes by {key} to cluster {name!r}, which goes by {kept}"
+            yield f"{text}: {what}: one key for each cluster is supported"
+        if key != kept and len(new) < len(places):
+            yield f"xDS cluster {name!r}: its routes hash by {sorted(keys)}, not one"
+
+
+def _hashed_in_force(cluster: str, state: State) -> set[str]:
+    all_of = [*state.good[RDS].values(), *(one.routes for one in state.good[LDS].values())]
+    return {
+        entry.hashed
+        for routes in all_of
+        if routes is not None and cluster in routes.clusters
+        for entry in routes.entries
+        if entry.hashed and (cluster in entry.clusters or cluster == entry.mirror)
+    }
 
 
 def _route(entry: Entry, asked: str, order: int, listener: Listener, names: set[str]) -> Table:
@@ -124,41 +167,30 @@ def _name(wanted: str, names: set[str]) -> str:
 
 
 def _upstream(
-    name: str, cluster: Cluster | None, keys: set[str], state: State, made: Tables
+    name: str, upstream: str, for_bytes: bool, keys: Iterable[str], state: State, made: Tables
 ) -> None:
-    upstream = upstream_of(name)
+    cluster = state.cluster(name)
     made.places["upstream", upstream] = f"xDS cluster {name!r}"
+    scheme = BYTES if for_bytes else "http" if cluster is None else cluster.scheme
     if cluster is None or not _has_secrets(cluster.tls, state):
-        made.upstreams[upstream] = NOBODY
+        made.upstreams[upstream] = nobody(scheme)
         made.servers[upstream] = {}
         return
-    table = dict(cluster.table)
-    if cluster.algorithm:
-        if len(keys) > 1:
-            made.reasons.append(f"xDS cluster {name!r}: its routes hash by {sorted(keys)}, not one")
-        table["balance"] = {"policy": "random"}
-        for key in keys:
-            table["balance"] = {"policy": "hash", "on": key, "algorithm": cluster.algorithm}
-    if backup := backup_of(cluster, state):
-        table["backup"] = backup
-    if cluster.fixed is not None and "discover" not in table:
-        table["servers"] = cluster.fixed.servers(cluster.scheme, cluster.weighted)
-        if not table["servers"]:
-            del table["servers"]
-    if "servers" not in table and "discover" not in table:
-        table["discover"] = "source+https" if cluster.scheme == "https" else "source"
-        made.servers[upstream] = servers_of(cluster, state)
+    if for_bytes and cluster.scheme == "https":
+        made.reasons.append(f"xDS cluster {name!r}: TLS is not supported for a TcpProxy.cluster")
+    table = table_of(cluster, scheme, keys, state)
     made.upstreams[upstream] = table
+    if table.get("discover", "").startswith("source"):
+        made.servers[upstream] = servers_of(cluster, scheme, state)
     _secrets(cluster.tls, state, made)
 
 
 def _has_secrets(tls: Tls, state: State) -> bool:
-    secrets = state.held[SDS].mapped
     return all(
-        (one := secrets.get(name)) is not None and one.certificate is not None
+        (one := state.secret(name)) is not None and one.certificate is not None
         for name in tls.certificates
     ) and all(
-        (one := secrets.get(name)) is not None and one.authority is not None
+        (one := state.secret(name)) is not None and one.authority is not None
         for name in tls.authorities
     )
 
@@ -175,4 +207,5 @@ def _secrets(tls: Tls, state: State, made: Tables) -> None:
 
 def _named(tls: Tls, state: State) -> Iterator[Secret]:
     for name in tls.certificates | tls.authorities:
-        yield state.held[SDS].mapped[name]
+        if (secret := state.secret(name)) is not None:
+            yield secret

@@ -52,7 +52,7 @@ class Ear:
         self.updates += 1
         self._changed.set()
 
-    def heard(self) -> None:
+    def heard(self, versions: Mapping[str, str] | None = None) -> None:
         self._changed.set()
 
     def failed(self, reason: str) -> None:

@@ -103,11 +103,23 @@ async def test_what_cannot_be_used_is_refused_by_its_name(mode: str) -> None:
 
 
 def test_a_name_that_is_there_twice() -> None:
-    (request,) = (
-        opened().received(response(CDS, "1", made.cluster("a"), made.cluster("a")), 0.0).requests
-    )
-    assert request.error_detail.message == "cluster 'a' is there twice"
-    assert request.version_info == ""
+    session = opened()
+    session.received(response(CDS, "1", made.cluster("a"), made.cluster("c")), 0.0)
+    session.flush(0.0)
+    twice = [made.cluster("a", connect_timeout=f"{n}s") for n in (1, 2)]
+    changed = [made.cluster("b"), *twice, made.cluster("c", connect_timeout="7s")]
+    request, *_ = session.received(response(CDS, "2", *changed), 0.0).requests
+    assert request.error_detail.message == "cluster 'a': it is there twice"
+    assert request.version_info == "1"
+    to_all = [made.route({"prefix": f"/{name}"}, name) for name in "abc"]
+    config = {"name": "r", "virtual_hosts": [made.host("v", ["*"], *to_all)]}
+    listener = made.listening("l", 1, made.manager(route_config=config))
+    session.received(response(LDS, "1", listener), 0.0)
+    session.received(response(EDS, "1", *map(made.endpoints, "abc")), 0.0)
+    tables = session.flush(0.0).tables
+    assert tables is not None
+    assert [tables.upstreams[name]["connect_timeout"] for name in "abc"] == ["5s", "5s", "7s"]
+    assert tables.left_out == ["xDS cluster 'a': it is there twice"]
 
 
 @pytest.mark.parametrize("kind", ["type.googleapis.com/x.Y", "", EDS, RDS])

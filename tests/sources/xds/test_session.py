@@ -105,10 +105,12 @@ def test_what_stands_in_for_a_listener_may_be_refused_as_well() -> None:
     assert bound(out) == ["127.0.0.1:3", "127.0.0.1:1"]
     session.settled(out.number, [TAKEN], 1.0)
     out = session.flush(1.0)
-    assert bound(out) == ["127.0.0.1:1", "127.0.0.1:1"]
-    session.settled(out.number, ["xDS listener 'a': listen.address: is there twice"], 1.0)
-    out = session.flush(1.0)
     assert bound(out) == ["127.0.0.1:1"]
+    assert out.tables is not None
+    assert "xDS listener 'b': listener 'a' has 127.0.0.1:1 already" in out.tables.left_out
+    session.settled(out.number, [TAKEN], 1.0)
+    out = session.flush(1.0)
+    assert bound(out) == []
     session.settled(out.number, [], 1.0)
     assert session.flush(1.0).tables is None
 
@@ -212,8 +214,9 @@ def told(out: Out) -> dict[str, str]:
     return {one.type_url.rsplit(".", 1)[1]: one.error_detail.message for one in out.requests}
 
 
-def test_routes_are_not_refused_for_a_cluster_that_was_there_before() -> None:
-    """Nothing used it until now, so that nobody saw that it is wrong."""
+def test_a_cluster_that_was_there_before_is_refused_and_not_the_routes_that_use_it() -> None:
+    """Nothing used it until now, so that nobody saw that it is wrong: the response that brought it
+    was acknowledged, and is refused by another answer, as it is the newest of its kind."""
     session = opened()
     session.received(response(CDS, "1", made.cluster("c"), made.cluster("d")), 0.0)
     session.received(response(LDS, "1", made.listener("a", 1, "r")), 0.0)
@@ -225,7 +228,8 @@ def test_routes_are_not_refused_for_a_cluster_that_was_there_before() -> None:
     session.settled(out.number, [], 0.0)
     session.received(response(RDS, "2", SERVED), 1.0)
     refused = session.settled(session.flush(1.0).number, [WRONG], 1.0)
-    assert told(refused) == {"RouteConfiguration": ""}
+    assert told(refused) == {"Cluster": WRONG, "RouteConfiguration": ""}
+    assert session.versions == {"rds": "2", "eds": "1", "lds": "1"}
     out = session.flush(1.0)
     assert upstreams(out) == {"c": None, "d": "5s"}
     assert out.tables is not None and out.tables.left_out == [WRONG]
@@ -250,6 +254,6 @@ def test_what_holds_up_the_whole_state_is_told_of_whatever_came() -> None:
     session.received(
         response(LDS, "2", made.listener("a", 1, "r"), made.listener("b", 2, "r")), 1.0
     )
-    reason = "xDS route configuration 'r' of 'b', v: path: it is not one"
+    reason = "sources: it takes more than there is"
     refused = session.settled(session.flush(1.0).number, [reason], 1.0)
     assert told(refused) == {"Listener": reason}
