@@ -116,9 +116,16 @@ async def test_an_authority_that_has_expired_is_told_as_that() -> None:
     )
 
 
+async def test_an_authority_of_a_clock_that_was_fast_counts_when_it_is_put_back() -> None:
+    now = time.time()
+    root = ca.new_root("mesh", now + 7200, now + 7200)
+    cert, key = ca.issue(root, ME, 3600, now)
+    assert judged(cert, key, {"mesh": root.cert.encode()}, now, ("cert", "key")).id == ME
+
+
 async def test_an_authority_that_does_not_count_yet_is_told_as_that() -> None:
     now = time.time()
-    later = now + 7200
+    later = now + ca.FAST + 7200
     root = ca.new_root("mesh", later, later)
     cert, key = ca.issue(root, ME, 3600, now)
     with pytest.raises(Unusable) as told:
