@@ -32,8 +32,8 @@ LONGEST = 86400.0  # seconds that a certificate may count
 ROOT = 365 * 86400.0  # seconds that a root does; at half of them another one follows
 OVERLAP = 600.0  # seconds for which a new root is trusted before it signs
 SKEW = 60.0  # seconds by which clocks may differ
-# Seconds by which a clock may have been fast when a root was made, as one set by local time is until
-# it is put right: all that is signed would count for nothing for as long.
+# Seconds by which a clock may have been fast when a root was made, as one set by local time is
+# until it is put right: all that is signed would count for nothing for as long.
 FAST = 86400.0
 
 
