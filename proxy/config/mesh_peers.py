@@ -34,7 +34,8 @@ def has(peers: Peers, address: str, host: str) -> bool:
         return True
     if not peers.networks or not is_address(address):
         return False
-    found = ip_address(address.partition("%")[0])
+    said = ip_address(address.partition("%")[0])
+    found = getattr(said, "ipv4_mapped", None) or said  # which is the same host
     return any(found in network for network in peers.networks)
 
 

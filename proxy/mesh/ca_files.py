@@ -1,15 +1,17 @@
 """The authority of `local:///DIR` on its disk: two files, and one writer at a time.
 
-`authority.json` has all of it, keys too, and is readable by its owner alone; it is replaced as a
-whole, so that nobody ever reads half of a rotation. `bundle.pem` is what others need to verify.
+`authority.json` has all of it, keys too, and is made readable by its owner alone; it is replaced as
+a whole, so that nobody ever reads half of a rotation, and stays whose it is, whoever rotates it.
+`bundle.pem` is what others need to verify.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -18,7 +20,6 @@ from proxy.mesh.ca import OVERLAP, Authority, founded, new_root
 from proxy.mesh.local import STATE as STATE
 
 BUNDLE = "bundle.pem"
-_LOCK = ".lock"
 
 
 def read(folder: str) -> Authority | None:
@@ -77,9 +78,10 @@ def _of(found: Authority, domain: str, folder: str) -> Authority:
 
 @contextmanager
 def _held(folder: str) -> Iterator[None]:
-    """Alone, for as long as it takes."""
+    """Alone, for as long as it takes. A lock is the folder itself: a file in it would be of
+    whoever came first."""
     Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(Path(folder, _LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
@@ -89,17 +91,37 @@ def _held(folder: str) -> Iterator[None]:
 
 def _write(folder: str, authority: Authority, now: float) -> None:
     state = msgspec.json.format(msgspec.json.encode(authority), indent=1)
-    replace(Path(folder, BUNDLE), authority.bundle(now), 0o644)
-    replace(Path(folder, STATE), state, 0o600)
+    replace(Path(folder, BUNDLE), authority.bundle(now), 0o644, keeps=True)
+    replace(Path(folder, STATE), state, 0o600, keeps=True)
 
 
-def replace(path: Path, data: bytes, mode: int) -> None:
-    """In one go, so that nobody ever reads half of it."""
+def replace(path: Path, data: bytes, mode: int, *, keeps: bool = False) -> None:
+    """In one go, so that nobody ever reads half of it. `keeps`: it belongs to whom the one that is
+    there belongs, which must be known to be no stranger's."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with open(fd, "wb") as file:
+        if keeps:
+            _hand_on(fd, path)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def _hand_on(fd: int, path: Path) -> None:
+    """To whom the one belongs that it replaces, and who may read that, as far as this process may
+    do so: an authority that root has rotated is still read by the sidecars' user."""
+    try:
+        old = os.stat(path)
+    except FileNotFoundError:
+        return
+    for owner in (old.st_uid, -1):
+        with suppress(PermissionError):
+            os.fchown(fd, owner, old.st_gid)
+            break
+    mode = stat.S_IMODE(old.st_mode)
+    if os.fstat(fd).st_gid != old.st_gid:
+        mode &= ~stat.S_IRWXG  # that is another group
+    os.fchmod(fd, mode)

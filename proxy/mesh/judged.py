@@ -21,7 +21,8 @@ from proxy.config.tls_pem import Unusable, certificates, certified
 from proxy.mesh.handshake import between
 from proxy.mesh.svid import Root, Svid
 
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h), of any in a chain
+# X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h), of any in a chain
+_EARLY, _EXPIRED = 9, 10
 
 
 class _Expired(Unusable):
@@ -86,6 +87,9 @@ def _verify(made: Certified, roots: bytes, who: SpiffeId) -> None:
         if error.verify_code == _EXPIRED:
             late = "is signed by an authority of its trust domain that has expired"
             raise _Expired(f"{who} {late}") from None
+        if error.verify_code == _EARLY:
+            early = "is signed by an authority of its trust domain that does not count yet"
+            raise Unusable(f"{who} {early}: is the clock here right?") from None
         message = f"{who} is not signed by an authority of its trust domain"
         raise Unusable(f"{message}: {error.verify_message}") from None
     except ssl.SSLError as error:

@@ -75,7 +75,8 @@ class Local:
         return AGAIN if self._last is None else self._last.pause(now, AGAIN)
 
     def _is_due(self, now: float) -> bool:
-        return now >= self._due or now >= self._changes or self._look() != self._mark
+        is_early = self._last is not None and now < self._last.since  # the clock was set back
+        return is_early or now >= self._due or now >= self._changes or self._look() != self._mark
 
     def _look(self) -> object:
         try:

@@ -24,6 +24,7 @@ from proxy.mesh.source import Puts
 from proxy.mesh.svid import Svid
 
 FIRST, LAST = 1.0, 30.0  # seconds until it is asked again, at first and at most
+PATIENCE = 60.0  # seconds of silence before the first answer, which agents give or refuse at once
 MOST = 4 * 1024 * 1024  # bytes of one answer
 
 _PATH = b"/SpiffeWorkloadAPI/FetchX509SVID"
@@ -109,7 +110,7 @@ async def _call(reader: Any, writer: Any) -> AsyncIterator[bytes]:
     while not heard.over:
         while data := session.take():
             writer.write(data)
-        data = await reader.read(h2.TAKE)
+        data = await _read(reader, not heard.answered)
         if not data:
             raise CallEnded("the connection ended")
         events = session.receive(data, time.monotonic_ns())
@@ -122,11 +123,20 @@ async def _call(reader: Any, writer: Any) -> AsyncIterator[bytes]:
     heard.judge()
 
 
+async def _read(reader: Any, is_first: bool) -> bytes:
+    try:
+        async with asyncio.timeout(PATIENCE if is_first else None):
+            data: bytes = await reader.read(h2.TAKE)
+            return data
+    except TimeoutError:
+        raise CallEnded("does not answer") from None
+
+
 class _Heard:
     """What came of one call."""
 
     def __init__(self, stream: int) -> None:
-        self.over = False
+        self.over = self.answered = False
         self._stream = stream
         self._buffer = b""
         self._fields: dict[bytes, bytes] = {}  # of head and trailers
@@ -159,6 +169,7 @@ class _Heard:
                 break
             found.append(self._buffer[5 : 5 + size])
             self._buffer = self._buffer[5 + size :]
+        self.answered = self.answered or bool(found)
         return found
 
     def judge(self) -> None:

@@ -40,8 +40,11 @@ class MeshStream(StreamConnection):
         self._doubts = first
 
     def data_received(self, data: bytes) -> None:
-        if self._doubts is None or not self._is_late(self._doubts, data):
-            super().data_received(data)
+        if self._doubts is not None and self._is_late(self._doubts, data):
+            return
+        story = self._story
+        if story is not None:
+            story.on_body(data, False)
 
     def _is_late(self, first: First, data: bytes) -> bool:
         """Whether that is a sidecar; then this connection is lost, as it was spoken to in plain

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.load import Loaded, load, loads
+from proxy.config.mesh_model import Mesh
 from proxy.config.mesh_names import RESERVED
+from proxy.config.mesh_peers import has, parsed
 from proxy.config.mesh_service import NOWHERE, REDIRECT, service_of
 from proxy.errors import ConfigError
 
@@ -201,3 +203,24 @@ def test_peers_that_are_called_in_plain_text_are_told(servers: str, told: bool) 
     assert ["is called in plain text" in str(warning) for warning in warnings] == [True] * told
     if told:
         assert "docs/mesh-identity.md" in str(warnings[0])
+
+
+PEERS = parsed(Mesh(peers=["10.1.0.0/16", "fd00::/64", "*.mesh"]))
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "is_one"),
+    [
+        ("10.1.2.3", "", True),
+        ("::ffff:10.1.2.3", "", True),  # the same host
+        ("::ffff:a01:203", "", True),
+        ("fd00::1%eth0", "", True),
+        ("10.2.0.1", "", False),
+        ("10.1", "", False),  # a name, which only some resolvers take for an address
+        ("167837955", "", False),
+        ("", "orders.mesh", True),
+        ("10.2.0.1", "orders.mesh", True),
+    ],
+)
+def test_who_is_a_peer(address: str, host: str, is_one: bool) -> None:
+    assert has(PEERS, address, host) is is_one

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from cryptography import x509
@@ -19,6 +22,12 @@ from proxy.mesh.ca import LONGEST, OVERLAP, ROOT, SKEW, Authority, Root
 from proxy.mesh.judged import judged
 
 ME = parse("spiffe://mesh/shop")
+_REPLACES = """
+import sys
+from pathlib import Path
+from proxy.mesh.ca_files import replace
+replace(Path(sys.argv[1]), b"{}", 0o600, keeps=True)
+"""
 NOW = 1_800_000_000.0
 
 
@@ -130,6 +139,45 @@ def test_on_a_disk_it_is_rotated_by_hand_and_by_time(tmp_path: Path) -> None:
     third = ca_files.made(folder, "", late)
     assert len(third.roots) == 2 and first not in third.roots
     assert third.signer(late) == second.roots[1]
+
+
+def test_whoever_rotates_it_leaves_it_to_whom_it_belongs(tmp_path: Path) -> None:
+    ca_files.made(str(tmp_path), "mesh", NOW)
+    place, bundle = tmp_path / ca_files.STATE, tmp_path / ca_files.BUNDLE
+    place.chmod(0o640)
+    owner = (4242, 4243) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    for path in (place, bundle):
+        os.chown(path, *owner)
+    ca_files.rotate(str(tmp_path), NOW)
+    assert {path.name for path in tmp_path.iterdir()} == {place.name, bundle.name}
+    for path, mode in ((place, 0o640), (bundle, 0o644)):
+        about = path.stat()
+        assert (about.st_uid, about.st_gid) == owner
+        assert stat.S_IMODE(about.st_mode) == mode
+
+
+def test_what_is_issued_is_never_a_stranger_s_who_was_there_first(tmp_path: Path) -> None:
+    place = tmp_path / "svid_key.pem"
+    place.touch(0o666)
+    place.chmod(0o666)
+    ca_files.replace(place, b"secret", 0o600)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_user_of_another_group_shows_it_to_nobody_else() -> None:
+    """Who may write in the folder, and may not give the file to the group that it was for."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder, ca_files.STATE)
+        place.write_bytes(b"")
+        place.chmod(0o640)
+        os.chown(place, 4242, 4243)
+        os.chmod(folder, 0o777)
+        words = [sys.executable, "-c", _REPLACES, str(place)]
+        subprocess.run(words, check=True, user=4245, group=4244, extra_groups=[])
+        about = place.stat()
+        assert (about.st_uid, about.st_gid) == (4245, 4244)
+        assert stat.S_IMODE(about.st_mode) == 0o600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"domain":"mesh"}', '{"domain":"m","roots":[]}'])

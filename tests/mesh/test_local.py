@@ -55,6 +55,19 @@ async def test_an_authority_of_another_trust_domain_is_told(tmp_path: Path) -> N
     assert "is for 'else', not for 'mesh'" in taken.errors[0] and not taken.svids
 
 
+async def test_one_of_a_clock_that_was_fast_is_followed_when_it_is_put_back(tmp_path: Path) -> None:
+    """It does not count yet, by all other clocks either."""
+    clocks = [3600.0]
+
+    def ask(task: str, *arguments: object) -> Svid:
+        made = here(task, *arguments)
+        return replace(made, since=made.since + clocks.pop()) if clocks else made
+
+    async with Running(Local(str(tmp_path), ME, "", 3600, ask)) as taken:
+        await taken.until(lambda: len(taken.svids) == 2)
+    assert taken.svids[1].since <= time.time() and not taken.errors
+
+
 async def test_what_fails_is_tried_again_long_before_it_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +114,24 @@ async def test_an_authority_that_has_expired_is_told_as_that() -> None:
     assert str(told.value) == (
         "spiffe://mesh/shop is signed by an authority of its trust domain that has expired"
     )
+
+
+async def test_an_authority_of_a_clock_that_was_fast_counts_when_it_is_put_back() -> None:
+    now = time.time()
+    root = ca.new_root("mesh", now + 7200, now + 7200)
+    cert, key = ca.issue(root, ME, 3600, now)
+    assert judged(cert, key, {"mesh": root.cert.encode()}, now, ("cert", "key")).id == ME
+
+
+async def test_an_authority_that_does_not_count_yet_is_told_as_that() -> None:
+    now = time.time()
+    later = now + ca.FAST + 7200
+    root = ca.new_root("mesh", later, later)
+    cert, key = ca.issue(root, ME, 3600, now)
+    with pytest.raises(Unusable) as told:
+        judged(cert, key, {"mesh": root.cert.encode()}, now, ("cert", "key"))
+    late = "is signed by an authority of its trust domain that does not count yet"
+    assert str(told.value) == f"spiffe://mesh/shop {late}: is the clock here right?"
 
 
 @pytest.mark.parametrize(

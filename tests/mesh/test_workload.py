@@ -113,6 +113,37 @@ async def test_what_is_no_workload_api_is_told(tmp_path: Path, answer: bytes) ->
         assert not taken.svids
 
 
+async def test_one_that_does_not_answer_is_told_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workload, "PATIENCE", 0.02)
+    calls: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append(await reader.read(1))
+        await reader.read()
+        writer.close()
+
+    path = str(tmp_path / "agent.sock")
+    async with await asyncio.start_unix_server(serve, path), Running(Workload(path, here)) as taken:
+        await taken.until(lambda: len(taken.errors) > 2)
+        assert set(taken.errors) == {f"the Workload API at {path}: does not answer"}
+    assert len(calls) > 2
+
+
+async def test_one_that_has_answered_may_be_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Agent(tmp_path / "agent.sock") as agent:
+        agent.say(reply(identity()))
+        async with Running(Workload(str(agent.path), here)) as taken:
+            await taken.until(lambda: taken.svids)
+            monkeypatch.setattr(workload, "PATIENCE", 0.0)
+            agent.say(reply(identity(path="/next")))
+            await taken.until(lambda: len(taken.svids) == 2)
+            assert agent.calls == 1 and not taken.errors
+
+
 WHOLE = reply(identity(), partner=identity("partner")[2])
 
 
