@@ -23,9 +23,7 @@ def mesh() -> None:
     """The mesh that this host is in."""
 
 
-@mesh.command(
-    "run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@mesh.command("run", context_settings={"allow_interspersed_args": False})
 @click.option("--file", default="", help="Its [mesh]; without it, routes.toml if there is one.")
 @click.option("--user", help="Whom COMMAND runs as; without it, who calls this.")
 @click.option("--sidecar-user", help="Whom the sidecar runs as, if not as root.")
@@ -50,6 +48,8 @@ def run(
     from proxy.mesh.rules import Own
     from proxy.mesh.rules import redirect as made
 
+    if not words[0]:
+        raise click.UsageError("COMMAND is empty")
     found, listen = mesh_of(file)
     where = url or listen
     _demand_ebpf(found, at(where) if where else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ FILES = {
 USAGE = "Usage: spangate sidecar [OPTIONS] [FILE]\n"
 
 
-def sidecar(folder: Path, *words: str, **environ: str) -> tuple[int, str]:
+def sidecar(folder: Path, *words: str, stdin: str = "", **environ: str) -> tuple[int, str]:
     """One that does not start: exit code, and what it says on stderr."""
     for name, text in FILES.items():
         (folder / name).write_text(text)
@@ -30,6 +31,7 @@ def sidecar(folder: Path, *words: str, **environ: str) -> tuple[int, str]:
         [sys.executable, "-m", "proxy", "sidecar", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.getcwd(), **environ},
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -93,3 +95,29 @@ def test_a_file_s_own_mistakes_are_the_file_s(tmp_path: Path) -> None:
     code, told = sidecar(tmp_path, "--name", "orders", "orders.toml")
     assert code == 1
     assert "orders.toml:3: mesh.app: 'x' is not an address" in told
+
+
+def test_its_file_cannot_come_through_a_pipe(tmp_path: Path) -> None:
+    """It is read again, by the command for rules and at reloads."""
+    code, told = sidecar(tmp_path, "-", stdin='[mesh]\nname = "orders"\nredirect = "nft"\n')
+    assert code == 2
+    assert told.startswith(USAGE) and "no routes" not in told and "read again" in told
+
+
+@pytest.mark.parametrize("key", ["inbound", "outbound"])
+def test_a_port_that_is_taken_is_named_by_its_key(tmp_path: Path, key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {
+            "inbound": '"127.0.0.1:0"',
+            "outbound": '"127.0.0.1:0"',
+            key: f'"127.0.0.1:{port}"',
+        }
+        lines = [f"{name} = {value}" for name, value in ports.items()]
+        text = "\n".join(["[mesh]", 'redirect = "nft"', *lines])
+        (tmp_path / "s.toml").write_text(f'{text}\n[admin]\nlisten = ""\n')
+        code, told = sidecar(tmp_path, "s.toml")
+    assert code == 1
+    line = 3 if key == "inbound" else 4
+    assert f"s.toml:{line}: mesh.{key}: cannot listen on 127.0.0.1:{port}: address" in told
+    assert f"change `mesh.{key}`" in told

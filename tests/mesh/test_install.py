@@ -211,6 +211,8 @@ def test_root_is_told_that_root_is_left_alone() -> None:
         (["redirect", "check", "--by", "nft", "--user", "nobody at all"], 1, "there is no user"),
         (["redirect", "check", "BAD"], 1, "10.0.0.0/33"),
         (["mesh", "run"], 2, "Missing argument"),
+        (["mesh", "run", ""], 2, "COMMAND is empty"),
+        (["mesh", "run", "--sidecar-usr", "nobody", "true"], 2, "No such option"),
         (["mesh", "run", "--user", "nobody at all", "--", "true"], 1, "there is no user"),
     ],
 )
