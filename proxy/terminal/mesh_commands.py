@@ -14,7 +14,6 @@ from proxy.terminal.commands import AS_JSON, admin_option, asking, at
 if TYPE_CHECKING:
     from proxy.config.mesh_model import Mesh
     from proxy.mesh.cgroups import Cgroup
-    from proxy.mesh.rules import Redirect
     from proxy.terminal.client import Gateway
 
 
@@ -44,7 +43,7 @@ def run(
     from proxy.mesh import command, people
     from proxy.mesh.commands import fail
     from proxy.mesh.ebpf import CannotLoad, redirected
-    from proxy.mesh.given import excluded, mesh_of
+    from proxy.mesh.given import excluded, mesh_of, warn_of_nobody
     from proxy.mesh.rules import Own
     from proxy.mesh.rules import redirect as made
 
@@ -62,7 +61,8 @@ def run(
         raise click.ClickException(str(error)) from None
     try:
         with redirected(wanted, own.uid) as group:
-            _warn_of_a_sidecar(wanted, own.uid)
+            warn_of_nobody(wanted.outbound)
+            _warn_of_a_barred(own.uid)
             _warn_of_the_same(own.uid, user)
             ended = command.run(words, lambda: _prepare(group, become))
     except CannotLoad as error:
@@ -119,13 +119,9 @@ def _warn_of_the_same(uid: int | None, user: str | None) -> None:
         click.echo(f"warning: {same}; --user NAME runs it as another", err=True)
 
 
-def _warn_of_a_sidecar(wanted: Redirect, uid: int | None) -> None:
+def _warn_of_a_barred(uid: int | None) -> None:
     from proxy.bpf import destination, forbidden
-    from proxy.mesh.addresses import listens
 
     place = destination.folder()
     if uid and place and (why := forbidden.barred(os.path.dirname(place), uid)):
         click.echo(f"warning: the sidecar cannot look destinations up: {why}", err=True)
-    if not listens(wanted.outbound):
-        nobody = f"nobody listens at port {wanted.outbound}: connections will be refused"
-        click.echo(f"warning: {nobody} until a sidecar does", err=True)

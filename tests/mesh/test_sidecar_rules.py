@@ -218,6 +218,7 @@ def test_root_is_told_what_can_be_done(pod: Host) -> None:
     """`sidecar` has no option --user."""
     told: list[str] = []
     with redirecting(pod, *APP, told=told):
-        warning = next(line for line in told if "what root sends is not redirected" in line)
+        (warning,) = [line for line in told if line.startswith("warning: ")]
+    assert "what root sends is not redirected" in warning
     assert "run the sidecar as another user" in warning
     assert "spangate redirect install --user NAME" in warning
