@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,12 +25,14 @@ FILES = {
 USAGE = "Usage: spangate sidecar [OPTIONS] [FILE]\n"
 
 
-def sidecar(folder: Path, *words: str, stdin: str = "", **environ: str) -> tuple[int, str]:
+def sidecar(
+    folder: Path, *words: str, by: Sequence[str] = (), stdin: str = "", **environ: str
+) -> tuple[int, str]:
     """One that does not start: exit code, and what it says on stderr."""
     for name, text in FILES.items():
         (folder / name).write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "proxy", "sidecar", *words],
+        [*by, sys.executable, "-m", "proxy", "sidecar", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.getcwd(), **environ},
         input=stdin,
@@ -121,3 +125,14 @@ def test_a_port_that_is_taken_is_named_by_its_key(tmp_path: Path, key: str) -> N
     line = 3 if key == "inbound" else 4
     assert f"s.toml:{line}: mesh.{key}: cannot listen on 127.0.0.1:{port}: address" in told
     assert f"change `mesh.{key}`" in told
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_tproxy_without_its_capability_says_which(tmp_path: Path) -> None:
+    without = "-net_admin,-net_raw"
+    by = ["setpriv", "--bounding-set", without, "--inh-caps", without] if not os.geteuid() else []
+    text = '[mesh]\nredirect = "tproxy"\ninbound = "127.0.0.1:0"\noutbound = "127.0.0.1:0"\n'
+    (tmp_path / "t.toml").write_text(text)
+    code, told = sidecar(tmp_path, "t.toml", by=by)
+    assert code == 1
+    assert "mesh.inbound: cannot listen on 127.0.0.1:0" in told and "CAP_NET_ADMIN" in told
