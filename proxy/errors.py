@@ -320,6 +320,7 @@ class NoHttp2(UpstreamError):
 _LISTEN = {
     errno.EADDRINUSE: "stop the program that has it (`ss -lntup` tells which) or change `{key}`",
     errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; change `{key}` or grant it",
+    errno.EPERM: 'redirect = "tproxy" needs CAP_NET_ADMIN here; change `{key}` or grant it',
     errno.EADDRNOTAVAIL: "no interface of this machine has that address; change `{key}`",
 }
 

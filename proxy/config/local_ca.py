@@ -98,13 +98,19 @@ def general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name.strip("[]")))
     except ValueError:
         pass
+    host = dns_name(name)
+    if not host:
+        raise ValueError(f"{name!r} is neither a host name nor an address nor a URI")
+    return x509.DNSName(host)
+
+
+def dns_name(name: str) -> str:
+    """A host name in ASCII; "" for what is none."""
     try:
         host = name.encode("idna").decode("ascii").lower()
     except UnicodeError:
-        host = ""
-    if not host or not all(c.isalnum() or c in "-_.*" for c in host):
-        raise ValueError(f"{name!r} is neither a host name nor an address nor a URI")
-    return x509.DNSName(host)
+        return ""
+    return host if all(c.isalnum() or c in "-_.*" for c in host) else ""
 
 
 def _stem(name: str) -> str:

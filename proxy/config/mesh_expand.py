@@ -85,6 +85,14 @@ def outbound_of(mesh: Mesh) -> str:
     return mesh.outbound if host else f"{_LOOPBACK}:{port}"
 
 
+def key_of(config: Config, address: str) -> str:
+    """What an address to listen on is written as: a key of `[mesh]`, or `listen`."""
+    mesh = config.mesh
+    if mesh is not None and address in (mesh.inbound, outbound_of(mesh)):
+        return f"mesh.{INBOUND if address == mesh.inbound else OUTBOUND}"
+    return "listen"
+
+
 def _listeners(mesh: Mesh) -> Iterator[Listener]:
     tls = None
     if is_secure(mesh):

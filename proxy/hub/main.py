@@ -12,18 +12,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from proxy import runner
 from proxy.config.load import YAML, Loaded, load
+from proxy.config.mesh_expand import key_of
 from proxy.config.model import Config
 from proxy.config.placed import placed
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, Problem
 from proxy.hub import meeting
 from proxy.hub.activation import receive
 from proxy.hub.cores import usable_cores
 from proxy.hub.hub import Begun, Hub
-from proxy.hub.sockets import Sockets, listen_once, raise_descriptor_limit
+from proxy.hub.sockets import ListenError, Sockets, listen_once, raise_descriptor_limit
 from proxy.hub.supervisor import COMMAND
 from proxy.hub.takeover import Takeover, known, said
 from proxy.hub.takeover import receive as take_over
@@ -151,13 +153,26 @@ def _run(
         admin = before.admin(loaded.config.admin.listen) if before is not None else None
         admin = admin or _admin_socket(loaded)
     except ConfigError as error:  # ListenError among them
-        return _refuse(*placed(error.problems, loaded), before=before)
+        return _refuse(*placed(_named(error, loaded.config), loaded), before=before)
     return runner.run(start(loaded, admin))
 
 
 def worker_count(config: Config) -> int:
     """What `workers` says; "auto" is the number of cores that this process may use."""
     return usable_cores() if config.workers == "auto" else config.workers
+
+
+def _named(error: ConfigError, config: Config) -> list[Problem]:
+    """Its problems; an address that cannot be had goes by the key that it was written as."""
+    if not isinstance(error, ListenError):
+        return error.problems
+    key = key_of(config, error.address)
+    return [
+        replace(one, key=key, remedy=one.remedy.replace("`listen`", f"`{key}`"))
+        if one.key == "listen"
+        else one
+        for one in error.problems
+    ]
 
 
 def _admin_socket(loaded: Loaded) -> socket.socket | None:

@@ -38,6 +38,8 @@ def run(file: str, redirect: bool = False, options: Collection[str] = ()) -> int
     """Run the sidecar until a signal ends it; `file` "" = there is none. `options` are those that
     were given: what is wrong by them is wrong usage."""
     path = file or NOWHERE
+    if path == "-":
+        return _misused("FILE cannot come from stdin: it is read again, for rules and by reloads")
     if redirect:
         os.environ.setdefault(REDIRECT, USUAL)  # where a reload, and the command, find it
     try:

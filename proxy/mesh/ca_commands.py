@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from proxy.config.spiffe import SpiffeId
     from proxy.mesh.ca import Authority
 
 DIR = click.option(
@@ -20,6 +21,54 @@ DIR = click.option(
     help="Where it is: the DIR of local:///DIR.",
 )
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for scripts.")
+
+
+def _seconds(_: click.Context, option: click.Parameter, said: str) -> float:
+    from proxy.config.units import Seconds
+
+    try:
+        return Seconds.parse(said)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _life(context: click.Context, option: click.Parameter, said: str) -> float:
+    """Of a certificate, as `ttl` of [mesh.identity] has it."""
+    from proxy.config.mesh_identity import LONGEST_TTL, SHORTEST_TTL
+
+    seconds = _seconds(context, option, said)
+    if not SHORTEST_TTL <= seconds <= LONGEST_TTL:
+        raise click.BadParameter("between 2s and 24h")
+    return seconds
+
+
+def _id(_: click.Context, option: click.Parameter, said: str) -> SpiffeId:
+    from proxy.config.spiffe import parse
+
+    try:
+        return parse(said)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _domain(_: click.Context, option: click.Parameter, said: str) -> str:
+    from proxy.config.spiffe import check_domain
+
+    try:
+        check_domain(said)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return said
+
+
+def _names(_: click.Context, option: click.Parameter, said: tuple[str, ...]) -> tuple[str, ...]:
+    """As a certificate has them, in ASCII."""
+    from proxy.config.local_ca import dns_name
+
+    for name in said:
+        if not dns_name(name):
+            raise click.BadParameter(f"{name!r} is no DNS name")
+    return tuple(map(dns_name, said))
 
 
 @click.group("ca", invoke_without_command=True)
@@ -45,13 +94,16 @@ def show(folder: str = "/var/lib/spangate/ca", as_json: bool = False) -> None:
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if found is None:
-        raise click.ClickException(f"there is no authority in {folder}: spangate ca make")
+        remedy = f"spangate ca make --dir {folder}"
+        raise click.ClickException(f"there is no authority in {folder}: {remedy}")
     _told(found, folder, as_json=as_json)
 
 
 @ca.command()
 @DIR
-@click.option("--domain", default="mesh", show_default=True, help="Its trust domain.")
+@click.option(
+    "--domain", default="mesh", callback=_domain, show_default=True, help="Its trust domain."
+)
 @_AS_JSON
 def make(folder: str, domain: str, as_json: bool) -> None:
     """Make it, if it is not there."""
@@ -67,36 +119,45 @@ def make(folder: str, domain: str, as_json: bool) -> None:
 @ca.command()
 @DIR
 @click.option(
-    "--overlap", default="10m", show_default=True, help="How long it is trusted before it signs."
+    "--overlap",
+    default="10m",
+    callback=_seconds,
+    show_default=True,
+    help="How long it is trusted before it signs.",
 )
 @_AS_JSON
-def rotate(folder: str, overlap: str, as_json: bool) -> None:
+def rotate(folder: str, overlap: float, as_json: bool) -> None:
     """Add another root, which signs once every sidecar has had time to know it.
 
     The one before is trusted until the last certificate that it may have signed has expired.
     """
-    from proxy.config.units import Seconds
     from proxy.mesh import ca_files
 
     try:
-        found = ca_files.rotate(folder, time.time(), Seconds.parse(overlap))
+        found = ca_files.rotate(folder, time.time(), overlap)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     _told(found, folder, as_json=as_json)
 
 
 @ca.command()
-@click.argument("id", metavar="SPIFFE-ID")
+@click.argument("id", metavar="SPIFFE-ID", callback=_id)
 @DIR
-@click.option("--ttl", default="1h", show_default=True, help="How long it counts, at most 24h.")
-@click.option("--dns", multiple=True, help="A DNS name besides; may be given again.")
+@click.option(
+    "--ttl",
+    default="1h",
+    callback=_life,
+    show_default=True,
+    help="How long it counts, at most 24h.",
+)
+@click.option(
+    "--dns", multiple=True, callback=_names, help="A DNS name besides; may be given again."
+)
 @click.option("--out", default=".", show_default=True, help="Where the files go.")
-def issue(id: str, folder: str, ttl: str, dns: tuple[str, ...], out: str) -> None:
+def issue(id: SpiffeId, folder: str, ttl: float, dns: tuple[str, ...], out: str) -> None:
     """Sign an identity for somebody without a sidecar: svid.pem, svid_key.pem, svid_bundle.pem."""
     from pathlib import Path
 
-    from proxy.config.spiffe import parse
-    from proxy.config.units import Seconds
     from proxy.mesh import ca as authority
     from proxy.mesh import ca_files
 
@@ -105,7 +166,7 @@ def issue(id: str, folder: str, ttl: str, dns: tuple[str, ...], out: str) -> Non
         found = ca_files.read(folder)
         if found is None:
             raise ValueError(f"there is no authority in {folder}")
-        cert, key = authority.issue(found.signer(now), parse(id), Seconds.parse(ttl), now, dns)
+        cert, key = authority.issue(found.signer(now), id, ttl, now, dns)
         place = Path(out)
         place.mkdir(parents=True, exist_ok=True)
         for name, data, mode in (

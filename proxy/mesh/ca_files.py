@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.mesh.ca import OVERLAP, Authority, founded, new_root
+from proxy.mesh.ca import LONGEST, OVERLAP, Authority, founded, new_root
 from proxy.mesh.local import STATE as STATE
 
 BUNDLE = "bundle.pem"
@@ -57,14 +57,16 @@ def made(folder: str, domain: str, now: float) -> Authority:
 
 
 def rotate(folder: str, now: float, overlap: float = OVERLAP) -> Authority:
-    """Another root, which signs in `overlap` seconds. ValueError if there is no authority, or if
-    the last rotation is not over yet; OSError."""
+    """Another root, which signs in `overlap` seconds. ValueError if there is no authority, if the
+    last rotation is not over yet, or if nobody would sign in between; OSError."""
     with _held(folder):
         found = read(folder)
         if found is None:
             raise ValueError(f"there is no authority in {folder}")
         if found.roots[-1].since > now:
             raise ValueError("a new root waits already to sign")
+        if overlap > OVERLAP and now + overlap > found.signer(now).until - LONGEST:
+            raise ValueError("the root that signs now ends before the new one would: overlap less")
         found = found.rotated(new_root(found.domain, now, now + overlap), now)
         _write(folder, found, now)
     return found

@@ -36,6 +36,7 @@ _GROUP = click.option("--group", help="The same for its group; without it, no gr
 @_GROUP
 def install(file: str, by: str | None, user: str | None, group: str | None) -> None:
     """Make the rules that FILE (routes.toml) asks for, in place of those that are there."""
+    from proxy.mesh.given import warn_of_nobody
     from proxy.mesh.install import CannotRedirect
     from proxy.mesh.install import install as made
 
@@ -47,6 +48,7 @@ def install(file: str, by: str | None, user: str | None, group: str | None) -> N
     except CannotRedirect as error:
         fail(error.problems)
     _warn_of_root(wanted, user)
+    warn_of_nobody(wanted.inbound, wanted.outbound)
     click.echo(f"redirected by {wanted.how}: in to :{wanted.inbound}, out to :{wanted.outbound}")
 
 
@@ -90,6 +92,8 @@ def check(file: str, by: str | None, user: str | None, group: str | None) -> Non
         missing = ebpf.absent() if wanted.how == "ebpf" else lacking(wanted)
     except CannotRedirect as error:
         missing = error.problems
+    if user is None and group is None and any("no rule for user" in line for line in missing):
+        missing.append("check wants the --user and --group of `spangate redirect install`")
     if missing:
         fail(missing)
     click.echo(f"ok: redirected by {wanted.how}")

@@ -44,6 +44,16 @@ def excluded(mesh: Mesh) -> list[int]:
     return found
 
 
+def warn_of_nobody(*ports: int) -> None:
+    """Of those to which connections will be redirected and where no sidecar listens."""
+    from proxy.mesh.addresses import listens
+
+    for port in ports:
+        if not listens(port):
+            nobody = f"nobody listens at port {port}: connections will be refused"
+            click.echo(f"warning: {nobody} until a sidecar does", err=True)
+
+
 def _loaded(path: str) -> Loaded | None:
     """None for a file without [mesh], whatever else is wrong with it."""
     from proxy.config.load import load

@@ -69,7 +69,9 @@ def _install_nft(redirect: Redirect) -> None:
 def remove() -> list[str]:
     """Have no rules of ours, of whatever kind; what there was of them. CannotRedirect."""
     missing = lacking_capabilities(["CAP_NET_ADMIN"])
-    _demand([f"{name} is needed to remove rules" for name in missing])
+    _demand(
+        [f"{name} is needed to remove rules: run it as root, or give it that" for name in missing]
+    )
     steps: list[Callable[[], str]] = [_remove_nft]
     steps += [partial(_unroute, version) for version in _versions()]
     steps += [partial(_remove_iptables, version) for version in _FAMILIES]

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import TypeGuard
 from urllib.parse import urlencode, urlsplit
 
 PATIENCE = 10.0  # seconds for an answer
@@ -61,7 +62,7 @@ def address(url: str) -> Address:
     parts = urlsplit(full)
     if parts.scheme != "http":
         raise ValueError(f"{url!r}: the admin port speaks plain http: http://127.0.0.1:9901")
-    if not parts.hostname or not full.isascii() or not full.isprintable() or " " in full:
+    if not _is_host(parts.hostname) or not full.isascii() or not full.isprintable() or " " in full:
         raise ValueError(f"{url!r} is no address: write http://127.0.0.1:9901 or unix:/path")
     try:
         port = 80 if parts.port is None else parts.port
@@ -69,6 +70,14 @@ def address(url: str) -> Address:
         raise ValueError(f"{url!r}: {error}") from None
     host = _EVERYWHERE.get(parts.hostname, parts.hostname)
     return Address(full.rstrip("/"), host, port, parts.path.rstrip("/"))
+
+
+def _is_host(name: str | None) -> TypeGuard[str]:
+    """Whether it can be looked up at all: no empty labels, none of more than 63 bytes."""
+    try:
+        return name is not None and bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 class Gateway:

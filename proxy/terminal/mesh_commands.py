@@ -14,7 +14,6 @@ from proxy.terminal.commands import AS_JSON, admin_option, asking, at
 if TYPE_CHECKING:
     from proxy.config.mesh_model import Mesh
     from proxy.mesh.cgroups import Cgroup
-    from proxy.mesh.rules import Redirect
     from proxy.terminal.client import Gateway
 
 
@@ -23,9 +22,7 @@ def mesh() -> None:
     """The mesh that this host is in."""
 
 
-@mesh.command(
-    "run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
-)
+@mesh.command("run", context_settings={"allow_interspersed_args": False})
 @click.option("--file", default="", help="Its [mesh]; without it, routes.toml if there is one.")
 @click.option("--user", help="Whom COMMAND runs as; without it, who calls this.")
 @click.option("--sidecar-user", help="Whom the sidecar runs as, if not as root.")
@@ -46,10 +43,12 @@ def run(
     from proxy.mesh import command, people
     from proxy.mesh.commands import fail
     from proxy.mesh.ebpf import CannotLoad, redirected
-    from proxy.mesh.given import excluded, mesh_of
+    from proxy.mesh.given import excluded, mesh_of, warn_of_nobody
     from proxy.mesh.rules import Own
     from proxy.mesh.rules import redirect as made
 
+    if not words[0]:
+        raise click.UsageError("COMMAND is empty")
     found, listen = mesh_of(file)
     where = url or listen
     _demand_ebpf(found, at(where) if where else None)
@@ -62,7 +61,8 @@ def run(
         raise click.ClickException(str(error)) from None
     try:
         with redirected(wanted, own.uid) as group:
-            _warn_of_a_sidecar(wanted, own.uid)
+            warn_of_nobody(wanted.outbound)
+            _warn_of_a_barred(own.uid)
             _warn_of_the_same(own.uid, user)
             ended = command.run(words, lambda: _prepare(group, become))
     except CannotLoad as error:
@@ -119,13 +119,9 @@ def _warn_of_the_same(uid: int | None, user: str | None) -> None:
         click.echo(f"warning: {same}; --user NAME runs it as another", err=True)
 
 
-def _warn_of_a_sidecar(wanted: Redirect, uid: int | None) -> None:
+def _warn_of_a_barred(uid: int | None) -> None:
     from proxy.bpf import destination, forbidden
-    from proxy.mesh.addresses import listens
 
     place = destination.folder()
     if uid and place and (why := forbidden.barred(os.path.dirname(place), uid)):
         click.echo(f"warning: the sidecar cannot look destinations up: {why}", err=True)
-    if not listens(wanted.outbound):
-        nobody = f"nobody listens at port {wanted.outbound}: connections will be refused"
-        click.echo(f"warning: {nobody} until a sidecar does", err=True)

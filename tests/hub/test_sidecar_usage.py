@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,14 +25,17 @@ FILES = {
 USAGE = "Usage: spangate sidecar [OPTIONS] [FILE]\n"
 
 
-def sidecar(folder: Path, *words: str, **environ: str) -> tuple[int, str]:
+def sidecar(
+    folder: Path, *words: str, by: Sequence[str] = (), stdin: str = "", **environ: str
+) -> tuple[int, str]:
     """One that does not start: exit code, and what it says on stderr."""
     for name, text in FILES.items():
         (folder / name).write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "proxy", "sidecar", *words],
+        [*by, sys.executable, "-m", "proxy", "sidecar", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.getcwd(), **environ},
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -93,3 +99,40 @@ def test_a_file_s_own_mistakes_are_the_file_s(tmp_path: Path) -> None:
     code, told = sidecar(tmp_path, "--name", "orders", "orders.toml")
     assert code == 1
     assert "orders.toml:3: mesh.app: 'x' is not an address" in told
+
+
+def test_its_file_cannot_come_through_a_pipe(tmp_path: Path) -> None:
+    """It is read again, by the command for rules and at reloads."""
+    code, told = sidecar(tmp_path, "-", stdin='[mesh]\nname = "orders"\nredirect = "nft"\n')
+    assert code == 2
+    assert told.startswith(USAGE) and "no routes" not in told and "read again" in told
+
+
+@pytest.mark.parametrize("key", ["inbound", "outbound"])
+def test_a_port_that_is_taken_is_named_by_its_key(tmp_path: Path, key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {
+            "inbound": '"127.0.0.1:0"',
+            "outbound": '"127.0.0.1:0"',
+            key: f'"127.0.0.1:{port}"',
+        }
+        lines = [f"{name} = {value}" for name, value in ports.items()]
+        text = "\n".join(["[mesh]", 'redirect = "nft"', *lines])
+        (tmp_path / "s.toml").write_text(f'{text}\n[admin]\nlisten = ""\n')
+        code, told = sidecar(tmp_path, "s.toml")
+    assert code == 1
+    line = 3 if key == "inbound" else 4
+    assert f"s.toml:{line}: mesh.{key}: cannot listen on 127.0.0.1:{port}: address" in told
+    assert f"change `mesh.{key}`" in told
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_tproxy_without_its_capability_says_which(tmp_path: Path) -> None:
+    without = "-net_admin,-net_raw"
+    by = ["setpriv", "--bounding-set", without, "--inh-caps", without] if not os.geteuid() else []
+    text = '[mesh]\nredirect = "tproxy"\ninbound = "127.0.0.1:0"\noutbound = "127.0.0.1:0"\n'
+    (tmp_path / "t.toml").write_text(text)
+    code, told = sidecar(tmp_path, "t.toml", by=by)
+    assert code == 1
+    assert "mesh.inbound: cannot listen on 127.0.0.1:0" in told and "CAP_NET_ADMIN" in told

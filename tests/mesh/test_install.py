@@ -18,7 +18,7 @@ from proxy.config.mesh_model import Mesh
 from proxy.mesh import cgroups
 from proxy.mesh.install import CannotRedirect, install, lacking, refused, remove
 from proxy.mesh.rules import Own, Redirect, Rule, redirect
-from tests.mesh.hosts import Host, hosts, needs_namespaces
+from tests.mesh.hosts import V4, Host, hosts, needs_namespaces
 
 ROUTE = '[[route]]\nto = "http://127.0.0.1:1"\n'
 MESH = '[mesh]\nredirect = "nft"\nexclude = { ports = [22], users = ["root"] }\n'
@@ -94,10 +94,15 @@ def test_the_commands(tmp_path: Path) -> None:
     with hosts("pod") as (pod,):
         code, told = spangate(pod, "redirect", "check", str(file), "--user", "1337")
         assert code == 1 and "none of the" in told
+        ports = [pod.listen(V4, "127.0.0.1", port) for port in (15001, 15006)]
         code, told = spangate(pod, "redirect", "install", str(file), "--user", "1337")
         assert code == 0 and told == "redirected by nft: in to :15006, out to :15001\n"
+        for port in ports:
+            port.close()
         code, told = spangate(pod, "redirect", "check", str(file), "--user", "1337")
         assert code == 0 and told == "ok: redirected by nft\n"
+        code, told = spangate(pod, "redirect", "check", str(file))
+        assert code == 1 and "the --user and --group of `spangate redirect install`" in told
         assert "skuid { 0, 1337 }" in pod.run("nft", "list", "ruleset").stdout
         code, told = spangate(pod, "redirect", "check", str(file), "--user", "1338")
         assert code == 1 and "1338" in told
@@ -107,6 +112,18 @@ def test_the_commands(tmp_path: Path) -> None:
         assert pod.run("nft", "list", "ruleset").stdout == ""
         nothing = (0, "nothing to remove: there are no rules of spangate's here\n")
         assert spangate(pod, "redirect", "remove") == nothing
+
+
+@needs_namespaces
+@needs_nft
+def test_rules_that_lead_to_nobody_are_warned_of() -> None:
+    """They shut out whoever made them from afar, if `exclude` does not have his port."""
+    with hosts("pod") as (pod,):
+        port = pod.listen(V4, "127.0.0.1", 15001)
+        code, told = spangate(pod, "redirect", "install", "--user", "1337")
+        port.close()
+        nobody = "nobody listens at port 15006: connections will be refused until a sidecar does"
+        assert code == 0 and f"warning: {nobody}\n" in told and "15001:" not in told
 
 
 @needs_namespaces
@@ -211,6 +228,8 @@ def test_root_is_told_that_root_is_left_alone() -> None:
         (["redirect", "check", "--by", "nft", "--user", "nobody at all"], 1, "there is no user"),
         (["redirect", "check", "BAD"], 1, "10.0.0.0/33"),
         (["mesh", "run"], 2, "Missing argument"),
+        (["mesh", "run", ""], 2, "COMMAND is empty"),
+        (["mesh", "run", "--sidecar-usr", "nobody", "true"], 2, "No such option"),
         (["mesh", "run", "--user", "nobody at all", "--", "true"], 1, "there is no user"),
     ],
 )

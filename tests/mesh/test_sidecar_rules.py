@@ -124,7 +124,7 @@ def upgraded(pod: Host, pid: int) -> int:
 
 
 def killed(pid: int) -> None:
-    """It, and its workers, which end when it has."""
+    """It, and its workers, which end when it has and nothing is under way."""
     family = [pid, *children(pid, "proxy.server")]
     os.kill(pid, signal.SIGKILL)
     until(lambda: not any(is_alive(one) for one in family))
@@ -145,9 +145,9 @@ def test_they_stay_where_one_after_the_killed_one_is_in_charge(pod: Host, full: 
     with redirecting(pod, str(full)) as process:
         with waiting(pod):
             second = upgraded(pod, process.pid)
-            with waiting(pod):
+            with waiting(pod):  # so that it has not ended by itself
                 third = upgraded(pod, second)
-                killed(second)
+                os.kill(second, signal.SIGKILL)
         assert process.wait(DEADLINE) == 0
         assert spangate(pod, "redirect", "check", str(full))[0] == 0
         os.kill(third, signal.SIGTERM)
@@ -218,6 +218,7 @@ def test_root_is_told_what_can_be_done(pod: Host) -> None:
     """`sidecar` has no option --user."""
     told: list[str] = []
     with redirecting(pod, *APP, told=told):
-        warning = next(line for line in told if "what root sends is not redirected" in line)
+        (warning,) = [line for line in told if line.startswith("warning: ")]
+    assert "what root sends is not redirected" in warning
     assert "run the sidecar as another user" in warning
     assert "spangate redirect install --user NAME" in warning

@@ -39,7 +39,7 @@ def test_addresses(url: str, read: Address) -> None:
 @pytest.mark.parametrize(
     "url",
     ["", "unix:", "https://gw:9901", "ftp://gw", "http://", "http://gw:x", "http://gw:99999",
-     "http://g w", "http://gw\r\nx: y", "http://gw\x1b"],
+     "http://a..b:9901", f"http://{'a' * 64}", "http://g w", "http://gw\r\nx: y", "http://gw\x1b"],
 )  # fmt: skip
 def test_what_is_no_address_is_wrong_usage(url: str) -> None:
     told = run("top", "--admin", url)
