@@ -107,6 +107,7 @@ class Consuming:
                 await self._turn()
             except OSError as error:
                 self._say(str(error))
+                self._tell_lag({})  # what it was nobody knows now
             except Exception:  # a fault of ours or the library's must not be the end of it
                 log.exception("consumer %s: a fault", self.said.name, extra={"key": "consumer.bug"})
                 await nap(self._stopping, FAULT)
@@ -116,7 +117,6 @@ class Consuming:
         if self._held >= HELD:
             room = 0
         found = await self._consumer.take(room, LOOK)
-        self._say("")
         for taken in found:
             self._lanes.put(_lane(taken), taken)
             self._held += len(taken.value or b"")
@@ -135,6 +135,7 @@ class Consuming:
         if now >= self._due[1]:
             self._due[1] = now + LAG
             self._tell_lag(await self._consumer.lag())
+            self._say("")
 
     def _go(self) -> None:
         """Begin what may go."""
