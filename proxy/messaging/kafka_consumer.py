@@ -140,7 +140,7 @@ class KafkaConsumer:
             record.offset,
             record.key,
             record.value,
-            record.headers,
+            [(name, value or b"") for name, value in record.headers],  # a value may be null
             max(0, record.timestamp or 0),
         )
 

@@ -181,7 +181,7 @@ def _settings(said: Setup) -> dict[str, Kafka | RedisStreams]:
     return {**said.messaging.kafka, **said.messaging.redis}
 
 
-def _server(publisher: Publisher) -> web.Server[web.BaseRequest]:
+def _server(publisher: Publisher) -> web.Server:
     """A body is the message's value as it came."""
     return web.Server(
         publisher.handle,
