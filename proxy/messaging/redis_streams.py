@@ -144,7 +144,7 @@ class RedisConsumer:
         self.gone: Gone | None = None
         self._settings = settings
         self._said = said
-        self._member = f"{socket.gethostname()}-{os.getpid()}"
+        self._member = f"{socket.gethostname()}-{os.getpid()}-{getrandbits(32):08x}"  # ours alone
         self._reading: Resp | None = None
         self._line: Resp | None = None  # for all but reading, which waits
         self._last: dict[str, str] = {}  # by topic, the entry after which the group goes on

@@ -108,6 +108,12 @@ def test_what_is_wrong_is_told_with_its_key_and_a_remedy(
     assert found[0].line
 
 
+def test_a_gateway_may_consume_and_nothing_else() -> None:
+    route = GOOD[GOOD.index("[[route]]") : GOOD.index("[upstream.billing]")]
+    config = loads(GOOD.replace(route, ""), "f.toml", {}).config
+    assert [route.name for route in config.route] == [OWN + "bus/billing"]
+
+
 def test_two_consumers_have_two_names() -> None:
     second = GOOD[GOOD.index("[[consume]]") :]
     with pytest.raises(ConfigError, match="two consumers are called 'bus/billing'"):
