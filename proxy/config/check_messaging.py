@@ -45,6 +45,7 @@ def check_messaging(config: Config, report: Report) -> None:
         if isinstance(consume, Consume):
             _consume(consume, ("consume", i), config, report)
             _name(consume, i, named, report)
+    _circles(config.consume, report)
 
 
 def with_consumer_names(config: Config) -> Config:
@@ -200,6 +201,28 @@ def _topics(said: Consume, place: Path, report: Report) -> None:
             report.error(where, message, 'write "{topic}.dead"')
         elif not is_topic(dead):
             report.error(where, f"dead letters of {topic!r} go to {dead!r}", RULE)
+
+
+def _circles(consumers: list[Consume], report: Report) -> None:
+    """Dead letters that another consumer gives back to the first: nothing ends that."""
+    if report.is_broken("consume"):
+        return  # some of them are none
+    graves = {
+        (one.source, topic): one.dead_letter.replace("{topic}", topic)
+        for one in consumers
+        for topic in one.topics
+        if one.dead_letter
+    }
+    for i, one in enumerate(consumers):
+        for topic in one.topics:
+            passed = [topic]
+            dead = graves.get((one.source, topic), "")
+            while dead and dead not in passed:
+                passed.append(dead)
+                dead = graves.get((one.source, dead), "")
+            if dead == topic and len(passed) > 1:
+                message = f"dead letters of {topic!r} come back to it: {' to '.join(passed)}"
+                report.warn(("consume", i, "dead_letter"), message, "end with a topic of its own")
 
 
 def _name(consume: Consume, index: int, named: dict[str, int], report: Report) -> None:

@@ -48,7 +48,7 @@ def check_routes(config: Config, report: Report) -> None:
     """Report routes that cannot work, and upstreams that none of them uses."""
     empty = not config.route and config.collector is None and not report.is_broken("mesh")
     empty = empty and not any(listener.to for listener in config.listen if listener)
-    empty = empty and config.source == Sources()
+    empty = empty and config.source == Sources() and not config.consume
     if empty and not report.is_broken("route") and not report.has_foreign_tables():
         # Nobody wants that on purpose; an editor leaves it for an instant when it saves.
         remedy = 'add [[route]] with to = "http://127.0.0.1:8000"; telemetry alone has [collector]'

@@ -104,7 +104,8 @@ def _published(route: Route, messaging: Messaging) -> Route:
 
 
 def _delivered(consume: Consume) -> Route:
-    """Tries are the process of queues' own, and so is the decision on what is recorded."""
+    """Tries are the process of queues' own, and so is the decision on what is recorded. What is
+    there for clients, such as [limits] body, is not for messages."""
     return Route(
         name=OWN + consume.name,
         host=[host_of(consume.name)],
@@ -114,6 +115,10 @@ def _delivered(consume: Consume) -> Route:
         headers=Headers(response=HeaderEdit(set={KNOWN: "1"})),
         host_header=consume.to,
         timeout=consume.timeout,
+        first_byte_timeout=consume.timeout,
+        idle_timeout=consume.timeout,
+        stream_timeout=Seconds(0),
+        body_limit=Size(0),
         retry=Retry(times=0),
         auth=AuthUse(),
         slo=Slo(),

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
-from dataclasses import replace
 
 from proxy import tasks
 from proxy.config.messaging_model import Consume
@@ -19,7 +18,7 @@ from proxy.messaging.message import Consumer, NotWritten, Part, Taken, placed
 from proxy.messaging.order import Lanes
 from proxy.messaging.publish import Queue
 from proxy.messaging.telemetry import Span, Telemetry, getrandbits, shown_key
-from proxy.pauses import doubled
+from proxy.messaging.tries import LONGEST, Tries, pause_of
 from proxy.telemetry import instruments
 from proxy.tracing.sampling import Sampler
 
@@ -31,16 +30,8 @@ LAG = 1.0  # seconds between two questions for how much there is
 WINDOW = 4  # messages that are held, by `concurrency`, and
 LEAST = 64  # at least
 HELD = 16 * 1024 * 1024  # bytes of them with which no more are taken
-LONGEST = 30.0  # seconds of a pause before another try
-USUAL = 0.1  # seconds before the first try after a failure, where the file does not say
-# Seconds before each further try of what may be buried, where it does not say and nobody is there:
-# a restart of the upstream is to cost no message its place in the queue.
-NOBODY = (1.0, 10.0, 30.0)
 LEAVE = 10.0  # seconds for what is under way of partitions that go
 FAULT = 1.0  # seconds until it goes on after a fault
-BROKEN = 0.2  # seconds before the first try after one that broke off, doubled each time
-SOON = 1.0  # seconds at most until a worker is looked for again
-FREE = 5  # tries that broke off between us and a worker, before they count
 
 
 class Abandoned(Exception):
@@ -108,6 +99,7 @@ class Consuming:
                 await self._turn()
             except OSError as error:
                 self._say(str(error))
+                self._tell_lag({})  # what it was nobody knows now
             except Exception:  # a fault of ours or the library's must not be the end of it
                 log.exception("consumer %s: a fault", self.said.name, extra={"key": "consumer.bug"})
                 await nap(self._stopping, FAULT)
@@ -117,7 +109,6 @@ class Consuming:
         if self._held >= HELD:
             room = 0
         found = await self._consumer.take(room, LOOK)
-        self._say("")
         for taken in found:
             self._lanes.put(_lane(taken), taken)
             self._held += len(taken.value or b"")
@@ -136,6 +127,7 @@ class Consuming:
         if now >= self._due[1]:
             self._due[1] = now + LAG
             self._tell_lag(await self._consumer.lag())
+            self._say("")
 
     def _go(self) -> None:
         """Begin what may go."""
@@ -145,52 +137,67 @@ class Consuming:
             self._under_way[taken] = task
 
     async def _process(self, lane: Hashable, taken: Taken) -> None:
-        span: Span | None = None  # there is none of a message whose turn never came
         try:
-            await self._have_turn()
-            link = self.said.trace == "link"
-            span = trace.consumed(taken.headers, taken.topic, self.sampler, link)
-            await self._settle(taken, span)
-            self._consumer.done(taken)
+            while not await self._is_over(taken):
+                await self._pause(LONGEST, 0.0)
         except (asyncio.CancelledError, Abandoned):
-            if span is not None:
-                span.fail("abandoned", "there was no more time: the message comes again")
+            pass
         finally:
-            if span is not None:
-                self._record(taken, span)
             self._held -= len(taken.value or b"")
             del self._under_way[taken]
             self._lanes.end(lane)
             self._stirred.set()
             self._go()
 
+    async def _is_over(self, taken: Taken) -> bool:
+        """One CONSUMER span; False = there was a fault, and the message is not done."""
+        span: Span | None = None  # there is none of a message whose turn never came
+        try:
+            await self._have_turn()
+            span = self._begun(taken)
+            await self._settle(taken, span)
+            self._consumer.done(taken)
+        except (asyncio.CancelledError, Abandoned):
+            if span is not None:
+                span.fail("abandoned", "there was no more time: the message comes again")
+            raise
+        except Exception as error:  # ours; without a further try its partition would end here
+            message = "consumer %s: a fault at %s, which is tried again"
+            log.exception(message, self.said.name, _shown(taken), extra={"key": "consumer.bug"})
+            if span is not None:
+                span.fail(type(error).__name__, "a fault of the gateway's")
+            return False
+        finally:
+            if span is not None:
+                self._record(taken, span)
+        return True
+
+    def _begun(self, taken: Taken) -> Span:
+        try:
+            link = self.said.trace == "link"
+            return trace.consumed(taken.headers, taken.topic, self.sampler, link)
+        except BaseException:
+            self._turns.release()
+            raise
+
     async def _settle(self, taken: Taken, span: Span) -> None:
         """Until the upstream has acknowledged it, or it is in the dead letters."""
-        tries, free, nobody, reason = 0, 0, 0, ""
+        tries = Tries(self.said)
         while True:
+            before = tries.count, tries.reason
             try:
-                outcome = await self._courier.post(self.said, taken, span, (tries, reason))
+                outcome = await self._courier.post(self.said, taken, span, before)
             finally:
                 self._turns.release()
             if outcome.is_done:
                 return
-            if outcome.counts and outcome.reason == "disconnected" and free < FREE:
-                free += 1
-                outcome = replace(outcome, after=BROKEN * 2**free)
-            elif outcome.counts:
-                tries, reason = tries + 1, outcome.reason
-                if self.said.dead_letter and tries > self.said.retry:
-                    await self._give_up(taken, span, outcome, tries)
-                    return
+            pauses = tries.next(outcome)
+            if pauses is None:
+                await self._give_up(taken, span, outcome, tries.count)
+                return
+            if tries.count > before[0]:
                 self._count(instruments.REDELIVERIES, "process", 1, ("error.type", outcome.reason))
-            else:
-                nobody += 1
-                await self._pause(min(SOON, pause_of(None, nobody)), 0.0)
-                await self._have_turn()
-                continue
-            is_away = outcome.is_away and bool(self.said.dead_letter)
-            pause = pause_of(self.said.backoff, max(tries, 1), is_away)
-            await self._pause(pause, outcome.after)
+            await self._pause(*pauses)
             await self._have_turn()
 
     async def _have_turn(self) -> None:
@@ -209,7 +216,7 @@ class Consuming:
                 break
             failures += 1
             self._unburied(taken, failed)
-            await self._pause(pause_of(self.said.backoff, failures), 0.0)
+            await self._pause(pause_of(None, failures), 0.0)
         span.fail(outcome.reason, f"given up after {tries} tries: {outcome.detail}")
         self._count(instruments.DEAD_LETTERS, "process", 1, ("error.type", outcome.reason))
 
@@ -266,24 +273,13 @@ class Consuming:
         self._away = bool(why)
 
     def _unburied(self, taken: Taken, error: NotWritten) -> None:
-        log.error(
-            "consumer %s: the dead letter of %s/%s/%s cannot be written: %s",
-            self.said.name,
-            taken.topic,
-            taken.partition,
-            taken.offset,
-            error.detail,
-            extra={"key": "consumer.dead_letter"},
-        )
+        message = "consumer %s: the dead letter of %s cannot be written: %s"
+        said = self.said.name, _shown(taken), error.detail
+        log.error(message, *said, extra={"key": "consumer.dead_letter"})
 
 
-def pause_of(backoff: float | None, failures: int, is_away: bool = False) -> float:
-    """Seconds before another try after that many failures. `backoff`: as the file says it;
-    `is_away`: nobody is there to answer, and there are dead letters."""
-    if backoff is None and is_away:
-        return NOBODY[min(failures, len(NOBODY)) - 1]
-    first = USUAL if backoff is None else backoff
-    return doubled(first, failures - 1, LONGEST)
+def _shown(taken: Taken) -> str:
+    return f"{taken.topic}/{taken.partition}/{taken.offset}"
 
 
 def _lane(taken: Taken) -> Hashable:

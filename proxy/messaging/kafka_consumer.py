@@ -50,7 +50,7 @@ class KafkaConsumer:
             consumer.resume(*consumer.paused())
             found = await consumer.getmany(timeout_ms=int(seconds * 1000), max_records=most)
         except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
-            told = await reach.why(self._library, self._settings.brokers, error)
+            told = await self._why(error)
             await self._lose()
             raise OSError(told) from None
         self._failures = 0
@@ -101,8 +101,8 @@ class KafkaConsumer:
                     (part.topic, part.partition): max(0, end - await self._position(consumer, part))
                     for part, end in ends.items()
                 }
-        except (self._library.errors.KafkaError, OSError, TimeoutError):
-            return {}
+        except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
+            raise OSError(await self._why(error)) from None
 
     async def stop(self, seconds: float) -> None:
         consumer = self._consumer
@@ -121,6 +121,9 @@ class KafkaConsumer:
             self._offsets.pop(name, None)
             self._moved.discard(name)
 
+    async def _why(self, error: BaseException) -> str:
+        return await reach.why(self._library, self._settings.brokers, error)
+
     async def _position(self, consumer: Any, part: Any) -> int:
         offsets = self._offsets.get((part.topic, part.partition))
         if offsets is not None and offsets.position >= 0:
@@ -137,7 +140,7 @@ class KafkaConsumer:
             record.offset,
             record.key,
             record.value,
-            record.headers,
+            [(name, value or b"") for name, value in record.headers],  # a value may be null
             max(0, record.timestamp or 0),
         )
 

@@ -122,7 +122,8 @@ class Consumer(Protocol):
         """Tell the broker what is done; what fails is told with the next one."""
 
     async def lag(self) -> Mapping[Part, int]:
-        """By topic and partition: messages that are not done."""
+        """By topic and partition: messages that are not done. Raises OSError where the broker does
+        not answer, which is told of nowhere else by libraries that go on trying."""
 
     async def stop(self, seconds: float) -> None:
         """Commit, and leave the group."""

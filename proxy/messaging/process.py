@@ -61,10 +61,7 @@ class Process:
 
     async def run(self) -> None:
         publisher = Publisher(self._queues, self._telemetry)
-        # workers have bounded heads, and a body is the message's value as it came
-        said = {"max_line_size": MOST, "max_field_size": MOST, "max_headers": MOST}
-        server = web.Server(publisher.handle, access_log=None, auto_decompress=False, **said)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(_server(publisher))
         await self._runner.setup()
         self._lag.start()
         background = [spawn(self._obey(), "obey"), spawn(self._tell(), "tell numbers")]
@@ -151,7 +148,8 @@ class Process:
         self.link.send(frames.QUIET)
 
     async def _end(self) -> None:
-        await asyncio.gather(*(one.stop(0.0) for one in self._consuming.values()))
+        # only where the hub is gone: else nothing is consumed any more
+        await asyncio.gather(*(one.stop(CLOSING) for one in self._consuming.values()))
         assert self._runner is not None
         await self._runner.cleanup()
         await asyncio.gather(*(one.producer.stop(CLOSING) for one in self._queues.values()))
@@ -181,3 +179,15 @@ class Process:
 
 def _settings(said: Setup) -> dict[str, Kafka | RedisStreams]:
     return {**said.messaging.kafka, **said.messaging.redis}
+
+
+def _server(publisher: Publisher) -> web.Server:
+    """A body is the message's value as it came."""
+    return web.Server(
+        publisher.handle,
+        access_log=None,
+        auto_decompress=False,
+        max_line_size=MOST,
+        max_field_size=MOST,
+        max_headers=MOST,
+    )

@@ -23,14 +23,27 @@ async def is_any(places: Iterable[Place]) -> bool:
 
 async def why(library: Any, brokers: Sequence[str], error: BaseException) -> str:
     """What to tell people of an error in connecting to these."""
-    if not isinstance(error, library.errors.KafkaConnectionError | TimeoutError):
+    if not isinstance(error, _unheard(library)):
         return str(error) or type(error).__name__
     told = []
     for broker in brokers:
         found = await _look(*parse_address(broker))
-        told.append(f"{broker} {found or 'takes connections, but is no Kafka as it is asked for'}")
+        told.append(f"{broker} {found or 'takes connections, but does not answer as Kafka does'}")
     remedy = "`tls` and `user`" if all("takes" in one for one in told) else "whether they run"
     return f"{'; '.join(told)}: look at `brokers`, and {remedy}"
+
+
+def _unheard(library: Any) -> tuple[type[BaseException], ...]:
+    """Errors that say no more than that there was no answer."""
+    errors = library.errors
+    return (
+        TimeoutError,
+        errors.KafkaConnectionError,
+        errors.KafkaTimeoutError,
+        errors.NodeNotReadyError,
+        errors.RequestTimedOutError,
+        errors.StaleMetadata,
+    )
 
 
 async def _look(host: str, port: int) -> str:

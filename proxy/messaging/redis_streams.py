@@ -144,7 +144,7 @@ class RedisConsumer:
         self.gone: Gone | None = None
         self._settings = settings
         self._said = said
-        self._member = f"{socket.gethostname()}-{os.getpid()}"
+        self._member = f"{socket.gethostname()}-{os.getpid()}-{getrandbits(32):08x}"  # ours alone
         self._reading: Resp | None = None
         self._line: Resp | None = None  # for all but reading, which waits
         self._last: dict[str, str] = {}  # by topic, the entry after which the group goes on
@@ -207,14 +207,14 @@ class RedisConsumer:
     async def lag(self) -> Mapping[Part, int]:
         """Of the whole group: entries that nobody has taken, and those that are under way."""
         if self._line is None:
-            return {}
+            raise OSError("there is no connection to the server")
         try:
             async with asyncio.timeout(ANSWER):
                 replies = await self._line.calls(
                     [("XINFO", "GROUPS", topic) for topic in self._said.topics]
                 )
-        except (OSError, TimeoutError):
-            return {}
+        except (OSError, TimeoutError) as error:
+            raise OSError(str(error) or "the server does not answer") from None
         for topic, groups in zip(self._said.topics, replies, strict=True):
             self._learn(topic, groups)
         return {

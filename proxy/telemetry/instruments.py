@@ -91,6 +91,9 @@ CONSUMER_LAG = "spangate.consumer.lag"
 DEAD_LETTERS = "spangate.consumer.dead_letters"
 REDELIVERIES = "spangate.consumer.retries"
 
+# Gauges of something elsewhere: of a process that is gone they say nothing, and not 0.
+MEASURED = frozenset({CONSUMER_LAG})
+
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 
 INSTRUMENTS: dict[str, Instrument] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from itertools import islice
 
-from proxy.telemetry.instruments import INSTRUMENTS, Instrument, Kind
+from proxy.telemetry.instruments import INSTRUMENTS, MEASURED, Instrument, Kind
 from proxy.telemetry.metrics import (
     OVERFLOW,
     SLICE,
@@ -88,7 +88,11 @@ class Totals:
             total = part.total
             total.holders -= 1
             self._take_out(part)
-            if not total.holders:
+            if total.holders:
+                continue
+            if total.instrument.name in MEASURED:
+                self._drop(total.key)
+            else:
                 self._orphans[total.key] = now
 
     def series(self) -> Iterator[Series]:

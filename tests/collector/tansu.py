@@ -31,7 +31,8 @@ def program() -> Path:
 
 
 class Broker:
-    """`address` as in `brokers`. `freeze` stops it from answering; it keeps its connections."""
+    """`address` as in `brokers`. `freeze` stops it from answering, until `thaw`; it
+    keeps its connections."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -60,6 +61,10 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     async def topic(self, name: str, partitions: int = 1) -> None:
         from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]

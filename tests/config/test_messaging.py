@@ -108,6 +108,22 @@ def test_what_is_wrong_is_told_with_its_key_and_a_remedy(
     assert found[0].line
 
 
+def test_dead_letters_that_come_back_are_told() -> None:
+    second = GOOD[GOOD.index("[[consume]]") :].replace('"orders"', '"orders.dead"')
+    back = second.replace("{topic}.dead", "orders").replace('"billing"', '"again"', 1)
+    found = [p.message for p in loads(GOOD + back, "f.toml", {}).warnings]
+    assert [m for m in found if "come back to it: orders.dead to orders" in m]
+    onward = back.replace('dead_letter = "orders"', 'dead_letter = "orders.lost"')
+    found = [p.message for p in loads(GOOD + onward, "f.toml", {}).warnings]
+    assert not [m for m in found if "come back" in m]
+
+
+def test_a_gateway_may_consume_and_nothing_else() -> None:
+    route = GOOD[GOOD.index("[[route]]") : GOOD.index("[upstream.billing]")]
+    config = loads(GOOD.replace(route, ""), "f.toml", {}).config
+    assert [route.name for route in config.route] == [OWN + "bus/billing"]
+
+
 def test_two_consumers_have_two_names() -> None:
     second = GOOD[GOOD.index("[[consume]]") :]
     with pytest.raises(ConfigError, match="two consumers are called 'bus/billing'"):

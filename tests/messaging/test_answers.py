@@ -117,3 +117,29 @@ async def test_bytes_of_headers_are_passed_as_they_are_or_not_at_all(broker: Bro
         ((_, found, _),) = upstream.got
     assert found["x-tenant"].encode("utf-8", "surrogateescape") == "Zoë".encode()
     assert not found.keys() & {"x-raw", "x-evil", "x-blank", "x-injected", "spangate-known"}
+
+
+async def test_limits_for_clients_are_not_for_messages(broker: Broker) -> None:
+    """A message that the gateway itself refused would never come to its upstream."""
+    limits = (
+        '[limits]\nbody = "1KiB"\n[limits.per_client]\nconnections = 1\nrequests = 1\n'
+        'new_connections = "1/s"\n[forwarding]\ntrust = []\n[defaults]\n'
+        'first_byte_timeout = "10ms"\nidle_timeout = "10ms"\nstream_timeout = "10ms"\n'
+    )
+    for number in range(4):
+        await broker.produce("orders", b"%d" % number + b"x" * 5000)
+    async with Upstream() as upstream:
+
+        async def answer(body: bytes, tries: int) -> int:
+            await asyncio.sleep(0.2)
+            return 204
+
+        upstream.answer = answer
+        more = "concurrency = 4\nretry = 0" + "\n" + limits
+        async with gateway(config(broker.address, consumer(upstream.url, more))) as made:
+            await made.until(lambda: len(upstream.got) >= 4)
+            async with asyncio.timeout(60):
+                while await broker.committed("billing", "orders") != 4:
+                    await asyncio.sleep(0.05)
+            assert not made.numbers("spangate.consumer.retries")
+    assert len(upstream.got) == 4

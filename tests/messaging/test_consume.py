@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.messaging import consume
-from proxy.messaging.consume import pause_of
+from proxy.messaging import tries as module
+from proxy.messaging.tries import pause_of
 from tests.collector.tansu import Broker, tansu
 from tests.messaging.kit import (
     CLIENT_KIND,
@@ -211,8 +211,8 @@ async def test_who_is_not_there_has_longer_until_a_message_is_buried(
     broker: Broker, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, is_there: bool
 ) -> None:
     """Of both pauses the one that must not be taken lasts for ever."""
-    monkeypatch.setattr(consume, "NOBODY", (3600.0,) if is_there else (0.01,))
-    monkeypatch.setattr(consume, "USUAL", 0.01 if is_there else 3600.0)
+    monkeypatch.setattr(module, "NOBODY", (3600.0,) if is_there else (0.01,))
+    monkeypatch.setattr(module, "USUAL", 0.01 if is_there else 3600.0)
 
     async def answer(body: bytes, tries: int) -> int:
         return 503

@@ -13,7 +13,7 @@ import pytest
 from proxy.messaging import kafka_producer
 from proxy.tasks import spawn
 from tests.collector.tansu import Broker, tansu
-from tests.messaging.kit import PRODUCER_KIND, by_kind, config, consumer, gateway
+from tests.messaging.kit import PRODUCER_KIND, Upstream, by_kind, config, consumer, gateway
 from tests.ports import free_port
 
 BATCHES = '[[route]]\npath = "/batch"\npublish = { to = "bus", topic = "orders", batch = true }'
@@ -79,7 +79,7 @@ async def test_a_connection_that_comes_back_is_told(
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("name", "is not found"), ("refused", "nobody listens"), ("stranger", "no Kafka")],
+    [("name", "is not found"), ("refused", "nobody listens"), ("stranger", "not answer as Kafka")],
 )
 async def test_the_log_says_which_broker_and_what_is_wrong_with_it(
     kind: str, told: str, caplog: pytest.LogCaptureFixture
@@ -130,3 +130,33 @@ async def test_who_asks_for_a_topic_that_nobody_knows_waits_for_itself_alone(
     assert [(status, told["error"]) for status, told in answers] == [(504, "timeout")] * 6
     took = [s.end_time_unix_nano - s.start_time_unix_nano for s in by_kind(spans, PRODUCER_KIND)]
     assert max(took) < 7e9  # and not 12
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_a_broker_that_does_not_answer_is_told_and_no_lag(
+    broker: Broker, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """aiokafka's consumers go on trying for ever, and return nothing."""
+    caplog.set_level("INFO", "spangate")
+
+    def keys() -> list[str]:
+        found = [getattr(record, "key", "") for record in caplog.records]
+        return [key for key in found if key in ("consumer.away", "consumer.back")]
+
+    async with Upstream() as upstream:
+        await broker.produce("orders", b"1")
+        async with gateway(config(broker.address, consumer(upstream.url))) as made:
+            await made.until(lambda: made.numbers("spangate.consumer.lag"))
+            if how == "killed":
+                await broker.kill()
+            else:
+                broker.freeze()
+            await made.until(lambda: not made.numbers("spangate.consumer.lag"))
+            await made.until(lambda: "consumer.away" in keys())
+            if how == "killed":
+                assert await broker.start()
+                await broker.topic("orders")
+            else:
+                broker.thaw()
+            await made.until(lambda: made.numbers("spangate.consumer.lag"))
+            await made.until(lambda: keys() == ["consumer.away", "consumer.back"])

@@ -354,3 +354,20 @@ async def test_answers_of_any_form_are_told(command: bytes, answer: bytes, why: 
             await made.take(1, 0.1)
         async with asyncio.timeout(DEADLINE):
             assert [one.offset for one in await made.take(1, 0.1)] == ["1-1"]
+
+
+@needs_server
+async def test_who_leaves_a_group_takes_nobody_elses_messages_along(server: Server) -> None:
+    """Two consumers of one gateway may be in one group; a member that is deleted loses all that it
+    has not acknowledged."""
+    settings = RedisStreams(server=server.url)
+    said = Consume(topics=["orders"], group="billing")
+    await server.ask("XADD", "orders", "*", "value", "1")
+    one = redis_streams.RedisConsumer(settings, said)
+    other = redis_streams.RedisConsumer(settings, said)
+    assert [taken.value for taken in await one.take(1, 0.1)] == [b"1"]
+    assert await other.take(1, 0.1) == []
+    await other.stop(1.0)
+    assert (await server.ask("XPENDING", "orders", "billing"))[0] == 1
+    await one.stop(1.0)
+    assert (await server.ask("XPENDING", "orders", "billing"))[0] == 1  # it comes again

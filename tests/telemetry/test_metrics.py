@@ -109,6 +109,18 @@ def test_a_gauge_of_a_dead_worker_is_zero_and_still_shown() -> None:
     assert shown(totals) == {(instruments.ACTIVE, ()): 0}
 
 
+def test_a_lag_that_nobody_measures_any_more_is_not_zero() -> None:
+    """Whoever is woken by a lag would take the death of its reader for its end."""
+    totals, one, other = Totals(), Registry(), Registry()
+    for registry in (one, other):
+        registry.number(instruments.CONSUMER_LAG, OK).value = 7
+        totals.apply(registry, registry.report())
+    totals.retire(one)
+    assert shown(totals) == {(instruments.CONSUMER_LAG, OK): 7}
+    totals.retire(other)
+    assert shown(totals) == {}
+
+
 def test_retiring_a_worker_that_said_nothing_changes_nothing() -> None:
     totals = Totals()
     totals.retire("never heard of")
