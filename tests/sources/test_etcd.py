@@ -208,6 +208,24 @@ async def test_a_server_without_the_gateway_says_what_is_to_be_done() -> None:
         assert "--enable-grpc-gateway" in heard.failures[0]
 
 
+async def test_why_there_is_no_connection_is_told() -> None:
+    port = free_port()
+    async with watching(f"http://127.0.0.1:{port}") as heard:
+        await heard.until(lambda: heard.failures)
+    assert heard.failures[0] == f"http://127.0.0.1:{port}: no connection: Connection refused"
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(cut, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, watching(f"https://127.0.0.1:{port}") as heard:
+        await heard.until(lambda: heard.failures)
+    assert "no connection by TLS: [SSL: WRONG_VERSION_NUMBER]" in heard.failures[0]
+
+
 def test_keys_that_are_no_text_are_told_apart() -> None:
     places = {module._place(b"/spangate/routes/" + end) for end in (b"\xff", b"\xfe", b"a")}
     assert len(places) == 3
