@@ -192,7 +192,8 @@ class Sourced:
 
     def _tell(self, version: str, given: Given) -> None:
         new = [one for one in dict.fromkeys(given.left_out) if one not in self._told]
-        self._told = set(given.left_out)
+        amiss = set(given.amiss)
+        self._told = {one for one in self._told if _begins(one, amiss)}.union(given.left_out)
         for what, some in _by_what_stays(new, given.kept, "stays as it was", "left out"):
             for line in _shown(some):
                 log.warning(

@@ -88,7 +88,7 @@ class Servers:
         except TimeoutError:
             raise Trouble(f"{self.url} did not answer in time") from None
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise Trouble(f"{self.url}: {said(error)}") from None
+            raise Trouble(f"{self.url}: {_cause(error)}") from None
 
     def _open(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -138,6 +138,18 @@ def said(error: BaseException | str) -> str:
     return text or type(error).__name__
 
 
+def _cause(error: BaseException) -> str:
+    """aiohttp says where it cannot connect to, which is known, and not always why."""
+    inner = getattr(error, "os_error", None)
+    if not isinstance(inner, OSError):
+        return said(error)
+    if isinstance(inner, ssl.SSLError):
+        return f"no connection by TLS: {said(inner)}"
+    number = inner.errno or 0
+    why = os.strerror(number) if number > 0 else inner.strerror or said(inner)
+    return f"no connection: {why}"
+
+
 def context(tls: UpstreamTls, folder: str) -> ssl.SSLContext:
     """How servers at https:// are verified, and who this gateway is to them; Trouble if a file of
     that cannot be used."""
@@ -149,7 +161,8 @@ def context(tls: UpstreamTls, folder: str) -> ssl.SSLContext:
         if tls.cert:
             made.load_cert_chain(os.path.join(folder, tls.cert), os.path.join(folder, tls.key))
     except (OSError, ssl.SSLError) as error:
-        raise Trouble(f"its certificates cannot be read: {said(error)}") from None
+        files = ", ".join(filter(None, (tls.ca, tls.cert, tls.key)))
+        raise Trouble(f"its certificates ({files}) cannot be read: {said(error)}") from None
     if not tls.verify:
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     return made

@@ -145,7 +145,8 @@ class Consul:
                 watched.table = table
             if watched.given not in (None, watched.table):
                 self._give()
-            hears.servers(self._settings.prefix + name, urls, wrong)
+            note = "; ".join(filter(None, (wrong, odd_meta(found))))
+            hears.servers(self._settings.prefix + name, urls, note)
             watched.told.set()
 
     def _give(self) -> None:
@@ -234,6 +235,14 @@ def table_of(instances: Sequence[_Instance]) -> dict[str, str]:
     table = {"discover": SCHEMES.get(meta.get("scheme", "").lower(), "source")}
     protocol = PROTOCOLS.get(meta.get("protocol", "").lower())
     return {**table, "protocol": protocol} if protocol else table
+
+
+def odd_meta(instances: Sequence[_Instance]) -> str:
+    """What its meta data say that is not known, and so is not gone by; "" = nothing."""
+    meta = instances[0].service.meta or {} if instances else {}
+    known = {"scheme": SCHEMES, "protocol": {**PROTOCOLS, "http": "", "http1": "", "h1": ""}}
+    odd = [key for key, values in known.items() if meta.get(key, "").lower() not in ("", *values)]
+    return "; ".join(f"meta {key} {meta[key]!r} is not known" for key in odd)
 
 
 def urls_of(instances: Sequence[_Instance], scheme: str) -> tuple[dict[str, int], str]:

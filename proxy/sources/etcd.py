@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +26,8 @@ from proxy.sources.units import Unit, Units
 
 PAGE = 1000  # keys of an answer
 BEAT = 5.0  # seconds of silence after which it is asked whether a server is there still
+LONG = 60.0  # seconds after which the end of a watch has nothing to do with the one before
+NO_GATEWAY = "this is no etcd, or one with --enable-grpc-gateway=false"
 KINDS = ("routes", "upstreams")
 
 
@@ -94,24 +97,26 @@ class Etcd:
         servers: Servers | None = None
         try:
             while True:
+                began = time.monotonic()
                 try:
                     servers = servers or self._servers()
-                    async for _ in self._follow(servers, hears):
-                        failures = 0
+                    await self._follow(servers, hears)
                 except Trouble as trouble:
-                    failures += 1
-                    hears.failed(str(trouble))
+                    # what is read is no sign that it can be watched again
+                    hears.failed(str(trouble), in_part=True)
                     if servers is not None:
                         servers.next()
                 self._token = ""
-                await asyncio.sleep(pause(max(failures, 1), random.random()))
+                failures = 1 if time.monotonic() - began > LONG else failures + 1
+                await asyncio.sleep(pause(failures, random.random()))
         finally:
             if servers is not None:
                 await servers.close()
 
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:
         """See Source."""
-        if worse := self._units.settled(given, reasons):
+        worse = self._units.settled(given, reasons)
+        if worse or self._units.is_due:
             self._give()
         return worse
 
@@ -122,13 +127,11 @@ class Etcd:
         if self._hears is not None:
             self._hears.given(self._units.given(str(self._revision)))
 
-    async def _follow(self, servers: Servers, hears: Hears) -> AsyncIterator[None]:
-        """Read all, and watch what changes; a step for each sign of life. It ends where that has
-        to begin anew."""
+    async def _follow(self, servers: Servers, hears: Hears) -> None:
+        """Read all, and watch what changes. It ends where that has to begin anew."""
         await self._authenticate(servers)
         await self._read(servers)
         self._give()
-        yield
         request = {
             **_within(self._prefix), "start_revision": self._revision + 1, "progress_notify": True
         }  # fmt: skip
@@ -144,7 +147,6 @@ class Etcd:
                     if not self._apply(_parsed(_line, line)):
                         return
                 hears.heard()
-                yield
         raise Trouble(f"{servers.url} has ended the watch")
 
     async def _authenticate(self, servers: Servers) -> None:
@@ -179,7 +181,8 @@ class Etcd:
             answer = await whole(response)
             if response.status == 200:
                 return answer
-            raise Trouble(f"{servers.url} answered {response.status}: {_message(answer)}")
+            why = _message(answer) if response.status != 404 else NO_GATEWAY
+            raise Trouble(f"{servers.url} answered {response.status}: {why}")
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": self._token} if self._token else {}
@@ -215,7 +218,10 @@ class Etcd:
 
 def unit_of(key: bytes, value: bytes, prefix: str) -> Unit:
     """What a key says. ValueError, in words."""
-    kind, _, name = key.decode().removeprefix(prefix).partition("/")
+    try:
+        kind, _, name = key.decode().removeprefix(prefix).partition("/")
+    except UnicodeDecodeError:
+        raise ValueError("its key is no UTF-8") from None
     if kind not in KINDS or not name:
         raise ValueError(f"keys are {prefix}routes/NAME and {prefix}upstreams/NAME")
     try:
@@ -234,7 +240,7 @@ def unit_of(key: bytes, value: bytes, prefix: str) -> Unit:
 
 
 def _place(key: bytes) -> str:
-    return f"etcd key {key.decode(errors='replace')}"
+    return f"etcd key {key.decode(errors='backslashreplace')}"
 
 
 def _within(prefix: str) -> dict[str, str]:

@@ -69,7 +69,7 @@ class Files:
     def settled(self, given: Given, reasons: Any) -> bool:
         """See Source."""
         worse = self._units.settled(given, reasons)
-        if worse and self._hears is not None:
+        if (worse or self._units.is_due) and self._hears is not None:
             self._hears.given(self._units.given(self._version))
         return worse
 

@@ -29,6 +29,7 @@ class Given(msgspec.Struct, frozen=True):
     # what the source itself has left out, each with its place and why; for /config and the log
     left_out: Sequence[str] = ()
     kept: Sequence[str] = ()  # those of left_out whose place is in it as it was before
+    amiss: Sequence[str] = ()  # places of what is left out, where the source knows them
     renewed: Sequence[str] = ()  # places that have changed since what was given before
 
 

@@ -7,6 +7,7 @@ together were refused for a reason that names its place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import msgspec
 
 from proxy.sources.source import Given
 
+COLON = re.compile(":")
+PATIENCE = 2  # refusals after which the others come first
 NEWEST, HELD, ABSENT = range(3)  # what is given of a unit, from the best on
 
 
@@ -35,6 +38,8 @@ class Units:
         self._why: dict[str, str] = {}  # each begins with the place
         self._wrong: dict[str, object] = {}  # what stands there that means nothing
         self._renewed: set[str] = set()  # that have changed since they were given last
+        self._is_stirred = False  # something has changed since it was looked at again
+        self._refusals = 0  # since something was in force, which have left something out
         self._given: Given | None = None
         self._made: dict[str, Unit] = {}  # of which it was made
 
@@ -52,10 +57,10 @@ class Units:
             return
         if before != unit:
             self._renewed.add(place)
-        self._wrong.pop(place, None)
-        self._level.pop(place, None)
-        self._why.pop(place, None)
-        self._look_again()
+        if self._wrong.pop(place, None) is not None or self._refusals < PATIENCE:
+            self._level.pop(place, None)
+            self._why.pop(place, None)
+        self._is_stirred = True
 
     def wrong(self, place: str, why: str, value: object = None) -> None:
         """A unit that is there and means nothing: it stays as it was. `value`: what tells it from
@@ -69,7 +74,7 @@ class Units:
     def drop(self, place: str) -> None:
         """A unit that is gone."""
         if self._newest.pop(place, None) is not None:
-            self._look_again()
+            self._is_stirred = True
         for known in (self._held, self._level, self._why, self._wrong):
             known.pop(place, None)
         self._renewed.add(place)
@@ -80,7 +85,11 @@ class Units:
             self.drop(place)
 
     def given(self, version: str) -> Given:
-        """All of them, as far as they can be used."""
+        """All of them, as far as they can be used. What was refused is looked at again after any
+        change, but not again and again before the others are in force: changes that follow each
+        other closely would keep them away."""
+        if self.is_due:
+            self._look_again()
         made: dict[str, Unit] = {}
         for place in sorted(self.places()):
             unit = self._at(place)
@@ -95,18 +104,22 @@ class Units:
         if given is not self._given:
             return False
         if not reasons:
-            self._held = dict(self._made)
+            self._held, self._refusals = dict(self._made), 0
             return False
-        worse = False
+        blamed: dict[str, str] = {}
         for reason in reasons:
-            place = self._blamed(reason)
-            if place is not None:
-                worse = True
-                self._why.setdefault(place, reason)
-        for place in [place for place in self._made if place in self._why]:
-            if any(self._blamed(reason) == place for reason in reasons):
-                self._level[place] = self._below(place)
-        return worse
+            if place := self._blamed(reason):
+                blamed.setdefault(place, reason)
+        for place, reason in blamed.items():
+            self._why.setdefault(place, reason)
+            self._level[place] = self._below(place)
+        self._refusals = self._refusals + 1 if blamed else 0
+        return bool(blamed)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to give again, since what was refused may be good now."""
+        return self._is_stirred and self._refusals < PATIENCE
 
     def _at(self, place: str) -> Unit | None:
         level = self._level.get(place, NEWEST)
@@ -118,12 +131,14 @@ class Units:
         level = self._level.get(place, NEWEST)
         return HELD if level == NEWEST and held not in (None, self._newest.get(place)) else ABSENT
 
-    def _blamed(self, reason: str) -> str | None:
-        found = [place for place in self._made if reason.startswith(f"{place}:")]
-        return max(found, key=len, default=None)
+    def _blamed(self, reason: str) -> str:
+        """The place that it begins with, "" = none."""
+        found = (reason[: at.start()] for at in COLON.finditer(reason))
+        return max((place for place in found if place in self._made), key=len, default="")
 
     def _look_again(self) -> None:
-        """Another unit has changed, so that what was refused beside it may be good now."""
+        """What was refused beside what was there before may be good now."""
+        self._is_stirred = False
         for place in [place for place in self._level if place in self._newest]:
             del self._level[place]
             self._why.pop(place, None)
@@ -153,6 +168,7 @@ def _joined(
         upstreams,
         places=places,
         left_out=left_out,
+        amiss=sorted(why),
         kept=[reason for place, reason in sorted(why.items()) if place in units],
         renewed=sorted(renewed),
     )

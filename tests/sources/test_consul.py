@@ -265,3 +265,11 @@ async def test_a_server_that_does_not_wait_is_not_asked_all_the_time(
             await heard.until(lambda: heard.alive >= 2 * 8)
         # 0.01 s, doubled for each answer that was like the one before: the tenth is 5 s away
         assert len(known.asked) <= 2 * 13
+
+
+def test_meta_data_that_mean_nothing_are_told() -> None:
+    raw = msgspec.json.encode([instance(1, Meta={"scheme": "gopher", "protocol": "grpc"})])
+    found = msgspec.json.Decoder(list[module._Instance]).decode(raw)
+    assert module.table_of(found) == {"discover": "source", "protocol": "h2"}
+    assert module.odd_meta(found) == "meta scheme 'gopher' is not known"
+    assert module.odd_meta([]) == ""

@@ -177,6 +177,62 @@ async def test_a_stranger_in_the_place_of_etcd() -> None:
         assert not heard.states
 
 
+async def test_watches_that_end_at_once_are_begun_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them begins with all keys being read."""
+    waits: list[int] = []
+
+    def pause(failures: int, chance: float) -> float:
+        waits.append(failures)
+        return 0.0
+
+    async def end(request: web.BaseRequest) -> web.Response:
+        body = {"header": {"revision": "5"}} if request.path == "/v3/kv/range" else None
+        return web.json_response(body) if body else web.Response()
+
+    monkeypatch.setattr(module, "pause", pause)
+    async with serving(end) as url, watching(url) as heard:
+        await heard.until(lambda: len(heard.failures) > 3)
+        assert heard.failures[0] == f"{url} has ended the watch"
+        assert not heard.alive, "that it can be read is no sign that it can be watched"
+    assert waits[:3] == [1, 2, 3]
+
+
+async def test_a_server_without_the_gateway_says_what_is_to_be_done() -> None:
+    async def absent(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=404, text="404 page not found")
+
+    async with serving(absent) as url, watching(url) as heard:
+        await heard.until(lambda: heard.failures)
+        assert "--enable-grpc-gateway" in heard.failures[0]
+
+
+async def test_why_there_is_no_connection_is_told() -> None:
+    port = free_port()
+    async with watching(f"http://127.0.0.1:{port}") as heard:
+        await heard.until(lambda: heard.failures)
+    assert heard.failures[0] == f"http://127.0.0.1:{port}: no connection: Connection refused"
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(cut, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, watching(f"https://127.0.0.1:{port}") as heard:
+        await heard.until(lambda: heard.failures)
+    assert "no connection by TLS: [SSL: WRONG_VERSION_NUMBER]" in heard.failures[0]
+
+
+def test_keys_that_are_no_text_are_told_apart() -> None:
+    places = {module._place(b"/spangate/routes/" + end) for end in (b"\xff", b"\xfe", b"a")}
+    assert len(places) == 3
+    with pytest.raises(ValueError, match=r"its key is no UTF-8"):
+        module.unit_of(b"/spangate/routes/\xff", b"{}", "/spangate/")
+
+
 @given(st.binary(max_size=60), st.binary(max_size=200))
 def test_any_key_and_value_are_a_unit_or_told(key: bytes, value: bytes) -> None:
     try:

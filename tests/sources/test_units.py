@@ -101,6 +101,28 @@ def test_of_two_upstreams_of_one_name_the_first_counts() -> None:
     assert given.left_out == ["b.toml: upstream 'u' is there already: a.toml"]
 
 
+def test_changes_do_not_bring_back_what_was_refused_before_the_others_are_in_force() -> None:
+    units = Units()
+    units.put("key b", route("b"))
+    bad = ["key b: route.path: wrong", "key b: route.to: wrong"]
+    assert units.settled(units.given("0"), bad)
+    units.put("key c", route("c"))
+    assert units.settled(units.given("1"), bad), "it may have waited for c"
+    corrected = units.given("1")
+    units.put("key d", route("d"))
+    units.put("key b", route("b", path="/odd"))
+    newest = units.given("2")
+    assert (names(newest), newest.left_out, newest.amiss) == (["c", "d"], bad[:1], ["key b"])
+    assert not units.settled(corrected, []) and not units.is_due
+    assert not units.settled(newest, [])
+    assert units.is_due, "now it is its turn"
+    again = units.given("2")
+    assert names(again) == ["b", "c", "d"]
+    assert units.settled(again, bad)
+    assert not units.settled(units.given("2"), [])
+    assert not units.is_due, "nothing has changed since"
+
+
 PLACES = st.sampled_from([f"key {n}" for n in range(4)])
 STEPS = st.lists(
     st.one_of(

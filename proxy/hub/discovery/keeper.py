@@ -123,7 +123,9 @@ class Watch:
         if changed or failed or note != self.note:
             level = logging.WARNING if not servers else logging.INFO
             if self.place.scheme:
-                level = logging.DEBUG  # a control plane says this of thousands, every second
+                # a control plane says this of thousands, every second
+                is_news = note and note != self.note
+                level = logging.WARNING if is_news else logging.DEBUG
             again = "found again" if failed and servers else ""
             parts = [f"{len(servers)} discovered", changed, note, again]
             log.log(
@@ -134,7 +136,7 @@ class Watch:
 
     def fed(self, said: Said) -> None:
         """A source of configuration has said them."""
-        if said.servers == self.servers and self.at:
+        if said.servers == self.servers and said.note == self.note and self.at:
             self.at = time.time()
             return
         servers: Mapping[str, int]
@@ -142,8 +144,8 @@ class Watch:
         if not wrong:
             servers = said.servers  # one for both
         else:
-            self.failed("; ".join(wrong[:SHOWN]))
-            note = f"{len(wrong)} cannot be asked: {wrong[0]}"
+            more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+            note = f"{len(wrong)} cannot be asked: {'; '.join(wrong[:SHOWN] + more)}"
             said = Said(servers, f"{said.note}; {note}" if said.note else note)
         self.found(servers, said.note)
 

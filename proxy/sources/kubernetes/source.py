@@ -65,6 +65,8 @@ class Kubernetes:
         self._hears: Hears
         self._reflectors: dict[tuple[str, str, str], tuple[Reflector, asyncio.Task[None]]] = {}
         self._made: Outcome | None = None  # given last
+        # those that are not settled, by version: the count of changes, and what they leave out
+        self._under_way: dict[str, tuple[int, Mapping[str, str]]] = {}
         self._in_force: tuple[Outcome, str] | None = None  # with why it was refused, "" = it is not
         self._ports: Mapping[str, Port] = {}  # by upstream: whose servers are told
         self._by_service: dict[Key, list[str]] = {}  # upstreams
@@ -100,11 +102,13 @@ class Kubernetes:
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:
         """See Source."""
         made = self._made
-        if made is None or given is not made.given:
-            return False  # another one has been given since, which may say it better
-        if reasons and self._blame(made, reasons):
+        is_to_blame = self._blame(given, reasons)
+        if is_to_blame:
             self._store.change()
             self._try_again_later()
+        if made is None or given is not made.given:
+            return False  # another one has been given since, which may say it better
+        if is_to_blame:
             return True
         if not (reasons or self._store.has_blocked_listeners()):
             self._retries = 0
@@ -185,7 +189,7 @@ class Kubernetes:
             made.given, left_out=left_out, versions={k: v for k, v in versions.items() if v}
         )
         self._made = made
-        self._store.forget(made.count)
+        self._under_way[made.given.version] = made.count, made.world.blocked
         self._hears.given(made.given)
 
     def _endpoints(self, service: Key) -> None:
@@ -198,15 +202,22 @@ class Kubernetes:
                 self._told[name] = found
                 self._hears.servers(name, found)
 
-    def _blame(self, made: Outcome, reasons: Sequence[str]) -> bool:
+    def _blame(self, given: Given, reasons: Sequence[str]) -> bool:
         """Whether objects are to blame that are left out from now on, if they were not before,
         or are others by now."""
-        places = sorted(set(made.given.places.values()), key=len, reverse=True)
+        versions = list(self._under_way)
+        if given.version not in self._under_way:
+            return False
+        for version in versions[: versions.index(given.version)]:
+            del self._under_way[version]  # passed over, since a newer one had come
+        count, blocked = self._under_way[given.version]
+        self._store.forget(count)
+        places = set(given.places.values()) if reasons else ()
         found = False
         for reason in reasons:
-            place = next((one for one in places if reason.startswith(f"{one}:")), None)
-            if place is not None and place not in made.world.blocked:
-                self._store.block(place, reason.removeprefix(f"{place}: "), made.count)
+            place = reason.partition(":")[0]  # there is none in the names of objects
+            if place in places and place not in blocked:
+                self._store.block(place, reason.removeprefix(f"{place}: "), count)
                 found = True
         return found
 

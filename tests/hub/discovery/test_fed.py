@@ -93,3 +93,31 @@ async def test_servers_may_be_said_before_their_upstream_is_in_force() -> None:
     discoveries.say("etcd", "later", {}, "")
     assert told.servers["later"] == {}
     await discoveries.stop()
+
+
+async def test_what_cannot_be_asked_is_told_once_and_the_others_are_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = Told()
+    discoveries = Discoveries(told)
+    discoveries.configure(load(etcd=Given("1", upstreams={"later": {"discover": "source"}})))
+    await discoveries.feed()
+    discoveries.say("etcd", "later", {A: 1}, "")
+    odd = "http://not a host!:1"
+    discoveries.say("etcd", "later", {B: 1, odd: 1}, "")
+    assert told.servers["later"] == {B: 1}
+    discoveries.say("etcd", "later", {A: 1, B: 1, odd: 1}, "")
+    assert told.servers["later"] == {A: 1, B: 1}
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) == 1 and "1 cannot be asked: 'http://not a host!:1' is no" in warnings[0]
+    assert "stay" not in warnings[0]
+    discoveries.say("etcd", "later", {}, "1 without an address or a port")
+    discoveries.say("etcd", "later", {}, "2 without an address or a port")
+    watch = discoveries.get("later")
+    assert watch is not None and watch.note == "2 without an address or a port"
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [one.rpartition("; ")[2] for one in warnings[1:]] == [
+        "1 without an address or a port",
+        "2 without an address or a port",
+    ]
+    await discoveries.stop()

@@ -153,3 +153,21 @@ async def test_a_service_is_tried_again_when_its_policy_is_mended(server: Server
         assert not running.source.settled(heard.now, [])
         await put(server, policy("orders.example"))
         await heard.until(lambda: "shop.orders.80" in heard.now.upstreams)
+
+
+async def test_what_is_refused_of_a_state_that_others_have_followed_is_left_out_too(
+    server: Server,
+) -> None:
+    """Where changes come faster than the gateway judges, none would be judged as the newest."""
+    await put(server, *edge(), *orders(), route("shop/bad"), route("shop/mended"))
+    running = watching(server)
+    async with running as heard:
+        await heard.until(lambda: "shop/bad" in names(heard))
+        old = heard.now
+        await put(server, route("shop/new"), route("shop/mended", hostnames=["a.example"]))
+        await heard.until(
+            lambda: "shop/new" in names(heard) and heard.routes["shop/mended"]["host"]
+        )
+        both = [*BAD, "kubernetes HTTPRoute shop/mended: route.path: it is odd"]
+        assert not running.source.settled(old, both), "there is a newer one already"
+        await heard.until(lambda: names(heard) == ["shop/mended", "shop/new"])
