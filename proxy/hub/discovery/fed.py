@@ -88,6 +88,6 @@ def _why(url: str, weight: int, scheme: str) -> str:
         found = parse_server(url).scheme
     except ValueError:
         return "is no URL of a server"
-    if found != scheme:
+    if found != scheme and (found, scheme) != ("unix", "http"):
         return f"is not {scheme}://, which this upstream is asked by"
     return "" if 0 < weight <= MOST else f"has the weight {weight}"

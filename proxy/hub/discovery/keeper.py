@@ -142,18 +142,19 @@ class Watch:
         if not wrong:
             servers = said.servers  # one for both
         else:
-            self.failed("; ".join(wrong[:SHOWN]))
+            asked = f"the other {len(servers)} are" if servers else "none is"
+            self.failed("; ".join(wrong[:SHOWN]), f"{asked} asked")
             note = f"{len(wrong)} cannot be asked: {wrong[0]}"
             said = Said(servers, f"{said.note}; {note}" if said.note else note)
         self.found(servers, said.note)
 
-    def failed(self, reason: str) -> None:
-        """See Tell."""
+    def failed(self, reason: str, kept: str = "") -> None:
+        """See Tell. `kept`: what is asked now, if not what was discovered before."""
         self.failures += 1
         if reason != self.reason:
             log.warning(
                 "upstream %s: %s",
-                *self._about([reason, self._kept()]),
+                *self._about([reason, kept or self._kept()]),
                 extra={"key": "discovery.failed"},
             )
         self.reason = reason

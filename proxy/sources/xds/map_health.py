@@ -48,8 +48,10 @@ def _http(http: Any, table: dict[str, Any], reader: Reader) -> None:
     if http.host:
         table["host"] = http.host
     if http.expected_statuses:
-        wanted = [s for span in http.expected_statuses for s in range(span.start, span.end)]
-        table["status"] = sorted({status for status in wanted if 100 <= status <= 599})
+        spans = [(span.start, span.end) for span in http.expected_statuses]
+        if any(not 100 <= start < end <= 600 for start, end in spans):
+            raise Refused("HttpHealthCheck.expected_statuses are from 100 to 599")
+        table["status"] = sorted({status for span in spans for status in range(*span)})
     else:
         table["status"] = [200]
 

@@ -15,6 +15,7 @@ from proxy.sources.xds.map_routes import Routes, map_routes
 from proxy.sources.xds.map_tls import NO_TLS, Tls, check_source, map_server
 from proxy.sources.xds.reading import Reader, Refused, text_of, which
 
+HTTP3 = 3  # HttpConnectionManager.CodecType
 IDLE = "5m"  # Envoy's stream_idle_timeout
 SLASHES = {0: "keep", 1: "keep", 2: "reject", 4: "decode"}  # PathWithEscapedSlashesAction
 PEEKING = ("envoy.filters.listener.tls_inspector", "envoy.filters.listener.http_inspector")
@@ -158,8 +159,9 @@ def _manager(manager: Any, reader: Reader) -> Listener:
         "stream_idle_timeout", "path_with_escaped_slashes_action", "common_http_protocol_options",
         "http_protocol_options", "http2_protocol_options",
     )  # fmt: skip
-    if manager.codec_type == 3:
-        raise Refused("HttpConnectionManager.codec_type HTTP3 is not supported")
+    if manager.codec_type not in (0, 1, 2):
+        kind = "HTTP3" if manager.codec_type == HTTP3 else manager.codec_type
+        raise Refused(f"HttpConnectionManager.codec_type {kind} is not supported")
     reader.only(manager.http_protocol_options)
     reader.only(manager.http2_protocol_options)
     _filters(manager, reader)

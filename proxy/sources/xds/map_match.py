@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.routing.pattern import parse
-from proxy.sources.xds.reading import Reader, Refused, which
+from proxy.sources.xds.reading import Reader, Refused, share_of, which
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
@@ -40,7 +40,7 @@ def map_match(match: Any, reader: Reader) -> Match:
         match, "prefix", "path", "safe_regex", "path_separated_prefix", "case_sensitive",
         "runtime_fraction", "headers", "query_parameters", "grpc",
     )  # fmt: skip
-    if match.HasField("runtime_fraction") and not _is_always(match.runtime_fraction.default_value):
+    if match.HasField("runtime_fraction") and share_of(match.runtime_fraction.default_value) < 1:
         raise Refused("RouteMatch.runtime_fraction is supported at 100 % only")
     made = Match(_path(match), grpc=match.HasField("grpc"))
     for header in match.headers:
@@ -176,7 +176,3 @@ def _regex(text: str) -> str:
     except re.error as error:
         raise Refused(f"RegexMatcher: {text!r} cannot be read here: {error}") from None
     return "~" + text
-
-
-def _is_always(fraction: Any) -> bool:
-    return bool(fraction.numerator >= (100, 10_000, 1_000_000)[fraction.denominator])

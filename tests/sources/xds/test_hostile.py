@@ -41,6 +41,12 @@ def chosen(**said: Any) -> Any:
     return cluster
 
 
+def checked(statuses: dict[str, int]) -> Any:
+    http = {"path": "/", "expected_statuses": [statuses]}
+    times = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1}
+    return made.cluster("c1", health_checks=[{**times, "http_health_check": http}])
+
+
 def served(*endpoints: dict[str, Any], **locality: Any) -> Any:
     found = made.assignment("c1", list(endpoints))
     for key, value in locality.items():
@@ -52,12 +58,19 @@ def routed(match: dict[str, Any], **more: Any) -> Any:
     return made.routes("r1", made.host("v", ["*"], made.route(match, **more)))
 
 
+def forwarded(**said: Any) -> Any:
+    return routed({"prefix": "/"}, route=said)
+
+
+ODD = {"default_value": {"numerator": 100, "denominator": 9}}
 PONG = {"direct_response": {"status": 200}}
 ROWS: list[tuple[Callable[[], Any], str]] = [
     (chosen, "explicit_http_config says no protocol"),
     (lambda: made.cluster("c1", type="ORIGINAL_DST"), "Cluster.type ORIGINAL_DST"),
     (lambda: made.cluster("c1", eds_cluster_config={}), "EdsClusterConfig.eds_config"),
     (lambda: made.cluster("c1", lb_policy="CLUSTER_PROVIDED"), "Cluster.lb_policy"),
+    (lambda: checked({"start": 0, "end": 2**63 - 1}), "expected_statuses are from 100 to 599"),
+    (lambda: checked({"start": 300, "end": 200}), "expected_statuses are from 100 to 599"),
     (lambda: served(made.endpoint(0)), "'127.0.0.1:0' is no place of a server"),
     (lambda: served(made.endpoint(70000)), "port 70000 is none"),
     (lambda: served(made.endpoint(80, 1, "fe80::1%eth0")), "is no place of a server"),
@@ -73,6 +86,14 @@ ROWS: list[tuple[Callable[[], Any], str]] = [
     (lambda: made.api_listener("l1", "r1"), "Listener.api_listener is not supported"),
     (lambda: routed({"safe_regex": {"regex": "("}}, **PONG), "RegexMatcher: '('"),
     (lambda: routed({}, **PONG), "RouteMatch"),
+    (lambda: routed({"prefix": "/"}, redirect={"response_code": 9}), "response_code 9 is not"),
+    (lambda: routed({"prefix": "/"}, redirect={"port_redirect": 70000}), "port_redirect 70000"),
+    (lambda: routed({"prefix": "/", "runtime_fraction": ODD}, **PONG), "denominator 9 is not"),
+    (lambda: forwarded(cluster=""), "RouteAction.cluster is empty"),
+    (lambda: forwarded(cluster="c1", timeout="-1s"), "Duration of -1 s is less than none"),
+    (lambda: forwarded(cluster="c1", hash_policy=[{"header": {}}]), "header_name is empty"),
+    (lambda: made.listener("l1", 8080, "r1", codec_type=7), "codec_type 7 is not supported"),
+    (lambda: made.routes("r1", made.host("v", ["a"]), made.host("v", ["b"])), "has that name"),
     (lambda: made.routes("r1", made.host("v", [], made.route({"prefix": "/"}))), "no domain"),
 ]  # fmt: skip
 
