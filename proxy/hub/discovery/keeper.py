@@ -140,7 +140,7 @@ class Watch:
         servers: Mapping[str, int]
         servers, wrong = sound(said.servers, self.place.scheme, self.servers)
         if not wrong:
-            servers = said.servers  # one for both
+            servers = said.servers if len(servers) == len(said.servers) else servers  # one for both
         else:
             asked = f"the other {len(servers)} are" if servers else "none is"
             self.failed("; ".join(wrong[:SHOWN]), f"{asked} asked")

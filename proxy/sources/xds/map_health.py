@@ -95,6 +95,8 @@ def map_limits(breakers: Any, reader: Reader) -> dict[str, int]:
             ("max_requests", "requests"),
             ("max_retries", "retries"),
         ):
+            if thresholds.HasField(field) and not getattr(thresholds, field).value:
+                raise Refused(f"Thresholds.{field} 0 is not supported")
             if thresholds.HasField(field):
                 table[key] = getattr(thresholds, field).value
     if "pending" in table and not table.keys() & {"requests", "connections"}:

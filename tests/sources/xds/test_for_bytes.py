@@ -162,6 +162,26 @@ def test_a_cluster_without_its_secret_is_told_no_servers() -> None:
     assert session.flush(60.0).servers == {"c": {"https://127.0.0.1:81": 1}}
 
 
+@pytest.mark.parametrize("reasons", [[], ["xDS cluster 'c': upstream.c.tls.ca: it is none"]])
+def test_servers_are_told_by_both_schemes_until_the_new_one_is_in_force(
+    reasons: list[str],
+) -> None:
+    """Else none could be asked while the hub works on the state, or after it has refused it."""
+    plain, secure = {"http://127.0.0.1:80": 1}, {"https://127.0.0.1:80": 1}
+    session = used(made.cluster("c"), (EDS, made.endpoints("c", 80)))
+    out = session.flush(0.0)
+    assert out.servers == {"c": plain}
+    session.settled(out.number, [], 0.0)
+    session.received(response(CDS, "2", made.cluster("c", transport_socket=TLS)), 1.0)
+    out = session.flush(1.0)
+    assert out.servers == {"c": {**plain, **secure}}
+    moved = session.received(response(EDS, "2", made.endpoints("c", 81)), 1.0)
+    assert set(moved.servers["c"]) == {"http://127.0.0.1:81", "https://127.0.0.1:81"}
+    session.received(response(EDS, "3", made.endpoints("c", 80)), 1.0)
+    told_now = session.settled(out.number, reasons, 1.0).servers or session.flush(1.0).servers
+    assert told_now == {"c": plain if reasons else secure}
+
+
 async def test_a_listener_at_the_address_of_another_one_is_refused(
     server: Server, tmp_path: Path
 ) -> None:

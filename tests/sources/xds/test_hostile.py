@@ -62,6 +62,9 @@ def forwarded(**said: Any) -> Any:
     return routed({"prefix": "/"}, route=said)
 
 
+PANIC = {"healthy_panic_threshold": {"value": "NaN"}}
+SERVED = {"cluster_name": "c1"}
+CLOSED = {"thresholds": [{"max_requests": 0}]}
 ODD = {"default_value": {"numerator": 100, "denominator": 9}}
 PONG = {"direct_response": {"status": 200}}
 ROWS: list[tuple[Callable[[], Any], str]] = [
@@ -69,6 +72,10 @@ ROWS: list[tuple[Callable[[], Any], str]] = [
     (lambda: made.cluster("c1", type="ORIGINAL_DST"), "Cluster.type ORIGINAL_DST"),
     (lambda: made.cluster("c1", eds_cluster_config={}), "EdsClusterConfig.eds_config"),
     (lambda: made.cluster("c1", lb_policy="CLUSTER_PROVIDED"), "Cluster.lb_policy"),
+    (lambda: made.cluster("c1", connect_timeout="0s"), "Cluster.connect_timeout is 0"),
+    (lambda: made.cluster("c1", common_lb_config=PANIC), "nan is no percentage"),
+    (lambda: made.cluster("c1", load_assignment=SERVED), "load_assignment is not supported with"),
+    (lambda: made.cluster("c1", circuit_breakers=CLOSED), "Thresholds.max_requests 0 is not"),
     (lambda: checked({"start": 0, "end": 2**63 - 1}), "expected_statuses are from 100 to 599"),
     (lambda: checked({"start": 300, "end": 200}), "expected_statuses are from 100 to 599"),
     (lambda: served(made.endpoint(0)), "'127.0.0.1:0' is no place of a server"),
