@@ -32,6 +32,7 @@ from proxy.sources.xds.upstreams import (
 )
 
 LONGEST = 60.0  # seconds that the hub may take to say whether a state is in force
+ROUNDS = 100  # in which what is at odds is left out; what is left then is the hub's to judge
 MOST = 2000  # characters of a refusal
 
 
@@ -148,11 +149,7 @@ class Session:
             out.requests += self._release(*KINDS)
             return out
         self._dirty = False
-        tables = make_tables(self._state)
-        while tables.reasons:
-            out.refused += tables.reasons
-            self._bar(tables.reasons, now, out)
-            tables = make_tables(self._state)
+        tables = self._tables(now, out)
         if (digest := _digest(tables)) == self._given and not self._is_refused:
             self.applied = dict(self.versions)
             self._tell(tables.servers, out)
@@ -224,6 +221,17 @@ class Session:
                     response.answered = True
                     requests += self._stream.ack(kind, response.nonce)
         return requests
+
+    def _tables(self, now: float, out: Out) -> Tables:
+        """Without what is at odds with something else; each round leaves out more."""
+        tables = make_tables(self._state)
+        for _ in range(ROUNDS):
+            if not tables.reasons:
+                break
+            out.refused += tables.reasons
+            self._bar(tables.reasons, now, out)
+            tables = make_tables(self._state)
+        return tables
 
     def _bar(self, reasons: Sequence[str], now: float, out: Out) -> list[str]:
         """Go on without what is to blame, and refuse the responses that brought it, so far as they
