@@ -148,8 +148,9 @@ class Sourced:
             self._tell_refused(version, corrects)
         else:
             self._succeeded += 1
+            before = self.applied.left_out if self.applied is not None else ()
             self.applied, self._at, self._refusal = given, time.time(), ("", ())
-            self._tell(version, given)
+            self._tell(version, given, before)
         if self.newest is None and not corrects:
             self.looked_at.set()
 
@@ -173,8 +174,10 @@ class Sourced:
                 extra={"key": "source.refused"},
             )
 
-    def _tell(self, version: str, given: Given) -> None:
-        for left_out in given.left_out[:TOLD]:
+    def _tell(self, version: str, given: Given, before: Sequence[str]) -> None:
+        """What was left out before as well has been told."""
+        new = [one for one in given.left_out if one not in before] if before else given.left_out
+        for left_out in new[:TOLD]:
             log.warning(
                 "source %s: left out: %s",
                 self.name,

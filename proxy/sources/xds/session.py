@@ -228,7 +228,7 @@ class Session:
         for _ in range(ROUNDS):
             if not tables.reasons:
                 break
-            out.refused += tables.reasons
+            out.refused += [reason.removeprefix("xDS ") for reason in tables.reasons]
             self._bar(tables.reasons, now, out)
             tables = make_tables(self._state)
         return tables
