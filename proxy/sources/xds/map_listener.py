@@ -50,6 +50,7 @@ def map_listener(listener: Any, reader: Reader) -> Listener:
         chains.append(listener.default_filter_chain)
     if not chains:
         raise Refused("Listener has no filter_chains")
+    _check_apart(listener.filter_chains)
     tls = _tls(chains, reader)
     filters = [_filter(chain, reader) for chain in chains]
     if any(one != filters[0] for one in filters):
@@ -88,6 +89,18 @@ def _table(name: str, place: int, address: str, made: Listener, tls: Tls | None)
 def _bound(address: str, compat: bool) -> str:
     """As given; "::" that takes IPv4 too is what ":80" is here."""
     return address.removeprefix("[::]") if compat and address.startswith("[::]:") else address
+
+
+def _check_apart(chains: Any) -> None:
+    """Each connection is for one chain."""
+    known: set[tuple[str, ...]] = set()
+    for match in (chain.filter_chain_match for chain in chains):
+        more = (match.transport_protocol, *match.application_protocols)
+        for name in dict.fromkeys(map(str.lower, match.server_names or [""])):
+            if (name, *more) in known:
+                what = f"server name {name!r}" if name else "connections"
+                raise Refused(f"Listener.filter_chains: two of them are for the same {what}")
+            known.add((name, *more))
 
 
 def _tls(chains: list[Any], reader: Reader) -> Tls | None:

@@ -41,6 +41,16 @@ def chosen(**said: Any) -> Any:
     return cluster
 
 
+def chained(*matches: dict[str, Any]) -> Any:
+    """Chains that differ in nothing but what they are for."""
+    listener = made.listener("l1", 8080, "r1")
+    for _ in matches[1:]:
+        listener.filter_chains.add().CopyFrom(listener.filter_chains[0])
+    for chain, match in zip(listener.filter_chains, matches, strict=True):
+        chain.filter_chain_match.server_names.extend(match.get("server_names", ()))
+    return listener
+
+
 def checked(statuses: dict[str, int]) -> Any:
     http = {"path": "/", "expected_statuses": [statuses]}
     times = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1}
@@ -90,6 +100,8 @@ ROWS: list[tuple[Callable[[], Any], str]] = [
     (lambda: served({}), "Address.address is not supported"),
     (lambda: made.listening("l1", 8080, made.manager("")), "needs rds or route_config"),
     (lambda: made.listening("l1", 70000, made.manager("r1")), "port 70000 is none"),
+    (lambda: chained({}, {}), "two of them are for the same"),
+    (lambda: chained({"server_names": ["a", "b"]}, {"server_names": ["c", "A"]}), "for the same"),
     (lambda: made.api_listener("l1", "r1"), "Listener.api_listener is not supported"),
     (lambda: routed({"safe_regex": {"regex": "("}}, **PONG), "RegexMatcher: '('"),
     (lambda: routed({}, **PONG), "RouteMatch"),
