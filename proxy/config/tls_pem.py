@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.config.material import Certified
+from proxy.config.regular import open_regular
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -39,7 +40,7 @@ class Unusable(ValueError):
 def read(path: str) -> bytes:
     """What is in a file; Unusable if that cannot be had."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read(MOST + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (getattr(error, "strerror", None) or str(error)).lower()

@@ -72,11 +72,15 @@ def owner_of(upstream: str, loaded: Loaded) -> str:
 def sound(
     servers: Mapping[str, int], scheme: str, known: Mapping[str, int]
 ) -> tuple[dict[str, int], list[str]]:
-    """Those that can be asked by `scheme`, and what is wrong with the others; `known` are good."""
+    """Those that can be asked by `scheme`, and what is wrong with the others; `known` are good.
+    Those that are there by `scheme` too are told for a configuration that is coming or leaving."""
     good: dict[str, int] = {}
     wrong = []
     for url, weight in servers.items():
         if known.get(url) != weight and (why := _why(url, weight, scheme)):
+            twin = f"{scheme}://{url.partition('://')[2]}"
+            if twin != url and twin in servers:
+                continue
             wrong.append(f"{url[:SHOWN]!r} {why}")
         else:
             good[url] = weight
@@ -88,6 +92,6 @@ def _why(url: str, weight: int, scheme: str) -> str:
         found = parse_server(url).scheme
     except ValueError:
         return "is no URL of a server"
-    if found != scheme:
+    if found != scheme and (found, scheme) != ("unix", "http"):
         return f"is not {scheme}://, which this upstream is asked by"
     return "" if 0 < weight <= MOST else f"has the weight {weight}"

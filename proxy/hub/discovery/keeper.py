@@ -142,7 +142,7 @@ class Watch:
         servers: Mapping[str, int]
         servers, wrong = sound(said.servers, self.place.scheme, self.servers)
         if not wrong:
-            servers = said.servers  # one for both
+            servers = said.servers if len(servers) == len(said.servers) else servers  # one for both
         else:
             more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
             note = f"{len(wrong)} cannot be asked: {'; '.join(wrong[:SHOWN] + more)}"

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.sources.xds.map_retry import map_retry
-from proxy.sources.xds.reading import Reader, Refused, seconds, text_of, which
+from proxy.sources.xds.reading import Reader, Refused, named, seconds, share_of, text_of, which
 
 TIMEOUT = "15s"  # Envoy's own, of a route that says nothing
 LONG = 60  # seconds: what a route waits for the first byte here, unless it is told
+MOST_PORT = 65535
 REDIRECTS = (301, 302, 303, 307, 308)  # by RedirectAction.RedirectResponseCode
 
 
@@ -62,6 +63,10 @@ def map_redirect(action: Any, match: Any, reader: Reader) -> Action:
         action, "https_redirect", "scheme_redirect", "host_redirect", "port_redirect",
         "path_redirect", "prefix_rewrite", "response_code", "strip_query",
     )  # fmt: skip
+    if action.response_code not in range(len(REDIRECTS)):
+        raise Refused(f"RedirectAction.response_code {action.response_code} is not supported")
+    if action.port_redirect > MOST_PORT:
+        raise Refused(f"RedirectAction.port_redirect {action.port_redirect} is none")
     scheme = "https" if action.https_redirect else action.scheme_redirect
     to = ""
     if scheme or action.host_redirect or action.port_redirect:
@@ -122,7 +127,7 @@ def upgrades(configs: Any, reader: Reader) -> list[str]:
 def _clusters(action: Any, made: Action, reader: Reader) -> None:
     kind = which(action, "cluster_specifier")
     if kind == "cluster":
-        made.clusters[action.cluster] = 1
+        made.clusters[named(action.cluster, "RouteAction.cluster")] = 1
         return
     if kind != "weighted_clusters":
         raise Refused(f"RouteAction.{kind or 'cluster_specifier'} is not supported")
@@ -130,6 +135,7 @@ def _clusters(action: Any, made: Action, reader: Reader) -> None:
     for one in action.weighted_clusters.clusters:
         reader.only(one, "name", "weight")
         if one.weight.value:
+            named(one.name, "ClusterWeight.name")
             made.clusters[one.name] = made.clusters.get(one.name, 0) + one.weight.value
     if not made.clusters:
         raise Refused("WeightedCluster has no cluster with a weight")
@@ -168,12 +174,10 @@ def _mirror(policies: Any, made: Action, reader: Reader) -> None:
         raise Refused("RouteAction.request_mirror_policies is supported once")
     for policy in policies:
         reader.only(policy, "cluster", "runtime_fraction")
-        made.mirror = policy.cluster
+        made.mirror = named(policy.cluster, "RequestMirrorPolicy.cluster")
         made.table["mirror"] = {"share": 1.0}
         if policy.HasField("runtime_fraction"):
-            value = policy.runtime_fraction.default_value
-            whole = (100, 10_000, 1_000_000)[value.denominator]
-            made.table["mirror"]["share"] = min(1.0, value.numerator / whole)
+            made.table["mirror"]["share"] = share_of(policy.runtime_fraction.default_value)
 
 
 def _hashed(policies: Any, reader: Reader) -> str:
@@ -183,10 +187,10 @@ def _hashed(policies: Any, reader: Reader) -> str:
         reader.only(policy, "header", "cookie", "connection_properties", "terminal")
         if policy.HasField("header"):
             reader.only(policy.header, "header_name")
-            return f"header:{policy.header.header_name.lower()}"
+            return f"header:{named(policy.header.header_name, 'Header.header_name').lower()}"
         if policy.HasField("cookie"):
             reader.only(policy.cookie, "name")
-            return f"cookie:{policy.cookie.name}"
+            return f"cookie:{named(policy.cookie.name, 'Cookie.name')}"
         if policy.connection_properties.source_ip:
             return "client"
         raise Refused("RouteAction.hash_policy needs a header, a cookie or source_ip")

@@ -8,7 +8,7 @@ from typing import Any
 from proxy.sources.xds.map_endpoints import Endpoints, map_endpoints
 from proxy.sources.xds.map_health import map_health, map_limits, map_outliers
 from proxy.sources.xds.map_tls import NO_TLS, Tls, check_source, map_client
-from proxy.sources.xds.reading import Reader, Refused, text_of, which
+from proxy.sources.xds.reading import Reader, Refused, seconds, text_of, which
 
 STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST = range(5)  # Cluster.DiscoveryType
 KINDS = ("STATIC", "STRICT_DNS", "LOGICAL_DNS", "EDS", "ORIGINAL_DST")
@@ -50,6 +50,8 @@ def map_cluster(cluster: Any, reader: Reader) -> Cluster:
     table: dict[str, Any] = {"connect_timeout": "5s"}
     if cluster.HasField("connect_timeout"):
         table["connect_timeout"] = text_of(cluster.connect_timeout)
+        if not seconds(cluster.connect_timeout):
+            raise Refused("Cluster.connect_timeout is 0")
     made = Cluster(cluster.name, table)
     made = _found(cluster, made, reader)
     made = _balanced(cluster, made, reader)
@@ -72,6 +74,8 @@ def _found(cluster: Any, made: Cluster, reader: Reader) -> Cluster:
     if cluster.HasField("cluster_type"):
         raise Refused(f"Cluster.cluster_type {cluster.cluster_type.name} is not supported")
     if cluster.type == EDS:
+        if cluster.HasField("load_assignment"):
+            raise Refused("Cluster.load_assignment is not supported with EDS")
         reader.only(cluster.eds_cluster_config, "eds_config", "service_name")
         check_source(cluster.eds_cluster_config.eds_config, "EdsClusterConfig.eds_config")
         return replace(made, eds=cluster.eds_cluster_config.service_name or cluster.name)
@@ -153,4 +157,6 @@ def _secured(cluster: Any, made: Cluster, reader: Reader) -> Cluster:
 def _common(config: Any, table: dict[str, Any], reader: Reader) -> None:
     reader.only(config, "healthy_panic_threshold", "locality_weighted_lb_config")
     if config.HasField("healthy_panic_threshold"):
-        table["panic"] = min(1.0, config.healthy_panic_threshold.value / 100)
+        if not 0 <= (percent := config.healthy_panic_threshold.value) <= 100:
+            raise Refused(f"CommonLbConfig.healthy_panic_threshold {percent:g} is no percentage")
+        table["panic"] = percent / 100

@@ -121,8 +121,6 @@ def _urls(groups: Iterable[Group], scheme: str, weighted: bool) -> dict[str, int
     for group in chosen:
         factor = _factor(group, chosen) if weighted else 1
         for place, weight in group.servers.items():
-            if scheme == "https" and place.startswith("unix:"):
-                continue  # nothing would be encrypted there
             url = place if place.startswith("unix:") else f"{scheme}://{place}"
             found[url] = found.get(url, 0) + weight * factor
     return _shortened(found)

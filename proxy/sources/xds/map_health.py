@@ -48,8 +48,10 @@ def _http(http: Any, table: dict[str, Any], reader: Reader) -> None:
     if http.host:
         table["host"] = http.host
     if http.expected_statuses:
-        wanted = [s for span in http.expected_statuses for s in range(span.start, span.end)]
-        table["status"] = sorted({status for status in wanted if 100 <= status <= 599})
+        spans = [(span.start, span.end) for span in http.expected_statuses]
+        if any(not 100 <= start < end <= 600 for start, end in spans):
+            raise Refused("HttpHealthCheck.expected_statuses are from 100 to 599")
+        table["status"] = sorted({status for span in spans for status in range(*span)})
     else:
         table["status"] = [200]
 
@@ -93,6 +95,8 @@ def map_limits(breakers: Any, reader: Reader) -> dict[str, int]:
             ("max_requests", "requests"),
             ("max_retries", "retries"),
         ):
+            if thresholds.HasField(field) and not getattr(thresholds, field).value:
+                raise Refused(f"Thresholds.{field} 0 is not supported")
             if thresholds.HasField(field):
                 table[key] = getattr(thresholds, field).value
     if "pending" in table and not table.keys() & {"requests", "connections"}:

@@ -15,6 +15,7 @@ from proxy.sources.xds.map_routes import Routes, map_routes
 from proxy.sources.xds.map_tls import NO_TLS, Tls, check_source, map_server
 from proxy.sources.xds.reading import Reader, Refused, text_of, which
 
+HTTP3 = 3  # HttpConnectionManager.CodecType
 IDLE = "5m"  # Envoy's stream_idle_timeout
 SLASHES = {0: "keep", 1: "keep", 2: "reject", 4: "decode"}  # PathWithEscapedSlashesAction
 PEEKING = ("envoy.filters.listener.tls_inspector", "envoy.filters.listener.http_inspector")
@@ -49,6 +50,7 @@ def map_listener(listener: Any, reader: Reader) -> Listener:
         chains.append(listener.default_filter_chain)
     if not chains:
         raise Refused("Listener has no filter_chains")
+    _check_apart(listener.filter_chains)
     tls = _tls(chains, reader)
     filters = [_filter(chain, reader) for chain in chains]
     if any(one != filters[0] for one in filters):
@@ -87,6 +89,18 @@ def _table(name: str, place: int, address: str, made: Listener, tls: Tls | None)
 def _bound(address: str, compat: bool) -> str:
     """As given; "::" that takes IPv4 too is what ":80" is here."""
     return address.removeprefix("[::]") if compat and address.startswith("[::]:") else address
+
+
+def _check_apart(chains: Any) -> None:
+    """Each connection is for one chain."""
+    known: set[tuple[str, ...]] = set()
+    for match in (chain.filter_chain_match for chain in chains):
+        more = (match.transport_protocol, *match.application_protocols)
+        for name in dict.fromkeys(map(str.lower, match.server_names or [""])):
+            if (name, *more) in known:
+                what = f"server name {name!r}" if name else "connections"
+                raise Refused(f"Listener.filter_chains: two of them are for the same {what}")
+            known.add((name, *more))
 
 
 def _tls(chains: list[Any], reader: Reader) -> Tls | None:
@@ -158,8 +172,9 @@ def _manager(manager: Any, reader: Reader) -> Listener:
         "stream_idle_timeout", "path_with_escaped_slashes_action", "common_http_protocol_options",
         "http_protocol_options", "http2_protocol_options",
     )  # fmt: skip
-    if manager.codec_type == 3:
-        raise Refused("HttpConnectionManager.codec_type HTTP3 is not supported")
+    if manager.codec_type not in (0, 1, 2):
+        kind = "HTTP3" if manager.codec_type == HTTP3 else manager.codec_type
+        raise Refused(f"HttpConnectionManager.codec_type {kind} is not supported")
     reader.only(manager.http_protocol_options)
     reader.only(manager.http2_protocol_options)
     _filters(manager, reader)

@@ -1,8 +1,4 @@
-"""RouteMatch -> the path, the host's conditions and methods of a route.
-
-Regular expressions are RE2's there and Python's here, which read the same text alike but for what
-one of them does not have; what Python cannot read is refused.
-"""
+"""RouteMatch -> the path, the host's conditions and methods of a route."""
 
 from __future__ import annotations
 
@@ -11,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.routing.pattern import parse
-from proxy.sources.xds.reading import Reader, Refused, which
+from proxy.sources.xds.map_regex import map_regex
+from proxy.sources.xds.reading import Reader, Refused, share_of, which
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
@@ -40,7 +37,7 @@ def map_match(match: Any, reader: Reader) -> Match:
         match, "prefix", "path", "safe_regex", "path_separated_prefix", "case_sensitive",
         "runtime_fraction", "headers", "query_parameters", "grpc",
     )  # fmt: skip
-    if match.HasField("runtime_fraction") and not _is_always(match.runtime_fraction.default_value):
+    if match.HasField("runtime_fraction") and share_of(match.runtime_fraction.default_value) < 1:
         raise Refused("RouteMatch.runtime_fraction is supported at 100 % only")
     made = Match(_path(match), grpc=match.HasField("grpc"))
     for header in match.headers:
@@ -64,7 +61,7 @@ def demand_of(matcher: Any, reader: Reader) -> str:
         raise Refused("StringMatcher needs exact, prefix, suffix, safe_regex or contains")
     if kind == "safe_regex":
         reader.only(matcher.safe_regex, "regex")
-        return _regex(matcher.safe_regex.regex)
+        return map_regex(matcher.safe_regex.regex)
     text: str = getattr(matcher, kind)
     if kind == "exact" and not matcher.ignore_case:
         return _exact(text)
@@ -77,7 +74,7 @@ def _path(match: Any) -> str:
     kind = which(match, "path_specifier")
     caseless = match.HasField("case_sensitive") and not match.case_sensitive.value
     if kind == "safe_regex":
-        return _regex(match.safe_regex.regex)
+        return map_regex(match.safe_regex.regex)
     if kind not in ("prefix", "path", "path_separated_prefix"):
         raise Refused(f"RouteMatch.{kind or 'path_specifier'} is not supported")
     text: str = getattr(match, kind)
@@ -117,7 +114,7 @@ def _header_demand(header: Any, reader: Reader) -> str:
     if kind == "string_match":
         wanted = demand_of(header.string_match, reader)
     elif kind == "safe_regex_match":
-        wanted = _regex(header.safe_regex_match.regex)
+        wanted = map_regex(header.safe_regex_match.regex)
     else:
         wanted = _deprecated(kind, str(getattr(header, kind)))
     if not header.invert_match:
@@ -168,15 +165,3 @@ def _add(demands: dict[str, str], name: str, wanted: str) -> None:
 
 def _exact(text: str) -> str:
     return "~" + re.escape(text) if text.startswith("~") or text == "*" else text
-
-
-def _regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise Refused(f"RegexMatcher: {text!r} cannot be read here: {error}") from None
-    return "~" + text
-
-
-def _is_always(fraction: Any) -> bool:
-    return bool(fraction.numerator >= (100, 10_000, 1_000_000)[fraction.denominator])

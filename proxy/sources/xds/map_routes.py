@@ -48,8 +48,12 @@ def map_routes(config: Any, reader: Reader) -> Routes:
     )  # fmt: skip
     entries: list[Entry] = []
     taken: dict[str, str] = {}
+    known: set[str] = set()
     for host in config.virtual_hosts:
         try:
+            if host.name in known:
+                raise Refused("another one has that name")
+            known.add(host.name)
             names = _hosts(host, taken)
             entries += _virtual_host(host, names, config, reader)
         except Refused as refused:

@@ -114,7 +114,24 @@ def seconds(duration: Any) -> float:
 
 def text_of(duration: Any) -> str:
     """As the file writes durations."""
-    return seconds_text(max(0.0, seconds(duration)))
+    if (said := seconds(duration)) < 0:
+        raise Refused(f"Duration of {said:g} s is less than none")
+    return seconds_text(said)
+
+
+def share_of(fraction: Any) -> float:
+    """FractionalPercent, at most 1."""
+    if fraction.denominator not in (0, 1, 2):
+        raise Refused(f"FractionalPercent.denominator {fraction.denominator} is not supported")
+    whole = (100, 10_000, 1_000_000)[fraction.denominator]
+    return min(1.0, float(fraction.numerator / whole))
+
+
+def named(name: str, where: str) -> str:
+    """Refused for a name that is left out."""
+    if not name:
+        raise Refused(f"{where} is empty")
+    return name
 
 
 def _is_default(field: Any, value: Any) -> bool:

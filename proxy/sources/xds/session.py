@@ -21,9 +21,18 @@ import msgspec
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, Kind
 from proxy.sources.xds.state import Arrived, State
 from proxy.sources.xds.tables import Tables, make_tables
-from proxy.sources.xds.upstreams import Table, backup_of, known_as, servers_of
+from proxy.sources.xds.upstreams import (
+    Table,
+    backup_of,
+    in_both,
+    is_nobody,
+    known_as,
+    scheme_of,
+    servers_of,
+)
 
 LONGEST = 60.0  # seconds that the hub may take to say whether a state is in force
+ROUNDS = 100  # in which what is at odds is left out; what is left then is the hub's to judge
 MOST = 2000  # characters of a refusal
 
 
@@ -84,6 +93,7 @@ class Session:
         self._in_force: dict[str, Table] = {}  # upstreams
         self._known: dict[str, Table] = {}  # these, and those of the state that the hub works on
         self._told: dict[str, dict[str, int]] = {}
+        self._later: dict[str, dict[str, int]] = {}  # to be told when the state is in force
 
     def connected(self, now: float) -> Out:
         """A stream is open."""
@@ -139,14 +149,10 @@ class Session:
             out.requests += self._release(*KINDS)
             return out
         self._dirty = False
-        tables = make_tables(self._state)
-        while tables.reasons:
-            out.refused += tables.reasons
-            self._bar(tables.reasons, now, out)
-            tables = make_tables(self._state)
-        self._tell(tables.servers, out)
+        tables = self._tables(now, out)
         if (digest := _digest(tables)) == self._given and not self._is_refused:
             self.applied = dict(self.versions)
+            self._tell(tables.servers, out)
             out.requests += self._release(*KINDS)
         else:
             self._given_versions = dict(self.versions)
@@ -155,6 +161,7 @@ class Session:
             self._number += 1
             self._flying, self._fresh = self._fresh, {}
             self._known = {**self._in_force, **tables.upstreams}
+            self._tell(tables.servers, out)
             out.tables, out.number = tables, self._number
         return out
 
@@ -169,7 +176,7 @@ class Session:
         self._is_refused = bool(reasons)
         flying, self._flying = self._flying, {}
         if reasons:
-            self._known = self._in_force
+            self._known, self._later = self._in_force, {}
             others = self._bar(reasons, now, out)
             self._dirty = self._dirty or len(others) < len(reasons)
             for kind, response in flying.items() if others else ():
@@ -178,6 +185,8 @@ class Session:
             self._known = self._in_force = self._upstreams
             self.applied = dict(self._given_versions)
             self._state.accepted()
+            later, self._later = self._later, {}
+            self._tell(later, out)
             self._told = {name: urls for name, urls in self._told.items() if name in self._known}
         for kind, response in flying.items():
             if not response.answered:
@@ -212,6 +221,17 @@ class Session:
                     response.answered = True
                     requests += self._stream.ack(kind, response.nonce)
         return requests
+
+    def _tables(self, now: float, out: Out) -> Tables:
+        """Without what is at odds with something else; each round leaves out more."""
+        tables = make_tables(self._state)
+        for _ in range(ROUNDS):
+            if not tables.reasons:
+                break
+            out.refused += [reason.removeprefix("xDS ") for reason in tables.reasons]
+            self._bar(tables.reasons, now, out)
+            tables = make_tables(self._state)
+        return tables
 
     def _bar(self, reasons: Sequence[str], now: float, out: Out) -> list[str]:
         """Go on without what is to blame, and refuse the responses that brought it, so far as they
@@ -263,7 +283,13 @@ class Session:
         self._tell(found, out)
 
     def _tell(self, servers: dict[str, dict[str, int]], out: Out) -> None:
+        """What is in force is asked on, and what is to be as soon as it is: where the coming state
+        asks servers by another scheme, they are told by both until then."""
         for upstream, urls in servers.items():
+            old = self._in_force.get(upstream)
+            if old and "discover" in old and scheme_of(old) != scheme_of(self._known[upstream]):
+                self._later[upstream] = urls
+                urls = {} if is_nobody(old) else in_both(urls, scheme_of(old))
             if self._told.get(upstream) != urls:
                 self._told[upstream] = urls
                 out.servers[upstream] = urls

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from proxy.sources.xds.blame import Place, place_of_routes
-from proxy.sources.xds.kinds import LDS, RDS
+from proxy.sources.xds.kinds import CDS, LDS, RDS, SDS
 from proxy.sources.xds.map_listener import Listener, names_of
-from proxy.sources.xds.map_routes import Entry, Routes
+from proxy.sources.xds.map_routes import Entry
 from proxy.sources.xds.map_tls import Secret, Tls
 from proxy.sources.xds.names import upstream_of
 from proxy.sources.xds.state import State
@@ -53,7 +53,7 @@ def make_tables(state: State) -> Tables:
     for_bytes: dict[int, str] = {}  # place among the listeners: the cluster
     listeners = state.give()
     for name, listener in sorted(listeners.items()):
-        if not _has_secrets(listener.tls, state):
+        if not _has_secrets(listener.tls, f"xDS listener {name!r}", state, made):
             continue  # nobody could connect; it comes with its certificate
         for table in listener.tables:
             if listener.cluster:
@@ -62,7 +62,7 @@ def make_tables(state: State) -> Tables:
             made.listeners.append(table)
         _secrets(listener.tls, state, made)
         if not listener.cluster:
-            _routes(listener, state.routes_of(listener), made, names, hashes)
+            _routes(listener, state, made, names, hashes)
     made.reasons += _at_one_address(listeners, state)
     for name, keys in hashes.items():
         made.reasons += _at_odds(name, keys, state)
@@ -90,15 +90,19 @@ def _at_one_address(listeners: Mapping[str, Listener], state: State) -> Iterator
 
 def _routes(
     listener: Listener,
-    routes: Routes | None,
+    state: State,
     made: Tables,
     names: set[str],
     hashes: Hashes,
 ) -> None:
     """The routes of one listener; one that answers 404 where there is none at all."""
+    routes = state.routes_of(listener)
     config = listener.rds or (routes.name if routes is not None else "")
     head = place_of_routes(config, listener.name)
     owner = (RDS, config) if listener.rds else (LDS, listener.name)
+    if routes is None and (RDS.short, config) not in state.refused:
+        missing = f"xDS listener {listener.name!r}: route configuration {config!r} has not come"
+        made.left_out.append(missing)
     entries = routes.entries if routes is not None else ()
     if not entries:
         entries = (Entry("none", {"path": "/*", "respond": {"status": 404}}),)
@@ -170,9 +174,11 @@ def _upstream(
     name: str, upstream: str, for_bytes: bool, keys: Iterable[str], state: State, made: Tables
 ) -> None:
     cluster = state.cluster(name)
-    made.places["upstream", upstream] = f"xDS cluster {name!r}"
+    made.places["upstream", upstream] = place = f"xDS cluster {name!r}"
     scheme = BYTES if for_bytes else "http" if cluster is None else cluster.scheme
-    if cluster is None or not _has_secrets(cluster.tls, state):
+    if cluster is None and (CDS.short, name) not in state.refused:
+        made.left_out.append(f"{place}: it has not come, and is named by routes or listeners")
+    if cluster is None or not _has_secrets(cluster.tls, place, state, made):
         made.upstreams[upstream] = nobody(scheme)
         made.servers[upstream] = {}
         return
@@ -185,14 +191,21 @@ def _upstream(
     _secrets(cluster.tls, state, made)
 
 
-def _has_secrets(tls: Tls, state: State) -> bool:
-    return all(
-        (one := state.secret(name)) is not None and one.certificate is not None
-        for name in tls.certificates
-    ) and all(
-        (one := state.secret(name)) is not None and one.authority is not None
-        for name in tls.authorities
-    )
+def _has_secrets(tls: Tls, place: str, state: State, made: Tables) -> bool:
+    """One that is of the other kind is to blame; for one that has not come nobody is."""
+    wanted = [(name, "certificate") for name in sorted(tls.certificates)]
+    wanted += [(name, "authority") for name in sorted(tls.authorities)]
+    has_all = True
+    for name, what in wanted:
+        secret = state.secret(name)
+        if secret is not None and getattr(secret, what) is not None:
+            continue
+        has_all = False
+        if secret is not None:
+            made.reasons.append(f"{place}: source:{name} holds no {what}")
+        elif (SDS.short, name) not in state.refused:
+            made.left_out.append(f"{place}: secret {name!r} has not come")
+    return has_all
 
 
 def _secrets(tls: Tls, state: State, made: Tables) -> None:

@@ -32,7 +32,17 @@ def known_as(cluster: str, known: Mapping[str, Table]) -> Iterable[tuple[str, st
     for upstream in (upstream_of(cluster), upstream_for_bytes(cluster)):
         table = known.get(upstream)
         if table is not None and not is_nobody(table):
-            yield upstream, table.get("discover", "").partition("+")[2] or "http"
+            yield upstream, scheme_of(table)
+
+
+def scheme_of(table: Table) -> str:
+    """That of servers that a source says."""
+    return str(table.get("discover", "")).partition("+")[2] or "http"
+
+
+def in_both(urls: Mapping[str, int], scheme: str) -> dict[str, int]:
+    """The same servers by this scheme too."""
+    return {**{f"{scheme}://{url.partition('://')[2]}": w for url, w in urls.items()}, **urls}
 
 
 def upstream_for_bytes(cluster: str) -> str:

@@ -150,7 +150,7 @@ def test_routes_in_force_keep_the_key_of_their_cluster(first: str) -> None:
     )
     answers.requests += out.requests
     assert told(answers) == {ROUTES: reason}
-    assert out.refused == [reason]
+    assert out.refused == [reason.removeprefix("xDS ")]
     assert hashed(out) == "header:x-m"
     assert out.tables is not None
     assert [route["path"] for route in out.tables.routes] == ["^/0", "^/x0"]
@@ -176,16 +176,18 @@ def test_a_cluster_is_to_blame_where_it_alone_is_new() -> None:
     assert hashed(out) is None
 
 
-def test_a_secret_is_to_blame_for_what_it_brings() -> None:
-    def secret(text: str) -> Any:
-        return made.secret(
-            "shop",
-            tls_certificate={
-                "certificate_chain": {"inline_string": text},
-                "private_key": {"inline_string": text},
-            },
-        )
+def secret(text: str) -> Any:
+    return made.secret(
+        "shop",
+        tls_certificate={
+            "certificate_chain": {"inline_string": text},
+            "private_key": {"inline_string": text},
+        },
+    )
 
+
+def secured() -> Session:
+    """Listeners a and b with a certificate, in force."""
     session = opened()
     session.received(response(CDS, "1"), 0.0)
     listeners = [
@@ -196,6 +198,48 @@ def test_a_secret_is_to_blame_for_what_it_brings() -> None:
     session.received(response(RDS, "1", answering("r", 200)), 0.0)
     session.received(response(SDS, "1", secret("good")), 0.0)
     in_force(session, 0.0)
+    return session
+
+
+def test_a_secret_of_the_other_kind_is_refused_and_takes_no_listener_away() -> None:
+    session = secured()
+    authority = made.secret("shop", validation_context={"trusted_ca": {"inline_string": "CA"}})
+    session.received(response(SDS, "2", authority), 1.0)
+    out = session.flush(1.0)
+    assert (
+        "xDS secret 'shop': listener 'a': source:shop holds no certificate" in told(out)["Secret"]
+    )
+    assert out.tables is not None
+    assert len(out.tables.listeners) == 2
+    assert out.tables.certificates == {"shop": (b"good", b"good")}
+
+
+def test_what_has_not_come_is_told() -> None:
+    session = opened()
+    session.received(response(CDS, "1"), 0.0)
+    routed = made.routes("r", made.host("v", ["*"], made.route({"prefix": "/"}, "nobody")))
+    listeners = [
+        made.listening("a", 1, made.manager("r"), transport_socket=TLS),
+        made.listener("b", 2, "r"),
+        made.listener("c", 3, "s"),
+    ]
+    session.received(response(LDS, "1", *listeners), 0.0)
+    session.received(response(RDS, "1", routed), 0.0)
+    out, _ = in_force(session, 60.0)
+    assert out.tables is not None
+    assert out.tables.left_out == [
+        "xDS listener 'a': secret 'shop' has not come",
+        "xDS listener 'c': route configuration 's' has not come",
+        "xDS cluster 'nobody': it has not come, and is named by routes or listeners",
+    ]
+    session.received(response(CDS, "2", made.cluster("nobody", type="STATIC")), 61.0)
+    out, _ = in_force(session, 61.0)
+    assert out.tables is not None
+    assert len(out.tables.left_out) == 2
+
+
+def test_a_secret_is_to_blame_for_what_it_brings() -> None:
+    session = secured()
     session.received(response(SDS, "2", secret("bad")), 1.0)
     wrong = "listen.tls.cert: the key source:shop does not belong to source:shop"
     reasons = [f"xDS listener {name!r}: {wrong}" for name in "ab"]

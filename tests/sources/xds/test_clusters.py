@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ WRONG = {
         }
     ]
 }
+
+
+async def test_a_pipe_in_the_place_of_a_file_holds_up_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "ca.pem")
+    context = {"validation_context": {"trusted_ca": {"filename": str(tmp_path / "ca.pem")}}}
+    kind = f"{made.EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext"
+    socket = {"name": "tls", "typed_config": {"@type": kind, "common_tls_context": context}}
+    to_c = made.route({"prefix": "/c"}, "c")
+    server.put(made.cluster("c", transport_socket=socket), made.endpoints("c"))
+    server.put(made.routes("r", made.host("v", ["*"], to_c)), made.listener("l", free_port(), "r"))
+    async with gateway(tmp_path, server) as hub:
+        await said(hub, "is in force: 1 routes")
+        (reason,) = {a.reason for a in server.answers if a.reason}
+        assert "ca.pem: it is no file, but a pipe or a device" in reason
 
 
 async def test_a_cluster_that_is_refused_holds_up_nothing_else(

@@ -52,13 +52,13 @@ async def greeter() -> AsyncIterator[int]:
 
 async def greeting(port: int) -> bytes:
     async with asyncio.timeout(60):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            return await reader.read()
-        except OSError:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            word = await reader.read()
+        except OSError:  # nobody greets yet
             return b""
-        finally:
-            writer.close()
+        writer.close()
+        return word
 
 
 @pytest.mark.parametrize("kind", ["EDS", "STATIC"])
@@ -132,9 +132,6 @@ def piped() -> Any:
 
 
 def test_nothing_goes_to_a_pipe_where_tls_is_asked_for() -> None:
-    secured = made.cluster("c", transport_socket=TLS)
-    out = used(secured, (EDS, piped())).flush(0.0)
-    assert out.servers == {"c": {"https://127.0.0.1:80": 1}}
     fixed = made.cluster("c", type="STATIC", transport_socket=TLS)
     fixed.load_assignment.CopyFrom(piped())
     answer = opened().received(response(CDS, "1", fixed), 0.0)
@@ -163,6 +160,26 @@ def test_a_cluster_without_its_secret_is_told_no_servers() -> None:
     }
     session.received(response(SDS, "1", made.secret("own", tls_certificate=certificate)), 60.0)
     assert session.flush(60.0).servers == {"c": {"https://127.0.0.1:81": 1}}
+
+
+@pytest.mark.parametrize("reasons", [[], ["xDS cluster 'c': upstream.c.tls.ca: it is none"]])
+def test_servers_are_told_by_both_schemes_until_the_new_one_is_in_force(
+    reasons: list[str],
+) -> None:
+    """Else none could be asked while the hub works on the state, or after it has refused it."""
+    plain, secure = {"http://127.0.0.1:80": 1}, {"https://127.0.0.1:80": 1}
+    session = used(made.cluster("c"), (EDS, made.endpoints("c", 80)))
+    out = session.flush(0.0)
+    assert out.servers == {"c": plain}
+    session.settled(out.number, [], 0.0)
+    session.received(response(CDS, "2", made.cluster("c", transport_socket=TLS)), 1.0)
+    out = session.flush(1.0)
+    assert out.servers == {"c": {**plain, **secure}}
+    moved = session.received(response(EDS, "2", made.endpoints("c", 81)), 1.0)
+    assert set(moved.servers["c"]) == {"http://127.0.0.1:81", "https://127.0.0.1:81"}
+    session.received(response(EDS, "3", made.endpoints("c", 80)), 1.0)
+    told_now = session.settled(out.number, reasons, 1.0).servers or session.flush(1.0).servers
+    assert told_now == {"c": plain if reasons else secure}
 
 
 async def test_a_listener_at_the_address_of_another_one_is_refused(
@@ -196,4 +213,25 @@ async def test_a_listener_at_the_address_of_the_file_is_refused(
         await said(hub, "is in force: 1 routes")
         assert (await asyncio.to_thread(fetch, port, "/file"))[0] == 201
         assert await status(other) == 200
+    assert server.violations == []
+
+
+async def test_pipes_are_asked_unless_it_is_by_tls(server: Server, tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    port, path = free_port(), str(tmp_path / "c.sock")
+    pipe = {"endpoint": {"address": {"pipe": {"path": path}}}}
+    upstream = await asyncio.start_unix_server(answer, path)
+    routes = [made.route({"prefix": f"/{name}"}, name) for name in "cd"]
+    server.put(made.cluster("c"), made.cluster("d", transport_socket=TLS))
+    server.put(*(made.assignment(name, [pipe]) for name in "cd"))
+    server.put(made.routes("r", made.host("v", ["*"], *routes)), made.listener("l", port, "r"))
+    async with gateway(tmp_path, server) as hub:
+        await said(hub, "is in force: 2 routes")
+        await said(hub, "is not https://, which this upstream is asked by; none is asked")
+        assert [await status(port, path) for path in ("/c", "/d")] == [204, 503]
+    upstream.close()
     assert server.violations == []

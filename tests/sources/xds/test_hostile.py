@@ -41,6 +41,22 @@ def chosen(**said: Any) -> Any:
     return cluster
 
 
+def chained(*matches: dict[str, Any]) -> Any:
+    """Chains that differ in nothing but what they are for."""
+    listener = made.listener("l1", 8080, "r1")
+    for _ in matches[1:]:
+        listener.filter_chains.add().CopyFrom(listener.filter_chains[0])
+    for chain, match in zip(listener.filter_chains, matches, strict=True):
+        chain.filter_chain_match.server_names.extend(match.get("server_names", ()))
+    return listener
+
+
+def checked(statuses: dict[str, int]) -> Any:
+    http = {"path": "/", "expected_statuses": [statuses]}
+    times = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1}
+    return made.cluster("c1", health_checks=[{**times, "http_health_check": http}])
+
+
 def served(*endpoints: dict[str, Any], **locality: Any) -> Any:
     found = made.assignment("c1", list(endpoints))
     for key, value in locality.items():
@@ -52,12 +68,26 @@ def routed(match: dict[str, Any], **more: Any) -> Any:
     return made.routes("r1", made.host("v", ["*"], made.route(match, **more)))
 
 
+def forwarded(**said: Any) -> Any:
+    return routed({"prefix": "/"}, route=said)
+
+
+PANIC = {"healthy_panic_threshold": {"value": "NaN"}}
+SERVED = {"cluster_name": "c1"}
+CLOSED = {"thresholds": [{"max_requests": 0}]}
+ODD = {"default_value": {"numerator": 100, "denominator": 9}}
 PONG = {"direct_response": {"status": 200}}
 ROWS: list[tuple[Callable[[], Any], str]] = [
     (chosen, "explicit_http_config says no protocol"),
     (lambda: made.cluster("c1", type="ORIGINAL_DST"), "Cluster.type ORIGINAL_DST"),
     (lambda: made.cluster("c1", eds_cluster_config={}), "EdsClusterConfig.eds_config"),
     (lambda: made.cluster("c1", lb_policy="CLUSTER_PROVIDED"), "Cluster.lb_policy"),
+    (lambda: made.cluster("c1", connect_timeout="0s"), "Cluster.connect_timeout is 0"),
+    (lambda: made.cluster("c1", common_lb_config=PANIC), "nan is no percentage"),
+    (lambda: made.cluster("c1", load_assignment=SERVED), "load_assignment is not supported with"),
+    (lambda: made.cluster("c1", circuit_breakers=CLOSED), "Thresholds.max_requests 0 is not"),
+    (lambda: checked({"start": 0, "end": 2**63 - 1}), "expected_statuses are from 100 to 599"),
+    (lambda: checked({"start": 300, "end": 200}), "expected_statuses are from 100 to 599"),
     (lambda: served(made.endpoint(0)), "'127.0.0.1:0' is no place of a server"),
     (lambda: served(made.endpoint(70000)), "port 70000 is none"),
     (lambda: served(made.endpoint(80, 1, "fe80::1%eth0")), "is no place of a server"),
@@ -70,9 +100,19 @@ ROWS: list[tuple[Callable[[], Any], str]] = [
     (lambda: served({}), "Address.address is not supported"),
     (lambda: made.listening("l1", 8080, made.manager("")), "needs rds or route_config"),
     (lambda: made.listening("l1", 70000, made.manager("r1")), "port 70000 is none"),
+    (lambda: chained({}, {}), "two of them are for the same"),
+    (lambda: chained({"server_names": ["a", "b"]}, {"server_names": ["c", "A"]}), "for the same"),
     (lambda: made.api_listener("l1", "r1"), "Listener.api_listener is not supported"),
     (lambda: routed({"safe_regex": {"regex": "("}}, **PONG), "RegexMatcher: '('"),
     (lambda: routed({}, **PONG), "RouteMatch"),
+    (lambda: routed({"prefix": "/"}, redirect={"response_code": 9}), "response_code 9 is not"),
+    (lambda: routed({"prefix": "/"}, redirect={"port_redirect": 70000}), "port_redirect 70000"),
+    (lambda: routed({"prefix": "/", "runtime_fraction": ODD}, **PONG), "denominator 9 is not"),
+    (lambda: forwarded(cluster=""), "RouteAction.cluster is empty"),
+    (lambda: forwarded(cluster="c1", timeout="-1s"), "Duration of -1 s is less than none"),
+    (lambda: forwarded(cluster="c1", hash_policy=[{"header": {}}]), "header_name is empty"),
+    (lambda: made.listener("l1", 8080, "r1", codec_type=7), "codec_type 7 is not supported"),
+    (lambda: made.routes("r1", made.host("v", ["a"]), made.host("v", ["b"])), "has that name"),
     (lambda: made.routes("r1", made.host("v", [], made.route({"prefix": "/"}))), "no domain"),
 ]  # fmt: skip
 
