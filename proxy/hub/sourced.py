@@ -176,10 +176,14 @@ class Sourced:
 
     def _tell_corrected(self, version: str, reasons: Sequence[str]) -> None:
         """What the source goes on without: the rest is in force soon."""
-        known = self.newest.kept if self.newest is not None else ()
+        known: Sequence[str] = ()
         new = [one for one in dict.fromkeys(reasons) if one not in self._told]
-        self._told.update(new)
         words = ("it stays as it was", "left out of what follows")
+        if self.newest is None:  # what becomes of it is told with what follows
+            words = ("", "the rest goes on without it")
+        else:
+            known = self.newest.kept
+            self._told.update(new)
         for what, some in _by_what_stays(new, known, *words):
             log.warning(
                 "source %s: of version %s this is refused, and %s: %s",

@@ -50,6 +50,7 @@ class Rest(msgspec.Struct, frozen=True):
     authorities: dict[str, bytes]
     versions: dict[str, str]
     left_out: list[str] = []
+    kept: list[str] = []
 
 
 encode = msgspec.msgpack.encode

@@ -157,6 +157,7 @@ class Process(asyncio.Protocol):
             tables.authorities,
             dict(self._session.versions),
             tables.left_out,
+            tables.kept,
         )
         self._tell(frames.GIVEN, frames.encode(rest), number)
 

@@ -305,6 +305,7 @@ def _digest(tables: Tables) -> bytes:
         tables.certificates,
         tables.authorities,
         tables.left_out,
+        tables.kept,
     )
     return sha256(msgspec.msgpack.encode(said, order="deterministic")).digest()
 

@@ -210,6 +210,7 @@ class Run(asyncio.Protocol):
             places=places,
             versions=rest.versions,
             left_out=rest.left_out,
+            kept=rest.kept,
         )
         self._numbers.append((given, number))
         self._hears.given(given)

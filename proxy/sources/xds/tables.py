@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from proxy.sources.xds.blame import Place, place_of_routes
-from proxy.sources.xds.kinds import CDS, LDS, RDS, SDS
+from proxy.sources.xds.kinds import CDS, KINDS, LDS, RDS, SDS
 from proxy.sources.xds.map_listener import Listener, names_of
 from proxy.sources.xds.map_routes import Entry
 from proxy.sources.xds.map_tls import Secret, Tls
@@ -43,11 +43,12 @@ class Tables:
     servers: dict[str, dict[str, int]] = field(default_factory=dict)  # by upstream
     reasons: list[str] = field(default_factory=list)  # why it cannot be given as it is
     left_out: list[str] = field(default_factory=list)  # resources that were refused, and why
+    kept: list[str] = field(default_factory=list)  # those of them that are there as they were
 
 
 def make_tables(state: State) -> Tables:
     """The tables of all that is there now."""
-    made = Tables(left_out=[f"xDS {reason}" for reason in state.refused.values()])
+    made = Tables(left_out=_told(state.refused.values()), kept=_told(_kept(state)))
     hashes: Hashes = {}
     names: set[str] = set()
     for_bytes: dict[int, str] = {}  # place among the listeners: the cluster
@@ -222,3 +223,17 @@ def _named(tls: Tls, state: State) -> Iterator[Secret]:
     for name in tls.certificates | tls.authorities:
         if (secret := state.secret(name)) is not None:
             yield secret
+
+
+def _kept(state: State) -> Iterator[str]:
+    """Why those are refused that are used as they were before."""
+    kinds = {kind.short: kind for kind in KINDS}
+    for (short, name), reason in state.refused.items():
+        barred = state.barred.get((kinds[short], name))
+        there = state.held[kinds[short]].mapped if barred is None else {name: barred.stand_in}
+        if there.get(name) is not None:
+            yield reason
+
+
+def _told(reasons: Iterable[str]) -> list[str]:
+    return [f"xDS {reason}" for reason in reasons]
