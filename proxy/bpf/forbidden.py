@@ -14,13 +14,13 @@ def told(error: OSError, path: str, uid: int) -> str:
     if error.errno != errno.EACCES:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             return denied(file.read())
-    if why := barred(os.path.dirname(os.path.dirname(path)), uid):
-        return why
     try:
-        owner = os.stat(path).st_uid
+        if why := barred(os.path.dirname(os.path.dirname(path)), uid):
+            return why
+        is_own = os.stat(path).st_uid == uid
     except OSError:
-        owner = -1
-    if owner == uid:
+        is_own = False
+    if is_own:
         return f"{path} is this user's, and a security module (SELinux, AppArmor) forbids it"
     return f"start them by spangate mesh run --sidecar-user {uid}"
 
