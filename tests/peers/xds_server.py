@@ -53,6 +53,7 @@ class Subscription:
     sent: dict[str, str] = field(default_factory=dict)  # versions by name
     version: str = ""  # of the newest response
     accepted: str = ""
+    before: set[str] = field(default_factory=set)  # accepted before that one
     answered: bool = True
     open: dict[str, str] = field(default_factory=dict)  # nonce -> version, incremental variant
 
@@ -241,11 +242,16 @@ class SotwStream(Conversation):
         if request.HasField("error_detail"):
             if request.version_info == sub.version:
                 self.wrong(f"{kind}: refused with the version that is refused")
+            if sub.answered and sub.accepted == sub.version:  # accepted before, and refused now
+                if request.version_info not in sub.before:
+                    self.wrong(f"{kind}: back at {request.version_info}, never accepted")
+                sub.accepted = request.version_info
             sub.answered = True
             self.server.answer(kind, sub.version, request.error_detail.message, self.node)
         elif not sub.answered:
             if request.version_info != sub.version:
                 self.wrong(f"{kind}: accepted {request.version_info}, sent was {sub.version}")
+            sub.before.add(sub.accepted)
             sub.accepted, sub.answered = sub.version, True
             self.server.answer(kind, sub.version, "", self.node)
         elif request.version_info != sub.accepted:

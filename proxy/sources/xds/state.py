@@ -86,11 +86,13 @@ class State:
         Envoy and gRPC do.
         """
         kind, held = arrived.kind, self.held[arrived.kind]
-        names = [name for name, _, _ in arrived.resources]
+        wanted = self.endpoints_of if kind is EDS else self.wanted(kind)
+        resources = [one for one in arrived.resources if wanted is None or one[0] in wanted]
+        names = [name for name, _, _ in resources]
         held.answered = True
         reasons = list(arrived.faults)
         twice = {name for name, n in Counter(names).items() if n > 1}
-        for name, version, message in {one[0]: one for one in arrived.resources}.values():
+        for name, version, message in {one[0]: one for one in resources}.values():
             if name in twice:
                 why = "it is there twice"
             elif not (why := self._take(kind, name, message)):

@@ -171,6 +171,23 @@ def test_what_nobody_asked_for_is_passed_over(kind: Any) -> None:
     assert "which nobody asked for" in out.refused[0]
 
 
+def test_names_that_nobody_asked_for_are_passed_over() -> None:
+    """As the protocol has it; who sends millions of them fills no memory."""
+    session = opened(["l"])
+    session.received(response(CDS, "1", made.cluster("c")), 0.0)
+    config = {"name": "r", "virtual_hosts": []}
+    listeners = [
+        made.listening(name, port, made.manager(route_config=config))
+        for name, port in (("l", 1), ("m", 2))
+    ]
+    session.received(response(LDS, "1", *listeners), 0.0)
+    session.received(response(EDS, "1", made.endpoints("c", 1), made.endpoints("x", 2)), 0.0)
+    tables = session.flush(0.0).tables
+    assert tables is not None
+    assert [one["name"] for one in tables.listeners] == ["l"]
+    assert session.versions["eds"] == "1"
+
+
 def test_a_resource_of_another_type() -> None:
     session = opened()
     out = session.received(response(CDS, "1", made.endpoints("c1", 80), made.cluster("c1")), 0.0)

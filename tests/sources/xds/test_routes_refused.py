@@ -21,7 +21,8 @@ if not xds_protos.are_here():
 
 from tests.peers import xds_made as made
 from tests.peers.xds_server import Server
-from tests.sources.xds.test_listeners import TLS, asked, connected, gateway, said, secret
+from tests.sources.xds.test_clusters import WRONG
+from tests.sources.xds.test_listeners import FILE, TLS, asked, connected, gateway, said, secret
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -117,4 +118,31 @@ async def test_a_secret_that_is_refused_stays_as_it_was(server: Server, tmp_path
         assert not [one for one in server.answers if one.kind == "Listener" and one.reason]
         server.put(secret(second))
         (await connected(port, second.ca)).close()
+    assert server.violations == []
+
+
+@pytest.mark.parametrize("mode", ["delta", "sotw"])
+async def test_what_was_acknowledged_is_refused_when_it_is_found_wrong(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """A cluster that nothing used, and routes that waited for it; and the conversation goes on."""
+    monkeypatch.setattr("tests.sources.xds.test_listeners.FILE", FILE + f'mode = "{mode}"\n')
+    server.tells_absent = False
+    port, other = free_port(), free_port()
+    wrong = made.cluster("c", health_checks=WRONG["health_checks"])
+    clusters = server.put(wrong, made.cluster("d"), made.endpoints("d"))
+    server.put(answering("r", 200), made.listener("l", port, "r"))
+    async with gateway(tmp_path, server) as hub:
+        await said(hub, "is in force: 1 routes")
+        assert (await server.answered("Cluster", clusters)).reason == ""
+        bad = made.route({"prefix": "/bad"}, direct_response={"status": 999})
+        to_c = made.route({"prefix": "/c"}, "c")
+        routes = server.put(made.routes("r", made.host("v", ["*"], to_c, bad)))
+        assert (await server.answered("RouteConfiguration", routes)).reason == ""  # it waits
+        server.put(made.endpoints("c", 1))
+        assert "route.respond.status" in await refusal(server, "RouteConfiguration")
+        assert "upstream.c.health.path" in await refusal(server, "Cluster")
+        server.put(answering("r2", 202), made.listener("l2", other, "r2"))
+        await said(hub, "is in force: 2 routes")
+        assert [await status(one) for one in (port, other)] == [200, 202]
     assert server.violations == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -47,8 +48,10 @@ def response(kind: Any, version: str, *resources: Any, nonce: str = "") -> Any:
     return one
 
 
-def opened() -> Session:
-    session = Session(Sotw(message("envoy.config.core.v3.Node")(id="n")), State(Reader()))
+def opened(listeners: Sequence[str] = ()) -> Session:
+    """With these asked for by name, else all."""
+    node = message("envoy.config.core.v3.Node")(id="n")
+    session = Session(Sotw(node), State(Reader(), listeners))
     session.connected(0.0)
     return session
 
