@@ -145,8 +145,8 @@ class Sourced:
         if reasons:
             self._refused += 1
             self._refusal = (version, _shown(reasons))
-            if corrects:
-                self._tell_corrected(version, reasons)
+            if corrects or self.newest is not None:
+                self._tell_followed(version, reasons, corrects)
             else:
                 self._tell_refused(version)
         else:
@@ -165,13 +165,15 @@ class Sourced:
             extra={"key": "source.refused"},
         )
 
-    def _tell_corrected(self, version: str, reasons: Sequence[str]) -> None:
-        """What the source goes on without: the rest is in force soon."""
-        known = self.newest.kept if self.newest is not None else ()
+    def _tell_followed(self, version: str, reasons: Sequence[str], corrects: bool) -> None:
+        """What the source goes on without, so that the rest is in force soon; or it said something
+        newer meanwhile."""
+        newest = self.newest or Given("")
         new = [one for one in dict.fromkeys(reasons) if one not in self._told]
         self._told.update(new)
-        words = ("it stays as it was", "left out of what follows")
-        for what, some in _by_what_stays(new, known, *words):
+        goes = corrects or any(one in newest.left_out for one in new)
+        words = ("it stays as it was", "left out of what follows" if goes else "newer ones follow")
+        for what, some in _by_what_stays(new, newest.kept, *words):
             log.warning(
                 "source %s: of version %s this is refused, and %s: %s",
                 self.name,
