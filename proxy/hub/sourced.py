@@ -154,8 +154,8 @@ class Sourced:
         if reasons:
             self._refused += 1
             self._refusal = (version, _shown(reasons))
-            if corrects:
-                self._tell_corrected(version, reasons)
+            if corrects or self.newest is not None:
+                self._tell_followed(version, reasons, corrects)
             else:
                 self._tell_refused(version)
         else:
@@ -174,17 +174,19 @@ class Sourced:
             extra={"key": "source.refused"},
         )
 
-    def _tell_corrected(self, version: str, reasons: Sequence[str]) -> None:
-        """What the source goes on without: the rest is in force soon."""
+    def _tell_followed(self, version: str, reasons: Sequence[str], corrects: bool) -> None:
+        """What the source goes on without, so that the rest is in force soon; or it said something
+        newer meanwhile."""
         known: Sequence[str] = ()
         new = [one for one in dict.fromkeys(reasons) if one not in self._told]
-        words = ("it stays as it was", "left out of what follows")
         if self.newest is None:  # what becomes of it is told with what follows
-            words = ("", "the rest goes on without it")
+            goes = "the rest goes on without it"
         else:
             known = self.newest.kept
             self._told.update(new)
-        for what, some in _by_what_stays(new, known, *words):
+            is_out = corrects or any(one in self.newest.left_out for one in new)
+            goes = "left out of what follows" if is_out else "newer ones follow"
+        for what, some in _by_what_stays(new, known, "it stays as it was", goes):
             log.warning(
                 "source %s: of version %s this is refused, and %s: %s",
                 self.name,

@@ -30,6 +30,7 @@ class Given(msgspec.Struct, frozen=True):
     left_out: Sequence[str] = ()
     kept: Sequence[str] = ()  # those of left_out whose place is in it as it was before
     amiss: Sequence[str] = ()  # places of what is left out, where the source knows them
+    mark: int = 0  # for the source alone
     renewed: Sequence[str] = ()  # places that have changed since what was given before
 
 

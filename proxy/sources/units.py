@@ -8,7 +8,7 @@ together were refused for a reason that names its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,6 +40,9 @@ class Units:
         self._renewed: set[str] = set()  # that have changed since they were given last
         self._is_stirred = False  # something has changed since it was looked at again
         self._refusals = 0  # since something was in force, which have left something out
+        self._is_worse = False  # something more is left out than was given last
+        self._count = 0  # of changes
+        self._changed_at: dict[str, int] = {}  # by place, the last of these
         self._given: Given | None = None
         self._made: dict[str, Unit] = {}  # of which it was made
 
@@ -57,9 +60,9 @@ class Units:
             return
         if before != unit:
             self._renewed.add(place)
+            self._touch(place)
         if self._wrong.pop(place, None) is not None or self._refusals < PATIENCE:
-            self._level.pop(place, None)
-            self._why.pop(place, None)
+            self._set(place, NEWEST)
         self._is_stirred = True
 
     def wrong(self, place: str, why: str, value: object = None) -> None:
@@ -69,13 +72,14 @@ class Units:
             self._renewed.add(place)
         self._wrong[place] = (why, value)
         self._newest.pop(place, None)
-        self._level[place], self._why[place] = HELD, f"{place}: {why}"
+        self._set(place, HELD)
+        self._why[place] = f"{place}: {why}"
 
     def drop(self, place: str) -> None:
         """A unit that is gone."""
         if self._newest.pop(place, None) is not None:
             self._is_stirred = True
-        for known in (self._held, self._level, self._why, self._wrong):
+        for known in (self._held, self._level, self._why, self._wrong, self._changed_at):
             known.pop(place, None)
         self._renewed.add(place)
 
@@ -88,38 +92,71 @@ class Units:
         """All of them, as far as they can be used. What was refused is looked at again after any
         change, but not again and again before the others are in force: changes that follow each
         other closely would keep them away."""
-        if self.is_due:
+        if self._may_look_again:
             self._look_again()
         made: dict[str, Unit] = {}
         for place in sorted(self.places()):
             unit = self._at(place)
             if unit is not None:
                 made[place] = unit
-        self._given, self._made = _joined(version, made, self._why, self._renewed), made
-        self._renewed = set()
+        found = _joined(version, made, self._why, self._renewed)
+        self._given, self._made = msgspec.structs.replace(found, mark=self._count), made
+        self._renewed, self._is_worse = set(), False
         return self._given
 
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:
-        """What became of what was given last; whether to give again, for some are left out now."""
-        if given is not self._given:
-            return False
+        """What became of what was given; whether to give again, for some are left out now. That is
+        `is_due` where it was not the last that was given: what has changed since is not judged."""
+        is_newest = given is self._given
         if not reasons:
-            self._held, self._refusals = dict(self._made), 0
+            self._take(given, is_newest)
             return False
         blamed: dict[str, str] = {}
         for reason in reasons:
-            if place := self._blamed(reason):
+            place = self._blamed(reason, self._made if is_newest else self._newest)
+            if place and (is_newest or self._is_as_in(given, place)):
                 blamed.setdefault(place, reason)
         for place, reason in blamed.items():
             self._why.setdefault(place, reason)
-            self._level[place] = self._below(place)
-        self._refusals = self._refusals + 1 if blamed else 0
-        return bool(blamed)
+            self._set(place, self._below(place))
+        if is_newest or blamed:
+            self._refusals = self._refusals + 1 if blamed else 0
+        self._is_worse = bool(blamed)
+        return is_newest and self._is_worse
 
     @property
     def is_due(self) -> bool:
-        """Whether to give again, since what was refused may be good now."""
+        """Whether to give again: some are left out now, or what was refused may be good now."""
+        return self._is_worse or self._may_look_again
+
+    @property
+    def _may_look_again(self) -> bool:
         return self._is_stirred and self._refusals < PATIENCE
+
+    def _take(self, given: Given, is_newest: bool) -> None:
+        """It is in force."""
+        self._refusals = 0
+        if is_newest:
+            self._held = dict(self._made)
+            return
+        for place, unit in self._newest.items():
+            if place not in self._level and self._is_as_in(given, place):
+                self._held[place] = unit
+
+    def _is_as_in(self, given: Given, place: str) -> bool:
+        return self._changed_at.get(place, 0) <= given.mark
+
+    def _touch(self, place: str) -> None:
+        self._count += 1
+        self._changed_at[place] = self._count
+
+    def _set(self, place: str, level: int) -> None:
+        """NEWEST = as it is."""
+        self._touch(place)
+        self._level[place] = level
+        if level == NEWEST:
+            del self._level[place]
+            self._why.pop(place, None)
 
     def _at(self, place: str) -> Unit | None:
         level = self._level.get(place, NEWEST)
@@ -131,17 +168,16 @@ class Units:
         level = self._level.get(place, NEWEST)
         return HELD if level == NEWEST and held not in (None, self._newest.get(place)) else ABSENT
 
-    def _blamed(self, reason: str) -> str:
-        """The place that it begins with, "" = none."""
+    def _blamed(self, reason: str, places: Container[str]) -> str:
+        """The place that it begins with, "" = none of these."""
         found = (reason[: at.start()] for at in COLON.finditer(reason))
-        return max((place for place in found if place in self._made), key=len, default="")
+        return max((place for place in found if place in places), key=len, default="")
 
     def _look_again(self) -> None:
         """What was refused beside what was there before may be good now."""
         self._is_stirred = False
         for place in [place for place in self._level if place in self._newest]:
-            del self._level[place]
-            self._why.pop(place, None)
+            self._set(place, NEWEST)
 
 
 def _joined(

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from random import random
 from typing import Any
 
 import pytest
@@ -126,3 +127,23 @@ def test_a_key_is_told_once_for_each_value_and_what_is_in_force_of_it(
     more("e")
     assert hub.get("/hi") == "hi"
     assert "stays as it was: " in warned("hi")[2]
+
+
+def test_changes_faster_than_they_are_judged_are_not_held_up_by_a_bad_key(
+    member: Etcd, hub: Followed
+) -> None:
+    servers = [f"http://127.0.0.1:{port}" for port in range(1, 12_000)]
+    member.put("/spangate/upstreams/large", {"servers": servers})  # what takes long to judge
+    until(lambda: source(hub)["upstreams"] == 1)
+    member.put("/spangate/routes/bad", {"path": "/bad", "respond": "bad", "tiemout": "2s"})
+    first = member.put("/spangate/routes/good", {"path": "/good", "respond": "good"})
+
+    def is_in_force() -> bool:
+        """While one change follows the other."""
+        member.put("/spangate/routes/other", {"path": "/other", "respond": f"{random()}"})
+        return int(source(hub)["version"]) > first
+
+    until(is_in_force)
+    assert hub.get("/good") == "good"
+    assert [line for line in source(hub)["left_out"] if "routes/bad" in line]
+    assert not [line for line in hub.lines if re.search("version [0-9]+ is refused", line)]

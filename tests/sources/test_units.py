@@ -113,14 +113,42 @@ def test_changes_do_not_bring_back_what_was_refused_before_the_others_are_in_for
     units.put("key b", route("b", path="/odd"))
     newest = units.given("2")
     assert (names(newest), newest.left_out, newest.amiss) == (["c", "d"], bad[:1], ["key b"])
-    assert not units.settled(corrected, []) and not units.is_due
-    assert not units.settled(newest, [])
+    assert not units.is_due
+    assert not units.settled(corrected, [])
     assert units.is_due, "now it is its turn"
     again = units.given("2")
     assert names(again) == ["b", "c", "d"]
     assert units.settled(again, bad)
     assert not units.settled(units.given("2"), [])
     assert not units.is_due, "nothing has changed since"
+
+
+def test_what_is_refused_of_a_state_that_others_have_followed_is_left_out_too() -> None:
+    """Where changes come faster than they are judged, none would be judged as the newest."""
+    units = Units()
+    for name in ("b", "m"):
+        units.put(f"key {name}", route(name))
+    old = units.given("1")
+    units.put("key c", route("c"))
+    units.put("key m", route("m", path="/mended"))
+    units.given("2")
+    assert not units.settled(old, ["key b: route.path: wrong", "key m: route.path: wrong"])
+    assert units.is_due
+    assert names(units.given("2")) == ["c", "m"], "m is another one by now"
+    assert not units.is_due
+
+
+def test_what_came_into_force_before_others_followed_is_what_stays() -> None:
+    units = Units()
+    units.put("key a", route("a"))
+    old = units.given("1")
+    units.put("key c", route("c"))
+    units.given("2")
+    units.settled(old, [])
+    units.wrong("key a", "no JSON")
+    units.wrong("key c", "no JSON")
+    given = units.given("3")
+    assert (names(given), given.kept) == (["a"], ["key a: no JSON"])
 
 
 PLACES = st.sampled_from([f"key {n}" for n in range(4)])

@@ -277,3 +277,13 @@ def test_a_listener_that_says_something_unknown_is_refused_and_the_others_serve(
     assert "http3" in told_.message
     assert found.goes("h", "/") == "orders"
     assert [one.address for one in found.config.listen] == [":80"]
+
+
+def test_a_rule_of_calls_that_is_dropped_says_what_calls_get() -> None:
+    good = {"matches": [{"method": {"service": "a.B"}}], "backendRefs": [to("orders")]}
+    odd = {**good, "filters": [{"type": "ExtensionRef", "extensionRef": {
+        "group": "x.io", "kind": "X", "name": "x"}}]}  # fmt: skip
+    found = outcome_of(*edge(), *orders(), route("shop/calls", good, odd, kind="GRPCRoute"))
+    _, reason, message = told(found, "GRPCRoute", "shop/calls")["PartiallyInvalid"]
+    assert reason == "UnsupportedValue"
+    assert message.startswith("Dropped Rule (requests that match it are answered UNAVAILABLE)")

@@ -63,7 +63,9 @@ async def test_a_route_that_is_refused_holds_up_nothing_else(
             while await status(two, "/x") != 203:
                 await asyncio.sleep(0.02)
         assert await status(one) == 201
-        await said(hub, "stays as it was: xDS route configuration 'r1' of 'l1', v/0: route.respond.status")
+        await said(
+            hub, "stays as it was: xDS route configuration 'r1' of 'l1', v/0: route.respond.status"
+        )
         version = server.put(answering("r1", 204))
         assert (await server.answered("RouteConfiguration", version)).reason == ""
         assert await status(one) == 204
