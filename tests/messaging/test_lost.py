@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from proxy.collector.kafka import client
 from proxy.messaging import kafka_producer
 from proxy.tasks import spawn
 from tests.collector.tansu import Broker, tansu
@@ -54,6 +55,19 @@ async def test_all_that_was_under_way_is_503_and_the_log_has_one_line_of_ours(
     said = {(record.name, getattr(record, "key", "")) for record in caplog.records}
     assert not {name for name, _ in said if name == "asyncio"}
     assert ("spangate", "queue.lost") in said
+
+
+async def test_a_reset_that_nobody_waits_for_is_not_told_with_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """asyncio's streams read it themselves, unless garbage is collected in another order."""
+    client.library()
+    loop = asyncio.get_running_loop()
+    for error in (ConnectionResetError(104, "Connection reset by peer"), ValueError("a fault")):
+        loop.create_future().set_exception(error)
+    gc.collect()
+    told = [r.exc_info[1] for r in caplog.records if r.name == "asyncio" and r.exc_info]
+    assert [type(error) for error in told] == [ValueError]
 
 
 async def test_a_connection_that_comes_back_is_told(
