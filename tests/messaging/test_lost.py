@@ -174,3 +174,14 @@ async def test_a_broker_that_does_not_answer_is_told_and_no_lag(
                 broker.thaw()
             await made.until(lambda: made.numbers("spangate.consumer.lag"))
             await made.until(lambda: keys() == ["consumer.away", "consumer.back"])
+
+
+async def test_without_a_broker_a_topic_that_nobody_knows_is_503_too(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "TOPICS", 0.0)
+    async with gateway(config(broker.address)) as made:
+        assert (await made.post("/topics/orders", b"before"))[0] == 200
+        await broker.kill()
+        status, told = await made.post("/topics/other", b"x")
+    assert (status, told["error"]) == (503, "broker_unavailable")
