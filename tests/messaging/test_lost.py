@@ -185,3 +185,15 @@ async def test_without_a_broker_a_topic_that_nobody_knows_is_503_too(
         await broker.kill()
         status, told = await made.post("/topics/other", b"x")
     assert (status, told["error"]) == (503, "broker_unavailable")
+
+
+async def test_a_library_that_has_stopped_sending_begins_anew(broker: Broker) -> None:
+    async with gateway(config(broker.address)) as made:
+        assert (await made.post("/topics/orders", b"before"))[0] == 200
+        names = [(task, getattr(task.get_coro(), "__name__", "")) for task in asyncio.all_tasks()]
+        (sender,) = [task for task, name in names if name == "_sender_routine"]
+        sender.cancel()
+        async with asyncio.timeout(30):
+            while (answer := await made.post("/topics/orders", b"after"))[0] != 200:
+                assert answer[0] == 503, answer
+                await asyncio.sleep(0.05)
