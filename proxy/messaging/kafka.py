@@ -22,7 +22,8 @@ _STATUSES = {
     "kafka_invalid_topic": 400,
 }
 _LATE = frozenset({"kafka_kafka_timeout", "kafka_request_timed_out", "kafka_timeout", "timeout"})
-_AWAY = frozenset({"kafka_kafka_connection", "kafka_producer_closed"})
+# "kafka_kafka" is what aiokafka says when no broker has told it of the cluster.
+_AWAY = frozenset({"kafka_kafka", "kafka_kafka_connection", "kafka_producer_closed"})
 
 
 def place(settings: Kafka) -> Place:

@@ -31,6 +31,7 @@ FIRST = 3.0  # seconds that the first messages wait for the first connection
 TOPICS = 1.0  # seconds between two questions for which topics there are
 LARGEST = 16 * 1024 * 1024  # bytes of a dead letter, which others may have written
 OVERHEAD = 64 * 1024  # bytes of a request to the broker besides the message
+ENDED = "aiokafka has stopped sending: it is begun anew"
 
 _BACKOFF = Backoff(0.1, 2.0, 0.0)
 
@@ -68,10 +69,8 @@ class KafkaProducer:
             if sending.done():
                 break
             late = time.monotonic() >= until
-            if late or not await self._is_reachable(producer):
+            if late or await self._is_lost(producer):
                 await tasks.cancel(sending)
-                if not late:
-                    await self._lose(producer)
                 return [_unknown(late)] * len(messages)
         outcomes: list[Written | NotWritten] = sending.result()
         return outcomes
@@ -122,6 +121,8 @@ class KafkaProducer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST):
                     await self._tried.wait()
+        if self._producer is not None and client.has_ended(self._producer):
+            await self._lose(self._producer, ENDED)
         if self._producer is None:
             raise NotWritten(503, "broker_unavailable", "there is no connection to a broker")
         return self._producer
@@ -140,20 +141,29 @@ class KafkaProducer:
             raise kafka.not_written(error) from None
         return topic in self._topics
 
+    async def _is_lost(self, producer: Any) -> bool:
+        """Whether it is no use any more, so that we connect anew: no broker takes a connection, or
+        the library's task that sends has ended, which it does not begin again."""
+        if client.has_ended(producer):
+            await self._lose(producer, ENDED)
+            return True
+        if await self._is_reachable(producer):
+            return False
+        who = " or ".join(self._settings.brokers)
+        await self._lose(producer, f"no broker can be reached any more: look whether {who} runs")
+        return True
+
     async def _is_reachable(self, producer: Any) -> bool:
         """Whether any broker takes a connection."""
         known = {(b.host, b.port) for b in producer.client.cluster.brokers()}
         known |= {parse_address(broker) for broker in self._settings.brokers}
         return await reach.is_any(known)
 
-    async def _lose(self, producer: Any) -> None:
-        """It is no use any more; connect anew."""
+    async def _lose(self, producer: Any, why: str) -> None:
         if producer is not self._producer:
             return
-        self._producer, self._why = None, "no broker can be reached"
-        message = "queue %s: %s any more: look whether %s runs"
-        who = " or ".join(self._settings.brokers)
-        log.warning(message, self._name, self._why, who, extra={"key": "queue.lost"})
+        self._producer, self._why = None, why
+        log.warning("queue %s: %s", self._name, why, extra={"key": "queue.lost"})
         tasks.spawn(client.finish_producer(producer, 0.0), "give up a producer")
         self._task = tasks.spawn(self._connect(), "connect to kafka")
 

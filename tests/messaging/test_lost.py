@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from proxy.collector.kafka import client
 from proxy.messaging import kafka_producer
 from proxy.tasks import spawn
 from tests.collector.tansu import Broker, tansu
@@ -54,6 +55,19 @@ async def test_all_that_was_under_way_is_503_and_the_log_has_one_line_of_ours(
     said = {(record.name, getattr(record, "key", "")) for record in caplog.records}
     assert not {name for name, _ in said if name == "asyncio"}
     assert ("spangate", "queue.lost") in said
+
+
+async def test_a_reset_that_nobody_waits_for_is_not_told_with_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """asyncio's streams read it themselves, unless garbage is collected in another order."""
+    client.library()
+    loop = asyncio.get_running_loop()
+    for error in (ConnectionResetError(104, "Connection reset by peer"), ValueError("a fault")):
+        loop.create_future().set_exception(error)
+    gc.collect()
+    told = [r.exc_info[1] for r in caplog.records if r.name == "asyncio" and r.exc_info]
+    assert [type(error) for error in told] == [ValueError]
 
 
 async def test_a_connection_that_comes_back_is_told(
@@ -160,3 +174,26 @@ async def test_a_broker_that_does_not_answer_is_told_and_no_lag(
                 broker.thaw()
             await made.until(lambda: made.numbers("spangate.consumer.lag"))
             await made.until(lambda: keys() == ["consumer.away", "consumer.back"])
+
+
+async def test_without_a_broker_a_topic_that_nobody_knows_is_503_too(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "TOPICS", 0.0)
+    async with gateway(config(broker.address)) as made:
+        assert (await made.post("/topics/orders", b"before"))[0] == 200
+        await broker.kill()
+        status, told = await made.post("/topics/other", b"x")
+    assert (status, told["error"]) == (503, "broker_unavailable")
+
+
+async def test_a_library_that_has_stopped_sending_begins_anew(broker: Broker) -> None:
+    async with gateway(config(broker.address)) as made:
+        assert (await made.post("/topics/orders", b"before"))[0] == 200
+        names = [(task, getattr(task.get_coro(), "__name__", "")) for task in asyncio.all_tasks()]
+        (sender,) = [task for task, name in names if name == "_sender_routine"]
+        sender.cancel()
+        async with asyncio.timeout(30):
+            while (answer := await made.post("/topics/orders", b"after"))[0] != 200:
+                assert answer[0] == 503, answer
+                await asyncio.sleep(0.05)

@@ -32,7 +32,16 @@ def library() -> Any:
         raise ConfigError([Problem("", f"Kafka needs aiokafka: {error}", remedy)]) from None
     # It logs each attempt at each broker, several a second in an outage; conditions tell of that.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_is_news)
     return found
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not of a connection that was reset and that nobody waits for any more: its protocol reads
+    that, unless the collector of cycles comes to the future before (asyncio/streams.py)."""
+    error = record.exc_info[1] if record.exc_info else None
+    is_lost = isinstance(error, ConnectionError)
+    return not (is_lost and record.getMessage().startswith("Future exception was never retrieved"))
 
 
 def security(tls: TlsClient | None, sasl: Sasl | None) -> dict[str, Any]:
@@ -74,6 +83,12 @@ async def finish_producer(producer: Any, seconds: float) -> None:
         if (sender := producer._sender.sender_task) is not None:
             sender.cancel()
         await _cut(producer.client, stopping)
+
+
+def has_ended(producer: Any) -> bool:
+    """Whether aiokafka 0.14 sends nothing any more: a fault ends its only task for that."""
+    task = producer._sender.sender_task
+    return task is not None and task.done()
 
 
 def _give_up(accumulator: Any) -> None:
