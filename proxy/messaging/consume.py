@@ -163,7 +163,7 @@ class Consuming:
             raise
         except Exception as error:  # ours; without a further try its partition would end here
             message = "consumer %s: a fault at %s, which is tried again"
-            log.exception(message, self.said.name, _shown(taken), extra={"key": "consumer.bug"})
+            log.exception(message, self.said.name, _shown(taken), extra={"key": "consumer.stuck"})
             if span is not None:
                 span.fail(type(error).__name__, "a fault of the gateway's")
             return False

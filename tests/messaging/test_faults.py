@@ -104,7 +104,7 @@ async def test_a_fault_of_ours_holds_up_its_own_key_alone(
         assert library.ended == [good]
         assert upstream.bodies == [b"good"]
     keys = [getattr(record, "key", "") for record in caplog.records]
-    assert keys.count("consumer.bug") == 1
+    assert keys.count("consumer.stuck") == 1
 
 
 def redis(more: str) -> str:
