@@ -27,5 +27,5 @@ def mounted_here(kind: str) -> list[str]:
 
 
 def network() -> int:
-    """The number of this process's network namespace."""
-    return os.stat("/proc/self/ns/net").st_ino
+    """The number of this thread's network namespace."""
+    return os.stat("/proc/thread-self/ns/net").st_ino

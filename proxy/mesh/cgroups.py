@@ -13,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,39 +81,33 @@ def make() -> Cgroup:
 
 
 class Left(NamedTuple):
-    """Those of this network namespace that are there afterwards."""
+    """Those that are there afterwards."""
 
     busy: list[str]  # somebody's, or somebody is in it
     stuck: dict[str, str]  # those that cannot be removed though nobody is, with the reason
 
 
 def sweep() -> Left:
-    """Remove what killed ones have left."""
+    """Remove what killed ones have left in this network namespace; others are others' to tidy."""
     left = Left([], {})
-    for path in _all():
+    for path in there():
         try:
-            is_gone = _swept(path)
+            if not _swept(path):
+                left.busy.append(path)
         except OSError as error:
-            if _is_here(path):
-                left.stuck[path] = error.strerror or str(error)
-            continue
-        if not is_gone and _is_here(path):
-            left.busy.append(path)
+            left.stuck[path] = error.strerror or str(error)
     return left
 
 
 def there() -> list[str]:
     """All those of this network namespace."""
-    return [path for path in _all() if _is_here(path)]
-
-
-def _is_here(path: str) -> bool:
-    return os.path.basename(path).startswith(f"{PREFIX}{network()}-")
-
-
-def _all() -> Iterator[str]:
-    for folder, names, _ in os.walk(root() or "/nonexistent"):
-        yield from (os.path.join(folder, name) for name in names if name.startswith(PREFIX))
+    begin = f"{PREFIX}{network()}-"
+    return [
+        os.path.join(folder, name)
+        for folder, names, _ in os.walk(root() or "/nonexistent")
+        for name in names
+        if name.startswith(begin)
+    ]
 
 
 def _swept(path: str) -> bool:

@@ -351,6 +351,24 @@ def test_a_command_outlives_who_started_it_and_stays_redirected(
     assert here.left() == []
 
 
+def test_what_a_killed_one_leaves_is_removed_in_its_own_network_alone(
+    pod: tuple[Pod, Host, Host],
+) -> None:
+    here, near, _ = pod
+    process = here.mesh("--", "sh", "-c", "echo ready; read x")
+    assert process.stdout and process.stdin
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.wait(DEADLINE)
+    process.stdin.close()
+    until(lambda: is_deserted(here))
+    elsewhere = Pod(near, here.keeper, here.folder)
+    assert not any("cgroup" in line for line in said(elsewhere.spangate("redirect", "remove")))
+    assert here.groups()
+    said(here.spangate("redirect", "remove"))
+    assert here.left() == []
+
+
 def test_check_tells_whether_a_command_is_redirected(pod: tuple[Pod, Host, Host]) -> None:
     here, *_ = pod
     check = ["redirect", "check", "--by", "ebpf"]
