@@ -118,10 +118,10 @@ class GuardedServer:
         if self._server is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(max(end - monotonic(), 0.001))  # to aiohttp, 0 is for ever
-        for connection in [c for c in self._connections if c.inner is None]:
-            if connection.is_answering:
+        for connection in [*self._connections]:
+            if connection.is_answering or connection.is_stalled:  # its client may never read on
                 connection.abort()
-            else:
+            elif connection.inner is None:
                 connection.transport.close()
         if self._timer is not None:
             self._timer.cancel()
