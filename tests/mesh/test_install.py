@@ -178,7 +178,7 @@ def test_what_cannot_be_removed_is_no_command_that_runs(
     """By a folder that is no cgroup, and that the kernel refuses for another reason than those."""
     monkeypatch.setattr(cgroups, "root", lambda: str(tmp_path))
     with hosts("pod") as (pod,):
-        group = tmp_path / f"spangate-{network()}-1"
+        group = tmp_path / f"spangate-{pod.inside(network)}-1"
         group.mkdir()
         (group / "cgroup.events").write_text(f"populated {populated}\nfrozen 0\n")
         done = pod.inside(lambda: CliRunner().invoke(main, ["redirect", "remove"]))
