@@ -2,7 +2,7 @@
 
 `authority.json` has all of it, keys too, and is made readable by its owner alone; it is replaced as
 a whole, so that nobody ever reads half of a rotation, and stays whose it is, whoever rotates it.
-`bundle.pem` is what others need to verify.
+`bundle.pem` is what others need to verify. Who writes holds `.lock`, which is never removed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from proxy.mesh.ca import LONGEST, OVERLAP, Authority, founded, new_root
 from proxy.mesh.local import STATE as STATE
 
 BUNDLE = "bundle.pem"
+_LOCK = ".lock"
 
 
 def read(folder: str) -> Authority | None:
@@ -80,15 +81,29 @@ def _of(found: Authority, domain: str, folder: str) -> Authority:
 
 @contextmanager
 def _held(folder: str) -> Iterator[None]:
-    """Alone, for as long as it takes. A lock is the folder itself: a file in it would be of
-    whoever came first."""
+    """Alone, for as long as it takes."""
     Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = _lock(folder)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(folder: str) -> int:
+    """What is locked, open. The folder itself will not do: whoever may read that could hold it
+    for ever. So it is a file for those who may write in the folder, whoever has made it."""
+    place = Path(folder, _LOCK)
+    with suppress(FileExistsError):
+        fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        above = os.stat(folder)
+        mode = 0o660 if above.st_mode & stat.S_IWGRP else 0o600
+        try:
+            _give(fd, above, mode)
+        finally:
+            os.close(fd)
+    return os.open(place, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _write(folder: str, authority: Authority, now: float) -> None:
@@ -113,17 +128,22 @@ def replace(path: Path, data: bytes, mode: int, *, keeps: bool = False) -> None:
 
 
 def _hand_on(fd: int, path: Path) -> None:
-    """To whom the one belongs that it replaces, and who may read that, as far as this process may
-    do so: an authority that root has rotated is still read by the sidecars' user."""
+    """To whom the one belongs that it replaces, and who may read that: an authority that root has
+    rotated is still read by the sidecars' user. A link says nothing of that, being anybody's."""
     try:
-        old = os.stat(path)
+        old = os.lstat(path)
     except FileNotFoundError:
         return
-    for owner in (old.st_uid, -1):
+    if stat.S_ISREG(old.st_mode):
+        _give(fd, old, old.st_mode & 0o666)
+
+
+def _give(fd: int, like: os.stat_result, mode: int) -> None:
+    """To the owner and the group of `like`, as far as this process may do so."""
+    for owner in (like.st_uid, -1):
         with suppress(PermissionError):
-            os.fchown(fd, owner, old.st_gid)
+            os.fchown(fd, owner, like.st_gid)
             break
-    mode = stat.S_IMODE(old.st_mode)
-    if os.fstat(fd).st_gid != old.st_gid:
+    if os.fstat(fd).st_gid != like.st_gid:
         mode &= ~stat.S_IRWXG  # that is another group
     os.fchmod(fd, mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -27,6 +28,17 @@ import sys
 from pathlib import Path
 from proxy.mesh.ca_files import replace
 replace(Path(sys.argv[1]), b"{}", 0o600, keeps=True)
+"""
+_MAKES = """
+import sys
+from proxy.mesh import ca_files
+ca_files.made(sys.argv[1], "mesh", 1_800_000_000.0)
+"""
+_ROTATES = """
+import sys
+from proxy.mesh import ca_files
+print("now", flush=True)
+ca_files.rotate(sys.argv[1], 1_800_000_000.0)
 """
 NOW = 1_800_000_000.0
 
@@ -149,7 +161,7 @@ def test_whoever_rotates_it_leaves_it_to_whom_it_belongs(tmp_path: Path) -> None
     for path in (place, bundle):
         os.chown(path, *owner)
     ca_files.rotate(str(tmp_path), NOW)
-    assert {path.name for path in tmp_path.iterdir()} == {place.name, bundle.name}
+    assert {path.name for path in tmp_path.iterdir()} == {place.name, bundle.name, ".lock"}
     for path, mode in ((place, 0o640), (bundle, 0o644)):
         about = path.stat()
         assert (about.st_uid, about.st_gid) == owner
@@ -162,6 +174,79 @@ def test_what_is_issued_is_never_a_stranger_s_who_was_there_first(tmp_path: Path
     place.chmod(0o666)
     ca_files.replace(place, b"secret", 0o600)
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
+
+
+def test_whoever_may_read_the_folder_holds_up_nobody(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    stranger = os.open(tmp_path, os.O_RDONLY)
+    words = [sys.executable, "-c", _MAKES, str(tmp_path)]
+    try:
+        fcntl.flock(stranger, fcntl.LOCK_SH)
+        subprocess.run(words, check=True, timeout=60)
+    finally:
+        os.close(stranger)
+    assert stat.S_IMODE((tmp_path / ".lock").stat().st_mode) == 0o600
+
+
+def test_no_two_write_at_a_time(tmp_path: Path) -> None:
+    ca_files.made(str(tmp_path), "mesh", NOW)
+    with (tmp_path / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = [sys.executable, "-c", _ROTATES, str(tmp_path)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.read(1)  # it is about to
+            before = ca_files.read(str(tmp_path))
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert other.wait(60) == 0
+    after = ca_files.read(str(tmp_path))
+    assert before is not None and after is not None
+    assert (len(before.roots), len(after.roots)) == (1, 2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    ("folder_mode", "lock_mode", "user", "group"),
+    [(0o755, 0o600, 4242, 4242), (0o770, 0o660, 4244, 4243)],
+)
+def test_what_root_locks_those_who_write_in_the_folder_can_lock(
+    folder_mode: int, lock_mode: int, user: int, group: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        os.chown(folder, 4242, 4243)
+        os.chmod(folder, folder_mode)
+        ca_files.made(folder, "mesh", NOW)
+        about = Path(folder, ".lock").stat()
+        assert (about.st_uid, about.st_gid) == (4242, 4243)
+        assert stat.S_IMODE(about.st_mode) == lock_mode
+        for name in (ca_files.STATE, ca_files.BUNDLE):
+            os.chown(Path(folder, name), user, group)
+        words = [sys.executable, "-c", _ROTATES, folder]
+        subprocess.run(words, check=True, user=user, group=group, extra_groups=[])
+
+
+@pytest.mark.parametrize("kind", ["link", "setuid"])
+def test_what_is_in_the_way_gives_away_only_what_a_file_may_be(tmp_path: Path, kind: str) -> None:
+    """Of a folder that somebody else may write in."""
+    ca_files.made(str(tmp_path), "mesh", NOW)
+    bundle, other = tmp_path / ca_files.BUNDLE, tmp_path / "other"
+    other.touch()
+    other.chmod(0o6777)
+    if os.geteuid() == 0:
+        os.chown(other, 4242, 4243)
+        other.chmod(0o6777)
+    if kind == "link":
+        bundle.unlink()
+        bundle.symlink_to(other)
+    else:
+        other.replace(bundle)
+    ca_files.rotate(str(tmp_path), NOW)
+    about = bundle.lstat()
+    assert stat.S_ISREG(about.st_mode)
+    if kind == "link":
+        assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (os.geteuid(), 0o644)
+    else:
+        assert stat.S_IMODE(about.st_mode) == 0o666
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
