@@ -55,7 +55,7 @@ def redirected(redirect: Redirect, reader: int | None = None) -> Iterator[Cgroup
         raise CannotLoad(missing)
     cgroups.sweep()
     with _destinations(reader) as destinations:
-        group = cgroups.make()
+        group = _group()
         try:
             for kind, program in _programs(redirect, destinations):
                 syscall.attach(group.fd, program, kind)
@@ -67,6 +67,13 @@ def redirected(redirect: Redirect, reader: int | None = None) -> Iterator[Cgroup
             yield group
         finally:
             group.remove()
+
+
+def _group() -> Cgroup:
+    try:
+        return cgroups.make()
+    except OSError as error:
+        raise CannotLoad([f"no cgroup can be made: {error.strerror or error}"]) from None
 
 
 def lacking() -> list[str]:
@@ -185,22 +192,32 @@ def _destinations(reader: int | None) -> Iterator[int]:
     place = destination.folder()
     assert place is not None
     folder = _shared(place)
-    path = os.path.join(place, "destinations")
     fd = -1
     try:
-        fd = _opened(path)
-        os.chmod(place, 0o711)
-        if reader is not None:
-            os.chown(path, reader, -1)
+        fd = _readable(place, reader)
         yield fd
-    except OSError as error:
-        raise CannotLoad([_why(error)]) from None
     finally:
         if fd >= 0:
             os.close(fd)
         if not cgroups.sweep().busy:
             _remove_if_last(place, folder)
         os.close(folder)
+
+
+def _readable(place: str, reader: int | None) -> int:
+    path = os.path.join(place, "destinations")
+    try:
+        fd = _opened(path)
+    except OSError as error:
+        raise CannotLoad([_why(error)]) from None
+    try:
+        os.chmod(place, 0o711)
+        if reader is not None:
+            os.chown(path, reader, -1)
+    except OSError as error:
+        os.close(fd)
+        raise CannotLoad([f"{place}: {error.strerror or error}"]) from None
+    return fd
 
 
 def _shared(place: str) -> int:

@@ -67,6 +67,8 @@ def run(
             ended = command.run(words, lambda: _prepare(group, become))
     except CannotLoad as error:
         fail(error.problems)
+    except OSError as error:  # such as that there may be no more processes
+        raise click.ClickException(f"{words[0]}: {error.strerror or error}") from None
     command.end_as(ended)
 
 

@@ -23,6 +23,16 @@ from tests.mesh.relay import app
 ROOT = Path(__file__).parents[2]
 CLIENT = str(Path(__file__).with_name("ebpf_client.py"))
 NOBODY = "65534"
+FAILS = """
+import errno
+from proxy.mesh import ebpf
+from proxy.mesh.rules import Redirect
+try:
+    with ebpf.redirected(Redirect("ebpf", 15006, 15001, (), (), (), (), ())):
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
 CONFIG = """
 [[route]]
 to = "http://127.0.0.1:1"
@@ -379,6 +389,15 @@ def test_check_tells_whether_a_command_is_redirected(pod: tuple[Pod, Host, Host]
     assert command.stdout and command.stdout.readline()
     assert said(here.spangate(*check)) == ["ok: redirected by ebpf"]
     command.communicate("\n", timeout=DEADLINE)
+
+
+def test_what_fails_meanwhile_is_no_failure_of_bpf(pod: tuple[Pod, Host, Host]) -> None:
+    """Such as a fork, where there may be no more processes."""
+    here, *_ = pod
+    process = here.start(sys.executable, "-c", FAILS)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert (out, process.returncode) == ("BlockingIOError [Errno 11] no more processes\n", 0), err
+    assert here.left() == []
 
 
 def test_who_may_not_is_told_why(pod: tuple[Pod, Host, Host]) -> None:
