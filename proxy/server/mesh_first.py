@@ -17,6 +17,7 @@ KEEP = 600_000_000_000  # ns: what listens at a port may become something else
 # Seconds of silence that a client may have whose ClientHello came too late once, and before a
 # server is dialled where others have spoken first.
 PATIENCE = 2.0
+LONGEST = 3600.0  # seconds of silence, as of connections that pass (`mesh_expand.py`)
 
 
 class First:
@@ -50,6 +51,14 @@ class First:
         ns: whoever has been too early there must hold up nobody for good."""
         is_patient = 2 * waited > PATIENCE * 1e9  # timers are not exact
         return 0.0 if is_patient or self.is_server(place, now) is None else PATIENCE
+
+    def longest(self, dialled: Place | None, now: int, keepalive: float) -> float:
+        """Seconds of silence that a connection may last. With the server at the other end it is for
+        the server to say; not where clients speak first, or each one that does not would cost it a
+        connection."""
+        if dialled is None or self.is_server(dialled, now) is False:
+            return keepalive
+        return LONGEST
 
     def note_late(self, client: str, now: int) -> None:
         """Its ClientHello came when it was taken for a silent client in plain text."""

@@ -13,11 +13,11 @@ from typing import Any
 from proxy.kernel.clock import monotonic_ns
 from proxy.server.house import House
 from proxy.server.listener import Listener
+from proxy.server.mesh_first import LONGEST
 from proxy.server.mesh_stage import Stage
 from proxy.server.peer import Peer
 
 MESH_BYTES = "mesh_bytes"  # how it was judged: the other end has said so
-_LONGEST = 3_600_000_000_000  # ns of silence, as of connections that pass (`mesh_expand.py`)
 
 
 class Secure(Stage):
@@ -51,7 +51,5 @@ class Secure(Stage):
     def _pass_bytes(self, how: str, name: str = "") -> None:
         super()._pass_bytes(MESH_BYTES, name)
 
-    def tick(self, now: int) -> None:
-        waited = now - self._since
-        if not self._over and (waited > _LONGEST or self._house.is_closing_idle(waited)):
-            self._end()
+    def _longest(self, now: int) -> float:
+        return LONGEST if self._upstream is None else super()._longest(now)

@@ -96,8 +96,7 @@ class Stage:
         if not self._first:
             self._since = monotonic_ns()  # a head has its own time, whatever the silence before it
         self._first = first = self._first + data if self._first else data
-        spoken = detect(first)
-        place = self._place
+        spoken, place = detect(first), self._place
         if place is not None and spoken != Spoken.TLS and self._sidecar.is_opaque(place):
             self._pass_bytes(PORT)
         elif spoken == Spoken.HTTP:
@@ -166,8 +165,7 @@ class Stage:
 
     def _must_prove(self) -> bool:
         """Whether nothing is let in here as it is."""
-        inbound = self._door.side == INBOUND
-        return inbound and self._sidecar.is_strict and not self._peer.identity
+        return self._door.side == INBOUND and self._sidecar.is_strict and not self._peer.identity
 
     def _ask(self, place: Place, now: int) -> None:
         """Find out whether the server speaks first: later, where clients were seen to."""
@@ -324,14 +322,18 @@ class Stage:
     # the house's guest
 
     def tick(self, now: int) -> None:
-        if self._over:
-            return
-        limits, waited = self._house.snapshot.limits, now - self._since
-        # With the server at the other end it is for the server to say how long this may take.
-        limit = limits.header_timeout if self._first else limits.keepalive
-        is_late = self._upstream is None and waited > limit * 1e9 > 0
-        if is_late or self._house.is_closing_idle(waited):
+        waited = now - self._since
+        is_late = waited > self._longest(now) * 1e9 > 0
+        if not self._over and (is_late or self._house.is_closing_idle(waited)):
             self._end()
+
+    def _longest(self, now: int) -> float:
+        """Seconds that this may take; 0 = there is no end to it."""
+        limits = self._house.snapshot.limits
+        if self._first:
+            return limits.header_timeout
+        dialled = None if self._upstream is None else self._place
+        return float(self._sidecar.first.longest(dialled, now, limits.keepalive))
 
     def idle_since(self) -> int:
         return -1 if self._over else 0
@@ -340,9 +342,7 @@ class Stage:
         """It has not begun, and nothing is written to it."""
 
     close_after = retire = pause_writing = resume_writing = judge
-
-    def cut(self) -> None:
-        self._end()
+    cut = _end
 
     @property
     def peer(self) -> Peer:

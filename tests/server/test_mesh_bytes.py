@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from proxy.server import mesh_first
 from tests.harness import DEADLINE, Backend, Client, Gateway, Handler, Peer, gateway
 from tests.server import netns
 from tests.server.kit import CLIENT, SERVER, attributes, eventually, is_settled, number
@@ -430,6 +431,28 @@ async def test_a_client_of_http_that_takes_its_time_is_told_of_nowhere_else() ->
         assert out.name.startswith("GET") and {span.name for span in spans} == {"GET /*"}
         await pair.orders.recorded.collect()
         assert number(pair.orders, "spangate.access.denied") == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_silence_at_a_server_of_http_costs_it_no_connection_for_long(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh_first, "PATIENCE", 0.01)
+    limits = "[limits]\nkeepalive = '60s'\n"
+    async with Backend(both) as app, sidecars(app, 'detect = "1ms"\n', limits) as pair:
+        if known:
+            client = await pair.client()
+            client.write(b"GET / HTTP/1.1\r\nHost: orders\r\nConnection: close\r\n\r\n")
+            assert (await client.answer()).status == 200
+            await client.close()
+        client = await pair.client()
+        guests = pair.orders.worker._connections
+        await eventually(lambda: any(getattr(g, "_upstream", None) for g in guests))
+        (guest,) = [g for g in guests if getattr(g, "_upstream", None)]
+        for seconds, is_left in ((50, True), (70, not known), (3500, not known), (3700, False)):
+            guest.tick(guest._since + seconds * 1_000_000_000)
+            assert guest._over is not is_left
+        assert await client.at_end()
 
 
 @pytest.mark.parametrize("silent", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic_ns
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.server.kit import (
     reply,
     request,
 )
-from tests.server.sidecar_kit import sidecar
+from tests.server.sidecar_kit import Sidecar, sidecar
 from tests.server.tls_kit import leaf, secured, trusting
 
 HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)
@@ -42,6 +43,15 @@ async def both(peer: Peer) -> None:
     """HTTP on the same port as everything else."""
     await request(peer)
     peer.write(reply(200))
+
+
+def guests_of(side: Sidecar) -> list[Any]:
+    return list(side.gate.worker._connections)
+
+
+def upstream_of(guest: Any) -> Any:
+    """Which was dialled to hear whether it speaks first."""
+    return getattr(guest, "_upstream", None)
 
 
 async def test_other_bytes_pass_with_the_span_of_a_connection() -> None:
@@ -76,6 +86,41 @@ async def test_a_server_that_speaks_first_is_heard_and_remembered() -> None:
             assert attributes(server)["spangate.detected"] == how
         assert len(app.peers) == 2  # nobody was dialled for nothing
         await eventually(lambda: is_settled(side.gate))
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_silence_at_a_server_whose_clients_speak_first_lasts_as_long_as_keepalive(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or each silent client would cost it a connection; at any other there is an hour for it."""
+    monkeypatch.setattr(mesh_first, "PATIENCE", 0.01)
+    limits = "[limits]\nkeepalive = '60s'"
+    async with Backend(both) as app, sidecar(app, limits, 'detect = "1ms"') as side:
+        if known:
+            assert (await side.ask("inbound", "/", "orders")).status == 200
+            await eventually(lambda: is_settled(side.gate))
+        client = await side.connect("inbound")
+        await eventually(lambda: any(upstream_of(guest) for guest in guests_of(side)))
+        (guest,) = guests_of(side)
+        for seconds, is_left in ((50, True), (70, not known), (3500, not known), (3700, False)):
+            guest.tick(guest._since + seconds * 1_000_000_000)
+            assert guest._over is not is_left
+        assert await client.at_end()
+        await eventually(lambda: is_settled(side.gate))
+
+
+async def test_half_a_hello_has_the_time_of_a_head_whoever_was_dialled() -> None:
+    limits = "[limits]\nheader_timeout = '60s'"
+    async with Backend(both) as app, sidecar(app, limits, 'detect = "1ms"') as side:
+        client = await side.connect("inbound")
+        await eventually(lambda: any(upstream_of(guest) for guest in guests_of(side)))
+        client.write(HALF_A_HELLO)
+        (guest,) = guests_of(side)
+        await eventually(lambda: guest._first)
+        for seconds, is_left in ((50, True), (70, False)):
+            guest.tick(guest._since + seconds * 1_000_000_000)
+            assert guest._over is not is_left
+        assert await client.at_end()
 
 
 @pytest.mark.parametrize("said", [b"\0 who is there", b"QUIT\r\n", REQUEST, PREFACE])
