@@ -20,6 +20,7 @@ from proxy.config.section import Name
 from proxy.config.source_model import ConsulSource
 from proxy.pauses import doubled
 from proxy.sources.asking import ANSWER, Servers, Trouble, context, pause, said, whole
+from proxy.sources.consul_service import Instance, Watched
 from proxy.sources.source import About, Given, Hears
 from proxy.sources.troubles import Troubles
 from proxy.tasks import cancel, spawn
@@ -28,32 +29,11 @@ WAIT = 55  # seconds that Consul is to wait; it adds a sixteenth of it by chance
 SOON = 1.0  # seconds that the instances of new services are waited for
 APART = 0.05  # seconds between two answers of one list at the least
 ALIKE = 1.0  # the same, the more of them have been alike and where queries do not block
-SCHEMES = {"http": "source", "https": "source+https", "tcp": "source+tcp"}
-PROTOCOLS = {"h2": "h2", "grpc": "h2", "http2": "h2"}
-
-
-class _Weights(msgspec.Struct, rename="pascal"):
-    passing: int = 1
-
-
-class _Service(msgspec.Struct, rename="pascal"):
-    address: str = ""
-    port: int = 0
-    meta: dict[str, str] | None = None
-    weights: _Weights | None = None
-
-
-class _Node(msgspec.Struct, rename="pascal"):
-    address: str = ""
-
-
-class _Instance(msgspec.Struct, rename="pascal"):
-    service: _Service
-    node: _Node = msgspec.field(default_factory=_Node)
+PLACE = "consul service "  # how places of services begin
 
 
 _catalogue = msgspec.json.Decoder(dict[str, list[str] | None])
-_instances = msgspec.json.Decoder(list[_Instance])
+_instances = msgspec.json.Decoder(list[Instance])
 
 
 def make(settings: ConsulSource, about: About) -> Consul:
@@ -67,11 +47,13 @@ class Consul:
     def __init__(self, settings: ConsulSource, about: About) -> None:
         self._settings = settings
         self._folder = about.folder
-        self._watches: dict[str, _Watched] = {}
+        self._watches: dict[str, Watched] = {}
         self._left_out: list[str] = []
         self._hears: Hears
         self._troubles: Troubles
         self._version = 0
+        self._given: Given | None = None
+        self._may_look_again = False  # at what was refused: the rest has come into force since
 
     async def watch(self, hears: Hears) -> None:
         """See Source."""
@@ -96,8 +78,32 @@ class Consul:
                 await servers.close()
 
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:
-        """See Source. There is nothing to leave out: names were looked at."""
-        return False
+        """See Source. A service that is refused stays as it was, or is like one that says
+        nothing: routes of the file may name it, so that it cannot be left out."""
+        is_worse = False
+        if reasons:
+            blamed = [self._refuse(given, reason) for reason in reasons]
+            is_worse = any(blamed)
+            self._may_look_again &= not is_worse
+        else:
+            self._may_look_again = True
+            for name, watched in self._watches.items():
+                watched.take(given.upstreams.get(self._settings.prefix + name, {}))
+        is_newest = given is self._given
+        if is_worse:
+            self._give()
+        else:
+            self._tell_servers()
+        return is_worse and is_newest
+
+    def _refuse(self, given: Given, reason: str) -> bool:
+        """Whether the service that it is about is to be given otherwise."""
+        name = reason.partition(":")[0].removeprefix(PLACE)  # there is none in their names
+        watched = self._watches.get(name)
+        table = given.upstreams.get(self._settings.prefix + name)
+        if watched is None or table is None or not reason.startswith(f"{PLACE}{name}:"):
+            return False
+        return watched.refuse(table, reason)
 
     async def _go_on(self, servers: Servers, hears: Hears) -> None:
         if self._settings.services:
@@ -114,8 +120,7 @@ class Consul:
         wanted = [name for name, tags in services.items() if not tag or tags is None or tag in tags]
         good = {name for name in wanted if _is_name(self._settings.prefix + name)}
         self._left_out = [
-            f"consul service {name!r}: no upstream can be called so"
-            for name in sorted(set(wanted) - good)
+            f"{PLACE}{name!r}: no upstream can be called so" for name in sorted(set(wanted) - good)
         ]
         for name in self._watches.keys() - good:
             watched = self._watches.pop(name)
@@ -127,41 +132,57 @@ class Consul:
             waiting = [spawn(one.told.wait(), "first instances") for one in new]
             await asyncio.wait(waiting, timeout=SOON)
             await cancel(*waiting)
-        self._give()
+        self._give_anew()
 
-    def _begin(self, name: str, servers: Servers, hears: Hears) -> _Watched:
-        watched = self._watches[name] = _Watched()
+    def _begin(self, name: str, servers: Servers, hears: Hears) -> Watched:
+        watched = self._watches[name] = Watched()
         watched.task = spawn(self._watch(name, watched, servers, hears), f"consul {name}")
         return watched
 
-    async def _watch(self, name: str, watched: _Watched, servers: Servers, hears: Hears) -> None:
+    async def _watch(self, name: str, watched: Watched, servers: Servers, hears: Hears) -> None:
         path = _path(name)
         query = {"passing": "1", **({"tag": self._settings.tag} if self._settings.tag else {})}
         async for found in self._changes(path, query, _instances, servers, hears):
-            table = table_of(found)
-            scheme = table["discover"].partition("+")[2] or "http"
-            urls, wrong = urls_of(found, scheme)
-            if found:
-                watched.table = table
+            watched.know(found)
             if watched.given not in (None, watched.table):
-                self._give()
-            note = "; ".join(filter(None, (wrong, odd_meta(found))))
-            hears.servers(self._settings.prefix + name, urls, note)
+                self._give_anew()
+            self._tell_servers()
             watched.told.set()
+
+    def _tell_servers(self) -> None:
+        """Those that are others than were told last."""
+        for name, watched in self._watches.items():
+            said_ = watched.servers()
+            if said_ not in (None, watched.said):
+                watched.said = said_
+                self._hears.servers(self._settings.prefix + name, *said_)
+
+    def _give_anew(self) -> None:
+        """What was refused may be good beside what has changed."""
+        if self._may_look_again:
+            for watched in self._watches.values():
+                watched.forgive()
+        self._give()
 
     def _give(self) -> None:
         self._version += 1
         prefix = self._settings.prefix
-        names = sorted(self._watches)
-        for watched in self._watches.values():
+        watches = dict(sorted(self._watches.items()))
+        refused = {name: one for name, one in watches.items() if one.why}
+        renewed = [f"{PLACE}{n}" for n, one in watches.items() if one.given != one.table]
+        for watched in watches.values():
             watched.given = watched.table
-        given = Given(
+        self._given = Given(
             str(self._version),
-            upstreams={prefix + name: self._watches[name].table for name in names},
-            places={("upstream", prefix + name): f"consul service {name}" for name in names},
-            left_out=self._left_out,
+            upstreams={prefix + name: dict(one.best) for name, one in watches.items()},
+            places={("upstream", prefix + name): f"{PLACE}{name}" for name in watches},
+            left_out=[*self._left_out, *(one.why for one in refused.values())],
+            kept=[one.why for one in refused.values() if not one.is_makeshift],
+            amiss=[f"{PLACE}{name}" for name in refused],
+            renewed=renewed,
         )
-        self._hears.given(given)
+        self._hears.given(self._given)
+        self._tell_servers()
 
     async def _changes(
         self,
@@ -214,51 +235,8 @@ class Consul:
             return int(written) if re.fullmatch(r"[0-9]{1,18}", written) else 0, body
 
 
-class _Watched:
-    """One service."""
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[None]
-        self.table: dict[str, str] = dict(table_of([]))
-        self.given: dict[str, str] | None = None  # the table that was given last
-        self.told = asyncio.Event()
-
-
 def _path(service: str) -> str:
     return f"/v1/health/service/{quote(service, safe='')}"
-
-
-def table_of(instances: Sequence[_Instance]) -> dict[str, str]:
-    """The upstream of a service, by what its first instance says in its meta data: `scheme` is
-    http, https or tcp, `protocol` is h2 (or grpc)."""
-    meta = instances[0].service.meta or {} if instances else {}
-    table = {"discover": SCHEMES.get(meta.get("scheme", "").lower(), "source")}
-    protocol = PROTOCOLS.get(meta.get("protocol", "").lower())
-    return {**table, "protocol": protocol} if protocol else table
-
-
-def odd_meta(instances: Sequence[_Instance]) -> str:
-    """What its meta data say that is not known, and so is not gone by; "" = nothing."""
-    meta = instances[0].service.meta or {} if instances else {}
-    known = {"scheme": SCHEMES, "protocol": {**PROTOCOLS, "http": "", "http1": "", "h1": ""}}
-    odd = [key for key, values in known.items() if meta.get(key, "").lower() not in ("", *values)]
-    return "; ".join(f"meta {key} {meta[key]!r} is not known" for key in odd)
-
-
-def urls_of(instances: Sequence[_Instance], scheme: str) -> tuple[dict[str, int], str]:
-    """Servers with their weights, and what was passed over."""
-    found: dict[str, int] = {}
-    wrong = 0
-    for instance in instances:
-        service = instance.service
-        host = service.address or instance.node.address
-        if not host or not 0 < service.port < 65536:
-            wrong += 1
-            continue
-        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        weight = service.weights.passing if service.weights is not None else 1
-        found[f"{scheme}://{host}:{service.port}"] = max(weight, 1)
-    return found, f"{wrong} without an address or a port" if wrong else ""
 
 
 def _is_name(text: str) -> bool:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proxy.config.locate import Lines, locate
@@ -28,6 +28,7 @@ LARGEST = 64 << 20  # bytes of a file
 KEYS = {"route", "upstream"}
 
 Stamp = tuple[int, int, int, int]
+Found = tuple[str, Unit | str, object]  # place; or why it is none; what tells it from others
 Texts = dict[str, str | None]  # by name; None = it cannot be read
 
 
@@ -56,7 +57,8 @@ class Files:
             try:
                 now = await asyncio.to_thread(stamps, self._pattern)
                 if now != seen and (now == last or seen is None):
-                    await asyncio.to_thread(self._read, now)
+                    found = await asyncio.to_thread(_read, now, self._folder)
+                    self._put(*found)
                     seen = now
                     hears.given(self._units.given(self._version))
                 else:
@@ -73,28 +75,39 @@ class Files:
             self._hears.given(self._units.given(self._version))
         return worse
 
-    def _read(self, names: Mapping[str, Stamp]) -> None:
-        digest = hashlib.sha256()
-        places = {name: os.path.relpath(name, self._folder) for name in sorted(names)}
-        self._units.keep(places.values())
-        for name, place in places.items():
-            try:
-                with open_regular(name) as file:
-                    data = file.read(LARGEST + 1)
-                digest.update(f"{place}\0{len(data)}\0".encode() + data)
-                self._units.put(place, unit_of(data, place))
-            except OSError as error:
-                self._units.wrong(place, f"it cannot be read: {error.strerror or error}")
-            except (ValueError, RecursionError) as error:
-                self._units.wrong(place, " ".join(str(error).split()), hash(data))
-        self._version = digest.hexdigest()[:16]
+    def _put(self, version: str, found: Sequence[Found]) -> None:
+        self._units.keep(place for place, _, _ in found)
+        for place, unit, value in found:
+            if isinstance(unit, Unit):
+                self._units.put(place, unit)
+            else:
+                self._units.wrong(place, unit, value)
+        self._version = version
 
 
 def once(pattern: str, folder: str) -> Given:
     """What the files say now."""
     files = Files(pattern, folder)
-    files._read(stamps(os.path.join(folder, pattern)))
+    files._put(*_read(stamps(os.path.join(folder, pattern)), folder))
     return files._units.given(files._version)
+
+
+def _read(names: Mapping[str, Stamp], folder: str) -> tuple[str, list[Found]]:
+    """The version of all of them, and what stands in each."""
+    digest = hashlib.sha256()
+    found: list[Found] = []
+    for name in sorted(names):
+        place = os.path.relpath(name, folder)
+        try:
+            with open_regular(name) as file:
+                data = file.read(LARGEST + 1)
+            digest.update(f"{place}\0{len(data)}\0".encode() + data)
+            found.append((place, unit_of(data, place), None))
+        except OSError as error:
+            found.append((place, f"it cannot be read: {error.strerror or error}", None))
+        except (ValueError, RecursionError) as error:
+            found.append((place, " ".join(str(error).split()), hash(data)))
+    return digest.hexdigest()[:16], found
 
 
 def stamps(pattern: str) -> dict[str, Stamp]:

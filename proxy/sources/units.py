@@ -40,11 +40,14 @@ class Units:
         self._renewed: set[str] = set()  # that have changed since they were given last
         self._is_stirred = False  # something has changed since it was looked at again
         self._refusals = 0  # since something was in force, which have left something out
-        self._is_worse = False  # something more is left out than was given last
+        self._is_other = False  # something else is to be given of one than was given last
         self._count = 0  # of changes
         self._changed_at: dict[str, int] = {}  # by place, the last of these
         self._given: Given | None = None
         self._made: dict[str, Unit] = {}  # of which it was made
+        self._settled: dict[str, Unit] = {}  # of which the one was made that was judged last
+        # what is other in those that followed it, by their marks; None = it is not there
+        self._since: dict[int, dict[str, Unit | None]] = {}
 
     def __contains__(self, place: str) -> bool:
         return place in self._newest or place in self._why
@@ -81,6 +84,10 @@ class Units:
             self._is_stirred = True
         for known in (self._held, self._level, self._why, self._wrong, self._changed_at):
             known.pop(place, None)
+        for made in (self._made, self._settled):  # what was there before does not come back
+            made.pop(place, None)
+        for changed in self._since.values():
+            changed.pop(place, None)
         self._renewed.add(place)
 
     def keep(self, places: Iterable[str]) -> None:
@@ -100,16 +107,20 @@ class Units:
             if unit is not None:
                 made[place] = unit
         found = _joined(version, made, self._why, self._renewed)
-        self._given, self._made = msgspec.structs.replace(found, mark=self._count), made
-        self._renewed, self._is_worse = set(), False
+        self._count += 1
+        self._given = msgspec.structs.replace(found, mark=self._count)
+        self._since[self._count] = _changes(self._made, made)
+        self._made = made
+        self._renewed, self._is_other = set(), False
         return self._given
 
     def settled(self, given: Given, reasons: Sequence[str]) -> bool:
         """What became of what was given; whether to give again, for some are left out now. That is
         `is_due` where it was not the last that was given: what has changed since is not judged."""
         is_newest = given is self._given
+        self._settle(given.mark)
         if not reasons:
-            self._take(given, is_newest)
+            self._take()
             return False
         blamed: dict[str, str] = {}
         for reason in reasons:
@@ -121,27 +132,35 @@ class Units:
             self._set(place, self._below(place))
         if is_newest or blamed:
             self._refusals = self._refusals + 1 if blamed else 0
-        self._is_worse = bool(blamed)
-        return is_newest and self._is_worse
+        self._is_other = bool(blamed)
+        return is_newest and self._is_other
 
     @property
     def is_due(self) -> bool:
-        """Whether to give again: some are left out now, or what was refused may be good now."""
-        return self._is_worse or self._may_look_again
+        """Whether to give again: some are left out now or stay as they were, or what was refused
+        may be good now."""
+        return self._is_other or self._may_look_again
 
     @property
     def _may_look_again(self) -> bool:
         return self._is_stirred and self._refusals < PATIENCE
 
-    def _take(self, given: Given, is_newest: bool) -> None:
-        """It is in force."""
+    def _settle(self, mark: int) -> None:
+        """The one of this mark was judged; those before it were passed over."""
+        for past in [one for one in self._since if one <= mark]:
+            for place, unit in self._since.pop(past).items():
+                if unit is None:
+                    self._settled.pop(place, None)
+                else:
+                    self._settled[place] = unit
+
+    def _take(self) -> None:
+        """What was judged last is in force. What stays as it was may be other than was known when
+        others followed."""
         self._refusals = 0
-        if is_newest:
-            self._held = dict(self._made)
-            return
-        for place, unit in self._newest.items():
-            if place not in self._level and self._is_as_in(given, place):
-                self._held[place] = unit
+        self._held = dict(self._settled)
+        held = [place for place, level in self._level.items() if level == HELD]
+        self._is_other = any(self._at(place) != self._made.get(place) for place in held)
 
     def _is_as_in(self, given: Given, place: str) -> bool:
         return self._changed_at.get(place, 0) <= given.mark
@@ -178,6 +197,11 @@ class Units:
         self._is_stirred = False
         for place in [place for place in self._level if place in self._newest]:
             self._set(place, NEWEST)
+
+
+def _changes(before: Mapping[str, Unit], now: Mapping[str, Unit]) -> dict[str, Unit | None]:
+    found = {place: now.get(place) for place in {*before, *now}}
+    return {place: unit for place, unit in found.items() if unit is not before.get(place)}
 
 
 def _joined(

@@ -70,6 +70,45 @@ def follow(
         assert generation(hub) == number
 
 
+ODD = """
+[[route]]
+path = "/odd"
+to = "odd"
+"""
+
+
+async def test_a_service_that_cannot_be_asked_as_it_says_holds_up_no_other(tmp_path: Path) -> None:
+    backend = Backend()
+    try:
+        async with agent() as (known, url):
+            known.put("shop", instance(port(backend), "127.0.0.1"))
+            known.put("odd", instance(port(backend), "127.0.0.1"))
+            loop = asyncio.get_running_loop()
+
+            def put(name: str, *instances: dict[str, Any]) -> None:
+                loop.call_soon_threadsafe(known.put, name, *instances)
+
+            await asyncio.to_thread(go_on, tmp_path, url, put, backend)
+    finally:
+        backend.close()
+
+
+def go_on(folder: Path, url: str, put: Callable[..., None], backend: Backend) -> None:
+    more = CONFIG.format(url=url) + ODD
+    with gateway(folder, MINIMAL.format(more=more), workers=1) as hub:
+        until(lambda: source(hub)["upstreams"] == 2)
+        until(lambda: fetch(hub.port, "/odd")[0] == 200)
+        put("odd", instance(port(backend), "127.0.0.1", Meta={"scheme": "tcp"}))
+        until(lambda: source(hub)["left_out"])
+        assert source(hub)["left_out"][0].endswith("; what it said before is in force")
+        assert fetch(hub.port, "/odd")[0] == 200, "it has its servers"
+        put("another", instance(port(backend), "127.0.0.1"))
+        until(lambda: source(hub)["upstreams"] == 3)
+        put("odd", instance(port(backend), "127.0.0.1"))
+        until(lambda: not source(hub)["left_out"])
+        assert fetch(hub.port, "/odd")[0] == 200
+
+
 def servers(hub: Gateway) -> set[str]:
     return set(hub.stats()["upstreams"]["shop"]["discover"]["servers"])
 

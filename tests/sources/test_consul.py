@@ -13,6 +13,7 @@ from aiohttp import web
 
 from proxy.config.source_model import ConsulSource
 from proxy.sources import consul as module
+from proxy.sources import consul_service as service
 from proxy.sources.source import About
 from tests.sources.kit import Watching
 from tests.sources.test_etcd import serving
@@ -217,8 +218,8 @@ async def test_a_stranger_in_the_place_of_consul(body: str) -> None:
 
 async def test_instances_without_a_place_are_passed_over() -> None:
     places = [instance(0), instance(70_000), instance(5)]
-    found = msgspec.json.Decoder(list[module._Instance]).decode(msgspec.json.encode(places))
-    urls, note = module.urls_of(found, "http")
+    found = msgspec.json.Decoder(list[service.Instance]).decode(msgspec.json.encode(places))
+    urls, note = service.urls_of(found, "http")
     assert urls == {"http://10.0.0.1:5": 1}
     assert note == "2 without an address or a port"
 
@@ -233,6 +234,71 @@ async def test_what_a_service_says_late_of_how_it_is_asked_counts() -> None:
             known.broken = set()
             await heard.until(lambda: heard.said.get("pay") == {"https://10.0.0.1:443": 1})
             assert heard.now.upstreams["pay"] == {"discover": "source+https"}
+
+
+PLAIN = {"discover": "source"}
+TCP = {"discover": "source+tcp"}
+WRONG = "consul service pay: upstream.pay.discover: answers are wanted of this upstream"
+
+
+async def test_a_service_that_is_refused_holds_up_no_other() -> None:
+    async with agent() as (known, url):
+        known.put("orders", instance(1))
+        known.put("pay", instance(2, Meta={"scheme": "tcp"}))
+        source = watching(url)
+        async with source as heard:
+            await heard.until(lambda: heard.states and heard.now.upstreams["pay"] == TCP)
+            assert source.source.settled(heard.now, [WRONG]), "another state is to come"
+            assert heard.now.upstreams == {"orders": PLAIN, "pay": PLAIN}
+            assert (heard.now.left_out, heard.now.kept) == ([WRONG], [])
+            assert heard.said["pay"] == {"http://10.0.0.1:2": 1}
+            known.put("new", instance(3))
+            await heard.until(lambda: "new" in heard.now.upstreams)
+            assert heard.now.upstreams["pay"] == {"discover": "source"}, "others come first"
+            assert not source.source.settled(heard.now, [])
+            known.put("newer", instance(4))
+            await heard.until(lambda: "newer" in heard.now.upstreams)
+            assert heard.now.upstreams["pay"] == TCP, "it may be good now"
+            assert not heard.now.left_out
+
+
+async def test_a_service_that_is_refused_stays_as_it_was_with_its_servers() -> None:
+    async with agent() as (known, url):
+        known.put("pay", instance(2, Meta={"scheme": "https"}))
+        source = watching(url)
+        async with source as heard:
+            await heard.until(lambda: heard.states)
+            source.source.settled(heard.now, [])
+            known.put("pay", instance(3, Meta={"scheme": "tcp"}))
+            await heard.until(lambda: heard.now.upstreams["pay"] == TCP)
+            both = {"https://10.0.0.1:3": 1, "tcp://10.0.0.1:3": 1}
+            await heard.until(lambda: heard.said["pay"] == both)
+            assert source.source.settled(heard.now, [WRONG])
+            assert heard.now.upstreams["pay"] == {"discover": "source+https"}
+            assert heard.now.kept == heard.now.left_out == [WRONG]
+            assert heard.said["pay"] == {"https://10.0.0.1:3": 1}
+            known.put("pay", instance(4, Meta={"scheme": "tcp"}))
+            await heard.until(lambda: heard.said["pay"] == {"https://10.0.0.1:4": 1})
+            known.put("pay", instance(4))
+            await heard.until(lambda: heard.now.upstreams["pay"] == {"discover": "source"})
+            source.source.settled(heard.now, [])
+            assert heard.said["pay"] == {"http://10.0.0.1:4": 1}
+            assert not heard.now.left_out
+
+
+async def test_a_service_that_is_refused_however_it_is_given_is_given_as_it_is() -> None:
+    """The file is to blame, and what it is when that is mended is not known."""
+    async with agent() as (known, url):
+        known.put("pay", instance(2, Meta={"scheme": "tcp"}))
+        source = watching(url)
+        async with source as heard:
+            await heard.until(lambda: heard.states and heard.now.upstreams["pay"] == TCP)
+            assert source.source.settled(heard.now, [WRONG])
+            assert source.source.settled(heard.now, [WRONG])
+            assert heard.now.upstreams["pay"] == TCP
+            states = len(heard.states)
+            assert not source.source.settled(heard.now, [WRONG])
+            assert len(heard.states) == states
 
 
 async def test_one_service_that_cannot_be_asked_is_told_until_it_can() -> None:
@@ -269,7 +335,7 @@ async def test_a_server_that_does_not_wait_is_not_asked_all_the_time(
 
 def test_meta_data_that_mean_nothing_are_told() -> None:
     raw = msgspec.json.encode([instance(1, Meta={"scheme": "gopher", "protocol": "grpc"})])
-    found = msgspec.json.Decoder(list[module._Instance]).decode(raw)
-    assert module.table_of(found) == {"discover": "source", "protocol": "h2"}
-    assert module.odd_meta(found) == "meta scheme 'gopher' is not known"
-    assert module.odd_meta([]) == ""
+    found = msgspec.json.Decoder(list[service.Instance]).decode(raw)
+    assert service.table_of(found) == {"discover": "source", "protocol": "h2"}
+    assert service.odd_meta(found) == "meta scheme 'gopher' is not known"
+    assert service.odd_meta([]) == ""

@@ -216,3 +216,59 @@ def test_what_has_changed_is_named_once() -> None:
     assert units.given("3").renewed == ["key b"]
     units.drop("key a")
     assert units.given("4").renewed == ["key a"]
+
+
+def test_what_came_into_force_after_it_was_changed_is_what_stays() -> None:
+    units = Units()
+    units.put("key a", route("a", path="/0"))
+    units.settled(units.given("1"), [])
+    units.put("key a", route("a", path="/1"))
+    units.put("key b", route("b", path="/1"))
+    first = units.given("2")
+    units.put("key a", route("a", path="wrong"))
+    units.put("key b", route("b", path="wrong"))
+    second = units.given("3")
+    units.settled(first, [])
+    refusals = ["key a: route.path: wrong", "key b: route.path: wrong"]
+    assert units.settled(second, refusals)
+    third = units.given("3")
+    assert [table["path"] for table in third.routes] == ["/1", "/1"]
+    assert third.left_out == third.kept == refusals
+
+
+def test_what_came_into_force_after_it_was_known_to_be_wrong_stays() -> None:
+    units = Units()
+    units.put("key a", route("a"))
+    first = units.given("1")
+    units.wrong("key a", "no JSON")
+    assert names(units.given("2")) == [], "it is not known to be good yet"
+    assert not units.is_due
+    units.settled(first, [])
+    assert units.is_due
+    third = units.given("2")
+    assert (names(third), third.kept) == (["a"], ["key a: no JSON"])
+    units.settled(third, [])
+    assert not units.is_due
+
+
+def test_what_was_passed_over_is_not_what_stays() -> None:
+    units = Units()
+    for number in range(3):
+        units.put("key a", route("a", path=f"/{number}"))
+        units.given(str(number))
+    units.put("key a", route("a", path="wrong"))
+    assert units.settled(units.given("3"), ["key a: route.path: wrong"])
+    assert names(units.given("3")) == []
+
+
+def test_what_was_gone_when_it_came_into_force_does_not_come_back() -> None:
+    units = Units()
+    unit = route("a")
+    units.put("key a", unit)
+    first = units.given("1")
+    units.drop("key a")
+    units.put("key a", route("a", path="wrong"))
+    second = units.given("2")
+    units.settled(first, [])
+    assert units.settled(second, ["key a: route.path: wrong"])
+    assert names(units.given("2")) == []

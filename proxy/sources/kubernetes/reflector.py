@@ -45,6 +45,10 @@ class Keeps(Protocol):
         """All of one collection is known now."""
         ...
 
+    def unknown(self, about: str, why: str) -> None:
+        """The cluster has no such collection, and ought to."""
+        ...
+
     def heard(self, about: str) -> None: ...
     def forbidden(self, about: str, why: str, may_miss: bool) -> None: ...
     def failed(self, about: str, why: str) -> None: ...
@@ -146,10 +150,10 @@ class Reflector:
             return 0.0
         for key in self._keeps.keys(self._kind.name, self._namespace, self._name):
             self._keeps.drop(self._kind.name, key)
-        self._keeps.listed(self.about)
-        if not self._kind.optional:
-            why = f"the cluster does not know {self._kind.plural} (404)"
-            self._keeps.failed(self.about, why)
+        if self._kind.optional:
+            self._keeps.listed(self.about)
+        else:
+            self._keeps.unknown(self.about, f"the cluster does not know {self._kind.plural} (404)")
         return LOOK_AGAIN * (1 + 0.2 * random.random())
 
     def _path(self, **query: str) -> str:

@@ -131,6 +131,11 @@ class Kubernetes:
         self._store.listed(about)
         self.heard(about)
 
+    def unknown(self, about: str, why: str) -> None:
+        """There is nothing of it, and there ought to be."""
+        self._store.listed(about)
+        self.failed(about, why)
+
     def heard(self, about: str) -> None:
         self._store.found(about)
         self._troubles.heard(about)

@@ -129,6 +129,22 @@ async def test_without_definitions_there_is_ingress_and_they_may_come_later(
         await heard.until(lambda: "shop/orders" in names(heard))
 
 
+async def test_a_kind_that_every_cluster_has_and_this_does_not_know_is_no_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.sources.kubernetes.reflector.LOOK_AGAIN", 0.05)
+    server.cluster.absent = {"services"}
+    await do(server.cluster.apply, *edge(), route())
+    async with watching(server) as heard:
+        await heard.until(lambda: heard.failures and names(heard) == ["shop/orders"])
+        alive, told = heard.alive, len(heard.failures)
+        await heard.until(lambda: len(heard.failures) >= told + 3)
+        assert heard.alive == alive, "it is over only when the cluster knows them"
+        assert set(heard.failures) == {"the cluster does not know services (404)"}
+        await do(server.cluster.define, "services")
+        await heard.until(lambda: heard.alive > alive)
+
+
 async def test_what_may_not_be_read_is_told_by_its_name(server: Server) -> None:
     server.cluster.forbidden = {("list", "namespaces"), ("list", "services")}
     await do(server.cluster.apply, *edge(), *orders(), route())
@@ -285,6 +301,9 @@ class Kept:
 
     def listed(self, about: str) -> None:
         self.told.append(f"{about} listed")
+
+    def unknown(self, about: str, why: str) -> None:
+        self.told.append(why)
 
     def heard(self, about: str) -> None:
         pass
