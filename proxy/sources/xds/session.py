@@ -160,7 +160,7 @@ class Session:
             self._upstreams = tables.upstreams
             self._number += 1
             self._flying, self._fresh = self._fresh, {}
-            self._known = {**self._in_force, **tables.upstreams}
+            self._known, self._later = {**self._in_force, **tables.upstreams}, {}
             self._tell(tables.servers, out)
             out.tables, out.number = tables, self._number
         return out

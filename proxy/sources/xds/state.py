@@ -60,6 +60,7 @@ class Barred:
 
     stand_in: Any  # what is in force in its place, None = nothing
     until: float  # when it is tried again
+    why: str  # of what the hub refused; a newer one may be refused here meanwhile
 
 
 class State:
@@ -199,15 +200,16 @@ class State:
         held, given = self.held[kind], self._given[kind][name]
         barred = self.barred.get(place)
         if barred is not None:  # what stood in for it is to blame
-            self.barred[place] = Barred(None, barred.until)
+            self.barred[place] = Barred(None, barred.until, barred.why)
         elif held.mapped.get(name) is given:  # and no newer one
             good = self.good[kind].get(name)
             count = self._refusals.get(place, 0)
             self._refusals[place] = count + 1
             until = now + doubled(RETRY, count, RETRY_LONGEST)
-            self.barred[place] = Barred(good if good is not given else None, until)
+            why = together(reasons)
+            self.barred[place] = Barred(good if good is not given else None, until, why)
             held.versions.pop(name, None)
-            self.refused[kind.short, name] = together(reasons)
+            self.refused.setdefault((kind.short, name), why)
         return place in self.barred
 
     def retry(self, now: float) -> bool:
@@ -216,10 +218,11 @@ class State:
         first = self.next_retry()
         if first is None or first > now:
             return False
-        due = [place for place, barred in self.barred.items() if barred.until <= now + TOGETHER]
-        for kind, name in due:
-            self._unbar(kind, name)
-            self.refused.pop((kind.short, name), None)
+        for (kind, name), barred in [*self.barred.items()]:
+            if barred.until <= now + TOGETHER:
+                self._unbar(kind, name)
+                if self.refused.get((kind.short, name)) == barred.why:
+                    del self.refused[kind.short, name]
         return True
 
     def next_retry(self) -> float | None:

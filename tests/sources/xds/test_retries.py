@@ -145,3 +145,23 @@ def test_listeners_that_exchange_addresses_are_tried_in_one_state() -> None:
     assert bound(out) == [B, A]
     session.settled(out.number, [], RETRY + 1.0)
     assert session.due(RETRY + 1.0) is None
+
+
+def test_what_is_refused_here_is_told_on_when_the_one_before_it_is_tried_again() -> None:
+    session = opened()
+    session.received(response(CDS, "1"), 0.0)
+    session.received(response(LDS, "1", listener("a", 1)), 0.0)
+    session.settled(session.flush(0.0).number, [TAKEN], 0.0)
+    worse = listener("a", 1)
+    worse.use_original_dst.value = True
+    (why,) = session.received(response(LDS, "2", worse), 1.0).refused
+    session.settled(session.flush(1.0).number, [], 1.0)
+    out = session.flush(RETRY)
+    assert bound(out) == [A]
+    session.settled(out.number, [TAKEN], RETRY)
+    out = session.flush(RETRY)
+    session.settled(out.number, [], RETRY)
+    out = session.flush(3 * RETRY)
+    assert bound(out) == [A]
+    assert out.tables is not None
+    assert (out.tables.left_out, out.tables.kept) == ([f"xDS {why}"], [f"xDS {why}"])
