@@ -187,7 +187,8 @@ class Run(asyncio.Protocol):
         elif kind == frames.VERSIONS:
             self._hears.heard(frames.decode(payload, type=dict[str, str]) or None)
         elif kind == frames.FAILED:
-            self._hears.failed(frames.decode(payload))
+            # what was refused is tried again meanwhile, so that states go on
+            self._hears.failed(frames.decode(payload), in_part=True)
         elif kind == frames.REFUSED:
             for reason in frames.decode(payload):
                 log.warning("xDS: refused: %s", reason, extra={"key": "xds.refused"})
