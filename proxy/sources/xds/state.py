@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.pauses import doubled
+from proxy.sources.xds.barred import Barred, due
 from proxy.sources.xds.blame import Blame, Place, together
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, RDS, SDS, Kind
 from proxy.sources.xds.map_cluster import Cluster
@@ -52,15 +53,6 @@ class Held:
     versions: dict[str, str] = field(default_factory=dict)
     waited: dict[str, float] = field(default_factory=dict)  # name -> since when it is asked for
     answered: bool = False  # there was a response at all
-
-
-@dataclass(frozen=True, slots=True)
-class Barred:
-    """A resource that the hub refused."""
-
-    stand_in: Any  # what is in force in its place, None = nothing
-    until: float  # when it is tried again
-    why: str  # of what the hub refused; a newer one may be refused here meanwhile
 
 
 class State:
@@ -218,11 +210,10 @@ class State:
         first = self.next_retry()
         if first is None or first > now:
             return False
-        for (kind, name), barred in [*self.barred.items()]:
-            if barred.until <= now + TOGETHER:
-                self._unbar(kind, name)
-                if self.refused.get((kind.short, name)) == barred.why:
-                    del self.refused[kind.short, name]
+        for kind, name in due(self.barred, self.held[LDS].mapped, now + TOGETHER):
+            why = self.barred.pop((kind, name)).why
+            if self.refused.get((kind.short, name)) == why:
+                del self.refused[kind.short, name]
         return True
 
     def next_retry(self) -> float | None:
