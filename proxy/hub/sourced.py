@@ -184,7 +184,7 @@ class Sourced:
         else:
             known = self.newest.kept
             self._told.update(new)
-            is_out = corrects or any(one in self.newest.left_out for one in new)
+            is_out = corrects or not set(self.newest.left_out).isdisjoint(new)
             goes = "left out of what follows" if is_out else "newer ones follow"
         for what, some in _by_what_stays(new, known, "it stays as it was", goes):
             log.warning(

@@ -29,6 +29,7 @@ class Heard:
     def __init__(self) -> None:
         self.states: list[Given] = []
         self.failures: list[str] = []
+        self.in_part: list[str] = []  # of these
         self.said: dict[str, dict[str, int]] = {}
         self.alive = 0
         self._stirred = asyncio.Event()
@@ -47,6 +48,7 @@ class Heard:
 
     def failed(self, reason: str, in_part: bool = False) -> None:
         self.failures.append(reason)
+        self.in_part += [reason] if in_part else []
         self._stirred.set()
 
     @property

@@ -26,6 +26,9 @@ class Blame:
         self._given = given
         self._good = good
         self._tables = {f"xDS {of.word} {n!r}": (of, n) for of in (LDS, CDS) for n in given[of]}
+        for name, listener in given[LDS].items():
+            if listener.cluster:  # where nobody has brought that one, it is there for this alone
+                self._tables.setdefault(f"xDS {CDS.word} {listener.cluster!r}", (LDS, name))
         self._routes = dict(_of_routes(given))
 
     def place(self, reason: str) -> tuple[Place | None, str]:
@@ -41,8 +44,9 @@ class Blame:
             return None, reason
         place = self._tables[table]
         if secret := self._secret(place, reason):
-            return secret, f"xDS {SDS.word} {secret[1]!r}: {reason.removeprefix('xDS ')}"
-        return place, reason
+            return secret, _told_of(secret, reason)
+        kind, name = place
+        return place, reason if table == f"xDS {kind.word} {name!r}" else _told_of(place, reason)
 
     def _elsewhere(self, name: str) -> str:
         """It was left out, so that its routes are of no listener."""
@@ -62,9 +66,14 @@ class Blame:
         return (SDS, max(names, key=len)) if names else None
 
 
+def _told_of(place: Place, reason: str) -> str:
+    """What is said of another one."""
+    return f"xDS {place[0].word} {place[1]!r}: {reason.removeprefix('xDS ')}"
+
+
 def together(reasons: Iterable[str]) -> str:
     """Those of one resource, as /config has them."""
-    all_of = [reason.removeprefix("xDS ") for reason in reasons]
+    all_of = [reason.removeprefix("xDS ") for reason in dict.fromkeys(reasons)]
     more = [f"and {len(all_of) - SHOWN} more"] if len(all_of) > SHOWN else []
     return "; ".join([*all_of[:SHOWN], *more])
 

@@ -40,6 +40,7 @@ class Process(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None  # until what has come is put together
         self._alarm: asyncio.TimerHandle | None = None  # of what is waited for in vain
         self._standing: asyncio.TimerHandle | None = None  # until a stream has stood for a while
+        self._answers = False  # the server does, or at least keeps the stream
         self._rested = 0.0  # until when nothing is put together
         self._sent: dict[str, Table] = {}  # upstreams that the hub knows
         self._servers: dict[str, dict[str, int]] = {}  # to be told with the next tick
@@ -79,9 +80,14 @@ class Process(asyncio.Protocol):
     def _asked(self) -> None:
         """A server that has nothing new may say nothing: it can be asked if it keeps the stream."""
         loop = asyncio.get_running_loop()
-        self._standing = loop.call_later(STANDS, self._tell_versions)
+        self._standing = loop.call_later(STANDS, self._stood)
+
+    def _stood(self) -> None:
+        self._answers = True
+        self._tell_versions()
 
     def _received(self, response: Any) -> list[Any]:
+        self._answers = True
         out = self._session.received(response, time.monotonic())
         requests, out.requests = out.requests, []
         self._do(out)
@@ -91,6 +97,7 @@ class Process(asyncio.Protocol):
     def _lost(self, reason: str) -> None:
         if self._standing is not None:
             self._standing.cancel()
+        self._answers = False
         self._session.lost()
         self._tell(frames.FAILED, frames.encode(reason))
 
@@ -110,7 +117,7 @@ class Process(asyncio.Protocol):
         self._do(self._session.flush(begun))
         now = time.monotonic()
         self._rested = now + SHARE * (now - begun)
-        if self._session.applied != self._versions:
+        if self._answers and self._session.applied != self._versions:
             self._tell_versions()
         if self._alarm is not None:
             self._alarm.cancel()

@@ -11,7 +11,7 @@ States are given one at a time: what arrives while the hub works on one is in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
@@ -65,7 +65,7 @@ class Response:
     """What is known of one."""
 
     nonce: str
-    names: Sequence[str]  # of its resources
+    names: Set[str]  # of its resources
     before: str | None  # the version that was accepted before it
     answered: bool = False  # acknowledged or refused
     refused: set[str] = field(default_factory=set)  # names of which the server was told why
@@ -115,7 +115,7 @@ class Session:
         kind, out = arrived.kind, Out()
         out.requests += self._release(kind)
         reasons = self._state.put(arrived, now)
-        names = [name for name, _, _ in arrived.resources]
+        names = {name for name, _, _ in arrived.resources}
         response = Response(nonce, names, self.versions.get(kind.short))
         self._newest[kind] = response
         if kind is EDS:
@@ -160,7 +160,7 @@ class Session:
             self._upstreams = tables.upstreams
             self._number += 1
             self._flying, self._fresh = self._fresh, {}
-            self._known = {**self._in_force, **tables.upstreams}
+            self._known, self._later = {**self._in_force, **tables.upstreams}, {}
             self._tell(tables.servers, out)
             out.tables, out.number = tables, self._number
         return out

@@ -39,6 +39,7 @@ MISSING = 3  # exit status of a process without grpcio, see __main__.py
 BUFFER = 4 * 1024 * 1024  # of the socket, as of links to workers
 Places = list[tuple[tuple[str | int, ...], str]]
 QUICK = 10.0  # seconds: one that lives longer is started again at once
+NOBODY = {"discover": "source"}  # an upstream for routes to a cluster that is not there
 LONGEST = 30.0  # seconds before one that dies again and again is started again
 
 
@@ -144,7 +145,7 @@ class Run(asyncio.Protocol):
             if known is given:
                 self._numbers = [one for one in self._numbers if one[1] >= number]
                 self._tell(frames.SETTLED, frames.encode(list(reasons)), number)
-                return _leaves_out(given, reasons)
+                return leaves_out(given, reasons)
         return False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -186,7 +187,8 @@ class Run(asyncio.Protocol):
         elif kind == frames.VERSIONS:
             self._hears.heard(frames.decode(payload, type=dict[str, str]) or None)
         elif kind == frames.FAILED:
-            self._hears.failed(frames.decode(payload))
+            # what was refused is tried again meanwhile, so that states go on
+            self._hears.failed(frames.decode(payload), in_part=True)
         elif kind == frames.REFUSED:
             for reason in frames.decode(payload):
                 log.warning("xDS: refused: %s", reason, extra={"key": "xds.refused"})
@@ -220,9 +222,15 @@ class Run(asyncio.Protocol):
             self._transport.write(framed(kind, payload, items))
 
 
-def _leaves_out(given: Given, reasons: Sequence[str]) -> bool:
-    """Whether a state follows without what is to blame, see State.bar."""
+def leaves_out(given: Given, reasons: Sequence[str]) -> bool:
+    """Whether a state follows without what is to blame, see State.bar. An upstream that nobody
+    has brought is there for routes alone, and cannot be left out."""
     if not reasons:
         return False
-    places = {place for path, place in given.places.items() if len(path) == 2}
+    places = {
+        place
+        for path, place in given.places.items()
+        if len(path) == 2
+        and not (path[0] == "upstream" and given.upstreams.get(str(path[1])) == NOBODY)
+    }
     return any(place_of(reason, places) is not None for reason in reasons)

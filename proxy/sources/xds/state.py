@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.pauses import doubled
+from proxy.sources.xds.barred import Barred, due
 from proxy.sources.xds.blame import Blame, Place, together
 from proxy.sources.xds.kinds import CDS, EDS, KINDS, LDS, RDS, SDS, Kind
 from proxy.sources.xds.map_cluster import Cluster
@@ -52,14 +53,6 @@ class Held:
     versions: dict[str, str] = field(default_factory=dict)
     waited: dict[str, float] = field(default_factory=dict)  # name -> since when it is asked for
     answered: bool = False  # there was a response at all
-
-
-@dataclass(frozen=True, slots=True)
-class Barred:
-    """A resource that the hub refused."""
-
-    stand_in: Any  # what is in force in its place, None = nothing
-    until: float  # when it is tried again
 
 
 class State:
@@ -199,15 +192,16 @@ class State:
         held, given = self.held[kind], self._given[kind][name]
         barred = self.barred.get(place)
         if barred is not None:  # what stood in for it is to blame
-            self.barred[place] = Barred(None, barred.until)
+            self.barred[place] = Barred(None, barred.until, barred.why)
         elif held.mapped.get(name) is given:  # and no newer one
             good = self.good[kind].get(name)
             count = self._refusals.get(place, 0)
             self._refusals[place] = count + 1
             until = now + doubled(RETRY, count, RETRY_LONGEST)
-            self.barred[place] = Barred(good if good is not given else None, until)
+            why = together(reasons)
+            self.barred[place] = Barred(good if good is not given else None, until, why)
             held.versions.pop(name, None)
-            self.refused[kind.short, name] = together(reasons)
+            self.refused.setdefault((kind.short, name), why)
         return place in self.barred
 
     def retry(self, now: float) -> bool:
@@ -216,10 +210,10 @@ class State:
         first = self.next_retry()
         if first is None or first > now:
             return False
-        due = [place for place, barred in self.barred.items() if barred.until <= now + TOGETHER]
-        for kind, name in due:
-            self._unbar(kind, name)
-            self.refused.pop((kind.short, name), None)
+        for kind, name in due(self.barred, self.held[LDS].mapped, now + TOGETHER):
+            why = self.barred.pop((kind, name)).why
+            if self.refused.get((kind.short, name)) == why:
+                del self.refused[kind.short, name]
         return True
 
     def next_retry(self) -> float | None:

@@ -14,6 +14,7 @@ if not xds_protos.are_here():
         "xds-protos is not in build/xds-protos (.ci/run puts it there)", allow_module_level=True
     )
 
+from proxy.sources.xds.blame import together
 from proxy.sources.xds.kinds import CDS, EDS, LDS, RDS, SDS
 from proxy.sources.xds.session import Out, Session
 from proxy.sources.xds.state import RETRY
@@ -254,3 +255,7 @@ def test_a_secret_is_to_blame_for_what_it_brings() -> None:
     assert out.tables.left_out == [
         f"xDS secret 'shop': listener 'a': {wrong}; secret 'shop': listener 'b': {wrong}"
     ]
+
+
+def test_what_is_said_twice_of_one_resource_is_told_once() -> None:
+    assert together(["xDS cluster 'c': a", "xDS cluster 'c': a"]) == "cluster 'c': a"

@@ -18,8 +18,10 @@ if not xds_protos.are_here():
         "xds-protos is not in build/xds-protos (.ci/run puts it there)", allow_module_level=True
     )
 
+from proxy.sources.source import Given
 from proxy.sources.xds.kinds import CDS, EDS, LDS, RDS, SDS
-from proxy.sources.xds.session import Session
+from proxy.sources.xds.session import LONGEST, Out, Session
+from proxy.sources.xds.source import leaves_out
 from tests.peers import xds_made as made
 from tests.peers.xds_server import Server
 from tests.sources.xds.test_listeners import FILE, gateway, said
@@ -180,6 +182,67 @@ def test_servers_are_told_by_both_schemes_until_the_new_one_is_in_force(
     session.received(response(EDS, "3", made.endpoints("c", 80)), 1.0)
     told_now = session.settled(out.number, reasons, 1.0).servers or session.flush(1.0).servers
     assert told_now == {"c": plain if reasons else secure}
+
+
+def test_servers_by_the_scheme_of_a_state_that_was_given_up_are_not_told() -> None:
+    session = used(made.cluster("c"), (EDS, made.endpoints("c", 80)))
+    session.settled(session.flush(0.0).number, [], 0.0)
+    session.received(response(CDS, "2", made.cluster("c", transport_socket=TLS)), 1.0)
+    assert session.flush(1.0).tables is not None  # the hub never says what became of it
+    session.received(response(CDS, "3", made.cluster("c", connect_timeout="9s")), 2.0)
+    out = session.flush(1.0 + LONGEST)
+    assert out.servers == {"c": {"http://127.0.0.1:80": 1}}
+    assert session.settled(out.number, [], 1.0 + LONGEST).servers == {}
+
+
+AT_ODDS = "xDS cluster 'c': upstream.c: listen[0] wants connections of it and route[0] answers"
+
+
+def is_left_out(out: Out, *reasons: str) -> bool:
+    assert out.tables is not None
+    given = Given("1", upstreams=out.tables.upstreams, places=out.tables.places)
+    return leaves_out(given, reasons)
+
+
+@pytest.mark.parametrize("clusters", [["c"], []])
+def test_a_tcp_listener_goes_where_its_upstream_cannot_be_even_without_servers(
+    clusters: list[str],
+) -> None:
+    """The file has a route to an upstream of that name. What else there is comes into force."""
+    session = opened()
+    session.received(response(CDS, "1", *map(made.cluster, clusters)), 0.0)
+    session.received(response(LDS, "1", tcp("l", 1, "c"), tcp("m", 2, "d")), 0.0)
+    session.received(response(EDS, "1", *(made.endpoints(name, 80) for name in clusters)), 0.0)
+    for _ in clusters:
+        out = session.flush(0.0)
+        assert is_left_out(out, AT_ODDS)
+        assert told(session.settled(out.number, [AT_ODDS], 0.0))["Cluster"] == AT_ODDS
+    out = session.flush(0.0)
+    assert out.tables is not None
+    assert out.tables.upstreams["c"] == {"discover": "source+tcp"}
+    assert is_left_out(out, AT_ODDS)
+    why = f"xDS listener 'l': {AT_ODDS.removeprefix('xDS ')}"
+    assert told(session.settled(out.number, [AT_ODDS], 0.0))["Listener"] == why
+    out = session.flush(0.0)
+    assert out.tables is not None
+    assert [one["address"] for one in out.tables.listeners] == ["127.0.0.1:2"]
+    assert why in out.tables.left_out
+    session.settled(out.number, [], 0.0)
+    assert session.applied
+
+
+def test_an_upstream_of_routes_that_nobody_has_brought_is_not_said_to_be_left_out() -> None:
+    session = opened()
+    session.received(response(CDS, "1"), 0.0)
+    session.received(response(LDS, "1", made.listener("l", 1, "r")), 0.0)
+    to_c = made.routes("r", made.host("v", ["*"], made.route({"prefix": "/"}, "c")))
+    session.received(response(RDS, "1", to_c), 0.0)
+    out = session.flush(0.0)
+    assert out.tables is not None
+    assert out.tables.upstreams == {"c": {"discover": "source"}}
+    assert not is_left_out(out, AT_ODDS)
+    assert set(told(session.settled(out.number, [AT_ODDS], 0.0)).values()) == {AT_ODDS}
+    assert session.flush(0.0).tables is None
 
 
 async def test_a_listener_at_the_address_of_another_one_is_refused(

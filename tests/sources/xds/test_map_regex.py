@@ -17,6 +17,10 @@ from proxy.sources.xds.reading import Refused
 GOOD = [
     "/api/[0-9]+/.*", "(/[^/]+)*", "/([a-z0-9]+-)*[a-z]+", "(?i)/a|/b", "/(?P<id>[^/]+)", "",
     "/(a{2,5}){3}", ".*?/x", "(?:/v[12])?/.*", "/(a|b)+", r"/\d+(\.\d+)*", "(?:GET|PUT)",
+    "([^/]+/)*x", "(/(users|units|orgs))*", r"(\w+\s)*", "([a-z]+=[0-9]+&?)*", "([0-9a-f]{2}:?)+",
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*test", r"([0-9]{1,3}\.)+", "(foo|foobar)*", "((a|b)c?)*",
+    "(a{4}b|a{5}b)*", "(?i)([a-z]+/)*", "(ab?)*",
+    "((a|[a-z])/)*", "([a-z]+é)*", "(" + "ab" * 2000 + ")+",
 ]  # fmt: skip
 BAD = [
     ("/(?=a)a", "which RE2 does not have"), ("/(?!a).*", "(?!…), which RE2 does not have"),
@@ -25,6 +29,15 @@ BAD = [
     ("/(a+)+$", "repeats a repetition"), ("/(a*)*", "repeats a repetition"),
     (r"/(\w+\s?)*", "repeats a repetition"), ("/(?:[a-z]+|[0-9]+)*", "repeats a repetition"),
     ("/((a+)?b?)+", "repeats a repetition"), ("/(?:x|(a+)+)y", "repeats a repetition"),
+    (r"([0-9]{1,3}\.?)+", "repeats a repetition"), ("([a-z]{1,3}-?)+", "repeats a repetition"),
+    ("(a?a)+", "or a choice"), ("(a{1,2})+", "or a choice"), ("(a|aa)+", "or a choice"),
+    ("(a?b?)*", "or a choice"), ("(GET|[A-Z]{3})*", "or a choice"), ("(.*,)*", "or a choice"),
+    ("((ab|[a-z]b)/)*", "or a choice"), ("([a-z]+=[a-z]+)*", "or a choice"),
+    ("(a?/a?)+", "or a choice"), ("((a?)+/)+", "or a choice"),
+    ("(((a)?){1,3}/)+", "or a choice"), ("((a|a))*", "or a choice"), ("(a(b?|c?))*", "or a choice"),
+    ("(?i)(a|A[b]?b?)+", "or a choice"), ("(é+|É?é)*", "or a choice"),
+    ("(" + "a?" * 2000 + "b)+", "repeats so much"), ("(((x{0,0}){900}){900})+", "repeats so much"),
+    ("a" * 4097, "has 4097 characters, more than 4096"),
     ("(" * 500 + ")" * 500, "cannot be read here"),
 ]  # fmt: skip
 

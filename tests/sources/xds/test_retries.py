@@ -14,8 +14,11 @@ if not xds_protos.are_here():
     )
 
 from proxy.sources.xds.kinds import CDS, EDS, LDS
+from proxy.sources.xds.protos import V3, message
+from proxy.sources.xds.reading import Reader
 from proxy.sources.xds.session import Session
-from proxy.sources.xds.state import RETRY, RETRY_LONGEST
+from proxy.sources.xds.state import RETRY, RETRY_LONGEST, State
+from proxy.sources.xds.stream_delta import Delta
 from tests.peers import xds_made as made
 from tests.sources.xds.test_session import TAKEN, WRONG, bound, clusters, listener, opened, response
 
@@ -145,3 +148,51 @@ def test_listeners_that_exchange_addresses_are_tried_in_one_state() -> None:
     assert bound(out) == [B, A]
     session.settled(out.number, [], RETRY + 1.0)
     assert session.due(RETRY + 1.0) is None
+
+
+def test_what_is_refused_here_is_told_on_when_the_one_before_it_is_tried_again() -> None:
+    session = opened()
+    session.received(response(CDS, "1"), 0.0)
+    session.received(response(LDS, "1", listener("a", 1)), 0.0)
+    session.settled(session.flush(0.0).number, [TAKEN], 0.0)
+    worse = listener("a", 1)
+    worse.use_original_dst.value = True
+    (why,) = session.received(response(LDS, "2", worse), 1.0).refused
+    session.settled(session.flush(1.0).number, [], 1.0)
+    out = session.flush(RETRY)
+    assert bound(out) == [A]
+    session.settled(out.number, [TAKEN], RETRY)
+    out = session.flush(RETRY)
+    session.settled(out.number, [], RETRY)
+    out = session.flush(3 * RETRY)
+    assert bound(out) == [A]
+    assert out.tables is not None
+    assert (out.tables.left_out, out.tables.kept) == ([f"xDS {why}"], [f"xDS {why}"])
+
+
+def delta(kind: Any, version: int, *resources: Any) -> Any:
+    one = message(f"{V3}.DeltaDiscoveryResponse")(type_url=kind.url, nonce=f"{kind.url}{version}")
+    for resource in resources:
+        said = one.resources.add(name=resource.name, version=str(version))
+        said.resource.Pack(resource)
+    return one
+
+
+def test_listeners_that_exchange_addresses_one_after_the_other_are_tried_in_one_state() -> None:
+    """Each finds the other one, as it was, at its address."""
+    stream = Delta(message("envoy.config.core.v3.Node")(id="n"))
+    session = Session(stream, State(Reader(), ()))
+    session.connected(0.0)
+    session.received(delta(CDS, 1), 0.0)
+    session.received(delta(LDS, 1, listener("a", 1), listener("b", 2)), 0.0)
+    session.settled(session.flush(0.0).number, [], 0.0)
+    for version, now, name, port in ((2, 1.0, "a", 2), (3, 5.0, "b", 1)):
+        session.received(delta(LDS, version, listener(name, port)), now)
+        out = session.flush(now)
+        assert bound(out) == [A, B]
+        session.settled(out.number, [], now)
+    assert session.due(5.0) == 1.0 + RETRY
+    out = session.flush(1.0 + RETRY)
+    assert bound(out) == [B, A]
+    session.settled(out.number, [], 1.0 + RETRY)
+    assert session.due(1.0 + RETRY) is None
