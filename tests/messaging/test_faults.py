@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.config.messaging_expand import deliver_socket
-from proxy.config.messaging_model import Consume, RedisStreams
+from proxy.config.messaging_model import Consume, Kafka, RedisStreams
 from proxy.messaging.consume import Consuming
 from proxy.messaging.deliver import Courier, Outcome
+from proxy.messaging.kafka_producer import KafkaProducer
 from proxy.messaging.message import Gone, Part, Place, Taken
 from proxy.messaging.publish import Queue
 from proxy.messaging.redis_streams import RedisProducer
@@ -105,6 +106,35 @@ async def test_a_fault_of_ours_holds_up_its_own_key_alone(
         assert upstream.bodies == [b"good"]
     keys = [getattr(record, "key", "") for record in caplog.records]
     assert keys.count("consumer.stuck") == 1
+
+
+async def test_a_tombstone_without_a_key_can_be_buried(broker: Broker) -> None:
+    """aiokafka writes none."""
+    library = Faulty(Taken("orders", 0, 0, None, None, ()))
+    said = Consume(
+        name="orders", source="bus", topics=["orders"], group="g", to="billing", retry=0,
+        dead_letter="{topic}.dead",
+    )  # fmt: skip
+    settings = Kafka(brokers=[broker.address])
+    queue = Queue("bus", settings, KafkaProducer("bus", settings))
+    telemetry = Telemetry(Ring(memory_only(1024 * 1024)))
+    async with Upstream() as upstream, gateway(redis(consumer(upstream.url))):
+
+        async def answer(body: bytes, tries: int) -> int:
+            return 500
+
+        upstream.answer = answer
+        courier = Courier(deliver_socket().removeprefix("unix:"))
+        consuming = Consuming(said, queue, library, courier, telemetry)
+        consuming.start()
+        async with asyncio.timeout(60):
+            await library.all_good.wait()
+        await consuming.stop(0.0)
+        await courier.close()
+        await queue.producer.stop(0.0)
+    (dead,) = await broker.read("orders.dead", 1)
+    assert (dead.key, dead.value) == (None, b"")
+    assert dict(dead.headers)["dead-letter-reason"] == b"500"
 
 
 def redis(more: str) -> str:
