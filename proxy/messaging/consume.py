@@ -75,7 +75,7 @@ class Consuming:
     async def stop(self, seconds: float) -> None:
         """Take no more, end what is under way within so long, and leave the group."""
         self._stopping.set()
-        self._lanes.drop(self._waiting())
+        self._drop(set(self._lanes.items()))
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=seconds)
         await tasks.cancel(self._task, *self._under_way.values())
@@ -84,14 +84,16 @@ class Consuming:
 
     async def revoked(self, partitions: frozenset[Part]) -> None:
         """Implements message.Gone."""
-        self._lanes.drop({t for t in self._waiting() if (t.topic, t.partition) in partitions})
+        waiting = self._lanes.items()
+        self._drop({t for t in waiting if (t.topic, t.partition) in partitions})
         ours = [task for t, task in self._under_way.items() if (t.topic, t.partition) in partitions]
         if ours:
             await asyncio.wait(ours, timeout=LEAVE)
             await tasks.cancel(*ours)
 
-    def _waiting(self) -> set[Taken]:
-        return set(self._lanes.items())
+    def _drop(self, waiting: set[Taken]) -> None:
+        self._lanes.drop(waiting)
+        self._held -= sum(len(taken.value or b"") for taken in waiting)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy import tasks
 from proxy.config.messaging_expand import deliver_socket
 from proxy.config.messaging_model import Consume, Kafka, RedisStreams
-from proxy.messaging.consume import Consuming
+from proxy.messaging.consume import HELD, Consuming
 from proxy.messaging.deliver import Courier, Outcome
 from proxy.messaging.kafka_producer import KafkaProducer
 from proxy.messaging.message import Gone, Part, Place, Taken
@@ -70,6 +71,9 @@ class Faulty:
         found, self._taken = self._taken[:most], self._taken[most:]
         await asyncio.sleep(0)
         return found
+
+    def give(self, *taken: Taken) -> None:
+        self._taken += taken
 
     def done(self, taken: Taken) -> None:
         self.ended.append(taken)
@@ -135,6 +139,40 @@ async def test_a_tombstone_without_a_key_can_be_buried(broker: Broker) -> None:
     (dead,) = await broker.read("orders.dead", 1)
     assert (dead.key, dead.value) == (None, b"")
     assert dict(dead.headers)["dead-letter-reason"] == b"500"
+
+
+async def test_what_waited_of_partitions_that_are_gone_holds_up_nothing() -> None:
+    """It waited behind a busy key, and had more bytes than may be held at once."""
+    big = b"x" * (HELD // 16)
+    library = Faulty(*(Taken("orders", 0, number, b"a", big, ()) for number in range(20)))
+    said = Consume(name="orders", source="bus", topics=["orders"], group="g", to="billing")
+    settings = RedisStreams(server=f"redis://127.0.0.1:{free_port()}")
+    queue = Queue("bus", settings, RedisProducer("bus", settings))
+    telemetry = Telemetry(Ring(memory_only(1024 * 1024)))
+    async with Upstream() as upstream, gateway(redis(consumer(upstream.url))):
+        arrived, go = asyncio.Event(), asyncio.Event()
+
+        async def answer(body: bytes, tries: int) -> int:
+            arrived.set()
+            await go.wait()
+            return 200
+
+        upstream.answer = answer
+        courier = Courier(deliver_socket().removeprefix("unix:"))
+        consuming = Consuming(said, queue, library, courier, telemetry)
+        consuming.start()
+        async with asyncio.timeout(60):
+            await arrived.wait()
+            leaving = tasks.spawn(consuming.revoked(frozenset({("orders", 0)})), "revoke")
+            await asyncio.sleep(0)
+            go.set()
+            await leaving
+            library.all_good.clear()
+            library.give(Taken("orders", 1, 0, b"b", b"next", ()))
+            await library.all_good.wait()
+        await consuming.stop(0.0)
+        await courier.close()
+    assert [(t.partition, t.offset) for t in library.ended] == [(0, 0), (1, 0)]
 
 
 def redis(more: str) -> str:
