@@ -15,6 +15,7 @@ from proxy.collector.kafka import client
 from proxy.collector.retry import Backoff
 from proxy.config.messaging_model import Consume, Kafka
 from proxy.messaging import kafka, reach
+from proxy.messaging.commits import Commits
 from proxy.messaging.message import Gone, Part, Taken
 from proxy.messaging.order import Offsets
 from proxy.messaging.telemetry import getrandbits
@@ -39,6 +40,7 @@ class KafkaConsumer:
         self._consumer: Any = None  # while it is connected
         self._offsets: dict[Part, Offsets] = {}
         self._moved: set[Part] = set()  # since the last commit
+        self._commits = Commits(said.name)
         self._failures = 0
         # Once reading has failed with no error of Kafka's:
         self._is_careful = False
@@ -133,12 +135,9 @@ class KafkaConsumer:
                 await consumer.commit(marks)
         except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
             self._moved |= moved
-            log.warning(
-                "consumer %s: cannot commit: %s: messages may come again",
-                self._said.name,
-                client.reason(error),
-                extra={"key": "consumer.commit"},
-            )
+            self._commits.failed(client.reason(error))
+            return
+        self._commits.succeeded()
 
     async def lag(self) -> Mapping[Part, int]:
         consumer = self._consumer
