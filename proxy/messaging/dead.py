@@ -29,9 +29,11 @@ async def bury(
     span = trace.below(parent, topic)
     headers = [*_kept(taken.headers), *_reasons(said, taken, *why)]
     told = trace.injected(headers, span, queue.settings.inject, telemetry.random_flag)
-    message = Message(taken.value, taken.key, told)
-    (outcome,) = await queue.producer.send(topic, [message], True)
     place = queue.producer.place
+    value = taken.value
+    if value is None and taken.key is None and place.system == "kafka":
+        value = b""  # it takes no record that has neither, which would be tried for ever
+    (outcome,) = await queue.producer.send(topic, [Message(value, taken.key, told)], True)
     span.put("spangate.queue", queue.name)
     if isinstance(outcome, NotWritten):
         span.fail(outcome.reason, outcome.detail)

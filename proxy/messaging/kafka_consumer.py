@@ -15,6 +15,7 @@ from proxy.collector.kafka import client
 from proxy.collector.retry import Backoff
 from proxy.config.messaging_model import Consume, Kafka
 from proxy.messaging import kafka, reach
+from proxy.messaging.commits import Commits
 from proxy.messaging.message import Gone, Part, Taken
 from proxy.messaging.order import Offsets
 from proxy.messaging.telemetry import getrandbits
@@ -22,6 +23,7 @@ from proxy.messaging.telemetry import getrandbits
 log = logging.getLogger("spangate")
 
 ANSWER = 5.0  # seconds for small questions: offsets, a commit
+CAREFUL = 0.05  # seconds between two looks where each partition is asked alone
 
 _BACKOFF = Backoff(0.2, 5.0, 0.0)
 
@@ -38,26 +40,76 @@ class KafkaConsumer:
         self._consumer: Any = None  # while it is connected
         self._offsets: dict[Part, Offsets] = {}
         self._moved: set[Part] = set()  # since the last commit
+        self._commits = Commits(said.name)
         self._failures = 0
+        # Once reading has failed with no error of Kafka's:
+        self._is_careful = False
+        self._unread: set[Any] = set()  # partitions that cannot be read, until they are anew
+        self._first = 0
 
     async def take(self, most: int, seconds: float) -> list[Taken]:
         try:
             consumer = self._consumer or await self._connect()
-            if most <= 0:
-                consumer.pause(*consumer.assignment())
-                await consumer.getmany(timeout_ms=0)
-                return []
-            consumer.resume(*consumer.paused())
-            found = await consumer.getmany(timeout_ms=int(seconds * 1000), max_records=most)
+            found = await self._got(consumer, most, seconds)
         except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
             told = await self._why(error)
             await self._lose()
             raise OSError(told) from None
+        except Exception as error:  # what it had in its hands it does not give again
+            self._is_careful = True
+            await self._lose()
+            raise OSError(f"aiokafka cannot read what is there: {error!r}") from error
         self._failures = 0
         mine = consumer.assignment()
         return [
             self._taken(record) for part, some in found.items() if part in mine for record in some
         ]
+
+    async def _got(self, consumer: Any, most: int, seconds: float) -> dict[Any, list[Any]]:
+        if most <= 0:
+            consumer.pause(*consumer.assignment())
+            most = 1  # nothing is given of partitions that pause
+            seconds = 0.0
+        else:
+            consumer.resume(*(consumer.paused() - self._unread))
+        if self._is_careful:
+            return await self._got_by_part(consumer, most, seconds)
+        found: dict[Any, list[Any]] = await consumer.getmany(
+            timeout_ms=int(seconds * 1000), max_records=most
+        )
+        return found
+
+    async def _got_by_part(self, consumer: Any, most: int, seconds: float) -> dict[Any, list[Any]]:
+        """Each alone, in turn, so that one that cannot be read takes nobody's records along."""
+        parts = sorted(consumer.assignment())
+        self._first += 1
+        first = self._first % (len(parts) or 1)
+        found: dict[Any, list[Any]] = {}
+        for part in parts[first:] + parts[:first]:
+            some = await self._got_of(consumer, part, most)
+            if some:
+                found[part] = some
+                most -= len(some)
+            if most <= 0:
+                break
+        if not found:
+            await asyncio.sleep(min(seconds, CAREFUL))
+        return found
+
+    async def _got_of(self, consumer: Any, part: Any, most: int) -> list[Any]:
+        try:
+            found = await consumer.getmany(part, timeout_ms=0, max_records=most)
+        except (self._library.errors.KafkaError, OSError, TimeoutError):
+            raise
+        except Exception as error:
+            self._unread.add(part)
+            consumer.pause(part)
+            message = "consumer %s: %s/%s cannot be read behind what was committed: %r"
+            told = self._said.name, part.topic, part.partition, error
+            log.exception(message, *told, extra={"key": "consumer.unreadable"})
+            return []
+        some: list[Any] = found.get(part, [])
+        return some
 
     def done(self, taken: Taken) -> None:
         part = taken.topic, taken.partition
@@ -83,12 +135,9 @@ class KafkaConsumer:
                 await consumer.commit(marks)
         except (self._library.errors.KafkaError, OSError, TimeoutError) as error:
             self._moved |= moved
-            log.warning(
-                "consumer %s: cannot commit: %s: messages may come again",
-                self._said.name,
-                client.reason(error),
-                extra={"key": "consumer.commit"},
-            )
+            self._commits.failed(client.reason(error))
+            return
+        self._commits.succeeded()
 
     async def lag(self) -> Mapping[Part, int]:
         consumer = self._consumer
@@ -117,6 +166,7 @@ class KafkaConsumer:
         if self.gone is not None:
             await self.gone.revoked(names)
         await self.commit()
+        self._unread -= set(parts)
         for name in names:
             self._offsets.pop(name, None)
             self._moved.discard(name)
@@ -169,6 +219,7 @@ class KafkaConsumer:
             await client.finish_consumer(consumer, 0.0)
         self._offsets.clear()
         self._moved.clear()
+        self._unread.clear()
         pause = _BACKOFF.pause(self._failures, None, 0.0, lambda: getrandbits(16) / 65536)
         await asyncio.sleep(pause or 0.0)
 

@@ -100,18 +100,22 @@ class KafkaProducer:
 
     async def _queued(self, producer: Any, topic: str, message: Message) -> Any:
         """A future of aiokafka's, or why there is none."""
+        if message.value is None and message.key is None:
+            return NotWritten(400, "no_key", "a tombstone needs a key")
         headers = list(message.headers)
         try:
             return await producer.send(topic, message.value, key=message.key, headers=headers)
-        except (self._library.errors.KafkaError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the library's own too: of this message alone
             return error
 
     async def _outcome(self, queued: Any) -> Written | NotWritten:
+        if isinstance(queued, NotWritten):
+            return queued
         if isinstance(queued, BaseException):
             return kafka.not_written(queued)
         try:
             found = await queued
-        except (self._library.errors.KafkaError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             return kafka.not_written(error)
         return Written(found.partition, found.offset)
 

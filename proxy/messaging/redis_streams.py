@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from proxy.collector.retry import Backoff
 from proxy.config.messaging_model import Consume, RedisStreams
 from proxy.config.rates import parse_redis
+from proxy.messaging.commits import Commits
 from proxy.messaging.message import Gone, Message, NotWritten, Part, Place, Taken, Written
+from proxy.messaging.redis_entries import KEY, OWN, TOMBSTONE, VALUE, read
 from proxy.messaging.redis_replies import lag_of, last_of, order, told
 from proxy.messaging.resp import ReplyError, Resp, Word
 from proxy.messaging.telemetry import getrandbits
@@ -33,9 +33,6 @@ AGAIN = 0.5  # seconds without a server after which it is dialled again
 IDLE = 60.0  # seconds without a sign of life, then an entry goes to another member
 CARE = 15.0  # seconds between two looks after idle entries, and signs of life
 ANSWER = 5.0  # seconds for small questions
-
-VALUE, KEY, TOMBSTONE = b"value", b"key", b"tombstone"
-OWN = ("value", "key", "tombstone")
 
 _BACKOFF = Backoff(0.2, 5.0, 0.0)
 _BUSY = frozenset({"LOADING", "OOM", "MISCONF", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "BUSY"})
@@ -150,12 +147,13 @@ class RedisConsumer:
         self._last: dict[str, str] = {}  # by topic, the entry after which the group goes on
         self._held: dict[tuple[str, str], Taken] = {}
         self._done: list[Taken] = []
+        self._commits = Commits(said.name)
         self._due = 0.0
         self._failures = 0
 
     async def take(self, most: int, seconds: float) -> list[Taken]:
         try:
-            if self._reading is None or self._line is None:
+            if self._reading is None or self._line is None or self._line.is_broken:
                 await self._connect()
             assert self._reading is not None
             found = await self._cared_for(most)
@@ -194,13 +192,9 @@ class RedisConsumer:
                 raise OSError(str(busy[0]))
         except (OSError, TimeoutError) as error:
             self._done = done + self._done  # once more of those that were taken does no harm
-            log.warning(
-                "consumer %s: cannot commit: %s: messages may come again",
-                self._said.name,
-                error,
-                extra={"key": "consumer.commit"},
-            )
+            self._commits.failed(str(error) or "the server does not answer")
             return
+        self._commits.succeeded()
         for one in done:
             self._held.pop((one.topic, str(one.offset)), None)
 
@@ -241,7 +235,7 @@ class RedisConsumer:
         for name, fields in entries or ():
             if fields is None:  # it was deleted, and is still to be acknowledged
                 continue
-            one = _read(stream.decode("utf-8", "replace"), name.decode(), fields)
+            one = read(stream.decode("utf-8", "replace"), name.decode(), fields)
             self._held[one.topic, str(one.offset)] = one
             yield one
 
@@ -252,15 +246,24 @@ class RedisConsumer:
             return []
         self._due = now + CARE
         found: list[Taken] = []
-        async with asyncio.timeout(ANSWER):
-            for topic in self._said.topics:
-                mine = [str(one.offset) for one in self._held.values() if one.topic == topic]
-                if mine:
-                    who = (topic, self._said.group, self._member)
-                    await self._line.call("XCLAIM", *who, 0, *mine, "JUSTID")
-                if most > len(found):
-                    found += await self._claimed(topic, most - len(found))
+        try:
+            async with asyncio.timeout(ANSWER):
+                for topic in self._said.topics:
+                    await self._live(topic)
+                    if most > len(found):
+                        found += await self._claimed(topic, most - len(found))
+        except BaseException:  # nobody processes them here: they are left to be idle again
+            for one in found:
+                self._held.pop((one.topic, str(one.offset)), None)
+            raise
         return found
+
+    async def _live(self, topic: str) -> None:
+        assert self._line is not None
+        mine = [str(one.offset) for one in self._held.values() if one.topic == topic]
+        if mine:
+            who = (topic, self._said.group, self._member)
+            await self._line.call("XCLAIM", *who, 0, *mine, "JUSTID")
 
     async def _claimed(self, topic: str, most: int) -> list[Taken]:
         assert self._line is not None
@@ -323,28 +326,3 @@ class RedisConsumer:
             if line is not None:
                 line.close()
         self._reading = self._line = None
-
-
-def _read(topic: str, name: str, fields: Sequence[bytes]) -> Taken:
-    value = key = None
-    is_tombstone = False
-    headers: list[tuple[str, bytes]] = []
-    for field, content in zip(fields[::2], fields[1::2], strict=False):
-        if field == VALUE:
-            value = content
-        elif field == KEY:
-            key = content
-        elif field == TOMBSTONE:
-            is_tombstone = True
-        else:
-            headers.append((field.decode("utf-8", "replace"), content))
-    if value is None and not is_tombstone:
-        value, headers = _of_fields(headers)
-    at = int(name.partition("-")[0] or 0)
-    return Taken(topic, None, name, key, value, headers, at)
-
-
-def _of_fields(headers: list[tuple[str, bytes]]) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """The value of an entry that has no such field: all of them as JSON."""
-    table = {name: content.decode("utf-8", "replace") for name, content in headers}
-    return msgspec.json.encode(table), [*headers, ("content-type", b"application/json")]

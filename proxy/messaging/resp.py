@@ -67,17 +67,19 @@ class Resp:
         async with self._turn:
             if self.is_broken:
                 raise ConnectionResetError("the connection is broken")
-            self.is_broken = True
             try:
                 self._writer.write(b"".join(map(_written, commands)))
                 await self._writer.drain()
-                replies = [await self._reply(DEEPEST) for _ in commands]
+                return [await self._reply(DEEPEST) for _ in commands]
             except asyncio.IncompleteReadError:
+                self.is_broken = True
                 raise ConnectionResetError("the server has closed the connection") from None
             except (ValueError, asyncio.LimitOverrunError) as error:
+                self.is_broken = True
                 raise ConnectionError(f"this is no RESP: {error}") from None
-            self.is_broken = False
-            return replies
+            except BaseException:
+                self.is_broken = True
+                raise
 
     def close(self) -> None:
         self.is_broken = True

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy import tasks
 from proxy.config.messaging_expand import deliver_socket
-from proxy.config.messaging_model import Consume, RedisStreams
-from proxy.messaging.consume import Consuming
+from proxy.config.messaging_model import Consume, Kafka, RedisStreams
+from proxy.messaging.consume import HELD, Consuming
 from proxy.messaging.deliver import Courier, Outcome
+from proxy.messaging.kafka_producer import KafkaProducer
 from proxy.messaging.message import Gone, Part, Place, Taken
 from proxy.messaging.publish import Queue
 from proxy.messaging.redis_streams import RedisProducer
@@ -63,12 +65,17 @@ class Faulty:
         self.gone: Gone | None = None
         self.ended: list[Taken] = []
         self.all_good = asyncio.Event()
+        self.is_asked, self.answers = asyncio.Event(), asyncio.Event()  # for the lag
+        self.answers.set()
         self._taken = list(taken)
 
     async def take(self, most: int, seconds: float) -> list[Taken]:
         found, self._taken = self._taken[:most], self._taken[most:]
         await asyncio.sleep(0)
         return found
+
+    def give(self, *taken: Taken) -> None:
+        self._taken += taken
 
     def done(self, taken: Taken) -> None:
         self.ended.append(taken)
@@ -77,6 +84,8 @@ class Faulty:
     async def commit(self) -> None: ...
 
     async def lag(self) -> dict[Part, int]:
+        self.is_asked.set()
+        await self.answers.wait()
         return {}
 
     async def stop(self, seconds: float) -> None: ...
@@ -105,6 +114,89 @@ async def test_a_fault_of_ours_holds_up_its_own_key_alone(
         assert upstream.bodies == [b"good"]
     keys = [getattr(record, "key", "") for record in caplog.records]
     assert keys.count("consumer.stuck") == 1
+
+
+async def test_a_tombstone_without_a_key_can_be_buried(broker: Broker) -> None:
+    """aiokafka writes none."""
+    library = Faulty(Taken("orders", 0, 0, None, None, ()))
+    said = Consume(
+        name="orders", source="bus", topics=["orders"], group="g", to="billing", retry=0,
+        dead_letter="{topic}.dead",
+    )  # fmt: skip
+    settings = Kafka(brokers=[broker.address])
+    queue = Queue("bus", settings, KafkaProducer("bus", settings))
+    telemetry = Telemetry(Ring(memory_only(1024 * 1024)))
+    async with Upstream() as upstream, gateway(redis(consumer(upstream.url))):
+
+        async def answer(body: bytes, tries: int) -> int:
+            return 500
+
+        upstream.answer = answer
+        courier = Courier(deliver_socket().removeprefix("unix:"))
+        consuming = Consuming(said, queue, library, courier, telemetry)
+        consuming.start()
+        async with asyncio.timeout(60):
+            await library.all_good.wait()
+        await consuming.stop(0.0)
+        await courier.close()
+        await queue.producer.stop(0.0)
+    (dead,) = await broker.read("orders.dead", 1)
+    assert (dead.key, dead.value) == (None, b"")
+    assert dict(dead.headers)["dead-letter-reason"] == b"500"
+
+
+async def test_what_waited_of_partitions_that_are_gone_holds_up_nothing() -> None:
+    """It waited behind a busy key, and had more bytes than may be held at once."""
+    big = b"x" * (HELD // 16)
+    library = Faulty(*(Taken("orders", 0, number, b"a", big, ()) for number in range(20)))
+    said = Consume(name="orders", source="bus", topics=["orders"], group="g", to="billing")
+    settings = RedisStreams(server=f"redis://127.0.0.1:{free_port()}")
+    queue = Queue("bus", settings, RedisProducer("bus", settings))
+    telemetry = Telemetry(Ring(memory_only(1024 * 1024)))
+    async with Upstream() as upstream, gateway(redis(consumer(upstream.url))):
+        arrived, go = asyncio.Event(), asyncio.Event()
+
+        async def answer(body: bytes, tries: int) -> int:
+            arrived.set()
+            await go.wait()
+            return 200
+
+        upstream.answer = answer
+        courier = Courier(deliver_socket().removeprefix("unix:"))
+        consuming = Consuming(said, queue, library, courier, telemetry)
+        consuming.start()
+        async with asyncio.timeout(60):
+            await arrived.wait()
+            leaving = tasks.spawn(consuming.revoked(frozenset({("orders", 0)})), "revoke")
+            await asyncio.sleep(0)
+            go.set()
+            await leaving
+            library.all_good.clear()
+            library.give(Taken("orders", 1, 0, b"b", b"next", ()))
+            await library.all_good.wait()
+        await consuming.stop(0.0)
+        await courier.close()
+    assert [(t.partition, t.offset) for t in library.ended] == [(0, 0), (1, 0)]
+
+
+async def test_who_does_not_tell_the_lag_holds_up_no_messages() -> None:
+    library = Faulty()
+    library.answers.clear()
+    said = Consume(name="orders", source="bus", topics=["orders"], group="g", to="billing")
+    settings = RedisStreams(server=f"redis://127.0.0.1:{free_port()}")
+    queue = Queue("bus", settings, RedisProducer("bus", settings))
+    telemetry = Telemetry(Ring(memory_only(1024 * 1024)))
+    async with Upstream() as upstream, gateway(redis(consumer(upstream.url))):
+        courier = Courier(deliver_socket().removeprefix("unix:"))
+        consuming = Consuming(said, queue, library, courier, telemetry)
+        consuming.start()
+        async with asyncio.timeout(60):
+            await library.is_asked.wait()
+            library.give(Taken("orders", 0, 0, b"a", b"later", ()))
+            await library.all_good.wait()
+        await consuming.stop(0.0)
+        await courier.close()
+        assert upstream.bodies == [b"later"]
 
 
 def redis(more: str) -> str:

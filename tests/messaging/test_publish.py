@@ -221,6 +221,19 @@ BATCH = [
 ]
 
 
+async def test_a_tombstone_without_a_key_is_refused_alone(broker: Broker) -> None:
+    batch = [{"text": "one"}, {"value": None}, {"text": "three"}]
+    more = '[[route]]\npath = "/batch"\npublish = { to = "bus", topic = "orders", batch = true }'
+    async with gateway(config(broker.address, more)) as made:
+        kind = {"content-type": "application/json"}
+        status, told = await made.post("/batch", json.dumps(batch).encode(), kind)
+        records = await broker.read("orders", 2)
+    assert status == 207
+    assert [one["status"] for one in told["results"]] == [200, 400, 200]
+    assert told["results"][1]["error"] == "no_key"
+    assert [r.value for r in records] == [b"one", b"three"]
+
+
 @pytest.mark.parametrize("lines", [False, True])
 async def test_a_batch_has_a_result_for_each(lines: bool, broker: Broker) -> None:
     batch: list[Any] = [*BATCH[:2], {"value": 1, "text": "2"}, *BATCH[2:]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.messaging_model import Consume, RedisStreams
-from proxy.messaging import redis_streams
+from proxy.messaging import redis_entries, redis_streams
+from proxy.messaging.message import Message
 from proxy.messaging.resp import Resp
 from tests.harness import DEADLINE
 from tests.messaging.kit import (
@@ -214,7 +216,7 @@ async def test_streams_keep_about_so_many(server: Server) -> None:
 
 @given(st.lists(st.binary(max_size=8), max_size=9))
 def test_any_fields_are_an_entry(fields: list[bytes]) -> None:
-    made = redis_streams._read("orders", "1-2", fields)
+    made = redis_entries.read("orders", "1-2", fields)
     assert (made.offset, made.time) == ("1-2", 1)
 
 
@@ -261,6 +263,7 @@ async def test_what_comes_after_a_flush_is_consumed(server: Server, entry: str) 
 @contextlib.asynccontextmanager
 async def scripted(
     *answers: tuple[bytes, bytes],
+    topics: Sequence[str] = ("orders",),
 ) -> AsyncIterator[tuple[redis_streams.RedisConsumer, list[bytes]]]:
     """A consumer of a server that answers to commands that begin so, each answer once but the last
     one of its command."""
@@ -279,7 +282,7 @@ async def scripted(
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    said = Consume(name="c", source="bus", topics=["orders"], group="billing", to="x")
+    said = Consume(name="c", source="bus", topics=list(topics), group="billing", to="x")
     made = redis_streams.RedisConsumer(RedisStreams(server=url), said)
     try:
         yield made, came
@@ -330,6 +333,60 @@ async def test_an_acknowledgement_that_is_refused_for_now_comes_again() -> None:
         await made.commit()
         await made.commit()
     assert [one for one in came if one.startswith(b"XACK")] == [b"XACK orders billing 1-1"] * 2
+
+
+async def test_what_was_claimed_before_a_look_failed_is_claimed_again() -> None:
+    claimed = b"*2\r\n$3\r\n0-0\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+    loading = b"-LOADING Redis is loading the dataset in memory\r\n"
+    answers = [
+        (b"XAUTOCLAIM orders", claimed),
+        (b"XAUTOCLAIM bills", loading),
+        (b"XAUTOCLAIM bills", IDLE[1]),
+    ]
+    topics = ["orders", "bills"]
+    async with scripted((b"XINFO GROUPS", GROUPS), *answers, topics=topics) as (made, _):
+        with pytest.raises(OSError, match="LOADING"):
+            await made.take(2, 0.1)
+        (taken,) = await made.take(2, 0.1)
+        assert taken.offset == "1-1"
+
+
+@needs_server
+async def test_a_broken_second_connection_is_made_anew_and_told_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = Consume(name="c", source="bus", topics=["orders"], group="billing", to="x")
+    made = redis_streams.RedisConsumer(RedisStreams(server=server.url), said)
+    assert await made.take(1, 0.01) == []
+    await server.ask("XADD", "orders", "*", "value", "1")
+    (taken,) = await made.take(1, DEADLINE)
+    made.done(taken)
+    assert made._line is not None
+    made._line._writer.transport.abort()
+    await made.commit()
+    await made.commit()
+    assert await made.take(1, 0.01) == []
+    await made.commit()
+    assert await server.ask("XPENDING", "orders", "billing") == [0, None, None, None]
+    await made.stop(0.0)
+    assert [getattr(r, "key", "") for r in caplog.records].count("consumer.commit") == 1
+
+
+@needs_server
+async def test_all_that_is_published_at_once_goes_by_one_connection(server: Server) -> None:
+    producer = redis_streams.RedisProducer("bus", RedisStreams(server=server.url))
+    await server.ask("PING")
+    before = await connections(server)
+    message = Message(b"1")
+    await asyncio.gather(*(producer.send("orders", [message], True) for _ in range(8)))
+    assert await connections(server) == before + 1 + 1  # and that of the question
+    await producer.stop(0.0)
+
+
+async def connections(server: Server) -> int:
+    """That were ever made."""
+    (found,) = re.findall(rb"total_connections_received:(\d+)", await server.ask("INFO", "stats"))
+    return int(found)
 
 
 @pytest.mark.parametrize(
