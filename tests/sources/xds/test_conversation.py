@@ -55,7 +55,7 @@ class Ear:
     def heard(self, versions: Mapping[str, str] | None = None) -> None:
         self._changed.set()
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, in_part: bool = False) -> None:
         self.failures.append(reason)
         self._changed.set()
 
