@@ -67,6 +67,7 @@ class Consuming:
         self._due = [0.0, 0.0]  # monotonic seconds of the next commit, and of the next lag
         self._away = False
         self._task: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None  # for the lag
         consumer.gone = self
 
     def start(self) -> None:
@@ -79,6 +80,9 @@ class Consuming:
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=seconds)
         await tasks.cancel(self._task, *self._under_way.values())
+        if self._asking is not None:  # who is cut off in between breaks a connection of Redis
+            await asyncio.wait([self._asking], timeout=min(seconds, LAG))
+        await tasks.cancel(self._asking)
         await self._consumer.stop(seconds)
         self._tell_lag({})
 
@@ -100,8 +104,8 @@ class Consuming:
             try:
                 await self._turn()
             except OSError as error:
-                self._say(str(error))
-                self._tell_lag({})  # what it was nobody knows now
+                await tasks.cancel(self._asking)
+                self._unread(error)
             except Exception:  # a fault of ours or the library's must not be the end of it
                 log.exception("consumer %s: a fault", self.said.name, extra={"key": "consumer.bug"})
                 await nap(self._stopping, FAULT)
@@ -126,10 +130,22 @@ class Consuming:
         if now >= self._due[0]:
             self._due[0] = now + COMMIT
             await self._consumer.commit()
-        if now >= self._due[1]:
+        if now >= self._due[1] and (self._asking is None or self._asking.done()):
             self._due[1] = now + LAG
+            self._asking = tasks.spawn(self._ask_lag(), "ask for the lag")
+
+    async def _ask_lag(self) -> None:
+        """Beside the messages: one partition that cannot be asked is no reason to take none."""
+        try:
             self._tell_lag(await self._consumer.lag())
+        except OSError as error:
+            self._unread(error)
+        else:
             self._say("")
+
+    def _unread(self, error: OSError) -> None:
+        self._say(str(error))
+        self._tell_lag({})  # what it was nobody knows now
 
     def _go(self) -> None:
         """Begin what may go."""

@@ -65,6 +65,8 @@ class Faulty:
         self.gone: Gone | None = None
         self.ended: list[Taken] = []
         self.all_good = asyncio.Event()
+        self.is_asked, self.answers = asyncio.Event(), asyncio.Event()  # for the lag
+        self.answers.set()
         self._taken = list(taken)
 
     async def take(self, most: int, seconds: float) -> list[Taken]:
@@ -82,6 +84,8 @@ class Faulty:
     async def commit(self) -> None: ...
 
     async def lag(self) -> dict[Part, int]:
+        self.is_asked.set()
+        await self.answers.wait()
         return {}
 
     async def stop(self, seconds: float) -> None: ...
@@ -173,6 +177,26 @@ async def test_what_waited_of_partitions_that_are_gone_holds_up_nothing() -> Non
         await consuming.stop(0.0)
         await courier.close()
     assert [(t.partition, t.offset) for t in library.ended] == [(0, 0), (1, 0)]
+
+
+async def test_who_does_not_tell_the_lag_holds_up_no_messages() -> None:
+    library = Faulty()
+    library.answers.clear()
+    said = Consume(name="orders", source="bus", topics=["orders"], group="g", to="billing")
+    settings = RedisStreams(server=f"redis://127.0.0.1:{free_port()}")
+    queue = Queue("bus", settings, RedisProducer("bus", settings))
+    telemetry = Telemetry(Ring(memory_only(1024 * 1024)))
+    async with Upstream() as upstream, gateway(redis(consumer(upstream.url))):
+        courier = Courier(deliver_socket().removeprefix("unix:"))
+        consuming = Consuming(said, queue, library, courier, telemetry)
+        consuming.start()
+        async with asyncio.timeout(60):
+            await library.is_asked.wait()
+            library.give(Taken("orders", 0, 0, b"a", b"later", ()))
+            await library.all_good.wait()
+        await consuming.stop(0.0)
+        await courier.close()
+        assert upstream.bodies == [b"later"]
 
 
 def redis(more: str) -> str:
